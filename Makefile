@@ -1,0 +1,46 @@
+# `make run` and `make test` need nothing before them but Python 3.11 or 3.12, git and make.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+export UV_COMPILE_BYTECODE := 1
+export VIRTUAL_ENV := $(abspath $(VENV))
+
+help:  ## list these commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 13) else f"error: Python 3.11 or 3.12 is needed\n  found: {v[0]}.{v[1]}\n  fix:   make PYTHON=python3.11 …")'
+	@echo "setting up $(VENV) (once; about a minute with a warm cache) …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --no-deps --editable .
+	@touch $@
+
+setup: $(READY)  ## make the environment (the other commands do it too)
+
+run: $(READY)  ## fetch, prepare, train, evaluate, register, promote
+	@$(BIN)/mtl retrain
+
+test: $(READY)  ## all tests, the end-to-end one included
+	@$(BIN)/python -m pytest
+
+lint: $(READY)  ## ruff, pyright, import contracts
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports
+
+coverage: $(READY)  ## the tests, with coverage
+	@$(BIN)/python -m pytest --cov --cov-report=term
+
+lock: $(READY)  ## resolve requirements.lock again from pyproject.toml
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
+
+clean-venv:  ## remove the environment
+	@rm -rf $(VENV)
+
+.PHONY: help setup run test lint coverage lock clean-venv

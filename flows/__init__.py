@@ -1,0 +1,1 @@
+"""When, where, retry, gate, promotion, notification: Prefect. Never imports torch or ray."""

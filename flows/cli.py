@@ -1,0 +1,131 @@
+"""The `mtl` command. Heavy imports happen inside the commands: `mtl --help` answers at once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Retrain, register and promote multi-task vision models.")
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
+
+
+@app.command()
+def retrain(
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="change a key of params.yaml for this run, e.g. train.epochs=2")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="run every stage again though nothing changed")] = False,
+) -> None:
+    """Fetch, prepare, train, evaluate, package, register, and promote if the gate says so."""
+    from flows.settings import load_settings
+    from flows.workspace import effective_params
+    from mtl.config import parse
+    from mtl.fingerprint import fingerprint
+
+    settings = load_settings()
+    chosen = overrides or []
+    params = effective_params(settings.root, chosen)
+    config = parse(params)
+    if not force and settings.prefect_url is None:
+        # An embedded server takes some 20 CPU-seconds to start: ask the registry first.
+        from flows.unchanged import find_registered, unchanged_line
+
+        digest = fingerprint(settings.root, params)
+        version = find_registered(settings, config, digest)
+        if version is not None:
+            typer.echo(unchanged_line(version, digest))
+            return
+    from flows.retrain import retrain as flow
+
+    flow(str(settings.root), chosen, force)
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """The champion, the challenger and the last run."""
+    from flows.settings import load_settings
+    from flows.status import collect, show
+
+    found = collect(load_settings())
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+    else:
+        show(found)
+
+
+@app.command("list")
+def list_choices(as_json: AsJson = False) -> None:
+    """What params.yaml can choose from."""
+    from mtl.config import choices
+
+    found = choices()
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    for kind, members in found.items():
+        typer.secho(kind, bold=True)
+        for name, line in members.items():
+            typer.echo(f"  {name:<16}{line}")
+
+
+@app.command()
+def ui(
+    mlflow_port: Annotated[int, typer.Option(help="port of the MLflow page")] = 5000,
+    prefect_port: Annotated[int, typer.Option(help="port of the Prefect page")] = 4200,
+) -> None:
+    """Start the Prefect and MLflow pages and name them; Ctrl-C ends them."""
+    from flows.settings import load_settings
+    from flows.ui import serve_pages
+
+    serve_pages(load_settings(), mlflow_port, prefect_port)
+
+
+@app.command()
+def serve() -> None:
+    """Keep the schedule of params.yaml: one run at a time, until Ctrl-C."""
+    from flows.settings import load_settings
+
+    settings = load_settings()
+    from flows.deployments import serve_schedule
+
+    serve_schedule(settings)
+
+
+@app.command()
+def baselines(as_json: AsJson = False) -> None:
+    """Train one model per task with the same budget, and compare: Δm per task and overall."""
+    from flows.baselines import run_baselines
+    from flows.settings import load_settings
+
+    run_baselines(load_settings(), as_json)
+
+
+def main() -> None:
+    """Entry point: a user's error is printed without a traceback and ends with code 2."""
+    from mtl.config.errors import MtlError
+
+    try:
+        result: Any = app(standalone_mode=False)
+    except MtlError as error:
+        typer.secho(f"error: {error}", fg="red", err=True)
+        sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):
+        typer.secho("stopped; run again to go on from the last checkpoint", fg="yellow", err=True)
+        sys.exit(130)
+    except Exception as error:
+        import click
+
+        if isinstance(error, click.ClickException):
+            error.show()
+            sys.exit(error.exit_code)
+        raise
+    sys.exit(result if isinstance(result, int) else 0)
+
+
+if __name__ == "__main__":
+    main()
+
+

@@ -1,0 +1,141 @@
+"""The flow: stages → register → gate → promote. Unchanged inputs do nothing."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.runtime import flow_run
+
+from flows.settings import Settings, load_settings
+from flows.steps import promote_step, push_step, register_step, stage_step
+from flows.summary import show
+from flows.unchanged import find_registered, unchanged_line
+from flows.workspace import effective_params, locked, workspace
+from mtl.config import Config, parse
+from mtl.fingerprint import ancestry, fingerprint, read_stages
+from mtl.registry import Registry
+from mtl.tracking import Tracker
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    state: str
+    version: int | None
+    promoted: bool
+    reason: str
+
+
+@flow(name="retrain", log_prints=False)
+def retrain(root: str = ".", overrides: list[str] | None = None, force: bool = False) -> dict[str, Any]:
+    """Retrain, register and perhaps promote.
+
+    Args:
+        root: the checkout.
+        overrides: `key=value` changes of params.yaml, as `mtl retrain --set`.
+        force: run every stage again, though nothing changed.
+    """
+    settings = load_settings(Path(root))
+    chosen = overrides or []
+    params = effective_params(settings.root, chosen)
+    config = parse(params)
+    digest = fingerprint(settings.root, params)
+    with _recorded(settings, digest) as record, locked(settings):
+        version = None if force else find_registered(settings, config, digest)
+        if version is not None:
+            line = unchanged_line(version, digest)
+            get_run_logger().info(line)
+            outcome = Outcome("Completed", version.number, False, line)
+        else:
+            outcome = _run(settings, config, params, chosen, digest, force)
+        record.update(version=outcome.version, promoted=outcome.promoted, reason=outcome.reason)
+    return {"version": outcome.version, "promoted": outcome.promoted, "reason": outcome.reason}
+
+
+def _run(
+    settings: Settings, config: Config, params: dict[str, Any], overrides: Sequence[str], digest: str, force: bool
+) -> Outcome:
+    """All stages, then the side effects."""
+    began = time.monotonic()
+    policy: dict[str, Any] = {"retries": config.flow.retries, "retry_delay_seconds": config.flow.retry_delay_seconds}
+    tracker = Tracker(settings.mlflow_uri, config.registry.experiment, settings.artifacts)
+    registry = Registry(settings.mlflow_uri, config.registry.model)
+    known = registry.find(digest)
+    run = known.run if known else tracker.open_run(digest, f"retrain {digest[:8]}")
+    with workspace(settings, overrides) as folder, _monitored(tracker, run, finished=known is not None):
+        tracker.log_params(run, params)
+        step = stage_step.with_options(**policy)
+        for name in ancestry(read_stages(folder)):
+            training = name == "train"
+            step(name, folder, config, tracker, run if training else None, force)
+        push_step.with_options(**policy)(folder, config)
+        version = register_step.with_options(**policy)(settings, folder, tracker, registry, run, digest)
+        _compare_weights(folder, version.tags, known is not None)
+        report, decision, page = promote_step.with_options(**policy)(settings, folder, config, registry, version)
+    show(report, decision, version, str(page), time.monotonic() - began)
+    return Outcome("Completed", version.number, decision.promote, decision.summary)
+
+
+def _compare_weights(folder: Path, tags: dict[str, str], known: bool) -> None:
+    """After a forced run of a registered fingerprint: are the weights the same, bit for bit?"""
+    if not known:
+        return
+    made = json.loads((folder / "outputs" / "package" / "report.json").read_text())["weights_sha256"]
+    same = made == tags.get("mtl.weights_sha256")
+    get_run_logger().info(
+        f"trained again from scratch: the weights are {'identical' if same else 'NOT identical'} "
+        f"to the registered ones ({made[:16]}…)"
+    )
+
+
+@contextmanager
+def _monitored(tracker: Tracker, run: str, *, finished: bool) -> Iterator[None]:
+    """System metrics of this machine go to the run; a run that does not end well is marked so."""
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    monitor = SystemMetricsMonitor(run, tracking_uri=tracker.uri, sampling_interval=10)
+    monitor.start()
+    try:
+        yield
+    except BaseException as error:
+        if not finished:
+            tracker.finish(run, "FAILED" if isinstance(error, Exception) else "KILLED")
+        raise
+    finally:
+        monitor.finish()
+
+
+@contextmanager
+def _recorded(settings: Settings, digest: str) -> Iterator[dict[str, Any]]:
+    """Keep how the last run went, for `mtl status`."""
+    record: dict[str, Any] = {"state": "Running", "fingerprint": digest, "flow_run": str(flow_run.id or "")}
+    record["started"] = datetime.now(UTC).isoformat(timespec="seconds")
+    path = settings.home / "last_run.json"
+    try:
+        _write(path, record)
+        yield record
+        record["state"] = "Completed"
+    except BaseException as error:
+        record["state"] = "Failed" if isinstance(error, Exception) else "Cancelled"
+        record["reason"] = str(error) or type(error).__name__
+        raise
+    finally:
+        record["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
+        _write(path, record)
+
+
+def _write(path: Path, record: dict[str, Any]) -> None:
+    scratch = path.with_suffix(".tmp")
+    scratch.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    scratch.replace(path)
+
+

@@ -1,0 +1,83 @@
+"""The environment: addresses and folders, never in params.yaml. Unset means embedded."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from mtl.config import MtlError
+
+# What every process that we start gets, unless the environment says otherwise.
+DEFAULTS = {
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "1",
+    "DVC_NO_ANALYTICS": "1",
+    "GIT_PYTHON_REFRESH": "quiet",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+    # In memory, a killed runner's slot would block a one-at-a-time schedule for ever.
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where things are."""
+
+    root: Path
+    """The checkout that is retrained."""
+    home: Path
+    """State that no version is made of: databases, downloads, checkpoints."""
+    mlflow_uri: str
+    prefect_url: str | None
+    """None: a server is embedded for as long as a flow runs."""
+
+    @property
+    def artifacts(self) -> str | None:
+        """Where a new MLflow experiment keeps its artifacts; a server decides for itself."""
+        embedded = self.mlflow_uri.startswith("sqlite")
+        return (self.home / "mlartifacts").as_uri() if embedded else os.environ.get("MTL_ARTIFACTS")
+
+
+def load_settings(root: Path | None = None) -> Settings:
+    """Read the environment, and set what the engines read from it.
+
+    Raises:
+        MtlError: not in a checkout.
+    """
+    root = (root or Path.cwd()).resolve()
+    if not (root / "params.yaml").exists() or not (root / "dvc.yaml").exists():
+        raise MtlError(
+            "this is not the root of a checkout", found=f"no params.yaml and dvc.yaml in {root}", fix="cd to it"
+        )
+    home = Path(os.environ.get("MTL_HOME", root / ".mtl")).resolve()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MtlError(f"cannot write to {home}", found=str(error), fix="set MTL_HOME to a folder that you own") from error
+    os.environ["MTL_HOME"] = str(home)
+    uri = os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{home}/mlflow.db")
+    os.environ.setdefault("PREFECT_HOME", str(home / "prefect"))
+    for key, value in DEFAULTS.items():
+        os.environ.setdefault(key, value)
+    bin_folder = str(Path(sys.executable).parent)
+    if bin_folder not in os.environ.get("PATH", "").split(os.pathsep):
+        os.environ["PATH"] = os.pathsep.join([bin_folder, os.environ.get("PATH", "")])
+    return Settings(root, home, uri, os.environ.get("PREFECT_API_URL"))
+
+
+def git_state(root: Path) -> tuple[str, bool]:
+    """The commit, and whether any file of the checkout differs from it (dvc.lock aside, which records the run)."""
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False)
+        return done.stdout if done.returncode == 0 else ""
+
+    changed = [line for line in git("status", "--porcelain").splitlines() if line[3:] != "dvc.lock"]
+    return git("rev-parse", "HEAD").strip() or "unknown", bool(changed)

@@ -1,0 +1,42 @@
+"""`mtl status`: what is registered and how the last run went."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flows.settings import Settings
+from mtl.config import load
+from mtl.registry import CHALLENGER, CHAMPION, Registry
+
+
+def collect(settings: Settings) -> dict[str, Any]:
+    """The champion, the challenger and the last run; null where there is none."""
+    config = load(settings.root / "params.yaml")
+    path = settings.mlflow_uri.removeprefix("sqlite:///")
+    found: dict[str, Any] = {"champion": None, "challenger": None, "last_run": None}
+    if path == settings.mlflow_uri or (settings.root / path).exists():
+        registry = Registry(settings.mlflow_uri, config.registry.model)
+        for alias in (CHAMPION, CHALLENGER):
+            version = registry.at(alias)
+            if version is not None:
+                found[alias] = version.describe(registry.metrics(version))
+    last = settings.home / "last_run.json"
+    if last.exists():
+        found["last_run"] = json.loads(last.read_text())
+    return found
+
+
+def show(found: dict[str, Any]) -> None:
+    """Print it for a person."""
+    for alias in ("champion", "challenger"):
+        version = found[alias]
+        if version is None:
+            print(f"{alias:<11} none")
+            continue
+        print(f"{alias:<11} version {version['version']}  weights {str(version['weights_sha256'])[:12]}")
+        print(f"{'':<11} {version['decision']}")
+        for task, metrics in version["metrics"].items():
+            print(f"{'':<11} {task:<10} " + "  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
+    last = found["last_run"]
+    print("last run    " + (f"{last['state']} {last.get('ended', '')}: {last.get('reason', '')}" if last else "none"))

@@ -1,0 +1,131 @@
+"""Retry, time-out and progress around a stage or a registry call. Each step is idempotent."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from prefect import get_run_logger, task
+from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
+
+from flows.settings import Settings, git_state
+from flows.summary import markdown
+from flows.versioning import UserStageError, output_hash, push, run_stage
+from mtl.config import Config, MtlError, StageError
+from mtl.gate import judge
+from mtl.registry import CHAMPION, Registry, Version
+from mtl.reports import Decision, EvalReport, PackageReport, TrainReport, read_report
+from mtl.reports.page import write_page
+from mtl.tracking import FINGERPRINT, Tracker
+
+EVENT = "@mtl "
+
+
+def worth_retrying(task: Any, task_run: Any, state: Any) -> bool:
+    """Infrastructure's failures are tried again; what the user must mend is not."""
+    try:
+        state.result()
+    except UserStageError:
+        return False
+    except StageError:
+        return True
+    except MtlError as error:
+        return type(error).__name__ == "RegistryError"
+    except Exception:
+        return True
+    return False
+
+
+@task(name="stage", task_run_name="{name}", retry_condition_fn=worth_retrying)
+def stage_step(name: str, folder: Path, config: Config, tracker: Tracker | None, run: str | None, force: bool) -> None:
+    """One DVC stage, its lines streamed; epochs go to the MLflow run as they end."""
+    logger = get_run_logger()
+    epochs = config.train.epochs
+    progress = create_progress_artifact(0.0, key="training", description="epochs trained") if run else None
+    seen: set[int] = set()
+
+    def say(line: str) -> None:
+        if not line.startswith(EVENT):
+            logger.info(line)
+            return
+        row = json.loads(line.removeprefix(EVENT))
+        if tracker and run and row["epoch"] not in seen:
+            seen.add(row["epoch"])
+            tracker.log_epoch(run, row, int(time.time() * 1000))
+            if progress:
+                update_progress_artifact(progress, 100.0 * (row["epoch"] + 1) / epochs)
+
+    run_stage(name, folder, say, force=force, timeout=config.flow.stage_timeout_seconds)
+
+
+@task(name="push")
+def push_step(folder: Path, config: Config) -> None:
+    """Data and model to the DVC remote."""
+    push(folder, get_run_logger().info, config.flow.stage_timeout_seconds)
+
+
+@task(name="register")
+def register_step(settings: Settings, folder: Path, tracker: Tracker, registry: Registry, run: str, fingerprint: str) -> Version:
+    """Reports, pictures and lineage to the run; the package to the registry, once."""
+    outputs = folder / "outputs"
+    commit, dirty = git_state(settings.root)
+    data = output_hash(folder, "fetch", "outputs/raw")
+    tags = {
+        FINGERPRINT: fingerprint,
+        "mtl.data": data,
+        "mtl.commit": commit,
+        "mtl.dirty": str(dirty).lower(),
+        "mtl.lock": _short_hash(folder / "requirements.lock"),
+    }
+    tracker.log_evaluation(run, read_report(EvalReport, outputs / "evaluate" / "report.json"), int(time.time() * 1000))
+    lineage = [folder / name for name in ("dvc.lock", "dvc.yaml", "params.yaml", "requirements.lock")]
+    lineage += [outputs / "sources.json", outputs / "train" / "training.json", outputs / "evaluate"]
+    tracker.log_lineage(run, tags, lineage, data, "raw")
+    package = read_report(PackageReport, outputs / "package" / "report.json")
+    version = registry.register(run, outputs / "package" / "model", package, tags)
+    tracker.finish(run, "FINISHED")
+    get_run_logger().info(f"registered as version {version.number}")
+    return version
+
+
+@task(name="gate and promote")
+def promote_step(settings: Settings, folder: Path, config: Config, registry: Registry, version: Version) -> tuple[EvalReport, Decision, Path]:
+    """Compare with the champion, move the alias that the decision grants, keep the reasons."""
+    outputs = folder / "outputs"
+    report = read_report(EvalReport, outputs / "evaluate" / "report.json")
+    champion = registry.at(CHAMPION)
+    if champion is not None and champion.number == version.number:
+        champion = None  # a promotion whose record was interrupted: judge it as it was judged then
+    decision = judge(
+        report,
+        registry.evaluation(champion) if champion else None,
+        champion.number if champion else None,
+        config.gate,
+    )
+    registry.decide(version, decision)
+    page = settings.home / "reports" / f"version-{version.number}.html"
+    tags = version.tags
+    facts = {
+        "version": version.number,
+        "fingerprint": tags[FINGERPRINT],
+        "weights sha256": tags.get("mtl.weights_sha256"),
+        "data": tags["mtl.data"],
+        "commit": tags["mtl.commit"] + (" with uncommitted changes" if tags["mtl.dirty"] == "true" else ""),
+        "MLflow run": version.run,
+    }
+    training = read_report(TrainReport, outputs / "train" / "training.json")
+    write_page(page, report, training, decision, facts, outputs / "evaluate")
+    registry.log_decision(version, decision, page)
+    create_markdown_artifact(markdown(report, decision, version), key="report", description=decision.summary[:200])
+    get_run_logger().info(decision.summary)
+    return report, decision, page
+
+
+def _short_hash(path: Path) -> str:
+    import hashlib
+
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+

@@ -1,0 +1,47 @@
+"""What a person reads at the end of a run: on the terminal, and as a Prefect artifact."""
+
+from __future__ import annotations
+
+from mtl.registry import Version
+from mtl.reports import Decision, EvalReport
+
+
+def metrics_table(report: EvalReport) -> list[tuple[str, str, str, str]]:
+    """Rows of task, metric, value, interval."""
+    rows: list[tuple[str, str, str, str]] = []
+    for name, task in report.tasks.items():
+        metric = report.primary(name)
+        value = "–" if metric.value is None else f"{metric.value:.4f}{' ' + metric.unit if metric.unit else ''}"
+        interval = "–" if metric.low is None or metric.high is None else f"{metric.low:.4f} – {metric.high:.4f}"
+        label = f"{task.primary} {'↑' if metric.direction == 'max' else '↓'}"
+        rows.append((name + (" (auxiliary)" if task.auxiliary else ""), label, value, interval))
+    return rows
+
+
+def markdown(report: EvalReport, decision: Decision, version: Version) -> str:
+    """The report as Markdown."""
+    lines = [f"# Version {version.number}", "", decision.summary, "", "| task | metric | value | 95 % interval |"]
+    lines += ["| --- | --- | --- | --- |", *(f"| {' | '.join(row)} |" for row in metrics_table(report)), ""]
+    lines += ["| rule | task | required | found | |", "| --- | --- | --- | --- | --- |"]
+    for rule in decision.rules:
+        lines.append(f"| {rule.name} | {rule.task or ''} | {rule.required} | {rule.found} | {'✓' if rule.passed else '✗'} |")
+    return "\n".join(lines)
+
+
+def show(report: EvalReport, decision: Decision, version: Version, page: str, seconds: float) -> None:
+    """Print the end of a run."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(title=f"version {version.number} on {report.num_samples} test images")
+    for column in ("task", "metric", "value", f"{report.confidence:.0%} interval"):
+        table.add_column(column)
+    for row in metrics_table(report):
+        table.add_row(*row)
+    console.print(table)
+    console.print(f"decision  {decision.summary}", highlight=False, soft_wrap=True)
+    console.print(f"weights   sha256 {version.tags.get('mtl.weights_sha256')}", highlight=False, soft_wrap=True)
+    console.print(f"report    {page}", highlight=False, soft_wrap=True)
+    console.print(f"took      {seconds:.0f} s", highlight=False)
+    console.print("next      mtl ui · mtl status · mtl retrain --set train.epochs=1", highlight=False)

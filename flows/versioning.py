@@ -1,0 +1,131 @@
+"""DVC, behind one adapter: run a stage, push, and read what dvc.lock says."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from mtl.config import StageError, read_params
+
+USER_ERROR = 3
+"""Exit code of a stage whose user must mend something: trying again is in vain."""
+GRACE_SECONDS = 15.0
+_PREFIX = re.compile(r"^\((?:\w+ )?pid=\d+(?:, ip=[^)]*)?\)\s?")
+_NOISE = ("PlacementGroupCleaner", "Reporting training result", "DeviceProperties.cpp", "USDT:")
+
+
+class UserStageError(StageError):
+    """A stage failed for a reason that only its user can mend."""
+
+
+def run_stage(name: str, folder: Path, say: Callable[[str], None], *, force: bool, timeout: float) -> None:
+    """Bring one stage up to date, its lines streamed as they come.
+
+    Raises:
+        UserStageError: the stage explained what its user must mend.
+        StageError: it failed otherwise, or took longer than `timeout` seconds.
+    """
+    command = [sys.executable, "-m", "dvc", "repro", "--single-item", *(["--force"] if force else []), name]
+    environment = os.environ | {"MTL_EVENTS": "1", "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(folder)}
+    if force:
+        environment["MTL_FROM_SCRATCH"] = "1"
+    code, lines = _stream(command, folder, environment, say, timeout)
+    if code == 0:
+        return
+    problem = "\n".join(_error_of(lines))
+    if f"exited with {USER_ERROR}" in "\n".join(lines):
+        raise UserStageError(problem)
+    raise StageError(f"the stage {name} failed", found=problem, fix="see the lines above; run again to go on")
+
+
+def push(folder: Path, say: Callable[[str], None], timeout: float) -> None:
+    """Push what dvc.lock names to the default remote.
+
+    Raises:
+        StageError: the remote is out of reach.
+    """
+    code, lines = _stream([sys.executable, "-m", "dvc", "push", "--quiet"], folder, dict(os.environ), say, timeout)
+    if code:
+        raise StageError("dvc push failed", found="\n".join(lines[-3:]), fix="check the remote: dvc remote list")
+
+
+def output_hash(folder: Path, stage: str, path: str) -> str:
+    """The content hash that dvc.lock has for a stage's output."""
+    outs = read_params(folder / "dvc.lock")["stages"][stage]["outs"]
+    return next(out["md5"] for out in outs if out["path"] == path)
+
+
+def _stream(
+    command: list[str], folder: Path, environment: dict[str, str], say: Callable[[str], None], timeout: float
+) -> tuple[int, list[str]]:
+    """Run a command in a process group of its own; nothing of it outlives this call."""
+    import threading
+
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    timed_out = threading.Event()
+
+    def expire() -> None:
+        timed_out.set()
+        stop_tree(process)
+
+    timer = threading.Timer(timeout, expire)
+    timer.start()
+    lines: list[str] = []
+    try:
+        for raw in process.stdout:
+            line = _PREFIX.sub("", raw.rstrip())
+            if line and not any(noise in raw for noise in _NOISE):
+                lines.append(line)
+                say(line)
+        code = process.wait()
+    finally:
+        timer.cancel()
+        if process.poll() is None:
+            stop_tree(process)
+    if timed_out.is_set():
+        raise StageError(f"{' '.join(command[2:])} took longer than {timeout:g} s and was stopped")
+    return code, lines
+
+
+def stop_tree(process: subprocess.Popen[str]) -> None:
+    """Interrupt a process and all that it started; kill what is left after a grace."""
+    try:
+        family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+    except psutil.NoSuchProcess:
+        return
+    for member in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.send_signal(signal.SIGINT if "mtl.stages" in " ".join(member.cmdline()) else signal.SIGCONT)
+    _, alive = psutil.wait_procs(family, timeout=GRACE_SECONDS)
+    for member in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
+    psutil.wait_procs(alive, timeout=5)
+
+
+def _error_of(lines: list[str]) -> list[str]:
+    """The stage's own message: from its `error:` line to DVC's epilogue."""
+    start = next((i for i, line in enumerate(lines) if line.startswith("error: ")), None)
+    if start is None:
+        return lines[-8:]
+    end = next((i for i in range(start, len(lines)) if lines[i].startswith("ERROR: failed to")), len(lines))
+    return [lines[start].removeprefix("error: "), *lines[start + 1 : end]]

@@ -1,0 +1,90 @@
+"""Where a run's stages work: the checkout itself, or a copy of it when params are overridden."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from flows.settings import Settings
+from mtl.config import BusyError, MtlError, apply_overrides, read_params
+
+
+@contextlib.contextmanager
+def locked(settings: Settings) -> Iterator[None]:
+    """One run at a time in a home.
+
+    Raises:
+        BusyError: another run is going.
+    """
+    lock = FileLock(settings.home / "run.lock")
+    try:
+        with lock.acquire(timeout=0):
+            yield
+    except Timeout as error:
+        raise BusyError(
+            "another retraining is running in this checkout",
+            found=f"{lock.lock_file} is held",
+            fix="wait for it (mtl status), or use another MTL_HOME",
+        ) from error
+
+
+@contextlib.contextmanager
+def workspace(settings: Settings, overrides: Sequence[str]) -> Iterator[Path]:
+    """The folder in which the stages run.
+
+    Without overrides it is the checkout, so that `dvc metrics diff` and the like show the run. With them it is a copy
+    of the checkout's files with the changed params.yaml, sharing the DVC cache: the user's files are never touched,
+    and a killed run leaves them as they are.
+    """
+    if not overrides:
+        yield settings.root
+        return
+    name = hashlib.sha256("\n".join(overrides).encode()).hexdigest()[:12]
+    folder = settings.home / "workspaces" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        for path in _files(settings.root):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(settings.root / path, folder / path)
+        _write_params(folder / "params.yaml", overrides)
+        (folder / ".dvc" / "config.local").write_text(
+            f"[core]\n    no_scm = true\n[cache]\n    dir = {settings.root / '.dvc' / 'cache'}\n"
+            f"['remote \"local\"']\n    url = {settings.home / 'dvc-remote'}\n",
+            encoding="utf-8",
+        )
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def effective_params(root: Path, overrides: Sequence[str]) -> dict[str, Any]:
+    """params.yaml's tree with the overrides."""
+    values = read_params(root / "params.yaml")
+    apply_overrides(values, overrides)
+    return values
+
+
+def _files(root: Path) -> list[str]:
+    """What git tracks, and what it neither tracks nor ignores."""
+    command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise MtlError("git cannot list the files of this checkout", found=done.stderr.strip(), fix="run in a git clone")
+    return [path for path in done.stdout.split("\0") if path and (root / path).is_file()]
+
+
+def _write_params(path: Path, overrides: Sequence[str]) -> None:
+    from ruamel.yaml import YAML
+
+    values = read_params(path)
+    apply_overrides(values, overrides)
+    with path.open("w", encoding="utf-8") as file:
+        YAML(typ="safe", pure=True).dump(values, file)

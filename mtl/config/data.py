@@ -1,0 +1,121 @@
+"""`data:` where images come from and what is done to them before training."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from mtl.config.section import Count, Fraction, NonNegative, Positive, Section
+
+
+class ZooSource(Section):
+    """Scenes composed of real digits, animal silhouettes and photographs from registry packages."""
+
+    type: Literal["zoo"]
+    num_train: Count = Field(description="scenes in the training split")
+    num_val: Count = Field(description="scenes in the validation split")
+    num_test: Count = Field(description="scenes in the test split")
+    image_size: Annotated[int, Field(ge=48, le=256)] = Field(64, description="pixels a side")
+
+
+
+class Decode(Section):
+    """Decode the encoded bytes to RGB or grey."""
+
+    type: Literal["decode"]
+    colour: Literal["rgb", "grey"] = Field("rgb", description="channels of the decoded image")
+
+
+class Orient(Section):
+    """Turn the image as its EXIF orientation says."""
+
+    type: Literal["orient"]
+
+
+class Resize(Section):
+    """Resize to a fixed size; boxes and masks move along."""
+
+    type: Literal["resize"]
+    height: Count = Field(description="pixels")
+    width: Count = Field(description="pixels")
+    keep_aspect: bool = Field(False, description="fit inside, pad the rest with the edge's colour")
+
+
+class Denoise(Section):
+    """Remove noise: median, bilateral or non-local means."""
+
+    type: Literal["denoise"]
+    method: Literal["median", "bilateral", "nlmeans"]
+    size: Annotated[int, Field(ge=3, le=15)] = Field(3, description="window in pixels, odd")
+    strength: Positive = Field(10.0, description="bilateral sigma, or filter strength of nlmeans")
+
+    @model_validator(mode="after")
+    def _odd(self) -> Denoise:
+        if self.size % 2 == 0:
+            raise ValueError(f"size must be odd, found {self.size}")
+        return self
+
+
+class Binarize(Section):
+    """Otsu's threshold: each pixel becomes 0 or 255."""
+
+    type: Literal["binarize"]
+    invert: bool = Field(False, description="dark becomes 255")
+
+
+class Edges(Section):
+    """Canny edges, as an extra channel or as a segmentation target of two classes."""
+
+    type: Literal["edges"]
+    low: NonNegative = Field(50.0, description="Canny's lower threshold, of 255")
+    high: NonNegative = Field(150.0, description="Canny's upper threshold, of 255")
+    output: Literal["channel", "target"] = "channel"
+    target: str = Field("edges", description="the target's name when output is target")
+
+
+class Equalize(Section):
+    """CLAHE on the lightness: contrast equalised locally."""
+
+    type: Literal["equalize"]
+    clip_limit: Positive = Field(2.0, description="contrast limit of a tile's histogram")
+    tiles: Count = Field(8, description="tiles a side")
+
+
+class Standardize(Section):
+    """Subtract the mean and divide by the deviation of the training split alone, per channel."""
+
+    type: Literal["standardize"]
+
+
+Operation = Annotated[
+    Decode | Orient | Resize | Denoise | Binarize | Edges | Equalize | Standardize,
+    Field(discriminator="type"),
+]
+
+
+class DataConfig(Section):
+    """Where images come from and what is done to them before training."""
+
+    source: ZooSource
+    operations: tuple[Operation, ...] = Field(description="applied in this order")
+    shard_size: Count = Field(2048, description="samples a shard")
+    max_bad_fraction: Fraction = Field(
+        0.0, description="share of unreadable images above which prepare fails; below, they are left out and reported"
+    )
+
+    @model_validator(mode="after")
+    def _order(self) -> DataConfig:
+        types = [operation.type for operation in self.operations]
+        if not types or types[0] != "decode":
+            raise ValueError(f"operations must begin with decode, found {types[:1]}")
+        for once in ("decode", "orient", "standardize"):
+            if types.count(once) > 1:
+                raise ValueError(f"operations has {once} {types.count(once)} times; once is allowed")
+        if "standardize" in types and types[-1] != "standardize":
+            raise ValueError("standardize must be the last operation: training applies it to stored bytes")
+        if "orient" in types and types.index("orient") != 1:
+            raise ValueError("orient must follow decode: EXIF belongs to the encoded file")
+        if "resize" not in types:
+            raise ValueError("operations needs a resize: a batch has one size")
+        return self

@@ -1,0 +1,57 @@
+"""What can be wrong, as types.
+
+    MtlError                 every error that a user can mend; the CLI prints it without a traceback
+    ├── ConfigError          params.yaml is wrong: all problems at once
+    ├── DataError            a source, an image or a shard is missing, damaged or contradictory
+    ├── TrainingError        training cannot go on: non-finite loss, no disk, out of memory
+    ├── StageError           a stage's process failed; carries its exit code
+    ├── RegistryError        the registry refused or is out of reach
+    └── BusyError            somebody else holds the checkout or the port
+"""
+
+from __future__ import annotations
+
+
+class MtlError(Exception):
+    """An error with a message of three parts: what happened, what was found, how to fix it."""
+
+    def __init__(self, what: str, *, found: str = "", fix: str = "") -> None:
+        self.what, self.found, self.fix = what, found, fix
+        lines = [what]
+        if found:
+            lines.append(f"  found: {found}")
+        if fix:
+            lines.append(f"  fix:   {fix}")
+        super().__init__("\n".join(lines))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Keyword-only arguments do not survive the default pickling that Ray uses for errors.
+        return (_rebuild, (type(self), self.what, self.found, self.fix))
+
+
+def _rebuild(kind: type[MtlError], what: str, found: str, fix: str) -> MtlError:
+    return kind(what, found=found, fix=fix)
+
+
+class ConfigError(MtlError):
+    """params.yaml is wrong."""
+
+
+class DataError(MtlError):
+    """A source, an image or a shard is missing, damaged or contradictory."""
+
+
+class TrainingError(MtlError):
+    """Training cannot go on."""
+
+
+class StageError(MtlError):
+    """A stage's process failed."""
+
+
+class RegistryError(MtlError):
+    """The registry refused or is out of reach."""
+
+
+class BusyError(MtlError):
+    """Somebody else holds the checkout or the port."""

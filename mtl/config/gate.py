@@ -1,0 +1,71 @@
+"""`evaluate:`, `gate:`, `registry:`, `flow:` and `schedule:`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, field_validator
+
+from mtl.config.section import Count, Fraction, NonNegative, Section
+
+
+class EvaluateConfig(Section):
+    """How the test split is judged."""
+
+    batch_size: Count = Field(description="images a forward pass")
+    num_resamples: Annotated[int, Field(ge=100)] = Field(description="bootstrap resamples of the test split")
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(description="of the intervals")
+    num_pictures: Count = Field(description="predictions drawn, half good and half bad")
+
+
+class GateConfig(Section):
+    """What a challenger must show to replace the champion."""
+
+    margin: Fraction = Field(
+        description="relative loss of a task's metric that is tolerated; the interval must stay above it"
+    )
+    min_improvement: NonNegative = Field(
+        description="required mean relative gain over the tasks, the champion's metric being 1"
+    )
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(description="of the paired intervals, over all tasks")
+
+
+class RegistryConfig(Section):
+    """The registry's names."""
+
+    experiment: str = Field(min_length=1, description="MLflow experiment")
+    model: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_.-]+$", description="registered model")
+
+
+class FlowConfig(Section):
+    """Retries and time-outs of the flow's steps."""
+
+    retries: Annotated[int, Field(ge=0)] = Field(description="times a step is tried again after infrastructure fails")
+    retry_delay_seconds: NonNegative
+    stage_timeout_seconds: Count = Field(description="a stage that takes longer is stopped")
+
+
+class ScheduleConfig(Section):
+    """When the flow runs by itself (`mtl serve`)."""
+
+    cron: str = Field(description="minute hour day-of-month month day-of-week")
+    timezone: str = Field(description="IANA name")
+    active: bool = Field(description="false keeps the deployment but makes no runs")
+    overlap: Literal["skip", "queue"] = Field(description="a tick while a run is going: skipped, or waits")
+
+    @field_validator("timezone")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except Exception as error:
+            raise ValueError(f"unknown time zone {value!r}; use an IANA name such as Europe/London") from error
+        return value
+
+    @field_validator("cron")
+    @classmethod
+    def _valid(cls, value: str) -> str:
+        if len(value.split()) != 5:
+            raise ValueError(f"a cron expression has five fields, found {len(value.split())} in {value!r}")
+        return value

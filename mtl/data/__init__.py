@@ -1,0 +1,1 @@
+"""From what users bring to the batches that training reads."""

@@ -1,0 +1,131 @@
+"""Batches for training and evaluation, gathered from memory-mapped shards without worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mtl.data import manifest as manifests
+from mtl.data.manifest import Statistics
+from mtl.data.shards import Shard
+from mtl.data.spec import DatasetSpec
+
+
+@dataclass
+class Batch:
+    """Images and targets of one forward pass.
+
+    images: float32 [n, channels, height, width], standardized.
+    targets, by name: label int64 [n] · value float32 [n] · mask int64 [n, height, width] (255 ignored) ·
+        boxes: list of n float32 [k, 5] tensors x1, y1, x2, y2, label in pixels.
+    present, by name: bool [n], whether the sample has this target.
+    """
+
+    ids: list[str]
+    images: torch.Tensor
+    targets: dict[str, Any]
+    present: dict[str, torch.Tensor]
+    slices: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device."""
+        return Batch(
+            ids=self.ids,
+            images=self.images.to(device, non_blocking=True),
+            targets={name: _move(value, device) for name, value in self.targets.items()},
+            present={name: value.to(device, non_blocking=True) for name, value in self.present.items()},
+            slices=self.slices,
+        )
+
+
+def _move(value: Any, device: torch.device) -> Any:
+    if isinstance(value, list):
+        return [item.to(device, non_blocking=True) for item in value]
+    return value.to(device, non_blocking=True)
+
+
+class Split:
+    """One split of a prepared data set: random access to any set of samples by their index."""
+
+    def __init__(self, folder: Path, split: str) -> None:
+        self.manifest = manifests.read(folder)
+        self.spec: DatasetSpec = self.manifest.spec
+        self._shards = [Shard(folder / record.file) for record in self.manifest.of(split)]
+        self._starts = np.cumsum([0, *(len(shard.ids) for shard in self._shards)])
+        self.ids = [identifier for shard in self._shards for identifier in shard.ids]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows(self, indices: np.ndarray) -> dict[str, Any]:
+        """Arrays of the samples at `indices`, in that order: uint8 images and targets as the shards hold them."""
+        where = np.searchsorted(self._starts, indices, side="right") - 1
+        rows: dict[str, Any] = {}
+        for name in self._shards[0].arrays:
+            if name.endswith((".boxes", ".labels", ".offsets")):
+                continue
+            first = self._shards[0].arrays[name]
+            rows[name] = np.empty((len(indices), *first.shape[1:]), first.dtype)
+        tables = {n: [np.zeros((0, 5), np.float32)] * len(indices) for n, t in self.spec.targets.items() if t.kind == "boxes"}
+        for number in np.unique(where):
+            shard = self._shards[number]
+            slots = np.nonzero(where == number)[0]
+            local = indices[slots] - self._starts[number]
+            for name in rows:
+                rows[name][slots] = shard.arrays[name][local]
+            for name, table in tables.items():
+                for slot, i in zip(slots, local, strict=True):
+                    table[slot] = _table(shard, name, int(i))
+        return {**rows, **tables}
+
+    def slices(self, indices: np.ndarray) -> dict[str, list[str]]:
+        """The slices of the samples at `indices`."""
+        everything = {n: [v for shard in self._shards for v in shard.slices[n]] for n in self.spec.slices}
+        return {name: [values[i] for i in indices] for name, values in everything.items()}
+
+
+def _table(shard: Shard, name: str, index: int) -> np.ndarray:
+    begin, end = shard.arrays[f"{name}.offsets"][index : index + 2]
+    boxes, labels = shard.arrays[f"{name}.boxes"][begin:end], shard.arrays[f"{name}.labels"][begin:end]
+    return np.concatenate([boxes, labels[:, None].astype(np.float32)], axis=1)
+
+
+def as_images(pixels: torch.Tensor, statistics: Statistics) -> torch.Tensor:
+    """uint8 or float [n, height, width, channels] of 0 to 255 → standardized float32 [n, channels, height, width]."""
+    mean, std = (torch.tensor(v, dtype=torch.float32) for v in (statistics.mean, statistics.std))
+    return ((pixels.float() / 255.0 - mean) / std).permute(0, 3, 1, 2)
+
+
+def collate(split: Split, indices: np.ndarray) -> Batch:
+    """The samples at `indices` as a batch, not augmented."""
+    rows = split.rows(indices)
+    targets: dict[str, Any] = {}
+    present: dict[str, torch.Tensor] = {}
+    for name, target in split.spec.targets.items():
+        present[name] = torch.from_numpy(rows[f"{name}.present"])
+        if target.kind == "boxes":
+            targets[name] = [torch.from_numpy(table) for table in rows[name]]
+        else:
+            tensor = torch.from_numpy(rows[name])
+            targets[name] = tensor.long() if target.kind == "mask" else tensor
+    return Batch(
+        ids=[split.ids[i] for i in indices],
+        images=as_images(torch.from_numpy(rows["image"]), split.manifest.statistics),
+        targets=targets,
+        present=present,
+    )
+
+
+def sequential(split: Split, batch_size: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
+    """All samples in order, or a rank's contiguous share of them, with their slices."""
+    bounds = np.linspace(0, len(split), world_size + 1).astype(int)
+    for start in range(bounds[rank], bounds[rank + 1], batch_size):
+        indices = np.arange(start, min(start + batch_size, bounds[rank + 1]))
+        batch = collate(split, indices)
+        batch.slices = split.slices(indices)
+        yield batch

@@ -1,0 +1,227 @@
+"""Preprocessing: the ordered operations of `data.operations`, on one image and its targets. OpenCV does the work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+
+from mtl.config import DataError
+from mtl.config.data import Binarize, Decode, Denoise, Edges, Equalize, Operation, Orient, Resize, Standardize
+
+IGNORE = 255
+"""The class index of a pixel that no loss and no metric counts."""
+
+MAX_PIXELS = 64_000_000
+"""Pixels of the largest image that is decoded: above it, a file is taken for a decompression bomb."""
+
+
+@dataclass
+class Picture:
+    """An image on its way through the operations, with the targets that move with it."""
+
+    image: np.ndarray
+    """uint8 [height, width, channels]; RGB first, then what `edges` adds. Encoded bytes before `decode`."""
+    boxes: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+    """float32 [n, 4]: x1, y1, x2, y2 in pixels of `image`."""
+    masks: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+    """uint8 [height, width] class indices; 255 is ignored."""
+    scale: tuple[float, float] = (1.0, 1.0)
+    """Pixels of `image` per pixel of the decoded one: x, y."""
+    offset: tuple[float, float] = (0.0, 0.0)
+    """Where the decoded image's corner lies in `image`: x, y in pixels."""
+    encoded: bytes = b""
+
+
+def run(operations: Sequence[Operation], picture: Picture) -> Picture:
+    """Apply the operations in order, in place.
+
+    Raises:
+        DataError: the bytes cannot be decoded, or a mask has another size than its image.
+    """
+    for operation in operations:
+        _RUN[type(operation)](picture, operation)
+    return picture
+
+
+def num_channels(operations: Sequence[Operation]) -> int:
+    """Channels of the image that the operations give."""
+    colour = next(o.colour for o in operations if isinstance(o, Decode))
+    extra = sum(isinstance(o, Edges) and o.output == "channel" for o in operations)
+    return (3 if colour == "rgb" else 1) + extra
+
+
+def image_size(operations: Sequence[Operation]) -> tuple[int, int]:
+    """Height and width in pixels of the image that the operations give."""
+    last = [o for o in operations if isinstance(o, Resize)][-1]
+    return last.height, last.width
+
+
+def decode(data: bytes, colour: str = "rgb") -> np.ndarray:
+    """Bytes of an encoded image to uint8 [height, width, 3 or 1], its EXIF orientation ignored.
+
+    Raises:
+        DataError: not an image, damaged, or too large.
+    """
+    buffer = np.frombuffer(data, np.uint8)
+    if not len(buffer):
+        raise DataError("an image is empty", found="0 bytes")
+    _refuse_bomb(data)
+    flags = (cv2.IMREAD_COLOR_RGB if colour == "rgb" else cv2.IMREAD_GRAYSCALE) | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        image = cv2.imdecode(buffer, flags)
+    except cv2.error as error:
+        raise DataError("an image cannot be decoded", found=str(error).strip()) from error
+    if image is None:
+        raise DataError("an image cannot be decoded", found=f"{len(data)} bytes beginning {data[:8].hex(' ')}")
+    return image if image.ndim == 3 else image[..., None]
+
+
+def _refuse_bomb(data: bytes) -> None:
+    """Read the size from the header alone, before any pixel is allocated; damage shows in PIL's verify."""
+    import io
+    import warnings
+
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(io.BytesIO(data)) as header:
+                width, height = header.size
+                if header.format == "PNG":
+                    header.verify()  # a PNG carries checksums: OpenCV would fill a damaged one with grey
+        except Exception as error:
+            raise DataError("an image cannot be decoded", found=f"{type(error).__name__}: {error}") from error
+    if width * height > MAX_PIXELS:
+        raise DataError("an image is too large", found=f"{width}×{height} pixels; {MAX_PIXELS} are allowed")
+
+
+def _decode(picture: Picture, operation: Decode) -> None:
+    picture.image = decode(picture.encoded, operation.colour)
+    size = picture.image.shape[:2]
+    for name, mask in picture.masks.items():
+        if mask.shape != size:
+            raise DataError(f"the mask {name!r} has another size than its image", found=f"{mask.shape}, {size}")
+
+
+def _orient(picture: Picture, operation: Orient) -> None:
+    """Only the image turns: annotations are given in the coordinates that a viewer shows."""
+    import io
+
+    from PIL import Image
+
+    with Image.open(io.BytesIO(picture.encoded)) as header:
+        orientation = header.getexif().get(0x0112, 1)
+    image = picture.image
+    if orientation in (5, 6, 7, 8):
+        image = image.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    picture.image = np.ascontiguousarray(image)
+
+
+def _resize(picture: Picture, operation: Resize) -> None:
+    height, width = picture.image.shape[:2]
+    sx, sy = operation.width / width, operation.height / height
+    if operation.keep_aspect:
+        sx = sy = min(sx, sy)
+    new_width, new_height = max(1, round(width * sx)), max(1, round(height * sy))
+    pad_x, pad_y = operation.width - new_width, operation.height - new_height
+    left, top = pad_x // 2, pad_y // 2
+    borders = (top, pad_y - top, left, pad_x - left)
+    if (new_width, new_height) != (width, height):
+        shrinks = sx < 1 or sy < 1
+        picture.image = _channels(
+            cv2.resize(
+                picture.image,
+                (new_width, new_height),
+                interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
+            )
+        )
+    if any(borders):
+        picture.image = _channels(cv2.copyMakeBorder(picture.image, *borders, cv2.BORDER_REPLICATE))
+    for name, mask in picture.masks.items():
+        mask = cv2.resize(mask, (new_width, new_height), interpolation=cv2.INTER_NEAREST)
+        picture.masks[name] = cv2.copyMakeBorder(mask, *borders, cv2.BORDER_CONSTANT, value=IGNORE)
+    # The exact factors, after rounding to whole pixels.
+    fx, fy = new_width / width, new_height / height
+    for name, boxes in picture.boxes.items():
+        factors = np.array([fx, fy, fx, fy], np.float32)
+        picture.boxes[name] = boxes * factors + np.array([left, top, left, top], np.float32)
+    picture.scale = (picture.scale[0] * fx, picture.scale[1] * fy)
+    picture.offset = (picture.offset[0] * fx + left, picture.offset[1] * fy + top)
+
+
+def _denoise(picture: Picture, operation: Denoise) -> None:
+    image, size, strength = picture.image, operation.size, operation.strength
+    if operation.method == "median":
+        image = cv2.medianBlur(image, size)
+    elif operation.method == "bilateral":
+        planes = [cv2.bilateralFilter(p, size, strength, strength) for p in _bilateral_planes(image)]
+        image = np.dstack(planes)
+    else:
+        image = np.dstack([cv2.fastNlMeansDenoising(p, None, strength, size, 21) for p in cv2.split(image)])
+    picture.image = _channels(image)
+
+
+def _bilateral_planes(image: np.ndarray) -> list[np.ndarray]:
+    """OpenCV's bilateral filter takes one or three channels."""
+    return [image] if image.shape[2] in (1, 3) else list(cv2.split(image))
+
+
+def _binarize(picture: Picture, operation: Binarize) -> None:
+    kind = cv2.THRESH_BINARY_INV if operation.invert else cv2.THRESH_BINARY
+    _, binary = cv2.threshold(_grey(picture.image), 0, 255, kind | cv2.THRESH_OTSU)
+    picture.image = np.repeat(binary[..., None], picture.image.shape[2], axis=2)
+
+
+def _edges(picture: Picture, operation: Edges) -> None:
+    edges = cv2.Canny(_grey(picture.image), operation.low, operation.high)
+    if operation.output == "channel":
+        picture.image = np.dstack([picture.image, edges])
+    else:
+        picture.masks[operation.target] = (edges > 0).astype(np.uint8)
+
+
+def _equalize(picture: Picture, operation: Equalize) -> None:
+    clahe = cv2.createCLAHE(operation.clip_limit, (operation.tiles, operation.tiles))
+    image = picture.image
+    if image.shape[2] >= 3:
+        lab = cv2.cvtColor(np.ascontiguousarray(image[..., :3]), cv2.COLOR_RGB2LAB)
+        lab[..., 0] = clahe.apply(np.ascontiguousarray(lab[..., 0]))
+        picture.image = np.dstack([cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), image[..., 3:]])
+    else:
+        picture.image = np.dstack([clahe.apply(np.ascontiguousarray(image[..., 0])), image[..., 1:]])
+
+
+def _standardize(picture: Picture, operation: Standardize) -> None:
+    """Nothing here: shards keep bytes; `prepare` measures the statistics and the loader applies them."""
+
+
+def _grey(image: np.ndarray) -> np.ndarray:
+    if image.shape[2] >= 3:
+        return cv2.cvtColor(np.ascontiguousarray(image[..., :3]), cv2.COLOR_RGB2GRAY)
+    return np.ascontiguousarray(image[..., 0])
+
+
+def _channels(image: np.ndarray) -> np.ndarray:
+    """OpenCV drops a last axis of one channel."""
+    return image if image.ndim == 3 else image[..., None]
+
+
+_RUN: dict[type, Callable[[Picture, Any], None]] = {
+    Decode: _decode,
+    Orient: _orient,
+    Resize: _resize,
+    Denoise: _denoise,
+    Binarize: _binarize,
+    Edges: _edges,
+    Equalize: _equalize,
+    Standardize: _standardize,
+}

@@ -1,0 +1,28 @@
+"""The order of training samples: a pure function of seed and epoch, cut among the workers.
+
+Its whole state is (epoch, step): any number of workers resumes at any step with the same global batches.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def steps_per_epoch(num_samples: int, batch_size: int) -> int:
+    """Whole global batches an epoch; the incomplete last one is dropped, other samples next epoch."""
+    return num_samples // batch_size
+
+
+def epoch_order(seed: int, epoch: int, num_samples: int) -> np.ndarray:
+    """All sample indices in the global order of this epoch."""
+    return np.random.Generator(np.random.PCG64([seed, epoch])).permutation(num_samples)
+
+
+def global_batch(order: np.ndarray, step: int, batch_size: int) -> np.ndarray:
+    """Sample indices of the epoch's batch number `step`, for all workers together."""
+    return order[step * batch_size : (step + 1) * batch_size]
+
+
+def rank_share(batch: np.ndarray, rank: int, world_size: int) -> np.ndarray:
+    """The part of a global batch that one worker computes."""
+    return batch[rank::world_size]

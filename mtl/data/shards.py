@@ -1,0 +1,87 @@
+"""Shards: samples as arrays of bytes in one .npz-like file that is memory-mapped, not read.
+
+A shard is a safetensors file: a JSON header and raw arrays behind it, so it can be mapped, holds no pickle and
+needs no reader of ours. Arrays of n samples:
+
+    image            uint8   [n, height, width, channels]
+    <label>          int64   [n]                  -1 where absent
+    <value>          float32 [n]                  NaN where absent
+    <mask>           uint8   [n, height, width]   255 where ignored or absent
+    <boxes>.boxes    float32 [total, 4]           all samples' boxes in a row
+    <boxes>.labels   int64   [total]
+    <boxes>.offsets  int64   [n + 1]              sample i has rows offsets[i]:offsets[i+1]
+    <any>.present    bool    [n]
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from mtl.config import DataError
+from mtl.data.spec import DatasetSpec
+
+_DTYPES = {"U8": np.uint8, "I64": np.int64, "F32": np.float32, "BOOL": np.bool_}
+ABSENT_LABEL = -1
+
+
+def pack(spec: DatasetSpec, samples: list[dict[str, Any]], height: int, width: int) -> dict[str, np.ndarray]:
+    """Samples (`image` and the present targets) as the arrays of one shard."""
+    arrays: dict[str, np.ndarray] = {"image": np.stack([sample["image"] for sample in samples])}
+    for name, target in spec.targets.items():
+        values = [sample.get(name) for sample in samples]
+        arrays[f"{name}.present"] = np.array([value is not None for value in values])
+        if target.kind == "label":
+            arrays[name] = np.array([ABSENT_LABEL if v is None else v for v in values], np.int64)
+        elif target.kind == "value":
+            arrays[name] = np.array([np.nan if v is None else v for v in values], np.float32)
+        elif target.kind == "mask":
+            absent = np.full((height, width), 255, np.uint8)
+            arrays[name] = np.stack([absent if v is None else v for v in values])
+        else:
+            rows = [np.zeros((0, 5), np.float32) if v is None else v for v in values]
+            table = np.concatenate(rows).astype(np.float32)
+            arrays[f"{name}.boxes"] = np.ascontiguousarray(table[:, :4])
+            arrays[f"{name}.labels"] = table[:, 4].astype(np.int64)
+            arrays[f"{name}.offsets"] = np.cumsum([0, *(len(r) for r in rows)]).astype(np.int64)
+    return arrays
+
+
+def write(path: Path, arrays: dict[str, np.ndarray], ids: list[str], slices: dict[str, list[str]]) -> None:
+    """Write one shard; the same samples give the same bytes."""
+    metadata = {"ids": json.dumps(ids), "slices": json.dumps(slices)}
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path, metadata=metadata)
+
+
+class Shard:
+    """One shard, memory-mapped: reading a sample touches its pages only."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            with path.open("rb") as file:
+                length = int.from_bytes(file.read(8), "little")
+                if length > path.stat().st_size:
+                    raise ValueError(f"a header of {length} bytes in a file of {path.stat().st_size}")
+                header = json.loads(file.read(length))
+            body = np.memmap(path, np.uint8, "r", offset=8 + length)
+            metadata = header.pop("__metadata__")
+            self.ids: list[str] = json.loads(metadata["ids"])
+            self.slices: dict[str, list[str]] = json.loads(metadata["slices"])
+            self.arrays = {name: _view(body, entry) for name, entry in header.items()}
+        except FileNotFoundError as error:
+            raise DataError(f"the shard {path} is missing", fix="dvc repro prepare (or dvc pull)") from error
+        except (ValueError, KeyError, OSError) as error:
+            raise DataError(
+                f"the shard {path} is damaged", found=str(error), fix="remove it, then: dvc checkout or dvc repro"
+            ) from error
+
+
+def _view(body: np.ndarray, entry: dict[str, Any]) -> np.ndarray:
+    begin, end = entry["data_offsets"]
+    if end > len(body):
+        raise ValueError(f"truncated: {len(body)} bytes of {end}")
+    return body[begin:end].view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])

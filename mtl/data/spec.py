@@ -1,0 +1,42 @@
+"""What a data set holds: its targets, its slices and where it came from."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from mtl.config.section import Section
+
+SPLITS = ("train", "val", "test")
+
+TargetKind = Literal["label", "boxes", "mask", "value"]
+
+
+class TargetSpec(Section):
+    """One target. `label`: a class an image; `boxes`: labelled boxes; `mask`: a class a pixel; `value`: a number."""
+
+    kind: TargetKind
+    classes: tuple[str, ...] = Field((), description="class names in the order of their indices")
+    unit: str = Field("", description="unit of a value")
+
+
+class SourceRecord(Section):
+    """Where a part of the data came from."""
+
+    name: str
+    package: str
+    version: str
+    licence: str
+    sha256: str = Field(description="of the file fetched, or of the file inside an installed package")
+    num_items: int
+
+
+class DatasetSpec(Section):
+    """What a data set holds."""
+
+    name: str
+    targets: dict[str, TargetSpec]
+    slices: tuple[str, ...] = Field((), description="names of the attributes by which samples are told apart")
+    sources: tuple[SourceRecord, ...] = ()
+    notes: dict[str, int] = Field(default_factory=dict, description="counts worth keeping, e.g. duplicates removed")

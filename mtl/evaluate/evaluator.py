@@ -1,0 +1,60 @@
+"""Run a model over a split and collect every task's statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from mtl.data.loader import Split, sequential
+from mtl.tasks import Task
+from mtl.tasks.base import Scorer
+
+
+def _alone(value: Any) -> list[Any]:
+    return [value]
+
+
+@torch.inference_mode()
+def score(
+    model: nn.Module,
+    tasks: dict[str, Task],
+    split: Split,
+    batch_size: int,
+    *,
+    device: torch.device,
+    rank: int = 0,
+    world_size: int = 1,
+    gather: Callable[[Any], list[Any]] = _alone,
+) -> dict[str, Scorer]:
+    """Every task's scorer, filled with the whole split in order.
+
+    Several workers score a share each, and `gather` brings the rows together on all of them. In float32, as served.
+    """
+    training = model.training
+    model.eval()
+    scorers = {name: task.scorer() for name, task in tasks.items()}
+    for batch in sequential(split, batch_size, rank, world_size):
+        outputs = model(batch.images.to(device))
+        for name, task in tasks.items():
+            scorers[name].add(task.predict(outputs[name]), batch)
+    model.train(training)
+    shares = gather({name: scorer.rows for name, scorer in scorers.items()})
+    for name, scorer in scorers.items():
+        scorer.rows = [row for share in shares for row in share[name]]
+    return scorers
+
+
+def overall(scorers: dict[str, Scorer], tasks: dict[str, Task]) -> float:
+    """One number for early stopping, higher is better: the mean over the tasks that are not auxiliary.
+
+    A metric that improves downwards counts as 1 / (1 + value).
+    """
+    parts: list[float] = []
+    for name, task in tasks.items():
+        if not task.config.auxiliary:
+            value = scorers[name].value()[task.primary]
+            parts.append(value if task.directions[task.primary] == "max" else 1 / (1 + value))
+    return sum(parts) / len(parts)

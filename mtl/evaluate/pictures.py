@@ -1,0 +1,144 @@
+"""Pictures of a test run: predictions drawn on images, confusion, precision-recall, reliability, training curves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")
+import torch
+from matplotlib import pyplot as plt
+from torch import nn
+
+from mtl.data.loader import Split, collate
+from mtl.tasks import Task
+from mtl.tasks.base import Scorer
+from mtl.tasks.reconstruction import Reconstruction
+
+TILE = 192
+"""Pixels of the longer side of a drawn image, at least."""
+
+
+def draw_curves(folder: Path, scorers: dict[str, Scorer], history: list[dict[str, Any]]) -> None:
+    """confusion.png, reliability.png, precision_recall.png and history.png."""
+    curves = {name: scorer.curves() for name, scorer in scorers.items()}
+    _draw_confusions(folder / "confusion.png", {n: c["confusion"] for n, c in curves.items() if c.get("confusion")})
+    _draw_lines(
+        folder / "reliability.png",
+        {n: [(r["confidence"], r["accuracy"]) for r in c["reliability"]] for n, c in curves.items() if "reliability" in c},
+        ("mean confidence", "accuracy"),
+        diagonal=True,
+    )
+    _draw_lines(
+        folder / "precision_recall.png",
+        {
+            n: [(r["recall"], r["precision"]) for r in c["precision_recall"]]
+            for n, c in curves.items()
+            if "precision_recall" in c
+        },
+        ("recall", "precision at IoU 0.5"),
+    )
+    losses = {k: [(row["epoch"] + 1, row[k]) for row in history] for k in history[0] if k.endswith("/loss")}
+    _draw_lines(folder / "history.png", losses, ("epoch", "training loss"))
+
+
+def _draw_confusions(path: Path, tables: dict[str, list[dict[str, Any]]]) -> None:
+    figure, axes = plt.subplots(1, max(len(tables), 1), figsize=(5.5 * max(len(tables), 1), 5), squeeze=False)
+    for axis, (name, rows) in zip(axes[0], tables.items(), strict=False):
+        names = sorted({row[key] for row in rows for key in ("actual", "predicted")})
+        index = {value: i for i, value in enumerate(names)}
+        counts = np.zeros((len(names), len(names)))
+        for row in rows:
+            counts[index[row["actual"]], index[row["predicted"]]] += 1
+        shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        axis.set(title=f"{name}: share of the actual class", xlabel="predicted", ylabel="actual")
+        axis.set_xticks(range(len(names)), names, rotation=60)
+        axis.set_yticks(range(len(names)), names)
+        for i, j in zip(*np.nonzero(shares >= 0.05), strict=True):
+            axis.text(j, i, f"{shares[i, j]:.2f}"[1:], ha="center", va="center", fontsize=7, color="w" if shares[i, j] > 0.5 else "k")
+    _save(figure, path)
+
+
+def _draw_lines(
+    path: Path, lines: dict[str, list[tuple[float, float]]], labels: tuple[str, str], diagonal: bool = False
+) -> None:
+    figure, axis = plt.subplots(figsize=(5, 4))
+    for name, points in lines.items():
+        axis.plot(*zip(*points, strict=True), marker="." if len(points) < 30 else None, label=name)
+    if diagonal:
+        axis.plot([0, 1], [0, 1], "k:", linewidth=1)
+    axis.set(xlabel=labels[0], ylabel=labels[1])
+    axis.grid(alpha=0.3)
+    if lines:
+        axis.legend(fontsize=8)
+    _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> None:
+    figure.tight_layout()
+    figure.savefig(path, dpi=90, metadata={"Software": None})
+    plt.close(figure)
+
+
+@torch.inference_mode()
+def draw_predictions(
+    folder: Path, model: nn.Module, tasks: dict[str, Task], scorers: dict[str, Scorer], split: Split, num_pictures: int
+) -> None:
+    """good.png and bad.png: the test images that went best and worst over all tasks, with their predictions."""
+    goodness = np.stack([_ranks(s.goodness()) for n, s in scorers.items() if not tasks[n].config.auxiliary]).mean(0)
+    order = np.argsort(goodness, kind="stable")
+    half = min(max(num_pictures // 2, 1), len(order))
+    model.eval()
+    # Good ones are drawn from the best tenth, evenly, so that they are not all of one kind.
+    best = order[::-1][: max(half, len(order) // 10)]
+    for name, indices in (("bad", order[:half]), ("good", best[:: max(1, len(best) // half)][:half])):
+        batch = collate(split, np.sort(indices))
+        outputs = model(batch.images)
+        predictions = {n: task.predict(outputs[n]) for n, task in tasks.items()}
+        tiles = [_tile(batch, i, tasks, predictions, split) for i in range(len(batch.ids))]
+        columns = 4
+        blank = np.full_like(tiles[0], 255)
+        rows = [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
+        rows = [row + [blank] * (columns - len(row)) for row in rows]
+        sheet = np.vstack([np.hstack(row) for row in rows])
+        cv2.imwrite(str(folder / f"{name}.png"), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+
+
+def _tile(batch: Any, index: int, tasks: dict[str, Task], predictions: dict[str, list[Any]], split: Split) -> np.ndarray:
+    """One image with everything drawn on it, its reconstruction beside it, and a line a task below."""
+    pixels = split.rows(np.array([split.ids.index(batch.ids[index])]))["image"][0]
+    shown = pixels[..., :3] if pixels.shape[2] >= 3 else np.repeat(pixels[..., :1], 3, axis=2)
+    scale = max(1, round(TILE / max(shown.shape[:2])))
+    size = (shown.shape[1] * scale, shown.shape[0] * scale)
+    plain = cv2.resize(shown, size, interpolation=cv2.INTER_NEAREST)
+    drawn, beside = plain, plain
+    lines: list[str] = []
+    for name, task in tasks.items():
+        prediction = predictions[name][index]
+        if isinstance(task, Reconstruction):
+            beside = task.draw(plain, prediction, scale)
+        else:
+            drawn = task.draw(drawn, prediction, scale)
+        if task.kind is None or bool(batch.present[task.target_name][index]):
+            lines.append(task.caption(prediction, batch, index))
+    text = np.full((16 * len(lines) + 8, 2 * size[0], 3), 255, np.uint8)
+    for row, line in enumerate(lines):
+        cv2.putText(text, line, (4, 14 + 16 * row), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
+    tile = np.vstack([np.hstack([drawn, beside]), text])
+    return cv2.copyMakeBorder(tile, 3, 3, 3, 3, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """0 for the worst to 1 for the best; a half where unknown."""
+    known = ~np.isnan(values)
+    ranks = np.full(len(values), 0.5)
+    order = np.argsort(values[known], kind="stable")
+    place = np.empty(len(order))
+    place[order] = np.linspace(0, 1, len(order)) if len(order) > 1 else 0.5
+    ranks[known] = place
+    return ranks

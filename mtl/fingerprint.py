@@ -1,0 +1,81 @@
+"""The fingerprint of a run: a hash of everything that the package stage's whole ancestry is made of.
+
+Code and data dependencies by content, commands, params and requirements.lock; no time, no machine, no path. Two runs
+with one fingerprint would make the same version, so a registered fingerprint means that there is nothing to do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from mtl.config import ConfigError, read_params
+
+GOAL = "package"
+
+
+def read_stages(root: Path) -> dict[str, dict[str, Any]]:
+    """The stages of dvc.yaml."""
+    stages: dict[str, dict[str, Any]] = read_params(root / "dvc.yaml")["stages"]
+    return stages
+
+
+def ancestry(stages: dict[str, dict[str, Any]], goal: str = GOAL) -> list[str]:
+    """The stages that `goal` is made by, in an order in which they can run."""
+    maker = {out: name for name, stage in stages.items() for out in outs(stage)}
+    order: list[str] = []
+
+    def visit(name: str) -> None:
+        for dep in stages[name].get("deps", []):
+            if dep in maker and maker[dep] not in order:
+                visit(maker[dep])
+        if name not in order:
+            order.append(name)
+
+    visit(goal)
+    return order
+
+
+def outs(stage: dict[str, Any]) -> list[str]:
+    """Paths of all that a stage writes."""
+    found: list[str] = []
+    for kind in ("outs", "metrics", "plots"):
+        for entry in stage.get(kind, []):
+            found.append(next(iter(entry)) if isinstance(entry, dict) else entry)
+    return found
+
+
+def fingerprint(root: Path, params: dict[str, Any]) -> str:
+    """SHA-256 over the ancestry of the package stage, in a checkout with these params."""
+    stages = read_stages(root)
+    names = ancestry(stages)
+    made = {out for name in names for out in outs(stages[name])}
+    digest = hashlib.sha256()
+    for name in names:
+        stage = stages[name]
+        chosen = {key: _lookup(params, key) for key in stage.get("params", [])}
+        head = {"stage": name, "cmd": stage["cmd"], "params": chosen}
+        digest.update(json.dumps(head, sort_keys=True).encode())
+        for dep in sorted(set(stage.get("deps", [])) - made):
+            digest.update(dep.encode() + _content(root / dep))
+    digest.update(_content(root / "requirements.lock"))
+    return digest.hexdigest()
+
+
+def _lookup(params: dict[str, Any], key: str) -> Any:
+    node: Any = params
+    for part in key.split("."):
+        node = node[part]
+    return node
+
+
+def _content(path: Path) -> bytes:
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+        return b"".join(p.relative_to(path).as_posix().encode() + hashlib.sha256(p.read_bytes()).digest() for p in files)
+    try:
+        return hashlib.sha256(path.read_bytes()).digest()
+    except FileNotFoundError as error:
+        raise ConfigError(f"dvc.yaml depends on {path}, which is missing", fix="git checkout it, or mend dvc.yaml") from error

@@ -1,0 +1,85 @@
+"""Heads: one level of shared features → a task's raw output."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mtl.model.blocks import conv_block
+
+
+class VotingHead(nn.Module):
+    """[n, c, h, w] → [n, out]: every place votes for every class, and a smooth maximum over places counts.
+
+    Log-sum-exp pooling (Pinheiro & Collobert 2015): unlike a mean it finds one small object, and unlike learned
+    attention it has a gradient towards the right place from the first step.
+    """
+
+    def __init__(self, channels: int, hidden: int, out: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(conv_block(channels, hidden), conv_block(hidden, hidden))
+        self.votes = nn.Conv2d(hidden, out, 1)
+        self.bias = nn.Parameter(torch.zeros(out))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        votes = self.votes(self.body(features)).float().flatten(2)
+        return votes.logsumexp(-1) - math.log(votes.shape[-1]) + self.bias
+
+
+class MeanPoolHead(nn.Module):
+    """[n, c, h, w] → [n]: one number from the mean over places (a count grows with it)."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(conv_block(channels, hidden), conv_block(hidden, hidden))
+        self.out = nn.Sequential(nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, 1))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.out(self.body(features).float().mean((2, 3))).squeeze(-1)
+
+
+class DenseHead(nn.Module):
+    """[n, c, h, w] → [n, out, h·stride, w·stride]: each cell predicts all of its pixels (pixel shuffle)."""
+
+    def __init__(self, channels: int, hidden: int, out: int, stride: int) -> None:
+        super().__init__()
+        # Above 4 pixels a cell, a shuffle of all of them would be the largest layer: resize the rest.
+        self.shuffle = min(stride, 4)
+        self.rest = stride // self.shuffle
+        self.body = conv_block(channels, hidden)
+        self.out = nn.Conv2d(hidden, out * self.shuffle**2, 3, 1, 1)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        dense = F.pixel_shuffle(self.out(self.body(features)), self.shuffle).float()
+        if self.rest > 1:
+            dense = F.interpolate(dense, scale_factor=float(self.rest), mode="bilinear", align_corners=False)
+        return dense
+
+
+class DetectionHead(nn.Module):
+    """FCOS (Tian et al. 2019): [n, c, h, w] → class logits, distances to the four sides in cells, centredness.
+
+    The output is one tensor [n, num_classes + 5, h, w]: classes, left, top, right, bottom, centredness.
+    """
+
+    def __init__(self, channels: int, hidden: int, num_classes: int, num_convs: int) -> None:
+        super().__init__()
+        self.classes = self._branch(channels, hidden, num_convs)
+        self.boxes = self._branch(channels, hidden, num_convs)
+        self.class_out = nn.Conv2d(hidden, num_classes, 3, 1, 1)
+        self.box_out = nn.Conv2d(hidden, 5, 3, 1, 1)
+        # Focal loss starts from a prior of 1 % positives (Lin et al. 2017).
+        nn.init.normal_(self.class_out.weight, std=0.01)
+        nn.init.constant_(self.class_out.bias, -math.log(99.0))
+
+    @staticmethod
+    def _branch(channels: int, hidden: int, num_convs: int) -> nn.Sequential:
+        return nn.Sequential(*(conv_block(channels if i == 0 else hidden, hidden) for i in range(num_convs)))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        classes = self.class_out(self.classes(features)).float()
+        boxes = self.box_out(self.boxes(features)).float()
+        return torch.cat([classes, F.softplus(boxes[:, :4] + 1.0), boxes[:, 4:]], 1)

@@ -1,0 +1,1 @@
+"""From the tasks' losses to one objective."""

@@ -1,0 +1,14 @@
+"""Fixed weights, as declared: the tuned baseline that other weightings must beat."""
+
+from __future__ import annotations
+
+import torch
+
+from mtl.objective.weighting.base import Weighting
+
+
+class Fixed(Weighting):
+    """Each task's own `weight`."""
+
+    def weights(self, losses: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+        return self.fixed * present

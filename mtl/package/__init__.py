@@ -1,0 +1,1 @@
+"""The model as users load it: safetensors, a JSON of everything else, and the code. No pickle."""

@@ -1,0 +1,112 @@
+"""Predictions for images as users have them: encoded bytes in, one typed row a picture out."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from mtl.config import DataError
+from mtl.data.loader import as_images
+from mtl.data.manifest import Statistics
+from mtl.data.operations import Picture, run
+from mtl.package.bundle import read_bundle
+from mtl.tasks import Task
+
+BATCH = 64
+
+
+class Predictor:
+    """A bundle, ready to predict. Preprocessing is the same code with the same settings as in training."""
+
+    def __init__(self, folder: Path) -> None:
+        self.model, self.tasks, self.bundle = read_bundle(folder)
+        image = self.bundle.image
+        self.statistics = Statistics(mean=image.mean, std=image.std)
+
+    @torch.inference_mode()
+    def predict(self, images: list[bytes]) -> list[dict[str, Any]]:
+        """Encoded images (PNG, JPEG …) → one row each, with coordinates in pixels of the image that came in.
+
+        Per task: classification `<task>` and `<task>_score`; regression `<task>`; detection `<task>`, a list of
+        {label, score, x1, y1, x2, y2}; segmentation `<task>`, a PNG of class indices in base64; reconstruction
+        `<task>`, a PNG in base64 at the model's own size.
+
+        Raises:
+            DataError: an image cannot be decoded; the message names its place in the list.
+        """
+        rows: list[dict[str, Any]] = []
+        for start in range(0, len(images), BATCH):
+            pictures = [self._prepare(data, start + i) for i, data in enumerate(images[start : start + BATCH])]
+            pixels = torch.from_numpy(np.stack([picture.image for picture in pictures]))
+            outputs = self.model(as_images(pixels, self.statistics))
+            found = {name: task.predict(outputs[name]) for name, task in self.tasks.items()}
+            for i, picture in enumerate(pictures):
+                row: dict[str, Any] = {}
+                for name, task in self.tasks.items():
+                    row |= _typed(name, task, found[name][i], picture)
+                rows.append(row)
+        return rows
+
+    def _prepare(self, data: bytes, index: int) -> Picture:
+        try:
+            return run(self.bundle.operations, Picture(image=np.zeros((0, 0, 0), np.uint8), encoded=data))
+        except DataError as error:
+            raise DataError(f"image {index}: {error.what}", found=error.found, fix="send a PNG or JPEG") from error
+
+
+def as_bytes(value: Any) -> bytes:
+    """An image given as bytes, as base64 text, or as a path.
+
+    Raises:
+        DataError: none of these.
+    """
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    if isinstance(value, str):
+        try:
+            return base64.b64decode(value, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise DataError("an image is neither bytes nor base64 text", found=f"{value[:40]!r}…") from error
+    raise DataError("an image is neither bytes nor base64 text", found=type(value).__name__)
+
+
+def _typed(name: str, task: Task, prediction: dict[str, Any], picture: Picture) -> dict[str, Any]:
+    """One task's columns."""
+    if "scores" in prediction and "label" in prediction:
+        return {name: prediction["label"], f"{name}_score": float(max(prediction["scores"]))}
+    if "value" in prediction:
+        return {name: float(prediction["value"])}
+    if "boxes" in prediction:
+        offset, scale = np.array(picture.offset * 2), np.array(picture.scale * 2)
+        boxes = (prediction["boxes"] - offset) / scale
+        return {
+            name: [
+                {"label": task.target.classes[int(label)], "score": float(score)}
+                | dict(zip(("x1", "y1", "x2", "y2"), map(float, box), strict=True))
+                for box, label, score in zip(boxes, prediction["labels"], prediction["scores"], strict=True)
+            ]
+        }
+    if "mask" in prediction:
+        return {name: _png(_to_source(prediction["mask"], picture))}
+    return {name: _png(cv2.cvtColor(prediction["pixels"][..., :3], cv2.COLOR_RGB2BGR) if prediction["pixels"].shape[2] >= 3 else prediction["pixels"][..., 0])}
+
+
+def _to_source(mask: np.ndarray, picture: Picture) -> np.ndarray:
+    """A mask at the model's size → at the size of the image that came in, without the padding."""
+    height, width = mask.shape
+    left, top = (round(v) for v in picture.offset)
+    inner = mask[top : height - top or None, left : width - left or None] if left or top else mask
+    size = (round(inner.shape[1] / picture.scale[0]), round(inner.shape[0] / picture.scale[1]))
+    return cv2.resize(inner, size, interpolation=cv2.INTER_NEAREST)
+
+
+def _png(image: np.ndarray) -> str:
+    ok, data = cv2.imencode(".png", image)
+    assert ok
+    return base64.b64encode(data.tobytes()).decode()

@@ -1,0 +1,16 @@
+"""The typed JSON that stages hand on, and the page that a person reads."""
+
+from __future__ import annotations
+
+from mtl.reports.types import Decision, EvalReport, Metric, PackageReport, Rule, TaskReport, TrainReport, read_report
+
+__all__ = [
+    "Decision",
+    "EvalReport",
+    "Metric",
+    "PackageReport",
+    "Rule",
+    "TaskReport",
+    "TrainReport",
+    "read_report",
+]

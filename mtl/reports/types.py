@@ -1,0 +1,120 @@
+"""The typed JSON that stages hand on. Metrics keep their natural sign; `direction` says how they improve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mtl.config.errors import DataError
+
+
+class Report(BaseModel):
+    """Frozen, with no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Metric(Report):
+    """One metric of one task on the test split."""
+
+    value: float | None = Field(description="None where no sample counts")
+    low: float | None = Field(None, description="lower end of the bootstrap interval")
+    high: float | None = Field(None, description="upper end")
+    direction: Literal["max", "min"]
+    unit: str = ""
+
+
+class TaskReport(Report):
+    """How one task does."""
+
+    type: str
+    auxiliary: bool
+    primary: str
+    floor: float = Field(description="what the first champion must reach in the primary metric")
+    metrics: dict[str, Metric]
+    replicates: tuple[float, ...] = Field(
+        description="the primary metric on every bootstrap resample. Two reports with the same samples, seed and "
+        "count drew the same resamples, so the differences of their replicates are paired"
+    )
+    slices: dict[str, dict[str, dict[str, float | None]]] = Field(
+        description="slice → value → primary metric and number of samples"
+    )
+
+
+class EvalReport(Report):
+    """A model on the test split."""
+
+    samples_sha256: str = Field(description="of the test samples, before preprocessing")
+    num_samples: int
+    seed: int
+    num_resamples: int
+    confidence: float
+    tasks: dict[str, TaskReport]
+
+    def primary(self, task: str) -> Metric:
+        """The metric by which a task is judged."""
+        report = self.tasks[task]
+        return report.metrics[report.primary]
+
+
+class TrainReport(Report):
+    """How a training went."""
+
+    history: list[dict[str, Any]]
+    best_epoch: int
+    steps: int
+    seconds: float
+    bf16: bool
+    world_size: int
+    device: str
+    parameters: dict[str, int] = Field(description="number of parameters: shared, then by task")
+    loss_weights: dict[str, float]
+
+
+class PackageReport(Report):
+    """The model as users load it."""
+
+    weights_sha256: str
+    num_bytes: int
+    files: dict[str, str] = Field(description="file → SHA-256")
+
+
+class Rule(Report):
+    """One condition of the gate."""
+
+    name: str
+    required: str
+    found: str
+    passed: bool
+    task: str | None = None
+    difference: float | None = Field(None, description="relative gain of the challenger; negative is a loss")
+    low: float | None = None
+    high: float | None = None
+
+
+class Decision(Report):
+    """What the gate decided, and why."""
+
+    promote: bool
+    champion: int | None = Field(description="the version compared with; None if there was none")
+    summary: str
+    rules: tuple[Rule, ...]
+
+
+AnyReport = TypeVar("AnyReport", bound=Report)
+
+
+def read_report(kind: type[AnyReport], path: Path) -> AnyReport:
+    """Read one report.
+
+    Raises:
+        DataError: it is missing, or not what its stage writes.
+    """
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is missing", fix="run the stages: dvc repro") from error
+    except ValueError as error:
+        raise DataError(f"{path} is not a {kind.__name__}", found=str(error), fix="dvc repro -f") from error

@@ -1,0 +1,29 @@
+"""The stages of dvc.yaml: each reads its sections of params.yaml and calls their owner."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from mtl.config import MtlError
+
+OUTPUTS = Path("outputs")
+"""Where stages write, relative to the repository's root (DVC runs them there)."""
+
+
+def home() -> Path:
+    """Downloads, checkpoints and other state that no version is made of; MTL_HOME, or .mtl here."""
+    return Path(os.environ.get("MTL_HOME", ".mtl")).resolve()
+
+
+def run_stage(stage: Callable[[], None]) -> None:
+    """Run a stage's main; a user's error is printed without a traceback and ends with code 3."""
+    try:
+        stage()
+    except MtlError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        sys.exit(3)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,23 @@
+"""Stage 1: the source's images and targets → outputs/raw."""
+
+from __future__ import annotations
+
+import json
+
+from mtl.config import load
+from mtl.data.sources import SOURCES
+from mtl.stages import OUTPUTS, home, run_stage
+
+
+def main() -> None:
+    """Fetch the data set that params.yaml names."""
+    config = load()
+    source = config.data.source
+    spec = SOURCES[source.type](source, config.seed, OUTPUTS / "raw", home() / "downloads")
+    records = [record.model_dump() for record in spec.sources]
+    (OUTPUTS / "sources.json").write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
+    print(f"fetch: {spec.name} from {len(spec.sources)} sources; " + ", ".join(f"{v} {k}" for k, v in spec.notes.items()))
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,26 @@
+"""Stage 5: weights → the model as users load it, as an MLflow model folder."""
+
+from __future__ import annotations
+
+import shutil
+
+from mtl.config import load
+from mtl.data import manifest
+from mtl.package.bundle import write_bundle
+from mtl.package.mlflow_model import write_mlflow_model
+from mtl.stages import OUTPUTS, run_stage
+
+
+def main() -> None:
+    """Package the model with its preprocessing and its code."""
+    out, bundle = OUTPUTS / "package", OUTPUTS / "package" / "bundle"
+    shutil.rmtree(out, ignore_errors=True)
+    write_bundle(bundle, load(), manifest.read(OUTPUTS / "prepared"), OUTPUTS / "train" / "weights.safetensors")
+    report = write_mlflow_model(out / "model", bundle)
+    shutil.rmtree(bundle)
+    (out / "report.json").write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    print(f"package: {report.num_bytes / 2**20:.1f} MiB, weights sha256 {report.weights_sha256}")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,30 @@
+"""Stage 3: shards → weights, with Ray Train."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+
+from mtl.config import load
+from mtl.stages import OUTPUTS, home, run_stage
+from mtl.train.launch import train
+
+
+def main() -> None:
+    """Train the model that params.yaml describes."""
+    out = OUTPUTS / "train"
+    final = train(load(), OUTPUTS / "prepared", home(), from_scratch=bool(os.environ.get("MTL_FROM_SCRATCH")))
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ("weights.safetensors", "training.json"):
+        shutil.copyfile(final / name, out / name)
+    history = json.loads((out / "training.json").read_text())["history"]
+    with (OUTPUTS / "history.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(history[0]))
+        writer.writeheader()
+        writer.writerows(history)
+
+
+if __name__ == "__main__":
+    run_stage(main)

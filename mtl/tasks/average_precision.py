@@ -1,0 +1,112 @@
+"""Average precision under sample weights: COCO's matching and 101-point interpolation, for the bootstrap.
+
+The reported values come from here too; a test holds them to faster-coco-eval's on the same detections.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+THRESHOLDS = np.linspace(0.5, 0.95, 10)
+RECALLS = np.linspace(0.0, 1.0, 101)
+
+
+@dataclass(frozen=True)
+class Matches:
+    """One image's detections against its boxes.
+
+    scores float [d]; labels int [d]; hits bool [thresholds, d]; num_boxes int [classes].
+    """
+
+    scores: np.ndarray
+    labels: np.ndarray
+    hits: np.ndarray
+    num_boxes: np.ndarray
+
+
+def iou_matrix(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Boxes [m, 4] and [n, 4] → intersection over union [m, n]."""
+    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
+    inner = np.clip(high - low, 0, None).prod(2)
+    area_a, area_b = (a[:, 2:] - a[:, :2]).prod(1), (b[:, 2:] - b[:, :2]).prod(1)
+    return inner / np.maximum(area_a[:, None] + area_b[None] - inner, 1e-9)
+
+
+def match(boxes: np.ndarray, labels: np.ndarray, scores: np.ndarray, truth: np.ndarray, num_classes: int) -> Matches:
+    """Match as COCO does: best score first, each to the free box of its class with the highest IoU.
+
+    boxes [d, 4], labels [d], scores [d]; truth [k, 5] with the label last.
+    """
+    order = np.argsort(-scores, kind="stable")
+    boxes, labels, scores = boxes[order], labels[order], scores[order]
+    truth_labels = truth[:, 4].astype(np.int64)
+    ious = np.where(labels[:, None] == truth_labels[None], iou_matrix(boxes, truth[:, :4]), 0.0)
+    hits = np.zeros((len(THRESHOLDS), len(scores)), bool)
+    candidates = np.nonzero(ious.max(1, initial=0.0) >= THRESHOLDS[0])[0]
+    for t, threshold in enumerate(THRESHOLDS):
+        free = np.ones(len(truth), bool)
+        for d in candidates:
+            row = np.where(free, ious[d], 0.0)
+            best = int(row.argmax())
+            if row[best] >= threshold - 1e-10:
+                hits[t, d], free[best] = True, False
+    return Matches(scores, labels, hits, np.bincount(truth_labels, minlength=num_classes))
+
+
+def average_precisions(rows: list[Matches | None], weights: np.ndarray, num_classes: int, num_thresholds: int) -> np.ndarray:
+    """AP by resample, threshold and class: weights [resamples, samples] → [resamples, num_thresholds, classes].
+
+    NaN for a class without boxes.
+    """
+    known = [(i, row) for i, row in enumerate(rows) if row is not None]
+    result = np.full((len(weights), num_thresholds, num_classes), np.nan)
+    if not known:
+        return result
+    images = np.concatenate([np.full(len(row.scores), i) for i, row in known])
+    scores = np.concatenate([row.scores for _, row in known])
+    labels = np.concatenate([row.labels for _, row in known])
+    hits = np.concatenate([row.hits for _, row in known], axis=1)
+    num_boxes = np.zeros((len(rows), num_classes))
+    for i, row in known:
+        num_boxes[i] = row.num_boxes
+    totals = weights @ num_boxes
+    for c in range(num_classes):
+        mine = np.nonzero(labels == c)[0]
+        mine = mine[np.argsort(-scores[mine], kind="stable")]
+        by_detection = weights[:, images[mine]]
+        for t in range(num_thresholds):
+            result[:, t, c] = _interpolated(by_detection, hits[t, mine], totals[:, c])
+    return result
+
+
+def _interpolated(weights: np.ndarray, hits: np.ndarray, totals: np.ndarray) -> np.ndarray:
+    """weights [resamples, detections] best score first, hits [detections], totals [resamples] → AP [resamples]."""
+    found = np.where(totals > 0, 0.0, np.nan)
+    if not len(hits):
+        return found
+    true = np.cumsum(weights * hits, axis=1)
+    seen = np.cumsum(weights, axis=1)
+    precision = true / np.maximum(seen, 1e-12)
+    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    for r in np.nonzero(totals > 0)[0]:
+        places = np.searchsorted(true[r] / totals[r], RECALLS - 1e-12, side="left")
+        inside = places < len(hits)
+        found[r] = envelope[r, places[inside]].sum() / len(RECALLS)
+    return found
+
+
+def precision_recall(rows: list[Matches | None], num_classes: int) -> list[tuple[float, float]]:
+    """(recall, precision) at IoU 0.5, the classes' detections pooled, at 101 recalls."""
+    known = [row for row in rows if row is not None]
+    if not known:
+        return []
+    scores = np.concatenate([row.scores for row in known])
+    hits = np.concatenate([row.hits[0] for row in known])[np.argsort(-scores, kind="stable")]
+    total = sum(int(row.num_boxes.sum()) for row in known)
+    true = np.cumsum(hits)
+    precision = true / np.arange(1, len(hits) + 1)
+    envelope = np.maximum.accumulate(precision[::-1])[::-1] if len(hits) else precision
+    places = np.searchsorted(true / max(total, 1), RECALLS, side="left")
+    return [(float(r), float(envelope[p]) if p < len(hits) else 0.0) for r, p in zip(RECALLS, places, strict=True)]

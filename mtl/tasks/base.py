@@ -1,0 +1,113 @@
+"""What a task type is: a head, a loss, predictions, scores and a way to draw them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from mtl.data.loader import Batch
+from mtl.data.spec import TargetKind, TargetSpec
+from mtl.objective.losses import Term
+
+Direction = Literal["max", "min"]
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """The images that a model takes: pixels and channels, after preprocessing."""
+
+    height: int
+    width: int
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class Scorer(ABC):
+    """Collects per-sample statistics, and computes metrics from them under any sample weights.
+
+    That form gives the value (all weights 1), a slice (weights 0 and 1) and the bootstrap (multinomial counts) alike.
+    """
+
+    def __init__(self) -> None:
+        self.rows: list[Any] = []
+
+    @abstractmethod
+    def add(self, predictions: list[Any], batch: Batch) -> None:
+        """Append one row of statistics a sample; None where the sample lacks the target."""
+
+    @abstractmethod
+    def metrics(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """weights float64 [resamples, samples] → metric name → values [resamples]."""
+
+    @abstractmethod
+    def goodness(self) -> np.ndarray:
+        """How well each sample went, higher is better, NaN where the target is absent: [samples]."""
+
+    def value(self, chosen: np.ndarray | None = None) -> dict[str, float]:
+        """The metrics over all samples, or over those that `chosen` (bool [samples]) marks."""
+        weights = np.ones(len(self.rows)) if chosen is None else chosen.astype(np.float64)
+        return {name: float(values[0]) for name, values in self.metrics(weights[None]).items()}
+
+    def curves(self) -> dict[str, list[dict[str, Any]]]:
+        """Tables for plots, by name: each a list of rows."""
+        return {}
+
+
+@dataclass
+class Task(ABC):
+    """One learning target of a model."""
+
+    name: str
+    config: Any
+    target: TargetSpec
+    image: ImageSpec
+    kind: ClassVar[TargetKind | None] = None
+    """The kind of target that this type learns; None if it needs none."""
+    primary: ClassVar[str] = ""
+    """The metric by which the task is judged."""
+    directions: ClassVar[dict[str, Direction]] = {}
+    """Metric → in which direction it improves."""
+    units: ClassVar[dict[str, str]] = {}
+
+    @property
+    def target_name(self) -> str:
+        """The data's target that this task learns."""
+        return self.config.target or self.name
+
+    @abstractmethod
+    def build_head(self, channels: int) -> nn.Module:
+        """A head for features of that many channels at stride `config.stride`."""
+
+    @abstractmethod
+    def terms(self, output: torch.Tensor, batch: Batch) -> list[Term]:
+        """The loss over this worker's samples, in parts that other workers' parts can be added to."""
+
+    @abstractmethod
+    def predict(self, output: torch.Tensor) -> list[Any]:
+        """One JSON-able or NumPy prediction a sample, in pixels of the model's image."""
+
+    @abstractmethod
+    def scorer(self) -> Scorer:
+        """An empty scorer."""
+
+    @abstractmethod
+    def caption(self, prediction: Any, batch: Batch, index: int) -> str:
+        """Prediction and truth of one sample in a few words."""
+
+    def draw(self, canvas: np.ndarray, prediction: Any, scale: int) -> np.ndarray:
+        """Draw on uint8 RGB [h·scale, w·scale, 3]; a task with nothing to show returns it as it is."""
+        return canvas
+
+
+def weighted_mean(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """weights [resamples, samples], values [samples] with NaN for absent → [resamples], NaN where nothing counts."""
+    known = ~np.isnan(values)
+    total = weights[:, known].sum(1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return weights[:, known] @ values[known] / total

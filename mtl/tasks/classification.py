@@ -1,0 +1,119 @@
+"""Classification: one label an image."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from mtl.data.loader import Batch
+from mtl.model.heads import VotingHead
+from mtl.objective.losses import Term, cross_entropy
+from mtl.tasks.base import Direction, Scorer, Task, weighted_mean
+
+NUM_BINS = 10
+
+
+class Classification(Task):
+    """Softmax over classes for which all places vote."""
+
+    kind = "label"
+    primary = "accuracy"
+    directions: ClassVar[dict[str, Direction]] = {"accuracy": "max", "macro_f1": "max", "ece": "min"}
+
+    def build_head(self, channels: int) -> nn.Module:
+        return VotingHead(channels, self.config.hidden, len(self.target.classes))
+
+    def terms(self, output: torch.Tensor, batch: Batch) -> list[Term]:
+        labels, present = batch.targets[self.target_name], batch.present[self.target_name]
+        return [cross_entropy(output, labels, present, self.config.label_smoothing)]
+
+    def predict(self, output: torch.Tensor) -> list[Any]:
+        probabilities = output.float().softmax(1).cpu().numpy()
+        return [
+            {"label": self.target.classes[int(p.argmax())], "index": int(p.argmax()), "scores": p.tolist()}
+            for p in probabilities
+        ]
+
+    def scorer(self) -> Scorer:
+        return ClassificationScorer(self.target_name, self.target.classes)
+
+    def caption(self, prediction: Any, batch: Batch, index: int) -> str:
+        truth = self.target.classes[int(batch.targets[self.target_name][index])]
+        score = max(prediction["scores"])
+        return f"{self.name}: {prediction['label']} {score:.2f}" + (f" (is {truth})" if truth != prediction["label"] else "")
+
+
+class ClassificationScorer(Scorer):
+    """A row a sample: true index, predicted index, the prediction's probability, the truth's probability."""
+
+    def __init__(self, target: str, classes: tuple[str, ...]) -> None:
+        super().__init__()
+        self.target, self.classes = target, classes
+
+    def add(self, predictions: list[Any], batch: Batch) -> None:
+        truths = batch.targets[self.target].tolist()
+        for prediction, truth, present in zip(predictions, truths, batch.present[self.target].tolist(), strict=True):
+            scores, index = prediction["scores"], prediction["index"]
+            self.rows.append((truth, index, scores[index], scores[truth]) if present else None)
+
+    def metrics(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        truth, predicted, confidence, _ = self._columns()
+        correct = np.where(np.isnan(truth), np.nan, truth == predicted)
+        return {
+            "accuracy": weighted_mean(weights, correct),
+            "macro_f1": self._macro_f1(weights, truth, predicted),
+            "ece": self._ece(weights, confidence, correct),
+        }
+
+    def goodness(self) -> np.ndarray:
+        return self._columns()[3]
+
+    def curves(self) -> dict[str, list[dict[str, Any]]]:
+        truth, predicted, confidence, _ = self._columns()
+        known = ~np.isnan(truth)
+        names = self.classes
+        confusion = [
+            {"actual": names[int(t)], "predicted": names[int(p)]}
+            for t, p in zip(truth[known], predicted[known], strict=True)
+        ]
+        reliability: list[dict[str, Any]] = []
+        bins = _bins(confidence)
+        for b in range(NUM_BINS):
+            here = known & (bins == b)
+            if here.any():
+                correct = float((truth[here] == predicted[here]).mean())
+                row = {"confidence": float(confidence[here].mean()), "accuracy": correct, "count": int(here.sum())}
+                reliability.append(row)
+        return {"confusion": confusion, "reliability": reliability}
+
+    def _columns(self) -> np.ndarray:
+        absent = (np.nan,) * 4
+        return np.array([absent if row is None else row for row in self.rows], np.float64).reshape(-1, 4).T
+
+    def _macro_f1(self, weights: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        scores: list[np.ndarray] = []
+        for c in range(len(self.classes)):
+            true, guess = truth == c, (predicted == c) & ~np.isnan(truth)
+            hits, total = weights[:, true & guess].sum(1), weights[:, true].sum(1) + weights[:, guess].sum(1)
+            scores.append(np.where(total > 0, 2 * hits / np.maximum(total, 1e-12), np.nan))
+        return _mean_known(np.stack(scores))
+
+    def _ece(self, weights: np.ndarray, confidence: np.ndarray, correct: np.ndarray) -> np.ndarray:
+        known = ~np.isnan(correct)
+        gap = np.where(known, confidence - np.nan_to_num(correct), 0.0)
+        bins = _bins(confidence)
+        parts = [np.abs(weights[:, known & (bins == b)] @ gap[known & (bins == b)]) for b in range(NUM_BINS)]
+        return np.sum(parts, axis=0) / np.maximum(weights[:, known].sum(1), 1e-12)
+
+
+def _bins(confidence: np.ndarray) -> np.ndarray:
+    return np.minimum((np.nan_to_num(confidence) * NUM_BINS).astype(int), NUM_BINS - 1)
+
+
+def _mean_known(values: np.ndarray) -> np.ndarray:
+    """Mean over the first axis without NaN; NaN where all are."""
+    known = ~np.isnan(values)
+    return np.where(known.any(0), np.nansum(values, 0) / np.maximum(known.sum(0), 1), np.nan)

@@ -1,0 +1,75 @@
+"""Reconstruction: the image itself, unsupervised. Usually auxiliary."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mtl.data.loader import Batch
+from mtl.model.heads import DenseHead
+from mtl.objective.losses import Term
+from mtl.tasks.base import Direction, Scorer, Task, weighted_mean
+
+
+class Reconstruction(Task):
+    """Smooth L1 on standardized pixels; PSNR on pixels from 0 to 1."""
+
+    primary = "psnr"
+    directions: ClassVar[dict[str, Direction]] = {"psnr": "max"}
+    units: ClassVar[dict[str, str]] = {"psnr": "dB"}
+
+    def build_head(self, channels: int) -> nn.Module:
+        return DenseHead(channels, self.config.hidden, self.image.channels, self.config.stride)
+
+    def terms(self, output: torch.Tensor, batch: Batch) -> list[Term]:
+        losses = F.smooth_l1_loss(output.float(), batch.images, reduction="sum")
+        return [Term(losses, torch.tensor(batch.images.numel(), device=output.device))]
+
+    def predict(self, output: torch.Tensor) -> list[Any]:
+        return [{"pixels": image} for image in self.to_pixels(output.float().cpu())]
+
+    def to_pixels(self, images: torch.Tensor) -> np.ndarray:
+        """Standardized [n, c, h, w] → uint8 [n, h, w, c]."""
+        mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (self.image.mean, self.image.std))
+        return ((images * std + mean) * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
+
+    def scorer(self) -> Scorer:
+        return ReconstructionScorer(self)
+
+    def caption(self, prediction: Any, batch: Batch, index: int) -> str:
+        truth = self.to_pixels(batch.images[index : index + 1])[0]
+        return f"{self.name}: {psnr(prediction['pixels'], truth):.1f} dB"
+
+    def draw(self, canvas: np.ndarray, prediction: Any, scale: int) -> np.ndarray:
+        pixels = prediction["pixels"]
+        pixels = pixels[..., :3] if pixels.shape[2] >= 3 else np.repeat(pixels[..., :1], 3, axis=2)
+        return cv2.resize(pixels, canvas.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+
+
+class ReconstructionScorer(Scorer):
+    """A row a sample: its PSNR in dB."""
+
+    def __init__(self, task: Reconstruction) -> None:
+        super().__init__()
+        self.task = task
+
+    def add(self, predictions: list[Any], batch: Batch) -> None:
+        truths = self.task.to_pixels(batch.images.cpu())
+        self.rows += [psnr(p["pixels"], truth) for p, truth in zip(predictions, truths, strict=True)]
+
+    def metrics(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        return {"psnr": weighted_mean(weights, np.array(self.rows, np.float64))}
+
+    def goodness(self) -> np.ndarray:
+        return np.array(self.rows, np.float64)
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    """Peak signal-to-noise ratio of uint8 images in dB, at most 100."""
+    error = float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
+    return float(min(100.0, 10 * np.log10(255.0**2 / max(error, 1e-12))))

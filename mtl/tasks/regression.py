@@ -1,0 +1,64 @@
+"""Regression: one number an image."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mtl.data.loader import Batch
+from mtl.model.heads import MeanPoolHead
+from mtl.objective.losses import Term, masked
+from mtl.tasks.base import Direction, Scorer, Task, weighted_mean
+
+
+class Regression(Task):
+    """Smooth L1 on one number."""
+
+    kind = "value"
+    primary = "mae"
+    directions: ClassVar[dict[str, Direction]] = {"mae": "min", "rmse": "min"}
+
+    def build_head(self, channels: int) -> nn.Module:
+        return MeanPoolHead(channels, self.config.hidden)
+
+    def terms(self, output: torch.Tensor, batch: Batch) -> list[Term]:
+        present = batch.present[self.target_name]
+        targets = batch.targets[self.target_name].nan_to_num()
+        losses = F.smooth_l1_loss(output.float(), targets, reduction="none", beta=self.config.beta)
+        return [masked(losses, present)]
+
+    def predict(self, output: torch.Tensor) -> list[Any]:
+        return [{"value": value} for value in output.float().cpu().tolist()]
+
+    def scorer(self) -> Scorer:
+        return RegressionScorer(self.target_name)
+
+    def caption(self, prediction: Any, batch: Batch, index: int) -> str:
+        return f"{self.name}: {prediction['value']:.1f} (is {float(batch.targets[self.target_name][index]):g})"
+
+
+class RegressionScorer(Scorer):
+    """A row a sample: prediction minus truth."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__()
+        self.target = target
+
+    def add(self, predictions: list[Any], batch: Batch) -> None:
+        truths, present = batch.targets[self.target].tolist(), batch.present[self.target].tolist()
+        for prediction, truth, there in zip(predictions, truths, present, strict=True):
+            self.rows.append(prediction["value"] - truth if there else None)
+
+    def metrics(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        errors = self._errors()
+        return {"mae": weighted_mean(weights, np.abs(errors)), "rmse": np.sqrt(weighted_mean(weights, errors**2))}
+
+    def goodness(self) -> np.ndarray:
+        return -np.abs(self._errors())
+
+    def _errors(self) -> np.ndarray:
+        return np.array([np.nan if row is None else row for row in self.rows], np.float64)

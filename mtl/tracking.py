@@ -1,0 +1,113 @@
+"""MLflow runs: params, metrics, lineage. One run a training, found again by its fingerprint."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+
+from mtl.config import RegistryError
+from mtl.reports import EvalReport
+
+FINGERPRINT = "mtl.fingerprint"
+
+
+@contextlib.contextmanager
+def explained(uri: str) -> Iterator[None]:
+    """Turn MLflow's errors into ours."""
+    try:
+        yield
+    except MlflowException as error:
+        raise RegistryError(
+            f"MLflow at {uri} refused or is out of reach",
+            found=str(error).splitlines()[0][:300],
+            fix="check MLFLOW_TRACKING_URI and that its server runs; then run again, nothing is lost",
+        ) from error
+
+
+class Tracker:
+    """The runs of one experiment."""
+
+    def __init__(self, uri: str, experiment: str, artifacts: str | None = None) -> None:
+        self.uri = uri
+        with explained(uri):
+            mlflow.set_tracking_uri(uri)
+            self.client = mlflow.MlflowClient(uri)
+            found = self.client.get_experiment_by_name(experiment)
+            self.experiment = found.experiment_id if found else self.client.create_experiment(experiment, artifacts)
+
+    def open_run(self, fingerprint: str, name: str) -> str:
+        """The run of this fingerprint: the unfinished one of an interrupted attempt, or a new one."""
+        with explained(self.uri):
+            runs = self.client.search_runs(
+                [self.experiment], f"tags.`{FINGERPRINT}` = '{fingerprint}'", order_by=["attributes.start_time DESC"]
+            )
+            for run in runs:
+                if run.info.status != "FINISHED":
+                    self.client.update_run(run.info.run_id, status="RUNNING")
+                    return run.info.run_id
+            created = self.client.create_run(self.experiment, run_name=name, tags={FINGERPRINT: fingerprint})
+            return created.info.run_id
+
+    def log_params(self, run: str, params: dict[str, Any]) -> None:
+        """The whole of params.yaml, flattened to dotted keys; logging the same again changes nothing."""
+        with explained(self.uri):
+            flat = [Param(key, value[:5900]) for key, value in _flatten(params)]
+            for start in range(0, len(flat), 100):
+                self.client.log_batch(run, params=flat[start : start + 100])
+
+    def log_epoch(self, run: str, row: dict[str, Any], timestamp: int) -> None:
+        """An epoch's metrics at its optimizer step."""
+        metrics = [Metric(k, float(v), timestamp, int(row["step"])) for k, v in row.items() if k not in ("epoch", "step")]
+        with explained(self.uri):
+            self.client.log_batch(run, metrics=metrics)
+
+    def log_evaluation(self, run: str, report: EvalReport, timestamp: int) -> None:
+        """Every metric of the test split, with its interval."""
+        metrics: list[Metric] = []
+        for task, result in report.tasks.items():
+            for name, metric in result.metrics.items():
+                bounds = {"": metric.value, "/low": metric.low, "/high": metric.high}
+                metrics += [
+                    Metric(f"test/{task}/{name}{suffix}", value, timestamp, 0)
+                    for suffix, value in bounds.items()
+                    if value is not None
+                ]
+        with explained(self.uri):
+            self.client.log_batch(run, metrics=metrics)
+
+    def log_lineage(self, run: str, tags: dict[str, str], files: list[Path], data_hash: str, data_name: str) -> None:
+        """Commit, lock, reports and pictures, and the data set as an input of the run."""
+        with explained(self.uri):
+            self.client.log_batch(run, tags=[RunTag(key, value) for key, value in tags.items()])
+            for path in files:
+                if path.is_dir():
+                    self.client.log_artifacts(run, str(path), path.name)
+                else:
+                    self.client.log_artifact(run, str(path), "lineage")
+            dataset = mlflow.data.meta_dataset.MetaDataset(  # pyright: ignore
+                mlflow.data.http_dataset_source.HTTPDatasetSource(f"dvc://{data_hash}"),  # pyright: ignore
+                name=data_name,
+                digest=data_hash[:36],
+            )
+            with mlflow.start_run(run_id=run, log_system_metrics=False):
+                mlflow.log_input(dataset, context="training", tags={"dvc_md5": data_hash})
+
+    def finish(self, run: str, status: str) -> None:
+        """Mark a run FINISHED, FAILED or KILLED."""
+        with explained(self.uri):
+            self.client.set_terminated(run, status)
+
+
+def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from _flatten(item, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,1 @@
+"""Distributed training. Only `launch` imports ray."""

@@ -1,0 +1,169 @@
+"""Start Ray, or join it, and train. The only ray import of training, beside the worker's own context."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mtl.config import Config, TrainingError
+from mtl.config import errors as errors_module
+from mtl.train.checkpoint import MANIFEST
+from mtl.train.worker import ERROR, FINAL
+
+# Sections of params.yaml on which the weights depend.
+SECTIONS = ("seed", "tasks", "model", "objective", "augment", "train", "evaluate")
+KEEP_TRAININGS = 4
+
+_ENVIRONMENT = {
+    "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "disabled",  # a local cluster listens on loopback alone
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "60",
+    "RAY_raylet_start_wait_time_s": "300",  # slow machines: the raylet would abort
+    "RAY_agent_register_timeout_ms": "300000",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # it prints every line twice
+    "RAY_COLOR_PREFIX": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+def training_key(config: Config, prepared: Path) -> str:
+    """Content key of a training: what it computes depends on this alone, so a resume can never mix two."""
+    digest = hashlib.sha256((prepared / "manifest.json").read_bytes())
+    values = config.model_dump(mode="json")
+    digest.update(json.dumps({name: values[name] for name in SECTIONS}, sort_keys=True).encode())
+    package = Path(__file__).parents[1]
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def train(config: Config, prepared: Path, home: Path, *, from_scratch: bool, say: Callable[[str], None] = print) -> Path:
+    """Train and return the folder with `weights.safetensors` and `training.json`.
+
+    A training that was interrupted goes on from its last complete checkpoint; one that is complete is taken as it is.
+
+    Raises:
+        TrainingError: the training cannot go on; the message says why.
+    """
+    trainings = home / "trainings"
+    folder = trainings / training_key(config, prepared)
+    if from_scratch:
+        shutil.rmtree(folder, ignore_errors=True)
+    final = folder / FINAL
+    if (final / MANIFEST).exists():
+        say(f"train: complete already ({folder.name})")
+        return final
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ERROR).unlink(missing_ok=True)
+    os.utime(folder)
+    for old in sorted((p for p in trainings.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime)[:-KEEP_TRAININGS]:
+        shutil.rmtree(old, ignore_errors=True)
+    failure = _fit(config, prepared.resolve(), folder.resolve(), say)
+    if (folder / ERROR).exists():
+        saved = json.loads((folder / ERROR).read_text())
+        raise getattr(errors_module, saved["kind"])(saved["what"], found=saved["found"], fix=saved["fix"])
+    if not (final / MANIFEST).exists():
+        raise TrainingError(
+            "the training ended without a result",
+            found=str(failure or "no error from Ray"),
+            fix="see the lines above; run again to go on from the last checkpoint",
+        )
+    return final
+
+
+def _fit(config: Config, prepared: Path, folder: Path, say: Callable[[str], None]) -> Exception | None:
+    """Run Ray Train once; what went wrong, if anything did."""
+    os.environ.update({key: os.environ.get(key, value) for key, value in _ENVIRONMENT.items()})
+    local = config.cluster.address == "local"
+    scratch: str | None = None
+    if local:
+        root = str(Path(__file__).parents[2])
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
+        os.environ["OMP_NUM_THREADS"] = str(config.train.threads_per_worker)
+        # Ray's socket paths may have 107 bytes at most: a short folder of our own, removed at the end.
+        scratch = tempfile.mkdtemp(prefix="mtl", dir="/tmp" if sys.platform != "win32" else None)
+    import ray
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    from mtl.train.worker import train_worker
+
+    try:
+        _start(ray, config, local, scratch)
+        gpu = _enough_gpus(ray, config)
+        say(f"train: {config.train.num_workers} workers on {'GPUs' if gpu else 'CPUs'} ({config.cluster.address})")
+        trainer = TorchTrainer(
+            train_worker,
+            train_loop_config={
+                "config": config.model_dump(mode="json"),
+                "prepared": str(prepared),
+                "folder": str(folder),
+                "gpu": gpu,
+            },
+            scaling_config=ScalingConfig(
+                num_workers=config.train.num_workers,
+                use_gpu=gpu,
+                resources_per_worker={"GPU": 1, "CPU": 1} if gpu else {"CPU": 1},
+            ),
+            run_config=RunConfig(
+                # A name that was never used: resuming is our checkpoints' business, whose manifests are written last.
+                name=f"{folder.name}-{uuid.uuid4().hex[:8]}",
+                storage_path=str(folder / "ray"),
+                failure_config=FailureConfig(max_failures=config.train.max_failures),
+                checkpoint_config=CheckpointConfig(num_to_keep=1),
+            ),
+        )
+        trainer.fit()
+    except ray.train.TrainingFailedError as error:
+        return error
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder / "ray", ignore_errors=True)
+        if scratch:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return None
+
+
+def _start(ray: Any, config: Config, local: bool, scratch: str | None) -> None:
+    """A cluster of this machine alone, or a connection to a running one that is sent this code."""
+    if not local:
+        package = Path(__file__).parents[1]
+        try:
+            ray.init(
+                config.cluster.address,
+                runtime_env={
+                    "py_modules": [str(package)],
+                    "env_vars": {"OMP_NUM_THREADS": str(config.train.threads_per_worker)},
+                },
+                logging_level="error",
+            )
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise TrainingError(
+                f"no Ray cluster answers at {config.cluster.address}",
+                found=str(error).splitlines()[0],
+                fix="start it, or set cluster.address to local",
+            ) from error
+        return
+    ray.init(
+        num_cpus=config.train.num_workers,
+        include_dashboard=False,
+        object_store_memory=128 * 2**20,
+        _temp_dir=scratch,
+        logging_level="error",
+    )
+
+
+def _enough_gpus(ray: Any, config: Config) -> bool:
+    found = ray.cluster_resources().get("GPU", 0)
+    return config.cluster.use_gpu == "auto" and found >= config.train.num_workers

@@ -1,0 +1,87 @@
+"""Optimizer, learning-rate schedule and the moving average of the weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from mtl.config import TrainConfig
+from mtl.objective.weighting import Weighting
+
+
+def build_optimizer(model: nn.Module, weighting: Weighting, config: TrainConfig) -> torch.optim.Optimizer:
+    """No weight decay on norms and biases; the weighting's own parameters are a group of their own."""
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    plain = [p for p in model.parameters() if p.ndim <= 1]
+    groups: list[dict[str, Any]] = [
+        {"params": decayed, "lr": config.learning_rate, "weight_decay": config.weight_decay},
+        {"params": plain, "lr": config.learning_rate, "weight_decay": 0.0},
+    ]
+    own = weighting.parameter_group()
+    if own is not None:
+        groups.append(own)
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9, nesterov=True)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, foreach=True)
+
+
+def build_schedule(
+    optimizer: torch.optim.Optimizer, config: TrainConfig, num_steps: int
+) -> torch.optim.lr_scheduler.LambdaLR:
+    """Learning rate by step: linear warm-up, then cosine, one-cycle or constant."""
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, schedule_factor(config, num_steps))
+
+
+def schedule_factor(config: TrainConfig, num_steps: int) -> Callable[[int], float]:
+    """Step → share of the declared learning rate.
+
+    one_cycle rises and falls along cosines (Smith & Topin 2017) from a 25th to the top, down to a 10,000th.
+    """
+    warmup = max(1, round(config.warmup * num_steps))
+
+    def factor(step: int) -> float:
+        rising = min(1.0, (step + 1) / warmup)
+        left = max(0, step - warmup) / max(1, num_steps - warmup)
+        falling = 0.5 * (1 + math.cos(math.pi * min(1.0, left)))
+        if config.schedule == "constant":
+            return rising
+        if config.schedule == "cosine":
+            return rising if step < warmup else falling
+        if step < warmup:
+            return 0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * rising))
+        return max(falling, 1e-4)
+
+    return factor
+
+
+class EMA:
+    """Exponential moving average of all weights and buffers; early steps count more, as in TensorFlow's EMA."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.num_updates = 0
+        self.shadow = {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Move the average towards the model's present weights."""
+        self.num_updates += 1
+        decay = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
+        current = model.state_dict()
+        floats = [n for n, value in self.shadow.items() if value.is_floating_point()]
+        torch._foreach_lerp_([self.shadow[n] for n in floats], [current[n] for n in floats], 1 - decay)
+        for name in self.shadow.keys() - set(floats):
+            self.shadow[name].copy_(current[name])
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed run needs."""
+        return {"num_updates": self.num_updates, "shadow": self.shadow}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over a saved average."""
+        self.num_updates = state["num_updates"]
+        self.shadow = {name: value.clone() for name, value in state["shadow"].items()}
