@@ -8,7 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Retrain, register and promote multi-task vision models.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Retrain, register and promote multi-task vision models.",
+)
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
@@ -127,5 +132,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-
-

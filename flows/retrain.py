@@ -19,7 +19,7 @@ from flows.steps import promote_step, push_step, register_step, stage_step
 from flows.summary import show
 from flows.unchanged import find_registered, unchanged_line
 from flows.workspace import effective_params, locked, workspace
-from mtl.config import Config, parse
+from mtl.config import Config, MtlError, parse
 from mtl.fingerprint import ancestry, fingerprint, read_stages
 from mtl.registry import Registry
 from mtl.tracking import Tracker
@@ -78,6 +78,11 @@ def _run(
             training = name == "train"
             step(name, folder, config, tracker, run if training else None, force)
         push_step.with_options(**policy)(folder, config)
+        if fingerprint(folder, params) != digest:
+            raise MtlError(
+                "files of the checkout changed while the run was going: nothing was registered",
+                fix="run again; what is done is not done twice",
+            )
         version = register_step.with_options(**policy)(settings, folder, tracker, registry, run, digest)
         _compare_weights(folder, version.tags, known is not None)
         report, decision, page = promote_step.with_options(**policy)(settings, folder, config, registry, version)
@@ -137,5 +142,3 @@ def _write(path: Path, record: dict[str, Any]) -> None:
     scratch = path.with_suffix(".tmp")
     scratch.write_text(json.dumps(record, indent=1), encoding="utf-8")
     scratch.replace(path)
-
-

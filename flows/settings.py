@@ -61,7 +61,9 @@ def load_settings(root: Path | None = None) -> Settings:
     try:
         home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise MtlError(f"cannot write to {home}", found=str(error), fix="set MTL_HOME to a folder that you own") from error
+        raise MtlError(
+            f"cannot write to {home}", found=str(error), fix="set MTL_HOME to a folder that you own"
+        ) from error
     os.environ["MTL_HOME"] = str(home)
     uri = os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{home}/mlflow.db")
     os.environ.setdefault("PREFECT_HOME", str(home / "prefect"))
@@ -75,6 +77,7 @@ def load_settings(root: Path | None = None) -> Settings:
 
 def git_state(root: Path) -> tuple[str, bool]:
     """The commit, and whether any file of the checkout differs from it (dvc.lock aside, which records the run)."""
+
     def git(*words: str) -> str:
         done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False)
         return done.stdout if done.returncode == 0 else ""

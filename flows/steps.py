@@ -43,7 +43,7 @@ def stage_step(name: str, folder: Path, config: Config, tracker: Tracker | None,
     """One DVC stage, its lines streamed; epochs go to the MLflow run as they end."""
     logger = get_run_logger()
     epochs = config.train.epochs
-    progress = create_progress_artifact(0.0, key="training", description="epochs trained") if run else None
+    progress: Any = create_progress_artifact(0.0, key="training", description="epochs trained") if run else None
     seen: set[int] = set()
 
     def say(line: str) -> None:
@@ -67,7 +67,9 @@ def push_step(folder: Path, config: Config) -> None:
 
 
 @task(name="register")
-def register_step(settings: Settings, folder: Path, tracker: Tracker, registry: Registry, run: str, fingerprint: str) -> Version:
+def register_step(
+    settings: Settings, folder: Path, tracker: Tracker, registry: Registry, run: str, fingerprint: str
+) -> Version:
     """Reports, pictures and lineage to the run; the package to the registry, once."""
     outputs = folder / "outputs"
     commit, dirty = git_state(settings.root)
@@ -91,7 +93,9 @@ def register_step(settings: Settings, folder: Path, tracker: Tracker, registry: 
 
 
 @task(name="gate and promote")
-def promote_step(settings: Settings, folder: Path, config: Config, registry: Registry, version: Version) -> tuple[EvalReport, Decision, Path]:
+def promote_step(
+    settings: Settings, folder: Path, config: Config, registry: Registry, version: Version
+) -> tuple[EvalReport, Decision, Path]:
     """Compare with the champion, move the alias that the decision grants, keep the reasons."""
     outputs = folder / "outputs"
     report = read_report(EvalReport, outputs / "evaluate" / "report.json")
@@ -127,5 +131,3 @@ def _short_hash(path: Path) -> str:
     import hashlib
 
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-

@@ -24,7 +24,9 @@ def markdown(report: EvalReport, decision: Decision, version: Version) -> str:
     lines += ["| --- | --- | --- | --- |", *(f"| {' | '.join(row)} |" for row in metrics_table(report)), ""]
     lines += ["| rule | task | required | found | |", "| --- | --- | --- | --- | --- |"]
     for rule in decision.rules:
-        lines.append(f"| {rule.name} | {rule.task or ''} | {rule.required} | {rule.found} | {'✓' if rule.passed else '✗'} |")
+        lines.append(
+            f"| {rule.name} | {rule.task or ''} | {rule.required} | {rule.found} | {'✓' if rule.passed else '✗'} |"
+        )
     return "\n".join(lines)
 
 

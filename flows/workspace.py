@@ -77,7 +77,9 @@ def _files(root: Path) -> list[str]:
     command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise MtlError("git cannot list the files of this checkout", found=done.stderr.strip(), fix="run in a git clone")
+        raise MtlError(
+            "git cannot list the files of this checkout", found=done.stderr.strip(), fix="run in a git clone"
+        )
     return [path for path in done.stdout.split("\0") if path and (root / path).is_file()]
 
 

@@ -74,8 +74,12 @@ def _lookup(params: dict[str, Any], key: str) -> Any:
 def _content(path: Path) -> bytes:
     if path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
-        return b"".join(p.relative_to(path).as_posix().encode() + hashlib.sha256(p.read_bytes()).digest() for p in files)
+        return b"".join(
+            p.relative_to(path).as_posix().encode() + hashlib.sha256(p.read_bytes()).digest() for p in files
+        )
     try:
         return hashlib.sha256(path.read_bytes()).digest()
     except FileNotFoundError as error:
-        raise ConfigError(f"dvc.yaml depends on {path}, which is missing", fix="git checkout it, or mend dvc.yaml") from error
+        raise ConfigError(
+            f"dvc.yaml depends on {path}, which is missing", fix="git checkout it, or mend dvc.yaml"
+        ) from error

@@ -8,7 +8,9 @@ from mtl.config import GateConfig
 from mtl.reports import Decision, EvalReport, Rule, TaskReport
 
 
-def judge(challenger: EvalReport, champion: EvalReport | None, champion_version: int | None, config: GateConfig) -> Decision:
+def judge(
+    challenger: EvalReport, champion: EvalReport | None, champion_version: int | None, config: GateConfig
+) -> Decision:
     """Whether the challenger may become champion.
 
     Without a champion, every task that is not auxiliary must reach its floor. With one, on the same test samples:
@@ -107,7 +109,11 @@ def _improvement(gains: dict[str, tuple[float, np.ndarray]], config: GateConfig)
 
 
 def _decide(rules: list[Rule], champion: int | None, good: str) -> Decision:
-    failed = [f"{r.task + ': ' if r.task else ''}{r.name} requires {r.required}, found {r.found}" for r in rules if not r.passed]
+    failed = [
+        f"{r.task + ': ' if r.task else ''}{r.name} requires {r.required}, found {r.found}"
+        for r in rules
+        if not r.passed
+    ]
     against = "no champion yet" if champion is None else f"against champion version {champion}"
     summary = f"not promoted ({against}): " + "; ".join(failed) if failed else f"promoted ({against}): {good}"
     return Decision(promote=not failed, champion=champion, summary=summary, rules=tuple(rules))

@@ -80,9 +80,7 @@ class Registry:
             self.client.log_artifacts(run, str(model), "model")
             source = f"{self.client.get_run(run).info.artifact_uri}/model"
             tags = tags | {"mtl.weights_sha256": package.weights_sha256}
-            created = self.client.create_model_version(
-                self.model, source, run, tags=tags, await_creation_for=60
-            )
+            created = self.client.create_model_version(self.model, source, run, tags=tags, await_creation_for=60)
         return _version(created)
 
     def decide(self, version: Version, decision: Decision) -> None:

@@ -64,7 +64,9 @@ class Tracker:
 
     def log_epoch(self, run: str, row: dict[str, Any], timestamp: int) -> None:
         """An epoch's metrics at its optimizer step."""
-        metrics = [Metric(k, float(v), timestamp, int(row["step"])) for k, v in row.items() if k not in ("epoch", "step")]
+        metrics = [
+            Metric(k, float(v), timestamp, int(row["step"])) for k, v in row.items() if k not in ("epoch", "step")
+        ]
         with explained(self.uri):
             self.client.log_batch(run, metrics=metrics)
 

@@ -16,8 +16,7 @@ class ZooSource(Section):
     num_train: Count = Field(description="scenes in the training split")
     num_val: Count = Field(description="scenes in the validation split")
     num_test: Count = Field(description="scenes in the test split")
-    image_size: Annotated[int, Field(ge=48, le=256)] = Field(64, description="pixels a side")
-
+    image_size: Annotated[int, Field(ge=48, le=256)] = Field(default=64, description="pixels a side")
 
 
 class Decode(Section):
@@ -39,7 +38,7 @@ class Resize(Section):
     type: Literal["resize"]
     height: Count = Field(description="pixels")
     width: Count = Field(description="pixels")
-    keep_aspect: bool = Field(False, description="fit inside, pad the rest with the edge's colour")
+    keep_aspect: bool = Field(default=False, description="fit inside, pad the rest with the edge's colour")
 
 
 class Denoise(Section):
@@ -47,8 +46,8 @@ class Denoise(Section):
 
     type: Literal["denoise"]
     method: Literal["median", "bilateral", "nlmeans"]
-    size: Annotated[int, Field(ge=3, le=15)] = Field(3, description="window in pixels, odd")
-    strength: Positive = Field(10.0, description="bilateral sigma, or filter strength of nlmeans")
+    size: Annotated[int, Field(ge=3, le=15)] = Field(default=3, description="window in pixels, odd")
+    strength: Positive = Field(default=10.0, description="bilateral sigma, or filter strength of nlmeans")
 
     @model_validator(mode="after")
     def _odd(self) -> Denoise:
@@ -61,15 +60,15 @@ class Binarize(Section):
     """Otsu's threshold: each pixel becomes 0 or 255."""
 
     type: Literal["binarize"]
-    invert: bool = Field(False, description="dark becomes 255")
+    invert: bool = Field(default=False, description="dark becomes 255")
 
 
 class Edges(Section):
     """Canny edges, as an extra channel or as a segmentation target of two classes."""
 
     type: Literal["edges"]
-    low: NonNegative = Field(50.0, description="Canny's lower threshold, of 255")
-    high: NonNegative = Field(150.0, description="Canny's upper threshold, of 255")
+    low: NonNegative = Field(default=50.0, description="Canny's lower threshold, of 255")
+    high: NonNegative = Field(default=150.0, description="Canny's upper threshold, of 255")
     output: Literal["channel", "target"] = "channel"
     target: str = Field("edges", description="the target's name when output is target")
 
@@ -78,8 +77,8 @@ class Equalize(Section):
     """CLAHE on the lightness: contrast equalised locally."""
 
     type: Literal["equalize"]
-    clip_limit: Positive = Field(2.0, description="contrast limit of a tile's histogram")
-    tiles: Count = Field(8, description="tiles a side")
+    clip_limit: Positive = Field(default=2.0, description="contrast limit of a tile's histogram")
+    tiles: Count = Field(default=8, description="tiles a side")
 
 
 class Standardize(Section):
@@ -99,9 +98,10 @@ class DataConfig(Section):
 
     source: ZooSource
     operations: tuple[Operation, ...] = Field(description="applied in this order")
-    shard_size: Count = Field(2048, description="samples a shard")
+    shard_size: Count = Field(default=2048, description="samples a shard")
     max_bad_fraction: Fraction = Field(
-        0.0, description="share of unreadable images above which prepare fails; below, they are left out and reported"
+        default=0.0,
+        description="share of unreadable images above which prepare fails; below, they are left out and reported",
     )
 
     @model_validator(mode="after")

@@ -1,12 +1,12 @@
 """What can be wrong, as types.
 
-    MtlError                 every error that a user can mend; the CLI prints it without a traceback
-    ├── ConfigError          params.yaml is wrong: all problems at once
-    ├── DataError            a source, an image or a shard is missing, damaged or contradictory
-    ├── TrainingError        training cannot go on: non-finite loss, no disk, out of memory
-    ├── StageError           a stage's process failed; carries its exit code
-    ├── RegistryError        the registry refused or is out of reach
-    └── BusyError            somebody else holds the checkout or the port
+MtlError                 every error that a user can mend; the CLI prints it without a traceback
+├── ConfigError          params.yaml is wrong: all problems at once
+├── DataError            a source, an image or a shard is missing, damaged or contradictory
+├── TrainingError        training cannot go on: non-finite loss, no disk, out of memory
+├── StageError           a stage's process failed; carries its exit code
+├── RegistryError        the registry refused or is out of reach
+└── BusyError            somebody else holds the checkout or the port
 """
 
 from __future__ import annotations

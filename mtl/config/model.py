@@ -14,9 +14,11 @@ class CompactBackbone(Section):
 
     type: Literal["compact"]
     widths: tuple[Count, Count, Count, Count] = Field(
-        (24, 48, 96, 128), description="channels at strides 2, 4, 8 and 16"
+        default=(24, 48, 96, 128), description="channels at strides 2, 4, 8 and 16"
     )
-    depths: tuple[Count, Count, Count, Count] = Field((1, 2, 2, 1), description="residual blocks at each stride")
+    depths: tuple[Count, Count, Count, Count] = Field(
+        default=(1, 2, 2, 1), description="residual blocks at each stride"
+    )
 
 
 class TimmBackbone(Section):
@@ -24,7 +26,7 @@ class TimmBackbone(Section):
 
     type: Literal["timm"]
     name: str = Field(description="a name of timm.list_models()")
-    pretrained: bool = Field(False, description="download ImageNet weights from the hub")
+    pretrained: bool = Field(default=False, description="download ImageNet weights from the hub")
 
 
 Backbone = Annotated[CompactBackbone | TimmBackbone, Field(discriminator="type")]
@@ -40,7 +42,7 @@ class ModelConfig(Section):
     """Backbone, neck and sharing."""
 
     backbone: Backbone
-    neck_channels: Count = Field(48, description="channels of every level of the FPN")
+    neck_channels: Count = Field(default=48, description="channels of every level of the FPN")
     sharing: HardSharing
 
 
@@ -54,7 +56,7 @@ class UncertaintyWeighting(Section):
     """Homoscedastic uncertainty (Kendall et al. 2018): exp(-s)·loss + s, s learned for each task."""
 
     type: Literal["uncertainty"]
-    learning_rate: Positive = Field(0.01, description="of the tasks' log variances")
+    learning_rate: Positive = Field(default=0.01, description="of the tasks' log variances")
 
 
 Weighting = Annotated[FixedWeighting | UncertaintyWeighting, Field(discriminator="type")]

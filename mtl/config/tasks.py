@@ -12,10 +12,10 @@ from mtl.config.section import Count, Fraction, NonNegative, Positive, Section
 class TaskConfig(Section):
     """What every task has."""
 
-    target: str = Field("", description="the data's target to learn; the task's own name if empty")
-    weight: NonNegative = Field(1.0, description="the task's weight under fixed weighting")
-    auxiliary: bool = Field(False, description="trained and reported, left out of the gate and of Δm")
-    stride: Literal[2, 4, 8, 16, 32] = Field(4, description="pixels of the image per cell of the features read")
+    target: str = Field(default="", description="the data's target to learn; the task's own name if empty")
+    weight: NonNegative = Field(default=1.0, description="the task's weight under fixed weighting")
+    auxiliary: bool = Field(default=False, description="trained and reported, left out of the gate and of Δm")
+    stride: Literal[2, 4, 8, 16, 32] = Field(default=4, description="pixels of the image per cell of the features read")
 
 
 class Classification(TaskConfig):
@@ -23,49 +23,49 @@ class Classification(TaskConfig):
 
     type: Literal["classification"]
     label_smoothing: Fraction = 0.05
-    hidden: Count = Field(64, description="channels of the head")
-    floor: Fraction = Field(0.0, description="accuracy that the first champion must reach")
+    hidden: Count = Field(default=64, description="channels of the head")
+    floor: Fraction = Field(default=0.0, description="accuracy that the first champion must reach")
 
 
 class Detection(TaskConfig):
     """Boxes with labels: anchor-free (FCOS), focal and GIoU losses, NMS."""
 
     type: Literal["detection"]
-    hidden: Count = Field(64, description="channels of the head")
-    num_convs: Count = Field(2, description="convolutions of each of the head's two branches")
+    hidden: Count = Field(default=64, description="channels of the head")
+    num_convs: Count = Field(default=2, description="convolutions of each of the head's two branches")
     focal_alpha: Fraction = 0.25
     focal_gamma: NonNegative = 2.0
-    radius: Positive = Field(1.5, description="cells around a box's centre that are positive")
+    radius: Positive = Field(default=1.5, description="cells around a box's centre that are positive")
     score_threshold: Fraction = 0.02
     nms_threshold: Fraction = 0.5
-    max_detections: Count = Field(20, description="boxes kept an image")
-    floor: Fraction = Field(0.0, description="mAP50 that the first champion must reach")
+    max_detections: Count = Field(default=20, description="boxes kept an image")
+    floor: Fraction = Field(default=0.0, description="mAP50 that the first champion must reach")
 
 
 class Segmentation(TaskConfig):
     """A class for each pixel: cross-entropy plus Dice."""
 
     type: Literal["segmentation"]
-    hidden: Count = Field(32, description="channels of the head")
-    dice: NonNegative = Field(1.0, description="weight of the Dice loss beside cross-entropy")
-    floor: Fraction = Field(0.0, description="mIoU that the first champion must reach")
+    hidden: Count = Field(default=32, description="channels of the head")
+    dice: NonNegative = Field(default=1.0, description="weight of the Dice loss beside cross-entropy")
+    floor: Fraction = Field(default=0.0, description="mIoU that the first champion must reach")
 
 
 class Regression(TaskConfig):
     """One number an image: smooth L1."""
 
     type: Literal["regression"]
-    hidden: Count = Field(64, description="channels of the head")
-    beta: Positive = Field(0.5, description="where smooth L1 turns from quadratic to linear, in target units")
-    floor: Positive = Field(1e9, description="mean absolute error that the first champion must not exceed")
+    hidden: Count = Field(default=64, description="channels of the head")
+    beta: Positive = Field(default=0.5, description="where smooth L1 turns from quadratic to linear, in target units")
+    floor: Positive = Field(default=1e9, description="mean absolute error that the first champion must not exceed")
 
 
 class Reconstruction(TaskConfig):
     """The image itself, unsupervised: smooth L1 on pixels, PSNR."""
 
     type: Literal["reconstruction"]
-    hidden: Count = Field(32, description="channels of the head")
-    floor: NonNegative = Field(0.0, description="PSNR in dB that the first champion must reach")
+    hidden: Count = Field(default=32, description="channels of the head")
+    floor: NonNegative = Field(default=0.0, description="PSNR in dB that the first champion must reach")
 
 
 AnyTask = Annotated[

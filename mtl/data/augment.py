@@ -48,9 +48,7 @@ def draw_changes(config: AugmentConfig, seed: int, epoch: int, step: int, num_sa
     matrix = np.empty((num_samples, 2, 3), np.float32)
     matrix[:, 0] = np.stack([flip * cos, -sin, 2 * config.translate * u[:, 3]], 1)
     matrix[:, 1] = np.stack([flip * sin, cos, 2 * config.translate * u[:, 4]], 1)
-    colour = np.stack(
-        [u[:, 5] * config.brightness, 1 + u[:, 6] * config.contrast, 1 + u[:, 7] * config.saturation], 1
-    )
+    colour = np.stack([u[:, 5] * config.brightness, 1 + u[:, 6] * config.contrast, 1 + u[:, 7] * config.saturation], 1)
     return Changes(matrix, colour.astype(np.float32))
 
 
@@ -93,9 +91,7 @@ def _recolour(pixels: torch.Tensor, colour: torch.Tensor) -> torch.Tensor:
 
 def _move_masks(masks: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
     """Nearest class; reflected at the border like the pixels."""
-    moved = F.grid_sample(
-        masks[:, None].float(), grid, mode="nearest", padding_mode="reflection", align_corners=False
-    )
+    moved = F.grid_sample(masks[:, None].float(), grid, mode="nearest", padding_mode="reflection", align_corners=False)
     return moved[:, 0].round().long()
 
 

@@ -71,7 +71,9 @@ class Split:
                 continue
             first = self._shards[0].arrays[name]
             rows[name] = np.empty((len(indices), *first.shape[1:]), first.dtype)
-        tables = {n: [np.zeros((0, 5), np.float32)] * len(indices) for n, t in self.spec.targets.items() if t.kind == "boxes"}
+        tables = {
+            n: [np.zeros((0, 5), np.float32)] * len(indices) for n, t in self.spec.targets.items() if t.kind == "boxes"
+        }
         for number in np.unique(where):
             shard = self._shards[number]
             slots = np.nonzero(where == number)[0]

@@ -88,7 +88,9 @@ def prepare_sample(sample: RawSample, spec: DatasetSpec, config: DataConfig) -> 
             ready[name] = np.concatenate([picture.boxes[name], tables[name][:, 4:]], axis=1)
             _check_boxes(name, ready[name], spec.targets[name], picture.image.shape)
         if kind == "label" and not 0 <= ready[name] < len(spec.targets[name].classes):
-            raise DataError(f"{name} is no class", found=str(ready[name]), fix=f"0 to {len(spec.targets[name].classes) - 1}")
+            raise DataError(
+                f"{name} is no class", found=str(ready[name]), fix=f"0 to {len(spec.targets[name].classes) - 1}"
+            )
     return ready
 
 

@@ -53,7 +53,8 @@ def pack(spec: DatasetSpec, samples: list[dict[str, Any]], height: int, width: i
 
 def write(path: Path, arrays: dict[str, np.ndarray], ids: list[str], slices: dict[str, list[str]]) -> None:
     """Write one shard; the same samples give the same bytes."""
-    metadata = {"ids": json.dumps(ids), "slices": json.dumps(slices)}
+    # One key: safetensors writes several in an order that changes from call to call.
+    metadata = {"samples": json.dumps({"ids": ids, "slices": slices})}
     save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path, metadata=metadata)
 
 
@@ -68,9 +69,9 @@ class Shard:
                     raise ValueError(f"a header of {length} bytes in a file of {path.stat().st_size}")
                 header = json.loads(file.read(length))
             body = np.memmap(path, np.uint8, "r", offset=8 + length)
-            metadata = header.pop("__metadata__")
-            self.ids: list[str] = json.loads(metadata["ids"])
-            self.slices: dict[str, list[str]] = json.loads(metadata["slices"])
+            samples = json.loads(header.pop("__metadata__")["samples"])
+            self.ids: list[str] = samples["ids"]
+            self.slices: dict[str, list[str]] = samples["slices"]
             self.arrays = {name: _view(body, entry) for name, entry in header.items()}
         except FileNotFoundError as error:
             raise DataError(f"the shard {path} is missing", fix="dvc repro prepare (or dvc pull)") from error

@@ -17,8 +17,8 @@ class TargetSpec(Section):
     """One target. `label`: a class an image; `boxes`: labelled boxes; `mask`: a class a pixel; `value`: a number."""
 
     kind: TargetKind
-    classes: tuple[str, ...] = Field((), description="class names in the order of their indices")
-    unit: str = Field("", description="unit of a value")
+    classes: tuple[str, ...] = Field(default=(), description="class names in the order of their indices")
+    unit: str = Field(default="", description="unit of a value")
 
 
 class SourceRecord(Section):
@@ -37,6 +37,6 @@ class DatasetSpec(Section):
 
     name: str
     targets: dict[str, TargetSpec]
-    slices: tuple[str, ...] = Field((), description="names of the attributes by which samples are told apart")
+    slices: tuple[str, ...] = Field(default=(), description="names of the attributes by which samples are told apart")
     sources: tuple[SourceRecord, ...] = ()
     notes: dict[str, int] = Field(default_factory=dict, description="counts worth keeping, e.g. duplicates removed")

@@ -29,7 +29,11 @@ def draw_curves(folder: Path, scorers: dict[str, Scorer], history: list[dict[str
     _draw_confusions(folder / "confusion.png", {n: c["confusion"] for n, c in curves.items() if c.get("confusion")})
     _draw_lines(
         folder / "reliability.png",
-        {n: [(r["confidence"], r["accuracy"]) for r in c["reliability"]] for n, c in curves.items() if "reliability" in c},
+        {
+            n: [(r["confidence"], r["accuracy"]) for r in c["reliability"]]
+            for n, c in curves.items()
+            if "reliability" in c
+        },
         ("mean confidence", "accuracy"),
         diagonal=True,
     )
@@ -60,7 +64,15 @@ def _draw_confusions(path: Path, tables: dict[str, list[dict[str, Any]]]) -> Non
         axis.set_xticks(range(len(names)), names, rotation=60)
         axis.set_yticks(range(len(names)), names)
         for i, j in zip(*np.nonzero(shares >= 0.05), strict=True):
-            axis.text(j, i, f"{shares[i, j]:.2f}"[1:], ha="center", va="center", fontsize=7, color="w" if shares[i, j] > 0.5 else "k")
+            axis.text(
+                j,
+                i,
+                f"{shares[i, j]:.2f}"[1:],
+                ha="center",
+                va="center",
+                fontsize=7,
+                color="w" if shares[i, j] > 0.5 else "k",
+            )
     _save(figure, path)
 
 
@@ -109,7 +121,9 @@ def draw_predictions(
         cv2.imwrite(str(folder / f"{name}.png"), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
 
 
-def _tile(batch: Any, index: int, tasks: dict[str, Task], predictions: dict[str, list[Any]], split: Split) -> np.ndarray:
+def _tile(
+    batch: Any, index: int, tasks: dict[str, Task], predictions: dict[str, list[Any]], split: Split
+) -> np.ndarray:
     """One image with everything drawn on it, its reconstruction beside it, and a line a task below."""
     pixels = split.rows(np.array([split.ids.index(batch.ids[index])]))["image"][0]
     shown = pixels[..., :3] if pixels.shape[2] >= 3 else np.repeat(pixels[..., :1], 3, axis=2)

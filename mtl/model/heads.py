@@ -73,6 +73,7 @@ class DetectionHead(nn.Module):
         self.box_out = nn.Conv2d(hidden, 5, 3, 1, 1)
         # Focal loss starts from a prior of 1 % positives (Lin et al. 2017).
         nn.init.normal_(self.class_out.weight, std=0.01)
+        assert self.class_out.bias is not None
         nn.init.constant_(self.class_out.bias, -math.log(99.0))
 
     @staticmethod

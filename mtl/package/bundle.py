@@ -55,9 +55,7 @@ def write_bundle(folder: Path, config: Config, manifest: Manifest, weights: Path
         tasks=dict(config.tasks),
         targets=manifest.spec.targets,
         operations=manifest.operations,
-        image=Image(
-            height=image.height, width=image.width, channels=image.channels, mean=image.mean, std=image.std
-        ),
+        image=Image(height=image.height, width=image.width, channels=image.channels, mean=image.mean, std=image.std),
     )
     document = json.dumps(bundle.model_dump(mode="json"), indent=1, ensure_ascii=False)
     (folder / DESCRIPTION).write_text(document + "\n", encoding="utf-8")

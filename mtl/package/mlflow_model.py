@@ -55,7 +55,10 @@ def _columns(name: str, task: Task) -> list[Any]:
     if task.kind == "value":
         return [ColSpec("double", name)]
     if task.kind == "boxes":
-        fields = [Property("label", DataType.string), *(Property(f, DataType.double) for f in ("score", "x1", "y1", "x2", "y2"))]
+        fields = [
+            Property("label", DataType.string),
+            *(Property(f, DataType.double) for f in ("score", "x1", "y1", "x2", "y2")),
+        ]
         return [ColSpec(Array(Object(fields)), name)]
     return [ColSpec("string", name)]
 

@@ -94,7 +94,13 @@ def _typed(name: str, task: Task, prediction: dict[str, Any], picture: Picture) 
         }
     if "mask" in prediction:
         return {name: _png(_to_source(prediction["mask"], picture))}
-    return {name: _png(cv2.cvtColor(prediction["pixels"][..., :3], cv2.COLOR_RGB2BGR) if prediction["pixels"].shape[2] >= 3 else prediction["pixels"][..., 0])}
+    return {
+        name: _png(
+            cv2.cvtColor(prediction["pixels"][..., :3], cv2.COLOR_RGB2BGR)
+            if prediction["pixels"].shape[2] >= 3
+            else prediction["pixels"][..., 0]
+        )
+    }
 
 
 def _to_source(mask: np.ndarray, picture: Picture) -> np.ndarray:

@@ -5,21 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import pandas as pd
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel
 
 from mtl.package.predictor import Predictor, as_bytes
 
 
-class MultiTaskPyfunc(mlflow.pyfunc.PythonModel):
+class MultiTaskPyfunc(PythonModel):
     """A column `image` of encoded images (bytes, or base64 in JSON requests) → the columns of `Predictor.predict`."""
 
     def load_context(self, context: Any) -> None:
         self.predictor = Predictor(Path(context.artifacts["bundle"]))
 
-    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+    def predict(  # pyright: ignore[reportIncompatibleMethodOverride]  # MLflow annotates -> None
+        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
         images = [as_bytes(value) for value in model_input["image"]]
         return pd.DataFrame(self.predictor.predict(images))
 
 
-mlflow.models.set_model(MultiTaskPyfunc())
+set_model(MultiTaskPyfunc())

@@ -20,8 +20,8 @@ class Metric(Report):
     """One metric of one task on the test split."""
 
     value: float | None = Field(description="None where no sample counts")
-    low: float | None = Field(None, description="lower end of the bootstrap interval")
-    high: float | None = Field(None, description="upper end")
+    low: float | None = Field(default=None, description="lower end of the bootstrap interval")
+    high: float | None = Field(default=None, description="upper end")
     direction: Literal["max", "min"]
     unit: str = ""
 
@@ -89,7 +89,7 @@ class Rule(Report):
     found: str
     passed: bool
     task: str | None = None
-    difference: float | None = Field(None, description="relative gain of the challenger; negative is a loss")
+    difference: float | None = Field(default=None, description="relative gain of the challenger; negative is a loss")
     low: float | None = None
     high: float | None = None
 

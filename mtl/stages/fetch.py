@@ -16,7 +16,9 @@ def main() -> None:
     spec = SOURCES[source.type](source, config.seed, OUTPUTS / "raw", home() / "downloads")
     records = [record.model_dump() for record in spec.sources]
     (OUTPUTS / "sources.json").write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
-    print(f"fetch: {spec.name} from {len(spec.sources)} sources; " + ", ".join(f"{v} {k}" for k, v in spec.notes.items()))
+    print(
+        f"fetch: {spec.name} from {len(spec.sources)} sources; " + ", ".join(f"{v} {k}" for k, v in spec.notes.items())
+    )
 
 
 if __name__ == "__main__":

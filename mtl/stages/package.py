@@ -16,6 +16,8 @@ def main() -> None:
     out, bundle = OUTPUTS / "package", OUTPUTS / "package" / "bundle"
     shutil.rmtree(out, ignore_errors=True)
     write_bundle(bundle, load(), manifest.read(OUTPUTS / "prepared"), OUTPUTS / "train" / "weights.safetensors")
+    # How good it is travels with the model.
+    shutil.copyfile(OUTPUTS / "evaluate" / "report.json", bundle / "evaluation.json")
     report = write_mlflow_model(out / "model", bundle)
     shutil.rmtree(bundle)
     (out / "report.json").write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")

@@ -55,7 +55,9 @@ def match(boxes: np.ndarray, labels: np.ndarray, scores: np.ndarray, truth: np.n
     return Matches(scores, labels, hits, np.bincount(truth_labels, minlength=num_classes))
 
 
-def average_precisions(rows: list[Matches | None], weights: np.ndarray, num_classes: int, num_thresholds: int) -> np.ndarray:
+def average_precisions(
+    rows: list[Matches | None], weights: np.ndarray, num_classes: int, num_thresholds: int
+) -> np.ndarray:
     """AP by resample, threshold and class: weights [resamples, samples] → [resamples, num_thresholds, classes].
 
     NaN for a class without boxes.

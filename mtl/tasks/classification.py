@@ -43,7 +43,9 @@ class Classification(Task):
     def caption(self, prediction: Any, batch: Batch, index: int) -> str:
         truth = self.target.classes[int(batch.targets[self.target_name][index])]
         score = max(prediction["scores"])
-        return f"{self.name}: {prediction['label']} {score:.2f}" + (f" (is {truth})" if truth != prediction["label"] else "")
+        return f"{self.name}: {prediction['label']} {score:.2f}" + (
+            f" (is {truth})" if truth != prediction["label"] else ""
+        )
 
 
 class ClassificationScorer(Scorer):

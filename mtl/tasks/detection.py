@@ -35,7 +35,9 @@ class Detection(Task):
         present = batch.present[self.target_name]
         num_classes, stride = len(self.target.classes), self.config.stride
         tables = batch.targets[self.target_name]
-        owner, label, sides = assign(tables, output.shape[2], output.shape[3], stride, self.config.radius, output.device)
+        owner, label, sides = assign(
+            tables, output.shape[2], output.shape[3], stride, self.config.radius, output.device
+        )
         flat = output.flatten(2).transpose(1, 2)  # [n, cells, classes + 5]
         positive = owner & present[:, None]
         truth = F.one_hot(label, num_classes) * positive.unsqueeze(-1)
@@ -91,15 +93,15 @@ class Detection(Task):
             cv2.rectangle(canvas, (x1, y1), (x2, y2), (80, 255, 80), 1)
             text = f"{self.target.classes[int(label)]} {score:.2f}"
             for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-                cv2.putText(canvas, text, (x1 + 2, y1 + 11), cv2.FONT_HERSHEY_SIMPLEX, 0.36, colour, thickness, cv2.LINE_AA)
+                cv2.putText(
+                    canvas, text, (x1 + 2, y1 + 11), cv2.FONT_HERSHEY_SIMPLEX, 0.36, colour, thickness, cv2.LINE_AA
+                )
         return canvas
 
 
 def cell_centres(height: int, width: int, stride: int, device: torch.device) -> torch.Tensor:
     """Pixels x, y of the centres of all cells, row by row: [height · width, 2]."""
-    ys, xs = torch.meshgrid(
-        torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij"
-    )
+    ys, xs = torch.meshgrid(torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij")
     return (torch.stack([xs, ys], -1).reshape(-1, 2) + 0.5) * stride
 
 

@@ -45,7 +45,9 @@ class Segmentation(Task):
 
     def caption(self, prediction: Any, batch: Batch, index: int) -> str:
         scorer = self.scorer()
-        scorer.rows.append(_areas(prediction["mask"], batch.targets[self.target_name][index].numpy(), len(self.target.classes)))
+        scorer.rows.append(
+            _areas(prediction["mask"], batch.targets[self.target_name][index].numpy(), len(self.target.classes))
+        )
         return f"{self.name}: IoU {scorer.value()['miou']:.2f}"
 
     def draw(self, canvas: np.ndarray, prediction: Any, scale: int) -> np.ndarray:

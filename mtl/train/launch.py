@@ -48,7 +48,9 @@ def training_key(config: Config, prepared: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def train(config: Config, prepared: Path, home: Path, *, from_scratch: bool, say: Callable[[str], None] = print) -> Path:
+def train(
+    config: Config, prepared: Path, home: Path, *, from_scratch: bool, say: Callable[[str], None] = print
+) -> Path:
     """Train and return the folder with `weights.safetensors` and `training.json`.
 
     A training that was interrupted goes on from its last complete checkpoint; one that is complete is taken as it is.
@@ -67,7 +69,9 @@ def train(config: Config, prepared: Path, home: Path, *, from_scratch: bool, say
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ERROR).unlink(missing_ok=True)
     os.utime(folder)
-    for old in sorted((p for p in trainings.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime)[:-KEEP_TRAININGS]:
+    for old in sorted((p for p in trainings.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime)[
+        :-KEEP_TRAININGS
+    ]:
         shutil.rmtree(old, ignore_errors=True)
     failure = _fit(config, prepared.resolve(), folder.resolve(), say)
     if (folder / ERROR).exists():
@@ -94,7 +98,7 @@ def _fit(config: Config, prepared: Path, folder: Path, say: Callable[[str], None
         # Ray's socket paths may have 107 bytes at most: a short folder of our own, removed at the end.
         scratch = tempfile.mkdtemp(prefix="mtl", dir="/tmp" if sys.platform != "win32" else None)
     import ray
-    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
     from ray.train.torch import TorchTrainer
 
     from mtl.train.worker import train_worker
@@ -125,7 +129,7 @@ def _fit(config: Config, prepared: Path, folder: Path, say: Callable[[str], None
             ),
         )
         trainer.fit()
-    except ray.train.TrainingFailedError as error:
+    except TrainingFailedError as error:
         return error
     finally:
         ray.shutdown()

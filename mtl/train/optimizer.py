@@ -26,7 +26,7 @@ def build_optimizer(model: nn.Module, weighting: Weighting, config: TrainConfig)
         groups.append(own)
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9, nesterov=True)
-    return torch.optim.AdamW(groups, lr=config.learning_rate, foreach=True)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
 
 
 def build_schedule(
@@ -73,7 +73,9 @@ class EMA:
         decay = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
         current = model.state_dict()
         floats = [n for n, value in self.shadow.items() if value.is_floating_point()]
-        torch._foreach_lerp_([self.shadow[n] for n in floats], [current[n] for n in floats], 1 - decay)
+        torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
+            [self.shadow[n] for n in floats], [current[n] for n in floats], 1 - decay
+        )
         for name in self.shadow.keys() - set(floats):
             self.shadow[name].copy_(current[name])
 

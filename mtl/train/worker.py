@@ -96,7 +96,9 @@ def write_final(folder: Path, training: Training, progress: Progress) -> None:
 
 
 def _announce(row: dict[str, Any], epochs: int) -> None:
-    metrics = [f"{key.split('/')[1]} {value:.3f}" for key, value in row.items() if key.count("/") == 2 and "val/" in key]
+    metrics = [
+        f"{key.split('/')[1]} {value:.3f}" for key, value in row.items() if key.count("/") == 2 and "val/" in key
+    ]
     say(f"train: epoch {row['epoch'] + 1}/{epochs} · score {row['val/score']:.4f} · " + " · ".join(metrics))
     if os.environ.get("MTL_EVENTS"):
         say(EVENT + json.dumps(row))

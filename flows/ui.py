@@ -1,0 +1,100 @@
+"""`mtl ui`: the Prefect and MLflow pages on loopback."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from typing import Any
+
+from flows.settings import Settings
+from mtl.config import BusyError, MtlError
+
+START_SECONDS = 180.0
+
+
+def refuse_busy(port: int, what: str, option: str) -> None:
+    """Raise BusyError if somebody listens on a port of this machine."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise BusyError(
+                f"port {port}, wanted for {what}, is busy", found=str(error), fix=f"choose another with {option}"
+            ) from error
+
+
+def wait_until_up(url: str, process: subprocess.Popen[Any], what: str) -> None:
+    """Wait until a server answers.
+
+    Raises:
+        MtlError: it ended, or did not answer in time.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise MtlError(f"{what} ended while it was starting", found=f"exit code {process.returncode}")
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            time.sleep(0.5)
+    raise MtlError(f"{what} did not answer at {url} within {START_SECONDS:.0f} s")
+
+
+def start_mlflow(settings: Settings, port: int) -> subprocess.Popen[bytes]:
+    """The MLflow server over this home's database."""
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", settings.mlflow_uri]
+    if settings.artifacts:
+        command += ["--default-artifact-root", settings.artifacts]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def start_prefect(port: int) -> subprocess.Popen[bytes]:
+    """The Prefect server over this home's database."""
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def serve_pages(settings: Settings, mlflow_port: int, prefect_port: int) -> None:
+    """Start both, name them, and stop them at Ctrl-C.
+
+    Raises:
+        BusyError: a port is taken.
+    """
+    started: list[subprocess.Popen[bytes]] = []
+    pages: list[tuple[str, str]] = []
+    try:
+        if settings.mlflow_uri.startswith("http"):
+            pages.append(("MLflow", settings.mlflow_uri))
+        else:
+            refuse_busy(mlflow_port, "MLflow", "--mlflow-port")
+            started.append(start_mlflow(settings, mlflow_port))
+            pages.append(("MLflow", f"http://127.0.0.1:{mlflow_port}"))
+        if settings.prefect_url:
+            pages.append(("Prefect", settings.prefect_url.removesuffix("/api")))
+        else:
+            refuse_busy(prefect_port, "Prefect", "--prefect-port")
+            started.append(start_prefect(prefect_port))
+            pages.append(("Prefect", f"http://127.0.0.1:{prefect_port}"))
+        print("starting …", flush=True)
+        for process in started:
+            name, url = pages[0] if process is started[0] and not settings.mlflow_uri.startswith("http") else pages[1]
+            wait_until_up(url, process, name)
+        for name, url in pages:
+            print(f"{name:<8} {url}", flush=True)
+        print("Ctrl-C ends them", flush=True)
+        while all(process.poll() is None for process in started):
+            time.sleep(1)
+    finally:
+        for process in started:
+            process.terminate()
+        for process in started:
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()

@@ -1,0 +1,122 @@
+"""Shared fixtures: a tiny zoo, made once, and a checkout to run flows in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mtl.config import Config, load
+from mtl.data.prepare import prepare
+from mtl.data.sources.zoo import fetch_zoo
+from mtl.data.spec import DatasetSpec
+
+ROOT = Path(__file__).parents[1]
+TINY = [
+    "data.source.num_train=96",
+    "data.source.num_val=24",
+    "data.source.num_test=48",
+    "data.shard_size=64",
+    "train.epochs=1",
+    "train.batch_size=16",
+    "train.checkpoint_every=2",
+    "evaluate.num_resamples=100",
+    "evaluate.num_pictures=4",
+]
+
+os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+
+
+@pytest.fixture(scope="session")
+def config() -> Config:
+    """params.yaml at a tiny size."""
+    return load(ROOT / "params.yaml", TINY)
+
+
+@pytest.fixture(scope="session")
+def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Wheels fetched once: the checkout's own downloads if it has them."""
+    existing = ROOT / ".mtl" / "downloads"
+    return existing if existing.exists() else tmp_path_factory.mktemp("downloads")
+
+
+@pytest.fixture(scope="session")
+def raw(config: Config, downloads: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny raw zoo."""
+    folder = tmp_path_factory.mktemp("raw")
+    fetch_zoo(config.data.source, config.seed, folder, downloads)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def spec(raw: Path) -> DatasetSpec:
+    """What the raw zoo holds."""
+    from mtl.data.raw import read_spec
+
+    return read_spec(raw)
+
+
+@pytest.fixture(scope="session")
+def prepared(config: Config, raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny prepared zoo."""
+    folder = tmp_path_factory.mktemp("prepared")
+    prepare(config.data, raw, folder, say=lambda line: None)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Path:
+    """A clone of this checkout's files as a git repository of its own, with a tiny params.yaml."""
+    folder = tmp_path_factory.mktemp("checkout")
+    listed = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    (folder / "dvc.lock").unlink(missing_ok=True)
+    _shrink(folder / "params.yaml")
+    if (downloads / "..").exists() and any(downloads.iterdir()):
+        shutil.copytree(downloads, folder / ".mtl" / "downloads")
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "tiny"]):
+        subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.com", *words], cwd=folder, check=True)
+    return folder
+
+
+def _shrink(path: Path) -> None:
+    from ruamel.yaml import YAML
+
+    from mtl.config import apply_overrides, read_params
+
+    values = read_params(path)
+    floors = [f"tasks.{name}.floor=0.0" for name in ("digit", "species", "objects", "regions")]
+    apply_overrides(values, [*TINY, *floors, "tasks.count.floor=100.0"])
+    with path.open("w", encoding="utf-8") as file:
+        YAML(typ="safe", pure=True).dump(values, file)
+
+
+def mtl(checkout: Path, *words: str, timeout: float = 500, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the mtl command in a checkout as a user would, with its own code."""
+    return subprocess.run(
+        [sys.executable, "-m", "flows.cli", *words],
+        cwd=checkout,
+        env=clean_environment() | {"PYTHONPATH": str(checkout)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment without what an outer run or session has set for these tools."""
+    own = ("MTL_", "PREFECT_", "MLFLOW_", "RAY_", "DVC_")
+    return {key: value for key, value in os.environ.items() if not key.startswith(own)}

@@ -1,0 +1,91 @@
+"""params.yaml: every problem at once, with path, value found and what is allowed."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mtl.config import ConfigError, choices, load, parse, read_params
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def values() -> dict[str, Any]:
+    return copy.deepcopy(read_params(ROOT / "params.yaml"))
+
+
+def test_the_shipped_file_is_valid() -> None:
+    assert load(ROOT / "params.yaml").train.learning_rate == 3e-3
+
+
+def test_all_problems_are_reported_at_once(values: dict[str, Any]) -> None:
+    values["train"]["lerning_rate"] = values["train"].pop("learning_rate")
+    values["train"]["epochs"] = "three"
+    values["tasks"]["digit"]["type"] = "clasification"
+    with pytest.raises(ConfigError) as caught:
+        parse(values)
+    message = str(caught.value)
+    assert "4 problems" in message
+    assert "train.learning_rate: this key is missing" in message
+    assert "train.lerning_rate: unknown key; did you mean 'learning_rate'?" in message
+    assert "train.epochs" in message
+    assert "'three'" in message
+    assert "tasks.digit: unknown type clasification; choose from 'classification', 'detection'" in message
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "fragment"),
+    [
+        ("train.batch_size", 7, "multiple"),
+        ("schedule.timezone", "Mars/Olympus", "unknown time zone"),
+        ("schedule.cron", "* *", "five fields"),
+        ("evaluate.confidence", 2.0, "evaluate.confidence"),
+        ("data.operations", [{"type": "decode", "colour": "rgb"}], "resize"),
+        ("data.operations", [{"type": "denoise", "method": "median", "size": 4}], "size must be odd"),
+        ("seed", -1, "seed"),
+    ],
+)
+def test_wrong_values_are_named(values: dict[str, Any], path: str, value: Any, fragment: str) -> None:
+    *parents, last = path.split(".")
+    node = values
+    for key in parents:
+        node = node[key]
+    node[last] = value
+    with pytest.raises(ConfigError, match=fragment):
+        parse(values)
+
+
+def test_overrides_reach_lists_and_refuse_unknown_keys() -> None:
+    config = load(ROOT / "params.yaml", ["data.operations.2.height=32", "train.learning_rate=1e-3"])
+    assert config.train.learning_rate == 1e-3
+    with pytest.raises(ConfigError, match=r"did you mean 'epochs'"):
+        load(ROOT / "params.yaml", ["train.epoch=2"])
+    with pytest.raises(ConfigError, match="no '='"):
+        load(ROOT / "params.yaml", ["train.epochs"])
+
+
+def test_a_missing_or_broken_file_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is missing"):
+        load(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("a: [1")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        load(tmp_path / "params.yaml")
+
+
+def test_every_choice_has_one_line_and_an_implementation() -> None:
+    from mtl.data.operations import _RUN
+    from mtl.data.sources import SOURCES
+    from mtl.model.backbones import BACKBONES
+    from mtl.objective.weighting import WEIGHTINGS
+    from mtl.tasks import TASKS
+
+    found = choices()
+    assert set(found["tasks"]) == set(TASKS)
+    assert set(found["backbones"]) == set(BACKBONES)
+    assert set(found["weightings"]) == set(WEIGHTINGS)
+    assert set(found["sources"]) == set(SOURCES)
+    assert len(found["operations"]) == len(_RUN)
+    assert all(line for members in found.values() for line in members.values())

@@ -1,0 +1,41 @@
+"""dvc.yaml: each stage's deps are exactly its code's import closure and its inputs."""
+
+from __future__ import annotations
+
+import pytest
+
+from mtl.fingerprint import ancestry, outs, read_stages
+from tests.closure import ROOT, closure
+
+STAGES = ("fetch", "prepare", "train", "evaluate", "package")
+# The packaged model runs this module when it is loaded; the stage copies it without importing it.
+ALSO = {"package": ["mtl.package.pyfunc"]}
+
+
+def test_the_graph_is_the_declared_chain() -> None:
+    assert ancestry(read_stages(ROOT)) == list(STAGES)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_deps_cover_the_import_closure(stage: str) -> None:
+    declared = read_stages(ROOT)[stage]["deps"]
+    covered: set[str] = set()
+    for dep in declared:
+        path = ROOT / dep
+        if dep.startswith("mtl/"):
+            assert path.exists(), f"{dep} is declared but not there"
+            covered |= {p.relative_to(ROOT).as_posix() for p in path.rglob("*.py")} if path.is_dir() else {dep}
+    needed = closure(f"mtl.stages.{stage}")
+    for module in ALSO.get(stage, []):
+        needed |= closure(module)
+    assert needed - covered == set(), "imported but not declared"
+    assert covered - needed == set(), "declared but not imported"
+    assert "requirements.lock" in declared
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_is_a_short_module_with_outs(stage: str) -> None:
+    source = (ROOT / "mtl" / "stages" / f"{stage}.py").read_text().splitlines()
+    assert len(source) <= 40
+    assert outs(read_stages(ROOT)[stage])
+    assert read_stages(ROOT)[stage]["params"]

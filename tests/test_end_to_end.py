@@ -1,0 +1,165 @@
+"""The real flow: Prefect's embedded server, Ray with two workers, DVC, MLflow — at a tiny size.
+
+The tests of this file share one checkout and run in order: each starts from what the one before it left.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import clean_environment, mtl
+
+HEAVY = {"torch", "ray", "mlflow", "prefect"}
+
+
+def status(checkout: Path) -> dict:  # type: ignore[type-arg]
+    done = mtl(checkout, "status", "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_help_and_list_import_nothing_heavy(checkout: Path) -> None:
+    script = (
+        "import sys, flows.cli, mtl.config as c; c.choices(); print(sorted({m.split('.')[0] for m in sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=checkout, capture_output=True, text=True, check=True)
+    assert not HEAVY & set(eval(done.stdout, {}))  # noqa: S307  # our own output
+    found = json.loads(mtl(checkout, "list", "--json").stdout)
+    assert {"tasks", "backbones", "sharings", "weightings", "aggregators", "sources"} <= set(found)
+
+
+def test_before_the_first_run_there_is_no_champion(checkout: Path) -> None:
+    assert status(checkout) == {"champion": None, "challenger": None, "last_run": None}
+
+
+@pytest.mark.parametrize(
+    ("override", "fragment"),
+    [
+        ("train.epoch=2", "did you mean 'epochs'"),
+        ("tasks.digit.type=clasification", "unknown type clasification"),
+        ("train.batch_size=7", "multiple"),
+    ],
+)
+def test_wrong_params_stop_before_anything_starts(checkout: Path, override: str, fragment: str) -> None:
+    done = mtl(checkout, "retrain", "--set", override)
+    assert done.returncode == 2
+    assert fragment in done.stderr
+    assert "Traceback" not in done.stderr
+    assert status(checkout)["champion"] is None
+
+
+def test_the_first_run_ends_with_a_champion(checkout: Path) -> None:
+    done = mtl(checkout, "retrain")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "promoted (no champion yet)" in done.stdout
+    found = status(checkout)
+    champion = found["champion"]
+    assert champion["version"] == 1
+    assert len(champion["fingerprint"]) == 64
+    assert len(champion["weights_sha256"]) == 64
+    assert champion["data"].endswith(".dir")
+    assert found["last_run"]["state"] == "Completed"
+    primaries = {"digit": "accuracy", "species": "accuracy", "objects": "map50", "regions": "miou", "count": "mae"}
+    for task, metric in {**primaries, "image": "psnr"}.items():
+        assert isinstance(champion["metrics"][task][metric], float)
+    page = (checkout / ".mtl" / "reports" / "version-1.html").read_text()
+    assert page.count("data:image/png;base64,") == 6
+    assert champion["weights_sha256"] in page
+    assert any((checkout / ".mtl" / "dvc-remote").rglob("*"))
+
+
+def test_again_does_nothing_and_says_why(checkout: Path) -> None:
+    done = mtl(checkout, "retrain")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().splitlines()[-1].startswith("unchanged: code, data and params are those of version 1")
+    assert "stage" not in done.stdout
+    assert status(checkout)["champion"]["version"] == 1
+
+
+def test_dvc_users_find_their_commands(checkout: Path) -> None:
+    environment = clean_environment() | {"PYTHONPATH": str(checkout), "DVC_NO_ANALYTICS": "1"}
+    for words in (["status"], ["metrics", "show", "--json"], ["plots", "show", "--json"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "dvc", *words],
+            cwd=checkout,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        if words == ["status"]:
+            assert "up to date" in done.stdout
+
+
+def test_ctrl_c_stops_all_and_the_next_run_goes_on(checkout: Path) -> None:
+    command = [sys.executable, "-m", "flows.cli", "retrain", "--set", "train.epochs=12"]
+    process = subprocess.Popen(
+        command,
+        cwd=checkout,
+        env=clean_environment() | {"PYTHONPATH": str(checkout), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    seen = ""
+    for line in process.stdout:
+        seen += line
+        if "train: step 40/" in line:
+            break
+    else:
+        pytest.fail(seen[-3000:])
+    family = psutil.Process(process.pid).children(recursive=True)
+    began = time.monotonic()
+    os.kill(process.pid, signal.SIGINT)
+    process.stdout.read()
+    process.wait(60)
+    assert time.monotonic() - began < 45
+    assert process.returncode not in (0, None)
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert not alive, [p.cmdline() for p in alive]
+    assert status(checkout)["champion"]["version"] == 1
+    done = mtl(checkout, "retrain", "--set", "train.epochs=12")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "train: goes on from step" in done.stdout + done.stderr
+    found = status(checkout)
+    assert {found["champion"]["version"], (found["challenger"] or {}).get("version")} >= {2} or found["champion"][
+        "version"
+    ] == 2
+
+
+def test_a_busy_port_is_named(checkout: Path) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = mtl(checkout, "ui", "--mlflow-port", str(port))
+    assert done.returncode == 2
+    assert f"port {port}, wanted for MLflow, is busy" in done.stderr
+    assert "--mlflow-port" in done.stderr
+
+
+def test_outside_a_checkout_it_says_so(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli", "status"],
+        cwd=tmp_path,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "not the root of a checkout" in done.stderr

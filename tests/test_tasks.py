@@ -1,0 +1,172 @@
+"""Losses, metrics and heads of every task type."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mtl.config import Config, ConfigError
+from mtl.data.augment import augmented, draw_changes
+from mtl.data.loader import Split, collate
+from mtl.evaluate.bootstrap import interval, resample_counts
+from mtl.objective.weighting import build_weighting
+from mtl.tasks import build_model, build_tasks, image_spec
+from mtl.tasks.average_precision import Matches, average_precisions, match
+from mtl.train.distributed import World
+from mtl.train.optimizer import build_optimizer
+from mtl.train.step import combine, train_step
+
+
+def test_average_precision_equals_faster_coco_eval() -> None:
+    from faster_coco_eval import COCO, COCOeval_faster
+
+    rng = np.random.default_rng(0)
+    images, annotations, detections = [], [], []
+    rows: list[Matches | None] = []
+    for image in range(40):
+        images.append({"id": image + 1, "width": 100, "height": 100})
+        count = int(rng.integers(0, 5))
+        corner, size = rng.uniform(0, 60, (count, 2)), rng.uniform(8, 40, (count, 2))
+        truth = np.concatenate([corner, corner + size, rng.integers(0, 3, (count, 1))], 1)
+        guesses = truth[rng.integers(0, count, 7)] if count else np.zeros((0, 5))
+        boxes = guesses[:, :4] + rng.normal(0, 3, (len(guesses), 4))
+        boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 1)
+        labels = np.where(rng.random(len(guesses)) < 0.8, guesses[:, 4], rng.integers(0, 3, len(guesses))).astype(int)
+        scores = rng.random(len(guesses))
+        rows.append(match(boxes, labels, scores, truth, 3))
+        for x1, y1, x2, y2, label in truth:
+            box = [x1, y1, x2 - x1, y2 - y1]
+            annotations.append(
+                {"id": len(annotations) + 1, "image_id": image + 1, "category_id": int(label), "bbox": box}
+                | {"area": box[2] * box[3], "iscrowd": 0}
+            )
+        for (x1, y1, x2, y2), label, value in zip(boxes, labels, scores, strict=True):
+            detections.append(
+                {"image_id": image + 1, "category_id": int(label), "bbox": [x1, y1, x2 - x1, y2 - y1], "score": value}
+            )
+    truth_set = COCO(
+        {"images": images, "annotations": annotations, "categories": [{"id": i, "name": str(i)} for i in range(3)]}
+    )
+    judge = COCOeval_faster(truth_set, truth_set.loadRes(detections), iouType="bbox")
+    judge.evaluate()
+    judge.accumulate()
+    judge.summarize()
+    ours = average_precisions(rows, np.ones((1, 40)), 3, 10)[0]
+    assert np.nanmean(ours[0]) == pytest.approx(judge.stats_as_dict["AP_50"], abs=1e-6)
+    assert np.nanmean(ours) == pytest.approx(judge.stats_as_dict["AP_all"], abs=1e-6)
+
+
+def test_bootstrap_weights_equal_repeated_samples() -> None:
+    """A resample is the data set with samples repeated: weights must give the same metric as repeating them."""
+    rng = np.random.default_rng(1)
+    rows: list[Matches | None] = []
+    for _ in range(12):
+        truth = np.array([[10.0, 10.0, 30.0, 30.0, 0.0]])
+        box = truth[:, :4] + rng.normal(0, 6, (1, 4))
+        rows.append(match(box, np.array([0]), rng.random(1), truth, 1))
+    counts = resample_counts(3, 5, 12)
+    assert (counts.sum(1) == 12).all()
+    for row in counts:
+        repeated = [rows[i] for i, times in enumerate(row) for _ in range(int(times))]
+        direct = average_precisions(repeated, np.ones((1, 12)), 1, 1)[0, 0, 0]
+        assert average_precisions(rows, row[None], 1, 1)[0, 0, 0] == pytest.approx(direct, abs=1e-9)
+    assert interval(np.arange(1001.0), 0.95) == pytest.approx((25.0, 975.0))
+
+
+def test_every_task_overfits_sixteen_samples(config: Config, prepared: Path) -> None:
+    torch.manual_seed(0)
+    split = Split(prepared, "train")
+    tasks = build_tasks(config.tasks, split.spec.targets, image_spec(split.manifest))
+    model = build_model(config.model, tasks)
+    weighting = build_weighting(config.objective, dict(config.tasks))
+    optimizer = build_optimizer(model, weighting, config.train)
+    batch = collate(split, np.arange(16))
+    for step in range(90):
+        train_step(model, tasks, weighting, optimizer, batch, step=step, clip_norm=5.0, bf16=False, world=World())
+    model.eval()
+    with torch.inference_mode():
+        outputs = model(batch.images)
+    found = {}
+    for name, task in tasks.items():
+        scorer = task.scorer()
+        scorer.add(task.predict(outputs[name]), batch)
+        found[name] = scorer.value()[task.primary]
+    assert found["digit"] == 1.0
+    assert found["species"] == 1.0
+    assert found["objects"] > 0.9
+    assert found["regions"] > 0.55
+    assert found["count"] < 0.35
+    assert found["image"] > 15.0
+
+
+def test_absent_targets_give_no_loss_and_no_gradient(config: Config, prepared: Path) -> None:
+    split = Split(prepared, "train")
+    tasks = build_tasks(config.tasks, split.spec.targets, image_spec(split.manifest))
+    model = build_model(config.model, tasks)
+    weighting = build_weighting(config.objective, dict(config.tasks))
+    batch = collate(split, np.arange(4))
+    for name in ("digit", "objects", "regions", "count"):
+        batch.present[name][:] = False
+    batch.targets["regions"][:] = 255
+    batch.targets["count"][:] = torch.nan
+    outputs = model(batch.images)
+    found = combine([task.terms(outputs[name], batch) for name, task in tasks.items()], weighting, World())
+    assert dict(zip(tasks, found.present.tolist(), strict=True)) == {
+        "digit": False,
+        "species": True,
+        "objects": False,
+        "regions": False,
+        "count": False,
+        "image": True,
+    }
+    assert torch.isfinite(found.objective)
+    found.objective.backward()
+    for name in ("digit", "objects", "regions", "count"):
+        for parameter in model.task_parameters(name):
+            assert parameter.grad is not None
+            assert not parameter.grad.any()
+
+
+def test_augmentation_moves_boxes_with_the_pixels(config: Config, prepared: Path) -> None:
+    """A box drawn as pixels and moved as an image must match the box moved as numbers."""
+    split = Split(prepared, "train")
+    strong = config.augment.model_copy(update={"flip": 0.5, "translate": 0.1, "scale": 0.2, "rotate": 0.0})
+    indices = np.arange(32)
+    changes = draw_changes(strong, 0, 0, 0, 32)
+    moved = augmented(split, indices, changes)
+    checked = 0
+    for i in range(32):
+        # The digit (class 1 of the mask) is drawn once a scene, and its box is the first.
+        ys, xs = np.nonzero(moved.targets["regions"][i].numpy() == 1)
+        table = moved.targets["objects"][i].numpy()
+        if not len(table) or table[0, 4] >= 10 or xs.min() == 0 or ys.min() == 0 or xs.max() == 63 or ys.max() == 63:
+            continue
+        hull = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1])
+        assert np.abs(table[0, :4] - hull).max() < 2.0, i
+        checked += 1
+    assert checked > 15
+    parts = [changes.share(rank, 2) for rank in range(2)]
+    assert (parts[1].matrix == changes.matrix[1::2]).all()
+
+
+def test_a_target_that_the_data_lack_is_explained(config: Config, prepared: Path) -> None:
+    split = Split(prepared, "train")
+    wrong = {"depth": config.tasks["count"].model_copy(update={"target": "digit"})}
+    with pytest.raises(ConfigError, match="targets of that kind: count"):
+        build_tasks(wrong, split.spec.targets, image_spec(split.manifest))
+
+
+def test_timm_backbones_by_name(config: Config, prepared: Path) -> None:
+    from mtl.config.model import TimmBackbone
+
+    split = Split(prepared, "train")
+    tasks = build_tasks(config.tasks, split.spec.targets, image_spec(split.manifest))
+    chosen = config.model.model_copy(update={"backbone": TimmBackbone(type="timm", name="resnet18")})
+    outputs = build_model(chosen, tasks)(collate(split, np.arange(2)).images)
+    assert outputs["regions"].shape == (2, 3, 64, 64)
+    wrong = config.model.model_copy(update={"backbone": TimmBackbone(type="timm", name="resnet81")})
+    with pytest.raises(ConfigError, match="did you mean"):
+        build_model(wrong, tasks)
