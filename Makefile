@@ -26,6 +26,18 @@ setup: $(READY)  ## make the environment (the other commands do it too)
 run: $(READY)  ## fetch, prepare, train, evaluate, register, promote
 	@$(BIN)/mtl retrain
 
+baselines: $(READY)  ## one model a task with the same budget, and the table of gains and losses
+	@$(BIN)/mtl baselines
+
+serve: $(READY)  ## keep the schedule of params.yaml
+	@$(BIN)/mtl serve
+
+ui: $(READY)  ## the Prefect and MLflow pages
+	@$(BIN)/mtl ui
+
+status: $(READY)  ## the champion and the last run
+	@$(BIN)/mtl status
+
 test: $(READY)  ## all tests, the end-to-end one included
 	@$(BIN)/python -m pytest
 
@@ -33,6 +45,10 @@ lint: $(READY)  ## ruff, pyright, import contracts
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports
+
+infra-check: $(READY)  ## Compose files, by the Compose parser; YAML
+	@cp infra/compose/env.example /tmp/mtl-compose.env && $(BIN)/docker-compose --env-file /tmp/mtl-compose.env --file infra/compose/compose.yaml config --quiet
+	@$(BIN)/yamllint --strict -d "{extends: relaxed, rules: {line-length: disable}}" infra .github params.yaml dvc.yaml
 
 coverage: $(READY)  ## the tests, with coverage
 	@$(BIN)/python -m pytest --cov --cov-report=term
@@ -43,4 +59,4 @@ lock: $(READY)  ## resolve requirements.lock again from pyproject.toml
 clean-venv:  ## remove the environment
 	@rm -rf $(VENV)
 
-.PHONY: help setup run test lint coverage lock clean-venv
+.PHONY: help setup run test lint coverage lock clean-venv infra-check baselines ui serve status
