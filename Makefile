@@ -53,10 +53,13 @@ infra-check: $(READY)  ## Compose files, by the Compose parser; YAML
 coverage: $(READY)  ## the tests, with coverage
 	@$(BIN)/python -m pytest --cov --cov-report=term
 
+docs: $(READY)  ## docs/params.md from the settings
+	@$(BIN)/python -m flows.describe > docs/params.md
+
 lock: $(READY)  ## resolve requirements.lock again from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
 
 clean-venv:  ## remove the environment
 	@rm -rf $(VENV)
 
-.PHONY: help setup run test lint coverage lock clean-venv infra-check baselines ui serve status
+.PHONY: help setup run test lint coverage lock clean-venv docs infra-check baselines ui serve status

@@ -19,7 +19,16 @@ USER_ERROR = 3
 """Exit code of a stage whose user must mend something: trying again is in vain."""
 GRACE_SECONDS = 15.0
 _PREFIX = re.compile(r"^\((?:\w+ )?pid=\d+(?:, ip=[^)]*)?\)\s?")
-_NOISE = ("PlacementGroupCleaner", "Reporting training result", "DeviceProperties.cpp", "USDT:")
+# Lines that say nothing to whoever retrains: hints to people at a shell, and Ray's and torch's own chatter.
+_NOISE = (
+    "PlacementGroupCleaner",
+    "Reporting training result",
+    "DeviceProperties.cpp",
+    "USDT:",
+    "Downloading artifacts",
+)
+_NOISE += ("To track the changes with git", "git add dvc.lock", "To enable auto staging", "core.autostage")
+_NOISE += ("Use `dvc push`", "An input example was not provided", "color_warning(")
 
 
 class UserStageError(StageError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ from mtl.config import RegistryError
 from mtl.reports import EvalReport
 
 FINGERPRINT = "mtl.fingerprint"
+
+# Table creation and monitoring are not news.
+logging.getLogger("mlflow").setLevel(logging.WARNING)
+logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ class Classification(TaskConfig):
     """One label an image: all places vote, cross-entropy with label smoothing."""
 
     type: Literal["classification"]
-    label_smoothing: Fraction = 0.05
+    label_smoothing: Fraction = Field(default=0.05, description="share of the target spread over all classes")
     hidden: Count = Field(default=64, description="channels of the head")
     floor: Fraction = Field(default=0.0, description="accuracy that the first champion must reach")
 
@@ -33,11 +33,11 @@ class Detection(TaskConfig):
     type: Literal["detection"]
     hidden: Count = Field(default=64, description="channels of the head")
     num_convs: Count = Field(default=2, description="convolutions of each of the head's two branches")
-    focal_alpha: Fraction = 0.25
-    focal_gamma: NonNegative = 2.0
+    focal_alpha: Fraction = Field(default=0.25, description="weight of positives in the focal loss")
+    focal_gamma: NonNegative = Field(default=2.0, description="how much easy cells are discounted")
     radius: Positive = Field(default=1.5, description="cells around a box's centre that are positive")
-    score_threshold: Fraction = 0.02
-    nms_threshold: Fraction = 0.5
+    score_threshold: Fraction = Field(default=0.02, description="boxes below it are not kept")
+    nms_threshold: Fraction = Field(default=0.5, description="IoU above which the weaker of two boxes goes")
     max_detections: Count = Field(default=20, description="boxes kept an image")
     floor: Fraction = Field(default=0.0, description="mAP50 that the first champion must reach")
 

@@ -1,0 +1,36 @@
+"""The documentation is about what is there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+from tests.conftest import ROOT
+
+
+def test_params_page_is_made_from_the_settings() -> None:
+    from flows.describe import page
+
+    assert (ROOT / "docs" / "params.md").read_text() == page(), "run `make docs`"
+
+
+def test_commands_of_the_readme_exist() -> None:
+    text = (ROOT / "README.md").read_text()
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"\bmake ([a-z-]+)", text)) <= targets
+    from flows.cli import app
+
+    commands = {c.name or (c.callback.__name__ if c.callback else "") for c in app.registered_commands}
+    assert set(re.findall(r"`mtl ([a-z]+)", text)) <= commands
+
+
+def test_make_help_lists_every_public_target() -> None:
+    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for target in ("run", "test", "lint", "serve", "baselines"):
+        assert re.search(rf"^{target}\s", shown, re.M)
+
+
+def test_no_module_has_a_name_that_says_nothing() -> None:
+    for package in ("mtl", "flows"):
+        for path in (ROOT / package).rglob("*.py"):
+            assert path.stem not in {"utils", "helpers", "common", "core", "manager", "misc"}, path
