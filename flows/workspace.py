@@ -86,7 +86,8 @@ def _files(root: Path) -> list[str]:
 def _write_params(path: Path, overrides: Sequence[str]) -> None:
     from ruamel.yaml import YAML
 
-    values = read_params(path)
+    yaml = YAML()  # keeps order and comments
+    values = yaml.load(path.read_text(encoding="utf-8"))
     apply_overrides(values, overrides)
     with path.open("w", encoding="utf-8") as file:
-        YAML(typ="safe", pure=True).dump(values, file)
+        yaml.dump(values, file)

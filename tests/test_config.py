@@ -89,3 +89,8 @@ def test_every_choice_has_one_line_and_an_implementation() -> None:
     assert set(found["sources"]) == set(SOURCES)
     assert len(found["operations"]) == len(_RUN)
     assert all(line for members in found.values() for line in members.values())
+
+
+def test_the_order_of_tasks_in_the_file_changes_nothing(values: dict[str, Any]) -> None:
+    turned = values | {"tasks": dict(reversed(values["tasks"].items()))}
+    assert list(parse(turned).tasks) == list(parse(values).tasks)

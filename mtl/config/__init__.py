@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from mtl.config.data import DataConfig, Operation, ZooSource
 from mtl.config.errors import (
@@ -71,6 +71,12 @@ class Config(Section):
     cluster: ClusterConfig
     flow: FlowConfig
     schedule: ScheduleConfig
+
+    @field_validator("tasks")
+    @classmethod
+    def _ordered(cls, tasks: dict[str, AnyTask]) -> dict[str, AnyTask]:
+        # Initial weights are drawn task by task: the order of keys in a file must not change them.
+        return dict(sorted(tasks.items()))
 
     @model_validator(mode="after")
     def _together(self) -> Config:
