@@ -85,6 +85,14 @@ def test_again_does_nothing_and_says_why(checkout: Path) -> None:
     assert status(checkout)["champion"]["version"] == 1
 
 
+def test_from_scratch_gives_the_same_weights_bit_for_bit(checkout: Path) -> None:
+    before = status(checkout)["champion"]
+    done = mtl(checkout, "retrain", "--force")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "trained again from scratch: the weights are identical" in done.stdout + done.stderr
+    assert status(checkout)["champion"] == before
+
+
 def test_dvc_users_find_their_commands(checkout: Path) -> None:
     environment = clean_environment() | {"PYTHONPATH": str(checkout), "DVC_NO_ANALYTICS": "1"}
     for words in (["status"], ["metrics", "show", "--json"], ["plots", "show", "--json"]):

@@ -84,7 +84,7 @@ def test_every_task_overfits_sixteen_samples(config: Config, prepared: Path) -> 
     weighting = build_weighting(config.objective, dict(config.tasks))
     optimizer = build_optimizer(model, weighting, config.train)
     batch = collate(split, np.arange(16))
-    for step in range(90):
+    for step in range(140):
         train_step(model, tasks, weighting, optimizer, batch, step=step, clip_norm=5.0, bf16=False, world=World())
     model.eval()
     with torch.inference_mode():
