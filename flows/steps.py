@@ -14,6 +14,7 @@ from flows.settings import Settings, git_state
 from flows.summary import markdown
 from flows.versioning import UserStageError, output_hash, push, run_stage
 from mtl.config import Config, MtlError, StageError
+from mtl.fingerprint import content_digest
 from mtl.gate import judge
 from mtl.registry import CHAMPION, Registry, Version
 from mtl.reports import Decision, EvalReport, PackageReport, TrainReport, read_report
@@ -79,7 +80,7 @@ def register_step(
         "mtl.data": data,
         "mtl.commit": commit,
         "mtl.dirty": str(dirty).lower(),
-        "mtl.lock": _short_hash(folder / "requirements.lock"),
+        "mtl.lock": content_digest(folder / "requirements.lock").hex(),
     }
     tracker.log_evaluation(run, read_report(EvalReport, outputs / "evaluate" / "report.json"), int(time.time() * 1000))
     lineage = [folder / name for name in ("dvc.lock", "dvc.yaml", "params.yaml", "requirements.lock")]
@@ -125,9 +126,3 @@ def promote_step(
     create_markdown_artifact(markdown(report, decision, version), key="report", description=decision.summary[:200])
     get_run_logger().info(decision.summary)
     return report, decision, page
-
-
-def _short_hash(path: Path) -> str:
-    import hashlib
-
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -66,34 +66,32 @@ def serve_pages(settings: Settings, mlflow_port: int, prefect_port: int) -> None
     Raises:
         BusyError: a port is taken.
     """
-    started: list[subprocess.Popen[bytes]] = []
+    started: list[tuple[str, str, subprocess.Popen[bytes]]] = []
     pages: list[tuple[str, str]] = []
     try:
         if settings.mlflow_uri.startswith("http"):
             pages.append(("MLflow", settings.mlflow_uri))
         else:
             refuse_busy(mlflow_port, "MLflow", "--mlflow-port")
-            started.append(start_mlflow(settings, mlflow_port))
-            pages.append(("MLflow", f"http://127.0.0.1:{mlflow_port}"))
+            started.append(("MLflow", f"http://127.0.0.1:{mlflow_port}", start_mlflow(settings, mlflow_port)))
         if settings.prefect_url:
             pages.append(("Prefect", settings.prefect_url.removesuffix("/api")))
         else:
             refuse_busy(prefect_port, "Prefect", "--prefect-port")
-            started.append(start_prefect(prefect_port))
-            pages.append(("Prefect", f"http://127.0.0.1:{prefect_port}"))
+            started.append(("Prefect", f"http://127.0.0.1:{prefect_port}", start_prefect(prefect_port)))
         print("starting …", flush=True)
-        for process in started:
-            name, url = pages[0] if process is started[0] and not settings.mlflow_uri.startswith("http") else pages[1]
+        for name, url, process in started:
             wait_until_up(url, process, name)
+            pages.append((name, url))
         for name, url in pages:
             print(f"{name:<8} {url}", flush=True)
         print("Ctrl-C ends them", flush=True)
-        while all(process.poll() is None for process in started):
+        while all(process.poll() is None for _, _, process in started):
             time.sleep(1)
     finally:
-        for process in started:
+        for _, _, process in started:
             process.terminate()
-        for process in started:
+        for _, _, process in started:
             try:
                 process.wait(15)
             except subprocess.TimeoutExpired:

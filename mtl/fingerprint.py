@@ -59,8 +59,8 @@ def fingerprint(root: Path, params: dict[str, Any]) -> str:
         head = {"stage": name, "cmd": stage["cmd"], "params": chosen}
         digest.update(json.dumps(head, sort_keys=True).encode())
         for dep in sorted(set(stage.get("deps", [])) - made):
-            digest.update(dep.encode() + _content(root / dep))
-    digest.update(_content(root / "requirements.lock"))
+            digest.update(dep.encode() + content_digest(root / dep))
+    digest.update(content_digest(root / "requirements.lock"))
     return digest.hexdigest()
 
 
@@ -71,7 +71,8 @@ def _lookup(params: dict[str, Any], key: str) -> Any:
     return node
 
 
-def _content(path: Path) -> bytes:
+def content_digest(path: Path) -> bytes:
+    """SHA-256 of a file; of a folder, its files' names and digests in order."""
     if path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
         return b"".join(
