@@ -56,10 +56,13 @@ coverage: $(READY)  ## the tests, with coverage
 docs: $(READY)  ## docs/params.md from the settings
 	@$(BIN)/python -m flows.describe > docs/params.md
 
+deps: $(READY)  ## the stages' code dependencies in dvc.yaml, from their imports
+	@$(BIN)/python -m tests.closure
+
 lock: $(READY)  ## resolve requirements.lock again from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
 
 clean-venv:  ## remove the environment
 	@rm -rf $(VENV)
 
-.PHONY: help setup run test lint coverage lock clean-venv docs infra-check baselines ui serve status
+.PHONY: help setup run test lint coverage lock clean-venv docs deps infra-check baselines ui serve status

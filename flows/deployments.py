@@ -8,20 +8,19 @@ from typing import Any
 
 from flows.settings import Settings
 from flows.ui import refuse_busy, start_prefect, wait_until_up
-from mtl.config import load
+from mtl.config import ScheduleConfig, load
 
 NAME = "scheduled"
 PORT = 4200
 
 
-def deployment(settings: Settings) -> Any:
+def deployment(settings: Settings, schedule: ScheduleConfig) -> Any:
     """The retrain flow with the schedule of params.yaml, one run at a time."""
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
     from prefect.schedules import Cron
 
     from flows.retrain import retrain
 
-    schedule = load(settings.root / "params.yaml").schedule
     strategy = {"skip": ConcurrencyLimitStrategy.CANCEL_NEW, "queue": ConcurrencyLimitStrategy.ENQUEUE}
     return retrain.to_deployment(
         name=NAME,
@@ -38,6 +37,7 @@ def serve_schedule(settings: Settings) -> None:
 
     Stopping it leaves the deployment active: the schedule goes on when it is started again.
     """
+    schedule = load(settings.root / "params.yaml").schedule
     server: subprocess.Popen[bytes] | None = None
     try:
         if settings.prefect_url is None:
@@ -49,9 +49,8 @@ def serve_schedule(settings: Settings) -> None:
             print(f"Prefect  http://127.0.0.1:{port}", flush=True)
         from prefect import serve
 
-        schedule = load(settings.root / "params.yaml").schedule
         print(f"schedule {schedule.cron} ({schedule.timezone}){'' if schedule.active else ', paused'}", flush=True)
-        serve(deployment(settings), limit=1, pause_on_shutdown=False)
+        serve(deployment(settings, schedule), limit=1, pause_on_shutdown=False)
     finally:
         if server is not None:
             server.terminate()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -103,7 +103,7 @@ def _compare_weights(folder: Path, tags: dict[str, str], known: bool) -> None:
 
 
 @contextmanager
-def _monitored(tracker: Tracker, run: str, *, finished: bool) -> Iterator[None]:
+def _monitored(tracker: Tracker, run: str, *, finished: bool) -> Generator[None]:
     """System metrics of this machine go to the run; a run that does not end well is marked so."""
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
@@ -120,7 +120,7 @@ def _monitored(tracker: Tracker, run: str, *, finished: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _recorded(settings: Settings, digest: str) -> Iterator[dict[str, Any]]:
+def _recorded(settings: Settings, digest: str) -> Generator[dict[str, Any]]:
     """Keep how the last run went, for `mtl status`."""
     record: dict[str, Any] = {"state": "Running", "fingerprint": digest, "flow_run": str(flow_run.id or "")}
     record["started"] = datetime.now(UTC).isoformat(timespec="seconds")

@@ -17,11 +17,9 @@ from mtl.config import Config, MtlError, StageError
 from mtl.fingerprint import content_digest
 from mtl.gate import judge
 from mtl.registry import CHAMPION, Registry, Version
-from mtl.reports import Decision, EvalReport, PackageReport, TrainReport, read_report
+from mtl.reports import EVENT, Decision, EvalReport, PackageReport, TrainReport, read_report
 from mtl.reports.page import write_page
 from mtl.tracking import FINGERPRINT, Tracker
-
-EVENT = "@mtl "
 
 
 def worth_retrying(task: Any, task_run: Any, state: Any) -> bool:

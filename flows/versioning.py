@@ -26,9 +26,9 @@ _NOISE = (
     "DeviceProperties.cpp",
     "USDT:",
     "Downloading artifacts",
+    *("To track the changes with git", "git add dvc.lock", "To enable auto staging", "core.autostage"),
+    *("Use `dvc push`", "An input example was not provided", "color_warning("),
 )
-_NOISE += ("To track the changes with git", "git add dvc.lock", "To enable auto staging", "core.autostage")
-_NOISE += ("Use `dvc push`", "An input example was not provided", "color_warning(")
 
 
 class UserStageError(StageError):

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from mtl.config import BusyError, MtlError, apply_overrides, read_params
 
 
 @contextlib.contextmanager
-def locked(settings: Settings) -> Iterator[None]:
+def locked(settings: Settings) -> Generator[None]:
     """One run at a time in a home.
 
     Raises:
@@ -36,7 +36,7 @@ def locked(settings: Settings) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def workspace(settings: Settings, overrides: Sequence[str]) -> Iterator[Path]:
+def workspace(settings: Settings, overrides: Sequence[str]) -> Generator[Path]:
     """The folder in which the stages run.
 
     Without overrides it is the checkout, so that `dvc metrics diff` and the like show the run. With them it is a copy

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl.config import ConfigError, read_params
+from mtl.digest import file_sha256
 
 GOAL = "package"
 
@@ -75,11 +76,9 @@ def content_digest(path: Path) -> bytes:
     """SHA-256 of a file; of a folder, its files' names and digests in order."""
     if path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
-        return b"".join(
-            p.relative_to(path).as_posix().encode() + hashlib.sha256(p.read_bytes()).digest() for p in files
-        )
+        return b"".join(p.relative_to(path).as_posix().encode() + bytes.fromhex(file_sha256(p)) for p in files)
     try:
-        return hashlib.sha256(path.read_bytes()).digest()
+        return bytes.fromhex(file_sha256(path))
     except FileNotFoundError as error:
         raise ConfigError(
             f"dvc.yaml depends on {path}, which is missing", fix="git checkout it, or mend dvc.yaml"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 @contextlib.contextmanager
-def explained(uri: str) -> Iterator[None]:
+def explained(uri: str) -> Generator[None]:
     """Turn MLflow's errors into ours."""
     try:
         yield

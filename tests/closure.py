@@ -41,3 +41,43 @@ def closure(module: str) -> set[str]:
                 found.add(path.relative_to(ROOT).as_posix())
                 waiting += imported(path)
     return found
+
+
+# The packaged model runs this module when it is loaded; the stage copies it without importing it.
+ALSO = {"package": ["mtl.package.pyfunc"]}
+
+
+def needed(stage: str) -> set[str]:
+    """The code that a stage's output depends on."""
+    return closure(f"mtl.stages.{stage}").union(*(closure(module) for module in ALSO.get(stage, [])))
+
+
+def as_deps(files: set[str]) -> list[str]:
+    """Files as deps: a package of which all files are there stands for them."""
+    packages = sorted({p.as_posix() for f in files for p in Path(f).parents if (ROOT / p / "__init__.py").exists()})
+    whole: list[str] = []
+    for package in packages:
+        members = {p.relative_to(ROOT).as_posix() for p in (ROOT / package).rglob("*.py")}
+        if members <= files and not any(package.startswith(f"{outer}/") for outer in whole):
+            whole.append(package)
+    single = [f for f in files if not any(f.startswith(f"{package}/") for package in whole)]
+    return sorted([*whole, *single])
+
+
+def rewrite() -> None:
+    """Write every stage's code deps into dvc.yaml; the other deps and all comments stay."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.width = 10_000
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    document = yaml.load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+    for name, stage in document["stages"].items():
+        others = [dep for dep in stage["deps"] if not dep.startswith("mtl/")]
+        stage["deps"] = [*as_deps(needed(name)), *others]
+    with (ROOT / "dvc.yaml").open("w", encoding="utf-8") as file:
+        yaml.dump(document, file)
+
+
+if __name__ == "__main__":
+    rewrite()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -120,3 +121,10 @@ def clean_environment() -> dict[str, str]:
     """The environment without what an outer run or session has set for these tools."""
     own = ("MTL_", "PREFECT_", "MLFLOW_", "RAY_", "DVC_")
     return {key: value for key, value in os.environ.items() if not key.startswith(own)}
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -5,11 +5,9 @@ from __future__ import annotations
 import pytest
 
 from mtl.fingerprint import ancestry, outs, read_stages
-from tests.closure import ROOT, closure
+from tests.closure import ROOT, needed
 
 STAGES = ("fetch", "prepare", "train", "evaluate", "package")
-# The packaged model runs this module when it is loaded; the stage copies it without importing it.
-ALSO = {"package": ["mtl.package.pyfunc"]}
 
 
 def test_the_graph_is_the_declared_chain() -> None:
@@ -25,11 +23,9 @@ def test_deps_cover_the_import_closure(stage: str) -> None:
         if dep.startswith("mtl/"):
             assert path.exists(), f"{dep} is declared but not there"
             covered |= {p.relative_to(ROOT).as_posix() for p in path.rglob("*.py")} if path.is_dir() else {dep}
-    needed = closure(f"mtl.stages.{stage}")
-    for module in ALSO.get(stage, []):
-        needed |= closure(module)
-    assert needed - covered == set(), "imported but not declared"
-    assert covered - needed == set(), "declared but not imported"
+    wanted = needed(stage)
+    assert wanted - covered == set(), "imported but not declared: `make deps`"
+    assert covered - wanted == set(), "declared but not imported: `make deps`"
     assert "requirements.lock" in declared
 
 

@@ -11,12 +11,13 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.conftest import clean_environment, mtl
+from tests.conftest import clean_environment, free_port, mtl
 
 HEAVY = {"torch", "ray", "mlflow", "prefect"}
 
@@ -95,18 +96,33 @@ def test_from_scratch_gives_the_same_weights_bit_for_bit(checkout: Path) -> None
 
 def test_dvc_users_find_their_commands(checkout: Path) -> None:
     environment = clean_environment() | {"PYTHONPATH": str(checkout), "DVC_NO_ANALYTICS": "1"}
-    for words in (["status"], ["metrics", "show", "--json"], ["plots", "show", "--json"]):
+    author = {f"GIT_{who}_{what}": "t@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+
+    def run(*command: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "dvc", *words],
-            cwd=checkout,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
+            command, cwd=checkout, env=environment | author, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
-        if words == ["status"]:
-            assert "up to date" in done.stdout
+        return done.stdout
+
+    dvc = (sys.executable, "-m", "dvc")
+    assert "up to date" in run(*dvc, "status")
+    run(*dvc, "plots", "show", "--json")
+    run("git", "add", "dvc.lock")
+    run("git", "commit", "-qm", "a run")
+    # An experiment that only judges again, with other resamples: what changed is shown, what did not is not run.
+    lines = run(*dvc, "exp", "run", "-S", "evaluate.num_resamples=120", "-S", "evaluate.confidence=0.9")
+    assert "Running stage 'evaluate'" in lines
+    assert "Running stage 'train'" not in lines
+    assert json.loads(run(*dvc, "params", "diff", "--json"))["params.yaml"]["evaluate.num_resamples"]["new"] == 120
+    assert json.loads(run(*dvc, "metrics", "diff", "--all", "--json"))["outputs/evaluate/metrics.json"][
+        "digit.accuracy"
+    ]
+    run("git", "reset", "--hard", "-q", "HEAD~1")
+    run("git", "checkout", "HEAD@{1}", "--", "dvc.lock")
+    run("git", "reset", "-q")
+    run(*dvc, "checkout", "--force")
+    assert "up to date" in run(*dvc, "status")
 
 
 def test_ctrl_c_stops_all_and_the_next_run_goes_on(checkout: Path) -> None:
@@ -158,6 +174,34 @@ def test_a_busy_port_is_named(checkout: Path) -> None:
     assert done.returncode == 2
     assert f"port {port}, wanted for MLflow, is busy" in done.stderr
     assert "--mlflow-port" in done.stderr
+
+
+def test_both_pages_come_up_and_end(checkout: Path) -> None:
+    ports = [free_port(), free_port()]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", "ui", "--mlflow-port", str(ports[0]), "--prefect-port", str(ports[1])],
+        cwd=checkout,
+        env=clean_environment() | {"PYTHONPATH": str(checkout)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    lines = ""
+    for line in process.stdout:
+        lines += line
+        if line.startswith("Ctrl-C"):
+            break
+    family = psutil.Process(process.pid).children(recursive=True)
+    try:
+        for port in ports:
+            assert f"http://127.0.0.1:{port}" in lines
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as page:
+                assert b"<html" in page.read().lower()
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert not alive, [p.cmdline() for p in alive]
 
 
 def test_outside_a_checkout_it_says_so(tmp_path: Path) -> None:

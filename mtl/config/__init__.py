@@ -40,6 +40,7 @@ __all__ = [
     "MtlError",
     "ObjectiveConfig",
     "RegistryError",
+    "ScheduleConfig",
     "Section",
     "StageError",
     "TaskConfig",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,6 @@ class Batch:
     images: torch.Tensor
     targets: dict[str, Any]
     present: dict[str, torch.Tensor]
-    slices: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
@@ -39,7 +38,6 @@ class Batch:
             images=self.images.to(device, non_blocking=True),
             targets={name: _move(value, device) for name, value in self.targets.items()},
             present={name: value.to(device, non_blocking=True) for name, value in self.present.items()},
-            slices=self.slices,
         )
 
 
@@ -85,10 +83,9 @@ class Split:
                     table[slot] = _table(shard, name, int(i))
         return {**rows, **tables}
 
-    def slices(self, indices: np.ndarray) -> dict[str, list[str]]:
-        """The slices of the samples at `indices`."""
-        everything = {n: [v for shard in self._shards for v in shard.slices[n]] for n in self.spec.slices}
-        return {name: [values[i] for i in indices] for name, values in everything.items()}
+    def slices(self) -> dict[str, list[str]]:
+        """Attribute → its value for every sample."""
+        return {n: [v for shard in self._shards for v in shard.slices[n]] for n in self.spec.slices}
 
 
 def _table(shard: Shard, name: str, index: int) -> np.ndarray:
@@ -124,10 +121,7 @@ def collate(split: Split, indices: np.ndarray) -> Batch:
 
 
 def sequential(split: Split, batch_size: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
-    """All samples in order, or a rank's contiguous share of them, with their slices."""
+    """All samples in order, or a rank's contiguous share of them."""
     bounds = np.linspace(0, len(split), world_size + 1).astype(int)
     for start in range(bounds[rank], bounds[rank + 1], batch_size):
-        indices = np.arange(start, min(start + batch_size, bounds[rank + 1]))
-        batch = collate(split, indices)
-        batch.slices = split.slices(indices)
-        yield batch
+        yield collate(split, np.arange(start, min(start + batch_size, bounds[rank + 1])))

@@ -18,6 +18,7 @@ from mtl.data.manifest import Manifest, Quarantined, ShardRecord, Statistics
 from mtl.data.operations import Picture, decode, image_size, num_channels, run
 from mtl.data.raw import RawSample, read_spec, read_split
 from mtl.data.spec import SPLITS, DatasetSpec, TargetSpec
+from mtl.digest import file_sha256
 
 
 def prepare(config: DataConfig, raw: Path, folder: Path, say: Callable[[str], None] = print) -> Manifest:
@@ -176,9 +177,6 @@ class _SplitWriter:
         slices = {name: [s.slices[name] for s, _ in self._samples] for name in self.spec.slices}
         arrays = shards.pack(self.spec, [ready for _, ready in self._samples], height, width)
         shards.write(path, arrays, [s.id for s, _ in self._samples], slices)
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        self.records.append(
-            ShardRecord(split=self.split, file=path.name, sha256=digest, num_samples=len(self._samples))
-        )
+        record = ShardRecord(split=self.split, file=path.name, sha256=file_sha256(path), num_samples=len(self._samples))
+        self.records.append(record)
         self._samples = []

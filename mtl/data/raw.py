@@ -41,7 +41,7 @@ class RawSample:
     slices: dict[str, str] = field(default_factory=dict[str, str])
 
 
-def _schema(spec: DatasetSpec) -> pa.Schema:
+def _schema(spec: DatasetSpec) -> Any:
     columns: list[tuple[str, pa.DataType]] = [("id", pa.string()), ("image", pa.binary())]
     columns += [(name, _TYPES[target.kind]) for name, target in spec.targets.items()]
     columns += [(f"slice.{name}", pa.string()) for name in spec.slices]

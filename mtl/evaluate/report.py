@@ -22,12 +22,14 @@ MIN_SLICE = 20
 """A slice with fewer samples says nothing and is left out."""
 
 
-def build_report(scorers: dict[str, Scorer], tasks: dict[str, Task], split: Split, config: Config) -> EvalReport:
+def build_report(
+    scorers: dict[str, Scorer], tasks: dict[str, Task], split: Split, config: Config, split_name: str
+) -> EvalReport:
     """Values, intervals, paired replicates and slices of every task."""
     counts = resample_counts(config.seed, config.evaluate.num_resamples, len(split))
     groups = _slices(split)
     return EvalReport(
-        samples_sha256=split.manifest.split_sha256["test"],
+        samples_sha256=split.manifest.split_sha256[split_name],
         num_samples=len(split),
         seed=config.seed,
         num_resamples=config.evaluate.num_resamples,
@@ -70,7 +72,7 @@ def _task_report(
 
 def _slices(split: Split) -> dict[str, dict[str, np.ndarray]]:
     """Attribute → value → which samples have it."""
-    everything = split.slices(np.arange(len(split)))
+    everything = split.slices()
     groups: dict[str, dict[str, np.ndarray]] = {}
     for attribute, values in everything.items():
         array = np.array(values)

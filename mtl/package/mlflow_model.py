@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
 
+from mtl.digest import file_sha256
 from mtl.package.predictor import Predictor
 from mtl.reports import PackageReport
 from mtl.tasks import Task
 
-REQUIREMENTS = ("mlflow", "numpy", "opencv-python-headless", "pandas", "pillow", "pydantic", "pyarrow", "ruamel.yaml")
-REQUIREMENTS += ("safetensors", "timm", "torch", "torchvision")
+REQUIREMENTS = (
+    *("mlflow", "numpy", "opencv-python-headless", "pandas", "pillow", "pydantic", "pyarrow", "ruamel.yaml"),
+    *("safetensors", "timm", "torch", "torchvision"),
+)
 
 
 def write_mlflow_model(folder: Path, bundle: Path) -> PackageReport:
@@ -41,7 +43,7 @@ def write_mlflow_model(folder: Path, bundle: Path) -> PackageReport:
         shutil.rmtree(clean, ignore_errors=True)
     for cache in folder.rglob("__pycache__"):
         shutil.rmtree(cache)
-    files = {p.relative_to(folder).as_posix(): _sha256(p) for p in sorted(folder.rglob("*")) if p.is_file()}
+    files = {p.relative_to(folder).as_posix(): file_sha256(p) for p in sorted(folder.rglob("*")) if p.is_file()}
     (weights,) = (digest for name, digest in files.items() if name.endswith("weights.safetensors"))
     size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
     return PackageReport(weights_sha256=weights, num_bytes=size, files=files)
@@ -68,8 +70,3 @@ def _pinned() -> list[str]:
     from importlib.metadata import version
 
     return [f"{name}=={version(name).split('+')[0]}" for name in REQUIREMENTS]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

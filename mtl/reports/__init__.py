@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from mtl.reports.types import Decision, EvalReport, Metric, PackageReport, Rule, TaskReport, TrainReport, read_report
+from mtl.reports.types import (
+    EVENT,
+    Decision,
+    EvalReport,
+    Metric,
+    PackageReport,
+    Rule,
+    TaskReport,
+    TrainReport,
+    read_report,
+)
 
 __all__ = [
+    "EVENT",
     "Decision",
     "EvalReport",
     "Metric",

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mtl.config.errors import DataError
 
+EVENT = "@mtl "
+"""A line on a stage's standard output that begins so is for the flow: JSON, with what a chart needs."""
+
 
 class Report(BaseModel):
     """Frozen, with no unknown keys."""

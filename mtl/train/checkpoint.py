@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 
 from mtl.config import TrainingError
+from mtl.digest import file_sha256
 
 STATE, MANIFEST = "state.pt", "manifest.json"
 
@@ -38,7 +38,7 @@ class Checkpoints:
                 torch.save(state, file)
                 file.flush()
                 os.fsync(file.fileno())
-            write_manifest(target, {STATE: _sha256(target / STATE)}, step=step)
+            write_manifest(target, {STATE: file_sha256(target / STATE)}, step=step)
         except (OSError, RuntimeError) as error:
             shutil.rmtree(target, ignore_errors=True)
             raise cannot_write(target, error) from error
@@ -51,7 +51,7 @@ class Checkpoints:
         for folder in reversed(self._complete()):
             try:
                 wanted = json.loads((folder / MANIFEST).read_text())["files"][STATE]
-                if _sha256(folder / STATE) != wanted:
+                if file_sha256(folder / STATE) != wanted:
                     raise ValueError("its content is not what its manifest says")
                 return torch.load(folder / STATE, map_location="cpu", weights_only=True)
             except Exception as error:
@@ -85,8 +85,3 @@ def cannot_write(folder: Path, error: Exception) -> TrainingError:
         fix="free some space or set MTL_HOME to a larger disk, then run again: training goes on from the "
         "last complete checkpoint",
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -67,4 +67,4 @@ def use_bf16(precision: str, device: torch.device) -> bool:
 def _cpu_has_bf16() -> bool:
     """oneDNN also accepts bf16 on AVX-512 machines that emulate it, slower than float32."""
     check = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return bool(check and check()) or bool(torch.cpu._is_amx_tile_supported())
+    return bool(check and check()) or bool(torch.cpu._is_amx_tile_supported())  # pyright: ignore[reportPrivateUsage]

@@ -20,7 +20,8 @@ from mtl.train.worker import ERROR, FINAL
 
 # Sections of params.yaml on which the weights depend.
 SECTIONS = ("seed", "tasks", "model", "objective", "augment", "train", "evaluate")
-KEEP_TRAININGS = 4
+# Unfinished trainings hold checkpoints; finished ones only their weights and history.
+KEEP_UNFINISHED, KEEP_FINISHED = 4, 64
 
 _ENVIRONMENT = {
     "RAY_TRAIN_V2_ENABLED": "1",
@@ -69,10 +70,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ERROR).unlink(missing_ok=True)
     os.utime(folder)
-    for old in sorted((p for p in trainings.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime)[
-        :-KEEP_TRAININGS
-    ]:
-        shutil.rmtree(old, ignore_errors=True)
+    _prune(trainings)
     failure = _fit(config, prepared.resolve(), folder.resolve(), say)
     if (folder / ERROR).exists():
         saved = json.loads((folder / ERROR).read_text())
@@ -83,7 +81,17 @@ def train(
             found=str(failure or "no error from Ray"),
             fix="see the lines above; run again to go on from the last checkpoint",
         )
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return final
+
+
+def _prune(trainings: Path) -> None:
+    """Remove the oldest trainings beyond what is kept."""
+    folders = sorted((p for p in trainings.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime)
+    finished = [p for p in folders if (p / FINAL / MANIFEST).exists()]
+    unfinished = [p for p in folders if p not in finished]
+    for old in finished[:-KEEP_FINISHED] + unfinished[:-KEEP_UNFINISHED]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _fit(config: Config, prepared: Path, folder: Path, say: Callable[[str], None]) -> Exception | None:

@@ -73,7 +73,7 @@ class EMA:
         decay = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
         current = model.state_dict()
         floats = [n for n, value in self.shadow.items() if value.is_floating_point()]
-        torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
+        torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage, reportPrivateUsage]
             [self.shadow[n] for n in floats], [current[n] for n in floats], 1 - decay
         )
         for name in self.shadow.keys() - set(floats):

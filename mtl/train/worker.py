@@ -12,12 +12,10 @@ import torch
 from safetensors.torch import save_file
 
 from mtl.config import MtlError, TrainingError, parse
+from mtl.reports import EVENT
 from mtl.train.checkpoint import Checkpoints, cannot_write, write_manifest
 from mtl.train.distributed import World
 from mtl.train.loop import Progress, Training, run
-
-EVENT = "@mtl "
-"""Lines on standard output that begin so are for the flow: JSON, with what a chart needs."""
 
 FINAL, ERROR = "final", "error.json"
 

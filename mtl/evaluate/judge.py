@@ -1,0 +1,43 @@
+"""Trained weights and a split → scorers and report: one way, for the model, the baselines and the comparisons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from mtl.config import Config
+from mtl.data.loader import Split
+from mtl.evaluate.evaluator import score
+from mtl.evaluate.report import build_report
+from mtl.reports import EvalReport
+from mtl.tasks import Task, build_model, build_tasks, image_spec
+from mtl.tasks.base import Scorer
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A model on a split, with all that pictures and tables are made of."""
+
+    model: nn.Module
+    tasks: dict[str, Task]
+    split: Split
+    scorers: dict[str, Scorer]
+    report: EvalReport
+
+
+def judge_weights(config: Config, prepared: Path, weights: Path, split_name: str = "test") -> Judged:
+    """Rebuild the model that `config` describes, give it the weights, and score it on the CPU.
+
+    The thread count is the training's: another one can change the last bits of a metric.
+    """
+    torch.set_num_threads(config.train.num_workers * config.train.threads_per_worker)
+    split = Split(prepared, split_name)
+    tasks = build_tasks(config.tasks, split.spec.targets, image_spec(split.manifest))
+    model = build_model(config.model, tasks)
+    model.load_state_dict(load_file(weights))
+    scorers = score(model, tasks, split, config.evaluate.batch_size, device=torch.device("cpu"))
+    return Judged(model, tasks, split, scorers, build_report(scorers, tasks, split, config, split_name))
