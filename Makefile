@@ -38,8 +38,11 @@ ui: $(READY)  ## the Prefect and MLflow pages
 status: $(READY)  ## the champion and the last run
 	@$(BIN)/mtl status
 
-test: $(READY)  ## all tests, the end-to-end one included
-	@$(BIN)/python -m pytest
+test: $(READY)  ## all tests but the slow ones, the end-to-end ones included
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(READY)  ## the slow tests, which make test leaves out
+	@$(BIN)/python -m pytest -m slow
 
 lint: $(READY)  ## ruff, pyright, import contracts
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -65,4 +68,4 @@ lock: $(READY)  ## resolve requirements.lock again from pyproject.toml
 clean-venv:  ## remove the environment
 	@rm -rf $(VENV)
 
-.PHONY: help setup run test lint coverage lock clean-venv docs deps infra-check baselines ui serve status
+.PHONY: help setup run test test-all lint coverage lock clean-venv docs deps infra-check baselines ui serve status

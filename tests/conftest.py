@@ -70,6 +70,43 @@ def prepared(config: Config, raw: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="session")
+def everything(config: Config, raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny zoo at half size with a target of every kind: depth and normals are made from the regions' masks."""
+    import cv2
+    import numpy as np
+
+    from mtl.config.data import Resize
+    from mtl.data.maps import encode_depth, encode_normals
+    from mtl.data.operations import decode
+    from mtl.data.raw import RawSample, read_spec, read_split, write_spec, write_split
+    from mtl.data.spec import SPLITS, TargetSpec
+
+    given = read_spec(raw)
+    depth = TargetSpec(kind="depth", unit="m", scale=0.001)
+    spec = given.model_copy(
+        update={"targets": {**given.targets, "depth": depth, "normals": TargetSpec(kind="normals")}}
+    )
+    folder = tmp_path_factory.mktemp("everything")
+    for split in SPLITS:
+        samples: list[RawSample] = []
+        for sample in read_split(raw, split, given):
+            mask = decode(sample.targets["regions"], "grey")[..., 0]
+            near = cv2.distanceTransform((mask == 0).astype(np.uint8), cv2.DIST_L2, 3) / 10.0 + 0.5
+            near[:2] = np.nan
+            normals = np.array([[0.0, 0.0, 1.0], [0.6, 0.0, 0.8], [0.0, -0.6, 0.8]])[mask]
+            more = {"depth": encode_depth(near, 0.001), "normals": encode_normals(normals)}
+            samples.append(RawSample(sample.id, sample.image, {**sample.targets, **more}, sample.slices))
+        write_split(folder / "raw", split, spec, samples)
+    write_spec(folder / "raw", spec)
+    operations = tuple(
+        Resize(type="resize", height=32, width=32) if o.type == "resize" else o for o in config.data.operations
+    )
+    data = config.data.model_copy(update={"operations": operations})
+    prepare(data, folder / "raw", folder / "prepared", say=lambda line: None)
+    return folder / "prepared"
+
+
+@pytest.fixture(scope="session")
 def checkout(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Path:
     """A clone of this checkout's files as a git repository of its own, with a tiny params.yaml."""
     folder = tmp_path_factory.mktemp("checkout")

@@ -33,7 +33,7 @@ def test_all_problems_are_reported_at_once(values: dict[str, Any]) -> None:
     assert "train.lerning_rate: unknown key; did you mean 'learning_rate'?" in message
     assert "train.epochs" in message
     assert "'three'" in message
-    assert "tasks.digit: unknown type clasification; choose from 'classification', 'detection'" in message
+    assert "tasks.digit: unknown type clasification; choose from 'classification', 'multilabel'" in message
 
 
 @pytest.mark.parametrize(

@@ -186,10 +186,13 @@ def test_the_order_depends_on_seed_and_epoch_not_on_workers() -> None:
     assert sampler.steps_per_epoch(103, 20) == 5
     batch = sampler.global_batch(order, 2, 20)
     for workers in (1, 2, 4):
-        shares = [sampler.rank_share(batch, rank, workers) for rank in range(workers)]
-        assert sorted(np.concatenate(shares).tolist()) == sorted(batch.tolist())
+        for accumulate in (1, 2):
+            parts = [p for rank in range(workers) for p in sampler.micro_batches(20, rank, workers, accumulate)]
+            assert len(parts) == workers * accumulate
+            assert sorted(np.concatenate(parts).tolist()) == list(range(20))
+    assert batch.tolist() == order[40:60].tolist()
 
 
 def test_spec_is_strict(spec: DatasetSpec) -> None:
-    assert set(spec.targets) == {"digit", "species", "objects", "regions", "count"}
+    assert set(spec.targets) == {"digit", "species", "contents", "objects", "regions", "count"}
     assert len(spec.targets["objects"].classes) == 20

@@ -96,6 +96,7 @@ def test_from_scratch_gives_the_same_weights_bit_for_bit(checkout: Path) -> None
 
 def test_dvc_users_find_their_commands(checkout: Path) -> None:
     environment = clean_environment() | {"PYTHONPATH": str(checkout), "DVC_NO_ANALYTICS": "1"}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     author = {f"GIT_{who}_{what}": "t@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
     def run(*command: str) -> str:

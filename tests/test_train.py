@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import shutil
 from pathlib import Path
@@ -11,67 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
 
 from mtl.config import Config, TrainingError
-from mtl.data.augment import augmented, draw_changes
 from mtl.data.loader import Split, collate
-from mtl.objective.weighting import WEIGHTINGS
 from mtl.train.checkpoint import STATE, Checkpoints
 from mtl.train.distributed import World
-from mtl.train.loop import Training, run
+from mtl.train.loop import run
 from mtl.train.optimizer import schedule_factor
-from mtl.train.step import combine, refuse_non_finite
+from mtl.train.step import train_step
+from mtl.train.training import Training
 
 
 def quiet(line: Any) -> None:
     """Say nothing."""
-
-
-def with_weighting(config: Config, name: str) -> Config:
-    weighting = type(config.objective)(weighting={"type": name})  # type: ignore[arg-type]
-    return config.model_copy(update={"objective": weighting})
-
-
-def gradients(config: Config, prepared: Path, world: World) -> dict[str, torch.Tensor]:
-    """Gradients of one global batch, with most labels of one task missing and one task absent."""
-    training = Training(config, prepared, world)
-    model = training.wrapped
-    indices = np.arange(8)
-    mine = indices[world.rank :: world.size]
-    batch = augmented(
-        training.train_split, mine, draw_changes(config.augment, 0, 0, 0, 8).share(world.rank, world.size)
-    )
-    batch.present["digit"] = torch.tensor([i in (0, 1, 3, 7) for i in mine])
-    batch.present["count"][:] = False
-    outputs = model(batch.images)
-    terms = [task.terms(outputs[name], batch) for name, task in training.tasks.items()]
-    combine(terms, training.weighting, world).objective.backward()
-    return {name: p.grad.clone() for name, p in training.model.named_parameters() if p.grad is not None}
-
-
-def _gradients_worker(rank: int, size: int, config: Config, prepared: Path, folder: Path) -> None:
-    os.environ.update({"MASTER_ADDR": "127.0.0.1", "RANK": str(rank), "WORLD_SIZE": str(size)})
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=size)
-    found = gradients(config, prepared, World(rank, size))
-    if rank == 0:
-        torch.save(found, folder / "gradients.pt")
-    torch.distributed.destroy_process_group()
-
-
-@pytest.mark.parametrize("weighting", list(WEIGHTINGS))
-def test_two_workers_and_one_agree_on_the_gradient(
-    weighting: str, config: Config, prepared: Path, tmp_path: Path
-) -> None:
-    chosen = with_weighting(config, weighting)
-    alone = gradients(chosen, prepared, World())
-    mp.spawn(_gradients_worker, args=(2, chosen, prepared, tmp_path), nprocs=2)  # pyright: ignore
-    together = torch.load(tmp_path / "gradients.pt")
-    assert alone.keys() == together.keys()
-    # float32 throughout: the sums over workers add no more than its rounding.
-    for name, gradient in alone.items():
-        scale = gradient.abs().max().clamp(min=1e-3)
-        assert ((gradient - together[name]).abs().max() / scale) < 2e-4, name
 
 
 def test_a_resumed_training_ends_with_the_same_weights(config: Config, prepared: Path, tmp_path: Path) -> None:
@@ -135,13 +86,11 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(config: Config, prepare
     batch = collate(training.train_split, np.arange(4))
     batch.images[2] = torch.nan
     before = {n: v.clone() for n, v in training.model.state_dict().items()}
-    outputs = training.model(batch.images)
-    terms = [task.terms(outputs[name], batch) for name, task in training.tasks.items()]
-    found = combine(terms, training.weighting, World())
     with pytest.raises(TrainingError, match="not finite at step 17") as caught:
-        refuse_non_finite(found, terms, training.tasks, batch, 17, World())
+        train_step(training.method, training.optimizer, [batch], step=17, clip_norm=5.0)
     assert "digit" in str(caught.value)
     assert "train-000002" in str(caught.value)
+    assert train_step(training.method, training.optimizer, [batch], step=17, clip_norm=5.0, may_skip=True) is None
     assert all(torch.equal(v, before[n]) for n, v in training.model.state_dict().items())
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_args
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from mtl.config.data import DataConfig, Operation, ZooSource
+from mtl.config.data import DataConfig, Operation, Source
 from mtl.config.errors import (
     BusyError,
     ConfigError,
@@ -20,10 +20,12 @@ from mtl.config.errors import (
     TrainingError,
 )
 from mtl.config.gate import EvaluateConfig, FlowConfig, GateConfig, RegistryConfig, ScheduleConfig
-from mtl.config.model import Backbone, HardSharing, ModelConfig, ObjectiveConfig, Weighting
+from mtl.config.model import Backbone, ModelConfig, Sharing
+from mtl.config.objective import Aggregator, ObjectiveConfig, Weighting
 from mtl.config.section import Section
 from mtl.config.tasks import AnyTask, TaskConfig
-from mtl.config.train import AugmentConfig, ClusterConfig, TrainConfig
+from mtl.config.together import check_together
+from mtl.config.train import AugmentConfig, ClusterConfig, Mixing, TrainConfig
 
 __all__ = [
     "AnyTask",
@@ -36,6 +38,7 @@ __all__ = [
     "DataError",
     "EvaluateConfig",
     "GateConfig",
+    "Mixing",
     "ModelConfig",
     "MtlError",
     "ObjectiveConfig",
@@ -81,11 +84,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _together(self) -> Config:
-        if self.train.batch_size % self.train.num_workers:
-            raise ValueError(
-                f"train.batch_size ({self.train.batch_size}) must be a multiple of "
-                f"train.num_workers ({self.train.num_workers})"
-            )
+        check_together(self.model, self.objective, self.train, list(self.tasks))
         if all(task.auxiliary for task in self.tasks.values()):
             raise ValueError("every task is auxiliary: the gate would have nothing to compare")
         return self
@@ -169,14 +168,14 @@ def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> None:
 
 def choices() -> dict[str, dict[str, str]]:
     """What params.yaml can choose from: kind → name → one line."""
-    aggregators: dict[str, str] = {}
     return {
         "tasks": _members(AnyTask),
         "backbones": _members(Backbone),
-        "sharings": _members(HardSharing),
+        "sharings": _members(Sharing),
         "weightings": _members(Weighting),
-        "aggregators": aggregators,
-        "sources": _members(ZooSource),
+        "aggregators": _members(Aggregator),
+        "mixings": _members(Mixing),
+        "sources": _members(Source),
         "operations": _members(Operation),
     }
 
@@ -189,8 +188,13 @@ def _members(union: Any) -> dict[str, str]:
     found: dict[str, str] = {}
     for member in members:
         (name,) = get_args(member.model_fields["type"].annotation)
-        found[name] = (member.__doc__ or "").strip().splitlines()[0]
+        found[name] = first_sentence(member)
     return found
+
+
+def first_sentence(member: type) -> str:
+    """The first paragraph of a section's docstring, in one line."""
+    return " ".join((member.__doc__ or "").strip().split("\n\n")[0].split())
 
 
 def _keys(node: Any) -> list[str]:

@@ -19,6 +19,22 @@ class ZooSource(Section):
     image_size: Annotated[int, Field(ge=48, le=256)] = Field(default=64, description="pixels a side")
 
 
+class SourcesSource(Section):
+    """Three sources with one kind of label each: digits (classes), animals (classes, masks), trees (boxes)."""
+
+    type: Literal["sources"]
+    num_train: Count = Field(description="images of each source in the training split, as far as there are so many")
+    num_val: Count = Field(description="images of each source in the validation split")
+    num_test: Count = Field(description="images of each source in the test split")
+    image_size: Annotated[int, Field(ge=48, le=256)] = Field(default=64, description="pixels a side")
+    only: Literal["all", "digits", "animals", "trees"] = Field(
+        default="all", description="one source alone, to compare with the mixture"
+    )
+
+
+Source = Annotated[ZooSource | SourcesSource, Field(discriminator="type")]
+
+
 class Decode(Section):
     """Decode the encoded bytes to RGB or grey."""
 
@@ -96,7 +112,7 @@ Operation = Annotated[
 class DataConfig(Section):
     """Where images come from and what is done to them before training."""
 
-    source: ZooSource
+    source: Source
     operations: tuple[Operation, ...] = Field(description="applied in this order")
     shard_size: Count = Field(default=2048, description="samples a shard")
     max_bad_fraction: Fraction = Field(

@@ -15,7 +15,7 @@ class TaskConfig(Section):
     target: str = Field(default="", description="the data's target to learn; the task's own name if empty")
     weight: NonNegative = Field(default=1.0, description="the task's weight under fixed weighting")
     auxiliary: bool = Field(default=False, description="trained and reported, left out of the gate and of Δm")
-    stride: Literal[2, 4, 8, 16, 32] = Field(default=4, description="pixels of the image per cell of the features read")
+    stride: Count = Field(default=4, description="pixels of the image per cell of the features read")
 
 
 class Classification(TaskConfig):
@@ -27,10 +27,25 @@ class Classification(TaskConfig):
     floor: Fraction = Field(default=0.0, description="accuracy that the first champion must reach")
 
 
+class MultiLabel(TaskConfig):
+    """Any number of labels an image: a sigmoid a class, binary cross-entropy."""
+
+    type: Literal["multilabel"]
+    hidden: Count = Field(default=64, description="channels of the head")
+    threshold: Fraction = Field(default=0.5, description="probability from which a label is given")
+    floor: Fraction = Field(default=0.0, description="mean average precision that the first champion must reach")
+
+
 class Detection(TaskConfig):
-    """Boxes with labels: anchor-free (FCOS), focal and GIoU losses, NMS."""
+    """Boxes with labels: anchor-free (FCOS: focal and GIoU losses) or Faster R-CNN, NMS."""
 
     type: Literal["detection"]
+    method: Literal["fcos", "faster_rcnn"] = Field(
+        default="fcos", description="one stage without anchors, or two stages with them, on the same features"
+    )
+    anchors: tuple[Positive, ...] = Field(
+        default=(16.0, 24.0, 32.0), description="faster_rcnn: sides of the square anchors, in pixels"
+    )
     hidden: Count = Field(default=64, description="channels of the head")
     num_convs: Count = Field(default=2, description="convolutions of each of the head's two branches")
     focal_alpha: Fraction = Field(default=0.25, description="weight of positives in the focal loss")
@@ -68,7 +83,52 @@ class Reconstruction(TaskConfig):
     floor: NonNegative = Field(default=0.0, description="PSNR in dB that the first champion must reach")
 
 
+class Depth(TaskConfig):
+    """A number for each pixel, such as depth: L1."""
+
+    type: Literal["depth"]
+    hidden: Count = Field(default=32, description="channels of the head")
+    floor: Positive = Field(default=1e9, description="mean absolute error that the first champion must not exceed")
+
+
+class Normals(TaskConfig):
+    """A direction for each pixel, such as surface normals: 1 - cosine."""
+
+    type: Literal["normals"]
+    hidden: Count = Field(default=32, description="channels of the head")
+    floor: Positive = Field(default=180.0, description="mean angle in degrees that the first champion must not exceed")
+
+
+class Rotation(TaskConfig):
+    """By which quarter turns a copy of the image was turned: self-supervised."""
+
+    type: Literal["rotation"]
+    hidden: Count = Field(default=64, description="channels of the head")
+    label_smoothing: Fraction = Field(default=0.0, description="share of the target spread over all turns")
+    floor: Fraction = Field(default=0.0, description="accuracy that the first champion must reach")
+
+
+class Edges(TaskConfig):
+    """Where Canny finds edges in the image: self-supervised."""
+
+    type: Literal["edges"]
+    hidden: Count = Field(default=32, description="channels of the head")
+    dice: NonNegative = Field(default=1.0, description="weight of the Dice loss beside cross-entropy")
+    low: NonNegative = Field(default=50.0, description="Canny's lower threshold, of 255")
+    high: NonNegative = Field(default=150.0, description="Canny's upper threshold, of 255")
+    floor: Fraction = Field(default=0.0, description="mIoU that the first champion must reach")
+
+
 AnyTask = Annotated[
-    Classification | Detection | Segmentation | Regression | Reconstruction,
+    Classification
+    | MultiLabel
+    | Regression
+    | Detection
+    | Segmentation
+    | Depth
+    | Normals
+    | Reconstruction
+    | Rotation
+    | Edges,
     Field(discriminator="type"),
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mtl.config.section import Count, Fraction, NonNegative, Positive, Section
 
@@ -21,6 +21,46 @@ class AugmentConfig(Section):
     saturation: Fraction = Field(description="largest change, as a share")
 
 
+class NaturalMixing(Section):
+    """Every sample once an epoch: sources in proportion to their size."""
+
+    type: Literal["natural"]
+
+
+class EqualMixing(Section):
+    """As many samples from each source, whatever its size."""
+
+    type: Literal["equal"]
+
+
+class TemperatureMixing(Section):
+    """Size to the power of 1 / temperature: 1 is natural, large is equal."""
+
+    type: Literal["temperature"]
+    temperature: Annotated[float, Field(ge=1.0, strict=False)] = Field(default=2.0, description="1 is natural")
+
+
+class RouletteMixing(Section):
+    """More from the sources whose tasks are behind: by recent loss, or by the gap to a single-task baseline."""
+
+    type: Literal["roulette"]
+    by: Literal["loss", "gap"] = Field(
+        default="loss", description="recent loss relative to the first; or relative to `baselines`, above 1"
+    )
+    baselines: dict[str, Positive] = Field(default_factory=dict, description="task → its loss when trained alone")
+    memory: Fraction = Field(default=0.98, description="of the running losses, by step")
+    floor: Fraction = Field(default=0.3, description="share of the draws that stays even over the sources")
+
+    @model_validator(mode="after")
+    def _known(self) -> RouletteMixing:
+        if self.by == "gap" and not self.baselines:
+            raise ValueError("roulette by gap needs the tasks' baselines")
+        return self
+
+
+Mixing = Annotated[NaturalMixing | EqualMixing | TemperatureMixing | RouletteMixing, Field(discriminator="type")]
+
+
 class TrainConfig(Section):
     """Optimizer, schedule, precision, checkpoints."""
 
@@ -28,6 +68,21 @@ class TrainConfig(Section):
     threads_per_worker: Count = Field(description="CPU threads a worker; the result's bits depend on it")
     epochs: Count
     batch_size: Count = Field(description="images per optimizer step, summed over workers")
+    accumulate: Count = Field(default=1, description="micro-batches a worker computes one after the other for a step")
+    parallelism: Literal["data", "tasks"] = Field(
+        default="data", description="workers divide the images, or (many heavy heads) the tasks; the result is the same"
+    )
+    sharding: Literal["none", "fsdp"] = Field(
+        default="none", description="fsdp: weights, gradients and optimizer state are divided among the workers (FSDP2)"
+    )
+    compile: bool = Field(default=False, description="torch.compile of the network")
+    mixing: Mixing = Field(default=NaturalMixing(type="natural"), description="how steps draw from several sources")
+    max_skipped: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="steps in a row that are left out as not finite before training stops"
+    )
+    layer_decay: Annotated[float, Field(gt=0.0, le=1.0, strict=False)] = Field(
+        default=1.0, description="factor of the learning rate from each stage of the backbone to the one before it"
+    )
     optimizer: Literal["adamw", "sgd"]
     learning_rate: Positive
     weight_decay: NonNegative

@@ -27,14 +27,16 @@ class Changes:
 
     matrix: float32 [n, 2, 3], from output to input in coordinates -1 to 1, as `affine_grid` takes it.
     colour: float32 [n, 3]: added brightness (of 1), factor of contrast, factor of saturation.
+    draws: float64 [n], from 0 to 1, for tasks that make their own targets.
     """
 
     matrix: np.ndarray
     colour: np.ndarray
+    draws: np.ndarray
 
-    def share(self, rank: int, world_size: int) -> Changes:
-        """The part of one worker, cut like the samples themselves."""
-        return Changes(self.matrix[rank::world_size], self.colour[rank::world_size])
+    def at(self, places: np.ndarray) -> Changes:
+        """Those of the samples at some places of the global batch."""
+        return Changes(self.matrix[places], self.colour[places], self.draws[places])
 
 
 def draw_changes(config: AugmentConfig, seed: int, epoch: int, step: int, num_samples: int) -> Changes:
@@ -49,7 +51,7 @@ def draw_changes(config: AugmentConfig, seed: int, epoch: int, step: int, num_sa
     matrix[:, 0] = np.stack([flip * cos, -sin, 2 * config.translate * u[:, 3]], 1)
     matrix[:, 1] = np.stack([flip * sin, cos, 2 * config.translate * u[:, 4]], 1)
     colour = np.stack([u[:, 5] * config.brightness, 1 + u[:, 6] * config.contrast, 1 + u[:, 7] * config.saturation], 1)
-    return Changes(matrix, colour.astype(np.float32))
+    return Changes(matrix, colour.astype(np.float32), rng.uniform(0.0, 1.0, num_samples))
 
 
 def augmented(split: Split, indices: np.ndarray, changes: Changes) -> Batch:
@@ -67,6 +69,11 @@ def augmented(split: Split, indices: np.ndarray, changes: Changes) -> Batch:
             targets[name] = [_move_boxes(t, m, size[2], size[3]) for t, m in zip(tables, changes.matrix, strict=True)]
         elif target.kind == "mask":
             targets[name] = _move_masks(torch.from_numpy(rows[name]), grid)
+        elif target.kind == "depth":
+            targets[name] = _sample(torch.from_numpy(rows[name])[:, None], grid)[:, 0]
+        elif target.kind == "normals":
+            moved = _sample(torch.from_numpy(rows[name]).permute(0, 3, 1, 2), grid)
+            targets[name] = _turn_normals(moved, torch.from_numpy(changes.matrix))
         else:
             targets[name] = torch.from_numpy(rows[name])
     return Batch(
@@ -74,6 +81,7 @@ def augmented(split: Split, indices: np.ndarray, changes: Changes) -> Batch:
         images=as_images(pixels.permute(0, 2, 3, 1), split.manifest.statistics),
         targets=targets,
         present={name: torch.from_numpy(rows[f"{name}.present"]) for name in split.spec.targets},
+        draws=torch.from_numpy(changes.draws),
     )
 
 
@@ -91,8 +99,20 @@ def _recolour(pixels: torch.Tensor, colour: torch.Tensor) -> torch.Tensor:
 
 def _move_masks(masks: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
     """Nearest class; reflected at the border like the pixels."""
-    moved = F.grid_sample(masks[:, None].float(), grid, mode="nearest", padding_mode="reflection", align_corners=False)
-    return moved[:, 0].round().long()
+    return _sample(masks[:, None].float(), grid)[:, 0].round().long()
+
+
+def _sample(values: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+    """Nearest values [n, c, h, w]; reflected at the border like the pixels."""
+    return F.grid_sample(values, grid, mode="nearest", padding_mode="reflection", align_corners=False)
+
+
+def _turn_normals(normals: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+    """Directions in the image plane turn and flip with it: unit vectors [n, 3, h, w] stay unit vectors."""
+    forward = torch.linalg.inv(matrix[:, :, :2])
+    forward = forward / torch.linalg.det(forward).abs().sqrt()[:, None, None]
+    plane = torch.einsum("nij,njhw->nihw", forward, normals[:, :2])
+    return torch.cat([plane, normals[:, 2:]], 1)
 
 
 def _move_boxes(table: torch.Tensor, matrix: np.ndarray, height: int, width: int) -> torch.Tensor:

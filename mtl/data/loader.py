@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,20 @@ class Batch:
     """Images and targets of one forward pass.
 
     images: float32 [n, channels, height, width], standardized.
-    targets, by name: label int64 [n] · value float32 [n] · mask int64 [n, height, width] (255 ignored) ·
+    targets, by name: label int64 [n] · labels uint8 [n, classes] · value float32 [n] · mask int64 [n, height, width]
+        (255 ignored) · depth float32 [n, height, width] · normals float32 [n, 3, height, width] (NaN unknown) ·
         boxes: list of n float32 [k, 5] tensors x1, y1, x2, y2, label in pixels.
     present, by name: bool [n], whether the sample has this target.
+    draws: float64 [n], a random number from 0 to 1 for each sample, for tasks that make their own targets.
+    views, by task: images of its own that a task looks at, beside the batch's.
     """
 
     ids: list[str]
     images: torch.Tensor
     targets: dict[str, Any]
     present: dict[str, torch.Tensor]
+    draws: torch.Tensor
+    views: dict[str, torch.Tensor] = field(default_factory=dict[str, torch.Tensor])
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
@@ -38,6 +44,8 @@ class Batch:
             images=self.images.to(device, non_blocking=True),
             targets={name: _move(value, device) for name, value in self.targets.items()},
             present={name: value.to(device, non_blocking=True) for name, value in self.present.items()},
+            draws=self.draws,
+            views={name: value.to(device, non_blocking=True) for name, value in self.views.items()},
         )
 
 
@@ -83,6 +91,10 @@ class Split:
                     table[slot] = _table(shard, name, int(i))
         return {**rows, **tables}
 
+    def present(self, target: str) -> np.ndarray:
+        """Which samples have a target: bool [samples]."""
+        return np.concatenate([shard.arrays[f"{target}.present"] for shard in self._shards])
+
     def slices(self) -> dict[str, list[str]]:
         """Attribute → its value for every sample."""
         return {n: [v for shard in self._shards for v in shard.slices[n]] for n in self.spec.slices}
@@ -109,15 +121,26 @@ def collate(split: Split, indices: np.ndarray) -> Batch:
         present[name] = torch.from_numpy(rows[f"{name}.present"])
         if target.kind == "boxes":
             targets[name] = [torch.from_numpy(table) for table in rows[name]]
-        else:
-            tensor = torch.from_numpy(rows[name])
-            targets[name] = tensor.long() if target.kind == "mask" else tensor
+            continue
+        tensor = torch.from_numpy(rows[name])
+        if target.kind == "mask":
+            tensor = tensor.long()
+        elif target.kind == "normals":
+            tensor = tensor.permute(0, 3, 1, 2).contiguous()
+        targets[name] = tensor
+    ids = [split.ids[i] for i in indices]
     return Batch(
-        ids=[split.ids[i] for i in indices],
+        ids=ids,
         images=as_images(torch.from_numpy(rows["image"]), split.manifest.statistics),
         targets=targets,
         present=present,
+        draws=torch.tensor([_draw(i) for i in ids], dtype=torch.float64),
     )
+
+
+def _draw(identifier: str) -> float:
+    """A number from 0 to 1 that a sample always has, whatever it is scored beside."""
+    return int.from_bytes(hashlib.sha256(identifier.encode()).digest()[:6], "big") / 2**48
 
 
 def sequential(split: Split, batch_size: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:

@@ -29,6 +29,8 @@ class Picture:
     """float32 [n, 4]: x1, y1, x2, y2 in pixels of `image`."""
     masks: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
     """uint8 [height, width] class indices; 255 is ignored."""
+    maps: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+    """float32 [height, width] or [height, width, 3]; NaN is unknown."""
     scale: tuple[float, float] = (1.0, 1.0)
     """Pixels of `image` per pixel of the decoded one: x, y."""
     offset: tuple[float, float] = (0.0, 0.0)
@@ -103,9 +105,9 @@ def _refuse_bomb(data: bytes) -> None:
 def _decode(picture: Picture, operation: Decode) -> None:
     picture.image = decode(picture.encoded, operation.colour)
     size = picture.image.shape[:2]
-    for name, mask in picture.masks.items():
-        if mask.shape != size:
-            raise DataError(f"the mask {name!r} has another size than its image", found=f"{mask.shape}, {size}")
+    for name, mask in {**picture.masks, **picture.maps}.items():
+        if mask.shape[:2] != size:
+            raise DataError(f"the mask {name!r} has another size than its image", found=f"{mask.shape[:2]}, {size}")
 
 
 def _orient(picture: Picture, operation: Orient) -> None:
@@ -149,6 +151,10 @@ def _resize(picture: Picture, operation: Resize) -> None:
     for name, mask in picture.masks.items():
         mask = cv2.resize(mask, (new_width, new_height), interpolation=cv2.INTER_NEAREST)
         picture.masks[name] = cv2.copyMakeBorder(mask, *borders, cv2.BORDER_CONSTANT, value=IGNORE)
+    for name, values in picture.maps.items():
+        values = cv2.resize(values, (new_width, new_height), interpolation=cv2.INTER_NEAREST)
+        padding = (borders[:2], borders[2:], (0, 0))[: values.ndim]
+        picture.maps[name] = np.pad(values, padding, constant_values=np.nan)
     # The exact factors, after rounding to whole pixels.
     fx, fy = new_width / width, new_height / height
     for name, boxes in picture.boxes.items():

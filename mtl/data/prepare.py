@@ -15,6 +15,7 @@ from mtl.config.data import Edges
 from mtl.data import manifest as manifests
 from mtl.data import shards
 from mtl.data.manifest import Manifest, Quarantined, ShardRecord, Statistics
+from mtl.data.maps import decode_depth, decode_normals
 from mtl.data.operations import Picture, decode, image_size, num_channels, run
 from mtl.data.raw import RawSample, read_spec, read_split
 from mtl.data.spec import SPLITS, DatasetSpec, TargetSpec
@@ -80,11 +81,18 @@ def prepare_sample(sample: RawSample, spec: DatasetSpec, config: DataConfig) -> 
         boxes={name: table[:, :4] for name, table in tables.items()},
         masks={n: decode(sample.targets[n], "grey")[..., 0] for n in kinds if kinds[n] == "mask"},
     )
+    for name, kind in kinds.items():
+        if kind == "depth":
+            picture.maps[name] = decode_depth(sample.targets[name], spec.targets[name].scale)
+        elif kind == "normals":
+            picture.maps[name] = decode_normals(sample.targets[name])
     run(config.operations, picture)
-    ready: dict[str, Any] = {"image": picture.image, **picture.masks}
+    ready: dict[str, Any] = {"image": picture.image, **picture.masks, **picture.maps}
     for name, kind in kinds.items():
         if kind in ("label", "value"):
             ready[name] = sample.targets[name]
+        elif kind == "labels":
+            ready[name] = _one_hot(name, sample.targets[name], len(spec.targets[name].classes))
         elif kind == "boxes":
             ready[name] = np.concatenate([picture.boxes[name], tables[name][:, 4:]], axis=1)
             _check_boxes(name, ready[name], spec.targets[name], picture.image.shape)
@@ -93,6 +101,14 @@ def prepare_sample(sample: RawSample, spec: DatasetSpec, config: DataConfig) -> 
                 f"{name} is no class", found=str(ready[name]), fix=f"0 to {len(spec.targets[name].classes) - 1}"
             )
     return ready
+
+
+def _one_hot(name: str, labels: list[int], num_classes: int) -> np.ndarray:
+    row = np.zeros(num_classes, np.uint8)
+    if labels and not 0 <= min(labels) <= max(labels) < num_classes:
+        raise DataError(f"{name} has a label that is no class", found=str(labels), fix=f"0 to {num_classes - 1}")
+    row[labels] = 1
+    return row
 
 
 def _check_boxes(name: str, table: np.ndarray, target: TargetSpec, shape: tuple[int, ...]) -> None:

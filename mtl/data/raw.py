@@ -4,8 +4,11 @@
 
     id          string, unique over all splits
     image       bytes of an encoded image (PNG, JPEG …)
-    <target>    label: int64 · value: float64 · mask: PNG bytes of class indices, 255 is ignored
+    <target>    label: int64 · labels: list of int64 · value: float64
                 boxes: list of [x1, y1, x2, y2, label], pixels of the encoded image
+                mask: PNG bytes of class indices, 255 is ignored
+                depth: 16-bit PNG bytes, in steps of the target's scale, 0 is unknown
+                normals: 8-bit RGB PNG bytes of 255 · (n + 1) / 2 for x right, y down, z to the viewer; black is unknown
                 null where the sample does not have this target
     slice.<s>   string
 """
@@ -25,8 +28,11 @@ from mtl.data.spec import SPLITS, DatasetSpec, TargetKind
 
 _TYPES: dict[TargetKind, pa.DataType] = {
     "label": pa.int64(),
+    "labels": pa.list_(pa.int64()),
     "value": pa.float64(),
     "mask": pa.binary(),
+    "depth": pa.binary(),
+    "normals": pa.binary(),
     "boxes": pa.list_(pa.list_(pa.float64(), 5)),
 }
 

@@ -23,6 +23,6 @@ def global_batch(order: np.ndarray, step: int, batch_size: int) -> np.ndarray:
     return order[step * batch_size : (step + 1) * batch_size]
 
 
-def rank_share(batch: np.ndarray, rank: int, world_size: int) -> np.ndarray:
-    """The part of a global batch that one worker computes."""
-    return batch[rank::world_size]
+def micro_batches(num_samples: int, rank: int, world_size: int, accumulate: int) -> list[np.ndarray]:
+    """Places in a global batch that one worker computes, micro-batch by micro-batch."""
+    return np.array_split(np.arange(rank, num_samples, world_size), accumulate)

@@ -5,7 +5,10 @@ needs no reader of ours. Arrays of n samples:
 
     image            uint8   [n, height, width, channels]
     <label>          int64   [n]                  -1 where absent
+    <labels>         uint8   [n, classes]         1 where the class is there
     <value>          float32 [n]                  NaN where absent
+    <depth>          float32 [n, height, width]   NaN where unknown
+    <normals>        float32 [n, height, width, 3] NaN where unknown
     <mask>           uint8   [n, height, width]   255 where ignored or absent
     <boxes>.boxes    float32 [total, 4]           all samples' boxes in a row
     <boxes>.labels   int64   [total]
@@ -23,7 +26,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from mtl.config import DataError
-from mtl.data.spec import DatasetSpec
+from mtl.data.spec import DatasetSpec, TargetSpec
 
 _DTYPES = {"U8": np.uint8, "I64": np.int64, "F32": np.float32, "BOOL": np.bool_}
 ABSENT_LABEL = -1
@@ -39,8 +42,8 @@ def pack(spec: DatasetSpec, samples: list[dict[str, Any]], height: int, width: i
             arrays[name] = np.array([ABSENT_LABEL if v is None else v for v in values], np.int64)
         elif target.kind == "value":
             arrays[name] = np.array([np.nan if v is None else v for v in values], np.float32)
-        elif target.kind == "mask":
-            absent = np.full((height, width), 255, np.uint8)
+        elif target.kind != "boxes":
+            absent = _absent(target, height, width)
             arrays[name] = np.stack([absent if v is None else v for v in values])
         else:
             rows = [np.zeros((0, 5), np.float32) if v is None else v for v in values]
@@ -49,6 +52,16 @@ def pack(spec: DatasetSpec, samples: list[dict[str, Any]], height: int, width: i
             arrays[f"{name}.labels"] = table[:, 4].astype(np.int64)
             arrays[f"{name}.offsets"] = np.cumsum([0, *(len(r) for r in rows)]).astype(np.int64)
     return arrays
+
+
+def _absent(target: TargetSpec, height: int, width: int) -> np.ndarray:
+    """What stands in a sample's place that does not have the target."""
+    if target.kind == "labels":
+        return np.zeros(len(target.classes), np.uint8)
+    if target.kind == "mask":
+        return np.full((height, width), 255, np.uint8)
+    shape = (height, width) if target.kind == "depth" else (height, width, 3)
+    return np.full(shape, np.nan, np.float32)
 
 
 def write(path: Path, arrays: dict[str, np.ndarray], ids: list[str], slices: dict[str, list[str]]) -> None:

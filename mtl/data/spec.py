@@ -10,15 +10,20 @@ from mtl.config.section import Section
 
 SPLITS = ("train", "val", "test")
 
-TargetKind = Literal["label", "boxes", "mask", "value"]
+TargetKind = Literal["label", "labels", "boxes", "mask", "value", "depth", "normals"]
 
 
 class TargetSpec(Section):
-    """One target. `label`: a class an image; `boxes`: labelled boxes; `mask`: a class a pixel; `value`: a number."""
+    """One target of an image.
+
+    `label`: a class; `labels`: any number of classes; `value`: a number; `boxes`: labelled boxes; `mask`: a class a
+    pixel; `depth`: a number a pixel; `normals`: a direction a pixel.
+    """
 
     kind: TargetKind
     classes: tuple[str, ...] = Field(default=(), description="class names in the order of their indices")
-    unit: str = Field(default="", description="unit of a value")
+    unit: str = Field(default="", description="unit of a value or a depth")
+    scale: float = Field(default=1.0, description="depth of one step of the 16-bit PNG, in `unit`")
 
 
 class SourceRecord(Section):

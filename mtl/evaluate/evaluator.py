@@ -37,7 +37,10 @@ def score(
     model.eval()
     scorers = {name: task.scorer() for name, task in tasks.items()}
     for batch in sequential(split, batch_size, rank, world_size):
-        outputs = model(batch.images.to(device))
+        for task in tasks.values():
+            task.derive(batch)
+        moved = batch.to(device)
+        outputs = model(moved.images, moved.views)
         for name, task in tasks.items():
             scorers[name].add(task.predict(outputs[name]), batch)
     model.train(training)

@@ -110,7 +110,9 @@ def draw_predictions(
     best = order[::-1][: max(half, len(order) // 10)]
     for name, indices in (("bad", order[:half]), ("good", best[:: max(1, len(best) // half)][:half])):
         batch = collate(split, np.sort(indices))
-        outputs = model(batch.images)
+        for task in tasks.values():
+            task.derive(batch)
+        outputs = model(batch.images, batch.views)
         predictions = {n: task.predict(outputs[n]) for n, task in tasks.items()}
         tiles = [_tile(batch, i, tasks, predictions, split) for i in range(len(batch.ids))]
         columns = 4
@@ -138,7 +140,8 @@ def _tile(
             beside = task.draw(plain, prediction, scale)
         else:
             drawn = task.draw(drawn, prediction, scale)
-        if task.kind is None or bool(batch.present[task.target_name][index]):
+        present = batch.present.get(task.target_name)
+        if present is None or bool(present[index]):
             lines.append(task.caption(prediction, batch, index))
     text = np.full((16 * len(lines) + 8, 2 * size[0], 3), 255, np.uint8)
     for row, line in enumerate(lines):

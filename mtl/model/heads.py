@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mtl.model.blocks import conv_block
+from mtl.precision import precise
 
 
 class VotingHead(nn.Module):
@@ -25,7 +26,7 @@ class VotingHead(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        votes = self.votes(self.body(features)).float().flatten(2)
+        votes = precise(self.votes(self.body(features))).flatten(2)
         return votes.logsumexp(-1) - math.log(votes.shape[-1]) + self.bias
 
 
@@ -38,7 +39,7 @@ class MeanPoolHead(nn.Module):
         self.out = nn.Sequential(nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, 1))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return self.out(self.body(features).float().mean((2, 3))).squeeze(-1)
+        return self.out(precise(self.body(features)).mean((2, 3))).squeeze(-1)
 
 
 class DenseHead(nn.Module):
@@ -47,13 +48,13 @@ class DenseHead(nn.Module):
     def __init__(self, channels: int, hidden: int, out: int, stride: int) -> None:
         super().__init__()
         # Above 4 pixels a cell, a shuffle of all of them would be the largest layer: resize the rest.
-        self.shuffle = min(stride, 4)
+        self.shuffle = next(s for s in (4, 3, 2, 1) if stride % s == 0)
         self.rest = stride // self.shuffle
         self.body = conv_block(channels, hidden)
         self.out = nn.Conv2d(hidden, out * self.shuffle**2, 3, 1, 1)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        dense = F.pixel_shuffle(self.out(self.body(features)), self.shuffle).float()
+        dense = precise(F.pixel_shuffle(self.out(self.body(features)), self.shuffle))
         if self.rest > 1:
             dense = F.interpolate(dense, scale_factor=float(self.rest), mode="bilinear", align_corners=False)
         return dense
@@ -81,6 +82,6 @@ class DetectionHead(nn.Module):
         return nn.Sequential(*(conv_block(channels if i == 0 else hidden, hidden) for i in range(num_convs)))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        classes = self.class_out(self.classes(features)).float()
-        boxes = self.box_out(self.boxes(features)).float()
+        classes = precise(self.class_out(self.classes(features)))
+        boxes = precise(self.box_out(self.boxes(features)))
         return torch.cat([classes, F.softplus(boxes[:, :4] + 1.0), boxes[:, 4:]], 1)

@@ -24,6 +24,8 @@ class FPN(nn.Module):
             )
         self.levels = sorted(s for s in in_channels if s >= min(strides))
         self.strides = sorted(strides)
+        self.order = [s for s in reversed(self.levels) if s in strides]
+        """Strides in the order of what `forward` returns."""
         self.lateral = nn.ModuleDict({str(s): nn.Conv2d(in_channels[s], channels, 1) for s in self.levels})
         self.smooth = nn.ModuleDict({str(s): conv_block(channels, channels) for s in self.strides})
 

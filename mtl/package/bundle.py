@@ -12,6 +12,7 @@ from torch import nn
 
 from mtl.config import AnyTask, Config, DataError, ModelConfig
 from mtl.config.data import Operation
+from mtl.config.model import NoPretrained
 from mtl.config.section import Section
 from mtl.data.manifest import Manifest
 from mtl.data.spec import TargetSpec
@@ -46,10 +47,8 @@ def write_bundle(folder: Path, config: Config, manifest: Manifest, weights: Path
     """Write a bundle; the same inputs give the same bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     image = image_spec(manifest)
-    model = config.model
-    if model.backbone.type == "timm" and model.backbone.pretrained:
-        # The weights are here: loading the bundle must not ask a hub for others.
-        model = model.model_copy(update={"backbone": model.backbone.model_copy(update={"pretrained": False})})
+    # The weights are here: where they first came from does not matter to whoever loads them.
+    model = config.model.model_copy(update={"pretrained": NoPretrained(type="none")})
     bundle = Bundle(
         model=model,
         tasks=dict(config.tasks),

@@ -52,11 +52,13 @@ def write_mlflow_model(folder: Path, bundle: Path) -> PackageReport:
 def _columns(name: str, task: Task) -> list[Any]:
     from mlflow.types.schema import Array, ColSpec, DataType, Object, Property
 
-    if task.kind == "label":
+    if task.serves == "label":
         return [ColSpec("string", name), ColSpec("double", f"{name}_score")]
-    if task.kind == "value":
+    if task.serves == "labels":
+        return [ColSpec(Array(DataType.string), name), ColSpec(Array(DataType.double), f"{name}_scores")]
+    if task.serves == "value":
         return [ColSpec("double", name)]
-    if task.kind == "boxes":
+    if task.serves == "boxes":
         fields = [
             Property("label", DataType.string),
             *(Property(f, DataType.double) for f in ("score", "x1", "y1", "x2", "y2")),

@@ -14,6 +14,7 @@ import torch
 from mtl.config import DataError
 from mtl.data.loader import as_images
 from mtl.data.manifest import Statistics
+from mtl.data.maps import encode_depth, encode_normals
 from mtl.data.operations import Picture, run
 from mtl.package.bundle import read_bundle
 from mtl.tasks import Task
@@ -33,9 +34,10 @@ class Predictor:
     def predict(self, images: list[bytes]) -> list[dict[str, Any]]:
         """Encoded images (PNG, JPEG …) → one row each, with coordinates in pixels of the image that came in.
 
-        Per task: classification `<task>` and `<task>_score`; regression `<task>`; detection `<task>`, a list of
-        {label, score, x1, y1, x2, y2}; segmentation `<task>`, a PNG of class indices in base64; reconstruction
-        `<task>`, a PNG in base64 at the model's own size.
+        Per task: classification and rotation `<task>` and `<task>_score`; multi-label `<task>`, a list of classes,
+        and `<task>_scores`, of all classes; regression `<task>`; detection `<task>`, a list of {label, score, x1, y1,
+        x2, y2}; and in base64 as PNG: segmentation and edges class indices, depth 16 bits in steps of the target's
+        scale, normals as colours, reconstruction the image at the model's own size.
 
         Raises:
             DataError: an image cannot be decoded; the message names its place in the list.
@@ -78,11 +80,13 @@ def as_bytes(value: Any) -> bytes:
 
 def _typed(name: str, task: Task, prediction: dict[str, Any], picture: Picture) -> dict[str, Any]:
     """One task's columns."""
-    if "scores" in prediction and "label" in prediction:
+    if task.serves == "label":
         return {name: prediction["label"], f"{name}_score": float(max(prediction["scores"]))}
-    if "value" in prediction:
+    if task.serves == "labels":
+        return {name: prediction["labels"], f"{name}_scores": [float(score) for score in prediction["scores"]]}
+    if task.serves == "value":
         return {name: float(prediction["value"])}
-    if "boxes" in prediction:
+    if task.serves == "boxes":
         offset, scale = np.array(picture.offset * 2), np.array(picture.scale * 2)
         boxes = (prediction["boxes"] - offset) / scale
         return {
@@ -94,6 +98,12 @@ def _typed(name: str, task: Task, prediction: dict[str, Any], picture: Picture) 
         }
     if "mask" in prediction:
         return {name: _png(_to_source(prediction["mask"], picture))}
+    if "map" in prediction:
+        data = encode_depth(_to_source(prediction["map"], picture), task.target.scale)
+        return {name: base64.b64encode(data).decode()}
+    if "normals" in prediction:
+        data = encode_normals(_to_source(prediction["normals"], picture))
+        return {name: base64.b64encode(data).decode()}
     return {
         name: _png(
             cv2.cvtColor(prediction["pixels"][..., :3], cv2.COLOR_RGB2BGR)
@@ -105,7 +115,7 @@ def _typed(name: str, task: Task, prediction: dict[str, Any], picture: Picture) 
 
 def _to_source(mask: np.ndarray, picture: Picture) -> np.ndarray:
     """A mask at the model's size → at the size of the image that came in, without the padding."""
-    height, width = mask.shape
+    height, width = mask.shape[:2]
     left, top = (round(v) for v in picture.offset)
     inner = mask[top : height - top or None, left : width - left or None] if left or top else mask
     size = (round(inner.shape[1] / picture.scale[0]), round(inner.shape[0] / picture.scale[1]))

@@ -62,6 +62,15 @@ class EvalReport(Report):
         return report.metrics[report.primary]
 
 
+class NetworkCost(Report):
+    """What a network costs, beside one network a task with the same backbone."""
+
+    parameters: int
+    multiply_adds: int = Field(description="of one image, forward")
+    separate_parameters: int
+    separate_multiply_adds: int
+
+
 class TrainReport(Report):
     """How a training went."""
 
@@ -73,7 +82,8 @@ class TrainReport(Report):
     world_size: int
     device: str
     parameters: dict[str, int] = Field(description="number of parameters: shared, then by task")
-    loss_weights: dict[str, float]
+    cost: NetworkCost = Field(description="of the network, and of one network a task")
+    pretrained: dict[str, Any] | None = Field(default=None, description="what became of each pretrained tensor")
 
 
 class PackageReport(Report):

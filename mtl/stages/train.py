@@ -21,7 +21,8 @@ def main() -> None:
         shutil.copyfile(final / name, out / name)
     history = json.loads((out / "training.json").read_text())["history"]
     with (OUTPUTS / "history.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(history[0]))
+        columns = [key for key in history[0] if key != "cosines"]  # a matrix, which is in training.json
+        writer = csv.DictWriter(file, fieldnames=columns, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(history)
 

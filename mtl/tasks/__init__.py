@@ -4,23 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
+
 from mtl.config import ConfigError, ModelConfig, TaskConfig
+from mtl.config.model import HardSharing
 from mtl.data.manifest import Manifest
 from mtl.data.spec import TargetSpec
-from mtl.model.assembly import MultiTaskModel
+from mtl.model.cost import multiply_adds, num_parameters
+from mtl.model.sharing import SHARINGS, HeadPlan, MultiTaskModel
 from mtl.tasks.base import ImageSpec, Task
 from mtl.tasks.classification import Classification
+from mtl.tasks.depth import Depth
 from mtl.tasks.detection import Detection
+from mtl.tasks.edges import Edges
+from mtl.tasks.multilabel import MultiLabel
+from mtl.tasks.normals import Normals
 from mtl.tasks.reconstruction import Reconstruction
 from mtl.tasks.regression import Regression
+from mtl.tasks.rotation import Rotation
 from mtl.tasks.segmentation import Segmentation
 
 TASKS: dict[str, type[Task]] = {
     "classification": Classification,
+    "multilabel": MultiLabel,
+    "regression": Regression,
     "detection": Detection,
     "segmentation": Segmentation,
-    "regression": Regression,
+    "depth": Depth,
+    "normals": Normals,
     "reconstruction": Reconstruction,
+    "rotation": Rotation,
+    "edges": Edges,
 }
 
 
@@ -56,7 +70,28 @@ def build_tasks(
     return tasks
 
 
+def network_cost(config: ModelConfig, tasks: Mapping[str, Task]) -> dict[str, int]:
+    """Parameters and multiply-adds of the network, and of one hard-sharing network for each task alone."""
+    image = next(iter(tasks.values())).image
+    example = torch.zeros(1, image.channels, image.height, image.width)
+    with torch.random.fork_rng(devices=[]):  # building networks draws random numbers
+        whole = build_model(config, tasks)
+        hard = config.model_copy(update={"sharing": HardSharing(type="hard")})
+        alone = [build_model(hard, {name: task}) for name, task in tasks.items()]
+    return {
+        "parameters": num_parameters(whole),
+        "multiply_adds": multiply_adds(whole, example),
+        "separate_parameters": sum(num_parameters(model) for model in alone),
+        "separate_multiply_adds": sum(multiply_adds(model, example) for model in alone),
+    }
+
+
 def build_model(config: ModelConfig, tasks: Mapping[str, Task]) -> MultiTaskModel:
     """The network with a head for each task, randomly initialised."""
-    heads = {name: (task.build_head(config.neck_channels), task.config.stride) for name, task in tasks.items()}
-    return MultiTaskModel(config, next(iter(tasks.values())).image.channels, heads)
+    image = next(iter(tasks.values())).image
+    plans = {n: HeadPlan(task.build_head, task.config.stride, view=task.view) for n, task in tasks.items()}
+    model = SHARINGS[config.sharing.type](config, image.channels, plans)
+    with torch.no_grad():
+        # Layers whose input depends on other tasks' outputs find their size in a first pass.
+        model.eval()(torch.zeros(1, image.channels, image.height, image.width))
+    return model.train()

@@ -12,7 +12,6 @@ from torch import nn
 
 from mtl.data.loader import Batch
 from mtl.data.spec import TargetKind, TargetSpec
-from mtl.objective.losses import Term
 
 Direction = Literal["max", "min"]
 
@@ -68,7 +67,11 @@ class Task(ABC):
     target: TargetSpec
     image: ImageSpec
     kind: ClassVar[TargetKind | None] = None
-    """The kind of target that this type learns; None if it needs none."""
+    """The kind of target that this type learns; None if it makes its own from the image."""
+    view: ClassVar[bool] = False
+    """Whether it looks at images of its own, that `derive` makes."""
+    serves: ClassVar[Literal["label", "labels", "value", "boxes", "picture"]] = "picture"
+    """What a packaged model answers: a class, classes, a number, boxes, or a picture (PNG in base64)."""
     primary: ClassVar[str] = ""
     """The metric by which the task is judged."""
     directions: ClassVar[dict[str, Direction]] = {}
@@ -77,16 +80,24 @@ class Task(ABC):
 
     @property
     def target_name(self) -> str:
-        """The data's target that this task learns."""
-        return self.config.target or self.name
+        """The target that this task learns: the data's, or the one that it makes."""
+        return self.config.target or self.name if self.kind else f"{self.name}/derived"
+
+    def derive(self, batch: Batch) -> None:  # noqa: B027  # most tasks make nothing
+        """Add to a batch, on the CPU, what the task makes itself from the images: its target, its view."""
 
     @abstractmethod
     def build_head(self, channels: int) -> nn.Module:
         """A head for features of that many channels at stride `config.stride`."""
 
     @abstractmethod
-    def terms(self, output: torch.Tensor, batch: Batch) -> list[Term]:
-        """The loss over this worker's samples, in parts that other workers' parts can be added to."""
+    def terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
+        """The parts of the loss, each summed over this worker's targets: scalars, with a graph even where none is
+        present. The loss is the sum over parts of (sum over all workers) / (count over all workers)."""
+
+    @abstractmethod
+    def counts(self, batch: Batch) -> list[torch.Tensor]:
+        """What each part is divided by: this worker's counts, scalars that depend on targets alone."""
 
     @abstractmethod
     def predict(self, output: torch.Tensor) -> list[Any]:
@@ -111,3 +122,9 @@ def weighted_mean(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
     total = weights[:, known].sum(1)
     with np.errstate(invalid="ignore", divide="ignore"):
         return weights[:, known] @ values[known] / total
+
+
+def mean_known(values: np.ndarray) -> np.ndarray:
+    """Mean over the first axis without NaN; NaN where all are."""
+    known = ~np.isnan(values)
+    return np.where(known.any(0), np.nansum(values, 0) / np.maximum(known.sum(0), 1), np.nan)

@@ -10,8 +10,9 @@ from torch import nn
 
 from mtl.data.loader import Batch
 from mtl.model.heads import VotingHead
-from mtl.objective.losses import Term, cross_entropy
-from mtl.tasks.base import Direction, Scorer, Task, weighted_mean
+from mtl.objective.losses import cross_entropy
+from mtl.precision import precise
+from mtl.tasks.base import Direction, Scorer, Task, mean_known, weighted_mean
 
 NUM_BINS = 10
 
@@ -20,18 +21,22 @@ class Classification(Task):
     """Softmax over classes for which all places vote."""
 
     kind = "label"
+    serves = "label"
     primary = "accuracy"
     directions: ClassVar[dict[str, Direction]] = {"accuracy": "max", "macro_f1": "max", "ece": "min"}
 
     def build_head(self, channels: int) -> nn.Module:
         return VotingHead(channels, self.config.hidden, len(self.target.classes))
 
-    def terms(self, output: torch.Tensor, batch: Batch) -> list[Term]:
+    def counts(self, batch: Batch) -> list[torch.Tensor]:
+        return [batch.present[self.target_name].sum()]
+
+    def terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
         labels, present = batch.targets[self.target_name], batch.present[self.target_name]
         return [cross_entropy(output, labels, present, self.config.label_smoothing)]
 
     def predict(self, output: torch.Tensor) -> list[Any]:
-        probabilities = output.float().softmax(1).cpu().numpy()
+        probabilities = precise(output).softmax(1).cpu().numpy()
         return [
             {"label": self.target.classes[int(p.argmax())], "index": int(p.argmax()), "scores": p.tolist()}
             for p in probabilities
@@ -101,7 +106,7 @@ class ClassificationScorer(Scorer):
             true, guess = truth == c, (predicted == c) & ~np.isnan(truth)
             hits, total = weights[:, true & guess].sum(1), weights[:, true].sum(1) + weights[:, guess].sum(1)
             scores.append(np.where(total > 0, 2 * hits / np.maximum(total, 1e-12), np.nan))
-        return _mean_known(np.stack(scores))
+        return mean_known(np.stack(scores))
 
     def _ece(self, weights: np.ndarray, confidence: np.ndarray, correct: np.ndarray) -> np.ndarray:
         known = ~np.isnan(correct)
@@ -113,9 +118,3 @@ class ClassificationScorer(Scorer):
 
 def _bins(confidence: np.ndarray) -> np.ndarray:
     return np.minimum((np.nan_to_num(confidence) * NUM_BINS).astype(int), NUM_BINS - 1)
-
-
-def _mean_known(values: np.ndarray) -> np.ndarray:
-    """Mean over the first axis without NaN; NaN where all are."""
-    known = ~np.isnan(values)
-    return np.where(known.any(0), np.nansum(values, 0) / np.maximum(known.sum(0), 1), np.nan)

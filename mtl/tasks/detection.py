@@ -13,9 +13,10 @@ from torchvision.ops import batched_nms, generalized_box_iou_loss, sigmoid_focal
 
 from mtl.data.loader import Batch
 from mtl.model.heads import DetectionHead
-from mtl.objective.losses import Term
+from mtl.objective.losses import masked
+from mtl.precision import precise
 from mtl.tasks.average_precision import Matches, average_precisions, match, precision_recall
-from mtl.tasks.base import Direction, Scorer, Task
+from mtl.tasks.base import Direction, Scorer, Task, mean_known
 
 NUM_FINE_RESAMPLES = 200
 """mAP50:95 costs ten times mAP50: its interval comes from this many resamples."""
@@ -25,32 +26,40 @@ class Detection(Task):
     """Anchor-free: each cell near a box's centre predicts its class and the distances to its four sides."""
 
     kind = "boxes"
+    serves = "boxes"
     primary = "map50"
     directions: ClassVar[dict[str, Direction]] = {"map50": "max", "map50_95": "max"}
 
     def build_head(self, channels: int) -> nn.Module:
         return DetectionHead(channels, self.config.hidden, len(self.target.classes), self.config.num_convs)
 
-    def terms(self, output: torch.Tensor, batch: Batch) -> list[Term]:
+    def counts(self, batch: Batch) -> list[torch.Tensor]:
+        positive, _, _ = self._assigned(batch)
+        return [positive.sum()] * 3
+
+    def terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
         present = batch.present[self.target_name]
-        num_classes, stride = len(self.target.classes), self.config.stride
-        tables = batch.targets[self.target_name]
-        owner, label, sides = assign(
-            tables, output.shape[2], output.shape[3], stride, self.config.radius, output.device
-        )
-        flat = output.flatten(2).transpose(1, 2)  # [n, cells, classes + 5]
-        positive = owner & present[:, None]
+        num_classes = len(self.target.classes)
+        positive, label, sides = self._assigned(batch)
+        flat = precise(output).flatten(2).transpose(1, 2)  # [n, cells, classes + 5]
         truth = F.one_hot(label, num_classes) * positive.unsqueeze(-1)
         focal = sigmoid_focal_loss(
-            flat[..., :num_classes], truth.float(), self.config.focal_alpha, self.config.focal_gamma, reduction="none"
+            flat[..., :num_classes], truth.to(flat), self.config.focal_alpha, self.config.focal_gamma, reduction="none"
         )
-        count = positive.sum()
-        class_sum = (focal.sum(2) * present[:, None]).sum()
         found = flat[positive]
-        wanted = sides[positive] / stride
+        wanted = sides[positive].to(flat) / self.config.stride
         giou = generalized_box_iou_loss(_as_boxes(found[:, num_classes : num_classes + 4]), _as_boxes(wanted))
         centre = F.binary_cross_entropy_with_logits(found[:, -1], centredness(wanted), reduction="none")
-        return [Term(class_sum, count), Term(giou.sum() + 0.0 * output.sum(), count), Term(centre.sum(), count)]
+        nothing = 0.0 * flat.sum()  # keeps all outputs in the graph where there is no box
+        return [masked(focal.sum((1, 2)), present), giou.sum() + nothing, centre.sum()]
+
+    def _assigned(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        height, width = (-(-size // self.config.stride) for size in batch.images.shape[2:])
+        tables = batch.targets[self.target_name]
+        positive, label, sides = assign(
+            tables, height, width, self.config.stride, self.config.radius, batch.images.device
+        )
+        return positive & batch.present[self.target_name][:, None], label, sides
 
     def predict(self, output: torch.Tensor) -> list[Any]:
         num_classes, stride = len(self.target.classes), self.config.stride
@@ -167,7 +176,7 @@ class DetectionScorer(Scorer):
         fine = np.concatenate(
             [average_precisions(self.rows, b, len(self.classes), 10) for b in blocks[: NUM_FINE_RESAMPLES // 100]]
         )
-        return {"map50": _class_mean(coarse[:, 0]), "map50_95": _class_mean(fine.mean(1))}
+        return {"map50": mean_known(coarse[:, 0].T), "map50_95": mean_known(fine.mean(1).T)}
 
     def goodness(self) -> np.ndarray:
         """F1 of the detections with a score of at least 0.4 at IoU 0.5."""
@@ -186,9 +195,3 @@ class DetectionScorer(Scorer):
                 {"recall": r, "precision": p} for r, p in precision_recall(self.rows, len(self.classes))
             ]
         }
-
-
-def _class_mean(values: np.ndarray) -> np.ndarray:
-    """[resamples, classes] → mean over the classes that have boxes."""
-    known = ~np.isnan(values)
-    return np.where(known.any(1), np.nansum(values, 1) / np.maximum(known.sum(1), 1), np.nan)

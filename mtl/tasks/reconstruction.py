@@ -12,8 +12,8 @@ from torch import nn
 
 from mtl.data.loader import Batch
 from mtl.model.heads import DenseHead
-from mtl.objective.losses import Term
-from mtl.tasks.base import Direction, Scorer, Task, weighted_mean
+from mtl.precision import precise
+from mtl.tasks.base import Direction, ImageSpec, Scorer, Task, weighted_mean
 
 
 class Reconstruction(Task):
@@ -26,29 +26,32 @@ class Reconstruction(Task):
     def build_head(self, channels: int) -> nn.Module:
         return DenseHead(channels, self.config.hidden, self.image.channels, self.config.stride)
 
-    def terms(self, output: torch.Tensor, batch: Batch) -> list[Term]:
-        losses = F.smooth_l1_loss(output.float(), batch.images, reduction="sum")
-        return [Term(losses, torch.tensor(batch.images.numel(), device=output.device))]
+    def counts(self, batch: Batch) -> list[torch.Tensor]:
+        return [torch.tensor(batch.images.numel(), device=batch.images.device)]
+
+    def terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
+        return [F.smooth_l1_loss(precise(output), batch.images, reduction="sum")]
 
     def predict(self, output: torch.Tensor) -> list[Any]:
-        return [{"pixels": image} for image in self.to_pixels(output.float().cpu())]
-
-    def to_pixels(self, images: torch.Tensor) -> np.ndarray:
-        """Standardized [n, c, h, w] → uint8 [n, h, w, c]."""
-        mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (self.image.mean, self.image.std))
-        return ((images * std + mean) * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
+        return [{"pixels": image} for image in to_pixels(precise(output).cpu(), self.image)]
 
     def scorer(self) -> Scorer:
         return ReconstructionScorer(self)
 
     def caption(self, prediction: Any, batch: Batch, index: int) -> str:
-        truth = self.to_pixels(batch.images[index : index + 1])[0]
+        truth = to_pixels(batch.images[index : index + 1], self.image)[0]
         return f"{self.name}: {psnr(prediction['pixels'], truth):.1f} dB"
 
     def draw(self, canvas: np.ndarray, prediction: Any, scale: int) -> np.ndarray:
         pixels = prediction["pixels"]
         pixels = pixels[..., :3] if pixels.shape[2] >= 3 else np.repeat(pixels[..., :1], 3, axis=2)
         return cv2.resize(pixels, canvas.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+
+
+def to_pixels(images: torch.Tensor, spec: ImageSpec) -> np.ndarray:
+    """Standardized [n, c, h, w] → uint8 [n, h, w, c]."""
+    mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (spec.mean, spec.std))
+    return ((images * std + mean) * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
 
 
 class ReconstructionScorer(Scorer):
@@ -59,7 +62,7 @@ class ReconstructionScorer(Scorer):
         self.task = task
 
     def add(self, predictions: list[Any], batch: Batch) -> None:
-        truths = self.task.to_pixels(batch.images.cpu())
+        truths = to_pixels(batch.images.cpu(), self.task.image)
         self.rows += [psnr(p["pixels"], truth) for p, truth in zip(predictions, truths, strict=True)]
 
     def metrics(self, weights: np.ndarray) -> dict[str, np.ndarray]:

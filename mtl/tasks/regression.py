@@ -11,7 +11,8 @@ from torch import nn
 
 from mtl.data.loader import Batch
 from mtl.model.heads import MeanPoolHead
-from mtl.objective.losses import Term, masked
+from mtl.objective.losses import masked
+from mtl.precision import precise
 from mtl.tasks.base import Direction, Scorer, Task, weighted_mean
 
 
@@ -19,20 +20,25 @@ class Regression(Task):
     """Smooth L1 on one number."""
 
     kind = "value"
+    serves = "value"
     primary = "mae"
     directions: ClassVar[dict[str, Direction]] = {"mae": "min", "rmse": "min"}
 
     def build_head(self, channels: int) -> nn.Module:
         return MeanPoolHead(channels, self.config.hidden)
 
-    def terms(self, output: torch.Tensor, batch: Batch) -> list[Term]:
+    def counts(self, batch: Batch) -> list[torch.Tensor]:
+        return [batch.present[self.target_name].sum()]
+
+    def terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
         present = batch.present[self.target_name]
-        targets = batch.targets[self.target_name].nan_to_num()
-        losses = F.smooth_l1_loss(output.float(), targets, reduction="none", beta=self.config.beta)
+        found = precise(output)
+        targets = batch.targets[self.target_name].nan_to_num().to(found)
+        losses = F.smooth_l1_loss(found, targets, reduction="none", beta=self.config.beta)
         return [masked(losses, present)]
 
     def predict(self, output: torch.Tensor) -> list[Any]:
-        return [{"value": value} for value in output.float().cpu().tolist()]
+        return [{"value": value} for value in precise(output).cpu().tolist()]
 
     def scorer(self) -> Scorer:
         return RegressionScorer(self.target_name)

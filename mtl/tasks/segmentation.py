@@ -11,8 +11,8 @@ from torch import nn
 
 from mtl.data.loader import Batch
 from mtl.model.heads import DenseHead
-from mtl.objective.losses import IGNORE, Term, dice, pixel_cross_entropy
-from mtl.tasks.base import Direction, Scorer, Task
+from mtl.objective.losses import IGNORE, dice, pixel_cross_entropy
+from mtl.tasks.base import Direction, Scorer, Task, mean_known
 
 COLOURS = np.array(
     [(0, 0, 0), (255, 80, 80), (80, 200, 255), (120, 255, 120), (255, 220, 80), (200, 120, 255), (255, 160, 80)],
@@ -31,11 +31,14 @@ class Segmentation(Task):
     def build_head(self, channels: int) -> nn.Module:
         return DenseHead(channels, self.config.hidden, len(self.target.classes), self.config.stride)
 
-    def terms(self, output: torch.Tensor, batch: Batch) -> list[Term]:
+    def counts(self, batch: Batch) -> list[torch.Tensor]:
+        masks = batch.targets[self.target_name]
+        return [(masks != IGNORE).sum(), batch.present[self.target_name].sum()]
+
+    def terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
         masks = batch.targets[self.target_name]
         overlap = dice(output, masks, batch.present[self.target_name])
-        overlap.weight = self.config.dice
-        return [pixel_cross_entropy(output, masks), overlap]
+        return [pixel_cross_entropy(output, masks), self.config.dice * overlap]
 
     def predict(self, output: torch.Tensor) -> list[Any]:
         return [{"mask": mask} for mask in output.argmax(1).to(torch.uint8).cpu().numpy()]
@@ -75,16 +78,13 @@ class SegmentationScorer(Scorer):
         unions = weights @ np.nan_to_num(areas[:, 1])
         with np.errstate(invalid="ignore", divide="ignore"):
             ious = np.where(unions > 0, intersections / unions, np.nan)
-        known = ~np.isnan(ious)
-        mean = np.where(known.any(1), np.nansum(ious, 1) / np.maximum(known.sum(1), 1), np.nan)
-        return {"miou": mean, **{f"iou_{name}": ious[:, c] for c, name in enumerate(self.classes)}}
+        return {"miou": mean_known(ious.T), **{f"iou_{name}": ious[:, c] for c, name in enumerate(self.classes)}}
 
     def goodness(self) -> np.ndarray:
         areas = self._table()
         with np.errstate(invalid="ignore", divide="ignore"):
             ious = np.where(areas[:, 1] > 0, areas[:, 0] / areas[:, 1], np.nan)
-        known = ~np.isnan(ious)
-        return np.where(known.any(1), np.nansum(ious, 1) / np.maximum(known.sum(1), 1), np.nan)
+        return mean_known(ious.T)
 
     def _table(self) -> np.ndarray:
         absent = np.full((2, len(self.classes)), np.nan)

@@ -76,7 +76,7 @@ def cannot_write(folder: Path, error: Exception) -> TrainingError:
     """A message for a disk that is full, read-only or too slow to exist."""
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     # torch's zip writer hides the errno of a full disk behind a RuntimeError.
-    full = full or "PytorchStreamWriter" in str(error) or "file write failed" in str(error)
+    full = full or any(sign in str(error) for sign in ("PytorchStreamWriter", "inline_container", "file write failed"))
     place = folder if folder.exists() else next(p for p in folder.parents if p.exists())
     free = shutil.disk_usage(place).free / 2**20
     return TrainingError(

@@ -121,6 +121,7 @@ def _fit(config: Config, prepared: Path, folder: Path, say: Callable[[str], None
                 "config": config.model_dump(mode="json"),
                 "prepared": str(prepared),
                 "folder": str(folder),
+                "cache": str(folder.parents[1] / "downloads"),
                 "gpu": gpu,
             },
             scaling_config=ScalingConfig(

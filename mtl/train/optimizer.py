@@ -14,12 +14,20 @@ from mtl.objective.weighting import Weighting
 
 
 def build_optimizer(model: nn.Module, weighting: Weighting, config: TrainConfig) -> torch.optim.Optimizer:
-    """No weight decay on norms and biases; the weighting's own parameters are a group of their own."""
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim <= 1]
+    """No weight decay on norms and biases; earlier stages of the backbone learn slower by `layer_decay` each; the
+    weighting's own parameters are a group of their own."""
+    depths = layer_depths(model)
+    members: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            members.setdefault((depths.get(name, 0), parameter.ndim > 1), []).append(parameter)
     groups: list[dict[str, Any]] = [
-        {"params": decayed, "lr": config.learning_rate, "weight_decay": config.weight_decay},
-        {"params": plain, "lr": config.learning_rate, "weight_decay": 0.0},
+        {
+            "params": parameters,
+            "lr": config.learning_rate * config.layer_decay**depth,
+            "weight_decay": config.weight_decay if decayed else 0.0,
+        }
+        for (depth, decayed), parameters in members.items()
     ]
     own = weighting.parameter_group()
     if own is not None:
@@ -27,6 +35,20 @@ def build_optimizer(model: nn.Module, weighting: Weighting, config: TrainConfig)
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9, nesterov=True)
     return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+
+
+def layer_depths(model: nn.Module) -> dict[str, int]:
+    """Parameter of a backbone → how many stages lie between it and the neck, from 1; others are not named."""
+    depths: dict[str, int] = {}
+    for prefix, module in model.named_modules():
+        if prefix == "backbone" or (prefix.startswith("backbones.") and prefix.count(".") == 1):
+            inner = getattr(module, "stages", None) or getattr(module, "net", module)
+            stages = list(inner.named_children())
+            names = {id(p): n for n, p in model.named_parameters()}
+            for place, (_, stage) in enumerate(stages):
+                for parameter in stage.parameters():
+                    depths[names[id(parameter)]] = len(stages) - place
+    return depths
 
 
 def build_schedule(

@@ -13,9 +13,11 @@ from safetensors.torch import save_file
 
 from mtl.config import MtlError, TrainingError, parse
 from mtl.reports import EVENT
+from mtl.tasks import network_cost
 from mtl.train.checkpoint import Checkpoints, cannot_write, write_manifest
 from mtl.train.distributed import World
-from mtl.train.loop import Progress, Training, run
+from mtl.train.loop import run
+from mtl.train.training import Progress, Training, parameter_counts
 
 FINAL, ERROR = "final", "error.json"
 
@@ -47,7 +49,7 @@ def train_worker(job: dict[str, Any]) -> None:
 
     try:
         world = World(rank, size, device)
-        training = Training(parse(job["config"]), Path(job["prepared"]), world)
+        training = Training(parse(job["config"]), Path(job["prepared"]), world, Path(job["cache"]))
         checkpoints = Checkpoints(folder / "checkpoints", training.config.train.keep_checkpoints)
         progress = run(training, checkpoints, report=report, say=say)
         if world.first:
@@ -70,22 +72,12 @@ def write_final(folder: Path, training: Training, progress: Progress) -> None:
             "best_epoch": progress.best_epoch,
             "steps": progress.total_steps,
             "seconds": round(progress.seconds, 1),
-            "bf16": training.bf16,
+            "bf16": training.method.bf16,
             "world_size": training.world.size,
             "device": torch.cuda.get_device_name() if training.world.device.type == "cuda" else "cpu",
-            "parameters": {
-                "shared": sum(p.numel() for p in training.model.shared_parameters()),
-                **{n: sum(p.numel() for p in training.model.task_parameters(n)) for n in training.tasks},
-            },
-            "loss_weights": dict(
-                zip(
-                    training.tasks,
-                    training.weighting.weights(
-                        torch.ones(len(training.tasks)), torch.ones(len(training.tasks), dtype=torch.bool)
-                    ).tolist(),
-                    strict=True,
-                )
-            ),
+            "parameters": parameter_counts(training.model),
+            "cost": network_cost(training.config.model, training.tasks),
+            "pretrained": training.pretrained,
         }
         (folder / "training.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
         write_manifest(folder, {})

@@ -1,17 +1,28 @@
-"""The table of weightings: one weight per task from the globally averaged losses."""
+"""The table of weightings: one weight a task from the globally averaged losses."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from mtl.config import ObjectiveConfig, TaskConfig
 from mtl.objective.weighting.base import Weighting
+from mtl.objective.weighting.db_mtl import DBMTL
+from mtl.objective.weighting.dwa import DWA
+from mtl.objective.weighting.famo import FAMO
 from mtl.objective.weighting.fixed import Fixed
+from mtl.objective.weighting.gls import GLS
+from mtl.objective.weighting.gradnorm import GradNorm
+from mtl.objective.weighting.imtl_l import IMTLL
+from mtl.objective.weighting.rlw import RLW
+from mtl.objective.weighting.stch import STCH
 from mtl.objective.weighting.uncertainty import Uncertainty
 
-WEIGHTINGS: dict[str, Any] = {"fixed": Fixed, "uncertainty": Uncertainty}
-
-
-def build_weighting(config: ObjectiveConfig, tasks: dict[str, TaskConfig]) -> Weighting:
-    """The weighting that params.yaml names."""
-    return WEIGHTINGS[config.weighting.type](config.weighting, tasks)
+WEIGHTINGS: dict[str, type[Weighting]] = {
+    "fixed": Fixed,
+    "uncertainty": Uncertainty,
+    "dwa": DWA,
+    "rlw": RLW,
+    "gls": GLS,
+    "stch": STCH,
+    "imtl_l": IMTLL,
+    "famo": FAMO,
+    "gradnorm": GradNorm,
+    "db_mtl": DBMTL,
+}

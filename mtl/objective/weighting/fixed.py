@@ -10,5 +10,5 @@ from mtl.objective.weighting.base import Weighting
 class Fixed(Weighting):
     """Each task's own `weight`."""
 
-    def weights(self, losses: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        return self.fixed * present
+    def factors(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:
+        return torch.ones_like(losses)

@@ -1,0 +1,56 @@
+"""Settings that exclude each other, each refused with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mtl.config.model import ModelConfig
+from mtl.config.objective import GRAMIAN_WEIGHTINGS, ObjectiveConfig
+from mtl.config.train import TrainConfig
+
+
+def check_together(model: ModelConfig, objective: ObjectiveConfig, train: TrainConfig, tasks: Sequence[str]) -> None:
+    """Raise ValueError with the first combination that cannot work."""
+    shares = train.num_workers * train.accumulate if train.parallelism == "data" else train.accumulate
+    if train.batch_size % shares:
+        workers = f"train.num_workers ({train.num_workers})" if train.parallelism == "data" else "1"
+        raise ValueError(
+            f"train.batch_size ({train.batch_size}) must be a multiple of {workers} × train.accumulate "
+            f"({train.accumulate})"
+        )
+    if objective.compares_gradients and objective.level == "features":
+        _check_features(model, objective, train)
+    if train.parallelism == "tasks" and train.num_workers > len(tasks):
+        raise ValueError(f"train.parallelism: {train.num_workers} workers cannot divide {len(tasks)} tasks")
+    if train.sharding == "fsdp":
+        _check_sharded(model, objective, train)
+
+
+def _check_features(model: ModelConfig, objective: ObjectiveConfig, train: TrainConfig) -> None:
+    sharing = model.sharing.type
+    instead = "set objective.level to parameters"
+    if sharing == "cross_stitch":
+        raise ValueError(
+            f"cross_stitch mixes the tasks at every stage: there is no one place to compare gradients; {instead}"
+        )
+    if sharing in ("cgc", "fusion") and objective.weighting.type in GRAMIAN_WEIGHTINGS:
+        raise ValueError(
+            f"{objective.weighting.type} weighs by gradients at the features, and {sharing} trains parameters behind "
+            f"them by these weights; {instead}"
+        )
+    if train.parallelism == "tasks":
+        raise ValueError(
+            f"train.parallelism: with tasks on different workers the features' gradients would have to travel; {instead}"
+        )
+
+
+def _check_sharded(model: ModelConfig, objective: ObjectiveConfig, train: TrainConfig) -> None:
+    if objective.compares_gradients:
+        raise ValueError(
+            "train.sharding: fsdp reduces gradients during the one backward pass, so that no worker ever holds a "
+            "task's own; choose aggregator sum and a weighting that does not compare gradients"
+        )
+    if model.sharing.type != "hard":
+        raise ValueError(f"train.sharding: fsdp is for hard sharing; {model.sharing.type} opens modules from outside")
+    if train.parallelism == "tasks" or train.accumulate > 1:
+        raise ValueError("train.sharding: fsdp goes with parallelism data and accumulate 1")

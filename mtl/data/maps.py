@@ -1,0 +1,47 @@
+"""Dense targets of numbers as PNG, the way data sets ship them."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from mtl.config import DataError
+
+
+def decode_depth(data: bytes, scale: float) -> np.ndarray:
+    """A 16-bit PNG in steps of `scale` → float32 [height, width], NaN where it is 0.
+
+    Raises:
+        DataError: not a 16-bit grey image.
+    """
+    steps = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if steps is None or steps.dtype != np.uint16 or steps.ndim != 2:
+        found = "nothing that can be decoded" if steps is None else f"{steps.dtype} {steps.shape}"
+        raise DataError("a depth map is not a 16-bit grey PNG", found=found)
+    return np.where(steps == 0, np.nan, steps * scale).astype(np.float32)
+
+
+def encode_depth(depth: np.ndarray, scale: float) -> bytes:
+    """float [height, width], NaN unknown → a 16-bit PNG in steps of `scale`."""
+    steps = np.nan_to_num(np.round(depth / scale)).clip(0, 65535).astype(np.uint16)
+    return cv2.imencode(".png", steps)[1].tobytes()
+
+
+def decode_normals(data: bytes) -> np.ndarray:
+    """An RGB PNG of 255 · (n + 1) / 2 → unit vectors float32 [height, width, 3], NaN where it is black.
+
+    Raises:
+        DataError: not an 8-bit colour image.
+    """
+    colours = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    if colours is None:
+        raise DataError("a map of normals cannot be decoded", found=f"{len(data)} bytes")
+    vectors = colours.astype(np.float32) / 127.5 - 1.0
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=2, keepdims=True), 1e-6)
+    return np.where(colours.any(2, keepdims=True), vectors, np.nan).astype(np.float32)
+
+
+def encode_normals(normals: np.ndarray) -> bytes:
+    """Unit vectors [height, width, 3], NaN unknown → an RGB PNG."""
+    colours = np.nan_to_num(np.round((normals + 1.0) * 127.5)).clip(0, 255).astype(np.uint8)
+    return cv2.imencode(".png", cv2.cvtColor(colours, cv2.COLOR_RGB2BGR))[1].tobytes()

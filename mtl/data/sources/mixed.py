@@ -1,0 +1,79 @@
+"""`sources`: images of three origins, each labelled for other tasks: partial labels as teams have them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mtl.config.data import SourcesSource
+from mtl.data.raw import RawSample, write_spec, write_split
+from mtl.data.sources.parts import SPECIES, Glyphs, Parts, load_parts
+from mtl.data.sources.scene import ANIMAL_SIZE, DIGIT_SIZE, Canvas, png
+from mtl.data.sources.trees import Photograph, grid_tiles, load_trees, random_tile
+from mtl.data.spec import SPLITS, DatasetSpec, SourceRecord, TargetSpec
+
+DIGITS = tuple(str(digit) for digit in range(10))
+TARGETS = {
+    "digit": TargetSpec(kind="label", classes=DIGITS),
+    "species": TargetSpec(kind="label", classes=SPECIES),
+    "animals": TargetSpec(kind="mask", classes=("background", *SPECIES)),
+    "trees": TargetSpec(kind="boxes", classes=("tree",)),
+}
+NAMES = ("digits", "animals", "trees")
+
+
+def fetch_sources(settings: SourcesSource, seed: int, folder: Path, cache: Path) -> DatasetSpec:
+    """Write all splits into `folder`. A sample depends on the seed, its source, its split and its index alone."""
+    parts, records, notes = load_parts(seed, cache)
+    photographs, trees = load_trees(cache)
+    chosen = NAMES if settings.only == "all" else (settings.only,)
+    sizes = {"train": settings.num_train, "val": settings.num_val, "test": settings.num_test}
+    for number, split in enumerate(SPLITS):
+        samples: list[RawSample] = []
+        for name in chosen:
+            rngs = [
+                np.random.Generator(np.random.PCG64([seed, number, NAMES.index(name), i])) for i in range(sizes[split])
+            ]
+            if name == "trees":
+                samples += _trees(photographs[split], split, rngs, settings.image_size)
+            else:
+                samples += [
+                    _drawn(name, parts[split], rng, settings.image_size, f"{name}-{split}-{i:06d}")
+                    for i, rng in enumerate(rngs)
+                ]
+        write_split(folder, split, _spec([], {}), samples)
+    spec = _spec([*records, trees], notes)
+    write_spec(folder, spec)
+    return spec
+
+
+def _spec(records: list[SourceRecord], notes: dict[str, int]) -> DatasetSpec:
+    return DatasetSpec(name="sources", targets=TARGETS, slices=("source",), sources=tuple(records), notes=notes)
+
+
+def _drawn(name: str, parts: Parts, rng: np.random.Generator, size: int, identifier: str) -> RawSample:
+    """One digit, or one animal, on a photograph."""
+    canvas = Canvas.on(parts.photographs, rng, size)
+    glyphs: Glyphs = parts.digits if name == "digits" else parts.silhouettes
+    index = int(rng.integers(len(glyphs.labels)))
+    label = int(glyphs.labels[index])
+    region = 1 if name == "digits" else 1 + label
+    canvas.place(rng, glyphs.images[index], label, region, DIGIT_SIZE if name == "digits" else ANIMAL_SIZE)
+    targets = {"digit": label} if name == "digits" else {"species": label, "animals": png(canvas.regions)}
+    return RawSample(id=identifier, image=canvas.encoded(rng), targets=targets, slices={"source": name})
+
+
+def _trees(photographs: list[Photograph], split: str, rngs: list[np.random.Generator], size: int) -> list[RawSample]:
+    """Random tiles to train on; to judge by, tiles of other photographs that do not overlap (test)."""
+    if split == "train":
+        tiles = [random_tile(photographs, rng, size) for rng in rngs]
+    else:
+        tiles = grid_tiles(photographs, size, size if split == "test" else size // 2)[: len(rngs)]
+    samples: list[RawSample] = []
+    for index, (image, boxes) in enumerate(tiles):
+        targets = {"trees": [[*map(float, box), 0.0] for box in boxes]}
+        data = png(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        samples.append(RawSample(f"trees-{split}-{index:06d}", data, targets, {"source": "trees"}))
+    return samples

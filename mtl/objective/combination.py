@@ -1,0 +1,70 @@
+"""Weighting and aggregator together: from the tasks' global losses and gradients to one gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from mtl.config import ObjectiveConfig, TaskConfig
+from mtl.objective.aggregation import AGGREGATORS, GramianAggregator, JacobianAggregator
+from mtl.objective.weighting import WEIGHTINGS
+
+
+class Objective(nn.Module):
+    """What `objective:` describes. All state is in `state_dict`; every worker computes the same.
+
+    Auxiliary tasks stay out of the aggregation: their weighted gradients are added to its result, so that they can
+    neither veto a direction nor be balanced against the tasks that count.
+    """
+
+    def __init__(self, config: ObjectiveConfig, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        self.weighting = WEIGHTINGS[config.weighting.type](config.weighting, tasks, seed)
+        kind = AGGREGATORS.get(config.aggregator.type)
+        self.aggregator = kind(config.aggregator, len(tasks), seed) if kind else None
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **options: Any) -> Any:
+        """Take over a saved state."""
+        if self.aggregator is not None:
+            prefix = "aggregator."
+            own = {k.removeprefix(prefix): v for k, v in state_dict.items() if k.startswith(prefix)}
+            self.aggregator.prepare_load(own)
+        return super().load_state_dict(state_dict, *args, **options)
+
+    def rows(self, present: torch.Tensor) -> torch.Tensor:
+        """The tasks that are aggregated in a step: present and not auxiliary. int64 [rows], on the CPU."""
+        return torch.nonzero((present & ~self.weighting.auxiliary).cpu()).flatten()
+
+    def coefficients(self, gramian: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+        """What each task's weighted gradient is multiplied by before they are summed: float64 [tasks].
+
+        Args:
+            gramian: of the weighted losses' gradients, float64 [tasks, tasks].
+        """
+        found = present.double()
+        rows = self.rows(present)
+        if isinstance(self.aggregator, GramianAggregator) and len(rows) > 1:
+            part = gramian.cpu()[rows[:, None], rows]
+            with self.aggregator.drawing():
+                found[rows.to(found.device)] = self.aggregator.coefficients(part, rows).to(found)
+        return found
+
+    def combine(self, jacobian: torch.Tensor, present: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """jacobian of the weighted losses [tasks, parameters] → one gradient [parameters], and the coefficients."""
+        if not isinstance(self.aggregator, JacobianAggregator):
+            coefficients = self.coefficients((jacobian @ jacobian.T).double(), present)
+            return coefficients.to(jacobian) @ jacobian, coefficients
+        rows = self.rows(present).to(jacobian.device)
+        apart = (present & self.weighting.auxiliary).to(jacobian) @ jacobian
+        with self.aggregator.drawing():
+            return self.aggregator.combine(jacobian[rows], rows) + apart, present.double()
+
+    def after_step(self, before: torch.Tensor, after: torch.Tensor | None, present: torch.Tensor) -> None:
+        """A step is over: the methods learn from it."""
+        self.weighting.after_step(before, after, present)
+        if self.aggregator is not None:
+            self.aggregator.end_step()

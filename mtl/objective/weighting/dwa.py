@@ -1,0 +1,47 @@
+"""Dynamic weight average (Liu, Johns, Davison 2019, arXiv 1803.10704)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from mtl.config import TaskConfig
+from mtl.objective.weighting.base import TINY, Weighting, keep
+
+
+class DWA(Weighting):
+    """tasks · softmax(r / temperature), r the ratio of a task's mean losses over the last two epochs.
+
+    Even in the first two epochs. A mean counts the steps in which the task was present.
+    """
+
+    sums: torch.Tensor
+    counts: torch.Tensor
+    averages: torch.Tensor
+    epochs: torch.Tensor
+
+    def __init__(self, config: Any, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
+        super().__init__(config, tasks, seed)
+        keep(self, "sums", torch.zeros(len(tasks), dtype=torch.float64))
+        keep(self, "counts", torch.zeros(len(tasks), dtype=torch.float64))
+        keep(self, "averages", torch.ones(2, len(tasks), dtype=torch.float64))
+        keep(self, "epochs", torch.zeros((), dtype=torch.int64))
+
+    def factors(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:
+        if int(self.epochs) < 2:
+            return torch.ones_like(losses)
+        rates = self.averages[1] / self.averages[0].clamp(min=TINY)
+        return self.num_tasks * torch.softmax(rates / self.config.temperature, 0)
+
+    def after_step(self, before: torch.Tensor, after: torch.Tensor | None, present: torch.Tensor) -> None:
+        self.sums += before * present
+        self.counts += present
+
+    def end_epoch(self) -> None:
+        mean = torch.where(self.counts > 0, self.sums / self.counts.clamp(min=1), self.averages[1])
+        self.averages.copy_(torch.stack([self.averages[1], mean]))
+        self.sums.zero_()
+        self.counts.zero_()
+        self.epochs += 1

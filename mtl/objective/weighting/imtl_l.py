@@ -1,0 +1,29 @@
+"""IMTL-L (Liu et al. 2021, "Towards impartial multi-task learning"): losses scaled to a comparable size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from mtl.config import TaskConfig
+from mtl.objective.weighting.base import Weighting
+
+
+class IMTLL(Weighting):
+    """exp(s)·loss - s, s learned for each task; it settles where every scaled loss is 1."""
+
+    def __init__(self, config: Any, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
+        super().__init__(config, tasks, seed)
+        self.log_scale = nn.Parameter(torch.zeros(len(tasks), dtype=torch.float64))
+
+    def factors(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:
+        return torch.exp(self.log_scale.detach())
+
+    def own_loss(self, losses: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+        return (self.declared * (torch.exp(self.log_scale) * losses - self.log_scale) * present).sum()
+
+    def parameter_group(self) -> dict[str, object]:
+        return {"params": [self.log_scale], "lr": self.config.learning_rate, "weight_decay": 0.0}

@@ -1,0 +1,39 @@
+"""Adam for the few numbers that a weighting learns by itself, with its state in the weighting's `state_dict`."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from mtl.objective.weighting.base import keep
+
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
+
+
+class OwnAdam(nn.Module):
+    """Adam (Kingma & Ba 2015) with L2 weight decay, as torch.optim.Adam's, on one vector."""
+
+    steps: torch.Tensor
+    first: torch.Tensor
+    second: torch.Tensor
+
+    def __init__(self, values: nn.Parameter, learning_rate: float, weight_decay: float = 0.0) -> None:
+        super().__init__()
+        # In a list, so that the values stay the owner's and are saved once.
+        self._values = [values]
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        keep(self, "steps", torch.zeros((), dtype=torch.int64))
+        keep(self, "first", torch.zeros_like(values.data))
+        keep(self, "second", torch.zeros_like(values.data))
+
+    @torch.no_grad()
+    def step(self, gradient: torch.Tensor) -> None:
+        """Move the values against a gradient of their shape."""
+        (values,) = self._values
+        gradient = gradient + self.weight_decay * values
+        self.steps += 1
+        self.first.lerp_(gradient, 1 - BETA_1)
+        self.second.mul_(BETA_2).addcmul_(gradient, gradient, value=1 - BETA_2)
+        count = int(self.steps)
+        scale = (self.second / (1 - BETA_2**count)).sqrt() + EPSILON
+        values -= self.learning_rate / (1 - BETA_1**count) * self.first / scale

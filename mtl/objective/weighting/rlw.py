@@ -1,0 +1,28 @@
+"""Random loss weighting (Lin et al. 2022, arXiv 2111.10603): the litmus test for cleverer methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from mtl.config import TaskConfig
+from mtl.objective.weighting.base import Weighting, keep, seeded
+
+
+class RLW(Weighting):
+    """softmax of normal numbers, times the number of tasks; drawn from seed and step, so workers agree."""
+
+    step: torch.Tensor
+
+    def __init__(self, config: Any, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
+        super().__init__(config, tasks, seed)
+        keep(self, "step", torch.zeros((), dtype=torch.int64))
+
+    def factors(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:
+        drawn = torch.randn(self.num_tasks, generator=seeded(self.seed, int(self.step)), dtype=torch.float64)
+        return self.num_tasks * torch.softmax(drawn, 0).to(losses.device)
+
+    def after_step(self, before: torch.Tensor, after: torch.Tensor | None, present: torch.Tensor) -> None:
+        self.step += 1

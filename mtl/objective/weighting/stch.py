@@ -1,0 +1,44 @@
+"""Smooth Tchebycheff scalarization (Lin et al. 2024, arXiv 2402.19078)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from mtl.config import TaskConfig
+from mtl.objective.weighting.base import TINY, Weighting, keep
+
+
+class STCH(Weighting):
+    """μ·log Σ exp(loss / (scale · tasks · μ)): its derivative by a loss is softmax / (scale · tasks).
+
+    The scale of a task is its mean loss over the warm-up, in which the plain mean is trained; without warm-up it is 1.
+    """
+
+    needs_losses = True
+    step: torch.Tensor
+    sums: torch.Tensor
+    counts: torch.Tensor
+
+    def __init__(self, config: Any, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
+        super().__init__(config, tasks, seed)
+        keep(self, "step", torch.zeros((), dtype=torch.int64))
+        keep(self, "sums", torch.zeros(len(tasks), dtype=torch.float64))
+        keep(self, "counts", torch.zeros(len(tasks), dtype=torch.float64))
+
+    def factors(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:
+        count = present.sum().clamp(min=1)
+        if int(self.step) < self.config.warmup_steps:
+            return torch.ones_like(losses) / count
+        scale = torch.where(self.counts > 0, self.sums / self.counts.clamp(min=1), torch.ones_like(losses))
+        preference = 1.0 / (count * scale.clamp(min=TINY))
+        exponents = torch.where(present, preference * losses / self.config.mu, -torch.inf)
+        return preference * torch.softmax(exponents, 0)
+
+    def after_step(self, before: torch.Tensor, after: torch.Tensor | None, present: torch.Tensor) -> None:
+        if int(self.step) < self.config.warmup_steps:
+            self.sums += before * present
+            self.counts += present
+        self.step += 1

@@ -1,0 +1,88 @@
+"""Dense regression: a number a pixel, such as depth."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mtl.data.loader import Batch
+from mtl.model.heads import DenseHead
+from mtl.precision import precise
+from mtl.tasks.base import Direction, Scorer, Task
+
+
+class Depth(Task):
+    """L1 over the known pixels."""
+
+    kind = "depth"
+    primary = "mae"
+    directions: ClassVar[dict[str, Direction]] = {"mae": "min", "rmse": "min", "abs_rel": "min", "delta1": "max"}
+    units: ClassVar[dict[str, str]] = {"abs_rel": "share", "delta1": "share"}
+
+    def build_head(self, channels: int) -> nn.Module:
+        return DenseHead(channels, self.config.hidden, 1, self.config.stride)
+
+    def counts(self, batch: Batch) -> list[torch.Tensor]:
+        return [torch.isfinite(batch.targets[self.target_name]).sum()]
+
+    def terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
+        found, truth = precise(output)[:, 0], batch.targets[self.target_name]
+        losses = F.l1_loss(found, truth.nan_to_num().to(found), reduction="none")
+        return [torch.where(torch.isfinite(truth), losses, torch.zeros_like(losses)).sum()]
+
+    def predict(self, output: torch.Tensor) -> list[Any]:
+        return [{"map": depth} for depth in precise(output)[:, 0].cpu().numpy()]
+
+    def scorer(self) -> Scorer:
+        return DepthScorer(self.target_name)
+
+    def caption(self, prediction: Any, batch: Batch, index: int) -> str:
+        row = _sums(prediction["map"], batch.targets[self.target_name][index].cpu().numpy())
+        return f"{self.name}: off by {row[1] / max(row[0], 1):.3g} {self.target.unit}"
+
+    def draw(self, canvas: np.ndarray, prediction: Any, scale: int) -> np.ndarray:
+        depth = prediction["map"]
+        grey = ((depth - depth.min()) / max(float(np.ptp(depth)), 1e-6) * 255).astype(np.uint8)
+        shown = cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
+        return cv2.resize(shown, canvas.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+
+
+class DepthScorer(Scorer):
+    """A row a sample: known pixels, and the sums over them of |error|, error², |error| / truth, error within 1.25."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__()
+        self.target = target
+
+    def add(self, predictions: list[Any], batch: Batch) -> None:
+        truths, present = batch.targets[self.target].cpu().numpy(), batch.present[self.target].tolist()
+        for prediction, truth, there in zip(predictions, truths, present, strict=True):
+            self.rows.append(_sums(prediction["map"], truth) if there else None)
+
+    def metrics(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        sums = weights @ self._table()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = np.where(sums[:, :1] > 0, sums[:, 1:] / sums[:, :1], np.nan)
+        return {"mae": mean[:, 0], "rmse": np.sqrt(mean[:, 1]), "abs_rel": mean[:, 2], "delta1": mean[:, 3]}
+
+    def goodness(self) -> np.ndarray:
+        table = self._table()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(table[:, 0] > 0, -table[:, 1] / table[:, 0], np.nan)
+
+    def _table(self) -> np.ndarray:
+        return np.array([np.zeros(5) if row is None else row for row in self.rows], np.float64).reshape(-1, 5)
+
+
+def _sums(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    known = np.isfinite(truth)
+    found, truth = found[known].astype(np.float64), truth[known].astype(np.float64)
+    error, size = np.abs(found - truth), np.maximum(np.abs(truth), 1e-6)
+    ratio = np.maximum(found, 1e-6) / size
+    close = np.maximum(ratio, 1 / ratio) < 1.25
+    return np.array([len(truth), error.sum(), (error**2).sum(), (error / size).sum(), close.sum()], np.float64)

@@ -1,0 +1,42 @@
+"""Edges: where Canny finds them in the image itself. Self-supervised."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+
+from mtl.data.loader import Batch
+from mtl.data.spec import TargetSpec
+from mtl.tasks.reconstruction import to_pixels
+from mtl.tasks.segmentation import Segmentation
+
+EDGES = TargetSpec(kind="mask", classes=("plain", "edge"))
+
+
+class Edges(Segmentation):
+    """Segmentation into two classes whose truth is computed from the image that training sees, augmented as it is."""
+
+    kind = None
+
+    def build_head(self, channels: int) -> nn.Module:
+        self.target = EDGES
+        return super().build_head(channels)
+
+    def derive(self, batch: Batch) -> None:
+        pixels = to_pixels(batch.images, self.image)
+        masks = [(cv2.Canny(_grey(image), self.config.low, self.config.high) > 0) for image in pixels]
+        batch.targets[self.target_name] = torch.from_numpy(np.stack(masks)).long()
+        batch.present[self.target_name] = torch.ones(len(masks), dtype=torch.bool)
+
+    def draw(self, canvas: np.ndarray, prediction: Any, scale: int) -> np.ndarray:
+        return canvas
+
+
+def _grey(image: np.ndarray) -> np.ndarray:
+    if image.shape[2] >= 3:
+        return cv2.cvtColor(np.ascontiguousarray(image[..., :3]), cv2.COLOR_RGB2GRAY)
+    return np.ascontiguousarray(image[..., 0])

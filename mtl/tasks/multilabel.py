@@ -1,0 +1,97 @@
+"""Multi-label classification: any number of classes an image."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mtl.data.loader import Batch
+from mtl.model.heads import VotingHead
+from mtl.objective.losses import masked
+from mtl.precision import precise
+from mtl.tasks.base import Direction, Scorer, Task, mean_known
+
+
+class MultiLabel(Task):
+    """A sigmoid a class, for which all places vote; binary cross-entropy, a mean over classes."""
+
+    kind = "labels"
+    serves = "labels"
+    primary = "map"
+    directions: ClassVar[dict[str, Direction]] = {"map": "max", "micro_f1": "max"}
+
+    def build_head(self, channels: int) -> nn.Module:
+        return VotingHead(channels, self.config.hidden, len(self.target.classes))
+
+    def counts(self, batch: Batch) -> list[torch.Tensor]:
+        return [batch.present[self.target_name].sum()]
+
+    def terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
+        found = precise(output)
+        truth = batch.targets[self.target_name].to(found)
+        losses = F.binary_cross_entropy_with_logits(found, truth, reduction="none").mean(1)
+        return [masked(losses, batch.present[self.target_name])]
+
+    def predict(self, output: torch.Tensor) -> list[Any]:
+        return [
+            {
+                "labels": [self.target.classes[i] for i in np.nonzero(row >= self.config.threshold)[0]],
+                "scores": row.tolist(),
+            }
+            for row in precise(output).sigmoid().cpu().numpy()
+        ]
+
+    def scorer(self) -> Scorer:
+        return MultiLabelScorer(self.target_name, self.config.threshold)
+
+    def caption(self, prediction: Any, batch: Batch, index: int) -> str:
+        truth = np.nonzero(batch.targets[self.target_name][index].cpu().numpy())[0]
+        return f"{self.name}: {', '.join(prediction['labels'])} (is {', '.join(self.target.classes[i] for i in truth)})"
+
+
+class MultiLabelScorer(Scorer):
+    """A row a sample: scores and truth, float64 [2, classes]."""
+
+    def __init__(self, target: str, threshold: float) -> None:
+        super().__init__()
+        self.target, self.threshold = target, threshold
+
+    def add(self, predictions: list[Any], batch: Batch) -> None:
+        truths, present = batch.targets[self.target].cpu().numpy(), batch.present[self.target].tolist()
+        for prediction, truth, there in zip(predictions, truths, present, strict=True):
+            self.rows.append(np.array([prediction["scores"], truth], np.float64) if there else None)
+
+    def metrics(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        known, table = self._table()
+        weights = weights[:, known]
+        scores, truth = table[:, 0], table[:, 1]
+        precisions = [_average_precision(weights, scores[:, c], truth[:, c]) for c in range(scores.shape[1])]
+        said = scores >= self.threshold
+        hits = weights @ (said & (truth > 0)).sum(1)
+        total = weights @ (said.sum(1) + truth.sum(1))
+        return {"map": mean_known(np.stack(precisions)), "micro_f1": 2 * hits / np.maximum(total, 1e-12)}
+
+    def goodness(self) -> np.ndarray:
+        """Share of the classes that are right."""
+        known, table = self._table()
+        found = np.full(len(self.rows), np.nan)
+        found[known] = ((table[:, 0] >= self.threshold) == (table[:, 1] > 0)).mean(1)
+        return found
+
+    def _table(self) -> tuple[np.ndarray, np.ndarray]:
+        known = np.array([row is not None for row in self.rows], bool)
+        rows = [row for row in self.rows if row is not None]
+        return known, np.array(rows, np.float64) if rows else np.zeros((0, 2, 1))
+
+
+def _average_precision(weights: np.ndarray, scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Area under the precision-recall steps of one class: weights [resamples, samples] → [resamples]."""
+    order = np.argsort(-scores, kind="stable")
+    weights, true = weights[:, order], weights[:, order] * truth[order]
+    precision = np.cumsum(true, 1) / np.maximum(np.cumsum(weights, 1), 1e-12)
+    total = true.sum(1)
+    return np.where(total > 0, (precision * true).sum(1) / np.maximum(total, 1e-12), np.nan)

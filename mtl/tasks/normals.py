@@ -1,0 +1,88 @@
+"""Surface normals: a direction a pixel."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mtl.data.loader import Batch
+from mtl.model.heads import DenseHead
+from mtl.precision import precise
+from mtl.tasks.base import Direction, Scorer, Task
+
+
+class Normals(Task):
+    """1 - cosine over the known pixels."""
+
+    kind = "normals"
+    primary = "angle"
+    directions: ClassVar[dict[str, Direction]] = {"angle": "min", "within_11": "max", "within_30": "max"}
+    units: ClassVar[dict[str, str]] = {"angle": "°", "within_11": "share", "within_30": "share"}
+
+    def build_head(self, channels: int) -> nn.Module:
+        return DenseHead(channels, self.config.hidden, 3, self.config.stride)
+
+    def counts(self, batch: Batch) -> list[torch.Tensor]:
+        return [torch.isfinite(batch.targets[self.target_name][:, 0]).sum()]
+
+    def terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
+        found, truth = precise(output), batch.targets[self.target_name]
+        known = torch.isfinite(truth[:, 0])
+        # Divided by a length of at least a little: where nothing is predicted the direction has no gradient.
+        losses = 1.0 - F.cosine_similarity(found, truth.nan_to_num().to(found), dim=1, eps=1e-6)
+        return [torch.where(known, losses, torch.zeros_like(losses)).sum()]
+
+    def predict(self, output: torch.Tensor) -> list[Any]:
+        return [{"normals": n} for n in F.normalize(precise(output), dim=1).permute(0, 2, 3, 1).cpu().numpy()]
+
+    def scorer(self) -> Scorer:
+        return NormalsScorer(self.target_name)
+
+    def caption(self, prediction: Any, batch: Batch, index: int) -> str:
+        row = _sums(prediction["normals"], batch.targets[self.target_name][index].cpu().numpy())
+        return f"{self.name}: off by {row[1] / max(row[0], 1):.1f} degrees"
+
+    def draw(self, canvas: np.ndarray, prediction: Any, scale: int) -> np.ndarray:
+        shown = ((prediction["normals"] + 1) * 127.5).astype(np.uint8)
+        return cv2.resize(shown, canvas.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+
+
+class NormalsScorer(Scorer):
+    """A row a sample: known pixels, the sum of their angles in degrees, those within 11.25° and 30°."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__()
+        self.target = target
+
+    def add(self, predictions: list[Any], batch: Batch) -> None:
+        truths, present = batch.targets[self.target].cpu().numpy(), batch.present[self.target].tolist()
+        for prediction, truth, there in zip(predictions, truths, present, strict=True):
+            self.rows.append(_sums(prediction["normals"], truth) if there else None)
+
+    def metrics(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        sums = weights @ self._table()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = np.where(sums[:, :1] > 0, sums[:, 1:] / sums[:, :1], np.nan)
+        return {"angle": mean[:, 0], "within_11": mean[:, 1], "within_30": mean[:, 2]}
+
+    def goodness(self) -> np.ndarray:
+        table = self._table()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(table[:, 0] > 0, -table[:, 1] / table[:, 0], np.nan)
+
+    def _table(self) -> np.ndarray:
+        return np.array([np.zeros(4) if row is None else row for row in self.rows], np.float64).reshape(-1, 4)
+
+
+def _sums(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """found [h, w, 3], truth [3, h, w] with NaN unknown."""
+    truth = truth.transpose(1, 2, 0)
+    known = np.isfinite(truth[..., 0])
+    cosines = (found[known].astype(np.float64) * truth[known]).sum(1).clip(-1, 1)
+    angles = np.degrees(np.arccos(cosines))
+    return np.array([len(angles), angles.sum(), (angles < 11.25).sum(), (angles < 30).sum()], np.float64)

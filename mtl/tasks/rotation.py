@@ -1,0 +1,46 @@
+"""Rotation: by how many quarter turns an image was turned (Gidaris et al. 2018, 1803.07728). Self-supervised."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from mtl.config import ConfigError
+from mtl.data.loader import Batch
+from mtl.data.spec import TargetSpec
+from mtl.tasks.classification import Classification
+
+TURNS = TargetSpec(kind="label", classes=("0°", "90°", "180°", "270°"))
+
+
+class Rotation(Classification):
+    """Cross-entropy over four turns. Looks at turned copies of the batch's images, so the other tasks do not."""
+
+    kind = None
+    view = True
+
+    def build_head(self, channels: int) -> nn.Module:
+        if self.image.height != self.image.width:
+            raise ConfigError(
+                f"tasks.{self.name}: a quarter turn changes the size of an image that is not square",
+                found=f"{self.image.height}×{self.image.width}",
+                fix="resize to a square, or leave the task out",
+            )
+        self.target = TURNS
+        return super().build_head(channels)
+
+    def derive(self, batch: Batch) -> None:
+        turns = (batch.draws * 4).long().clamp(max=3)
+        view = torch.empty_like(batch.images)
+        for turn in range(4):
+            chosen = turns == turn
+            view[chosen] = torch.rot90(batch.images[chosen], turn, (2, 3))
+        batch.views[self.name] = view
+        batch.targets[self.target_name] = turns
+        batch.present[self.target_name] = torch.ones_like(turns, dtype=torch.bool)
+
+    def caption(self, prediction: Any, batch: Batch, index: int) -> str:
+        truth = TURNS.classes[int(batch.targets[self.target_name][index])]
+        return f"{self.name}: turned copy is {prediction['label']} (is {truth})"

@@ -1,0 +1,221 @@
+"""Everything that one worker's training consists of, and its state."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from mtl.config import Config
+from mtl.data import sampler
+from mtl.data.augment import augmented, draw_changes
+from mtl.data.loader import Batch, Split
+from mtl.data.mixing import build_mixer
+from mtl.evaluate.evaluator import overall, score
+from mtl.model.pretrained import freeze, load_pretrained
+from mtl.model.sharing import MultiTaskModel
+from mtl.objective.combination import Objective
+from mtl.tasks import build_model, build_tasks, image_spec
+from mtl.train.distributed import World, make_deterministic, use_bf16
+from mtl.train.gradients import FeatureGradients, GradientMethod, Outcome, ParameterGradients, SumGradients
+from mtl.train.optimizer import EMA, build_optimizer, build_schedule
+from mtl.train.step import train_step
+
+
+@dataclass
+class Progress:
+    """Where a training stands; part of every checkpoint."""
+
+    epoch: int = 0
+    step: int = 0  # of the epoch
+    total_steps: int = 0  # optimizer steps since the beginning
+    skipped: int = 0  # steps in a row that were left out
+    best_score: float = -1.0
+    best_epoch: int = -1
+    seconds: float = 0.0
+    sums: dict[str, list[float]] = field(default_factory=dict[str, list[float]])  # of the epoch, by task
+    cosines: list[list[float]] = field(default_factory=list[list[float]])  # of the epoch, task by task
+    compared: int = 0  # steps of the epoch in which gradients were compared
+    history: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+
+class Training:
+    """A model, its objective and its data, on one worker of a world."""
+
+    def __init__(self, config: Config, prepared: Path, world: World, cache: Path | None = None) -> None:
+        self.config, self.world = config, world
+        make_deterministic(config.seed, config.train.threads_per_worker)
+        self.train_split, self.val_split = Split(prepared, "train"), Split(prepared, "val")
+        manifest = self.train_split.manifest
+        self.tasks = build_tasks(config.tasks, manifest.spec.targets, image_spec(manifest))
+        self.model = build_model(config.model, self.tasks).to(world.device)
+        self.pretrained = load_pretrained(self.model, config.model, cache)
+        freeze(self.model, config.model)
+        self.averaged = build_model(config.model, self.tasks).to(world.device).eval()
+        self.objective = Objective(config.objective, config.tasks, config.seed).to(world.device)
+        self.optimizer = build_optimizer(self.model, self.objective.weighting, config.train)
+        self.steps_per_epoch = sampler.steps_per_epoch(len(self.train_split), config.train.batch_size)
+        self.schedule = build_schedule(self.optimizer, config.train, self.steps_per_epoch * config.train.epochs)
+        self.ema = EMA(self.model, config.train.ema_decay)
+        self.best = {name: value.clone() for name, value in self.ema.shadow.items()}
+        self.progress = Progress()
+        own = {name: task.target_name for name, task in self.tasks.items() if task.kind}
+        self.mixer = build_mixer(config.train.mixing, self.train_split, own, config.seed)
+        self.method = self._method()
+
+    def _method(self) -> GradientMethod:
+        """How this training computes its gradient."""
+        config, world = self.config, self.world
+        divided = config.train.parallelism == "tasks"
+        options: dict[str, Any] = {
+            "bf16": use_bf16(config.train.precision, world.device),
+            "mine": list(self.tasks)[world.rank :: world.size] if divided else None,
+            "reseed": self._reseed,
+        }
+        parts = (self.model, self.tasks, self.objective, world)
+        if config.train.compile:
+            self.model.compile_parts()
+        if config.objective.compares_gradients:
+            features = config.objective.level == "features"
+            return (FeatureGradients if features else ParameterGradients)(*parts, **options)
+        wrapped = None
+        if world.size > 1 and not divided:
+            wrapped = nn.parallel.DistributedDataParallel(self.model, broadcast_buffers=False)
+        return SumGradients(*parts, wrapped=wrapped, **options)
+
+    def _reseed(self, micro: int) -> None:
+        """Whatever draws random numbers inside the network (dropout) depends on seed, step and share alone."""
+        torch.manual_seed(hash((self.config.seed, self.progress.total_steps, micro, self.world.rank)) & 0x7FFFFFFF)
+
+    def state(self) -> dict[str, Any]:
+        """All that an exact resume needs. Augmentation, order and dropout draw from seed and step, not from a state."""
+        return {
+            "model": self.model.state_dict(),
+            "objective": self.objective.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "ema": self.ema.state_dict(),
+            "best": self.best,
+            "mixer": self.mixer.state_dict() if self.mixer else {},
+            "progress": asdict(self.progress),
+            "torch_random": torch.get_rng_state(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over a saved state."""
+        self.model.load_state_dict(state["model"])
+        self.objective.load_state_dict(state["objective"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.ema.load_state_dict(state["ema"])
+        self.ema.shadow = {n: v.to(self.world.device) for n, v in self.ema.shadow.items()}
+        self.best = {name: value.to(self.world.device) for name, value in state["best"].items()}
+        if self.mixer:
+            self.mixer.load_state_dict(state["mixer"])
+        self.progress = Progress(**state["progress"])
+        torch.set_rng_state(state["torch_random"])
+
+    def batches(self, indices: np.ndarray) -> list[Batch]:
+        """This worker's micro-batches of the global batch of this step."""
+        config, world, progress = self.config, self.world, self.progress
+        changes = draw_changes(config.augment, config.seed, progress.epoch, progress.step, len(indices))
+        divided = config.train.parallelism == "tasks"
+        rank, size = (0, 1) if divided else (world.rank, world.size)
+        found: list[Batch] = []
+        for places in sampler.micro_batches(len(indices), rank, size, config.train.accumulate):
+            batch = augmented(self.train_split, indices[places], changes.at(places))
+            for task in self.tasks.values():
+                task.derive(batch)
+            found.append(batch.to(world.device))
+        return found
+
+    def one_step(self, order: np.ndarray) -> list[float]:
+        """The next step of the epoch: the global losses by task."""
+        config, progress = self.config, self.progress
+        if self.mixer:
+            indices = self.mixer.next_batch(progress.total_steps, config.train.batch_size)
+        else:
+            indices = sampler.global_batch(order, progress.step, config.train.batch_size)
+        found = train_step(
+            self.method,
+            self.optimizer,
+            self.batches(indices),
+            step=progress.total_steps,
+            clip_norm=config.train.clip_norm,
+            may_skip=progress.skipped < config.train.max_skipped,
+        )
+        self.schedule.step()
+        progress.step += 1
+        progress.total_steps += 1
+        progress.skipped = 0 if found else progress.skipped + 1
+        if found is None:
+            return [float("nan")] * len(self.tasks)
+        self.ema.update(self.model)
+        self._count(found)
+        return found.losses.tolist()
+
+    def _count(self, found: Outcome) -> None:
+        """Add a step to the epoch's means."""
+        progress, names = self.progress, list(self.tasks)
+        present = found.present.double()
+        weights = found.weights * found.coefficients
+        for key, values in (("loss", found.losses), ("weight", weights), ("steps", present)):
+            old = progress.sums.get(key, [0.0] * len(names))
+            progress.sums[key] = [a + b for a, b in zip(old, (values * present).tolist(), strict=True)]
+        if self.mixer:
+            losses = zip(names, found.losses.tolist(), found.present.tolist(), strict=True)
+            self.mixer.observe({name: loss for name, loss, there in losses if there})
+        if found.gramian is not None:
+            lengths = found.gramian.diagonal().clamp(min=1e-30).sqrt()
+            cosines = found.gramian / lengths / lengths[:, None]
+            old_cosines = torch.tensor(progress.cosines or torch.zeros_like(cosines).tolist(), dtype=torch.float64)
+            progress.cosines = (old_cosines + cosines.cpu()).tolist()
+            progress.compared += 1
+
+    def end_epoch(self) -> dict[str, Any]:
+        """Score the averaged weights on the validation split, remember them if they are the best so far, and start
+        the next epoch. Returns this epoch's row of the history."""
+        progress, world = self.progress, self.world
+        weights = self.ema.shadow if self.config.train.ema_decay else self.model.state_dict()
+        self.averaged.load_state_dict(weights)
+        scorers = score(
+            self.averaged,
+            self.tasks,
+            self.val_split,
+            self.config.evaluate.batch_size,
+            device=world.device,
+            rank=world.rank,
+            world_size=world.size,
+            gather=world.gather,
+        )
+        value = overall(scorers, self.tasks)
+        if value > progress.best_score:
+            progress.best_score, progress.best_epoch = value, progress.epoch
+            self.best = {name: tensor.clone() for name, tensor in weights.items()}
+        row: dict[str, Any] = {"epoch": progress.epoch, "step": progress.total_steps, "val/score": value}
+        row["learning_rate"] = self.schedule.get_last_lr()[0]
+        for i, (name, task) in enumerate(self.tasks.items()):
+            steps = max(progress.sums.get("steps", [0.0] * len(self.tasks))[i], 1.0)
+            for key in ("loss", "weight"):
+                row[f"train/{name}/{key}"] = progress.sums.get(key, [0.0] * len(self.tasks))[i] / steps
+            row[f"val/{name}/{task.primary}"] = scorers[name].value()[task.primary]
+        if self.mixer:
+            row |= {f"train/draws/{name}": share for name, share in self.mixer.probabilities().items()}
+        cosines = [[value / progress.compared for value in line] for line in progress.cosines]
+        progress.history.append(
+            row | {"seconds": round(progress.seconds, 1)} | ({"cosines": cosines} if cosines else {})
+        )
+        self.objective.weighting.end_epoch()
+        progress.epoch, progress.step = progress.epoch + 1, 0
+        progress.sums, progress.cosines, progress.compared = {}, [], 0
+        return row
+
+
+def parameter_counts(model: MultiTaskModel) -> dict[str, int]:
+    """Numbers of parameters: shared by several tasks, then each task's own."""
+    shared = sum(p.numel() for p in model.shared_parameters())
+    return {"shared": shared, **{n: sum(p.numel() for p in model.task_parameters(n)) for n in model.plans}}
