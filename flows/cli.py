@@ -108,6 +108,37 @@ def baselines(as_json: AsJson = False) -> None:
     run_baselines(load_settings(), as_json)
 
 
+@app.command()
+def compare(
+    weightings: Annotated[str, typer.Option(help="names with commas, or all")] = "all",
+    aggregators: Annotated[str, typer.Option(help="names with commas, or all")] = "all",
+    seeds: Annotated[int, typer.Option(help="trainings of each method at each rate")] = 3,
+    rates: Annotated[str, typer.Option(help="learning rates with commas; the declared one by default")] = "",
+    static: Annotated[int, typer.Option(help="random vectors of static weights that are tried")] = 4,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="change a key of params.yaml")] = None,
+    out: Annotated[str, typer.Option(help="folder of the table and the pictures")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Compare multi-task methods, single-task baselines and static weights over the same grid, in one table."""
+    from pathlib import Path
+
+    from flows.compare import run_compare
+    from flows.settings import load_settings
+    from flows.workspace import effective_params
+
+    settings = load_settings()
+    declared = effective_params(settings.root, overrides or [])["train"]["learning_rate"]
+    wanted = {
+        "weightings": [w for w in weightings.split(",") if w],
+        "aggregators": [a for a in aggregators.split(",") if a],
+        "learning_rates": [float(r) for r in rates.split(",") if r] or [declared],
+        "seeds": seeds,
+        "static": static,
+    }
+    folder = Path(out) if out else settings.home / "comparisons" / "latest"
+    run_compare(settings, wanted, overrides or [], folder, as_json)
+
+
 def main() -> None:
     """Entry point: a user's error is printed without a traceback and ends with code 2."""
     from mtl.config.errors import MtlError

@@ -16,7 +16,7 @@ from mtl.model.sharing import SHARINGS, MultiTaskModel
 from mtl.objective.combination import Objective
 from mtl.tasks import TASKS, Task, build_model, build_tasks, image_spec, network_cost
 from mtl.train.distributed import World
-from mtl.train.gradients import FeatureGradients, ParameterGradients, SumGradients
+from mtl.train.gradients import FeatureGradients, GradientMethod, ParameterGradients, SumGradients
 from mtl.train.optimizer import build_optimizer
 from mtl.train.step import train_step
 
@@ -63,6 +63,13 @@ def objective(weighting: str = "fixed", **aggregator: Any) -> Objective:
     if aggregator:
         values["aggregator"] = aggregator
     return Objective(ObjectiveConfig.model_validate(values), task_configs())
+
+
+def everything_tasks(prepared: Path, *names: str) -> dict[str, Task]:
+    """Some of the tasks, on a prepared data set."""
+    split = Split(prepared, "train")
+    chosen = {name: config for name, config in task_configs().items() if name in names}
+    return build_tasks(chosen, split.spec.targets, image_spec(split.manifest))
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +138,19 @@ def test_hard_sharing_learns_sixteen_samples_with_an_aggregator(
     learn(build("hard", tasks), tasks, batch, config, steps=220, aggregator="upgrad")
 
 
+@pytest.mark.slow
+def test_the_two_stage_detector_learns_sixteen_samples(prepared: Path, config: Config) -> None:
+    split = Split(prepared, "train")
+    adapter: TypeAdapter[TaskConfig] = TypeAdapter(AnyTask)
+    configs = {"objects": adapter.validate_python({"type": "detection", "method": "faster_rcnn"})}
+    chosen = build_tasks(configs, split.spec.targets, image_spec(split.manifest))
+    torch.manual_seed(0)
+    model = build_model(model_config("hard"), chosen)
+    combined = Objective(ObjectiveConfig.model_validate({"weighting": {"type": "fixed"}}), configs)
+    method = SumGradients(model, chosen, combined, World())
+    learn_with(method, combined, chosen, collate(split, np.arange(16)), config, steps=250)
+
+
 def build(sharing: str, tasks: dict[str, Task]) -> MultiTaskModel:
     torch.manual_seed(0)
     return build_model(model_config(sharing), tasks)
@@ -141,7 +161,13 @@ def learn(
 ) -> None:
     combined = objective(type=aggregator)
     kind = FeatureGradients if combined.config.compares_gradients else SumGradients
-    method = kind(model, tasks, combined, World())
+    learn_with(kind(model, tasks, combined, World()), combined, tasks, batch, config, steps)
+
+
+def learn_with(
+    method: GradientMethod, combined: Objective, tasks: dict[str, Task], batch: Batch, config: Config, steps: int
+) -> None:
+    model = method.model
     optimizer = build_optimizer(model, combined.weighting, config.train)
     for step in range(steps):
         train_step(method, optimizer, [batch], step=step, clip_norm=5.0)

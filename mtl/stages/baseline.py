@@ -4,22 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from mtl.config import Config, ConfigError, load
+from mtl.compare.plan import alone
+from mtl.config import load
 from mtl.evaluate.judge import judge_weights
 from mtl.stages import OUTPUTS, home, run_stage
 from mtl.train.launch import train
-
-
-def alone(config: Config, name: str) -> Config:
-    """The same settings with one task, its weight 1.
-
-    Raises:
-        ConfigError: there is no such task.
-    """
-    if name not in config.tasks:
-        raise ConfigError(f"no task {name!r} in params.yaml", fix=f"choose from {', '.join(config.tasks)}")
-    task = config.tasks[name].model_copy(update={"weight": 1.0, "auxiliary": False})
-    return config.model_copy(update={"tasks": {name: task}})
 
 
 def main() -> None:

@@ -78,6 +78,9 @@ class Task(ABC):
     """Metric → in which direction it improves."""
     units: ClassVar[dict[str, str]] = {}
 
+    def __post_init__(self) -> None:
+        """A type may set itself up here."""
+
     @property
     def target_name(self) -> str:
         """The target that this task learns: the data's, or the one that it makes."""

@@ -7,7 +7,6 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from torch import nn
 
 from mtl.data.loader import Batch
 from mtl.data.spec import TargetSpec
@@ -22,9 +21,8 @@ class Edges(Segmentation):
 
     kind = None
 
-    def build_head(self, channels: int) -> nn.Module:
+    def __post_init__(self) -> None:
         self.target = EDGES
-        return super().build_head(channels)
 
     def derive(self, batch: Batch) -> None:
         pixels = to_pixels(batch.images, self.image)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
 
 from mtl.config import ConfigError
 from mtl.data.loader import Batch
@@ -21,15 +20,14 @@ class Rotation(Classification):
     kind = None
     view = True
 
-    def build_head(self, channels: int) -> nn.Module:
+    def __post_init__(self) -> None:
+        self.target = TURNS
         if self.image.height != self.image.width:
             raise ConfigError(
                 f"tasks.{self.name}: a quarter turn changes the size of an image that is not square",
                 found=f"{self.image.height}×{self.image.width}",
                 fix="resize to a square, or leave the task out",
             )
-        self.target = TURNS
-        return super().build_head(channels)
 
     def derive(self, batch: Batch) -> None:
         turns = (batch.draws * 4).long().clamp(max=3)

@@ -159,11 +159,18 @@ class SumGradients(GradientMethod):
     Args:
         wrapped: the model in DistributedDataParallel, which sums gradients while the backward pass goes on; None where
             they are summed after it.
+        sharded: the model is divided by FSDP2, which sums gradients during the backward pass too.
     """
 
-    def __init__(self, *args: Any, wrapped: nn.parallel.DistributedDataParallel | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        wrapped: nn.parallel.DistributedDataParallel | None = None,
+        sharded: bool = False,
+        **options: Any,
+    ) -> None:
         super().__init__(*args, **options)
-        self.wrapped = wrapped
+        self.wrapped, self.sharded = wrapped, sharded
 
     def compute(self, batches: Sequence[Batch]) -> Outcome:
         norm, weighting = self.normaliser(batches), self.objective.weighting
@@ -183,11 +190,11 @@ class SumGradients(GradientMethod):
                 total += local.detach().double()
                 if weights is None:
                     weights = weighting.weights(self.world.sum(total.clone()), norm.present)
-                # DistributedDataParallel takes the mean over workers; the losses are already divided.
-                factor = self.world.size if self.wrapped else 1
+                # Both take the mean over workers; the losses are already divided.
+                factor = self.world.size if self.wrapped or self.sharded else 1
                 (factor * (local * weights.to(local)).sum()).backward()
         assert weights is not None
-        if self.wrapped is None:
+        if not self.wrapped and not self.sharded:
             self.finish(None)
         losses = self.world.sum(total.clone())
         return Outcome(losses, norm.present, weights, norm.present.double(), local=total)

@@ -6,8 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
-import tempfile
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -16,26 +14,13 @@ from typing import Any
 from mtl.config import Config, TrainingError
 from mtl.config import errors as errors_module
 from mtl.train.checkpoint import MANIFEST
+from mtl.train.cluster import cluster
 from mtl.train.worker import ERROR, FINAL
 
 # Sections of params.yaml on which the weights depend.
 SECTIONS = ("seed", "tasks", "model", "objective", "augment", "train", "evaluate")
 # Unfinished trainings hold checkpoints; finished ones only their weights and history.
 KEEP_UNFINISHED, KEEP_FINISHED = 4, 64
-
-_ENVIRONMENT = {
-    "RAY_TRAIN_V2_ENABLED": "1",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AUTH_MODE": "disabled",  # a local cluster listens on loopback alone
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
-    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "60",
-    "RAY_raylet_start_wait_time_s": "300",  # slow machines: the raylet would abort
-    "RAY_agent_register_timeout_ms": "300000",
-    "RAY_DEDUP_LOGS": "0",
-    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # it prints every line twice
-    "RAY_COLOR_PREFIX": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
 
 
 def training_key(config: Config, prepared: Path) -> str:
@@ -96,23 +81,12 @@ def _prune(trainings: Path) -> None:
 
 def _fit(config: Config, prepared: Path, folder: Path, say: Callable[[str], None]) -> Exception | None:
     """Run Ray Train once; what went wrong, if anything did."""
-    os.environ.update({key: os.environ.get(key, value) for key, value in _ENVIRONMENT.items()})
-    local = config.cluster.address == "local"
-    scratch: str | None = None
-    if local:
-        root = str(Path(__file__).parents[2])
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
-        os.environ["OMP_NUM_THREADS"] = str(config.train.threads_per_worker)
-        # Ray's socket paths may have 107 bytes at most: a short folder of our own, removed at the end.
-        scratch = tempfile.mkdtemp(prefix="mtl", dir="/tmp" if sys.platform != "win32" else None)
-    import ray
-    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
-    from ray.train.torch import TorchTrainer
+    with cluster(config, config.train.num_workers) as ray:
+        from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
+        from ray.train.torch import TorchTrainer
 
-    from mtl.train.worker import train_worker
+        from mtl.train.worker import train_worker
 
-    try:
-        _start(ray, config, local, scratch)
         gpu = _enough_gpus(ray, config)
         say(f"train: {config.train.num_workers} workers on {'GPUs' if gpu else 'CPUs'} ({config.cluster.address})")
         trainer = TorchTrainer(
@@ -137,44 +111,13 @@ def _fit(config: Config, prepared: Path, folder: Path, say: Callable[[str], None
                 checkpoint_config=CheckpointConfig(num_to_keep=1),
             ),
         )
-        trainer.fit()
-    except TrainingFailedError as error:
-        return error
-    finally:
-        ray.shutdown()
-        shutil.rmtree(folder / "ray", ignore_errors=True)
-        if scratch:
-            shutil.rmtree(scratch, ignore_errors=True)
-    return None
-
-
-def _start(ray: Any, config: Config, local: bool, scratch: str | None) -> None:
-    """A cluster of this machine alone, or a connection to a running one that is sent this code."""
-    if not local:
-        package = Path(__file__).parents[1]
         try:
-            ray.init(
-                config.cluster.address,
-                runtime_env={
-                    "py_modules": [str(package)],
-                    "env_vars": {"OMP_NUM_THREADS": str(config.train.threads_per_worker)},
-                },
-                logging_level="error",
-            )
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise TrainingError(
-                f"no Ray cluster answers at {config.cluster.address}",
-                found=str(error).splitlines()[0],
-                fix="start it, or set cluster.address to local",
-            ) from error
-        return
-    ray.init(
-        num_cpus=config.train.num_workers,
-        include_dashboard=False,
-        object_store_memory=128 * 2**20,
-        _temp_dir=scratch,
-        logging_level="error",
-    )
+            trainer.fit()
+        except TrainingFailedError as error:
+            return error
+        finally:
+            shutil.rmtree(folder / "ray", ignore_errors=True)
+    return None
 
 
 def _enough_gpus(ray: Any, config: Config) -> bool:

@@ -62,9 +62,10 @@ def _tell(training: Training, losses: list[float], say: Callable[[str], None]) -
 def _save(training: Training, checkpoints: Checkpoints) -> None:
     """The first worker writes; all stop together if it cannot."""
     problem: MtlError | None = None
+    state = training.state()
     if training.world.first:
         try:
-            checkpoints.save(training.progress.total_steps, training.state())
+            checkpoints.save(training.progress.total_steps, state)
         except MtlError as error:
             problem = error
     problem = training.world.from_first(problem)

@@ -11,6 +11,7 @@ from torch import nn
 
 from mtl.config import TrainConfig
 from mtl.objective.weighting import Weighting
+from mtl.train.sharding import divided, local
 
 
 def build_optimizer(model: nn.Module, weighting: Weighting, config: TrainConfig) -> torch.optim.Optimizer:
@@ -34,7 +35,7 @@ def build_optimizer(model: nn.Module, weighting: Weighting, config: TrainConfig)
         groups.append(own)
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9, nesterov=True)
-    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=config.sharding == "none")
 
 
 def layer_depths(model: nn.Module) -> dict[str, int]:
@@ -96,10 +97,10 @@ class EMA:
         current = model.state_dict()
         floats = [n for n, value in self.shadow.items() if value.is_floating_point()]
         torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage, reportPrivateUsage]
-            [self.shadow[n] for n in floats], [current[n] for n in floats], 1 - decay
+            [local(self.shadow[n]) for n in floats], [local(current[n]) for n in floats], 1 - decay
         )
         for name in self.shadow.keys() - set(floats):
-            self.shadow[name].copy_(current[name])
+            local(self.shadow[name]).copy_(local(current[name]))
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs."""
@@ -108,4 +109,5 @@ class EMA:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a saved average."""
         self.num_updates = state["num_updates"]
-        self.shadow = {name: value.clone() for name, value in state["shadow"].items()}
+        for name, value in state["shadow"].items():
+            local(self.shadow[name]).copy_(local(divided(value, self.shadow[name])))

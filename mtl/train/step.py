@@ -10,6 +10,7 @@ from torch import nn
 from mtl.config import TrainingError
 from mtl.data.loader import Batch
 from mtl.train.gradients import GradientMethod, Outcome
+from mtl.train.sharding import whole
 
 
 def train_step(
@@ -28,7 +29,7 @@ def train_step(
     """
     optimizer.zero_grad(set_to_none=True)
     found = method.compute(batches)
-    norm = nn.utils.clip_grad_norm_(method.model.parameters(), clip_norm or float("inf"))
+    norm = whole(nn.utils.clip_grad_norm_(method.model.parameters(), clip_norm or float("inf")))
     if not (bool(torch.isfinite(found.losses).all()) and bool(torch.isfinite(norm))):
         optimizer.zero_grad(set_to_none=True)
         problem = _not_finite(method, found, batches, step)

@@ -23,6 +23,7 @@ from mtl.tasks import build_model, build_tasks, image_spec
 from mtl.train.distributed import World, make_deterministic, use_bf16
 from mtl.train.gradients import FeatureGradients, GradientMethod, Outcome, ParameterGradients, SumGradients
 from mtl.train.optimizer import EMA, build_optimizer, build_schedule
+from mtl.train.sharding import load_model, load_optimizer, shard, whole
 from mtl.train.step import train_step
 
 
@@ -55,13 +56,15 @@ class Training:
         self.model = build_model(config.model, self.tasks).to(world.device)
         self.pretrained = load_pretrained(self.model, config.model, cache)
         freeze(self.model, config.model)
+        if config.train.sharding == "fsdp" and world.size > 1:
+            shard(self.model)
         self.averaged = build_model(config.model, self.tasks).to(world.device).eval()
         self.objective = Objective(config.objective, config.tasks, config.seed).to(world.device)
         self.optimizer = build_optimizer(self.model, self.objective.weighting, config.train)
         self.steps_per_epoch = sampler.steps_per_epoch(len(self.train_split), config.train.batch_size)
         self.schedule = build_schedule(self.optimizer, config.train, self.steps_per_epoch * config.train.epochs)
         self.ema = EMA(self.model, config.train.ema_decay)
-        self.best = {name: value.clone() for name, value in self.ema.shadow.items()}
+        self.best = whole({name: value.clone() for name, value in self.ema.shadow.items()})
         self.progress = Progress()
         own = {name: task.target_name for name, task in self.tasks.items() if task.kind}
         self.mixer = build_mixer(config.train.mixing, self.train_split, own, config.seed)
@@ -83,6 +86,8 @@ class Training:
             features = config.objective.level == "features"
             return (FeatureGradients if features else ParameterGradients)(*parts, **options)
         wrapped = None
+        if config.train.sharding == "fsdp" and world.size > 1:
+            return SumGradients(*parts, sharded=True, **options)
         if world.size > 1 and not divided:
             wrapped = nn.parallel.DistributedDataParallel(self.model, broadcast_buffers=False)
         return SumGradients(*parts, wrapped=wrapped, **options)
@@ -92,13 +97,14 @@ class Training:
         torch.manual_seed(hash((self.config.seed, self.progress.total_steps, micro, self.world.rank)) & 0x7FFFFFFF)
 
     def state(self) -> dict[str, Any]:
-        """All that an exact resume needs. Augmentation, order and dropout draw from seed and step, not from a state."""
+        """All that an exact resume needs; all workers call it together. Augmentation, order and dropout draw from seed
+        and step, not from a state."""
         return {
-            "model": self.model.state_dict(),
+            "model": whole(self.model.state_dict()),
             "objective": self.objective.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": whole(self.optimizer.state_dict()),
             "schedule": self.schedule.state_dict(),
-            "ema": self.ema.state_dict(),
+            "ema": whole(self.ema.state_dict()),
             "best": self.best,
             "mixer": self.mixer.state_dict() if self.mixer else {},
             "progress": asdict(self.progress),
@@ -107,12 +113,11 @@ class Training:
 
     def load(self, state: dict[str, Any]) -> None:
         """Take over a saved state."""
-        self.model.load_state_dict(state["model"])
+        load_model(self.model, state["model"])
         self.objective.load_state_dict(state["objective"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(self.optimizer, state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.ema.load_state_dict(state["ema"])
-        self.ema.shadow = {n: v.to(self.world.device) for n, v in self.ema.shadow.items()}
         self.best = {name: value.to(self.world.device) for name, value in state["best"].items()}
         if self.mixer:
             self.mixer.load_state_dict(state["mixer"])
@@ -180,7 +185,7 @@ class Training:
         """Score the averaged weights on the validation split, remember them if they are the best so far, and start
         the next epoch. Returns this epoch's row of the history."""
         progress, world = self.progress, self.world
-        weights = self.ema.shadow if self.config.train.ema_decay else self.model.state_dict()
+        weights = whole(self.ema.shadow if self.config.train.ema_decay else self.model.state_dict())
         self.averaged.load_state_dict(weights)
         scorers = score(
             self.averaged,

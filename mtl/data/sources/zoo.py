@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mtl.config.data import ZooSource
+from mtl.data.parallel import made
 from mtl.data.raw import RawSample, write_spec, write_split
 from mtl.data.sources.parts import SPECIES, Parts, load_parts
 from mtl.data.sources.scene import ANIMAL_SIZE, DIGIT_SIZE, Canvas, png
@@ -31,11 +32,13 @@ def fetch_zoo(settings: ZooSource, seed: int, folder: Path, cache: Path) -> Data
     )
     sizes = {"train": settings.num_train, "val": settings.num_val, "test": settings.num_test}
     for number, split in enumerate(SPLITS):
-        samples: list[RawSample] = []
-        for index in range(sizes[split]):
+        own = parts[split]
+
+        def scene(index: int, number: int = number, split: str = split, own: Parts = own) -> RawSample:
             rng = np.random.Generator(np.random.PCG64([seed, number, index]))
-            samples.append(compose(parts[split], rng, settings.image_size, f"{split}-{index:06d}"))
-        write_split(folder, split, spec, samples)
+            return compose(own, rng, settings.image_size, f"{split}-{index:06d}")
+
+        write_split(folder, split, spec, made(scene, sizes[split]))
     write_spec(folder, spec)
     return spec
 

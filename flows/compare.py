@@ -1,0 +1,41 @@
+"""`mtl compare`: weightings, aggregators, single tasks and static weights, over one grid, in one table."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from flows.settings import Settings
+from flows.versioning import run_stage
+from flows.workspace import effective_params, locked, workspace
+from mtl.config import StageError, parse
+
+
+def run_compare(settings: Settings, wanted: dict[str, Any], overrides: Sequence[str], out: Path, as_json: bool) -> None:
+    """Prepare the data if they are not, train what is missing, print the table.
+
+    Raises:
+        StageError: a stage failed.
+    """
+    config = parse(effective_params(settings.root, overrides))
+    with locked(settings), workspace(settings, overrides) as folder:
+        for stage in ("fetch", "prepare"):
+            run_stage(stage, folder, _say, force=False, timeout=config.flow.stage_timeout_seconds)
+        done = subprocess.run(
+            [sys.executable, "-m", "mtl.stages.compare", json.dumps(wanted), str(out.resolve())],
+            cwd=folder,
+            stdout=sys.stderr,
+            check=False,
+        )
+    if done.returncode:
+        raise StageError("the comparison failed", found=f"exit code {done.returncode}; see the lines above")
+    print((out / ("table.json" if as_json else "table.md")).read_text(encoding="utf-8"), end="")
+    print(f"table and pictures: {out}", file=sys.stderr)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

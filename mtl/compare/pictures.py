@@ -1,0 +1,60 @@
+"""Pictures of a comparison: weights over time, and how far the tasks' gradients conflict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+
+def draw(folder: Path, table: dict[str, Any]) -> None:
+    """weights.png and conflict.png (if gradients were compared)."""
+    rows = [row for row in table["rows"] if len(row.get("weights", [])) > 0]
+    moving = [row for row in rows if any(row["weights"][0] != later for later in row["weights"][1:])]
+    if moving:
+        _draw_weights(folder / "weights.png", moving)
+    if table["cosines"]:
+        _draw_cosines(folder / "conflict.png", table["cosines"], table["tasks"])
+
+
+def _draw_weights(path: Path, rows: list[dict[str, Any]]) -> None:
+    columns = min(4, len(rows))
+    lines = -(-len(rows) // columns)
+    figure, axes = plt.subplots(lines, columns, figsize=(3.2 * columns, 2.4 * lines), squeeze=False, sharex=True)
+    for axis in axes.flat[len(rows) :]:
+        axis.axis("off")
+    for axis, row in zip(axes.flat, rows, strict=False):
+        for task in row["weights"][0]:
+            axis.plot(range(1, len(row["weights"]) + 1), [w[task] for w in row["weights"]], marker=".", label=task)
+        axis.set_title(row["method"], fontsize=9)
+        axis.set_yscale("symlog", linthresh=0.1)
+        axis.grid(alpha=0.3)
+    axes[0][0].legend(fontsize=6)
+    figure.supxlabel("epoch", fontsize=9)
+    figure.supylabel("weight of the task's gradient", fontsize=9)
+    _save(figure, path)
+
+
+def _draw_cosines(path: Path, cosines: list[Any], tasks: list[str]) -> None:
+    figure, axes = plt.subplots(1, len(cosines), figsize=(3.4 * len(cosines), 3.6), squeeze=False)
+    for epoch, (axis, matrix) in enumerate(zip(axes[0], cosines, strict=True)):
+        values = np.array(matrix)
+        axis.imshow(values, cmap="RdBu", vmin=-1, vmax=1)
+        axis.set_title(f"epoch {epoch + 1}", fontsize=9)
+        axis.set_xticks(range(len(tasks)), tasks, rotation=60, fontsize=7)
+        axis.set_yticks(range(len(tasks)), tasks, fontsize=7)
+        for i, j in np.ndindex(*values.shape):
+            axis.text(j, i, f"{values[i, j]:.2f}", ha="center", va="center", fontsize=6)
+    figure.suptitle("cosine between the tasks' gradients at the shared features", fontsize=9)
+    _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> None:
+    figure.tight_layout()
+    figure.savefig(path, dpi=100, metadata={"Software": None})
+    plt.close(figure)

@@ -1,0 +1,50 @@
+"""All trials of a comparison, as Ray tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mtl.compare.plan import Comparison, Trial, methods, trials, weighted
+from mtl.compare.table import best_method, mean_weights
+from mtl.compare.trial import run_trial
+from mtl.config import Config
+from mtl.train.cluster import cluster
+
+
+def run_comparison(
+    config: Config, wanted: Comparison, prepared: Path, folder: Path, say: Callable[[str], None] = print
+) -> list[dict[str, Any]]:
+    """Train every trial that is not finished; then the frozen weights of the best method. Returns all results.
+
+    Frozen weights tell what a method's adaptation is worth beyond the weights that it ends up with (Gama & Grassi 2025).
+    """
+    found = methods(config, wanted)
+    with cluster(config):
+        results = _run_all(trials(found, wanted), config, prepared, folder, say)
+        best = best_method(results, [name for name in found if not name.startswith(("alone", "static", "equal"))])
+        if best:
+            frozen = weighted(config, mean_weights(results, best, list(config.tasks)))
+            again = trials({f"frozen {best}": frozen}, wanted)
+            results += _run_all(again, config, prepared, folder, say)
+    return results
+
+
+def _run_all(
+    planned: Sequence[Trial], config: Config, prepared: Path, folder: Path, say: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    import ray
+
+    gpu = config.cluster.use_gpu == "auto" and ray.cluster_resources().get("GPU", 0) >= 1
+    # A process a trial, so that its peak of memory is its own.
+    remote = ray.remote(num_cpus=1, num_gpus=1 if gpu else 0, max_calls=1)(run_trial)
+    waiting = {remote.remote(trial, prepared, folder): trial for trial in planned}
+    results: dict[str, dict[str, Any]] = {}
+    while waiting:
+        (done,), _ = ray.wait(list(waiting))
+        trial = waiting.pop(done)
+        result = results[trial.key] = ray.get(done)
+        score = result.get("error", f"validation {result.get('val_score', 0.0):.4f}")
+        say(f"{len(results)}/{len(planned)} {trial.method}, rate {trial.learning_rate:g}, seed {trial.seed}: {score}")
+    return [results[trial.key] for trial in planned]

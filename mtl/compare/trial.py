@@ -1,0 +1,88 @@
+"""One training of a comparison, in one process: metrics of both splits, cost of a step, memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mtl.compare.plan import Trial
+from mtl.data.loader import Split
+from mtl.evaluate.evaluator import overall, score
+from mtl.train.checkpoint import Checkpoints
+from mtl.train.distributed import World
+from mtl.train.loop import run
+from mtl.train.training import Training
+
+
+def run_trial(trial: Trial, prepared: Path, folder: Path) -> dict[str, Any]:
+    """Train, score on validation and test, and keep the result in `folder`; a finished trial is only read.
+
+    Returns:
+        method, learning_rate, seed; `val` (the score that selection goes by); `test`, task → metric → value; `history`;
+        `step_seconds`, the median; `peak_mib`, of the process. A training that stopped with an error has `error`.
+    """
+    path = folder / f"{trial.key}.json"
+    if path.exists():
+        return json.loads(path.read_text(encoding="utf-8"))
+    head: dict[str, Any] = {"method": trial.method, "learning_rate": trial.learning_rate, "seed": trial.seed}
+    try:
+        result = head | _train(trial, prepared, folder / f"{trial.key}-checkpoints")
+    except Exception as error:
+        result = head | {"error": f"{type(error).__name__}: {error}"}
+    folder.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_suffix(f".{os.getpid()}")
+    scratch.write_text(json.dumps(result), encoding="utf-8")
+    scratch.replace(path)
+    return result
+
+
+def _train(trial: Trial, prepared: Path, checkpoints: Path) -> dict[str, Any]:
+    training = Training(trial.config, prepared, World(device=device()))
+    seconds: list[float] = []
+    original = training.one_step
+
+    def timed(order: np.ndarray) -> list[float]:
+        began = time.perf_counter()
+        losses = original(order)
+        seconds.append(time.perf_counter() - began)
+        return losses
+
+    training.one_step = timed  # type: ignore[method-assign]
+    progress = run(training, Checkpoints(checkpoints, 1), report=_ignore, say=_ignore)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    training.averaged.load_state_dict(training.best)
+    found: dict[str, Any] = {}
+    for split in ("val", "test"):
+        scorers = score(
+            training.averaged,
+            training.tasks,
+            Split(prepared, split),
+            trial.config.evaluate.batch_size,
+            device=training.world.device,
+        )
+        found[f"{split}_score"] = overall(scorers, training.tasks)
+        found[split] = {name: scorer.value()[training.tasks[name].primary] for name, scorer in scorers.items()}
+    return found | {
+        "history": progress.history,
+        "step_seconds": float(np.median(seconds)),
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "directions": {n: t.directions[t.primary] for n, t in training.tasks.items() if not t.config.auxiliary},
+        "metrics": {n: t.primary for n, t in training.tasks.items()},
+    }
+
+
+def device() -> torch.device:
+    """The GPU that Ray gave this process, or the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _ignore(value: object) -> None:
+    """Nobody listens."""

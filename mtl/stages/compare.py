@@ -1,0 +1,30 @@
+"""Compare methods on the prepared data. Called with a Comparison as JSON and a folder for the table."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from mtl.compare.pictures import draw
+from mtl.compare.plan import Comparison
+from mtl.compare.run import run_comparison
+from mtl.compare.table import build_table, markdown
+from mtl.config import load
+from mtl.stages import OUTPUTS, home, run_stage
+
+
+def main() -> None:
+    """Run what is missing and write table.json, table.md and pictures."""
+    wanted, out = Comparison.model_validate_json(sys.argv[1], strict=False), Path(sys.argv[2])
+    prepared = (OUTPUTS / "prepared").resolve()
+    results = run_comparison(load(), wanted, prepared, home() / "comparisons" / "trials")
+    table = build_table(results)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "table.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    (out / "table.md").write_text(markdown(table), encoding="utf-8")
+    draw(out, table)
+
+
+if __name__ == "__main__":
+    run_stage(main)

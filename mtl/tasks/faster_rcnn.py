@@ -1,0 +1,119 @@
+"""Faster R-CNN (Ren et al. 2015, arXiv 1506.01497) on one level.
+
+Nothing is sampled: focal loss takes the place of the random balance of positives and negatives, so that any number of
+workers computes the same. Proposals are the network's own; true boxes are not added to them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torchvision.ops import box_iou, sigmoid_focal_loss
+
+from mtl.model.rcnn import FasterRCNNHead, anchor_boxes, move, unpack
+from mtl.objective.losses import masked
+from mtl.precision import precise
+from mtl.tasks.boxes import Candidates, encode
+
+NEAR, FAR = 0.5, 0.3
+"""An anchor or proposal with an IoU from NEAR on is positive, an anchor below FAR negative, between it is neither."""
+NUM_PROPOSALS = 32
+
+
+@dataclass
+class FasterRCNN:
+    """Objectness and boxes of anchors, classes and boxes of proposals."""
+
+    config: Any
+    num_classes: int
+    height: int
+    width: int
+
+    def build_head(self, channels: int) -> nn.Module:
+        """Features → one row an image."""
+        config = self.config
+        return FasterRCNNHead(
+            channels, config.hidden, self.num_classes, config.stride, tuple(config.anchors), NUM_PROPOSALS
+        )
+
+    def counts(self, tables: list[torch.Tensor], present: torch.Tensor) -> list[torch.Tensor]:
+        """Positive anchors twice, images times proposals, boxes."""
+        anchors = self._anchors(present.device)
+        positive = sum(
+            ((self._anchor_state(anchors, t)[0] == 1).sum() for t, there in zip(tables, present, strict=True) if there),
+            torch.zeros((), dtype=torch.int64, device=present.device),
+        )
+        boxes = torch.tensor([len(t) for t in tables], device=present.device)
+        return [positive, positive, present.sum() * NUM_PROPOSALS, (boxes * present).sum()]
+
+    def terms(self, output: torch.Tensor, tables: list[torch.Tensor], present: torch.Tensor) -> list[torch.Tensor]:
+        """Objectness, the anchors' boxes, the proposals' classes, the proposals' boxes."""
+        anchors = self._anchors(output.device).to(precise(output))
+        parts = unpack(precise(output), len(anchors), NUM_PROPOSALS, self.num_classes)
+        images = [self._image(anchors, *rows) for rows in zip(*parts, tables, strict=True)]
+        return [masked(torch.stack(term), present) for term in zip(*images, strict=True)]
+
+    def _image(
+        self,
+        anchors: torch.Tensor,
+        objectness: torch.Tensor,
+        deltas: torch.Tensor,
+        proposals: torch.Tensor,
+        logits: torch.Tensor,
+        refined: torch.Tensor,
+        table: torch.Tensor,
+    ) -> list[torch.Tensor]:
+        """The four parts of one image, summed."""
+        table = table.to(anchors)
+        state, owner = self._anchor_state(anchors, table)
+        chosen = state == 1
+        focal = sigmoid_focal_loss(
+            objectness, chosen.to(anchors), self.config.focal_alpha, self.config.focal_gamma, reduction="none"
+        )
+        first = F.smooth_l1_loss(
+            deltas[chosen], encode(table[owner[chosen], :4], anchors[chosen]), reduction="sum", beta=0.1
+        )
+        near, truth = _nearest(proposals, table)
+        good = near >= NEAR
+        labels = torch.full_like(truth, self.num_classes)
+        labels[good] = table[truth[good], 4].long()
+        classes = F.cross_entropy(logits, labels, reduction="sum")
+        second = F.smooth_l1_loss(
+            refined[good], encode(table[truth[good], :4], proposals[good]), reduction="sum", beta=0.1
+        )
+        nothing = 0.0 * (deltas.sum() + refined.sum())
+        return [(focal * (state >= 0)).sum(), first + nothing, classes, second]
+
+    def candidates(self, output: torch.Tensor) -> list[Candidates]:
+        """The refined proposals."""
+        anchors = self._anchors(output.device)
+        _, _, proposals, logits, refined = unpack(output, len(anchors), NUM_PROPOSALS, self.num_classes)
+        scores = logits.softmax(-1)[..., :-1]
+        return [Candidates(b, s) for b, s in zip(move(refined, proposals), scores, strict=True)]
+
+    def _anchors(self, device: torch.device) -> torch.Tensor:
+        stride = self.config.stride
+        sides = torch.tensor(self.config.anchors, device=device)
+        return anchor_boxes(-(-self.height // stride), -(-self.width // stride), stride, sides)
+
+    @staticmethod
+    def _anchor_state(anchors: torch.Tensor, table: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of each anchor: 1 positive, 0 negative, -1 neither; and its box. A box's best anchor is positive too."""
+        near, owner = _nearest(anchors, table)
+        state = torch.where(near >= NEAR, 1, torch.where(near < FAR, 0, -1))
+        if len(table):
+            best = box_iou(table[:, :4].to(anchors), anchors).argmax(1)
+            state[best] = 1
+            owner[best] = torch.arange(len(table), device=owner.device)
+        return state, owner
+
+
+def _nearest(boxes: torch.Tensor, table: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The highest IoU of each box with a true one, and which: [k], int64 [k]."""
+    if not len(table):
+        return boxes.new_zeros(len(boxes)), torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
+    return box_iou(boxes, table[:, :4].to(boxes)).max(1)

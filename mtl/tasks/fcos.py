@@ -1,0 +1,118 @@
+"""FCOS (Tian et al. 2019, arXiv 1904.01355) on one level: each cell near a box's centre predicts the box."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
+
+from mtl.model.heads import DetectionHead
+from mtl.objective.losses import masked
+from mtl.precision import precise
+from mtl.tasks.boxes import Candidates
+
+
+@dataclass
+class FCOS:
+    """Focal loss on classes, GIoU on boxes, centredness; no anchors, no sampling."""
+
+    config: Any
+    num_classes: int
+    height: int
+    width: int
+    _last: Any = None
+
+    def build_head(self, channels: int) -> nn.Module:
+        """Features → [n, classes + 5, h, w]."""
+        return DetectionHead(channels, self.config.hidden, self.num_classes, self.config.num_convs)
+
+    def counts(self, tables: list[torch.Tensor], present: torch.Tensor) -> list[torch.Tensor]:
+        """Positive cells, of which all three parts are means."""
+        positive, _, _ = self._assigned(tables, present)
+        return [positive.sum()] * 3
+
+    def terms(self, output: torch.Tensor, tables: list[torch.Tensor], present: torch.Tensor) -> list[torch.Tensor]:
+        """Classes, boxes, centredness."""
+        positive, label, sides = self._assigned(tables, present)
+        flat = precise(output).flatten(2).transpose(1, 2)  # [n, cells, classes + 5]
+        truth = F.one_hot(label, self.num_classes) * positive.unsqueeze(-1)
+        alpha, gamma, classes = self.config.focal_alpha, self.config.focal_gamma, flat[..., : self.num_classes]
+        focal = sigmoid_focal_loss(classes, truth.to(flat), alpha, gamma, reduction="none")
+        found = flat[positive]
+        wanted = sides[positive].to(flat) / self.config.stride
+        inner = found[:, self.num_classes : self.num_classes + 4]
+        giou = generalized_box_iou_loss(_as_boxes(inner), _as_boxes(wanted))
+        centre = F.binary_cross_entropy_with_logits(found[:, -1], centredness(wanted), reduction="none")
+        nothing = 0.0 * flat.sum()  # keeps all outputs in the graph where there is no box
+        return [masked(focal.sum((1, 2)), present), giou.sum() + nothing, centre.sum()]
+
+    def candidates(self, output: torch.Tensor) -> list[Candidates]:
+        """Every cell's box for every class."""
+        stride = self.config.stride
+        scores = output[:, : self.num_classes].sigmoid() * output[:, -1:].sigmoid()
+        scores = scores.sqrt().flatten(2).transpose(1, 2)  # [n, cells, classes]
+        centres = cell_centres(output.shape[2], output.shape[3], stride, output.device)
+        sides = output[:, self.num_classes : self.num_classes + 4].flatten(2).transpose(1, 2) * stride
+        boxes = torch.cat([centres - sides[..., :2], centres + sides[..., 2:]], -1)
+        return [Candidates(b, s) for b, s in zip(boxes, scores, strict=True)]
+
+    def _assigned(
+        self, tables: list[torch.Tensor], present: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Asked for twice a step, with the same lists: computed once."""
+        if self._last is None or self._last[0] is not tables or self._last[1] is not present:
+            stride = self.config.stride
+            height, width = -(-self.height // stride), -(-self.width // stride)
+            positive, label, sides = assign(tables, height, width, stride, self.config.radius, present.device)
+            self._last = (tables, present, (positive & present[:, None], label, sides))
+        return self._last[2]
+
+
+def cell_centres(height: int, width: int, stride: int, device: torch.device) -> torch.Tensor:
+    """Pixels x, y of the centres of all cells, row by row: [height · width, 2]."""
+    ys, xs = torch.meshgrid(torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij")
+    return (torch.stack([xs, ys], -1).reshape(-1, 2) + 0.5) * stride
+
+
+def assign(
+    tables: list[torch.Tensor], height: int, width: int, stride: int, radius: float, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Which cell learns which box: the smallest box whose centre is within `radius` cells and that contains the cell.
+
+    Returns: positive bool [n, cells], label int64 [n, cells], sides float32 [n, cells, 4] in pixels.
+    """
+    centres = cell_centres(height, width, stride, device)
+    most = max([len(t) for t in tables] + [1])
+    padded = torch.zeros(len(tables), most, 5, device=device)
+    for i, table in enumerate(tables):
+        padded[i, : len(table)] = table
+    boxes = padded[:, None, :, :4]
+    low, high = centres[None, :, None] - boxes[..., :2], boxes[..., 2:] - centres[None, :, None]
+    sides = torch.cat([low, high], -1)  # [n, cells, boxes, 4]
+    middle = (boxes[..., :2] + boxes[..., 2:]) / 2
+    near = (centres[None, :, None] - middle).abs().amax(-1) <= radius * stride
+    area = (boxes[..., 2:] - boxes[..., :2]).prod(-1).expand_as(near)
+    candidate = near & (sides.amin(-1) > 0)
+    area = torch.where(candidate, area, torch.inf)
+    best = area.argmin(-1)
+    positive = candidate.any(-1)
+    label = padded[..., 4].long().gather(1, best)
+    chosen = sides.gather(2, best[..., None, None].expand(-1, -1, 1, 4)).squeeze(2)
+    return positive, label, chosen
+
+
+def centredness(sides: torch.Tensor) -> torch.Tensor:
+    """1 at a box's centre, 0 at its sides: [k, 4] → [k]."""
+    left, top, right, bottom = sides.unbind(-1)
+    horizontal = torch.minimum(left, right) / torch.maximum(left, right)
+    vertical = torch.minimum(top, bottom) / torch.maximum(top, bottom)
+    return (horizontal * vertical).clamp(min=0).sqrt()
+
+
+def _as_boxes(sides: torch.Tensor) -> torch.Tensor:
+    """Distances to the sides, seen from their cell, as boxes [k, 4]."""
+    return torch.cat([-sides[:, :2], sides[:, 2:]], 1)
