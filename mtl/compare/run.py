@@ -37,8 +37,7 @@ def _run_all(
     import ray
 
     gpu = config.cluster.use_gpu == "auto" and ray.cluster_resources().get("GPU", 0) >= 1
-    # A process a trial, so that its peak of memory is its own.
-    remote = ray.remote(num_cpus=1, num_gpus=1 if gpu else 0, max_calls=1)(run_trial)
+    remote = ray.remote(num_cpus=1, num_gpus=1 if gpu else 0)(run_trial)
     waiting = {remote.remote(trial, prepared, folder): trial for trial in planned}
     results: dict[str, dict[str, Any]] = {}
     while waiting:

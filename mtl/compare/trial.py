@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -27,7 +28,7 @@ def run_trial(trial: Trial, prepared: Path, folder: Path) -> dict[str, Any]:
 
     Returns:
         method, learning_rate, seed; `val` (the score that selection goes by); `test`, task → metric → value; `history`;
-        `step_seconds`, the median; `peak_mib`, of the process. A training that stopped with an error has `error`.
+        `step_seconds`, the median; `peak_mib`, of the process during it. A training that stopped with an error has `error`.
     """
     path = folder / f"{trial.key}.json"
     if path.exists():
@@ -45,6 +46,7 @@ def run_trial(trial: Trial, prepared: Path, folder: Path) -> dict[str, Any]:
 
 
 def _train(trial: Trial, prepared: Path, checkpoints: Path) -> dict[str, Any]:
+    _forget_peak()
     training = Training(trial.config, prepared, World(device=device()))
     seconds: list[float] = []
     original = training.one_step
@@ -73,10 +75,25 @@ def _train(trial: Trial, prepared: Path, checkpoints: Path) -> dict[str, Any]:
     return found | {
         "history": progress.history,
         "step_seconds": float(np.median(seconds)),
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mib": _peak_mib(),
         "directions": {n: t.directions[t.primary] for n, t in training.tasks.items() if not t.config.auxiliary},
         "metrics": {n: t.primary for n, t in training.tasks.items()},
     }
+
+
+def _forget_peak() -> None:
+    """Let the process's peak of memory begin again, where the system can."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+
+
+def _peak_mib() -> float:
+    """The most memory that this process held since then."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def device() -> torch.device:

@@ -53,11 +53,19 @@ class Objective(nn.Module):
                 found[rows.to(found.device)] = self.aggregator.coefficients(part, rows).to(found)
         return found
 
-    def combine(self, jacobian: torch.Tensor, present: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """jacobian of the weighted losses [tasks, parameters] → one gradient [parameters], and the coefficients."""
+    def combine(
+        self, jacobian: torch.Tensor, weights: torch.Tensor, gramian: torch.Tensor, present: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """One gradient [parameters], and the coefficients.
+
+        Args:
+            jacobian: of the unweighted losses, [tasks, parameters]; it may be changed.
+            gramian: its own, float64.
+        """
         if not isinstance(self.aggregator, JacobianAggregator):
-            coefficients = self.coefficients((jacobian @ jacobian.T).double(), present)
-            return coefficients.to(jacobian) @ jacobian, coefficients
+            coefficients = self.coefficients(weights[:, None] * gramian * weights, present)
+            return (coefficients * weights).to(jacobian) @ jacobian, coefficients
+        jacobian *= weights.to(jacobian)[:, None]
         rows = self.rows(present).to(jacobian.device)
         apart = (present & self.weighting.auxiliary).to(jacobian) @ jacobian
         with self.aggregator.drawing():

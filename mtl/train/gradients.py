@@ -143,14 +143,15 @@ class GradientMethod(ABC):
             total += self.local_losses(outputs, batch, norm).double()
         return self.world.sum(total)
 
-    def finish(self, weights: torch.Tensor | None) -> None:
-        """Weigh each task's own parameters' gradients, if they are not yet, and sum all gradients over workers."""
+    def finish(self, weights: torch.Tensor | None, parameters: Sequence[nn.Parameter] | None = None) -> None:
+        """Weigh each task's own parameters' gradients, if they are not yet, and sum gradients over workers: of some
+        parameters, or of all."""
         if weights is not None:
             for weight, name in zip(weights.tolist(), self.tasks, strict=True):
                 own = [p.grad for p in self.model.task_parameters(name) if p.grad is not None]
                 if own:
                     torch._foreach_mul_(own, weight)  # pyright: ignore[reportPrivateImportUsage, reportPrivateUsage]
-        self.world.sum_gradients(self.model.parameters())
+        self.world.sum_gradients(self.model.parameters() if parameters is None else parameters)
 
 
 class SumGradients(GradientMethod):
@@ -289,35 +290,42 @@ class ParameterGradients(GradientMethod):
     def compute(self, batches: Sequence[Batch]) -> Outcome:
         norm = self.normaliser(batches)
         shared = [p for p in self.model.shared_parameters() if p.requires_grad]
-        width = sum(p.numel() for p in shared)
-        jacobian = torch.zeros(len(self.tasks), width, dtype=shared[0].dtype, device=self.world.device)
+        sizes = [p.numel() for p in shared]
+        # Every row is written by the first micro-batch: nothing is cleared before.
+        jacobian = torch.empty(len(self.tasks), sum(sizes), dtype=shared[0].dtype, device=self.world.device)
         total = torch.zeros(len(self.tasks), dtype=torch.float64, device=self.world.device)
         for micro, batch in enumerate(batches):
             self.reseed(micro)
             with self.autocast():
-                features = self.model(batch.images, batch.views, self.mine)
-            local = self.local_losses(features, batch, norm)
+                outputs = self.model(batch.images, batch.views, self.mine)
+            local = self.local_losses(outputs, batch, norm)
             total += local.detach().double()
-            self._add_rows(jacobian, local, shared)
+            for number, (row, loss) in enumerate(zip(jacobian, local.unbind(), strict=True)):
+                self._row(row.split(sizes), loss, shared, number, first=micro == 0)
         self.world.sum(jacobian)
         losses = self.world.sum(total.clone())
         gramian = (jacobian @ jacobian.T).double()
         weights = self.objective.weighting.weights(losses, norm.present, gramian)
-        jacobian *= weights.to(jacobian)[:, None]
-        combined, coefficients = self.objective.combine(jacobian, norm.present)
-        self.finish(weights)
-        for parameter, part in zip(shared, combined.split([p.numel() for p in shared]), strict=True):
-            parameter.grad = part.view_as(parameter).clone()
+        combined, coefficients = self.objective.combine(jacobian, weights, gramian, norm.present)
+        # The tasks' own parameters first; the shared ones' gradient is the same on all workers already.
+        self.finish(weights, [p for name in self.tasks for p in self.model.task_parameters(name)])
+        for parameter, part in zip(shared, combined.split(sizes), strict=True):
+            parameter.grad = part.view_as(parameter)
         return Outcome(losses, norm.present, weights, coefficients, gramian, total)
 
-    def _add_rows(self, jacobian: torch.Tensor, local: torch.Tensor, shared: list[nn.Parameter]) -> None:
-        names = list(self.tasks)
-        for number, loss in enumerate(local.unbind()):
-            if not loss.requires_grad:
-                continue
-            own = [p for p in self.model.task_parameters(names[number]) if p.requires_grad]
-            loss.backward(inputs=[*shared, *own], retain_graph=number < len(names) - 1)
-            row = [p.new_zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in shared]
-            jacobian[number] += torch.cat(row)
-            for parameter in shared:
-                parameter.grad = None
+    def _row(
+        self, row: Sequence[torch.Tensor], loss: torch.Tensor, shared: list[nn.Parameter], number: int, *, first: bool
+    ) -> None:
+        """One task's backward pass: its gradient of the shared parameters goes to a row of the Jacobian."""
+        if loss.requires_grad:
+            own = [p for p in self.model.task_parameters(list(self.tasks)[number]) if p.requires_grad]
+            loss.backward(inputs=[*shared, *own], retain_graph=number < len(self.tasks) - 1)
+        for part, parameter in zip(row, shared, strict=True):
+            if parameter.grad is None:
+                if first:
+                    part.zero_()
+            elif first:
+                part.copy_(parameter.grad.flatten())
+            else:
+                part.add_(parameter.grad.flatten())
+            parameter.grad = None
