@@ -65,11 +65,14 @@ class Objective(nn.Module):
         if not isinstance(self.aggregator, JacobianAggregator):
             coefficients = self.coefficients(weights[:, None] * gramian * weights, present)
             return (coefficients * weights).to(jacobian) @ jacobian, coefficients
-        jacobian *= weights.to(jacobian)[:, None]
-        rows = self.rows(present).to(jacobian.device)
-        apart = (present & self.weighting.auxiliary).to(jacobian) @ jacobian
+        if bool((weights != 1.0).any()):
+            jacobian *= weights.to(jacobian)[:, None]
+        rows = self.rows(present)
+        aggregated = jacobian if len(rows) == len(jacobian) else jacobian[rows.to(jacobian.device)]
         with self.aggregator.drawing():
-            return self.aggregator.combine(jacobian[rows], rows) + apart, present.double()
+            found = self.aggregator.combine(aggregated, rows)
+        apart = present & self.weighting.auxiliary
+        return found + apart.to(jacobian) @ jacobian if bool(apart.any()) else found, present.double()
 
     def after_step(self, before: torch.Tensor, after: torch.Tensor | None, present: torch.Tensor) -> None:
         """A step is over: the methods learn from it."""

@@ -60,11 +60,10 @@ class Normaliser:
     owner: torch.Tensor
     present: torch.Tensor
 
-    def losses(self, sums: torch.Tensor) -> torch.Tensor:
-        """This worker's part of the global losses, with its graph: [terms] → [tasks] in the sums' precision."""
-        parts = sums * self.scale.to(sums)
-        zeros = torch.zeros(len(self.present), dtype=sums.dtype, device=sums.device)
-        return zeros.index_add(0, self.owner, parts)
+    def loss(self, task: int, sums: Sequence[torch.Tensor]) -> torch.Tensor:
+        """A worker's part of one task's global loss, from the sums of its terms: a scalar with their graph."""
+        scales = self.scale[self.owner == task]
+        return torch.stack(list(sums)) @ scales.to(sums[0])
 
 
 class GradientMethod(ABC):
@@ -113,19 +112,22 @@ class GradientMethod(ABC):
         zeros = torch.zeros(len(self.tasks), dtype=torch.float64, device=device)
         return Normaliser(1.0 / summed.clamp(min=1.0), places, zeros.index_add(0, places, summed) > 0)
 
-    def local_losses(self, outputs: dict[str, torch.Tensor], batch: Batch, norm: Normaliser) -> torch.Tensor:
-        """This worker's part of the global losses in one micro-batch, with its graph: [tasks]."""
-        sums: list[torch.Tensor] = []
-        for name, task in self.tasks.items():
+    def local_losses(self, outputs: dict[str, torch.Tensor], batch: Batch, norm: Normaliser) -> list[torch.Tensor]:
+        """This worker's part of each task's global loss in one micro-batch.
+
+        Scalars whose graphs meet at the features, not before: a backward pass of one must not go through all heads.
+        """
+        losses: list[torch.Tensor] = []
+        for number, (name, task) in enumerate(self.tasks.items()):
             if name not in self.mine:
-                sums += [batch.images.new_zeros(())] * len(task.counts(batch))
+                losses.append(batch.images.new_zeros(()))
                 continue
             terms = task.terms(outputs[name], batch)
             early = outputs.get(f"{name}{INITIAL}")
             if early is not None:
                 terms = [a + INITIAL_WEIGHT * b for a, b in zip(terms, task.terms(early, batch), strict=True)]
-            sums += terms
-        return norm.losses(torch.stack(sums))
+            losses.append(norm.loss(number, terms))
+        return losses
 
     def autocast(self) -> Any:
         """Half precision for forward passes, where it is on."""
@@ -140,7 +142,7 @@ class GradientMethod(ABC):
             self.reseed(micro)
             with self.autocast():
                 outputs = self.model(batch.images, batch.views)
-            total += self.local_losses(outputs, batch, norm).double()
+            total += torch.stack(self.local_losses(outputs, batch, norm)).double()
         return self.world.sum(total)
 
     def finish(self, weights: torch.Tensor | None, parameters: Sequence[nn.Parameter] | None = None) -> None:
@@ -187,7 +189,7 @@ class SumGradients(GradientMethod):
             with self.wrapped.no_sync() if self.wrapped and not last else nullcontext():
                 with self.autocast():
                     outputs = (self.wrapped or self.model)(batch.images, batch.views)
-                local = self.local_losses(outputs, batch, norm)
+                local = torch.stack(self.local_losses(outputs, batch, norm))
                 total += local.detach().double()
                 if weights is None:
                     weights = weighting.weights(self.world.sum(total.clone()), norm.present)
@@ -244,14 +246,14 @@ class FeatureGradients(GradientMethod):
         local = self.local_losses(outputs, batch, norm)
         after = [p for p in self.model.after_cut() if p.requires_grad] if heads else []
         gradients: list[list[torch.Tensor]] = []
-        for number, loss in enumerate(local.unbind()):
+        for number, loss in enumerate(local):
             if loss.requires_grad:
                 weighted = loss * row_weights[number].to(loss)
-                weighted.backward(inputs=[*leaves, *after], retain_graph=True)
+                weighted.backward(inputs=[*leaves, *after], retain_graph=self.model.entangled)
             gradients.append([torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in leaves])
             for leaf in leaves:
                 leaf.grad = None
-        return _Cut(list(features), gradients, local.detach().double())
+        return _Cut(list(features), gradients, torch.stack(local).detach().double())
 
 
 @dataclass
@@ -287,21 +289,22 @@ class _Cut:
 class ParameterGradients(GradientMethod):
     """The tasks' gradients are compared at the shared parameters: a backward pass a task."""
 
+    _jacobian: torch.Tensor | None = None
+
     def compute(self, batches: Sequence[Batch]) -> Outcome:
         norm = self.normaliser(batches)
         shared = [p for p in self.model.shared_parameters() if p.requires_grad]
         sizes = [p.numel() for p in shared]
-        # Every row is written by the first micro-batch: nothing is cleared before.
-        jacobian = torch.empty(len(self.tasks), sum(sizes), dtype=shared[0].dtype, device=self.world.device)
+        jacobian = self._cleared(shared, sum(sizes))
         total = torch.zeros(len(self.tasks), dtype=torch.float64, device=self.world.device)
         for micro, batch in enumerate(batches):
             self.reseed(micro)
             with self.autocast():
                 outputs = self.model(batch.images, batch.views, self.mine)
             local = self.local_losses(outputs, batch, norm)
-            total += local.detach().double()
-            for number, (row, loss) in enumerate(zip(jacobian, local.unbind(), strict=True)):
-                self._row(row.split(sizes), loss, shared, number, first=micro == 0)
+            total += torch.stack(local).detach().double()
+            for number, (row, loss) in enumerate(zip(jacobian, local, strict=True)):
+                self._add_row(row.split(sizes), loss, shared, number)
         self.world.sum(jacobian)
         losses = self.world.sum(total.clone())
         gramian = (jacobian @ jacobian.T).double()
@@ -313,19 +316,19 @@ class ParameterGradients(GradientMethod):
             parameter.grad = part.view_as(parameter)
         return Outcome(losses, norm.present, weights, coefficients, gramian, total)
 
-    def _row(
-        self, row: Sequence[torch.Tensor], loss: torch.Tensor, shared: list[nn.Parameter], number: int, *, first: bool
+    def _cleared(self, shared: list[nn.Parameter], width: int) -> torch.Tensor:
+        """The Jacobian's memory, [tasks, width] of zeros: the same each step, for it is large and new pages are slow."""
+        if self._jacobian is None:
+            self._jacobian = torch.empty(len(self.tasks), width, dtype=shared[0].dtype, device=self.world.device)
+        return self._jacobian.zero_()
+
+    def _add_row(
+        self, row: Sequence[torch.Tensor], loss: torch.Tensor, shared: list[nn.Parameter], number: int
     ) -> None:
-        """One task's backward pass: its gradient of the shared parameters goes to a row of the Jacobian."""
-        if loss.requires_grad:
-            own = [p for p in self.model.task_parameters(list(self.tasks)[number]) if p.requires_grad]
-            loss.backward(inputs=[*shared, *own], retain_graph=number < len(self.tasks) - 1)
+        """One task's backward pass, which adds its gradient of the shared parameters to a row of the Jacobian."""
+        if not loss.requires_grad:
+            return
         for part, parameter in zip(row, shared, strict=True):
-            if parameter.grad is None:
-                if first:
-                    part.zero_()
-            elif first:
-                part.copy_(parameter.grad.flatten())
-            else:
-                part.add_(parameter.grad.flatten())
-            parameter.grad = None
+            parameter.grad = part.view_as(parameter)
+        own = [p for p in self.model.task_parameters(list(self.tasks)[number]) if p.requires_grad]
+        loss.backward(inputs=[*shared, *own], retain_graph=number < len(self.tasks) - 1)
