@@ -20,7 +20,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 @app.command()
 def retrain(
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="change a key of params.yaml for this run, e.g. train.epochs=2")
+        list[str] | None,
+        typer.Option(
+            "--set", help="change a key of params.yaml for this run, e.g. train.epochs=2, or @FILE with sections"
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="run every stage again though nothing changed")] = False,
 ) -> None:
@@ -31,7 +34,7 @@ def retrain(
     from mtl.fingerprint import fingerprint
 
     settings = load_settings()
-    chosen = overrides or []
+    chosen = absolute(overrides)
     params = effective_params(settings.root, chosen)
     config = parse(params)
     if not force and settings.prefect_url is None:
@@ -127,7 +130,8 @@ def compare(
     from flows.workspace import effective_params
 
     settings = load_settings()
-    declared = effective_params(settings.root, overrides or [])["train"]["learning_rate"]
+    chosen = absolute(overrides)
+    declared = effective_params(settings.root, chosen)["train"]["learning_rate"]
     wanted = {
         "weightings": [w for w in weightings.split(",") if w],
         "aggregators": [a for a in aggregators.split(",") if a],
@@ -136,7 +140,14 @@ def compare(
         "static": static,
     }
     folder = Path(out) if out else settings.home / "comparisons" / "latest"
-    run_compare(settings, wanted, overrides or [], folder, as_json)
+    run_compare(settings, wanted, chosen, folder, as_json)
+
+
+def absolute(overrides: list[str] | None) -> list[str]:
+    """The files that overrides name, found from where the command was called."""
+    from pathlib import Path
+
+    return [f"@{Path(o[1:]).resolve()}" if o.startswith("@") else o for o in overrides or []]
 
 
 def main() -> None:

@@ -103,7 +103,7 @@ def read_params(path: Path) -> dict[str, Any]:
         values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(
-            f"{path} is missing", fix="run from the repository's root, or restore it: git checkout params.yaml"
+            f"{path} is missing", fix="run from the repository's root, or restore it with git checkout"
         ) from error
     except (YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid YAML", found=" ".join(str(error).split())) from error
@@ -137,14 +137,18 @@ def load(path: Path = Path("params.yaml"), overrides: Sequence[str] = ()) -> Con
 
 
 def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> None:
-    """Set `a.b.c=value` in a tree, in place; the value is YAML. `a.0` is an item of a list.
+    """Set `a.b.c=value` in a tree, in place; the value is YAML. `a.0` is an item of a list. `@FILE` puts the sections
+    of another file in the place of those here.
 
     Raises:
-        ConfigError: an override that has no `=`, or that names a key which is not there.
+        ConfigError: an override that has no `=`, or that names a key or a file which is not there.
     """
     from ruamel.yaml import YAML
 
     for override in overrides:
+        if override.startswith("@"):
+            values.update(read_params(Path(override[1:])))
+            continue
         path, separator, text = override.partition("=")
         if not separator:
             raise ConfigError(f"--set {override}", found="no '='", fix="write --set train.epochs=2")

@@ -78,7 +78,7 @@ class Task(ABC):
     """Metric → in which direction it improves."""
     units: ClassVar[dict[str, str]] = {}
 
-    def __post_init__(self) -> None:
+    def __post_init__(self) -> None:  # noqa: B027  # most types need nothing
         """A type may set itself up here."""
 
     @property
