@@ -79,6 +79,8 @@ def test_every_choice_has_one_line_and_an_implementation() -> None:
     from mtl.data.operations import _RUN
     from mtl.data.sources import SOURCES
     from mtl.model.backbones import BACKBONES
+    from mtl.model.sharing import SHARINGS
+    from mtl.objective.aggregation import AGGREGATORS
     from mtl.objective.weighting import WEIGHTINGS
     from mtl.tasks import TASKS
 
@@ -88,7 +90,27 @@ def test_every_choice_has_one_line_and_an_implementation() -> None:
     assert set(found["weightings"]) == set(WEIGHTINGS)
     assert set(found["sources"]) == set(SOURCES)
     assert len(found["operations"]) == len(_RUN)
+    assert set(found["sharings"]) == set(SHARINGS)
+    assert set(found["aggregators"]) == {"sum", *AGGREGATORS}
+    assert len(found["tasks"]) >= 10
+    assert len(found["weightings"]) >= 10
+    assert len(found["aggregators"]) >= 12
+    assert len(found["sharings"]) >= 5
     assert all(line for members in found.values() for line in members.values())
+
+
+def test_a_file_of_sections_takes_their_place(tmp_path: Path) -> None:
+    path = tmp_path / "sections.yaml"
+    path.write_text("seed: 5\nregistry: {experiment: x, model: y}\n")
+    config = load(ROOT / "params.yaml", [f"@{path}", "train.epochs=9"])
+    assert (config.seed, config.registry.model, config.train.epochs) == (5, "y", 9)
+    with pytest.raises(ConfigError, match="missing"):
+        load(ROOT / "params.yaml", [f"@{tmp_path}/none.yaml"])
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "examples").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_example_is_valid(path: Path) -> None:
+    load(ROOT / "params.yaml", [f"@{path}"])
 
 
 def test_the_order_of_tasks_in_the_file_changes_nothing(values: dict[str, Any]) -> None:

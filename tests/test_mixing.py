@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from pydantic import TypeAdapter
 
 from mtl.config import Config, ConfigError, Mixing
@@ -16,6 +17,7 @@ from mtl.data.mixing import Mixer, build_mixer
 from mtl.data.prepare import prepare
 from mtl.data.sources.mixed import fetch_sources
 from mtl.data.sources.trees import PHOTOGRAPHS, load_trees
+from tests.conftest import ROOT
 
 GROUPS = {"a": np.arange(0, 800), "b": np.arange(800, 900), "c": np.arange(900, 1000)}
 TEACHES = {"a": ["x"], "b": ["y", "z"], "c": ["z"]}
@@ -118,3 +120,24 @@ def test_mixing_one_source_is_refused(config: Config, prepared: Path) -> None:
         build_mixer(mixing(type="equal"), Split(prepared, "train"), {}, 0)
     with pytest.raises(ValueError, match="needs the tasks' baselines"):
         mixing(type="roulette", by="gap")
+
+
+def test_images_with_other_labels_each_are_drawn_on_one_sheet(sources: Path, config: Config, tmp_path: Path) -> None:
+    from mtl.config import load
+    from mtl.evaluate.evaluator import score
+    from mtl.evaluate.pictures import draw_curves, draw_predictions
+    from mtl.evaluate.report import build_report, write_tables
+    from mtl.tasks import build_model, build_tasks, image_spec
+
+    chosen = load(ROOT / "params.yaml", [f"@{ROOT}/docs/examples/sources.yaml", "evaluate.num_resamples=100"])
+    split = Split(sources, "test")
+    tasks = build_tasks(chosen.tasks, split.spec.targets, image_spec(split.manifest))
+    model = build_model(chosen.model, tasks)
+    scorers = score(model, tasks, split, 16, device=torch.device("cpu"))
+    report = build_report(scorers, tasks, split, chosen, "test")
+    assert all(task.metrics[task.primary].value is not None for task in report.tasks.values())
+    assert set(report.tasks["digit"].slices["source"]) <= {"digits", "animals", "trees"}
+    write_tables(tmp_path, report, scorers)
+    draw_curves(tmp_path, scorers, [{"epoch": 0, "train/digit/loss": 1.0}])
+    draw_predictions(tmp_path, model, tasks, scorers, split, 8)
+    assert (tmp_path / "good.png").stat().st_size > 10_000

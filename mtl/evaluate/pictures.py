@@ -143,7 +143,8 @@ def _tile(
         present = batch.present.get(task.target_name)
         if present is None or bool(present[index]):
             lines.append(task.caption(prediction, batch, index))
-    text = np.full((16 * len(lines) + 8, 2 * size[0], 3), 255, np.uint8)
+    # Room for every task, present or not: all tiles of a sheet have one size.
+    text = np.full((16 * len(tasks) + 8, 2 * size[0], 3), 255, np.uint8)
     for row, line in enumerate(lines):
         cv2.putText(text, line, (4, 14 + 16 * row), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
     tile = np.vstack([np.hstack([drawn, beside]), text])
