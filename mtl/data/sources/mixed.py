@@ -10,7 +10,7 @@ import numpy as np
 from mtl.config.data import SourcesSource
 from mtl.data.raw import RawSample, write_spec, write_split
 from mtl.data.sources.parts import SPECIES, Glyphs, Parts, load_parts
-from mtl.data.sources.scene import ANIMAL_SIZE, DIGIT_SIZE, Canvas, png
+from mtl.data.sources.scene import Canvas, png
 from mtl.data.sources.trees import Photograph, grid_tiles, load_trees, random_tile
 from mtl.data.spec import SPLITS, DatasetSpec, SourceRecord, TargetSpec
 
@@ -22,6 +22,7 @@ TARGETS = {
     "trees": TargetSpec(kind="boxes", classes=("tree",)),
 }
 NAMES = ("digits", "animals", "trees")
+SIZES = (0.75, 0.95)  # of a drawing, in shares of the image's side
 
 
 def fetch_sources(settings: SourcesSource, seed: int, folder: Path, cache: Path) -> DatasetSpec:
@@ -54,13 +55,13 @@ def _spec(records: list[SourceRecord], notes: dict[str, int]) -> DatasetSpec:
 
 
 def _drawn(name: str, parts: Parts, rng: np.random.Generator, size: int, identifier: str) -> RawSample:
-    """One digit, or one animal, on a photograph."""
-    canvas = Canvas.on(parts.photographs, rng, size)
+    """One digit, or one animal, that fills most of the image, in one colour on another."""
+    canvas = Canvas.plain(rng, size)
     glyphs: Glyphs = parts.digits if name == "digits" else parts.silhouettes
     index = int(rng.integers(len(glyphs.labels)))
     label = int(glyphs.labels[index])
     region = 1 if name == "digits" else 1 + label
-    canvas.place(rng, glyphs.images[index], label, region, DIGIT_SIZE if name == "digits" else ANIMAL_SIZE)
+    canvas.place(rng, glyphs.images[index], label, region, SIZES)
     targets = {"digit": label} if name == "digits" else {"species": label, "animals": png(canvas.regions)}
     return RawSample(id=identifier, image=canvas.encoded(rng), targets=targets, slices={"source": name})
 

@@ -33,6 +33,12 @@ class Canvas:
         pixels = _crop(photographs[background], rng, size).astype(np.float32)
         return cls(background, pixels, np.zeros((size, size), np.uint8))
 
+    @classmethod
+    def plain(cls, rng: np.random.Generator, size: int) -> Canvas:
+        """An empty scene of one random colour."""
+        pixels = np.broadcast_to(rng.uniform(0.0, 255.0, 3), (size, size, 3)).astype(np.float32)
+        return cls("plain", pixels, np.zeros((size, size), np.uint8))
+
     def place(
         self, rng: np.random.Generator, glyph: np.ndarray, label: int, region: int, sizes: tuple[float, float]
     ) -> bool:

@@ -1,0 +1,110 @@
+"""Comparisons: what is planned, that selection looks at validation alone, and the arithmetic of the table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mtl.compare.plan import Comparison, Trial, methods, trials, weighted
+from mtl.compare.table import best_method, build_table, markdown, mean_weights, selected
+from mtl.config import Config, ConfigError
+from mtl.objective.aggregation import AGGREGATORS
+from mtl.objective.weighting import WEIGHTINGS
+from tests.conftest import mtl
+
+
+def wanted(**values: Any) -> Comparison:
+    base = {"weightings": ("all",), "aggregators": ("all",), "learning_rates": (1e-3, 3e-3), "seeds": 3, "static": 2}
+    return Comparison.model_validate({**base, **values})
+
+
+def test_everything_gets_the_same_grid_and_budget(config: Config) -> None:
+    found = methods(config, wanted())
+    assert set(WEIGHTINGS) | set(AGGREGATORS) <= set(found)
+    assert {f"alone: {n}" for n in ("digit", "species", "objects", "regions", "count")} <= set(found)
+    assert "alone: image" not in found  # auxiliary
+    planned = trials(found, wanted())
+    assert len(planned) == len(found) * 2 * 3
+    assert len({trial.key for trial in planned}) == len(planned)
+    assert {trial.config.train.epochs for trial in planned} == {config.train.epochs}
+    with pytest.raises(ConfigError, match="unknown nonsense"):
+        methods(config, wanted(weightings=("nonsense",)))
+
+
+def test_a_trial_is_known_by_what_it_computes(config: Config) -> None:
+    fixed = weighted(config, {"digit": 2.0})
+    assert Trial("a", 1e-3, 0, fixed).key == Trial("b", 1e-3, 0, fixed).key
+    assert Trial("a", 1e-3, 0, fixed).key != Trial("a", 1e-3, 0, config).key
+
+
+def result(method: str, rate: float, seed: int, val: float, **test: float) -> dict[str, Any]:
+    history = [{"train/x/weight": 1.0 + epoch, "train/y/weight": 3.0} for epoch in range(2)]
+    return {
+        "method": method,
+        "learning_rate": rate,
+        "seed": seed,
+        "val_score": val,
+        "test": test,
+        "history": history,
+        "step_seconds": 0.2 if method == "famo" else 0.1,
+        "peak_mib": 100.0,
+        "directions": {"x": "max", "y": "min"},
+        "metrics": {"x": "accuracy", "y": "mae"},
+    }
+
+
+@pytest.fixture
+def results() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for seed in range(3):
+        found += [
+            result("alone: x", 1e-3, seed, 0.5, x=0.5),
+            result("alone: y", 1e-3, seed, 0.5, y=2.0),
+            result("fixed", 1e-3, seed, 0.6, x=0.60 + 0.01 * seed, y=2.0),
+            # Better on test at this rate, but worse on validation: it must not be taken.
+            result("fixed", 3e-3, seed, 0.5, x=0.9, y=0.1),
+            result("famo", 1e-3, seed, 0.7, x=0.50, y=1.0),
+        ]
+    return [*found, {"method": "mgda", "learning_rate": 1e-3, "seed": 0, "error": "ValueError: no"}]
+
+
+def test_selection_is_on_validation(results: list[dict[str, Any]]) -> None:
+    assert {r["learning_rate"] for r in selected(results, "fixed")} == {1e-3}
+    assert best_method(results, ["fixed", "famo", "mgda"]) == "famo"
+    assert mean_weights(results, "famo", ["x", "y"]) == {"x": 1.5, "y": 3.0}
+
+
+def test_the_table_has_signs_ranks_costs_and_failures(results: list[dict[str, Any]]) -> None:
+    table = build_table(results)
+    rows = {row["method"]: row for row in table["rows"]}
+    assert rows["fixed"]["delta"]["x"] == pytest.approx((0.61 - 0.5) / 0.5)
+    assert rows["fixed"]["delta"]["y"] == 0.0
+    assert rows["famo"]["delta"]["y"] == 0.5  # less error is a gain
+    assert rows["famo"]["delta_m"]["mean"] == 0.25
+    assert rows["famo"]["step"] == 2.0
+    assert rows["fixed"]["rank"] == 1.5
+    assert rows["fixed"]["metrics"]["x"]["half"] == pytest.approx(4.303 * 0.01 / 3**0.5, rel=1e-3)
+    assert rows["mgda"]["error"].startswith("ValueError")
+    text = markdown(table)
+    assert text.index("famo") < text.index("| fixed")  # by Δm
+    assert "failed: ValueError: no" in text
+    assert text.splitlines()[2].startswith("| *each task alone* | 0.500 ± 0.000 | 2.000 ± 0.000 | 0 |")
+
+
+@pytest.mark.slow
+def test_a_comparison_from_the_command_line(checkout: Path, tmp_path: Path) -> None:
+    words = ["compare", "--weightings", "fixed,famo", "--aggregators", "mgda", "--seeds", "1", "--static", "1"]
+    done = mtl(checkout, *words, "--out", str(tmp_path / "out"), "--json", "--set", "train.epochs=2")
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = {row["method"]: row for row in json.loads(done.stdout)["rows"]}
+    assert {"fixed", "famo", "mgda", "equal weights", "static 1"} < set(rows)
+    assert any(name.startswith("frozen") for name in rows)
+    assert all("error" not in row for row in rows.values())
+    for name in ("table.json", "table.md", "weights.png", "conflict.png"):
+        assert (tmp_path / "out" / name).stat().st_size > 500
+    # Again: everything is known, nothing is trained.
+    again = mtl(checkout, *words, "--out", str(tmp_path / "out"), "--json", "--set", "train.epochs=2")
+    assert json.loads(again.stdout)["rows"] == json.loads(done.stdout)["rows"]
