@@ -236,3 +236,24 @@ def test_weights_from_the_hub(hub: Path, prepared: Path, tmp_path_factory: pytes
 def test_the_account_is_json(prepared: Path, downloads: Path) -> None:
     config, model = model_of("efficientnet_lite0", prepared, pretrained={"type": "package"})
     assert json.loads(json.dumps(load_pretrained(model, config, downloads)))["source"] == "package"
+
+
+def test_weights_of_an_earlier_run(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    _, other = model_of("compact", prepared)
+    torch.nn.init.normal_(other.get_submodule("heads.count").out[0].weight)  # type: ignore[index,union-attr]
+    save_file(dict(other.state_dict()), tmp_path / "weights.safetensors")
+    run = client.create_run(client.create_experiment("e", (tmp_path / "artifacts").as_uri())).info.run_id
+    client.log_artifact(run, str(tmp_path / "weights.safetensors"), "model/artifacts/bundle")
+    config, model = model_of("compact", prepared, pretrained={"type": "run", "run": run})
+    account = load_pretrained(model, config, None)
+    assert account
+    assert (account["missing"], account["unused"]) == ([], [])
+    assert all(torch.equal(v, other.state_dict()[n]) for n, v in model.state_dict().items())
+    wrong, model = model_of("compact", prepared, pretrained={"type": "run", "run": "0" * 32})
+    with pytest.raises(DataError, match="has no packaged model"):
+        load_pretrained(model, wrong, None)

@@ -124,6 +124,20 @@ def test_levels_agree_where_there_is_no_aggregator(sharing: str, tasks: dict[str
             assert ((value - other[name]).abs().max() / value.abs().max().clamp(min=1e-4)) < 1e-3, name
 
 
+@pytest.mark.parametrize("kind", [SumGradients, FeatureGradients, ParameterGradients])
+def test_half_precision_changes_the_gradient_by_its_rounding_alone(
+    kind: Any, tasks: dict[str, Task], batch: Batch
+) -> None:
+    found: list[torch.Tensor] = []
+    for bf16 in (False, True):
+        model = build("hard", tasks)
+        outcome = kind(model, tasks, objective(type="upgrad"), World(), bf16=bf16).compute([batch])
+        assert torch.isfinite(outcome.losses).all()
+        assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in model.parameters())
+        found.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+    assert torch.nn.functional.cosine_similarity(found[0], found[1], dim=0) > 0.99
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("sharing", SHARINGS)
 def test_every_sharing_and_task_type_learns_sixteen_samples(

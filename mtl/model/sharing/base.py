@@ -84,7 +84,10 @@ class MultiTaskModel(nn.Module, ABC):
         return self.specific(self.shared(images, views), self.rows(images, views), list(only or self.plans))
 
     def compile_parts(self) -> None:
-        """torch.compile of both sides of the cut; what it cannot compile runs as it is."""
+        """torch.compile of both sides of the cut; what it cannot compile it names, and runs as it is."""
+        import torch._dynamo
+
+        torch._dynamo.config.suppress_errors = True
         self.shared = torch.compile(self.shared)  # type: ignore[method-assign]
         self.specific = torch.compile(self.specific)  # type: ignore[method-assign]
 

@@ -73,16 +73,18 @@ class GradVac(GramianAggregator):
 class GradDrop(JacobianAggregator):
     """Each coordinate keeps one sign, the positive one with the probability of its share of the absolute sum.
 
-    torchjd's result with the same random numbers, in a fifth of its passes over the Jacobian.
+    torchjd's result with the same random numbers, block by block, so that what is worked on stays in cache.
     """
 
     def combine(self, jacobian: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        positive = jacobian.clamp(min=0).sum(0)
-        negative = jacobian.sum(0).sub_(positive)  # at most 0
-        drawn = torch.rand(len(positive), dtype=jacobian.dtype).to(jacobian.device)
-        # positive / (positive - negative) > drawn, without a division by 0 where all gradients are 0
-        chosen = positive > drawn.mul_(positive - negative)
-        return torch.where(chosen, positive, negative)
+        found = torch.empty_like(jacobian[0])
+        for block, part in zip(jacobian.split(BLOCK, 1), found.split(BLOCK), strict=True):
+            positive = block.clamp(min=0).sum(0)
+            negative = block.sum(0).sub_(positive)  # at most 0
+            drawn = torch.rand(len(part), dtype=part.dtype).to(part.device)
+            # positive / (positive - negative) > drawn, without a division by 0 where all gradients are 0
+            torch.where(positive > drawn.mul_(positive - negative), positive, negative, out=part)
+        return found
 
 
 class ExcessMTL(JacobianAggregator):
