@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from typing import Annotated, Any
 
@@ -154,6 +155,8 @@ def main() -> None:
     """Entry point: a user's error is printed without a traceback and ends with code 2."""
     from mtl.config.errors import MtlError
 
+    # Whoever ends this process (a supervisor, `kill`) ends what it started, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         result: Any = app(standalone_mode=False)
     except MtlError as error:

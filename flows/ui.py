@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -57,7 +58,9 @@ def start_mlflow(settings: Settings, port: int) -> subprocess.Popen[bytes]:
 def start_prefect(port: int) -> subprocess.Popen[bytes]:
     """The Prefect server over this home's database."""
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # Else the page asks port 4200, whatever port it came from.
+    environment = os.environ | {"PREFECT_SERVER_UI_API_URL": f"http://127.0.0.1:{port}/api"}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def serve_pages(settings: Settings, mlflow_port: int, prefect_port: int) -> None:

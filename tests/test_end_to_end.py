@@ -198,8 +198,11 @@ def test_both_pages_come_up_and_end(checkout: Path) -> None:
             assert f"http://127.0.0.1:{port}" in lines
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as page:
                 assert b"<html" in page.read().lower()
+        # The Prefect page must ask the server that it came from, not the usual port.
+        with urllib.request.urlopen(f"http://127.0.0.1:{ports[1]}/ui-settings", timeout=20) as settings:
+            assert json.load(settings)["api_url"] == f"http://127.0.0.1:{ports[1]}/api"
     finally:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
         process.wait(60)
     _, alive = psutil.wait_procs(family, timeout=20)
     assert not alive, [p.cmdline() for p in alive]
