@@ -14,6 +14,7 @@ from mtl.data.loader import Batch
 from mtl.model.heads import DenseHead
 from mtl.precision import precise
 from mtl.tasks.base import Direction, Scorer, Task
+from mtl.tasks.pixels import PixelScorer
 
 
 class Depth(Task):
@@ -39,7 +40,7 @@ class Depth(Task):
         return [{"map": depth} for depth in precise(output)[:, 0].cpu().numpy()]
 
     def scorer(self) -> Scorer:
-        return DepthScorer(self.target_name)
+        return PixelScorer(self.target_name, "map", _sums, ("mae", "rmse", "abs_rel", "delta1"), ("rmse",))
 
     def caption(self, prediction: Any, batch: Batch, index: int) -> str:
         row = _sums(prediction["map"], batch.targets[self.target_name][index].cpu().numpy())
@@ -52,34 +53,8 @@ class Depth(Task):
         return cv2.resize(shown, canvas.shape[1::-1], interpolation=cv2.INTER_NEAREST)
 
 
-class DepthScorer(Scorer):
-    """A row a sample: known pixels, and the sums over them of |error|, error², |error| / truth, error within 1.25."""
-
-    def __init__(self, target: str) -> None:
-        super().__init__()
-        self.target = target
-
-    def add(self, predictions: list[Any], batch: Batch) -> None:
-        truths, present = batch.targets[self.target].cpu().numpy(), batch.present[self.target].tolist()
-        for prediction, truth, there in zip(predictions, truths, present, strict=True):
-            self.rows.append(_sums(prediction["map"], truth) if there else None)
-
-    def metrics(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        sums = weights @ self._table()
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = np.where(sums[:, :1] > 0, sums[:, 1:] / sums[:, :1], np.nan)
-        return {"mae": mean[:, 0], "rmse": np.sqrt(mean[:, 1]), "abs_rel": mean[:, 2], "delta1": mean[:, 3]}
-
-    def goodness(self) -> np.ndarray:
-        table = self._table()
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(table[:, 0] > 0, -table[:, 1] / table[:, 0], np.nan)
-
-    def _table(self) -> np.ndarray:
-        return np.array([np.zeros(5) if row is None else row for row in self.rows], np.float64).reshape(-1, 5)
-
-
 def _sums(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Known pixels; |error|, error², |error| / truth, within a factor of 1.25. NaN in the truth is unknown."""
     known = np.isfinite(truth)
     found, truth = found[known].astype(np.float64), truth[known].astype(np.float64)
     error, size = np.abs(found - truth), np.maximum(np.abs(truth), 1e-6)

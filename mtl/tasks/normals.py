@@ -14,6 +14,7 @@ from mtl.data.loader import Batch
 from mtl.model.heads import DenseHead
 from mtl.precision import precise
 from mtl.tasks.base import Direction, Scorer, Task
+from mtl.tasks.pixels import PixelScorer
 
 
 class Normals(Task):
@@ -41,7 +42,7 @@ class Normals(Task):
         return [{"normals": n} for n in F.normalize(precise(output), dim=1).permute(0, 2, 3, 1).cpu().numpy()]
 
     def scorer(self) -> Scorer:
-        return NormalsScorer(self.target_name)
+        return PixelScorer(self.target_name, "normals", _sums, ("angle", "within_11", "within_30"))
 
     def caption(self, prediction: Any, batch: Batch, index: int) -> str:
         row = _sums(prediction["normals"], batch.targets[self.target_name][index].cpu().numpy())
@@ -52,35 +53,8 @@ class Normals(Task):
         return cv2.resize(shown, canvas.shape[1::-1], interpolation=cv2.INTER_NEAREST)
 
 
-class NormalsScorer(Scorer):
-    """A row a sample: known pixels, the sum of their angles in degrees, those within 11.25° and 30°."""
-
-    def __init__(self, target: str) -> None:
-        super().__init__()
-        self.target = target
-
-    def add(self, predictions: list[Any], batch: Batch) -> None:
-        truths, present = batch.targets[self.target].cpu().numpy(), batch.present[self.target].tolist()
-        for prediction, truth, there in zip(predictions, truths, present, strict=True):
-            self.rows.append(_sums(prediction["normals"], truth) if there else None)
-
-    def metrics(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        sums = weights @ self._table()
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = np.where(sums[:, :1] > 0, sums[:, 1:] / sums[:, :1], np.nan)
-        return {"angle": mean[:, 0], "within_11": mean[:, 1], "within_30": mean[:, 2]}
-
-    def goodness(self) -> np.ndarray:
-        table = self._table()
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(table[:, 0] > 0, -table[:, 1] / table[:, 0], np.nan)
-
-    def _table(self) -> np.ndarray:
-        return np.array([np.zeros(4) if row is None else row for row in self.rows], np.float64).reshape(-1, 4)
-
-
 def _sums(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """found [h, w, 3], truth [3, h, w] with NaN unknown."""
+    """Known pixels; angle in degrees, within 11.25° and 30°. found [h, w, 3], truth [3, h, w] with NaN unknown."""
     truth = truth.transpose(1, 2, 0)
     known = np.isfinite(truth[..., 0])
     cosines = (found[known].astype(np.float64) * truth[known]).sum(1).clip(-1, 1)

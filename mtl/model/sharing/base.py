@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 from mtl.config import ModelConfig
+from mtl.model.backbones import build_backbone
+from mtl.model.necks import FPN
 
 INITIAL = "/initial"
 """Suffix of a task's name for its initial prediction, where a sharing makes two."""
@@ -114,6 +116,25 @@ class MultiTaskModel(nn.Module, ABC):
         """Parameters after the cut."""
         before = {id(p) for module in self.before_cut() for p in module.parameters()}
         return (p for p in self.parameters() if id(p) not in before)
+
+
+class BehindNeck(MultiTaskModel):
+    """The cut is behind the neck: all tasks pass one backbone and one neck. Abstract: what follows is a subclass's."""
+
+    def __init__(self, config: ModelConfig, in_channels: int, plans: Mapping[str, HeadPlan]) -> None:
+        super().__init__(config, in_channels, plans)
+        self.backbone = build_backbone(config.backbone, in_channels)
+        self.neck = FPN(self.backbone.channels, config.neck_channels, self.strides)
+
+    def shared(self, images: torch.Tensor, views: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
+        return list(self.neck(self.backbone(stack(images, views))).values())
+
+    def by_stride(self, features: Sequence[torch.Tensor]) -> dict[int, torch.Tensor]:
+        """The features at the cut by their stride."""
+        return dict(zip(self.neck.order, features, strict=True))
+
+    def before_cut(self) -> list[nn.Module]:
+        return [self.backbone, self.neck]
 
 
 def stack(images: torch.Tensor, views: Mapping[str, torch.Tensor]) -> torch.Tensor:

@@ -9,14 +9,12 @@ from torch import nn
 
 from mtl.config import ModelConfig
 from mtl.config.model import CGCSharing
-from mtl.model.backbones import build_backbone
 from mtl.model.blocks import conv_block
-from mtl.model.necks import FPN
-from mtl.model.sharing.base import HeadPlan, MultiTaskModel, groups, stack
+from mtl.model.sharing.base import BehindNeck, HeadPlan, groups
 from mtl.model.sharing.mmoe import Gate, mix
 
 
-class CGC(MultiTaskModel):
+class CGC(BehindNeck):
     """Extraction levels of shared and own experts on the neck's features. The cut is behind the neck.
 
     Shared experts stand after the cut: they are trained by the weighted sum of the tasks' gradients, whatever the
@@ -29,8 +27,6 @@ class CGC(MultiTaskModel):
         assert isinstance(config.sharing, CGCSharing)
         self.sharing, width = config.sharing, config.neck_channels
         self.entangled = True
-        self.backbone = build_backbone(config.backbone, in_channels)
-        self.neck = FPN(self.backbone.channels, width, self.strides)
         levels, shared, own = range(self.sharing.levels), self.sharing.num_shared, self.sharing.num_own
 
         def experts(count: int) -> nn.ModuleList:
@@ -46,14 +42,11 @@ class CGC(MultiTaskModel):
         )
         self.heads = nn.ModuleDict({name: plan.build(width) for name, plan in plans.items()})
 
-    def shared(self, images: torch.Tensor, views: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
-        return list(self.neck(self.backbone(stack(images, views))).values())
-
     def specific(
         self, features: Sequence[torch.Tensor], rows: Mapping[str, slice], only: Sequence[str]
     ) -> dict[str, torch.Tensor]:
         outputs: dict[str, torch.Tensor] = {}
-        by_stride = dict(zip(self.neck.order, features, strict=True))
+        by_stride = self.by_stride(features)
         for where, names in groups(rows, only):
             for stride in sorted({self.plans[name].stride for name in names}):
                 here = [name for name in names if self.plans[name].stride == stride]
@@ -75,6 +68,3 @@ class CGC(MultiTaskModel):
 
     def own_modules(self, task: str) -> list[nn.Module]:
         return [self.own_experts[task], self.gates[task], self.heads[task]]
-
-    def before_cut(self) -> list[nn.Module]:
-        return [self.backbone, self.neck]

@@ -10,10 +10,8 @@ from torch import nn
 
 from mtl.config import ModelConfig
 from mtl.config.model import FusionSharing
-from mtl.model.backbones import build_backbone
 from mtl.model.blocks import conv_block
-from mtl.model.necks import FPN
-from mtl.model.sharing.base import INITIAL, HeadPlan, MultiTaskModel, groups, stack
+from mtl.model.sharing.base import INITIAL, BehindNeck, HeadPlan, groups
 
 
 class Message(nn.Module):
@@ -37,7 +35,7 @@ class Message(nn.Module):
         return self.block(self.project(prediction))
 
 
-class Fusion(MultiTaskModel):
+class Fusion(BehindNeck):
     """Two heads a task, the first supervised too; between them each task takes in the others' first predictions.
 
     A message is added where the receiving task's own features open a gate for it. The cut is behind the neck; all
@@ -49,8 +47,6 @@ class Fusion(MultiTaskModel):
         assert isinstance(config.sharing, FusionSharing)
         width, hidden = config.neck_channels, config.sharing.hidden
         self.entangled = True
-        self.backbone = build_backbone(config.backbone, in_channels)
-        self.neck = FPN(self.backbone.channels, width, self.strides)
         self.meeting = [name for name, plan in plans.items() if not plan.view]
         self.initial = nn.ModuleDict({name: plans[name].build(width) for name in self.meeting})
         self.messages = nn.ModuleDict({name: Message(hidden) for name in self.meeting})
@@ -59,13 +55,10 @@ class Fusion(MultiTaskModel):
         self.merge = nn.ModuleDict({name: nn.Conv2d(others, width, 1) for name in self.meeting})
         self.heads = nn.ModuleDict({name: plan.build(width) for name, plan in plans.items()})
 
-    def shared(self, images: torch.Tensor, views: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
-        return list(self.neck(self.backbone(stack(images, views))).values())
-
     def specific(
         self, features: Sequence[torch.Tensor], rows: Mapping[str, slice], only: Sequence[str]
     ) -> dict[str, torch.Tensor]:
-        levels = dict(zip(self.neck.order, features, strict=True))
+        levels = self.by_stride(features)
         outputs: dict[str, torch.Tensor] = {}
         for where, names in groups(rows, list(self.plans)):
             meeting = [name for name in names if name in self.meeting]
@@ -90,6 +83,3 @@ class Fusion(MultiTaskModel):
         if task not in self.meeting:
             return [self.heads[task]]
         return [self.gates[task], self.merge[task], self.heads[task]]
-
-    def before_cut(self) -> list[nn.Module]:
-        return [self.backbone, self.neck]

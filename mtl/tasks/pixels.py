@@ -1,0 +1,56 @@
+"""Scores of tasks with a prediction a pixel: sums over an image's known pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from mtl.data.loader import Batch
+from mtl.tasks.base import Scorer
+
+
+class PixelScorer(Scorer):
+    """A row a sample: its known pixels, and a sum over them for each metric.
+
+    Args:
+        target: the target's name.
+        key: of the predicted map in a prediction.
+        sums: (predicted map, true map) → [1 + metrics], the number of known pixels first.
+        names: of the metrics, the first being an error; those in `roots` are the root of their mean.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        key: str,
+        sums: Callable[[np.ndarray, np.ndarray], np.ndarray],
+        names: tuple[str, ...],
+        roots: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__()
+        self.target, self.key, self.sums, self.names, self.roots = target, key, sums, names, roots
+
+    def add(self, predictions: list[Any], batch: Batch) -> None:
+        truths, present = batch.targets[self.target].cpu().numpy(), batch.present[self.target].tolist()
+        for prediction, truth, there in zip(predictions, truths, present, strict=True):
+            self.rows.append(self.sums(prediction[self.key], truth) if there else None)
+
+    def metrics(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        means = _means(weights @ self._table())
+        found = dict(zip(self.names, means.T, strict=True))
+        return found | {name: np.sqrt(found[name]) for name in self.roots}
+
+    def goodness(self) -> np.ndarray:
+        return -_means(self._table())[:, 0]
+
+    def _table(self) -> np.ndarray:
+        width = 1 + len(self.names)
+        return np.array([np.zeros(width) if row is None else row for row in self.rows], np.float64).reshape(-1, width)
+
+
+def _means(sums: np.ndarray) -> np.ndarray:
+    """[rows, 1 + metrics] → [rows, metrics], NaN where no pixel counts."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(sums[:, :1] > 0, sums[:, 1:] / sums[:, :1], np.nan)

@@ -1,0 +1,146 @@
+"""What every way to a gradient shares: global counts, global losses, reduction."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from mtl.data.loader import Batch
+from mtl.model.sharing import INITIAL, MultiTaskModel
+from mtl.objective.combination import Objective
+from mtl.tasks import Task
+from mtl.train.distributed import World
+
+INITIAL_WEIGHT = 0.5
+"""Of the loss of a task's initial prediction, where a sharing makes two (PAD-Net supervises both)."""
+
+
+@dataclass
+class Outcome:
+    """What all workers agree on after a gradient is computed.
+
+    losses: float64 [tasks], over the global batch, detached; 0 where absent.
+    present: bool [tasks], whether any worker has a target for the task.
+    weights, coefficients: float64 [tasks], of the weighting and of the aggregator.
+    gramian: float64 [tasks, tasks], of the unweighted losses' gradients; None if they were not compared.
+    local: [tasks], this worker's part of the losses, to tell whose samples are not finite.
+    """
+
+    losses: torch.Tensor
+    present: torch.Tensor
+    weights: torch.Tensor
+    coefficients: torch.Tensor
+    gramian: torch.Tensor | None = None
+    local: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
+
+
+@dataclass
+class Normaliser:
+    """Global counts of a step's terms: what each local sum is divided by.
+
+    scale: float64 [terms]; owner: int64 [terms], the task of each term; present: bool [tasks].
+    """
+
+    scale: torch.Tensor
+    owner: torch.Tensor
+    present: torch.Tensor
+
+    def loss(self, task: int, sums: Sequence[torch.Tensor]) -> torch.Tensor:
+        """A worker's part of one task's global loss, from the sums of its terms: a scalar with their graph."""
+        scales = self.scale[self.owner == task]
+        return torch.stack(list(sums)) @ scales.to(sums[0])
+
+
+class GradientMethod(ABC):
+    """Computes `.grad` of every trained parameter, summed over the workers.
+
+    Args:
+        mine: tasks that this worker computes; all, unless the work is divided by tasks.
+        reseed: called with the micro-batch's number before each forward pass, so that repeating one repeats it.
+    """
+
+    def __init__(
+        self,
+        model: MultiTaskModel,
+        tasks: dict[str, Task],
+        objective: Objective,
+        world: World,
+        *,
+        bf16: bool = False,
+        mine: Sequence[str] | None = None,
+        reseed: Callable[[int], Any] | None = None,
+    ) -> None:
+        self.model, self.tasks, self.objective, self.world = model, tasks, objective, world
+        self.bf16, self._reseed = bf16, reseed
+        self.mine = list(tasks) if mine is None else list(mine)
+
+    def reseed(self, micro: int) -> None:
+        """Fix the random numbers of a micro-batch's forward pass."""
+        if self._reseed:
+            self._reseed(micro)
+
+    @abstractmethod
+    def compute(self, batches: Sequence[Batch]) -> Outcome:
+        """Gradients of one step from this worker's micro-batches; `.grad` must be empty before."""
+
+    def normaliser(self, batches: Sequence[Batch]) -> Normaliser:
+        """Count every term's targets over all micro-batches and workers."""
+        device = self.world.device
+        counts: list[torch.Tensor] = []
+        owner: list[int] = []
+        for number, (name, task) in enumerate(self.tasks.items()):
+            own = torch.stack([torch.stack([c.double() for c in task.counts(batch)]) for batch in batches]).sum(0)
+            counts.append(own if name in self.mine else torch.zeros_like(own))
+            owner += [number] * len(own)
+        summed = self.world.sum(torch.cat(counts).to(device))
+        places = torch.tensor(owner, device=device)
+        zeros = torch.zeros(len(self.tasks), dtype=torch.float64, device=device)
+        return Normaliser(1.0 / summed.clamp(min=1.0), places, zeros.index_add(0, places, summed) > 0)
+
+    def local_losses(self, outputs: dict[str, torch.Tensor], batch: Batch, norm: Normaliser) -> list[torch.Tensor]:
+        """This worker's part of each task's global loss in one micro-batch.
+
+        Scalars whose graphs meet at the features, not before: a backward pass of one must not go through all heads.
+        """
+        losses: list[torch.Tensor] = []
+        for number, (name, task) in enumerate(self.tasks.items()):
+            if name not in self.mine:
+                losses.append(batch.images.new_zeros(()))
+                continue
+            terms = task.terms(outputs[name], batch)
+            early = outputs.get(f"{name}{INITIAL}")
+            if early is not None:
+                terms = [a + INITIAL_WEIGHT * b for a, b in zip(terms, task.terms(early, batch), strict=True)]
+            losses.append(norm.loss(number, terms))
+        return losses
+
+    def autocast(self) -> Any:
+        """Half precision for forward passes, where it is on."""
+        return torch.autocast(self.world.device.type, torch.bfloat16, enabled=self.bf16)
+
+    @torch.no_grad()
+    def losses(self, batches: Sequence[Batch], norm: Normaliser | None = None) -> torch.Tensor:
+        """The global losses under the present weights, float64 [tasks]: a forward pass and nothing else."""
+        norm = norm or self.normaliser(batches)
+        total = torch.zeros(len(self.tasks), dtype=torch.float64, device=self.world.device)
+        for micro, batch in enumerate(batches):
+            self.reseed(micro)
+            with self.autocast():
+                outputs = self.model(batch.images, batch.views)
+            total += torch.stack(self.local_losses(outputs, batch, norm)).double()
+        return self.world.sum(total)
+
+    def finish(self, weights: torch.Tensor | None, parameters: Sequence[nn.Parameter] | None = None) -> None:
+        """Weigh each task's own parameters' gradients, if they are not yet, and sum gradients over workers: of some
+        parameters, or of all."""
+        if weights is not None:
+            for weight, name in zip(weights.tolist(), self.tasks, strict=True):
+                own = [p.grad for p in self.model.task_parameters(name) if p.grad is not None]
+                if own:
+                    torch._foreach_mul_(own, weight)  # pyright: ignore[reportPrivateImportUsage, reportPrivateUsage]
+        self.world.sum_gradients(self.model.parameters() if parameters is None else parameters)

@@ -1,0 +1,95 @@
+"""The tasks' gradients compared at the shared features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from mtl.data.loader import Batch
+from mtl.precision import precise
+from mtl.train.gradients.base import GradientMethod, Normaliser, Outcome
+
+
+class FeatureGradients(GradientMethod):
+    """The tasks' gradients are compared at the shared features.
+
+    With several micro-batches the products of all must be known before any goes on: the features are computed twice.
+    """
+
+    def compute(self, batches: Sequence[Batch]) -> Outcome:
+        norm, weighting = self.normaliser(batches), self.objective.weighting
+        entangled = self.model.entangled
+        ones = norm.present.double()
+        once = len(batches) == 1
+        # Parameters after the cut that several tasks train need the weights before the backward pass.
+        early = weighting.weights(self.losses(batches, norm), norm.present) if entangled else ones
+        size = len(self.tasks)
+        sums = torch.zeros(size, size + 1, dtype=torch.float64, device=self.world.device)
+        graph: _Cut | None = None
+        for micro, batch in enumerate(batches):
+            graph = self._cut(micro, batch, norm, early, heads=once)
+            sums[:, 0] += graph.local
+            sums[:, 1:] += graph.gramian()
+        local = sums[:, 0].clone()
+        total = self.world.sum(sums)
+        losses, gramian = total[:, 0].clone(), total[:, 1:].clone()
+        weights = early if entangled else weighting.weights(losses, norm.present, gramian)
+        rows = ones if entangled else weights
+        coefficients = self.objective.coefficients(rows[:, None] * gramian * rows, norm.present)
+        for micro, batch in enumerate(batches):
+            cut = graph if once and graph else self._cut(micro, batch, norm, early, heads=True)
+            cut.go_on((coefficients * rows).tolist())
+        self.finish(None if entangled else weights)
+        return Outcome(losses, norm.present, weights, coefficients, gramian, local)
+
+    def _cut(self, micro: int, batch: Batch, norm: Normaliser, row_weights: torch.Tensor, *, heads: bool) -> _Cut:
+        """Forward, and backward through the heads as far as the features."""
+        self.reseed(micro)
+        with self.autocast(), torch.set_grad_enabled(heads):
+            features = self.model.shared(batch.images, batch.views)
+        leaves = [f.detach().requires_grad_() for f in features]
+        with self.autocast():
+            outputs = self.model.specific(leaves, self.model.rows(batch.images, batch.views), self.mine)
+        local = self.local_losses(outputs, batch, norm)
+        after = [p for p in self.model.after_cut() if p.requires_grad] if heads else []
+        gradients: list[list[torch.Tensor]] = []
+        for number, loss in enumerate(local):
+            if loss.requires_grad:
+                weighted = loss * row_weights[number].to(loss)
+                weighted.backward(inputs=[*leaves, *after], retain_graph=self.model.entangled)
+            gradients.append([torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in leaves])
+            for leaf in leaves:
+                leaf.grad = None
+        return _Cut(list(features), gradients, torch.stack(local).detach().double())
+
+
+@dataclass
+class _Cut:
+    """Features with their graph, and each task's gradients at them: [tasks][features]."""
+
+    features: list[torch.Tensor]
+    gradients: list[list[torch.Tensor]]
+    local: torch.Tensor
+
+    def gramian(self) -> torch.Tensor:
+        """float64 [tasks, tasks], of this worker's samples."""
+        size = len(self.gradients)
+        found = torch.zeros(size, size, dtype=torch.float64, device=self.local.device)
+        for place in range(len(self.features)):
+            rows = torch.stack([precise(task[place]).flatten() for task in self.gradients])
+            found += (rows @ rows.T).double()
+        return found
+
+    def go_on(self, coefficients: list[float]) -> None:
+        """The backward pass from the features on."""
+        starts: list[torch.Tensor] = []
+        sums: list[torch.Tensor] = []
+        for place, feature in enumerate(self.features):
+            if feature.requires_grad:
+                starts.append(feature)
+                parts = (c * task[place] for c, task in zip(coefficients, self.gradients, strict=True) if c)
+                sums.append(sum(parts, torch.zeros_like(feature)))
+        if starts:
+            torch.autograd.backward(starts, sums)

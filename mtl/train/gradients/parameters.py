@@ -1,0 +1,59 @@
+"""The tasks' gradients compared at the shared parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from mtl.data.loader import Batch
+from mtl.train.gradients.base import GradientMethod, Outcome
+
+
+class ParameterGradients(GradientMethod):
+    """The tasks' gradients are compared at the shared parameters: a backward pass a task."""
+
+    _jacobian: torch.Tensor | None = None
+
+    def compute(self, batches: Sequence[Batch]) -> Outcome:
+        norm = self.normaliser(batches)
+        shared = [p for p in self.model.shared_parameters() if p.requires_grad]
+        sizes = [p.numel() for p in shared]
+        jacobian = self._cleared(shared, sum(sizes))
+        total = torch.zeros(len(self.tasks), dtype=torch.float64, device=self.world.device)
+        for micro, batch in enumerate(batches):
+            self.reseed(micro)
+            with self.autocast():
+                outputs = self.model(batch.images, batch.views, self.mine)
+            local = self.local_losses(outputs, batch, norm)
+            total += torch.stack(local).detach().double()
+            for number, (row, loss) in enumerate(zip(jacobian, local, strict=True)):
+                self._add_row(row.split(sizes), loss, shared, number)
+        self.world.sum(jacobian)
+        losses = self.world.sum(total.clone())
+        gramian = (jacobian @ jacobian.T).double()
+        weights = self.objective.weighting.weights(losses, norm.present, gramian)
+        combined, coefficients = self.objective.combine(jacobian, weights, gramian, norm.present)
+        # The tasks' own parameters first; the shared ones' gradient is the same on all workers already.
+        self.finish(weights, [p for name in self.tasks for p in self.model.task_parameters(name)])
+        for parameter, part in zip(shared, combined.split(sizes), strict=True):
+            parameter.grad = part.view_as(parameter)
+        return Outcome(losses, norm.present, weights, coefficients, gramian, total)
+
+    def _cleared(self, shared: list[nn.Parameter], width: int) -> torch.Tensor:
+        """The Jacobian's memory, [tasks, width] of zeros: the same each step, for it is large and new pages are slow."""
+        if self._jacobian is None:
+            self._jacobian = torch.empty(len(self.tasks), width, dtype=shared[0].dtype, device=self.world.device)
+        return self._jacobian.zero_()
+
+    def _add_row(
+        self, row: Sequence[torch.Tensor], loss: torch.Tensor, shared: list[nn.Parameter], number: int
+    ) -> None:
+        """One task's backward pass, which adds its gradient of the shared parameters to a row of the Jacobian."""
+        if not loss.requires_grad:
+            return
+        for part, parameter in zip(row, shared, strict=True):
+            parameter.grad = part.view_as(parameter)
+        own = [p for p in self.model.task_parameters(list(self.tasks)[number]) if p.requires_grad]
+        loss.backward(inputs=[*shared, *own], retain_graph=number < len(self.tasks) - 1)

@@ -1,0 +1,60 @@
+"""One backward pass of the weighted sum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+
+from mtl.data.loader import Batch
+from mtl.train.gradients.base import GradientMethod, Outcome
+
+
+class SumGradients(GradientMethod):
+    """One backward pass of the weighted sum of the losses.
+
+    Args:
+        wrapped: the model in DistributedDataParallel, which sums gradients while the backward pass goes on; None where
+            they are summed after it.
+        sharded: the model is divided by FSDP2, which sums gradients during the backward pass too.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        wrapped: nn.parallel.DistributedDataParallel | None = None,
+        sharded: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(*args, **options)
+        self.wrapped, self.sharded = wrapped, sharded
+
+    def compute(self, batches: Sequence[Batch]) -> Outcome:
+        norm, weighting = self.normaliser(batches), self.objective.weighting
+        total = torch.zeros(len(self.tasks), dtype=torch.float64, device=self.world.device)
+        weights: torch.Tensor | None = None
+        if not weighting.needs_losses:
+            weights = weighting.weights(total, norm.present)
+        elif len(batches) > 1:
+            weights = weighting.weights(self.losses(batches, norm), norm.present)
+        for micro, batch in enumerate(batches):
+            self.reseed(micro)
+            last = micro == len(batches) - 1
+            with self.wrapped.no_sync() if self.wrapped and not last else nullcontext():
+                with self.autocast():
+                    outputs = (self.wrapped or self.model)(batch.images, batch.views)
+                local = torch.stack(self.local_losses(outputs, batch, norm))
+                total += local.detach().double()
+                if weights is None:
+                    weights = weighting.weights(self.world.sum(total.clone()), norm.present)
+                # Both take the mean over workers; the losses are already divided.
+                factor = self.world.size if self.wrapped or self.sharded else 1
+                (factor * (local * weights.to(local)).sum()).backward()
+        assert weights is not None
+        if not self.wrapped and not self.sharded:
+            self.finish(None)
+        losses = self.world.sum(total.clone())
+        return Outcome(losses, norm.present, weights, norm.present.double(), local=total)
