@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from mtl.config import ObjectiveConfig, TaskConfig
-from mtl.objective.aggregation import AGGREGATORS, GramianAggregator, JacobianAggregator
+from mtl.objective.aggregator import Aggregator, GramianAggregator, JacobianAggregator
 from mtl.objective.weighting import WEIGHTINGS
 
 
@@ -24,8 +24,12 @@ class Objective(nn.Module):
         super().__init__()
         self.config = config
         self.weighting = WEIGHTINGS[config.weighting.type](config.weighting, tasks, seed)
-        kind = AGGREGATORS.get(config.aggregator.type)
-        self.aggregator = kind(config.aggregator, len(tasks), seed) if kind else None
+        self.aggregator: Aggregator | None = None
+        if config.aggregator.type != "sum":
+            # torchjd brings convex solvers along: three seconds that a plain sum need not wait for.
+            from mtl.objective.aggregation import AGGREGATORS
+
+            self.aggregator = AGGREGATORS[config.aggregator.type](config.aggregator, len(tasks), seed)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **options: Any) -> Any:
         """Take over a saved state."""

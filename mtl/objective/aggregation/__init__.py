@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from mtl.objective.aggregation.base import Aggregator, GramianAggregator, JacobianAggregator
 from mtl.objective.aggregation.gramian import IMTLG, MGDA, AlignedMTL, CAGrad, ConFIG, FairGrad, PCGrad, UPGrad
 from mtl.objective.aggregation.stateful import ExcessMTL, GradDrop, GradVac, NashMTL
+from mtl.objective.aggregator import Aggregator, GramianAggregator, JacobianAggregator
 
 __all__ = ["AGGREGATORS", "Aggregator", "GramianAggregator", "JacobianAggregator"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import torchjd.aggregation as jd
 
-from mtl.objective.aggregation.base import GramianAggregator
+from mtl.objective.aggregator import GramianAggregator
 
 
 class UPGrad(GramianAggregator):

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torchjd.aggregation as jd
 
-from mtl.objective.aggregation.base import GramianAggregator, JacobianAggregator
+from mtl.objective.aggregator import GramianAggregator, JacobianAggregator
 from mtl.objective.weighting.base import keep
 
 BLOCK = 1 << 18
