@@ -86,12 +86,14 @@ class MultiTaskModel(nn.Module, ABC):
         return self.specific(self.shared(images, views), self.rows(images, views), list(only or self.plans))
 
     def compile_parts(self) -> None:
-        """torch.compile of both sides of the cut; what it cannot compile it names, and runs as it is."""
+        """torch.compile of what lies before the cut, and of each head by itself, so that one task's backward pass
+        does not go through the others'; what cannot be compiled is named, and runs as it is."""
         import torch._dynamo
 
         torch._dynamo.config.suppress_errors = True
         self.shared = torch.compile(self.shared)  # type: ignore[method-assign]
-        self.specific = torch.compile(self.specific)  # type: ignore[method-assign]
+        for head in self.heads.values():
+            head.compile()
 
     def rows(self, images: torch.Tensor, views: Mapping[str, torch.Tensor]) -> dict[str, slice]:
         """Task → places of its images in the features."""
