@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from typing import Any
 
 from flows.settings import Settings
+from flows.versioning import run_module
 from flows.workspace import locked
-from mtl.config import StageError, load
+from mtl.config import load
 from mtl.gate import relative_gains
 from mtl.reports import EvalReport, read_report
 
@@ -29,11 +29,7 @@ def run_baselines(settings: Settings, as_json: bool) -> None:
         for name in names:
             print(f"baseline {name}: {config.train.epochs} epochs", file=sys.stderr, flush=True)
             # Content keys make this idempotent: a baseline that is complete is only scored again.
-            done = subprocess.run(
-                [sys.executable, "-m", "mtl.stages.baseline", name], cwd=settings.root, stdout=sys.stderr, check=False
-            )
-            if done.returncode:
-                raise StageError(f"the baseline of {name} failed", found=f"exit code {done.returncode}")
+            run_module("mtl.stages.baseline", name, folder=settings.root)
     rows = compare(multi, {n: read_report(EvalReport, outputs / "baselines" / f"{n}.json") for n in names})
     (outputs / "baselines" / "table.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     if as_json:

@@ -128,20 +128,17 @@ def compare(
 
     from flows.compare import run_compare
     from flows.settings import load_settings
-    from flows.workspace import effective_params
 
     settings = load_settings()
-    chosen = absolute(overrides)
-    declared = effective_params(settings.root, chosen)["train"]["learning_rate"]
     wanted = {
         "weightings": [w for w in weightings.split(",") if w],
         "aggregators": [a for a in aggregators.split(",") if a],
-        "learning_rates": [float(r) for r in rates.split(",") if r] or [declared],
+        "learning_rates": [float(r) for r in rates.split(",") if r],
         "seeds": seeds,
         "static": static,
     }
     folder = Path(out) if out else settings.home / "comparisons" / "latest"
-    run_compare(settings, wanted, chosen, folder, as_json)
+    run_compare(settings, wanted, absolute(overrides), folder, as_json)
 
 
 def absolute(overrides: list[str] | None) -> list[str]:

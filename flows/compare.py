@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from flows.settings import Settings
-from flows.versioning import run_stage
+from flows.versioning import run_module, run_stage
 from flows.workspace import effective_params, locked, workspace
-from mtl.config import StageError, parse
+from mtl.config import parse
 
 
 def run_compare(settings: Settings, wanted: dict[str, Any], overrides: Sequence[str], out: Path, as_json: bool) -> None:
@@ -22,17 +21,11 @@ def run_compare(settings: Settings, wanted: dict[str, Any], overrides: Sequence[
         StageError: a stage failed.
     """
     config = parse(effective_params(settings.root, overrides))
+    wanted = wanted | {"learning_rates": wanted["learning_rates"] or [config.train.learning_rate]}
     with locked(settings), workspace(settings, overrides) as folder:
         for stage in ("fetch", "prepare"):
             run_stage(stage, folder, _say, force=False, timeout=config.flow.stage_timeout_seconds)
-        done = subprocess.run(
-            [sys.executable, "-m", "mtl.stages.compare", json.dumps(wanted), str(out.resolve())],
-            cwd=folder,
-            stdout=sys.stderr,
-            check=False,
-        )
-    if done.returncode:
-        raise StageError("the comparison failed", found=f"exit code {done.returncode}; see the lines above")
+        run_module("mtl.stages.compare", str(out.resolve()), json.dumps(wanted), folder=folder)
     print((out / ("table.json" if as_json else "table.md")).read_text(encoding="utf-8"), end="")
     print(f"table and pictures: {out}", file=sys.stderr)
 

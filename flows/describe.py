@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from pydantic_core import PydanticUndefined
 
-from mtl.config import Config
+from mtl.config import Config, first_sentence
 from mtl.config.section import Section
 
 
@@ -24,8 +24,12 @@ def page() -> str:
 
 
 def _table(section: type[Section]) -> list[str]:
-    head = (section.__doc__ or "").strip().splitlines()[0]
-    lines = [f"**{section.__name__}**: {head}", "", "| key | default | meaning |", "| --- | --- | --- |"]
+    lines = [
+        f"**{section.__name__}**: {first_sentence(section)}",
+        "",
+        "| key | default | meaning |",
+        "| --- | --- | --- |",
+    ]
     for key, field in section.model_fields.items():
         default = "required" if field.default is PydanticUndefined else f"`{field.default!r}`"
         literal = [repr(v) for v in get_args(field.annotation) if isinstance(v, str | int)]

@@ -55,6 +55,19 @@ def run_stage(name: str, folder: Path, say: Callable[[str], None], *, force: boo
     raise StageError(f"the stage {name} failed", found=problem, fix="see the lines above; run again to go on")
 
 
+def run_module(module: str, *words: str, folder: Path) -> None:
+    """Run a module of stages that dvc.yaml does not have; its lines go to standard error.
+
+    Raises:
+        StageError: it failed.
+    """
+    command = [sys.executable, "-m", module, *words]
+    done = subprocess.run(command, cwd=folder, stdout=sys.stderr, check=False)
+    if done.returncode:
+        what = " ".join([module.rsplit(".", 1)[-1], *words[:1]])
+        raise StageError(f"{what} failed", found=f"exit code {done.returncode}", fix="see the lines above")
+
+
 def push(folder: Path, say: Callable[[str], None], timeout: float) -> None:
     """Push what dvc.lock names to the default remote.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 
 from mtl.config import GateConfig
@@ -36,11 +38,18 @@ def judge(
 def relative_gains(challenger: TaskReport, champion: TaskReport) -> tuple[float, np.ndarray]:
     """Gain of the challenger relative to the champion: on the test split, and on every resample [resamples]."""
     new, old = challenger.metrics[challenger.primary], champion.metrics[champion.primary]
-    sign = 1.0 if old.direction == "max" else -1.0
-    scale = max(abs(old.value or 0.0), 1e-9)
-    point = sign * ((new.value or 0.0) - (old.value or 0.0)) / scale
+    base = old.value or 0.0
     paired = np.asarray(challenger.replicates) - np.asarray(champion.replicates)
-    return point, sign * paired / scale
+    return as_gain((new.value or 0.0) - base, base, old.direction), as_gain(paired, base, old.direction)
+
+
+Difference = TypeVar("Difference", float, np.ndarray)
+
+
+def as_gain(difference: Difference, base: float, direction: str) -> Difference:
+    """A metric's difference from a base as a share of it; positive is better, whatever the metric's direction."""
+    sign = 1.0 if direction == "max" else -1.0
+    return sign * difference / max(abs(base), 1e-9)
 
 
 def _floor(name: str, task: TaskReport) -> Rule:

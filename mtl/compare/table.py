@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from mtl.gate import as_gain
+
 Result = dict[str, Any]
 
 
@@ -52,8 +54,10 @@ def build_table(results: Sequence[Result]) -> dict[str, Any]:
             rows.append({"method": name, "error": errors[0]})
             continue
         metrics = {t: _interval([r["test"][t] for r in mine]) for t in directions}
-        deltas = {t: _gain(metrics[t]["mean"], base[t], directions[t]) for t in directions}
-        per_seed = [np.mean([_gain(r["test"][t], base[t], directions[t]) for t in directions]) for r in mine]
+        deltas = {t: as_gain(metrics[t]["mean"] - base[t], base[t], directions[t]) for t in directions}
+        per_seed = [
+            np.mean([as_gain(r["test"][t] - base[t], base[t], directions[t]) for t in directions]) for r in mine
+        ]
         rows.append(
             {
                 "method": name,
@@ -118,11 +122,6 @@ def _interval(values: list[float]) -> dict[str, float]:
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
     factor = float(stats.t.ppf(0.975, len(values) - 1)) if len(values) > 1 else 0.0
     return {"mean": float(np.mean(values)), "half": factor * spread / len(values) ** 0.5}
-
-
-def _gain(value: float, base: float, direction: str) -> float:
-    sign = 1.0 if direction == "max" else -1.0
-    return sign * (value - base) / max(abs(base), 1e-9)
 
 
 def _ranks(chosen: dict[str, list[Result]], names: list[str], directions: dict[str, str]) -> dict[str, float]:

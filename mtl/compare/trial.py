@@ -1,4 +1,4 @@
-"""One training of a comparison, in one process: metrics of both splits, cost of a step, memory."""
+"""One training of a comparison, in one process: its metrics, the cost of a step, memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import torch
 
 from mtl.compare.plan import Trial
 from mtl.data.loader import Split
-from mtl.evaluate.evaluator import overall, score
+from mtl.evaluate.evaluator import score
 from mtl.train.checkpoint import Checkpoints
 from mtl.train.distributed import World
 from mtl.train.loop import run
@@ -24,10 +24,10 @@ from mtl.train.training import Training
 
 
 def run_trial(trial: Trial, prepared: Path, folder: Path) -> dict[str, Any]:
-    """Train, score on validation and test, and keep the result in `folder`; a finished trial is only read.
+    """Train, score on test, and keep the result in `folder`; a finished trial is only read.
 
     Returns:
-        method, learning_rate, seed; `val` (the score that selection goes by); `test`, task → metric → value; `history`;
+        method, learning_rate, seed; `val_score`, by which methods are selected; `test`, task → metric → value; `history`;
         `step_seconds`, the median; `peak_mib`, of the process during it. A training that stopped with an error has `error`.
     """
     path = folder / f"{trial.key}.json"
@@ -61,18 +61,11 @@ def _train(trial: Trial, prepared: Path, checkpoints: Path) -> dict[str, Any]:
     progress = run(training, Checkpoints(checkpoints, 1), report=_ignore, say=_ignore)
     shutil.rmtree(checkpoints, ignore_errors=True)
     training.averaged.load_state_dict(training.best)
-    found: dict[str, Any] = {}
-    for split in ("val", "test"):
-        scorers = score(
-            training.averaged,
-            training.tasks,
-            Split(prepared, split),
-            trial.config.evaluate.batch_size,
-            device=training.world.device,
-        )
-        found[f"{split}_score"] = overall(scorers, training.tasks)
-        found[split] = {name: scorer.value()[training.tasks[name].primary] for name, scorer in scorers.items()}
-    return found | {
+    test, size = Split(prepared, "test"), trial.config.evaluate.batch_size
+    scorers = score(training.averaged, training.tasks, test, size, device=training.world.device)
+    return {
+        "val_score": progress.best_score,
+        "test": {name: scorer.value()[training.tasks[name].primary] for name, scorer in scorers.items()},
         "history": progress.history,
         "step_seconds": float(np.median(seconds)),
         "peak_mib": _peak_mib(),

@@ -51,6 +51,7 @@ __all__ = [
     "TrainingError",
     "apply_overrides",
     "choices",
+    "first_sentence",
     "load",
     "parse",
     "read_params",

@@ -183,12 +183,12 @@ def _bilateral_planes(image: np.ndarray) -> list[np.ndarray]:
 
 def _binarize(picture: Picture, operation: Binarize) -> None:
     kind = cv2.THRESH_BINARY_INV if operation.invert else cv2.THRESH_BINARY
-    _, binary = cv2.threshold(_grey(picture.image), 0, 255, kind | cv2.THRESH_OTSU)
+    _, binary = cv2.threshold(grey(picture.image), 0, 255, kind | cv2.THRESH_OTSU)
     picture.image = np.repeat(binary[..., None], picture.image.shape[2], axis=2)
 
 
 def _edges(picture: Picture, operation: Edges) -> None:
-    edges = cv2.Canny(_grey(picture.image), operation.low, operation.high)
+    edges = cv2.Canny(grey(picture.image), operation.low, operation.high)
     if operation.output == "channel":
         picture.image = np.dstack([picture.image, edges])
     else:
@@ -210,7 +210,8 @@ def _standardize(picture: Picture, operation: Standardize) -> None:
     """Nothing here: shards keep bytes; `prepare` measures the statistics and the loader applies them."""
 
 
-def _grey(image: np.ndarray) -> np.ndarray:
+def grey(image: np.ndarray) -> np.ndarray:
+    """uint8 [height, width] of an image with one, three or more channels: its lightness, or its first channel."""
     if image.shape[2] >= 3:
         return cv2.cvtColor(np.ascontiguousarray(image[..., :3]), cv2.COLOR_RGB2GRAY)
     return np.ascontiguousarray(image[..., 0])

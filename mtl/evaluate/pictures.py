@@ -17,7 +17,7 @@ from torch import nn
 from mtl.data.loader import Split, collate
 from mtl.tasks import Task
 from mtl.tasks.base import Scorer
-from mtl.tasks.reconstruction import Reconstruction
+from mtl.tasks.reconstruction import Reconstruction, as_rgb
 
 TILE = 192
 """Pixels of the longer side of a drawn image, at least."""
@@ -127,8 +127,7 @@ def _tile(
     batch: Any, index: int, tasks: dict[str, Task], predictions: dict[str, list[Any]], split: Split
 ) -> np.ndarray:
     """One image with everything drawn on it, its reconstruction beside it, and a line a task below."""
-    pixels = split.rows(np.array([split.ids.index(batch.ids[index])]))["image"][0]
-    shown = pixels[..., :3] if pixels.shape[2] >= 3 else np.repeat(pixels[..., :1], 3, axis=2)
+    shown = as_rgb(split.rows(np.array([split.ids.index(batch.ids[index])]))["image"][0])
     scale = max(1, round(TILE / max(shown.shape[:2])))
     size = (shown.shape[1] * scale, shown.shape[0] * scale)
     plain = cv2.resize(shown, size, interpolation=cv2.INTER_NEAREST)

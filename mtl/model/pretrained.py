@@ -49,29 +49,35 @@ def load_pretrained(model: nn.Module, config: ModelConfig, cache: Path | None) -
     if chosen.type == "none":
         return None
     whole = chosen.type == "run" or (isinstance(chosen, FilePretrained) and chosen.part == "model")
-    backbones = [("", model)] if whole else _backbones(model)
-    account: dict[str, Any] = {}
-    for prefix, target in backbones:
-        own = dict(target.state_dict().items())
-        if isinstance(chosen, PackagePretrained):
-            given = _by_order(_from_package(config, cache), own)
-        elif isinstance(chosen, HubPretrained):
-            given = _strip(_from_hub(chosen, cache), own)
-        elif isinstance(chosen, RunPretrained):
-            given = _from_run(chosen)
-        else:
-            assert isinstance(chosen, FilePretrained)
-            given = _strip(_from_file(chosen), own)
-        account = _put(target, own, given, prefix)
-        share = account["loaded"] / max(len(own), 1)
-        if share < config.min_matched:
-            raise ConfigError(
-                f"model.pretrained: only {share:.0%} of the tensors find their place",
-                found=f"{account['loaded']} of {len(own)}; missing {account['missing'][:3]}, "
-                f"unused {account['unused'][:3]}",
-                fix="choose the backbone that these weights are of, or lower model.min_matched",
-            )
+    given = _tensors(config, cache)
+    account: dict[str, Any] = {"loaded": 0, "missing": [], "unused": [], "reshaped": []}
+    size = 0
+    for prefix, target in [("", model)] if whole else _backbones(model):
+        own = dict(target.state_dict())
+        size += len(own)
+        part = _put(target, own, _by_order(given, own) if chosen.type == "package" else _renamed(given, own), prefix)
+        account = {key: value + part[key] for key, value in account.items()}
+    share = account["loaded"] / max(size, 1)
+    if share < config.min_matched:
+        raise ConfigError(
+            f"model.pretrained: only {share:.0%} of the tensors find their place",
+            found=f"{account['loaded']} of {size}; missing {account['missing'][:3]}, unused {account['unused'][:3]}",
+            fix="choose the backbone that these weights are of, or lower model.min_matched",
+        )
     return {"source": chosen.type, **account}
+
+
+def _tensors(config: ModelConfig, cache: Path | None) -> Tensors:
+    """What the declared source holds, read once."""
+    chosen = config.pretrained
+    if isinstance(chosen, PackagePretrained):
+        return _from_package(config, cache)
+    if isinstance(chosen, HubPretrained):
+        return _from_hub(chosen, cache)
+    if isinstance(chosen, RunPretrained):
+        return _from_run(chosen)
+    assert isinstance(chosen, FilePretrained)
+    return _from_file(chosen)
 
 
 def freeze(model: nn.Module, config: ModelConfig) -> None:
@@ -118,18 +124,13 @@ def _by_order(given: Tensors, own: Tensors) -> Tensors:
     return found | dict(waiting)
 
 
-def _strip(given: Tensors, own: Tensors) -> Tensors:
+def _renamed(given: Tensors, own: Tensors) -> Tensors:
     """Without the prefix under which another program kept its backbone; timm cut into levels writes `net.a_b` for a.b."""
     found: Tensors = {}
     for name, value in given.items():
-        for candidate in (name, name.removeprefix("module."), name.removeprefix("backbone."), f"net.{name}"):
-            flat = f"net.{name.replace('.', '_', 1)}"
-            match = next((c for c in (candidate, flat) if c in own), None)
-            if match:
-                found[match] = value
-                break
-        else:
-            found[name] = value
+        flat = f"net.{name.replace('.', '_', 1)}"
+        known = (name, flat, name.removeprefix("module."), name.removeprefix("backbone."), f"net.{name}")
+        found[next((candidate for candidate in known if candidate in own), name)] = value
     return found
 
 

@@ -1,4 +1,4 @@
-"""Compare methods on the prepared data. Called with a Comparison as JSON and a folder for the table."""
+"""Compare methods on the prepared data. Called with a folder for the table and a Comparison as JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mtl.stages import OUTPUTS, home, run_stage
 
 def main() -> None:
     """Run what is missing and write table.json, table.md and pictures."""
-    wanted, out = Comparison.model_validate_json(sys.argv[1], strict=False), Path(sys.argv[2])
+    wanted, out = Comparison.model_validate_json(sys.argv[2], strict=False), Path(sys.argv[1])
     prepared = (OUTPUTS / "prepared").resolve()
     results = run_comparison(load(), wanted, prepared, home() / "comparisons" / "trials")
     table = build_table(results)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from mtl.data.loader import Batch
+from mtl.data.operations import grey
 from mtl.data.spec import TargetSpec
 from mtl.tasks.reconstruction import to_pixels
 from mtl.tasks.segmentation import Segmentation
@@ -26,15 +27,9 @@ class Edges(Segmentation):
 
     def derive(self, batch: Batch) -> None:
         pixels = to_pixels(batch.images, self.image)
-        masks = [(cv2.Canny(_grey(image), self.config.low, self.config.high) > 0) for image in pixels]
+        masks = [(cv2.Canny(grey(image), self.config.low, self.config.high) > 0) for image in pixels]
         batch.targets[self.target_name] = torch.from_numpy(np.stack(masks)).long()
         batch.present[self.target_name] = torch.ones(len(masks), dtype=torch.bool)
 
     def draw(self, canvas: np.ndarray, prediction: Any, scale: int) -> np.ndarray:
         return canvas
-
-
-def _grey(image: np.ndarray) -> np.ndarray:
-    if image.shape[2] >= 3:
-        return cv2.cvtColor(np.ascontiguousarray(image[..., :3]), cv2.COLOR_RGB2GRAY)
-    return np.ascontiguousarray(image[..., 0])

@@ -43,9 +43,12 @@ class Reconstruction(Task):
         return f"{self.name}: {psnr(prediction['pixels'], truth):.1f} dB"
 
     def draw(self, canvas: np.ndarray, prediction: Any, scale: int) -> np.ndarray:
-        pixels = prediction["pixels"]
-        pixels = pixels[..., :3] if pixels.shape[2] >= 3 else np.repeat(pixels[..., :1], 3, axis=2)
-        return cv2.resize(pixels, canvas.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+        return cv2.resize(as_rgb(prediction["pixels"]), canvas.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+
+
+def as_rgb(pixels: np.ndarray) -> np.ndarray:
+    """uint8 [h, w, c] of one, three or more channels → [h, w, 3] to look at."""
+    return pixels[..., :3] if pixels.shape[2] >= 3 else np.repeat(pixels[..., :1], 3, axis=2)
 
 
 def to_pixels(images: torch.Tensor, spec: ImageSpec) -> np.ndarray:

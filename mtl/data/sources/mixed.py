@@ -12,9 +12,9 @@ from mtl.data.raw import RawSample, write_spec, write_split
 from mtl.data.sources.parts import SPECIES, Glyphs, Parts, load_parts
 from mtl.data.sources.scene import Canvas, png
 from mtl.data.sources.trees import Photograph, grid_tiles, load_trees, random_tile
-from mtl.data.spec import SPLITS, DatasetSpec, SourceRecord, TargetSpec
+from mtl.data.sources.zoo import DIGITS
+from mtl.data.spec import SPLITS, DatasetSpec, TargetSpec
 
-DIGITS = tuple(str(digit) for digit in range(10))
 TARGETS = {
     "digit": TargetSpec(kind="label", classes=DIGITS),
     "species": TargetSpec(kind="label", classes=SPECIES),
@@ -29,6 +29,7 @@ def fetch_sources(settings: SourcesSource, seed: int, folder: Path, cache: Path)
     """Write all splits into `folder`. A sample depends on the seed, its source, its split and its index alone."""
     parts, records, notes = load_parts(seed, cache)
     photographs, trees = load_trees(cache)
+    spec = DatasetSpec(name="sources", targets=TARGETS, slices=("source",), sources=(*records, trees), notes=notes)
     chosen = NAMES if settings.only == "all" else (settings.only,)
     sizes = {"train": settings.num_train, "val": settings.num_val, "test": settings.num_test}
     for number, split in enumerate(SPLITS):
@@ -44,14 +45,9 @@ def fetch_sources(settings: SourcesSource, seed: int, folder: Path, cache: Path)
                     _drawn(name, parts[split], rng, settings.image_size, f"{name}-{split}-{i:06d}")
                     for i, rng in enumerate(rngs)
                 ]
-        write_split(folder, split, _spec([], {}), samples)
-    spec = _spec([*records, trees], notes)
+        write_split(folder, split, spec, samples)
     write_spec(folder, spec)
     return spec
-
-
-def _spec(records: list[SourceRecord], notes: dict[str, int]) -> DatasetSpec:
-    return DatasetSpec(name="sources", targets=TARGETS, slices=("source",), sources=tuple(records), notes=notes)
 
 
 def _drawn(name: str, parts: Parts, rng: np.random.Generator, size: int, identifier: str) -> RawSample:

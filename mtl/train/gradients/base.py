@@ -43,17 +43,15 @@ class Outcome:
 class Normaliser:
     """Global counts of a step's terms: what each local sum is divided by.
 
-    scale: float64 [terms]; owner: int64 [terms], the task of each term; present: bool [tasks].
+    scales: by task, float64 [its terms]; present: bool [tasks].
     """
 
-    scale: torch.Tensor
-    owner: torch.Tensor
+    scales: Sequence[torch.Tensor]
     present: torch.Tensor
 
     def loss(self, task: int, sums: Sequence[torch.Tensor]) -> torch.Tensor:
         """A worker's part of one task's global loss, from the sums of its terms: a scalar with their graph."""
-        scales = self.scale[self.owner == task]
-        return torch.stack(list(sums)) @ scales.to(sums[0])
+        return torch.stack(list(sums)) @ self.scales[task].to(sums[0])
 
 
 class GradientMethod(ABC):
@@ -90,17 +88,13 @@ class GradientMethod(ABC):
 
     def normaliser(self, batches: Sequence[Batch]) -> Normaliser:
         """Count every term's targets over all micro-batches and workers."""
-        device = self.world.device
         counts: list[torch.Tensor] = []
-        owner: list[int] = []
-        for number, (name, task) in enumerate(self.tasks.items()):
+        for name, task in self.tasks.items():
             own = torch.stack([torch.stack([c.double() for c in task.counts(batch)]) for batch in batches]).sum(0)
             counts.append(own if name in self.mine else torch.zeros_like(own))
-            owner += [number] * len(own)
-        summed = self.world.sum(torch.cat(counts).to(device))
-        places = torch.tensor(owner, device=device)
-        zeros = torch.zeros(len(self.tasks), dtype=torch.float64, device=device)
-        return Normaliser(1.0 / summed.clamp(min=1.0), places, zeros.index_add(0, places, summed) > 0)
+        summed = self.world.sum(torch.cat(counts).to(self.world.device)).split([len(own) for own in counts])
+        scales = [1.0 / own.clamp(min=1.0) for own in summed]
+        return Normaliser(scales, torch.stack([own.sum() > 0 for own in summed]))
 
     def local_losses(self, outputs: dict[str, torch.Tensor], batch: Batch, norm: Normaliser) -> list[torch.Tensor]:
         """This worker's part of each task's global loss in one micro-batch.
@@ -131,9 +125,16 @@ class GradientMethod(ABC):
         for micro, batch in enumerate(batches):
             self.reseed(micro)
             with self.autocast():
-                outputs = self.model(batch.images, batch.views)
+                outputs = self.model(batch.images, batch.views, self.mine)
             total += torch.stack(self.local_losses(outputs, batch, norm)).double()
         return self.world.sum(total)
+
+    def known_losses(self, batches: Sequence[Batch], norm: Normaliser) -> torch.Tensor:
+        """What the weighting must know of the losses before any backward pass: a forward pass if it looks at them, else
+        nothing, zeros."""
+        if self.objective.weighting.needs_losses:
+            return self.losses(batches, norm)
+        return torch.zeros(len(self.tasks), dtype=torch.float64, device=self.world.device)
 
     def finish(self, weights: torch.Tensor | None, parameters: Sequence[nn.Parameter] | None = None) -> None:
         """Weigh each task's own parameters' gradients, if they are not yet, and sum gradients over workers: of some

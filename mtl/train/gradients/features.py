@@ -24,7 +24,7 @@ class FeatureGradients(GradientMethod):
         ones = norm.present.double()
         once = len(batches) == 1
         # Parameters after the cut that several tasks train need the weights before the backward pass.
-        early = weighting.weights(self.losses(batches, norm), norm.present) if entangled else ones
+        early = weighting.weights(self.known_losses(batches, norm), norm.present) if entangled else ones
         size = len(self.tasks)
         sums = torch.zeros(size, size + 1, dtype=torch.float64, device=self.world.device)
         graph: _Cut | None = None

@@ -35,26 +35,27 @@ class SumGradients(GradientMethod):
     def compute(self, batches: Sequence[Batch]) -> Outcome:
         norm, weighting = self.normaliser(batches), self.objective.weighting
         total = torch.zeros(len(self.tasks), dtype=torch.float64, device=self.world.device)
+        losses: torch.Tensor | None = None
         weights: torch.Tensor | None = None
-        if not weighting.needs_losses:
-            weights = weighting.weights(total, norm.present)
-        elif len(batches) > 1:
-            weights = weighting.weights(self.losses(batches, norm), norm.present)
+        if len(batches) > 1 or not weighting.needs_losses:
+            weights = weighting.weights(self.known_losses(batches, norm), norm.present)
         for micro, batch in enumerate(batches):
             self.reseed(micro)
             last = micro == len(batches) - 1
             with self.wrapped.no_sync() if self.wrapped and not last else nullcontext():
                 with self.autocast():
-                    outputs = (self.wrapped or self.model)(batch.images, batch.views)
+                    outputs = (self.wrapped or self.model)(batch.images, batch.views, self.mine)
                 local = torch.stack(self.local_losses(outputs, batch, norm))
                 total += local.detach().double()
                 if weights is None:
-                    weights = weighting.weights(self.world.sum(total.clone()), norm.present)
+                    losses = self.world.sum(total.clone())
+                    weights = weighting.weights(losses, norm.present)
                 # Both take the mean over workers; the losses are already divided.
                 factor = self.world.size if self.wrapped or self.sharded else 1
                 (factor * (local * weights.to(local)).sum()).backward()
         assert weights is not None
         if not self.wrapped and not self.sharded:
             self.finish(None)
-        losses = self.world.sum(total.clone())
+        if losses is None:
+            losses = self.world.sum(total.clone())
         return Outcome(losses, norm.present, weights, norm.present.double(), local=total)
