@@ -2,8 +2,9 @@
 
     python benchmarks/sources.py [--mixing equal] [--epochs 3] [--seeds 1]
 
-The settings are docs/examples/sources.yaml's; a source alone goes through its images three times as often. Prints the test
-metrics side by side and writes benchmarks/results/sources.json.
+The settings are docs/examples/sources.yaml's. A source alone is trained twice: with its share of the batch, so that it
+sees as many of its images as in the mixture (`alone`), and with the whole batch, three times as many (`alone, 3×`).
+Prints the test metrics side by side and writes benchmarks/results/sources.json.
 """
 
 from __future__ import annotations
@@ -34,19 +35,22 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
     torch.set_num_threads(1)
     name, folder = job["name"], Path(job["folder"])
     overrides = [f"@{ROOT}/docs/examples/sources.yaml", "train.num_workers=1", f"seed={job['seed']}"]
-    overrides.append(f"data.source.only={name}")
     if name == "all":
         overrides += [f"train.mixing={job['mixing']}", f"train.epochs={job['epochs']}"]
     else:
-        overrides += ["train.mixing={type: natural}", f"train.epochs={3 * job['epochs']}"]
+        # As many steps: an epoch of one source has a third of the mixture's images.
+        share = {"alone": (job["epochs"], round(32 / 3)), "alone, 3×": (3 * job["epochs"], 32)}[job["kind"]]
+        overrides += ["train.mixing={type: natural}", f"train.epochs={share[0]}", f"train.batch_size={share[1]}"]
     config = load(ROOT / "params.yaml", overrides)
+    source = config.data.source.model_copy(update={"only": name})
+    config = config.model_copy(update={"data": config.data.model_copy(update={"source": source})})
     if name != "all":
         config = config.model_copy(update={"tasks": {n: config.tasks[n] for n in TASKS[name]}})
     fetch_sources(config.data.source, 0, folder / "raw", ROOT / ".mtl" / "downloads")  # type: ignore[arg-type]
     prepare(config.data, folder / "raw", folder / "prepared", say=str)
     began = time.monotonic()
     result = run_trial(Trial(name, config.train.learning_rate, job["seed"], config), folder / "prepared", folder)
-    return {"name": name, "seed": job["seed"], "seconds": time.monotonic() - began, **result}
+    return {**job, "seconds": time.monotonic() - began, **result}
 
 
 def main() -> None:
@@ -59,9 +63,16 @@ def main() -> None:
     mixing = f"{{type: {options.mixing}}}"
     with tempfile.TemporaryDirectory() as scratch:
         jobs = [
-            {"name": n, "seed": s, "mixing": mixing, "epochs": options.epochs, "folder": f"{scratch}/{n}-{s}"}
+            {
+                "name": n,
+                "kind": k,
+                "seed": s,
+                "mixing": mixing,
+                "epochs": options.epochs,
+                "folder": f"{scratch}/{n}-{k}-{s}",
+            }
             for s in range(options.seeds)
-            for n in ("all", *TASKS)
+            for n, k in [("all", "together"), *((n, k) for n in TASKS for k in ("alone", "alone, 3×"))]
         ]
         with multiprocessing.get_context("spawn").Pool(min(2, os.cpu_count() or 1)) as pool:
             results = pool.map(train, jobs, chunksize=1)
@@ -69,15 +80,15 @@ def main() -> None:
     for source, tasks in TASKS.items():
         for task in tasks:
             values = {
-                kind: [r["test"][task] for r in results if r["name"] == name]
-                for kind, name in (("together", "all"), ("alone", source))
+                kind: [r["test"][task] for r in results if (r["name"], r["kind"]) == (name, kind)]
+                for name, kind in (("all", "together"), (source, "alone"), (source, "alone, 3×"))
             }
             metric = next(r["metrics"][task] for r in results if r["name"] == "all")
             rows[task] = {"source": source, "metric": metric, **values}
             shown = "  ".join(f"{kind} {sum(v) / len(v):.4f}" for kind, v in values.items())
             print(f"{source:<8} {task:<8} {metric:<9} {shown}")
     document = {"mixing": options.mixing, "epochs": options.epochs, "rows": rows}
-    document["seconds"] = {r["name"]: r["seconds"] for r in results}
+    document["seconds"] = {f"{r['name']}, {r['kind']}": r["seconds"] for r in results}
     path = Path(__file__).parent / "results" / "sources.json"
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 

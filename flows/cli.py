@@ -9,12 +9,15 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.data import data
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Retrain, register and promote multi-task vision models.",
 )
+app.add_typer(data, name="data")
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
@@ -32,12 +35,14 @@ def retrain(
     from flows.settings import load_settings
     from flows.workspace import effective_params
     from mtl.config import parse
+    from mtl.data.remote import sync_listings
     from mtl.fingerprint import fingerprint
 
     settings = load_settings()
     chosen = absolute(overrides)
     params = effective_params(settings.root, chosen)
     config = parse(params)
+    sync_listings(config.data.source, settings.root, settings.home)
     if not force and settings.prefect_url is None:
         # An embedded server takes some 20 CPU-seconds to start: ask the registry first.
         from flows.unchanged import find_registered, unchanged_line

@@ -20,6 +20,7 @@ from flows.summary import show
 from flows.unchanged import find_registered, unchanged_line
 from flows.workspace import effective_params, locked, workspace
 from mtl.config import Config, MtlError, parse
+from mtl.data.remote import sync_listings
 from mtl.fingerprint import ancestry, fingerprint, read_stages
 from mtl.registry import Registry
 from mtl.tracking import Tracker
@@ -48,6 +49,7 @@ def retrain(root: str = ".", overrides: list[str] | None = None, force: bool = F
     chosen = overrides or []
     params = effective_params(settings.root, chosen)
     config = parse(params)
+    sync_listings(config.data.source, settings.root, settings.home)
     digest = fingerprint(settings.root, params)
     with _recorded(settings, digest) as record, locked(settings):
         version = None if force else find_registered(settings, config, digest)

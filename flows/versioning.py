@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -55,14 +56,14 @@ def run_stage(name: str, folder: Path, say: Callable[[str], None], *, force: boo
     raise StageError(f"the stage {name} failed", found=problem, fix="see the lines above; run again to go on")
 
 
-def run_module(module: str, *words: str, folder: Path) -> None:
-    """Run a module of stages that dvc.yaml does not have; its lines go to standard error.
+def run_module(module: str, *words: str, folder: Path, lines: Any = sys.stderr) -> None:
+    """Run a module of stages that dvc.yaml does not have; its lines go to standard error, or to `lines`.
 
     Raises:
         StageError: it failed.
     """
     command = [sys.executable, "-m", module, *words]
-    done = subprocess.run(command, cwd=folder, stdout=sys.stderr, check=False)
+    done = subprocess.run(command, cwd=folder, stdout=lines, check=False)
     if done.returncode:
         what = " ".join([module.rsplit(".", 1)[-1], *words[:1]])
         raise StageError(f"{what} failed", found=f"exit code {done.returncode}", fix="see the lines above")

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from flows.settings import Settings
 from mtl.config import BusyError, MtlError, apply_overrides, read_params
+from mtl.data.remote import FOLDER
 
 
 @contextlib.contextmanager
@@ -51,7 +52,11 @@ def workspace(settings: Settings, overrides: Sequence[str]) -> Generator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
+        # Files of one's own may be many and are not tracked by git: they are linked, not copied.
+        (folder / FOLDER).symlink_to(settings.root / FOLDER, target_is_directory=True)
         for path in _files(settings.root):
+            if path.startswith(f"{FOLDER}/"):
+                continue
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(settings.root / path, folder / path)
         _write_params(folder / "params.yaml", overrides)
@@ -86,7 +91,8 @@ def _files(root: Path) -> list[str]:
 def _write_params(path: Path, overrides: Sequence[str]) -> None:
     from ruamel.yaml import YAML
 
-    yaml = YAML()  # keeps order and comments
+    yaml = YAML()  # keeps order, comments and quotes
+    yaml.preserve_quotes = True  # pyright: ignore[reportAttributeAccessIssue]
     values = yaml.load(path.read_text(encoding="utf-8"))
     apply_overrides(values, overrides)
     with path.open("w", encoding="utf-8") as file:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import sqlite3
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 
@@ -15,3 +19,65 @@ def file_sha256(path: Path) -> str:
 def bytes_sha256(data: bytes) -> str:
     """The SHA-256 of bytes in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
+
+
+def folder_versions(root: Path) -> dict[str, str]:
+    """Every file below a folder, sorted: its name relative to it, and what changes when it does (size, time, inode).
+
+    Links are followed: DVC may link its cache's files.
+    """
+    found: dict[str, str] = {}
+    waiting = [""]
+    while waiting:
+        folder = waiting.pop()
+        with os.scandir(root / folder) as entries:
+            for entry in entries:
+                name = f"{folder}/{entry.name}" if folder else entry.name
+                if entry.is_dir():
+                    waiting.append(name)
+                elif entry.is_file():
+                    stat = entry.stat()
+                    found[name] = f"{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ino}"
+    return dict(sorted(found.items()))
+
+
+class DigestCache:
+    """SHA-256 of files whose version (size, time, inode) is as it was when they were last read.
+
+    What DVC and git do: an unchanged file is not read again. The cache may be removed at any time.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._database = sqlite3.connect(path, timeout=60.0)
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = OFF")
+        self._database.execute(
+            "CREATE TABLE IF NOT EXISTS digests "
+            "(root TEXT, name TEXT, version TEXT, sha256 BLOB, PRIMARY KEY (root, name)) WITHOUT ROWID"
+        )
+
+    def digests(
+        self, root: str, versions: Mapping[str, str], read: Callable[[str], bytes | None], threads: int = 8
+    ) -> dict[str, str]:
+        """Name → SHA-256 in hexadecimal; what `read` gives None for is left out."""
+        rows = self._database.execute("SELECT name, version, sha256 FROM digests WHERE root = ?", (root,))
+        found = {name: sha.hex() for name, version, sha in rows if versions.get(name) == version}
+        missing = [name for name in versions if name not in found]
+
+        def one(name: str) -> tuple[str, bytes | None]:
+            data = read(name)
+            return name, None if data is None else hashlib.sha256(data).digest()
+
+        with ThreadPoolExecutor(threads) as pool:
+            fresh = [(name, sha) for name, sha in pool.map(one, missing) if sha is not None]
+        with self._database:
+            self._database.executemany(
+                "INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)",
+                [(root, name, versions[name], sha) for name, sha in fresh],
+            )
+        return found | {name: sha.hex() for name, sha in fresh}
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from mtl.config import ConfigError, read_params
-from mtl.digest import file_sha256
+from mtl.digest import DigestCache, file_sha256, folder_versions
 
 GOAL = "package"
 
@@ -54,14 +55,16 @@ def fingerprint(root: Path, params: dict[str, Any]) -> str:
     names = ancestry(stages)
     made = {out for name in names for out in outs(stages[name])}
     digest = hashlib.sha256()
+    cache = DigestCache(Path(os.environ.get("MTL_HOME", root / ".mtl")) / "digests.sqlite")
     for name in names:
         stage = stages[name]
         chosen = {key: _lookup(params, key) for key in stage.get("params", [])}
         head = {"stage": name, "cmd": stage["cmd"], "params": chosen}
-        digest.update(json.dumps(head, sort_keys=True).encode())
+        digest.update(json.dumps(head, sort_keys=True, default=str).encode())
         for dep in sorted(set(stage.get("deps", [])) - made):
-            digest.update(dep.encode() + content_digest(root / dep))
+            digest.update(dep.encode() + content_digest(root / dep, cache))
     digest.update(content_digest(root / "requirements.lock"))
+    cache.close()
     return digest.hexdigest()
 
 
@@ -72,11 +75,15 @@ def _lookup(params: dict[str, Any], key: str) -> Any:
     return node
 
 
-def content_digest(path: Path) -> bytes:
-    """SHA-256 of a file; of a folder, its files' names and digests in order."""
+def content_digest(path: Path, cache: DigestCache | None = None) -> bytes:
+    """SHA-256 of a file; of a folder, its files' names and digests in order. Unchanged files are read once with a cache."""
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
-        return b"".join(p.relative_to(path).as_posix().encode() + bytes.fromhex(file_sha256(p)) for p in files)
+        versions = {n: v for n, v in folder_versions(path).items() if "__pycache__" not in n.split("/")}
+        if cache is not None:
+            found = cache.digests(str(path.resolve()), versions, lambda name: (path / name).read_bytes())
+        else:
+            found = {name: file_sha256(path / name) for name in versions}
+        return b"".join(name.encode() + bytes.fromhex(found[name]) for name in versions)
     try:
         return bytes.fromhex(file_sha256(path))
     except FileNotFoundError as error:

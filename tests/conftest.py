@@ -129,6 +129,15 @@ def checkout(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def retrained(checkout: Path) -> Path:
+    """The checkout after its first run: version 1 is champion."""
+    if not (checkout / ".mtl" / "last_run.json").exists():
+        done = mtl(checkout, "retrain")
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return checkout
+
+
 def _shrink(path: Path) -> None:
     from ruamel.yaml import YAML
 

@@ -116,3 +116,9 @@ def test_every_example_is_valid(path: Path) -> None:
 def test_the_order_of_tasks_in_the_file_changes_nothing(values: dict[str, Any]) -> None:
     turned = values | {"tasks": dict(reversed(values["tasks"].items()))}
     assert list(parse(turned).tasks) == list(parse(values).tasks)
+
+
+def test_a_url_without_quotes_is_refused_as_dvc_would(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("data: {path: s3://bucket/photos}\n")
+    with pytest.raises(ConfigError, match="quote texts with a colon"):
+        read_params(tmp_path / "params.yaml")

@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 from mtl.config import Config, DataError
-from mtl.config.data import Binarize, Decode, Denoise, Edges, Equalize, Operation, Orient, Resize, ZooSource
+from mtl.config.data import Binarize, Decode, Denoise, Edges, Equalize, Gradients, Operation, Orient, Resize, ZooSource
 from mtl.data import sampler
 from mtl.data.loader import Split, collate
-from mtl.data.operations import Picture, decode, run
+from mtl.data.operations import Picture, decode, num_channels, run
 from mtl.data.prepare import prepare
 from mtl.data.sources.parts import load_parts
 from mtl.data.sources.unpickle import load_array
@@ -173,10 +173,33 @@ def test_denoise_brings_a_noisy_image_closer(method: str) -> None:
 def test_binarize_edges_and_equalize() -> None:
     assert set(np.unique(_run(Binarize(type="binarize")).image)) == {0, 255}
     assert _run(Edges(type="edges")).image.shape == (40, 60, 4)
+    assert set(np.unique(_run(Binarize(type="binarize", method="adaptive", output="channel")).image[..., 3])) == {
+        0,
+        255,
+    }
     assert set(np.unique(_run(Edges(type="edges", output="target")).masks["edges"])) <= {0, 1}
     flat = (PHOTO // 8 + 100).astype(np.uint8)
     picture = Picture(image=np.zeros((0, 0, 0), np.uint8), encoded=_encode(flat))
     assert run([Decode(type="decode"), Equalize(type="equalize")], picture).image.std() > 1.5 * flat.std()
+
+
+def test_extra_channels_count_and_gradients_follow_slopes() -> None:
+    operations = (
+        Decode(type="decode"),
+        Gradients(type="gradients"),
+        Edges(type="edges"),
+        Binarize(type="binarize", output="channel"),
+    )
+    assert num_channels(operations) == _run(*operations[1:]).image.shape[2] == 6
+    ramp = np.repeat(np.arange(0, 240, 4, dtype=np.uint8)[None], 40, 0)
+    picture = Picture(image=np.zeros((0, 0, 0), np.uint8), encoded=_encode(np.dstack([ramp] * 3)))
+    found = run([Decode(type="decode"), Gradients(type="gradients")], picture).image[5:-5, 5:-5, 3]
+    step = np.repeat(np.array([0, 255], np.uint8), 30)[None].repeat(40, 0)
+    picture = Picture(image=np.zeros((0, 0, 0), np.uint8), encoded=_encode(np.dstack([step] * 3)))
+    steep = run([Decode(type="decode"), Gradients(type="gradients")], picture).image[..., 3]
+    assert found.min() == found.max() > 0
+    assert steep.max() <= 255
+    assert steep.max() > 20 * found.max()
 
 
 def test_the_order_depends_on_seed_and_epoch_not_on_workers() -> None:

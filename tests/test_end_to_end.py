@@ -86,7 +86,9 @@ def test_again_does_nothing_and_says_why(checkout: Path) -> None:
     assert status(checkout)["champion"]["version"] == 1
 
 
-def test_from_scratch_gives_the_same_weights_bit_for_bit(checkout: Path) -> None:
+@pytest.mark.slow
+def test_from_scratch_gives_the_same_weights_bit_for_bit(retrained: Path) -> None:
+    checkout = retrained
     before = status(checkout)["champion"]
     done = mtl(checkout, "retrain", "--force")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

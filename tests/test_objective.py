@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,10 @@ from mtl.data.augment import augmented, draw_changes
 from mtl.data.loader import Batch, Split
 from mtl.data.sampler import micro_batches
 from mtl.objective.aggregation import AGGREGATORS
+from mtl.objective.aggregation.stateful import draws
 from mtl.objective.combination import Objective
 from mtl.objective.weighting import WEIGHTINGS
+from mtl.objective.weighting.base import seeded
 from mtl.tasks import build_model, build_tasks, image_spec
 from mtl.train.distributed import World
 from mtl.train.gradients import FeatureGradients, GradientMethod, ParameterGradients, SumGradients
@@ -230,6 +234,15 @@ REFERENCES: dict[str, tuple[Any, float]] = {
 }
 
 
+@contextlib.contextmanager
+def same_numbers(ours: Any, jacobian: torch.Tensor) -> Iterator[None]:
+    """Within it, torch.rand gives the numbers that our GradDrop draws."""
+    numbers = draws(jacobian, seeded(ours.seed, int(ours.step)).initial_seed())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "rand", lambda shape, **_: (numbers(shape[0]) + 1.0) / 2.0)
+        yield
+
+
 @pytest.mark.parametrize("name", REFERENCES)
 @settings(max_examples=15, deadline=None)
 @given(jacobian=JACOBIANS)
@@ -239,7 +252,7 @@ def test_aggregators_equal_torchjd(name: str, jacobian: torch.Tensor) -> None:
         reference.reset()
     ours = aggregator(name)
     for _ in range(2):  # twice, for those with a memory
-        with ours.drawing():
+        with ours.drawing(), same_numbers(ours, jacobian):
             wanted = factor * reference(jacobian)
         with ours.drawing():
             if name in PARAMETER_LEVEL_ONLY:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from mtl.cluster import cluster
 from mtl.compare.plan import Comparison, Trial, methods, trials, weighted
 from mtl.compare.table import best_method, mean_weights
 from mtl.compare.trial import run_trial
 from mtl.config import Config
-from mtl.train.cluster import cluster
 
 
 def run_comparison(

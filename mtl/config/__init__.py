@@ -101,13 +101,14 @@ def read_params(path: Path) -> dict[str, Any]:
     from ruamel.yaml.error import YAMLError
 
     try:
-        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        values = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(
             f"{path} is missing", fix="run from the repository's root, or restore it with git checkout"
         ) from error
     except (YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid YAML", found=" ".join(str(error).split())) from error
+        fix = "quote texts with a colon, as in {path: 's3://bucket/photos'}" if "unexpected ':'" in str(error) else ""
+        raise ConfigError(f"{path} is not valid YAML", found=" ".join(str(error).split()), fix=fix) from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path} must hold a mapping", found=type(values).__name__)
     return values

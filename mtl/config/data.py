@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from mtl.config.files import FilesSource
 from mtl.config.section import Count, Fraction, NonNegative, Positive, Section
 
 
@@ -32,7 +33,7 @@ class SourcesSource(Section):
     )
 
 
-Source = Annotated[ZooSource | SourcesSource, Field(discriminator="type")]
+Source = Annotated[ZooSource | SourcesSource | FilesSource, Field(discriminator="type")]
 
 
 class Decode(Section):
@@ -73,10 +74,28 @@ class Denoise(Section):
 
 
 class Binarize(Section):
-    """Otsu's threshold: each pixel becomes 0 or 255."""
+    """Each pixel becomes 0 or 255: by Otsu's threshold, or by its neighbourhood's mean (text under uneven light)."""
 
     type: Literal["binarize"]
     invert: bool = Field(default=False, description="dark becomes 255")
+    method: Literal["otsu", "adaptive"] = Field(default="otsu", description="one threshold, or one a neighbourhood")
+    window: Annotated[int, Field(ge=3)] = Field(default=15, description="adaptive: the neighbourhood in pixels, odd")
+    output: Literal["image", "channel"] = Field(
+        default="image", description="in the place of the image, or as an extra channel beside it"
+    )
+
+    @model_validator(mode="after")
+    def _odd(self) -> Binarize:
+        if self.window % 2 == 0:
+            raise ValueError(f"window must be odd, found {self.window}")
+        return self
+
+
+class Gradients(Section):
+    """The length of the lightness' gradient (Sobel) as an extra channel."""
+
+    type: Literal["gradients"]
+    size: Literal[1, 3, 5, 7] = Field(default=3, description="of Sobel's kernel, in pixels")
 
 
 class Edges(Section):
@@ -104,7 +123,7 @@ class Standardize(Section):
 
 
 Operation = Annotated[
-    Decode | Orient | Resize | Denoise | Binarize | Edges | Equalize | Standardize,
+    Decode | Orient | Resize | Denoise | Binarize | Gradients | Edges | Equalize | Standardize,
     Field(discriminator="type"),
 ]
 

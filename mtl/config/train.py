@@ -104,3 +104,6 @@ class ClusterConfig(Section):
 
     address: str = Field(description="local starts a cluster on this machine; else ray's address of a running one")
     use_gpu: Literal["auto", "never"] = Field(description="auto: one GPU a worker where the cluster has enough")
+    prepare: Literal["cores", "ray"] = Field(
+        default="cores", description="where prepare runs: on this machine's cores, or on the cluster"
+    )

@@ -73,7 +73,7 @@ class Split:
         where = np.searchsorted(self._starts, indices, side="right") - 1
         rows: dict[str, Any] = {}
         for name in self._shards[0].arrays:
-            if name.endswith((".boxes", ".labels", ".offsets")):
+            if name.endswith((".boxes", ".labels", ".offsets", ".hash")):
                 continue
             first = self._shards[0].arrays[name]
             rows[name] = np.empty((len(indices), *first.shape[1:]), first.dtype)
@@ -88,7 +88,7 @@ class Split:
                 rows[name][slots] = shard.arrays[name][local]
             for name, table in tables.items():
                 for slot, i in zip(slots, local, strict=True):
-                    table[slot] = _table(shard, name, int(i))
+                    table[slot] = shard.table(name, int(i))
         return {**rows, **tables}
 
     def present(self, target: str) -> np.ndarray:
@@ -98,12 +98,6 @@ class Split:
     def slices(self) -> dict[str, list[str]]:
         """Attribute → its value for every sample."""
         return {n: [v for shard in self._shards for v in shard.slices[n]] for n in self.spec.slices}
-
-
-def _table(shard: Shard, name: str, index: int) -> np.ndarray:
-    begin, end = shard.arrays[f"{name}.offsets"][index : index + 2]
-    boxes, labels = shard.arrays[f"{name}.boxes"][begin:end], shard.arrays[f"{name}.labels"][begin:end]
-    return np.concatenate([boxes, labels[:, None].astype(np.float32)], axis=1)
 
 
 def as_images(pixels: torch.Tensor, statistics: Statistics) -> torch.Tensor:

@@ -2,10 +2,50 @@
 
 from __future__ import annotations
 
+import io
+
 import cv2
 import numpy as np
+from PIL import Image
 
 from mtl.config import DataError
+from mtl.data.header import read_header
+
+
+def decode_mask(data: bytes, num_classes: int) -> np.ndarray:
+    """A grey or palette image of class indices → uint8 [height, width]; 255 is ignored.
+
+    A palette's indices are the classes, whatever its colours: OpenCV would turn them into grey values.
+
+    Raises:
+        DataError: it cannot be decoded, has colours instead of indices, or an index that is no class.
+    """
+    read_header(data)
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            if image.mode not in ("1", "L", "P", "I;16", "I"):
+                raise DataError(
+                    "a mask has colours, not class indices",
+                    found=f"mode {image.mode}",
+                    fix="save it as grey or palette",
+                )
+            mask = np.asarray(image.convert("L") if image.mode == "1" else image)
+            mask = mask // 255 if image.mode == "1" else mask
+    except DataError:
+        raise
+    except Exception as error:  # whatever PIL makes of damage
+        raise DataError("a mask cannot be decoded", found=f"{type(error).__name__}: {error}") from error
+    bad = mask[(mask >= num_classes) & (mask != 255)]
+    if bad.size:
+        raise DataError(
+            "a mask has an index that is no class", found=str(int(bad[0])), fix=f"0 to {num_classes - 1}, or 255"
+        )
+    return mask.astype(np.uint8)
+
+
+def encode_mask(mask: np.ndarray) -> bytes:
+    """uint8 [height, width] of class indices → PNG."""
+    return cv2.imencode(".png", mask)[1].tobytes()
 
 
 def decode_depth(data: bytes, scale: float) -> np.ndarray:
@@ -14,6 +54,7 @@ def decode_depth(data: bytes, scale: float) -> np.ndarray:
     Raises:
         DataError: not a 16-bit grey image.
     """
+    read_header(data)
     steps = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if steps is None or steps.dtype != np.uint16 or steps.ndim != 2:
         found = "nothing that can be decoded" if steps is None else f"{steps.dtype} {steps.shape}"
@@ -33,6 +74,7 @@ def decode_normals(data: bytes) -> np.ndarray:
     Raises:
         DataError: not an 8-bit colour image.
     """
+    read_header(data)
     colours = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     if colours is None:
         raise DataError("a map of normals cannot be decoded", found=f"{len(data)} bytes")

@@ -10,13 +10,22 @@ import cv2
 import numpy as np
 
 from mtl.config import DataError
-from mtl.config.data import Binarize, Decode, Denoise, Edges, Equalize, Operation, Orient, Resize, Standardize
+from mtl.config.data import (
+    Binarize,
+    Decode,
+    Denoise,
+    Edges,
+    Equalize,
+    Gradients,
+    Operation,
+    Orient,
+    Resize,
+    Standardize,
+)
+from mtl.data.header import read_header
 
 IGNORE = 255
 """The class index of a pixel that no loss and no metric counts."""
-
-MAX_PIXELS = 64_000_000
-"""Pixels of the largest image that is decoded: above it, a file is taken for a decompression bomb."""
 
 
 @dataclass
@@ -24,7 +33,7 @@ class Picture:
     """An image on its way through the operations, with the targets that move with it."""
 
     image: np.ndarray
-    """uint8 [height, width, channels]; RGB first, then what `edges` adds. Encoded bytes before `decode`."""
+    """uint8 [height, width, channels]; RGB first, then extra channels. Encoded bytes before `decode`."""
     boxes: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
     """float32 [n, 4]: x1, y1, x2, y2 in pixels of `image`."""
     masks: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
@@ -36,6 +45,8 @@ class Picture:
     offset: tuple[float, float] = (0.0, 0.0)
     """Where the decoded image's corner lies in `image`: x, y in pixels."""
     encoded: bytes = b""
+    orientation: int = 1
+    """As EXIF counts it, of the decoded image."""
 
 
 def run(operations: Sequence[Operation], picture: Picture) -> Picture:
@@ -44,7 +55,11 @@ def run(operations: Sequence[Operation], picture: Picture) -> Picture:
     Raises:
         DataError: the bytes cannot be decoded, or a mask has another size than its image.
     """
+    compared = False
     for operation in operations:
+        if not compared and not isinstance(operation, Decode | Orient):
+            _refuse_other_sizes(picture)
+            compared = True
         _RUN[type(operation)](picture, operation)
     return picture
 
@@ -52,7 +67,7 @@ def run(operations: Sequence[Operation], picture: Picture) -> Picture:
 def num_channels(operations: Sequence[Operation]) -> int:
     """Channels of the image that the operations give."""
     colour = next(o.colour for o in operations if isinstance(o, Decode))
-    extra = sum(isinstance(o, Edges) and o.output == "channel" for o in operations)
+    extra = sum(isinstance(o, Gradients) or getattr(o, "output", "") == "channel" for o in operations)
     return (3 if colour == "rgb" else 1) + extra
 
 
@@ -68,57 +83,29 @@ def decode(data: bytes, colour: str = "rgb") -> np.ndarray:
     Raises:
         DataError: not an image, damaged, or too large.
     """
-    buffer = np.frombuffer(data, np.uint8)
-    if not len(buffer):
-        raise DataError("an image is empty", found="0 bytes")
-    _refuse_bomb(data)
+    read_header(data)
+    return _pixels(data, colour)
+
+
+def _pixels(data: bytes, colour: str) -> np.ndarray:
     flags = (cv2.IMREAD_COLOR_RGB if colour == "rgb" else cv2.IMREAD_GRAYSCALE) | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        image = cv2.imdecode(buffer, flags)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
         raise DataError("an image cannot be decoded", found=str(error).strip()) from error
     if image is None:
         raise DataError("an image cannot be decoded", found=f"{len(data)} bytes beginning {data[:8].hex(' ')}")
-    return image if image.ndim == 3 else image[..., None]
-
-
-def _refuse_bomb(data: bytes) -> None:
-    """Read the size from the header alone, before any pixel is allocated; damage shows in PIL's verify."""
-    import io
-    import warnings
-
-    from PIL import Image
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            with Image.open(io.BytesIO(data)) as header:
-                width, height = header.size
-                if header.format == "PNG":
-                    header.verify()  # a PNG carries checksums: OpenCV would fill a damaged one with grey
-        except Exception as error:
-            raise DataError("an image cannot be decoded", found=f"{type(error).__name__}: {error}") from error
-    if width * height > MAX_PIXELS:
-        raise DataError("an image is too large", found=f"{width}×{height} pixels; {MAX_PIXELS} are allowed")
+    return _channels(image)
 
 
 def _decode(picture: Picture, operation: Decode) -> None:
-    picture.image = decode(picture.encoded, operation.colour)
-    size = picture.image.shape[:2]
-    for name, mask in {**picture.masks, **picture.maps}.items():
-        if mask.shape[:2] != size:
-            raise DataError(f"the mask {name!r} has another size than its image", found=f"{mask.shape[:2]}, {size}")
+    picture.orientation = read_header(picture.encoded).orientation
+    picture.image = _pixels(picture.encoded, operation.colour)
 
 
 def _orient(picture: Picture, operation: Orient) -> None:
     """Only the image turns: annotations are given in the coordinates that a viewer shows."""
-    import io
-
-    from PIL import Image
-
-    with Image.open(io.BytesIO(picture.encoded)) as header:
-        orientation = header.getexif().get(0x0112, 1)
-    image = picture.image
+    orientation, image = picture.orientation, picture.image
     if orientation in (5, 6, 7, 8):
         image = image.transpose(1, 0, 2)
     if orientation in (2, 3, 6, 7):
@@ -126,6 +113,13 @@ def _orient(picture: Picture, operation: Orient) -> None:
     if orientation in (3, 4, 7, 8):
         image = image[::-1]
     picture.image = np.ascontiguousarray(image)
+
+
+def _refuse_other_sizes(picture: Picture) -> None:
+    for name, mask in {**picture.masks, **picture.maps}.items():
+        if mask.shape[:2] != picture.image.shape[:2]:
+            found = f"{mask.shape[:2]}, {picture.image.shape[:2]}"
+            raise DataError(f"the mask {name!r} has another size than its image", found=found)
 
 
 def _resize(picture: Picture, operation: Resize) -> None:
@@ -183,8 +177,26 @@ def _bilateral_planes(image: np.ndarray) -> list[np.ndarray]:
 
 def _binarize(picture: Picture, operation: Binarize) -> None:
     kind = cv2.THRESH_BINARY_INV if operation.invert else cv2.THRESH_BINARY
-    _, binary = cv2.threshold(grey(picture.image), 0, 255, kind | cv2.THRESH_OTSU)
-    picture.image = np.repeat(binary[..., None], picture.image.shape[2], axis=2)
+    if operation.method == "otsu":
+        _, binary = cv2.threshold(grey(picture.image), 0, 255, kind | cv2.THRESH_OTSU)
+    else:
+        # 2: so much darker than its neighbourhood a pixel must be, which keeps an empty page empty.
+        around = cv2.ADAPTIVE_THRESH_GAUSSIAN_C
+        binary = cv2.adaptiveThreshold(grey(picture.image), 255, around, kind, operation.window, 2)
+    if operation.output == "channel":
+        picture.image = np.dstack([picture.image, binary])
+    else:
+        picture.image = np.repeat(binary[..., None], picture.image.shape[2], axis=2)
+
+
+def _gradients(picture: Picture, operation: Gradients) -> None:
+    light = grey(picture.image)
+    slopes = [cv2.Sobel(light, cv2.CV_32F, *axis, ksize=operation.size) for axis in ((1, 0), (0, 1))]
+    # Scaled so that the steepest possible slope is 255.
+    steepest = 255.0 * np.sqrt(2.0) * np.abs(cv2.getDerivKernels(1, 0, operation.size)[0]).sum() / 2.0
+    steepest *= np.abs(cv2.getDerivKernels(1, 0, operation.size)[1]).sum()
+    length = cv2.magnitude(*slopes) * (255.0 / steepest)
+    picture.image = np.dstack([picture.image, length.round().clip(0, 255).astype(np.uint8)])
 
 
 def _edges(picture: Picture, operation: Edges) -> None:
@@ -228,6 +240,7 @@ _RUN: dict[type, Callable[[Picture, Any], None]] = {
     Resize: _resize,
     Denoise: _denoise,
     Binarize: _binarize,
+    Gradients: _gradients,
     Edges: _edges,
     Equalize: _equalize,
     Standardize: _standardize,

@@ -1,198 +1,148 @@
-"""From the raw data set to shards: every image through the operations, statistics from the training split."""
+"""From the raw data set to shards: only what is new or changed is processed; statistics from the training split."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mtl.config import DataConfig, DataError
-from mtl.config.data import Edges
 from mtl.data import manifest as manifests
 from mtl.data import shards
+from mtl.data.build import Builder, with_added
 from mtl.data.manifest import Manifest, Quarantined, ShardRecord, Statistics
-from mtl.data.maps import decode_depth, decode_normals
-from mtl.data.operations import Picture, decode, image_size, num_channels, run
-from mtl.data.raw import RawSample, read_spec, read_split
-from mtl.data.spec import SPLITS, DatasetSpec, TargetSpec
-from mtl.digest import file_sha256
+from mtl.data.operations import image_size, num_channels
+from mtl.data.parallel import each
+from mtl.data.plan import Planned, plan, recipe
+from mtl.data.raw import RawSplit, read_problems, read_spec
+from mtl.data.spec import SPLITS, DatasetSpec
+
+Old = dict[str, tuple[str, int]]
+Order = tuple[Planned, Old]
+Runner = Callable[[Builder, Iterable[Order]], Iterator[ShardRecord]]
 
 
-def prepare(config: DataConfig, raw: Path, folder: Path, say: Callable[[str], None] = print) -> Manifest:
-    """Write shards and manifest into `folder` (which must be empty).
+def on_cores(builder: Builder, orders: Iterable[Order]) -> Iterator[ShardRecord]:
+    """Build on this machine's cores."""
+    return each(builder.build, orders)
+
+
+def prepare(
+    config: DataConfig, raw: Path, folder: Path, say: Callable[[str], None] = print, runner: Runner = on_cores
+) -> Manifest:
+    """Bring the shards and the manifest in `folder` up to date with the raw data set.
+
+    Shards whose content key is there are kept; of others, samples that are prepared already are copied. What is
+    finished is written down as it is: a run that was killed goes on. The result is, byte for byte, that of a rebuild.
+
+    Args:
+        runner: where shards are built; on this machine's cores if not said.
 
     Raises:
         DataError: more than `max_bad_fraction` of a split cannot be used; the first ones are named.
     """
     given = read_spec(raw)
-    spec = _with_edges(given, config)
+    spec = with_added(given, config)
     folder.mkdir(parents=True, exist_ok=True)
-    moments = _Moments(num_channels(config.operations))
-    records: list[ShardRecord] = []
-    bad: list[Quarantined] = []
+    journal = manifests.Journal(folder)
+    wanted: list[Planned] = []
     digests: dict[str, str] = {}
+    sizes: dict[str, int] = {}
+    how = recipe(spec, config)
     for split in SPLITS:
-        writer = _SplitWriter(folder, split, spec, config)
+        rows = RawSplit(raw, split, given)
+        sizes[split] = len(rows)
         digest = hashlib.sha256()
-        seen = 0
-        for sample in read_split(raw, split, given):
-            seen += 1
-            _digest(digest, sample)
-            try:
-                ready = prepare_sample(sample, spec, config)
-            except DataError as error:
-                bad.append(Quarantined(id=sample.id, split=split, reason=str(error).replace("\n", ";")))
-                continue
-            if split == "train":
-                moments.add(ready["image"])
-            writer.add(sample, ready)
-        writer.flush()
-        records += writer.records
+        wanted += plan(split, _digested(rows.identities(), digest), config.shard_size, how)
         digests[split] = digest.hexdigest()
-        _refuse_too_many([b for b in bad if b.split == split], seen, split, raw, config.max_bad_fraction)
-        say(f"prepare: {split}: {seen} images, {len(writer.records)} shards")
+    known = journal.known(how)
+    missing = [planned for planned in wanted if planned.file not in known]
+    if missing:
+        kept = {planned.file for planned in wanted}
+        old = _old_samples(folder, [record for file, record in known.items() if file not in kept])
+        builder = Builder(config, raw, given, spec, folder)
+        for record in runner(builder, _orders(missing, old, raw, given)):
+            known[record.file] = record
+            journal.add(how, record)
+    records = [known[planned.file] for planned in wanted]
+    problems = [Quarantined(id=found, split="", reason=reason) for found, reason in read_problems(raw)]
+    bad = [*problems, *(q for record in records for q in record.quarantined)]
+    _refuse_too_many(bad, sizes, raw, config.max_bad_fraction)
     height, width = image_size(config.operations)
     manifest = Manifest(
         spec=spec,
+        recipe=how,
         operations=config.operations,
         height=height,
         width=width,
         channels=num_channels(config.operations),
-        statistics=moments.statistics(any(o.type == "standardize" for o in config.operations)),
+        statistics=_statistics(records, config),
         shards=tuple(records),
-        quarantined=tuple(bad),
+        problems=tuple(problems),
         split_sha256=digests,
     )
-    manifests.write(folder, manifest)
+    journal.finish(manifest)
+    processed = sum(known[p.file].num_samples for p in missing)
+    say(
+        f"prepare: {sum(sizes.values())} images in {len(records)} shards; {len(missing)} shards with {processed} written"
+    )
     return manifest
 
 
-def prepare_sample(sample: RawSample, spec: DatasetSpec, config: DataConfig) -> dict[str, Any]:
-    """One sample's `image` (uint8 [height, width, channels]) and present targets, as shards hold them."""
-    kinds = {name: spec.targets[name].kind for name in sample.targets}
-    tables = {n: np.array(sample.targets[n], np.float32).reshape(-1, 5) for n in kinds if kinds[n] == "boxes"}
-    picture = Picture(
-        image=np.zeros((0, 0, 0), np.uint8),
-        encoded=sample.image,
-        boxes={name: table[:, :4] for name, table in tables.items()},
-        masks={n: decode(sample.targets[n], "grey")[..., 0] for n in kinds if kinds[n] == "mask"},
-    )
-    for name, kind in kinds.items():
-        if kind == "depth":
-            picture.maps[name] = decode_depth(sample.targets[name], spec.targets[name].scale)
-        elif kind == "normals":
-            picture.maps[name] = decode_normals(sample.targets[name])
-    run(config.operations, picture)
-    ready: dict[str, Any] = {"image": picture.image, **picture.masks, **picture.maps}
-    for name, kind in kinds.items():
-        if kind in ("label", "value"):
-            ready[name] = sample.targets[name]
-        elif kind == "labels":
-            ready[name] = _one_hot(name, sample.targets[name], len(spec.targets[name].classes))
-        elif kind == "boxes":
-            ready[name] = np.concatenate([picture.boxes[name], tables[name][:, 4:]], axis=1)
-            _check_boxes(name, ready[name], spec.targets[name], picture.image.shape)
-        if kind == "label" and not 0 <= ready[name] < len(spec.targets[name].classes):
-            raise DataError(
-                f"{name} is no class", found=str(ready[name]), fix=f"0 to {len(spec.targets[name].classes) - 1}"
-            )
-    return ready
+def _digested(keys: Iterable[tuple[str, str]], digest: Any) -> Iterator[tuple[str, str]]:
+    for found, key in keys:
+        digest.update(f"{found}\0{key}\0".encode())
+        yield found, key
 
 
-def _one_hot(name: str, labels: list[int], num_classes: int) -> np.ndarray:
-    row = np.zeros(num_classes, np.uint8)
-    if labels and not 0 <= min(labels) <= max(labels) < num_classes:
-        raise DataError(f"{name} has a label that is no class", found=str(labels), fix=f"0 to {num_classes - 1}")
-    row[labels] = 1
-    return row
+def _old_samples(folder: Path, leftover: list[ShardRecord]) -> Old:
+    """Where samples lie in shards that are no longer wanted."""
+    found: Old = {}
+    for record in leftover:
+        if record.num_samples:
+            for index, key in enumerate(shards.Shard(folder / record.file).keys):
+                found[key] = (record.file, index)
+    return found
 
 
-def _check_boxes(name: str, table: np.ndarray, target: TargetSpec, shape: tuple[int, ...]) -> None:
-    if not len(table):
-        return
-    height, width = shape[:2]
-    if (table[:, 2] <= table[:, 0]).any() or (table[:, 3] <= table[:, 1]).any():
-        raise DataError(f"{name} has a box without area", found=str(table[:, :4].tolist()))
-    if table[:, :4].min() < -0.5 or table[:, 2].max() > width + 0.5 or table[:, 3].max() > height + 0.5:
-        raise DataError(f"{name} has a box outside the image of {width}×{height}", found=str(table[:, :4].tolist()))
-    if table[:, 4].min() < 0 or table[:, 4].max() >= len(target.classes):
-        raise DataError(f"{name} has a label that is no class", found=str(table[:, 4].tolist()))
+def _orders(missing: list[Planned], old: Old, raw: Path, given: DatasetSpec) -> Iterator[Order]:
+    """Each shard to be built with where its samples are prepared already."""
+    keys: dict[str, list[str]] = {}
+    for planned in missing:
+        if old and planned.split not in keys:
+            keys[planned.split] = [key for _, key in RawSplit(raw, planned.split, given).identities()]
+        mine = keys[planned.split][planned.start : planned.stop] if old else []
+        yield planned, {key: old[key] for key in mine if key in old}
 
 
-def _with_edges(spec: DatasetSpec, config: DataConfig) -> DatasetSpec:
-    """Targets that operations add."""
-    added = {
-        o.target: TargetSpec(kind="mask", classes=("plain", "edge"))
-        for o in config.operations
-        if isinstance(o, Edges) and o.output == "target"
-    }
-    return spec.model_copy(update={"targets": {**spec.targets, **added}})
+def _statistics(records: list[ShardRecord], config: DataConfig) -> Statistics:
+    """Mean and deviation per channel of the training split."""
+    if not any(o.type == "standardize" for o in config.operations):
+        channels = num_channels(config.operations)
+        return Statistics(mean=(0.0,) * channels, std=(1.0,) * channels)
+    moments = [record.moments for record in records if record.moments]
+    count = sum(m.count for m in moments)
+    mean = np.array([m.sum for m in moments], np.int64).sum(0) / count
+    squares = np.array([m.squares for m in moments], np.int64).sum(0) / count
+    std = np.sqrt(np.maximum(squares - mean**2, 1.0))
+    return Statistics(mean=tuple((mean / 255).tolist()), std=tuple((std / 255).tolist()))
 
 
-def _digest(digest: Any, sample: RawSample) -> None:
-    digest.update(sample.id.encode() + b"\0" + hashlib.sha256(sample.image).digest())
-    for name, value in sorted(sample.targets.items()):
-        digest.update(name.encode() + (value if isinstance(value, bytes) else json.dumps(value).encode()))
-
-
-def _refuse_too_many(bad: list[Quarantined], seen: int, split: str, raw: Path, allowed: float) -> None:
-    if not seen:
-        raise DataError(f"the {split} split of {raw} is empty", fix="give it at least one image")
-    if len(bad) > allowed * seen:
+def _refuse_too_many(bad: list[Quarantined], sizes: Mapping[str, int], raw: Path, allowed: float) -> None:
+    empty = [split for split, size in sizes.items() if size == sum(b.split == split for b in bad)]
+    total = sum(sizes.values()) + sum(not b.split for b in bad)
+    if len(bad) > allowed * total:
         shown = "\n         ".join(f"{b.id}: {b.reason}" for b in bad[:5])
         raise DataError(
-            f"{len(bad)} of {seen} images of {raw}/{split}.parquet cannot be used "
-            f"(data.max_bad_fraction allows {allowed:g})",
+            f"{len(bad)} of {total} images of {raw} cannot be used (data.max_bad_fraction allows {allowed:g})",
             found=shown,
-            fix="mend or remove them (dvc repro -f fetch restores the zoo), or raise data.max_bad_fraction",
+            fix="mend or remove them (dvc repro -f fetch restores the zoo), or raise data.max_bad_fraction; "
+            "`mtl data check` lists all",
         )
-
-
-class _Moments:
-    """Mean and deviation per channel, exact in integers whatever the order."""
-
-    def __init__(self, channels: int) -> None:
-        self.count, self.sum, self.squares = 0, np.zeros(channels, np.int64), np.zeros(channels, np.int64)
-
-    def add(self, image: np.ndarray) -> None:
-        flat = image.reshape(-1, image.shape[2]).astype(np.int64)
-        self.count += len(flat)
-        self.sum += flat.sum(0)
-        self.squares += (flat * flat).sum(0)
-
-    def statistics(self, standardize: bool) -> Statistics:
-        if not standardize:
-            return Statistics(mean=(0.0,) * len(self.sum), std=(1.0,) * len(self.sum))
-        mean = self.sum / self.count
-        std = np.sqrt(np.maximum(self.squares / self.count - mean**2, 1.0))
-        return Statistics(mean=tuple((mean / 255).tolist()), std=tuple((std / 255).tolist()))
-
-
-class _SplitWriter:
-    """Collects samples and writes a shard whenever it is full."""
-
-    def __init__(self, folder: Path, split: str, spec: DatasetSpec, config: DataConfig) -> None:
-        self.folder, self.split, self.spec, self.config = folder, split, spec, config
-        self.records: list[ShardRecord] = []
-        self._samples: list[tuple[RawSample, dict[str, Any]]] = []
-
-    def add(self, sample: RawSample, ready: dict[str, Any]) -> None:
-        self._samples.append((sample, ready))
-        if len(self._samples) == self.config.shard_size:
-            self.flush()
-
-    def flush(self) -> None:
-        if not self._samples:
-            return
-        path = self.folder / f"{self.split}-{len(self.records):05d}.safetensors"
-        height, width = image_size(self.config.operations)
-        slices = {name: [s.slices[name] for s, _ in self._samples] for name in self.spec.slices}
-        arrays = shards.pack(self.spec, [ready for _, ready in self._samples], height, width)
-        shards.write(path, arrays, [s.id for s, _ in self._samples], slices)
-        record = ShardRecord(split=self.split, file=path.name, sha256=file_sha256(path), num_samples=len(self._samples))
-        self.records.append(record)
-        self._samples = []
+    if empty:
+        raise DataError(
+            f"the {empty[0]} split of {raw} is empty", fix="give it at least one image: see data.source.split"
+        )

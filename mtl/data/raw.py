@@ -2,20 +2,26 @@
 
 `spec.json` says what is there; `<split>.parquet` has a row a sample:
 
-    id          string, unique over all splits
-    image       bytes of an encoded image (PNG, JPEG …)
+    id          string, unique over all splits; rows are sorted by it
+    key         SHA-256 of what the sample is: of its image's bytes (or its version in a bucket) and its targets
+    image       bytes of an encoded image (PNG, JPEG …), or null: then
+    image.file  set/name of the file that holds it, in the set's root that spec.json names
     <target>    label: int64 · labels: list of int64 · value: float64
                 boxes: list of [x1, y1, x2, y2, label], pixels of the encoded image
                 mask: PNG bytes of class indices, 255 is ignored
                 depth: 16-bit PNG bytes, in steps of the target's scale, 0 is unknown
                 normals: 8-bit RGB PNG bytes of 255 · (n + 1) / 2 for x right, y down, z to the viewer; black is unknown
-                null where the sample does not have this target
+                null where the sample does not have this target; masks, depths and normals may be files too
     slice.<s>   string
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import itertools
+import json
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,19 +43,61 @@ _TYPES: dict[TargetKind, pa.DataType] = {
 }
 
 
+ROW_GROUP = 256
+"""Samples that are read together."""
+
+
+@dataclass(frozen=True)
+class FileRef:
+    """A file that is left where it lies: its name in the root of a set."""
+
+    name: str
+    owner: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> FileRef:
+        """From the text of a column."""
+        owner, _, name = text.partition("/")
+        return cls(name, owner)
+
+    def __str__(self) -> str:
+        return f"{self.owner}/{self.name}"
+
+
 @dataclass(frozen=True)
 class RawSample:
-    """One encoded image with its targets; a target that is absent here is None."""
+    """One encoded image with its targets; a target that is absent here is None. Without a key, its content is hashed."""
 
     id: str
-    image: bytes
+    image: bytes | FileRef
     targets: dict[str, Any]
     slices: dict[str, str] = field(default_factory=dict[str, str])
+    key: str = ""
+
+    def content_key(self) -> str:
+        """SHA-256 of the image and the targets, which must be here."""
+        digest = hashlib.sha256(_bytes_of(self.image))
+        for name, value in sorted(self.targets.items()):
+            if value is not None:
+                content = value if isinstance(value, bytes) else json.dumps(value).encode()
+                digest.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
+        return digest.hexdigest()
+
+
+def _bytes_of(value: bytes | FileRef) -> bytes:
+    assert isinstance(value, bytes), "a sample of files needs the key that its source gave it"
+    return value
+
+
+def _encoded(spec: DatasetSpec) -> list[str]:
+    """Columns of encoded images, which may be files instead."""
+    return ["image", *(n for n, t in spec.targets.items() if t.kind in ("mask", "depth", "normals"))]
 
 
 def _schema(spec: DatasetSpec) -> Any:
-    columns: list[tuple[str, pa.DataType]] = [("id", pa.string()), ("image", pa.binary())]
+    columns: list[tuple[str, pa.DataType]] = [("id", pa.string()), ("key", pa.string()), ("image", pa.binary())]
     columns += [(name, _TYPES[target.kind]) for name, target in spec.targets.items()]
+    columns += [(f"{name}.file", pa.string()) for name in _encoded(spec) if spec.roots]
     columns += [(f"slice.{name}", pa.string()) for name in spec.slices]
     return pa.schema(columns)
 
@@ -75,40 +123,103 @@ def read_spec(folder: Path) -> DatasetSpec:
         raise DataError(f"{path} is damaged", found=str(error), fix="dvc repro -f fetch") from error
 
 
-def write_split(folder: Path, split: str, spec: DatasetSpec, samples: list[RawSample]) -> None:
-    """Write one split as Parquet, in row groups of 1,024 samples."""
+def write_problems(folder: Path, problems: Sequence[tuple[str, str]]) -> None:
+    """Write problems.json: what the source left out, as (id, reason)."""
     folder.mkdir(parents=True, exist_ok=True)
-    columns: dict[str, list[Any]] = {"id": [s.id for s in samples], "image": [s.image for s in samples]}
-    for name in spec.targets:
-        columns[name] = [s.targets.get(name) for s in samples]
+    lines = [[found, reason] for found, reason in sorted(problems)]
+    (folder / "problems.json").write_text(json.dumps(lines, indent=1) + "\n", encoding="utf-8")
+
+
+def read_problems(folder: Path) -> list[tuple[str, str]]:
+    """What the source left out; nothing if it wrote nothing."""
+    path = folder / "problems.json"
+    return [(found, reason) for found, reason in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
+
+
+def write_split(folder: Path, split: str, spec: DatasetSpec, samples: Sequence[RawSample]) -> None:
+    """Write one split as Parquet, sorted by id.
+
+    Raises:
+        DataError: two samples have one id.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    ordered = sorted(samples, key=lambda sample: sample.id)
+    for before, after in itertools.pairwise(ordered):
+        if before.id == after.id:
+            raise DataError(
+                f"two images of the {split} split have the id {after.id}", fix="rename one, or set id_prefix"
+            )
+    with pq.ParquetWriter(folder / f"{split}.parquet", _schema(spec), compression="zstd") as writer:
+        for start in range(0, len(ordered), ROW_GROUP):
+            writer.write_table(_table(spec, ordered[start : start + ROW_GROUP]), row_group_size=ROW_GROUP)
+
+
+def _table(spec: DatasetSpec, samples: Sequence[RawSample]) -> Any:
+    columns: dict[str, list[Any]] = {"id": [s.id for s in samples], "key": [s.key or s.content_key() for s in samples]}
+    values = {"image": [s.image for s in samples], **{n: [s.targets.get(n) for s in samples] for n in spec.targets}}
+    for name, column in values.items():
+        columns[name] = [None if isinstance(v, FileRef) else v for v in column]
+        if spec.roots and name in _encoded(spec):
+            columns[f"{name}.file"] = [str(v) if isinstance(v, FileRef) else None for v in column]
     for name in spec.slices:
-        columns[f"slice.{name}"] = [s.slices[name] for s in samples]
-    table = pa.table(columns, schema=_schema(spec))
-    pq.write_table(table, folder / f"{split}.parquet", row_group_size=1024, compression="zstd")
+        columns[f"slice.{name}"] = [s.slices.get(name, "") for s in samples]
+    return pa.table(columns, schema=_schema(spec))
 
 
-def read_split(folder: Path, split: str, spec: DatasetSpec) -> Iterator[RawSample]:
-    """Yield one split's samples in file order.
+class RawSplit:
+    """One split of a raw data set: its ids and keys, and any run of its samples.
 
     Raises:
         DataError: the file is missing, damaged, or lacks a column that spec.json promises.
     """
-    assert split in SPLITS
-    path = folder / f"{split}.parquet"
-    try:
-        file = pq.ParquetFile(path)
-        missing = set(_schema(spec).names) - set(file.schema_arrow.names)
-        if missing:
-            raise DataError(f"{path} lacks columns", found=f"no {sorted(missing)}", fix="dvc repro -f fetch")
-        for group in range(file.num_row_groups):
-            for row in file.read_row_group(group).to_pylist():
-                yield RawSample(
-                    id=row["id"],
-                    image=row["image"],
-                    targets={name: row[name] for name in spec.targets if row[name] is not None},
-                    slices={name: row[f"slice.{name}"] for name in spec.slices},
-                )
-    except FileNotFoundError as error:
-        raise DataError(f"{path} is missing", fix="run the fetch stage again: dvc repro -f fetch") from error
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} cannot be read", found=str(error), fix="dvc repro -f fetch") from error
+
+    def __init__(self, folder: Path, split: str, spec: DatasetSpec) -> None:
+        assert split in SPLITS
+        self.path, self.spec = folder / f"{split}.parquet", spec
+        with self._explained():
+            self._file = pq.ParquetFile(self.path)
+            missing = set(_schema(spec).names) - set(self._file.schema_arrow.names)
+            if missing:
+                raise DataError(f"{self.path} lacks columns", found=f"no {sorted(missing)}", fix="dvc repro -f fetch")
+
+    def __len__(self) -> int:
+        return self._file.metadata.num_rows
+
+    def identities(self) -> Iterator[tuple[str, str]]:
+        """Every sample's id and key, in order; no image is read."""
+        with self._explained():
+            for batch in self._file.iter_batches(batch_size=1 << 14, columns=["id", "key"]):
+                yield from zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True)
+
+    def samples(self, start: int, stop: int) -> Iterator[RawSample]:
+        """The samples from `start` to before `stop`."""
+        with self._explained():
+            for group in range(start // ROW_GROUP, -(-stop // ROW_GROUP)):
+                first = group * ROW_GROUP
+                low, high = max(start - first, 0), min(stop - first, ROW_GROUP)
+                for row in self._file.read_row_group(group).slice(low, high - low).to_pylist():
+                    yield self._sample(row)
+
+    def _sample(self, row: dict[str, Any]) -> RawSample:
+        def value(name: str) -> Any:
+            return FileRef.parse(row[f"{name}.file"]) if row.get(f"{name}.file") else row[name]
+
+        targets = {name: found for name in self.spec.targets if (found := value(name)) is not None}
+        slices = {name: row[f"slice.{name}"] for name in self.spec.slices}
+        return RawSample(row["id"], value("image"), targets, slices, row["key"])
+
+    @contextmanager
+    def _explained(self) -> Generator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            fix = "run the fetch stage again: dvc repro -f fetch"
+            raise DataError(f"{self.path} is missing", fix=fix) from error
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{self.path} cannot be read", found=str(error), fix="dvc repro -f fetch") from error
+
+
+def read_split(folder: Path, split: str, spec: DatasetSpec) -> Iterator[RawSample]:
+    """Yield one split's samples in order."""
+    rows = RawSplit(folder, split, spec)
+    return rows.samples(0, len(rows))

@@ -14,6 +14,9 @@ needs no reader of ours. Arrays of n samples:
     <boxes>.labels   int64   [total]
     <boxes>.offsets  int64   [n + 1]              sample i has rows offsets[i]:offsets[i+1]
     <any>.present    bool    [n]
+    image.hash       uint64  [n]                  perceptual, by which near copies are found
+
+The header also has each sample's id, content key and slices.
 """
 
 from __future__ import annotations
@@ -28,8 +31,9 @@ from safetensors.numpy import save_file
 from mtl.config import DataError
 from mtl.data.spec import DatasetSpec, TargetSpec
 
-_DTYPES = {"U8": np.uint8, "I64": np.int64, "F32": np.float32, "BOOL": np.bool_}
+_DTYPES = {"U8": np.uint8, "I64": np.int64, "F32": np.float32, "BOOL": np.bool_, "U64": np.uint64}
 ABSENT_LABEL = -1
+HASH = "image.hash"
 
 
 def pack(spec: DatasetSpec, samples: list[dict[str, Any]], height: int, width: int) -> dict[str, np.ndarray]:
@@ -64,10 +68,27 @@ def _absent(target: TargetSpec, height: int, width: int) -> np.ndarray:
     return np.full(shape, np.nan, np.float32)
 
 
-def write(path: Path, arrays: dict[str, np.ndarray], ids: list[str], slices: dict[str, list[str]]) -> None:
+def unpack(shard: Shard, spec: DatasetSpec, index: int) -> dict[str, Any]:
+    """One sample as `pack` takes it."""
+    sample: dict[str, Any] = {"image": shard.arrays["image"][index]}
+    for name, target in spec.targets.items():
+        if not shard.arrays[f"{name}.present"][index]:
+            continue
+        if target.kind == "boxes":
+            sample[name] = shard.table(name, index)
+        elif target.kind in ("label", "value"):
+            sample[name] = shard.arrays[name][index].item()
+        else:
+            sample[name] = shard.arrays[name][index]
+    return sample
+
+
+def write(
+    path: Path, arrays: dict[str, np.ndarray], ids: list[str], keys: list[str], slices: dict[str, list[str]]
+) -> None:
     """Write one shard; the same samples give the same bytes."""
     # One key: safetensors writes several in an order that changes from call to call.
-    metadata = {"samples": json.dumps({"ids": ids, "slices": slices})}
+    metadata = {"samples": json.dumps({"ids": ids, "keys": keys, "slices": slices})}
     save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path, metadata=metadata)
 
 
@@ -84,6 +105,7 @@ class Shard:
             body = np.memmap(path, np.uint8, "r", offset=8 + length)
             samples = json.loads(header.pop("__metadata__")["samples"])
             self.ids: list[str] = samples["ids"]
+            self.keys: list[str] = samples["keys"]
             self.slices: dict[str, list[str]] = samples["slices"]
             self.arrays = {name: _view(body, entry) for name, entry in header.items()}
         except FileNotFoundError as error:
@@ -92,6 +114,12 @@ class Shard:
             raise DataError(
                 f"the shard {path} is damaged", found=str(error), fix="remove it, then: dvc checkout or dvc repro"
             ) from error
+
+    def table(self, target: str, index: int) -> np.ndarray:
+        """One sample's boxes: float32 [k, 5] x1, y1, x2, y2, label."""
+        begin, end = self.arrays[f"{target}.offsets"][index : index + 2]
+        boxes, labels = self.arrays[f"{target}.boxes"][begin:end], self.arrays[f"{target}.labels"][begin:end]
+        return np.concatenate([boxes, labels[:, None].astype(np.float32)], axis=1)
 
 
 def _view(body: np.ndarray, entry: dict[str, Any]) -> np.ndarray:

@@ -44,4 +44,5 @@ class DatasetSpec(Section):
     targets: dict[str, TargetSpec]
     slices: tuple[str, ...] = Field(default=(), description="names of the attributes by which samples are told apart")
     sources: tuple[SourceRecord, ...] = ()
+    roots: dict[str, str] = Field(default_factory=dict, description="set → path of the files that samples refer to")
     notes: dict[str, int] = Field(default_factory=dict, description="counts worth keeping, e.g. duplicates removed")

@@ -56,4 +56,4 @@ class JacobianAggregator(Aggregator):
 
     @abstractmethod
     def combine(self, jacobian: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """jacobian [rows, parameters] → gradient [parameters]."""
+        """jacobian [rows, parameters], which may be changed → gradient [parameters]; at least one row."""

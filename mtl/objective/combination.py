@@ -10,6 +10,7 @@ from torch import nn
 
 from mtl.config import ObjectiveConfig, TaskConfig
 from mtl.objective.aggregator import Aggregator, GramianAggregator, JacobianAggregator
+from mtl.objective.jacobian import weigh_into_first
 from mtl.objective.weighting import WEIGHTINGS
 
 
@@ -68,15 +69,19 @@ class Objective(nn.Module):
         """
         if not isinstance(self.aggregator, JacobianAggregator):
             coefficients = self.coefficients(weights[:, None] * gramian * weights, present)
-            return (coefficients * weights).to(jacobian) @ jacobian, coefficients
+            return weigh_into_first(coefficients * weights, jacobian), coefficients
         if bool((weights != 1.0).any()):
             jacobian *= weights.to(jacobian)[:, None]
         rows = self.rows(present)
-        aggregated = jacobian if len(rows) == len(jacobian) else jacobian[rows.to(jacobian.device)]
-        with self.aggregator.drawing():
-            found = self.aggregator.combine(aggregated, rows)
-        apart = present & self.weighting.auxiliary
-        return found + apart.to(jacobian) @ jacobian if bool(apart.any()) else found, present.double()
+        if len(rows) == len(jacobian):
+            with self.aggregator.drawing():
+                return self.aggregator.combine(jacobian, rows), present.double()
+        aggregated = jacobian[rows.to(jacobian.device)]
+        found = weigh_into_first((present & self.weighting.auxiliary).double(), jacobian)
+        if len(rows):
+            with self.aggregator.drawing():
+                found += self.aggregator.combine(aggregated, rows)
+        return found, present.double()
 
     def after_step(self, before: torch.Tensor, after: torch.Tensor | None, present: torch.Tensor) -> None:
         """A step is over: the methods learn from it."""

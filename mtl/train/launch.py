@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mtl.cluster import cluster
 from mtl.config import Config, TrainingError
 from mtl.config import errors as errors_module
 from mtl.train.checkpoint import MANIFEST
-from mtl.train.cluster import cluster
 from mtl.train.worker import ERROR, FINAL
 
 # Sections of params.yaml on which the weights depend.

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 import torchjd.aggregation as jd
 
 from mtl.objective.aggregator import GramianAggregator, JacobianAggregator
-from mtl.objective.weighting.base import keep
-
-BLOCK = 1 << 18
-"""Numbers that are worked on at a time."""
+from mtl.objective.jacobian import BLOCK, weigh_into_first
+from mtl.objective.weighting.base import keep, seeded
 
 
 class NashMTL(GramianAggregator):
@@ -73,18 +72,40 @@ class GradVac(GramianAggregator):
 class GradDrop(JacobianAggregator):
     """Each coordinate keeps one sign, the positive one with the probability of its share of the absolute sum.
 
-    torchjd's result with the same random numbers, block by block, so that what is worked on stays in cache.
+    As torchjd's, with random numbers of NumPy's SFC64 on the CPU: torch's took a third of a step.
     """
 
     def combine(self, jacobian: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        found = torch.empty_like(jacobian[0])
-        for block, part in zip(jacobian.split(BLOCK, 1), found.split(BLOCK), strict=True):
-            positive = block.clamp(min=0).sum(0)
-            negative = block.sum(0).sub_(positive)  # at most 0
-            drawn = torch.rand(len(part), dtype=part.dtype).to(part.device)
-            # positive / (positive - negative) > drawn, without a division by 0 where all gradients are 0
-            torch.where(positive > drawn.mul_(positive - negative), positive, negative, out=part)
-        return found
+        draw = draws(jacobian, seeded(self.seed, int(self.step)).initial_seed())
+        for block in jacobian.split(BLOCK, 1):
+            total, absolute = block[0].clone(), block[0].abs()
+            for row in block[1:]:
+                total += row
+                absolute += row.abs()
+            # Positive with the probability (total + absolute) / (2 · absolute), without a division by 0.
+            threshold = draw(len(total)).mul_(absolute)
+            absolute.copysign_(total - threshold)
+            torch.add(total, absolute, out=block[0]).mul_(0.5)
+        return jacobian[0]
+
+
+def draws(like: torch.Tensor, seed: int) -> Callable[[int], torch.Tensor]:
+    """Random numbers from -1 to 1 of a seed, of the type of a tensor and on its device.
+
+    On the CPU each is one of 2¹⁶, the middles of as many equal parts: a probability of 1.5·10⁻⁵ does not matter here,
+    and four numbers come from one draw of 64 bits.
+    """
+    if like.device.type != "cpu":
+        generator = torch.Generator(like.device).manual_seed(seed)
+        kind: dict[str, Any] = {"dtype": like.dtype, "device": like.device, "generator": generator}
+        return lambda count: torch.rand(count, **kind).mul_(2.0).sub_(1.0)
+    source = np.random.Generator(np.random.SFC64(seed))
+
+    def draw(count: int) -> torch.Tensor:
+        bits = source.integers(0, 1 << 64, -(-count // 4), dtype=np.uint64).view(np.int16)[:count]
+        return torch.from_numpy(bits).to(like.dtype).add_(0.5).mul_(2.0**-15)
+
+    return draw
 
 
 class ExcessMTL(JacobianAggregator):
@@ -111,7 +132,7 @@ class ExcessMTL(JacobianAggregator):
             self.warmup[rows] += excess / self.config.warmup_steps
         else:
             self._update(excess, rows)
-        return len(rows) * (self.weights[rows] / self.weights[rows].sum()).to(jacobian) @ jacobian
+        return weigh_into_first(len(rows) * self.weights[rows] / self.weights[rows].sum(), jacobian)
 
     def _update(self, excess: torch.Tensor, rows: torch.Tensor) -> None:
         """The exponentiated step; the first excess of a task is its baseline, and itself taken as it is (torchjd)."""

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from mtl.data.loader import Batch
+from mtl.objective.jacobian import gramian_of
 from mtl.train.gradients.base import GradientMethod, Outcome
 
 
@@ -32,7 +33,7 @@ class ParameterGradients(GradientMethod):
                 self._add_row(row.split(sizes), loss, shared, number)
         self.world.sum(jacobian)
         losses = self.world.sum(total.clone())
-        gramian = (jacobian @ jacobian.T).double()
+        gramian = gramian_of(jacobian)
         weights = self.objective.weighting.weights(losses, norm.present, gramian)
         combined, coefficients = self.objective.combine(jacobian, weights, gramian, norm.present)
         # The tasks' own parameters first; the shared ones' gradient is the same on all workers already.

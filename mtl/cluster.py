@@ -42,7 +42,7 @@ def cluster(config: Config, num_cpus: int | None = None) -> Generator[Any]:
     local = config.cluster.address == "local"
     scratch: str | None = None
     if local:
-        root = str(Path(__file__).parents[2])
+        root = str(Path(__file__).parents[1])
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
         os.environ["OMP_NUM_THREADS"] = str(config.train.threads_per_worker)
         # Ray's socket paths may have 107 bytes at most: a short folder of our own, removed at the end.
@@ -77,7 +77,7 @@ def _join(ray: Any, config: Config) -> None:
         ray.init(
             config.cluster.address,
             runtime_env={
-                "py_modules": [str(Path(__file__).parents[1])],
+                "py_modules": [str(Path(__file__).parent)],
                 "env_vars": {"OMP_NUM_THREADS": str(config.train.threads_per_worker)},
             },
             logging_level="error",

@@ -1,0 +1,99 @@
+"""`mtl data`: from files of one's own to a running retraining."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+data = typer.Typer(no_args_is_help=True, help="Data of your own: recognise, check, split, look at, clean up.")
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
+
+
+@data.command()
+def init(
+    path: Annotated[str, typer.Argument(help="folder, archive or URL of the data")],
+    yes: Annotated[bool, typer.Option("--yes", help="write without asking")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Recognise the format of PATH, propose the data: and tasks: sections, and write them into params.yaml on yes."""
+    from flows.settings import load_settings
+    from mtl.data.propose import propose, sections_as_yaml, write_sections
+
+    settings = load_settings()
+    chosen = path if "://" in path else _relative(Path(path), settings.root)
+    proposal = propose(chosen)
+    if as_json:
+        typer.echo(json.dumps({"format": proposal.format, "facts": proposal.facts, **proposal.sections}, indent=1))
+        return
+    typer.secho(f"{path} is {proposal.format}", bold=True)
+    for fact in proposal.facts:
+        typer.echo(f"  {fact}")
+    typer.echo(f"\n{sections_as_yaml(proposal)}")
+    if yes or typer.confirm("write this into params.yaml?"):
+        write_sections(settings.root / "params.yaml", proposal)
+        typer.echo("written; next: mtl data check, then mtl retrain (the sections before are in git)")
+
+
+@data.command()
+def check(as_json: AsJson = False) -> None:
+    """Read every image and label as prepare will; list what cannot be used, copies, leaks and the classes' balance."""
+    report = _run_check()
+    if as_json:
+        typer.echo(json.dumps(report, indent=1))
+    else:
+        from mtl.data.checks import as_lines
+
+        typer.echo("\n".join(as_lines(report)))
+    if report["quarantined"]:
+        raise typer.Exit(1)
+
+
+@data.command()
+def report() -> None:
+    """Write an HTML page: samples of every class and split with their targets, sizes, balance, what was left out."""
+    from flows.settings import load_settings
+
+    _run_check("--page")
+    typer.echo(f"report: {load_settings().home / 'check' / 'report.html'}")
+
+
+@data.command()
+def split(as_json: AsJson = False) -> None:
+    """Write the table of a stratified split: images in it stay where they are, new ones keep the classes balanced."""
+    from flows.settings import load_settings
+    from flows.versioning import run_module
+
+    run_module("mtl.stages.split", *(["--json"] if as_json else []), folder=load_settings().root, lines=None)
+
+
+@data.command()
+def sync() -> None:
+    """Look again at sets outside data/ (buckets, URLs, other disks), so that dvc repro sees what is new there."""
+    from flows.settings import load_settings
+    from mtl.config import load
+    from mtl.data.remote import sync_listings
+
+    settings = load_settings()
+    changed = sync_listings(load(settings.root / "params.yaml").data.source, settings.root, settings.home)
+    typer.echo(f"changed: {', '.join(changed)}" if changed else "nothing changed")
+
+
+def _run_check(*options: str) -> dict[str, Any]:
+    from flows.settings import load_settings
+    from flows.versioning import run_module
+
+    settings = load_settings()
+    out = settings.home / "check" / "report.json"
+    out.unlink(missing_ok=True)
+    run_module("mtl.stages.check", str(out), *options, folder=settings.root)
+    report: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+    return report
+
+
+def _relative(path: Path, root: Path) -> str:
+    """As params.yaml has it: relative to the checkout where it lies in it."""
+    full = path.absolute()
+    return full.relative_to(root).as_posix() if full.is_relative_to(root) else str(full)

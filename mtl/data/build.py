@@ -1,0 +1,211 @@
+"""One shard: its samples read, put through the operations and packed. What an older shard has already is copied."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from mtl.config import DataConfig, DataError
+from mtl.config.data import Edges
+from mtl.data import shards
+from mtl.data.manifest import Moments, Quarantined, ShardRecord
+from mtl.data.maps import decode_depth, decode_mask, decode_normals
+from mtl.data.operations import Picture, grey, image_size, run
+from mtl.data.place import Place
+from mtl.data.plan import Planned
+from mtl.data.raw import FileRef, RawSample, RawSplit
+from mtl.data.spec import DatasetSpec, TargetSpec
+from mtl.digest import file_sha256
+
+
+@dataclass
+class Builder:
+    """Builds shards of one raw data set into one folder. It travels to other processes and machines.
+
+    raw, given: the raw folder and what its spec.json says; spec: with the targets that operations add; base: what
+    local roots are relative to.
+    """
+
+    config: DataConfig
+    raw: Path
+    given: DatasetSpec
+    spec: DatasetSpec
+    folder: Path
+    base: Path = field(default_factory=Path.cwd)
+    _splits: dict[str, RawSplit] = field(default_factory=dict[str, RawSplit])
+    _places: dict[str, Place] = field(default_factory=dict[str, Place])
+    _old: dict[str, shards.Shard] = field(default_factory=dict[str, shards.Shard])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_splits": {}, "_places": {}, "_old": {}}
+
+    def build(self, order: tuple[Planned, Mapping[str, tuple[str, int]]]) -> ShardRecord:
+        """Write one shard, or nothing if none of its samples can be used.
+
+        Args:
+            order: the shard; and content key → file in the folder and place in it, of samples that were prepared in
+                the same way before.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        planned, old = order
+        return self._write(planned, self.samples(planned), old)
+
+    def build_elsewhere(self, order: tuple[Planned, Sequence[RawSample]]) -> tuple[ShardRecord, bytes]:
+        """The same where the folders are not: the record, and the shard's bytes if it has samples."""
+        planned, samples = order
+        with tempfile.TemporaryDirectory() as scratch:
+            record = replace(self, folder=Path(scratch))._write(planned, samples, {})
+            return record, Path(scratch, record.file).read_bytes() if record.num_samples else b""
+
+    def samples(self, planned: Planned) -> Iterator[RawSample]:
+        """What goes into a shard."""
+        if planned.split not in self._splits:
+            self._splits[planned.split] = RawSplit(self.raw, planned.split, self.given)
+        return self._splits[planned.split].samples(planned.start, planned.stop)
+
+    def _write(self, planned: Planned, given: Iterable[RawSample], old: Mapping[str, tuple[str, int]]) -> ShardRecord:
+        samples: list[RawSample] = []
+        ready: list[dict[str, Any]] = []
+        bad: list[Quarantined] = []
+        for sample in given:
+            try:
+                ready.append(self._again(sample, old) or prepare_sample(self._loaded(sample), self.spec, self.config))
+                samples.append(sample)
+            except DataError as error:
+                bad.append(Quarantined(id=sample.id, split=planned.split, reason=str(error).replace("\n", ";")))
+        record = ShardRecord(
+            split=planned.split, file=planned.file, sha256="", num_samples=len(samples), quarantined=tuple(bad)
+        )
+        if not samples:
+            return record
+        height, width = image_size(self.config.operations)
+        arrays = shards.pack(self.spec, ready, height, width)
+        arrays[shards.HASH] = np.array([perceptual_hash(image) for image in arrays["image"]], np.uint64)
+        slices = {name: [s.slices[name] for s in samples] for name in self.spec.slices}
+        path = self.folder / planned.file
+        scratch = path.with_suffix(".tmp")
+        shards.write(scratch, arrays, [s.id for s in samples], [s.key for s in samples], slices)
+        sha256 = file_sha256(scratch)
+        scratch.replace(path)
+        moments = channel_moments(arrays["image"]) if planned.split == "train" else None
+        return record.model_copy(update={"sha256": sha256, "moments": moments})
+
+    def _again(self, sample: RawSample, old: Mapping[str, tuple[str, int]]) -> dict[str, Any] | None:
+        """The sample as an older shard has it."""
+        if sample.key not in old:
+            return None
+        file, index = old[sample.key]
+        if file not in self._old:
+            self._old[file] = shards.Shard(self.folder / file)
+        return shards.unpack(self._old[file], self.spec, index)
+
+    def _loaded(self, sample: RawSample) -> RawSample:
+        """With the bytes of what the sample names as files."""
+        image = self._read(sample.image) if isinstance(sample.image, FileRef) else sample.image
+        targets = {n: self._read(v) if isinstance(v, FileRef) else v for n, v in sample.targets.items()}
+        return replace(sample, image=image, targets=targets)
+
+    def _read(self, ref: FileRef) -> bytes:
+        if ref.owner not in self._places:
+            root = self.given.roots[ref.owner]
+            self._places[ref.owner] = Place(root if "://" in root else str(self.base / root))
+        return self._places[ref.owner].read(ref.name)
+
+
+def prepare_sample(sample: RawSample, spec: DatasetSpec, config: DataConfig) -> dict[str, Any]:
+    """One sample's `image` (uint8 [height, width, channels]) and present targets, as shards hold them.
+
+    Raises:
+        DataError: the image or a target cannot be used.
+    """
+    assert isinstance(sample.image, bytes)
+    kinds = {name: spec.targets[name].kind for name in sample.targets}
+    tables = {n: np.array(sample.targets[n], np.float32).reshape(-1, 5) for n in kinds if kinds[n] == "boxes"}
+    picture = Picture(
+        image=np.zeros((0, 0, 0), np.uint8),
+        encoded=sample.image,
+        boxes={name: table[:, :4] for name, table in tables.items()},
+    )
+    for name, kind in kinds.items():
+        if kind == "mask":
+            picture.masks[name] = decode_mask(sample.targets[name], len(spec.targets[name].classes))
+        elif kind == "depth":
+            picture.maps[name] = decode_depth(sample.targets[name], spec.targets[name].scale)
+        elif kind == "normals":
+            picture.maps[name] = decode_normals(sample.targets[name])
+    run(config.operations, picture)
+    ready: dict[str, Any] = {"image": picture.image, **picture.masks, **picture.maps}
+    for name, kind in kinds.items():
+        if kind in ("label", "value"):
+            ready[name] = sample.targets[name]
+        elif kind == "labels":
+            ready[name] = _one_hot(name, sample.targets[name], len(spec.targets[name].classes))
+        elif kind == "boxes":
+            ready[name] = np.concatenate([picture.boxes[name], tables[name][:, 4:]], axis=1)
+            _check_boxes(name, ready[name], spec.targets[name], picture.image.shape)
+        if kind == "label" and not 0 <= ready[name] < len(spec.targets[name].classes):
+            raise DataError(
+                f"{name} is no class", found=str(ready[name]), fix=f"0 to {len(spec.targets[name].classes) - 1}"
+            )
+    return ready
+
+
+def _one_hot(name: str, labels: list[int], num_classes: int) -> np.ndarray:
+    row = np.zeros(num_classes, np.uint8)
+    if labels and not 0 <= min(labels) <= max(labels) < num_classes:
+        raise DataError(f"{name} has a label that is no class", found=str(labels), fix=f"0 to {num_classes - 1}")
+    row[labels] = 1
+    return row
+
+
+def _check_boxes(name: str, table: np.ndarray, target: TargetSpec, shape: tuple[int, ...]) -> None:
+    if not len(table):
+        return
+    height, width = shape[:2]
+    if (table[:, 2] <= table[:, 0]).any() or (table[:, 3] <= table[:, 1]).any():
+        raise DataError(f"{name} has a box without area", found=str(table[:, :4].tolist()))
+    if table[:, :4].min() < -0.5 or table[:, 2].max() > width + 0.5 or table[:, 3].max() > height + 0.5:
+        raise DataError(f"{name} has a box outside the image of {width}×{height}", found=str(table[:, :4].tolist()))
+    if table[:, 4].min() < 0 or table[:, 4].max() >= len(target.classes):
+        raise DataError(f"{name} has a label that is no class", found=str(table[:, 4].tolist()))
+
+
+def channel_moments(images: np.ndarray) -> Moments:
+    """Of uint8 [n, height, width, channels]: exact whole numbers, so that no order of adding matters."""
+    values = np.arange(256, dtype=np.int64)
+    counts = [np.bincount(images[..., c].ravel(), minlength=256) for c in range(images.shape[3])]
+    return Moments(
+        count=int(images[..., 0].size),
+        sum=tuple(int(n @ values) for n in counts),
+        squares=tuple(int(n @ values**2) for n in counts),
+    )
+
+
+def perceptual_hash(image: np.ndarray) -> int:
+    """64 bits that near copies share: which low frequencies of 32×32 grey pixels lie above their median (Zauner 2010).
+
+    Of an image without structure it is 0.
+    """
+    small = cv2.resize(grey(image), (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
+    low = cv2.dct(small)[:8, :8].ravel()
+    if np.abs(low[1:]).max() < 1.0:
+        return 0
+    return int(np.packbits(low > np.median(low[1:])).view(">u8")[0])
+
+
+def with_added(spec: DatasetSpec, config: DataConfig) -> DatasetSpec:
+    """The data set with the targets that operations add."""
+    added = {
+        o.target: TargetSpec(kind="mask", classes=("plain", "edge"))
+        for o in config.operations
+        if isinstance(o, Edges) and o.output == "target"
+    }
+    return spec.model_copy(update={"targets": {**spec.targets, **added}})

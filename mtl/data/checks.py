@@ -1,0 +1,136 @@
+"""What there is to know of a data set before anybody trains on it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from mtl.config import DataError
+from mtl.data.header import read_header
+from mtl.data.manifest import Manifest
+from mtl.data.near_copies import near_copies
+from mtl.data.place import Place
+from mtl.data.raw import FileRef, RawSplit
+from mtl.data.shards import Shard
+from mtl.data.spec import SPLITS, DatasetSpec, TargetSpec
+
+SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg"),
+    "MPO": (".jpg", ".jpeg", ".mpo"),
+    "PNG": (".png",),
+    "BMP": (".bmp",),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+}
+FEW = 10
+"""Samples of a class in the training split below which it is named."""
+
+
+def check(raw: Path, prepared: Path, manifest: Manifest, given: DatasetSpec) -> dict[str, Any]:
+    """A report: samples by split, what was quarantined and why, copies, leaks, wrong extensions, sizes, balance of classes.
+
+    Args:
+        prepared: shards made with every sample allowed to be bad.
+        given: what the raw folder's spec.json says.
+    """
+    pairs = near_copies(prepared, manifest)
+    leaks = [pair for pair in pairs if pair[0][0] != pair[1][0]]
+    balance = _balance(prepared, manifest)
+    wrong, sizes = _look_at_files(raw, given)
+    return {
+        "samples": {split: manifest.num_samples(split) for split in SPLITS},
+        "quarantined": [q.model_dump() for q in manifest.quarantined],
+        "copies_dropped": manifest.spec.notes.get("copies_dropped", 0),
+        "near_copies": [[a[1], b[1]] for a, b in pairs],
+        "leaks": [[list(a), list(b)] for a, b in leaks],
+        "wrong_extensions": wrong,
+        "sizes": [[*size, number] for size, number in sorted(sizes.items())],
+        "balance": balance,
+        "warnings": _warnings(balance, manifest),
+    }
+
+
+def _look_at_files(raw: Path, given: DatasetSpec) -> tuple[list[dict[str, str]], Counter[tuple[int, int]]]:
+    """Files that are another format than their name says; and how many images have which width and height."""
+    places: dict[str, Place] = {}
+    wrong: list[dict[str, str]] = []
+    sizes: Counter[tuple[int, int]] = Counter()
+    for split in SPLITS:
+        rows = RawSplit(raw, split, given)
+        for sample in rows.samples(0, len(rows)):
+            data = sample.image
+            if isinstance(data, FileRef):
+                place = places.setdefault(data.owner, Place(given.roots[data.owner]))
+                data = place.read_or_none(data.name) or b""
+            with contextlib.suppress(DataError):  # quarantined
+                header = read_header(data)
+                sizes[header.width, header.height] += 1
+                suffix = PurePosixPath(str(sample.image)).suffix.lower()
+                if isinstance(sample.image, FileRef) and suffix not in SUFFIXES.get(header.format, (suffix,)):
+                    wrong.append({"id": sample.id, "file": str(sample.image), "is": header.format})
+    return wrong, sizes
+
+
+def _balance(prepared: Path, manifest: Manifest) -> dict[str, dict[str, dict[str, int]]]:
+    """target → class → split → number of samples (of boxes: of boxes; of masks: of images that have it)."""
+    found: dict[str, dict[str, dict[str, int]]] = {}
+    for split in SPLITS:
+        for record in manifest.of(split):
+            shard = Shard(prepared / record.file)
+            for name, target in manifest.spec.targets.items():
+                for label, number in _counts(shard, name, target).items():
+                    classes = found.setdefault(name, {c: dict.fromkeys(SPLITS, 0) for c in target.classes})
+                    classes[target.classes[label]][split] += number
+    return found
+
+
+def _counts(shard: Shard, name: str, target: TargetSpec) -> Counter[int]:
+    arrays = shard.arrays
+    present = arrays[f"{name}.present"]
+    if target.kind == "label":
+        return Counter(arrays[name][present].tolist())
+    if target.kind == "labels":
+        return Counter({c: int(n) for c, n in enumerate(arrays[name][present].sum(0, dtype=np.int64))})
+    if target.kind == "boxes":
+        return Counter(arrays[f"{name}.labels"].tolist())
+    if target.kind == "mask":
+        return Counter(c for mask in arrays[name][present] for c in np.unique(mask).tolist() if c != 255)
+    return Counter()
+
+
+def _warnings(balance: dict[str, dict[str, dict[str, int]]], manifest: Manifest) -> list[str]:
+    lines: list[str] = []
+    for name, classes in balance.items():
+        for label, numbers in classes.items():
+            if numbers["train"] < FEW:
+                lines.append(f"{name}: class {label} has {numbers['train']} samples to train on")
+            lacking = [split for split in ("val", "test") if not numbers[split] and numbers["train"]]
+            if lacking:
+                lines.append(f"{name}: class {label} is not in {' and '.join(lacking)}")
+    for name, target in manifest.spec.targets.items():
+        if target.kind in ("label", "labels", "boxes", "mask") and name not in balance:
+            lines.append(f"{name}: no sample has this target")
+    return lines
+
+
+def as_lines(report: dict[str, Any]) -> list[str]:
+    """The report for a terminal."""
+    lines = ["samples: " + ", ".join(f"{number} {split}" for split, number in report["samples"].items())]
+    reasons = Counter(q["reason"].split(";")[0] for q in report["quarantined"])
+    lines.append(f"cannot be used: {len(report['quarantined'])}")
+    lines += [f"  {number} × {reason}" for reason, number in reasons.most_common(20)]
+    lines += [f"  {q['id']}: {q['reason']}" for q in report["quarantined"][:20]]
+    lines.append(f"copies with the same bytes, dropped: {report['copies_dropped']}")
+    lines.append(f"near copies: {len(report['near_copies'])} pairs, {len(report['leaks'])} of them across splits")
+    lines += [f"  {a[0]}/{a[1]} and {b[0]}/{b[1]}" for a, b in report["leaks"][:20]]
+    lines.append(f"another format than the extension says: {len(report['wrong_extensions'])}")
+    lines += [f"  {w['file']} is {w['is']}" for w in report["wrong_extensions"][:20]]
+    for name, classes in report["balance"].items():
+        lines.append(f"{name}:")
+        lines += [f"  {c:<20} " + ", ".join(f"{n} {s}" for s, n in numbers.items()) for c, numbers in classes.items()]
+    lines += [f"warning: {line}" for line in report["warnings"]]
+    return lines

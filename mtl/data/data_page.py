@@ -1,0 +1,59 @@
+"""`mtl data report`: one self-contained HTML page of a data set."""
+
+from __future__ import annotations
+
+import base64
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import cv2
+from jinja2 import Environment, select_autoescape
+
+from mtl.data.gallery import plot_balance, plot_sizes, sheet
+from mtl.data.manifest import Manifest
+from mtl.data.spec import SPLITS
+
+MAX_CLASSES = 20
+"""Classes of a target that get a sheet a split."""
+
+
+def write_data_page(path: Path, report: dict[str, Any], folder: Path, manifest: Manifest) -> None:
+    """Write the page of a report of `mtl.data.checks.check`, with samples of the prepared folder."""
+    template = Path(__file__).with_name("data_page.html.j2").read_text(encoding="utf-8")
+    environment = Environment(autoescape=select_autoescape(default=True, default_for_string=True))
+    reasons = Counter(q["reason"].split(";")[0] for q in report["quarantined"]).most_common()
+    html = environment.from_string(template).render(
+        report=report, reasons=reasons, spec=manifest.spec, plots=_plots(report), sheets=_sheets(folder, manifest)
+    )
+    path.write_text(html, encoding="utf-8")
+
+
+def _plots(report: dict[str, Any]) -> list[str]:
+    with tempfile.TemporaryDirectory() as scratch:
+        plot_sizes(Path(scratch, "0.png"), report["sizes"])
+        for number, (name, balance) in enumerate(report["balance"].items()):
+            plot_balance(Path(scratch, f"{number + 1}.png"), balance, name)
+        return [_embedded(path.read_bytes()) for path in sorted(Path(scratch).iterdir())]
+
+
+def _sheets(folder: Path, manifest: Manifest) -> list[dict[str, str]]:
+    """Title and picture of samples of every class and split."""
+    found: list[dict[str, str]] = []
+    chosen: list[tuple[str, int | None]] = []
+    for name, target in manifest.spec.targets.items():
+        first = 1 if target.kind == "mask" else 0
+        chosen += [(name, label) for label in range(first, min(len(target.classes), MAX_CLASSES))]
+    for name, label in chosen or [("", None)]:
+        for split in SPLITS:
+            picture = sheet(folder, manifest, split, name, label, rows=2 if split == "train" else 1)
+            if picture is not None:
+                what = f"{name}: {manifest.spec.targets[name].classes[label]}" if label is not None else "samples"
+                encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
+                found.append({"title": f"{what}, {split}", "data": _embedded(encoded)})
+    return found
+
+
+def _embedded(png: bytes) -> str:
+    return base64.b64encode(png).decode()

@@ -1,0 +1,31 @@
+"""The table of formats: what `data.source.sets.….format` can name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mtl.data.formats.base import Entry, Problem, Reading
+from mtl.data.formats.coco import read_coco
+from mtl.data.formats.huggingface import read_huggingface
+from mtl.data.formats.image_folder import read_image_folder
+from mtl.data.formats.pairs import read_depth_pairs, read_mask_pairs
+from mtl.data.formats.table import read_table
+from mtl.data.formats.voc import read_voc
+from mtl.data.formats.webdataset import read_webdataset
+from mtl.data.formats.yolo import read_yolo
+from mtl.data.place import Place
+
+__all__ = ["FORMATS", "Entry", "Problem", "Reading"]
+
+FORMATS: dict[str, Callable[[Any, Place], Reading]] = {
+    "image_folder": read_image_folder,
+    "table": read_table,
+    "coco": read_coco,
+    "yolo": read_yolo,
+    "voc": read_voc,
+    "mask_pairs": read_mask_pairs,
+    "depth_pairs": read_depth_pairs,
+    "huggingface": read_huggingface,
+    "webdataset": read_webdataset,
+}

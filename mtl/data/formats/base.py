@@ -1,0 +1,71 @@
+"""What every reader of a format gives: entries, by image id."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from mtl.data.raw import FileRef
+from mtl.data.spec import SPLITS, TargetSpec
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image, or further targets of an image that another set has.
+
+    Targets are as `mtl.data.raw` has them; masks and depths may be files.
+    """
+
+    id: str
+    image: FileRef | bytes | None
+    targets: dict[str, Any]
+    split: str | None = None
+    group: str | None = None
+    time: str | None = None
+    slices: dict[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something in a set that cannot be used: an image, or an annotation."""
+
+    id: str
+    reason: str
+
+
+@dataclass
+class Reading:
+    """What a set holds."""
+
+    targets: dict[str, TargetSpec]
+    entries: Sequence[Entry]
+    problems: list[Problem] = field(default_factory=list[Problem])
+    slices: tuple[str, ...] = ()
+
+
+def image_id(name: str, folder: str = "") -> str:
+    """A file's name below `folder`, without its extension: what pairs of files have in common."""
+    path = PurePosixPath(name)
+    if folder.strip("/."):
+        path = path.relative_to(folder.strip("/"))
+    return path.with_suffix("").as_posix()
+
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+
+def split_of(name: str) -> str | None:
+    """The split that a name says: a folder's, or a column's cell."""
+    found = SPLIT_NAMES.get(name.lower())
+    assert found is None or found in SPLITS
+    return found

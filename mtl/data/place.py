@@ -1,0 +1,171 @@
+"""Where files are: a folder, an archive or a bucket, listed and read alike. Nothing is ever unpacked or written."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import fsspec
+
+from mtl.config import DataError
+from mtl.digest import folder_versions
+
+ARCHIVES = {".zip": "zip", ".tar": "tar", ".tgz": "tar", ".tar.gz": "tar"}
+IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+MAX_FILE_BYTES = 1 << 30
+"""A file above it is not read: no image is so large, and an archive's member may claim to be."""
+
+
+class Place:
+    """Files under one path, by their names relative to it, with `/` between the parts.
+
+    Raises:
+        DataError: the path is not there, or cannot be listed.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        with _explained(f"{path} cannot be opened"):
+            self._fs, self._root = _opened(path)
+
+    @cached_property
+    def versions(self) -> Mapping[str, str]:
+        """Name → what changes when the file does, without reading it: size and time, or the bucket's ETag."""
+        with _explained(f"{self.path} cannot be listed"):
+            found = self._listed()
+        if not found:
+            raise DataError(f"{self.path} holds no files", fix="check data.source.sets.….path")
+        return found
+
+    @property
+    def has_etags(self) -> bool:
+        """Whether versions tell contents apart by themselves, as a bucket's do."""
+        return self._fs is not None and not _is_archive(self._fs) and self._fs.protocol != "file"
+
+    @property
+    def identity(self) -> str:
+        """What names this place in a cache: the absolute path, and an archive's own version."""
+        if "://" in self.path:
+            return self.path
+        path = Path(self.path).absolute()
+        if self._fs is None:
+            return str(path)
+        stat = path.stat()
+        return f"{path}:{stat.st_size}:{stat.st_mtime_ns}"
+
+    def names(self, folder: str = "", suffixes: tuple[str, ...] = ()) -> list[str]:
+        """Files in a folder and those below it, sorted; hidden ones left out."""
+        prefix = f"{folder.strip('/')}/" if folder.strip("/.") else ""
+        found = (n for n in self.versions if n.startswith(prefix))
+        shown = (n for n in found if not any(p.startswith((".", "__MACOSX")) for p in n.split("/")))
+        return sorted(n for n in shown if not suffixes or n.lower().endswith(suffixes))
+
+    def images(self, folder: str = "") -> list[str]:
+        """Images in a folder and below it, sorted."""
+        return self.names(folder, IMAGES)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.versions
+
+    def read(self, name: str) -> bytes:
+        """A file's bytes.
+
+        Raises:
+            DataError: it is not there, is too large or cannot be read.
+        """
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise DataError(f"{name} lies outside {self.path}", fix="name files relative to it")
+        try:
+            if self._fs is None:
+                path = Path(self._root, name)
+                if path.stat().st_size > MAX_FILE_BYTES:
+                    raise DataError(f"{name} is too large", found=f"{path.stat().st_size} bytes")
+                return path.read_bytes()
+            target = f"{self._root}/{name}" if self._root else name
+            if not _is_archive(self._fs):
+                return self._read(target)
+            with self._lock:  # an archive is one stream with one position
+                return self._read(target)
+        except DataError:
+            raise
+        except (FileNotFoundError, KeyError) as error:
+            fix = "correct the annotation, or add the file"
+            raise DataError(f"{name} is not in {self.path}", fix=fix) from error
+        except Exception as error:
+            raise DataError(f"{name} cannot be read", found=f"{type(error).__name__}: {error}") from error
+
+    def read_or_none(self, name: str) -> bytes | None:
+        """A file's bytes, or None if they cannot be read."""
+        try:
+            return self.read(name)
+        except DataError:
+            return None
+
+    def _read(self, target: str) -> bytes:
+        size = self._fs.size(target) or 0
+        if size > MAX_FILE_BYTES:
+            raise DataError(f"{target} is too large", found=f"{size} bytes")
+        data: bytes = self._fs.cat_file(target)
+        return data
+
+    def _listed(self) -> dict[str, str]:
+        if self._fs is None:
+            return folder_versions(Path(self._root))
+        found: dict[str, str] = {}
+        details: dict[str, dict[str, Any]] = self._fs.find(self._root, detail=True)
+        for path, info in sorted(details.items()):
+            name = path.removeprefix(self._root).lstrip("/") if self._root else path
+            if ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute():
+                raise DataError(
+                    f"{self.path} has a member that lies outside it", found=name, fix="make the archive again without"
+                )
+            mark = info.get("ETag") or info.get("etag") or info.get("CRC") or info.get("chksum") or info.get("mtime")
+            found[name] = f"{info.get('size')}:{mark}"
+        return found
+
+
+@contextmanager
+def _explained(what: str) -> Generator[None]:
+    """Every file system has errors of its own."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(
+            what,
+            found=f"{type(error).__name__}: {error}",
+            fix="check data.source.sets.….path, the network and the credentials in the environment",
+        ) from error
+
+
+def _opened(path: str) -> tuple[Any, str]:
+    """A file system and the root in it; None for a local folder, which needs no library."""
+    local = "://" not in path
+    kind = next((kind for suffix, kind in ARCHIVES.items() if path.lower().endswith(suffix)), None)
+    if local and not Path(path).exists():
+        raise DataError(
+            f"{path} is not there",
+            found=f"looked for {Path(path).absolute()}",
+            fix="correct data.source.sets.….path, or bring the data back: dvc pull",
+        )
+    if kind:
+        outer = Path(path).absolute().as_uri() if local else path
+        fs, _ = fsspec.core.url_to_fs(f"{kind}://::{outer}")
+        return fs, ""
+    if local:
+        if not Path(path).is_dir():
+            raise DataError(f"{path} is neither a folder nor an archive", fix="zip, tar, tar.gz, or a folder")
+        return None, str(Path(path))
+    fs, root = fsspec.core.url_to_fs(path)
+    fs.invalidate_cache()
+    return fs, root.rstrip("/")
+
+
+def _is_archive(fs: Any) -> bool:
+    return type(fs).__name__ in ("ZipFileSystem", "TarFileSystem")

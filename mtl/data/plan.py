@@ -1,0 +1,69 @@
+"""Which samples make which shard: a function of the samples alone, so that a rebuild gives the same files.
+
+A split's samples, sorted by id, are cut after every sample whose id's hash says so (content-defined chunking, as
+backup programs cut streams): a sample that comes or goes changes the one shard that it lies in, wherever that is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from mtl.config import DataConfig
+from mtl.data import header, maps, operations, shards
+from mtl.data.spec import DatasetSpec
+
+LARGEST = 4
+"""A shard is cut at this multiple of the mean size at the latest."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A shard to be: the samples from `start` to before `stop` of a split. `key` is a hash of all that goes into it."""
+
+    split: str
+    start: int
+    stop: int
+    key: str
+
+    @property
+    def file(self) -> str:
+        """Its name in the prepared folder."""
+        return f"{self.split}-{self.key[:24]}.safetensors"
+
+
+def plan(split: str, keys: Iterable[tuple[str, str]], size: int, recipe: str) -> Iterator[Planned]:
+    """Shards of `size` samples on average, from (id, content key) in order of ids."""
+    start = stop = 0
+    digest = hashlib.sha256(f"{recipe}\0{split}\0".encode())
+    for found, key in keys:
+        digest.update(f"{found}\0{key}\0".encode())
+        stop += 1
+        if ends_shard(found, size) or stop - start == LARGEST * size:
+            yield Planned(split, start, stop, digest.hexdigest())
+            start, digest = stop, hashlib.sha256(f"{recipe}\0{split}\0".encode())
+    if stop > start:
+        yield Planned(split, start, stop, digest.hexdigest())
+
+
+def ends_shard(found: str, size: int) -> bool:
+    """Whether a shard ends after the sample of this id: for one in `size`."""
+    return int.from_bytes(hashlib.sha256(found.encode()).digest()[:8], "big") % size == 0
+
+
+def recipe(spec: DatasetSpec, config: DataConfig) -> str:
+    """A hash of everything but the samples that a shard's bytes depend on: operations, targets, code, OpenCV."""
+    code = [Path(module.__file__ or "").read_text(encoding="utf-8") for module in (header, maps, operations, shards)]
+    code.append(Path(__file__).with_name("build.py").read_text(encoding="utf-8"))
+    facts = {
+        "operations": [operation.model_dump() for operation in config.operations],
+        "targets": {name: target.model_dump() for name, target in sorted(spec.targets.items())},
+        "slices": spec.slices,
+        "code": [hashlib.sha256(text.encode()).hexdigest() for text in code],
+        "opencv": metadata.version("opencv-python-headless"),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,192 @@
+"""What format a folder, an archive or a bucket may be in, by the names of its files and a look into a few."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from mtl.config import DataError
+from mtl.data.formats.base import split_of
+from mtl.data.maps import decode_mask
+from mtl.data.place import Place
+
+SAMPLED = 64
+"""Images whose size is looked at."""
+
+
+Item = TypeVar("Item")
+
+
+def candidates(place: Place) -> Iterator[dict[str, Any]]:
+    """Settings worth trying, the most particular first."""
+    names = place.names()
+    base = {"path": place.path}
+    if any(n.endswith((".tar", ".tgz", ".tar.gz")) for n in names):
+        yield base | {"format": "webdataset", "targets": _members(place)}
+    if "state.json" in names or "dataset_dict.json" in names:
+        yield base | {"format": "huggingface", "targets": _features(place)}
+    for name in (n for n in names if n.endswith(".json")):
+        if _is_coco(place, name):
+            folder = _common_folder(place, name)
+            yield (
+                base
+                | {"format": "coco", "annotations": name, "images": folder, "boxes": "objects"}
+                | _coco_masks(place, name)
+            )
+    if any(n.endswith(".xml") for n in names):
+        masks = any(n.startswith("SegmentationClass/") for n in names)
+        yield base | {"format": "voc", "boxes": "objects"} | ({"masks": "regions"} if masks else {})
+    if any(n in names for n in ("data.yaml", "dataset.yaml", "classes.txt")):
+        yield base | {"format": "yolo", "boxes": "objects"}
+    for table in (n for n in names if "/" not in n and n.endswith((".csv", ".parquet"))):
+        settings = _table(place, table)
+        if settings:
+            yield base | settings
+    if any(n.endswith(".parquet") for n in names):
+        yield base | {"format": "huggingface", "targets": _features(place)}
+    yield from _pairs(place)
+    yield base | {"format": "image_folder", "target": "label"}
+
+
+def _is_coco(place: Place, name: str) -> bool:
+    try:
+        document = json.loads(place.read(name))
+    except (ValueError, DataError):
+        return False
+    return isinstance(document, dict) and {"images", "annotations", "categories"} <= document.keys()
+
+
+def _common_folder(place: Place, annotations: str) -> str:
+    """The folder that the annotations' file names are relative to."""
+    first = json.loads(place.read(annotations))["images"][:1]
+    if not first:
+        return ""
+    name = first[0]["file_name"]
+    match = next((n for n in place.images() if n == name or n.endswith(f"/{name}")), name)
+    return match[: len(match) - len(name)].strip("/")
+
+
+def _coco_masks(place: Place, name: str) -> dict[str, Any]:
+    annotations = json.loads(place.read(name))["annotations"]
+    return {"masks": "regions"} if annotations and all(a.get("segmentation") for a in annotations) else {}
+
+
+def _table(place: Place, table: str) -> dict[str, Any] | None:
+    """Columns by what their cells look like."""
+    import pyarrow.csv as pc
+    import pyarrow.parquet as pq
+
+    data = io.BytesIO(place.read(table))
+    try:
+        rows = (pq.read_table(data) if table.endswith(".parquet") else pc.read_csv(data)).to_pylist()
+    except Exception:  # whatever it is, it is no table
+        return None
+    if not rows:
+        return None
+    columns = {name: [row[name] for row in rows if row[name] is not None] for name in rows[0]}
+    images = next((n for n, cells in columns.items() if cells and all(str(c) in place for c in cells[:SAMPLED])), None)
+    if images is None:
+        return None
+    settings: dict[str, Any] = {"format": "table", "table": table, "image": images, "targets": {}}
+    for name, cells in columns.items():
+        lower = name.lower()
+        if name == images or not cells:
+            continue
+        if lower == "split" and all(split_of(str(c)) for c in cells):
+            settings["split"] = name
+        elif lower in ("time", "date", "timestamp"):
+            settings["time"] = name
+        elif lower.endswith(("_id", "group", "patient")):
+            settings["group"] = name
+        elif kind := _kind(cells):
+            settings["targets"][_identifier(name)] = {"column": name, "kind": kind}
+    return settings if settings["targets"] else None
+
+
+def _kind(cells: list[Any]) -> str | None:
+    if all(isinstance(c, float) for c in cells):
+        return "value"
+    distinct = len(set(map(str, cells)))
+    if all(isinstance(c, int) for c in cells) and distinct > 20:
+        return "value"
+    if any("|" in str(c) for c in cells):
+        return "labels"
+    return "label" if distinct <= max(2, len(cells) // 2) else None
+
+
+def _identifier(name: str) -> str:
+    found = re.sub(r"\W+", "_", name.lower()).strip("_")
+    return found if found[:1].isalpha() else f"t_{found}"
+
+
+def _pairs(place: Place) -> Iterator[dict[str, Any]]:
+    """Folders of images and of maps with the same names."""
+    folders = sorted({n.split("/")[0] for n in place.images() if "/" in n})
+    images = next((f for f in folders if f.lower() in ("images", "image", "img", "imgs", "rgb", "jpegimages")), None)
+    for folder in folders if images else []:
+        lower = folder.lower()
+        if any(word in lower for word in ("depth", "disparity")):
+            yield {"path": place.path, "format": "depth_pairs", "images": images, "depths": folder}
+        elif any(word in lower for word in ("mask", "label", "segmentation", "annotation")):
+            names = _mask_names(place.read(name) for name in some(place.images(folder)))
+            if names:
+                yield {"path": place.path, "format": "mask_pairs", "images": images, "masks": folder, "classes": names}
+
+
+def _mask_names(masks: Iterable[bytes]) -> list[str] | None:
+    """A name for every index up to the largest in some masks, 255 aside; None if they are no masks."""
+    largest = 0
+    try:
+        for data in masks:
+            mask = decode_mask(data, 256)
+            largest = max(largest, int(mask[mask != 255].max(initial=0)))
+    except DataError:
+        return None
+    return ["background", *(f"class_{number}" for number in range(1, largest + 1))] if largest else None
+
+
+def _members(place: Place) -> dict[str, Any]:
+    from mtl.data.formats.webdataset import samples_of
+
+    tar = place.names(suffixes=(".tar", ".tar.gz", ".tgz"))[0]
+    found: dict[str, Any] = {}
+    samples = samples_of(place.read(tar), tar)[:SAMPLED]
+    names = _mask_names(sample["seg.png"] for sample in samples if "seg.png" in sample)
+    if names:
+        found["regions"] = {"column": "seg.png", "kind": "mask", "classes": names}
+    for sample in samples:
+        if "cls" in sample:
+            found["label"] = {"column": "cls", "kind": "label"}
+        for key, value in json.loads(sample.get("json", b"{}")).items():
+            if isinstance(value, float):
+                found[_identifier(key)] = {"column": f"json:{key}", "kind": "value"}
+            elif isinstance(value, str):
+                found[_identifier(key)] = {"column": f"json:{key}", "kind": "label"}
+    return found
+
+
+def _features(place: Place) -> dict[str, str]:
+    """Columns of a Hugging Face data set that can be targets."""
+    import tempfile
+
+    from mtl.data.formats.huggingface import load_splits, spec_of
+
+    with tempfile.TemporaryDirectory() as cache:
+        rows = next(iter(load_splits(place, cache).values()))
+        found: dict[str, str] = {}
+        for column, feature in rows.features.items():
+            if column != "image":
+                try:
+                    spec_of(column, feature)
+                except DataError:
+                    continue
+                found[_identifier(column)] = column
+        return found
+
+
+def some(items: Sequence[Item]) -> Sequence[Item]:
+    """A few of many, evenly."""
+    return items[:: max(1, len(items) // SAMPLED)][:SAMPLED]

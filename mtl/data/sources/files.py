@@ -1,0 +1,213 @@
+"""`files`: data sets of one's own, read by their formats and joined by image id into one multi-task set."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mtl.config import DataError
+from mtl.config.files import FilesSource
+from mtl.data.formats import FORMATS, Problem, Reading
+from mtl.data.formats.base import Entry
+from mtl.data.place import Place
+from mtl.data.raw import FileRef, RawSample, write_problems, write_spec, write_split
+from mtl.data.spec import SPLITS, DatasetSpec, SourceRecord, TargetSpec
+from mtl.data.splits import Image, splitter
+from mtl.digest import DigestCache, bytes_sha256
+
+
+@dataclass
+class Joined:
+    """One image with what all sets say of it. `digests`: of the image and of targets that are files."""
+
+    entry: Entry
+    digests: dict[str, str] = field(default_factory=dict[str, str])
+
+    def key(self) -> str:
+        """SHA-256 of all that the sample is."""
+        targets = {
+            name: self.digests.get(name) or (bytes_sha256(value) if isinstance(value, bytes) else value)
+            for name, value in sorted(self.entry.targets.items())
+        }
+        return bytes_sha256(json.dumps([self.digests["image"], targets]).encode())
+
+
+def fetch_files(settings: FilesSource, seed: int, folder: Path, cache: Path) -> DatasetSpec:
+    """Write an index of all sets into `folder`: images stay where they are.
+
+    Raises:
+        DataError: a set cannot be read, or two sets contradict each other in a target's classes.
+    """
+    digests = DigestCache(cache.parent / "digests.sqlite")
+    try:
+        joined, targets, slices, problems, records = _read_sets(settings, digests)
+    finally:
+        digests.close()
+    images, notes = _without_copies(joined, settings.duplicates, problems)
+    by_split: dict[str, list[RawSample]] = {split: [] for split in SPLITS}
+    choose = splitter(settings.split)
+    for found, image in images.items():
+        entry = image.entry
+        try:
+            split = choose(Image(found, image.digests["image"], entry.split, entry.group, entry.time))
+        except DataError as error:
+            problems.append(Problem(found, str(error).replace("\n", ";")))
+            continue
+        assert entry.image is not None
+        by_split[split].append(RawSample(found, entry.image, entry.targets, entry.slices, image.key()))
+    roots = {name: chosen.path for name, chosen in settings.sets.items()}
+    spec = DatasetSpec(name="files", targets=targets, slices=slices, sources=tuple(records), roots=roots, notes=notes)
+    for split, samples in by_split.items():
+        write_split(folder, split, spec, samples)
+    write_problems(folder, [(problem.id, problem.reason) for problem in problems])
+    write_spec(folder, spec)
+    return spec
+
+
+def _read_sets(
+    settings: FilesSource, cache: DigestCache
+) -> tuple[dict[str, Joined], dict[str, TargetSpec], tuple[str, ...], list[Problem], list[SourceRecord]]:
+    joined: dict[str, Joined] = {}
+    targets: dict[str, TargetSpec] = {}
+    slices: dict[str, None] = {}
+    problems: list[Problem] = []
+    records: list[SourceRecord] = []
+    for name, chosen in settings.sets.items():
+        place = Place(chosen.path)
+        reading = FORMATS[chosen.format](chosen, place)
+        _unite(targets, reading.targets, name)
+        slices |= dict.fromkeys(reading.slices)
+        problems += [Problem(chosen.id_prefix + p.id, f"{name}: {p.reason}") for p in reading.problems]
+        known = _digests(place, reading, cache, settings.threads)
+        seen: set[str] = set()
+        for given in reading.entries:
+            entry = _owned(given, name, chosen.id_prefix)
+            if entry.id in seen:
+                problems.append(Problem(entry.id, f"{name}: two images have this id"))
+                continue
+            seen.add(entry.id)
+            found = _found(entry, known)
+            if isinstance(found, Problem):
+                problems.append(found)
+            else:
+                _join(joined, entry, found, problems)
+        content = bytes_sha256(json.dumps(sorted(known.items())).encode())
+        records.append(
+            SourceRecord(
+                name=name,
+                package=chosen.path,
+                version=chosen.format,
+                licence=chosen.licence,
+                sha256=content,
+                num_items=len(reading.entries),
+            )
+        )
+    bad = {problem.id for problem in problems}
+    return {i: j for i, j in joined.items() if i not in bad}, targets, tuple(slices), problems, records
+
+
+def _unite(targets: dict[str, TargetSpec], more: Mapping[str, TargetSpec], name: str) -> None:
+    for target, spec in more.items():
+        if targets.setdefault(target, spec) != spec:
+            raise DataError(
+                f"the set {name} and one before it mean different things by the target {target!r}",
+                found=f"{spec.kind} of {list(spec.classes)[:8]}, {targets[target].kind} of {list(targets[target].classes)[:8]}",
+                fix="declare the same `classes` in both, or name one target differently",
+            )
+
+
+def _owned(entry: Entry, name: str, prefix: str) -> Entry:
+    """With the set's name on every file and its prefix on the id."""
+
+    def mark(value: Any) -> Any:
+        return FileRef(value.name, name) if isinstance(value, FileRef) else value
+
+    targets = {target: mark(value) for target, value in entry.targets.items()}
+    return replace(entry, id=prefix + entry.id, image=mark(entry.image), targets=targets)
+
+
+def _refs(entry: Entry) -> Iterable[FileRef]:
+    return (value for value in (entry.image, *entry.targets.values()) if isinstance(value, FileRef))
+
+
+def _digests(place: Place, reading: Reading, cache: DigestCache, threads: int) -> dict[str, str]:
+    """Of every file that the entries name. A bucket's ETag stands for the content, which need not be fetched for it."""
+    names = {ref.name for entry in reading.entries for ref in _refs(entry)}
+    versions = {name: place.versions[name] for name in sorted(names) if name in place.versions}
+    if place.has_etags:
+        return {name: bytes_sha256(version.encode()) for name, version in versions.items()}
+    return cache.digests(place.identity, versions, place.read_or_none, threads)
+
+
+def _found(entry: Entry, known: Mapping[str, str]) -> dict[str, str] | Problem:
+    """Digests of the image and of targets that are files; or which one is not there."""
+    values = {"image": entry.image, **{n: v for n, v in entry.targets.items() if isinstance(v, FileRef)}}
+    digests: dict[str, str] = {}
+    for name, value in values.items():
+        if isinstance(value, FileRef):
+            if value.name not in known:
+                return Problem(entry.id, f"{value} is not there or cannot be read")
+            digests[name] = known[value.name]
+        elif isinstance(value, bytes):
+            digests[name] = bytes_sha256(value)
+    return digests
+
+
+def _join(joined: dict[str, Joined], entry: Entry, digests: dict[str, str], problems: list[Problem]) -> None:
+    """Add what a set says of an image to what others said."""
+    before = joined.get(entry.id)
+    if before is None:
+        joined[entry.id] = Joined(entry, digests)
+        return
+    if before.digests.get("image") != digests.get("image"):
+        problems.append(Problem(entry.id, "two sets have different images of this id; set id_prefix"))
+        return
+    joined[entry.id] = _merged(before, Joined(entry, digests), problems)
+
+
+def _merged(one: Joined, other: Joined, problems: list[Problem]) -> Joined:
+    """The targets of both; a problem if they say different things of one target."""
+    for name in one.entry.targets.keys() & other.entry.targets.keys():
+        mine, theirs = (j.digests.get(name) or j.entry.targets[name] for j in (one, other))
+        if mine != theirs:
+            reason = f"it has the same bytes as {one.entry.id}, but another {name!r}"
+            if one.entry.id == other.entry.id:
+                reason = f"two sets say different things of its {name!r}"
+            problems.append(Problem(other.entry.id, reason))
+            if one.entry.id != other.entry.id:
+                problems.append(
+                    Problem(one.entry.id, f"it has the same bytes as {other.entry.id}, but another {name!r}")
+                )
+    first, second = one.entry, other.entry
+    entry = replace(
+        first,
+        targets={**second.targets, **first.targets},
+        split=first.split or second.split,
+        group=first.group or second.group,
+        time=first.time or second.time,
+        slices={**second.slices, **first.slices},
+    )
+    return Joined(entry, {**other.digests, **one.digests})
+
+
+def _without_copies(
+    joined: Mapping[str, Joined], duplicates: str, problems: list[Problem]
+) -> tuple[dict[str, Joined], dict[str, int]]:
+    """Images with the same bytes become one, with the targets of all; contradictions are problems."""
+    if duplicates == "keep":
+        return dict(joined), {}
+    first: dict[str, str] = {}
+    kept: dict[str, Joined] = {}
+    for found in sorted(joined):
+        content = joined[found].digests["image"]
+        if content in first:
+            kept[first[content]] = _merged(kept[first[content]], joined[found], problems)
+        else:
+            first[content] = found
+            kept[found] = joined[found]
+    bad = {problem.id for problem in problems}
+    notes = {"copies_dropped": len(joined) - len(kept)} if len(joined) > len(kept) else {}
+    return {found: image for found, image in kept.items() if found not in bad}, notes

@@ -1,0 +1,34 @@
+"""`mtl data check`: the data set read as prepare will read it, with nothing refused. Called with the report's path,
+and with --page for a page beside it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from mtl.config import load
+from mtl.data.checks import check
+from mtl.data.data_page import write_data_page
+from mtl.data.prepare import prepare
+from mtl.data.raw import read_spec
+from mtl.data.sources import SOURCES
+from mtl.stages import home, run_stage
+
+
+def main() -> None:
+    """Fetch and prepare in a folder of its own, which is kept: a second check reads what changed."""
+    out, config = Path(sys.argv[1]), load()
+    folder = out.parent
+    source = config.data.source
+    SOURCES[source.type](source, config.seed, folder / "raw", home() / "downloads")
+    lenient = config.data.model_copy(update={"max_bad_fraction": 1.0})
+    manifest = prepare(lenient, folder / "raw", folder / "prepared", say=lambda _: None)
+    report = check(folder / "raw", folder / "prepared", manifest, read_spec(folder / "raw"))
+    if "--page" in sys.argv:
+        write_data_page(folder / "report.html", report, folder / "prepared", manifest)
+    out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,204 @@
+"""Preparing costs what changed, and gives what a rebuild gives."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mtl.config import Config, DataError
+from mtl.config.data import Denoise
+from mtl.data import parallel
+from mtl.data.near_copies import near_copies
+from mtl.data.plan import plan
+from mtl.data.prepare import prepare
+from mtl.data.raw import RawSample, read_split
+from mtl.data.spec import SPLITS, DatasetSpec
+from tests.conftest import ROOT, clean_environment
+from tests.test_formats import TASKS, configured, fetched, image_folder
+
+
+@pytest.fixture(scope="module")
+def photos(raw: Path, spec: DatasetSpec, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """All training scenes in a folder a class."""
+    folder = tmp_path_factory.mktemp("photos")
+    scenes: list[RawSample] = [s for s in read_split(raw, "train", spec) if "species" in s.targets]
+    return folder, {"path": str(folder)} | image_folder(folder, scenes, spec)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a prepared folder."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def own(settings: dict[str, Any], folder: Path) -> Config:
+    """The set, copied so that a test may change it."""
+    if not folder.exists():
+        shutil.copytree(settings["path"], folder)
+    return configured({"own": settings | {"path": str(folder)}}, {"species": TASKS["species"]})
+
+
+def test_what_comes_and_goes_touches_its_shards_alone(photos: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    given, out = tmp_path / "given", tmp_path / "prepared"
+    config = own(photos[1], given)
+    fetched(config, tmp_path / "raw")
+    prepare(config.data, tmp_path / "raw", out, say=str)
+    before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+    # One image goes, one changes its class (and so its name), one comes.
+    images = sorted(given.rglob("*.png"))
+    images[0].unlink()
+    images[5].rename(given / "zebra" / "moved.png")
+    (given / "zebra" / "new.png").write_bytes(images[7].read_bytes() + b"\0")
+    fetched(config, tmp_path / "raw")
+    prepare(config.data, tmp_path / "raw", out, say=str)
+    kept = [path.name for path in out.iterdir() if before.get(path.name) == path.stat().st_mtime_ns]
+    assert len(kept) >= len(before) - 6  # three places, and the manifest
+    prepare(config.data, tmp_path / "raw", tmp_path / "rebuilt", say=str)
+    assert contents(out) == contents(tmp_path / "rebuilt")
+
+
+def test_only_new_images_are_decoded(
+    photos: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mtl.data.build
+
+    given, out = tmp_path / "given", tmp_path / "prepared"
+    config = own(photos[1], given)
+    fetched(config, tmp_path / "raw")
+    prepare(config.data, tmp_path / "raw", out, say=str)
+    first = sorted(given.rglob("*.png"))[0]
+    first.with_name("zz-new.png").write_bytes(first.read_bytes() + b"\0")
+    fetched(config, tmp_path / "raw")
+    decoded: list[str] = []
+    real = mtl.data.build.prepare_sample
+
+    def counted(sample: RawSample, *rest: Any) -> Any:
+        decoded.append(sample.id)
+        return real(sample, *rest)
+
+    monkeypatch.setattr(mtl.data.build, "prepare_sample", counted)
+    prepare(config.data, tmp_path / "raw", out, say=str)
+    assert decoded == [f"{first.parent.name}/zz-new"]
+    # Another operation: everything again.
+    decoded.clear()
+    denoise = Denoise(type="denoise", method="median")
+    operations = (*config.data.operations[:-1], denoise, config.data.operations[-1])
+    changed = config.data.model_copy(update={"operations": operations})
+    manifest = prepare(changed, tmp_path / "raw", out, say=str)
+    assert len(decoded) == sum(manifest.num_samples(split) for split in SPLITS)
+
+
+def test_a_shard_changes_where_its_samples_do() -> None:
+    ids = [f"{number:06d}" for number in range(5000)]
+    shards = list(plan("train", ((found, found) for found in ids), 32, "r"))
+    assert sum(p.stop - p.start for p in shards) == 5000
+    assert 100 < len(shards) < 260
+    assert max(p.stop - p.start for p in shards) <= 128
+    more = list(plan("train", ((found, found) for found in sorted([*ids, "002500-new"])), 32, "r"))
+    assert len({p.key for p in more} - {p.key for p in shards}) <= 2
+
+
+CHILD = """
+import sys, time
+from pathlib import Path
+import mtl.data.build
+from mtl.data.prepare import prepare
+from tests.test_prepare import own
+real = mtl.data.build.Builder.build
+def slow(self, order):
+    time.sleep(0.15)
+    return real(self, order)
+mtl.data.build.Builder.build = slow
+settings = {"format": "image_folder", "target": "species", "path": sys.argv[1]}
+prepare(own(settings, Path(sys.argv[1])).data, Path(sys.argv[2]), Path(sys.argv[3]))
+"""
+
+
+def test_a_killed_prepare_goes_on(photos: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    given, out = tmp_path / "given", tmp_path / "prepared"
+    shutil.copytree(photos[0], given)
+    config = own({"format": "image_folder", "target": "species"}, given)
+    fetched(config, tmp_path / "raw")
+    words = [sys.executable, "-c", CHILD, str(given), str(tmp_path / "raw"), str(out)]
+    environment = clean_environment() | {"PYTHONPATH": str(ROOT)}
+    child = subprocess.Popen(words, env=environment, cwd=ROOT, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while len(list(out.glob("*.safetensors"))) < 4 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    finished = {path.name: path.stat().st_mtime_ns for path in out.glob("*.safetensors")}
+    assert len(finished) >= 3
+    assert not (out / "manifest.json").exists()
+    prepare(config.data, tmp_path / "raw", out, say=str)
+    written = [line for line in finished if (out / line).stat().st_mtime_ns != finished[line]]
+    assert len(written) <= 1  # the one that was not yet written down
+    prepare(config.data, tmp_path / "raw", tmp_path / "rebuilt", say=str)
+    assert contents(out) == contents(tmp_path / "rebuilt")
+
+
+def test_other_processes_give_the_same_bytes(
+    photos: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = own(photos[1], tmp_path / "given")
+    fetched(config, tmp_path / "raw")
+    prepare(config.data, tmp_path / "raw", tmp_path / "here", say=str)
+    monkeypatch.setattr(parallel, "PATIENCE", 0.0)
+    prepare(config.data, tmp_path / "raw", tmp_path / "there", say=str)
+    assert contents(tmp_path / "here") == contents(tmp_path / "there")
+
+
+def test_a_ray_cluster_gives_the_same_bytes(photos: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    from mtl.data.on_ray import runner
+
+    config = own(photos[1], tmp_path / "given")
+    fetched(config, tmp_path / "raw")
+    prepare(config.data, tmp_path / "raw", tmp_path / "here", say=str)
+    cluster = config.cluster.model_copy(update={"prepare": "ray"})
+    where = runner(config.model_copy(update={"cluster": cluster}))
+    prepare(config.data, tmp_path / "raw", tmp_path / "there", say=str, runner=where)
+    assert contents(tmp_path / "here") == contents(tmp_path / "there")
+
+
+def test_bad_images_are_left_out_up_to_the_declared_share(photos: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    given, out = tmp_path / "given", tmp_path / "prepared"
+    config = own(photos[1], given)
+    images = sorted(given.rglob("*.png"))
+    images[0].write_bytes(images[0].read_bytes()[:300])
+    images[1].write_bytes(b"")
+    images[2].write_bytes(b"<html>not an image</html>")
+    fetched(config, tmp_path / "raw")
+    with pytest.raises(DataError, match="3 of") as caught:
+        prepare(config.data, tmp_path / "raw", out, say=str)
+    assert images[0].stem in str(caught.value)
+    lenient = config.data.model_copy(update={"max_bad_fraction": 0.1})
+    manifest = prepare(lenient, tmp_path / "raw", out, say=str)
+    assert {q.id.split("/")[1] for q in manifest.quarantined} == {path.stem for path in images[:3]}
+    # Mended, it is in again.
+    shutil.copy(photos[0] / images[0].relative_to(given), images[0])
+    fetched(config, tmp_path / "raw")
+    manifest = prepare(lenient, tmp_path / "raw", out, say=str)
+    assert len(manifest.quarantined) == 2
+
+
+def test_near_copies_are_found(photos: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    from PIL import Image
+
+    given = tmp_path / "given"
+    config = own(photos[1], given)
+    first = sorted(given.rglob("*.png"))[3]
+    Image.open(first).convert("RGB").save(first.with_name("again.jpg"), quality=85)
+    fetched(config, tmp_path / "raw")
+    manifest = prepare(config.data, tmp_path / "raw", tmp_path / "prepared", say=str)
+    pairs = {
+        frozenset((a[1].split("/")[1], b[1].split("/")[1])) for a, b in near_copies(tmp_path / "prepared", manifest)
+    }
+    assert frozenset((first.stem, "again")) in pairs
+    assert len(pairs) <= 3

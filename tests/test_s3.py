@@ -1,0 +1,150 @@
+"""Images in a bucket, and the DVC remote in one: a real S3 API, of a server that this test starts."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import s3fs
+
+from mtl.config import read_params
+from mtl.data.raw import RawSample, read_split
+from mtl.data.spec import DatasetSpec
+from tests.conftest import clean_environment, free_port, mtl
+from tests.test_end_to_end import status
+from tests.test_formats import TASKS, configured, fetched, image_folder
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment that reaches a SeaweedFS of our own with two buckets."""
+    folder = tmp_path_factory.mktemp("weed")
+    keys = {"accessKey": "tester", "secretKey": "secret-of-the-tester"}
+    identity = {"name": "t", "credentials": [keys], "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
+    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+    ports = {name: str(free_port()) for name in ("master", "volume", "filer", "s3")}
+    command = [str(Path(sys.executable).with_name("weed")), "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
+    command += [f"-dir={folder}", "-filer", "-s3", f"-s3.config={folder / 's3.json'}", "-volume.max=200"]
+    command += [f"-{name}.port={port}" for name, port in ports.items()] + ["-master.volumeSizeLimitMB=64"]
+    command += [f"-{name}.port.grpc={free_port()}" for name in ports]
+    server = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    environment = {
+        "AWS_ACCESS_KEY_ID": keys["accessKey"],
+        "AWS_SECRET_ACCESS_KEY": keys["secretKey"],
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{ports['s3']}",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            for key, value in environment.items():
+                patch.setenv(key, value)
+            _wait(server)
+            yield environment
+    finally:
+        server.kill()  # it would take half a minute to say goodbye
+        server.wait(30)
+
+
+def _wait(server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 90
+    while True:
+        try:
+            for bucket in ("photos", "store"):
+                s3fs.S3FileSystem(skip_instance_cache=True).mkdir(bucket)
+            return
+        except Exception:
+            assert server.poll() is None, "the object store ended"
+            assert time.monotonic() < deadline, "the object store does not answer"
+            time.sleep(1)
+
+
+@pytest.fixture(scope="module")
+def bucket(s3: dict[str, str], raw: Path, spec: DatasetSpec, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Real scenes in a bucket, a folder a class."""
+    scenes: list[RawSample] = [s for s in read_split(raw, "train", spec) if "species" in s.targets]
+    folder = tmp_path_factory.mktemp("upload") / "animals"
+    image_folder(folder, scenes, spec)
+    s3fs.S3FileSystem().put(str(folder), "photos/animals", recursive=True)
+    return "s3://photos/animals"
+
+
+def test_a_bucket_is_read_where_it_is(bucket: str, tmp_path: Path) -> None:
+    settings = {"format": "image_folder", "path": bucket, "target": "species"}
+    config = configured({"own": settings}, {"species": TASKS["species"]})
+    found = fetched(config, tmp_path / "raw")
+    assert found.roots == {"own": bucket}
+    samples = list(read_split(tmp_path / "raw", "train", found))
+    assert len(samples) > 30
+    from mtl.data.prepare import prepare
+
+    manifest = prepare(config.data, tmp_path / "raw", tmp_path / "prepared", say=str)
+    assert not manifest.quarantined
+
+
+def test_a_bucket_that_is_not_there_is_named(s3: dict[str, str], tmp_path: Path) -> None:
+    from mtl.config import DataError
+
+    settings = {"format": "image_folder", "path": "s3://nowhere/at-all", "target": "species"}
+    with pytest.raises(DataError, match="nowhere/at-all"):
+        fetched(configured({"own": settings}, {"species": TASKS["species"]}), tmp_path / "raw")
+
+
+@pytest.mark.slow
+def test_from_bucket_to_champion_and_back(s3: dict[str, str], bucket: str, checkout: Path, tmp_path: Path) -> None:
+    """init → retrain → push; a clone elsewhere pulls what was prepared; a new image in the bucket is noticed."""
+    here = tmp_path / "here"
+    shutil.copytree(checkout, here, ignore=shutil.ignore_patterns("outputs", ".mtl", "dvc.lock"))
+
+    def dvc(folder: Path, *words: str) -> str:
+        command = [sys.executable, "-m", "dvc", *words]
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=clean_environment() | s3 | {"PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    dvc(here, "remote", "add", "--force", "--default", "team", "s3://store/dvc")
+    assert mtl(here, "data", "init", bucket, "--yes", **s3).returncode == 0
+    values = read_params(here / "params.yaml")
+    assert values["data"]["source"]["sets"]["images"]["path"] == bucket
+    values["tasks"]["label"]["floor"] = 0.0
+    from ruamel.yaml import YAML
+
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    with (here / "params.yaml").open("w") as file:
+        yaml.dump(values, file)
+    done = mtl(here, "retrain", **s3)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    champion = status(here)["champion"]
+    assert champion["version"] == 1
+    assert "unchanged" in mtl(here, "retrain", **s3).stdout
+    # Elsewhere: the lock file and the bucket are all that is needed.
+    there = tmp_path / "there"
+    shutil.copytree(here, there, ignore=shutil.ignore_patterns("outputs", ".mtl", "cache", "tmp"))
+    dvc(there, "pull", "prepare", "package")
+    names = sorted(p.name for p in (here / "outputs" / "prepared").iterdir())
+    assert names == sorted(p.name for p in (there / "outputs" / "prepared").iterdir())
+    # A new image: a new data version, and the objects of one shard.
+    store = s3fs.S3FileSystem(skip_instance_cache=True)
+    first = store.ls(f"{bucket.removeprefix('s3://')}/bear")[0]
+    store.pipe(f"{bucket.removeprefix('s3://')}/bear/zz-new.png", store.cat(first) + b"\0")
+    before = set(store.find("store/dvc"))
+    assert "images" in mtl(here, "data", "sync", **s3).stdout
+    dvc(here, "repro", "--quiet", "prepare")
+    dvc(here, "push", "--quiet", "prepare")
+    store.invalidate_cache()
+    assert len(set(store.find("store/dvc")) - before) <= 8
