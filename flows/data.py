@@ -70,6 +70,27 @@ def split(as_json: AsJson = False) -> None:
 
 
 @data.command()
+def gc(
+    remote: Annotated[bool, typer.Option("--remote", help="from the DVC remote too")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="remove without asking")] = False,
+) -> None:
+    """Remove data that no registered version and no present file needs from the DVC cache."""
+    from flows.garbage import collect_garbage
+    from flows.settings import load_settings
+    from flows.workspace import locked
+    from mtl.config import load
+
+    settings = load_settings()
+    model = load(settings.root / "params.yaml").registry.model
+    with locked(settings):
+        for line in collect_garbage(settings, model, remote=remote, dry=True):
+            typer.echo(line)
+        if yes or typer.confirm("remove?"):
+            collect_garbage(settings, model, remote=remote, dry=False)
+            typer.echo("removed")
+
+
+@data.command()
 def sync() -> None:
     """Look again at sets outside data/ (buckets, URLs, other disks), so that dvc repro sees what is new there."""
     from flows.settings import load_settings

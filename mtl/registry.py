@@ -58,6 +58,27 @@ class Registry:
         versions = sorted((_version(v) for v in found), key=lambda v: v.number)
         return versions[0] if versions else None
 
+    def versions(self) -> list[Version]:
+        """All versions of the model, oldest first."""
+        with explained(self.uri):
+            found: list[Version] = []
+            token: str | None = None
+            while True:
+                page = self.client.search_model_versions(f"name = '{self.model}'", page_token=token)
+                found += [_version(version) for version in page]
+                token = page.token
+                if not token:
+                    return sorted(found, key=lambda version: version.number)
+
+    def lineage(self, version: Version, folder: Path) -> None:
+        """Put the files that a version was made from (dvc.lock, params.yaml …) into a folder; none if it kept none."""
+        folder.mkdir(parents=True, exist_ok=True)
+        with explained(self.uri):
+            for item in self.client.list_artifacts(version.run, "lineage"):
+                self.client.download_artifacts(version.run, item.path, str(folder))
+        for path in list((folder / "lineage").glob("*")):
+            path.replace(folder / path.name)
+
     def at(self, alias: str) -> Version | None:
         """The version that an alias names."""
         try:

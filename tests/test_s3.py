@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 import s3fs
 
-from mtl.config import read_params
+from mtl.config import DataError, read_params
 from mtl.data.raw import RawSample, read_split
 from mtl.data.spec import DatasetSpec
+from mtl.data.staging import at_hand, shipment
 from tests.conftest import clean_environment, free_port, mtl
 from tests.test_end_to_end import status
 from tests.test_formats import TASKS, configured, fetched, image_folder
@@ -89,8 +90,6 @@ def test_a_bucket_is_read_where_it_is(bucket: str, tmp_path: Path) -> None:
 
 
 def test_a_bucket_that_is_not_there_is_named(s3: dict[str, str], tmp_path: Path) -> None:
-    from mtl.config import DataError
-
     settings = {"format": "image_folder", "path": "s3://nowhere/at-all", "target": "species"}
     with pytest.raises(DataError, match="nowhere/at-all"):
         fetched(configured({"own": settings}, {"species": TASKS["species"]}), tmp_path / "raw")
@@ -138,6 +137,19 @@ def test_from_bucket_to_champion_and_back(s3: dict[str, str], bucket: str, check
     dvc(there, "pull", "prepare", "package")
     names = sorted(p.name for p in (here / "outputs" / "prepared").iterdir())
     assert names == sorted(p.name for p in (there / "outputs" / "prepared").iterdir())
+    # A node that sees neither: shards by their hashes, once, and not a second time.
+    given = shipment(here, here / "outputs" / "prepared")
+    assert given is not None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MTL_SHARDS", str(tmp_path / "node"))
+        found = at_hand(tmp_path / "unseen", given.as_json())
+        assert {p.name: p.read_bytes() for p in found.iterdir()} == {
+            p.name: p.read_bytes() for p in (here / "outputs" / "prepared").iterdir()
+        }
+        patch.setattr("mtl.data.staging._fetch", lambda *_: pytest.fail("fetched twice"))
+        assert at_hand(tmp_path / "unseen", given.as_json()) == found
+    with pytest.raises(DataError, match="does not see"):
+        at_hand(tmp_path / "unseen", None)
     # A new image: a new data version, and the objects of one shard.
     store = s3fs.S3FileSystem(skip_instance_cache=True)
     first = store.ls(f"{bucket.removeprefix('s3://')}/bear")[0]

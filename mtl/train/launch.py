@@ -14,6 +14,7 @@ from typing import Any
 from mtl.cluster import cluster
 from mtl.config import Config, TrainingError
 from mtl.config import errors as errors_module
+from mtl.data.staging import shipment
 from mtl.train.checkpoint import MANIFEST
 from mtl.train.worker import ERROR, FINAL
 
@@ -94,6 +95,7 @@ def _fit(config: Config, prepared: Path, folder: Path, say: Callable[[str], None
             train_loop_config={
                 "config": config.model_dump(mode="json"),
                 "prepared": str(prepared),
+                "shipment": ship.as_json() if (ship := shipment(Path.cwd(), prepared)) else None,
                 "folder": str(folder),
                 "cache": str(folder.parents[1] / "downloads"),
                 "gpu": gpu,

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from mtl.config import MtlError, TrainingError, parse
+from mtl.data.staging import at_hand
 from mtl.reports import EVENT
 from mtl.tasks import network_cost
 from mtl.train.checkpoint import Checkpoints, cannot_write, write_manifest
@@ -31,7 +32,8 @@ def train_worker(job: dict[str, Any]) -> None:
     """Ray Train's loop function.
 
     Args:
-        job: `config` (a tree as in params.yaml), `prepared` and `folder` (paths that every node sees).
+        job: `config` (a tree as in params.yaml); `folder`, a path that every node sees; `prepared`, and `shipment`, by which a
+            node that does not see it fetches it.
 
     An error that the user must mend is written to `folder`, not raised: Ray would try again in vain.
     """
@@ -49,7 +51,8 @@ def train_worker(job: dict[str, Any]) -> None:
 
     try:
         world = World(rank, size, device)
-        training = Training(parse(job["config"]), Path(job["prepared"]), world, Path(job["cache"]))
+        prepared = at_hand(Path(job["prepared"]), job["shipment"])
+        training = Training(parse(job["config"]), prepared, world, Path(job["cache"]))
         checkpoints = Checkpoints(folder / "checkpoints", training.config.train.keep_checkpoints)
         progress = run(training, checkpoints, report=report, say=say)
         if world.first:

@@ -1,0 +1,123 @@
+"""Shards on every node: from the DVC remote by their hashes, once a node, where the prepared folder is not shared."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from filelock import FileLock
+from ruamel.yaml import YAML
+
+from mtl.config import DataError
+from mtl.data.manifest import NAME
+
+THREADS = 16
+"""Objects fetched at a time."""
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """What a node needs to fetch a prepared folder.
+
+    url: of the DVC remote; files: name → MD5; manifest: the manifest's SHA-256, by which a folder is known.
+    """
+
+    url: str
+    files: dict[str, str]
+    manifest: str
+
+    def as_json(self) -> dict[str, Any]:
+        """As a training's job carries it."""
+        return asdict(self)
+
+
+def shipment(root: Path, prepared: Path) -> Shipment | None:
+    """What DVC knows of a prepared folder, from dvc.lock, the cache's list of the folder and the remote's address; None if
+    it is not under DVC, or the remote is a folder of this machine."""
+    try:
+        lock = YAML(typ="safe").load((root / "dvc.lock").read_text(encoding="utf-8"))
+        (out,) = (o for o in lock["stages"]["prepare"]["outs"] if (root / o["path"]).resolve() == prepared.resolve())
+        listing = root / ".dvc" / "cache" / "files" / "md5" / out["md5"][:2] / out["md5"][2:]
+        files = {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_text(encoding="utf-8"))}
+        url = _remote(root)
+    except (FileNotFoundError, KeyError, ValueError):
+        return None
+    if "://" not in url:
+        return None
+    return Shipment(url, files, hashlib.sha256((prepared / NAME).read_bytes()).hexdigest())
+
+
+def _remote(root: Path) -> str:
+    """The default remote's URL; credentials are the environment's."""
+    import configparser
+
+    config = configparser.ConfigParser()
+    config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
+    name = config["core"]["remote"]
+    sections = {key.strip("'"): value for key, value in config.items()}
+    return sections[f'remote "{name}"']["url"]
+
+
+def at_hand(prepared: Path, given: dict[str, Any] | None) -> Path:
+    """A folder of this node with the shards: the prepared one if this node sees it, else one that is fetched once.
+
+    Raises:
+        DataError: neither is possible, or what came is not what was asked for.
+    """
+    if (prepared / NAME).exists():
+        return prepared
+    if given is None:
+        raise DataError(
+            f"this node does not see {prepared}",
+            fix="share the folder among the nodes, or use a DVC remote in a bucket: dvc remote add -d team s3://…",
+        )
+    wanted = Shipment(**given)
+    parent = Path(os.environ.get("MTL_SHARDS", Path(tempfile.gettempdir()) / "mtl-shards"))
+    folder = parent / wanted.manifest[:32]
+    parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(parent / f"{folder.name}.lock"):  # the node's other workers wait for the first
+        if not (folder / NAME).exists():
+            _fetch(wanted, folder)
+    return folder
+
+
+def _fetch(wanted: Shipment, folder: Path) -> None:
+    """Every object, checked by its hash; the manifest last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    fs, root = fsspec.core.url_to_fs(wanted.url)
+
+    def one(item: tuple[str, str]) -> None:
+        name, md5 = item
+        path = folder / name
+        if path.exists() and _md5(path.read_bytes()) == md5:
+            return
+        try:
+            data: bytes = fs.cat_file(f"{root}/files/md5/{md5[:2]}/{md5[2:]}")
+        except Exception as error:  # every file system has errors of its own
+            raise DataError(
+                f"{name} cannot be fetched from {wanted.url}",
+                found=f"{type(error).__name__}: {error}",
+                fix="dvc push prepare, and check the node's credentials",
+            ) from error
+        if _md5(data) != md5:
+            raise DataError(f"{name} from {wanted.url} is damaged", found=_md5(data), fix=f"it should be {md5}")
+        scratch = path.with_suffix(f"{path.suffix}.tmp")
+        scratch.write_bytes(data)
+        scratch.replace(path)
+
+    shards = {name: md5 for name, md5 in wanted.files.items() if name != NAME}
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(one, shards.items()))
+    one((NAME, wanted.files[NAME]))
+
+
+def _md5(data: bytes) -> str:
+    """DVC's hash of a file; against damage, not against malice."""
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()

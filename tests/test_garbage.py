@@ -1,0 +1,43 @@
+"""`mtl data gc` keeps what registered versions need, though no file here names it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from mtl.config import read_params
+from tests.conftest import clean_environment, mtl
+
+
+def objects(checkout: Path) -> set[str]:
+    """Every object in the DVC cache."""
+    root = checkout / ".dvc" / "cache" / "files" / "md5"
+    return {"".join(path.parts[-2:]) for path in root.glob("*/*")}
+
+
+def test_versions_keep_their_data_and_the_rest_goes(retrained: Path, tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    shutil.copytree(retrained, here, symlinks=True)
+    stages = read_params(here / "dvc.lock")["stages"]
+    needed = {out["md5"] for name in ("prepare", "package") for out in stages[name]["outs"]}
+    assert needed <= objects(here)
+    (here / "old.bin").write_bytes(b"no version was ever made of this")
+    environment = clean_environment()
+    subprocess.run([sys.executable, "-m", "dvc", "add", "-q", "old.bin"], cwd=here, env=environment, check=True)
+    before = objects(here)
+    for name in ("old.bin", "old.bin.dvc", "dvc.lock"):
+        (here / name).unlink()
+    shutil.rmtree(here / "outputs")
+    done = mtl(here, "data", "gc", "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = objects(here)
+    assert len(before - after) == 1
+    assert needed <= after
+
+
+def test_without_an_answer_nothing_goes(retrained: Path) -> None:
+    before = objects(retrained)
+    assert mtl(retrained, "data", "gc").returncode != 0
+    assert objects(retrained) == before
