@@ -1,6 +1,6 @@
 """What preparing costs: beside a bare OpenCV loop, on more cores, when a few images are new, and in memory.
 
-    python benchmarks/prepare.py [--photos 1500] [--images 50000] [--rows 1000000]
+    python benchmarks/prepare.py [--photos 4000] [--images 50000] [--rows 1000000]
 
 Everything in one run, on JPEGs made from scikit-image's photographs. Writes benchmarks/results/prepare.json.
 """
@@ -11,8 +11,9 @@ import argparse
 import json
 import multiprocessing
 import os
-import resource
 import shutil
+import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -45,9 +46,25 @@ def write_photos(folder: Path, count: int, size: tuple[int, int], start: int = 0
         height, width = int(image.shape[0] * scale), int(image.shape[1] * scale)
         top, left = rng.integers(image.shape[0] - height + 1), rng.integers(image.shape[1] - width + 1)
         crop = cv2.resize(image[top : top + height, left : left + width], size[::-1])
+        crop = np.ascontiguousarray(crop)
+        cv2.putText(crop, str(number), (4, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (255, 255, 0), 2)  # no two are the same
         path = folder / f"class{number % 10}" / f"{number:07d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), crop[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+
+
+def write_many(folder: Path, count: int, start: int = 0) -> None:
+    """JPEGs of 640×480: a few hundred, each many times with another comment in its bytes, which decoding passes over."""
+    base = folder.parent / "base"
+    if not base.exists():
+        write_photos(base, 300, (480, 640))
+    photos = [path.read_bytes() for path in sorted(base.rglob("*.jpg"))]
+    for number in range(start, start + count):
+        data = photos[number % len(photos)]
+        comment = b"\xff\xfe\x00\x0a%08d" % number
+        path = folder / f"class{number % 10}" / f"{number:07d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data[:2] + comment + data[2:])
 
 
 def settings(folder: Path, side: int, shard_size: int) -> DataConfig:
@@ -73,6 +90,27 @@ def bare(folder: Path, out: Path, side: int) -> None:
         for path in paths:
             image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR_RGB)
             file.write(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA).tobytes())
+
+
+def bare_half(folder: Path, out: Path, half: int) -> None:
+    """Every other image."""
+    cv2.setNumThreads(1)
+    with out.open("wb") as file:
+        for path in sorted(folder.rglob("*.jpg"))[half::2]:
+            image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR_RGB)
+            file.write(cv2.resize(image, (224, 224), interpolation=cv2.INTER_AREA).tobytes())
+
+
+def bare_twice(folder: Path, scratch: Path) -> None:
+    """What this machine's two cores give a loop that shares nothing: forked, so that nothing is imported again."""
+    processes = [
+        multiprocessing.get_context("fork").Process(target=bare_half, args=(folder, scratch / f"half{n}.bin", n))
+        for n in (0, 1)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
 
 
 def timed(work: Callable[[], Any]) -> float:
@@ -101,21 +139,26 @@ def throughput(scratch: Path, count: int) -> dict[str, Any]:
     config = settings(folder, 224, 64)
     assert isinstance(config.source, FilesSource)
     fetch_files(config.source, 0, scratch / "raw", scratch / "cache" / "downloads")
-    found: dict[str, list[float]] = {"bare": [], "one core": [], "all cores": []}
+    found: dict[str, list[float]] = {"bare": [], "bare, two processes": [], "one core": [], "all cores": []}
     cv2.setNumThreads(1)
-    for turn in range(3):
+    for turn in range(5):
         found["bare"].append(timed(lambda: bare(folder, scratch / "bare.bin", 224)))
+        found["bare, two processes"].append(timed(lambda: bare_twice(folder, scratch)))
         one = lambda builder, orders: map(builder.build, orders)  # noqa: E731
         for name, runner in (("one core", one), ("all cores", on_cores)):
             out = scratch / f"out-{name}-{turn}"
             found[name].append(timed(lambda o=out, r=runner: prepare(config, scratch / "raw", o, str, r)))
             shutil.rmtree(out)
-    rates = {name: count / min(seconds) for name, seconds in found.items()}
+
+    def ratio(name: str, other: str) -> float:
+        return statistics.median(a / b for a, b in zip(found[name], found[other], strict=True))
+
     return {
         "images": count,
-        "images_per_second": rates,
-        "one core against the bare loop": rates["one core"] / rates["bare"],
-        "all cores against one": rates["all cores"] / rates["one core"],
+        "images_per_second": {name: count / statistics.median(seconds) for name, seconds in found.items()},
+        "one core against the bare loop": ratio("bare", "one core"),
+        "all cores against one": ratio("one core", "all cores"),
+        "two bare loops against one": ratio("bare", "bare, two processes"),
     }
 
 
@@ -123,12 +166,12 @@ def increment(scratch: Path, count: int) -> dict[str, Any]:
     """1 % new images, as a sequence goes on and scattered by name: time and bytes against all."""
     result: dict[str, Any] = {"images": count}
     folder = scratch / "many"
-    write_photos(folder, count, (256, 256))
-    config = settings(folder, 64, 64)
+    write_many(folder, count)
+    config = settings(folder, 64, 32)
     result["seconds of all"] = full(config, scratch, "many")
     before = sizes(scratch / "many-prepared")
     result["seconds of none new"] = full(config, scratch, "many")
-    write_photos(folder, count // 100, (256, 256), start=count)
+    write_many(folder, count // 100, start=count)
     result["seconds of 1 % new"] = full(config, scratch, "many")
     after = sizes(scratch / "many-prepared")
     result["share of the time"] = result["seconds of 1 % new"] / result["seconds of all"]
@@ -180,16 +223,15 @@ def generated(rows: int) -> list[RawSample]:
 
 
 def measured_in_child(folder: Path) -> dict[str, float]:
-    """Prepare in a fresh process; its seconds and its peak memory with its children's."""
+    """Prepare in a fresh process: its seconds and its peak memory."""
     script = (
-        "import json, resource, sys, time; from pathlib import Path; from benchmarks.prepare import settings; "
+        "import json, re, sys, time; from pathlib import Path; from benchmarks.prepare import settings; "
         "from mtl.data.prepare import prepare; f = Path(sys.argv[1]); began = time.monotonic(); "
         "prepare(settings(f / 'files', 8, 256), f / 'raw', f / 'out', say=str); "
-        "own, sub = (resource.getrusage(w).ru_maxrss / 1024 for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)); "
-        "print(json.dumps({'seconds': time.monotonic() - began, 'MiB': own, 'MiB of a worker': sub}))"
+        # Not ru_maxrss: it counts the memory of the process that started this one.
+        "peak = re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text()); "
+        "print(json.dumps({'seconds': time.monotonic() - began, 'MiB': int(peak.group(1)) / 1024}))"
     )
-    import subprocess
-
     root = str(Path(__file__).parents[1])
     done = subprocess.run(
         [sys.executable, "-c", script, str(folder)], cwd=root, capture_output=True, text=True, check=True
@@ -212,7 +254,7 @@ def peak(rows: int) -> dict[str, float]:
 def main() -> None:
     """Measure, print, keep."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--photos", type=int, default=1500)
+    parser.add_argument("--photos", type=int, default=4000)
     parser.add_argument("--images", type=int, default=50_000)
     parser.add_argument("--rows", type=int, default=1_000_000)
     options = parser.parse_args()
@@ -225,7 +267,6 @@ def main() -> None:
         print(json.dumps(found["increment"], indent=1), flush=True)
     found["memory"] = {str(rows): peak(rows) for rows in (10_000, 100_000, options.rows)}
     print(json.dumps(found["memory"], indent=1), flush=True)
-    found["driver_MiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     path = Path(__file__).parent / "results" / "prepare.json"
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 

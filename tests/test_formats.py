@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import io
 import shutil
 import tarfile
+import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -466,3 +469,28 @@ def test_what_cannot_be_read_is_explained(
     config = configured({"own": settings}, {"label": TASKS["species"]})
     with pytest.raises(DataError, match=message):
         fetched(config, tmp_path / "raw")
+
+
+def test_a_web_server_is_read_as_its_folder_would_be(
+    scenes: list[RawSample], spec: DatasetSpec, tmp_path: Path
+) -> None:
+    given = tmp_path / "given"
+    settings = image_folder(given, scenes, spec)
+    handler = functools.partial(QuietHandler, directory=str(given))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/"
+        keys: list[list[str]] = []
+        for number, path in enumerate((str(given), url)):
+            config = configured({"own": settings | {"path": path}}, {"species": TASKS["species"]})
+            found = fetched(config, tmp_path / f"raw{number}")
+            keys.append([s.key for split in SPLITS for s in read_split(tmp_path / f"raw{number}", split, found)])
+        server.shutdown()
+    assert keys[0] == keys[1]
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    """Files of a folder, without a line a request."""
+
+    def log_message(self, *_: Any) -> None:
+        return

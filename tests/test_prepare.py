@@ -11,16 +11,22 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from mtl.config import Config, DataError
 from mtl.config.data import Denoise
+from mtl.data import manifest as manifests
 from mtl.data import parallel
+from mtl.data.build import channel_moments
 from mtl.data.near_copies import near_copies
 from mtl.data.plan import plan
 from mtl.data.prepare import prepare
 from mtl.data.raw import RawSample, read_split
+from mtl.data.shards import Shard
 from mtl.data.spec import SPLITS, DatasetSpec
+from mtl.digest import file_sha256
 from tests.conftest import ROOT, clean_environment
 from tests.test_formats import TASKS, configured, fetched, image_folder
 
@@ -186,6 +192,26 @@ def test_bad_images_are_left_out_up_to_the_declared_share(photos: tuple[Path, di
     fetched(config, tmp_path / "raw")
     manifest = prepare(lenient, tmp_path / "raw", out, say=str)
     assert len(manifest.quarantined) == 2
+
+
+def test_a_shard_is_a_safetensors_file(prepared: Path) -> None:
+    for record in manifests.read(prepared).shards:
+        path = prepared / record.file
+        assert file_sha256(path) == record.sha256
+        theirs, ours = load_file(path), Shard(path).arrays
+        assert theirs.keys() == ours.keys()
+        assert all((theirs[name].view(np.uint8) == ours[name].view(np.uint8)).all() for name in ours if ours[name].size)
+
+
+def test_moments_are_exact() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 40, 30, 4), np.uint8)
+    found = channel_moments(images)
+    whole = images.reshape(-1, 4).astype(np.int64)
+    assert found.count == len(whole)
+    assert found.sum == tuple(whole.sum(0))
+    assert found.squares == tuple((whole**2).sum(0))
+    tall = np.full((1, 40_000, 1, 1), 255, np.uint8)
+    assert channel_moments(tall).squares == (40_000 * 255**2,)
 
 
 def test_near_copies_are_found(photos: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from mtl.config.errors import (
     StageError,
     TrainingError,
 )
+from mtl.config.files import AnyFileSet, Split
 from mtl.config.gate import EvaluateConfig, FlowConfig, GateConfig, RegistryConfig, ScheduleConfig
 from mtl.config.model import Backbone, ModelConfig, Sharing
 from mtl.config.objective import Aggregator, ObjectiveConfig, Weighting
@@ -182,18 +183,20 @@ def choices() -> dict[str, dict[str, str]]:
         "aggregators": _members(Aggregator),
         "mixings": _members(Mixing),
         "sources": _members(Source),
+        "formats": _members(AnyFileSet, "format"),
+        "splits": _members(Split),
         "operations": _members(Operation),
     }
 
 
-def _members(union: Any) -> dict[str, str]:
+def _members(union: Any, key: str = "type") -> dict[str, str]:
     if isinstance(union, type):
         members: tuple[Any, ...] = (union,)
     else:
         members = get_args(get_args(union)[0])
     found: dict[str, str] = {}
     for member in members:
-        (name,) = get_args(member.model_fields["type"].annotation)
+        (name,) = get_args(member.model_fields[key].annotation)
         found[name] = first_sentence(member)
     return found
 

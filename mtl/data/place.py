@@ -16,6 +16,9 @@ from mtl.digest import folder_versions
 
 ARCHIVES = {".zip": "zip", ".tar": "tar", ".tgz": "tar", ".tar.gz": "tar"}
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+BUCKETS = {"s3", "s3a", "gs", "gcs", "abfs", "az"}
+"""File systems whose listings have an ETag a file, which changes with its content."""
+
 MAX_FILE_BYTES = 1 << 30
 """A file above it is not read: no image is so large, and an archive's member may claim to be."""
 
@@ -45,7 +48,8 @@ class Place:
     @property
     def has_etags(self) -> bool:
         """Whether versions tell contents apart by themselves, as a bucket's do."""
-        return self._fs is not None and not _is_archive(self._fs) and self._fs.protocol != "file"
+        protocols = getattr(self._fs, "protocol", ())
+        return bool(BUCKETS & {protocols, *protocols})
 
     @property
     def identity(self) -> str:

@@ -19,7 +19,7 @@ from mtl.data.raw import FileRef
 from mtl.data.recognise import candidates, some
 from mtl.data.spec import TargetSpec
 
-SHARD_SIZE = 64
+SHARD_SIZE = 32
 """What a new image costs is one shard: small enough for a weekly retraining, large enough for a bucket."""
 
 TASK_OF = {

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any
 
 from mtl.data.raw import FileRef
 from mtl.data.spec import SPLITS, TargetSpec
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Entry:
     """One image, or further targets of an image that another set has.
 
@@ -47,10 +46,10 @@ class Reading:
 
 def image_id(name: str, folder: str = "") -> str:
     """A file's name below `folder`, without its extension: what pairs of files have in common."""
-    path = PurePosixPath(name)
-    if folder.strip("/."):
-        path = path.relative_to(folder.strip("/"))
-    return path.with_suffix("").as_posix()
+    inside = folder.strip("/.")
+    path = name.removeprefix(f"{inside}/") if inside else name
+    stem, dot, suffix = path.rpartition(".")
+    return stem if dot and "/" not in suffix and stem and not stem.endswith("/") else path
 
 
 SPLIT_NAMES = {
