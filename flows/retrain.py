@@ -79,6 +79,8 @@ def _run(
         for name in ancestry(read_stages(folder)):
             training = name == "train"
             step(name, folder, config, tracker, run if training else None, force)
+            if name == "prepare" and config.cluster.address != "local":
+                push_step.with_options(**policy)(folder, config)  # the cluster's nodes fetch the shards from there
         push_step.with_options(**policy)(folder, config)
         if fingerprint(folder, params) != digest:
             raise MtlError(

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from mtl.config import Config, DataError
+from mtl.config import Config, DataError, StageError
 from mtl.config.data import Denoise
 from mtl.data import manifest as manifests
 from mtl.data import parallel
@@ -212,6 +212,22 @@ def test_moments_are_exact() -> None:
     assert found.squares == tuple((whole**2).sum(0))
     tall = np.full((1, 40_000, 1, 1), 255, np.uint8)
     assert channel_moments(tall).squares == (40_000 * 255**2,)
+
+
+def test_a_file_that_is_gone_stops_prepare_and_costs_no_image(
+    photos: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    given, out = tmp_path / "given", tmp_path / "prepared"
+    config = own(photos[1], given)
+    lenient = config.data.model_copy(update={"max_bad_fraction": 0.5})
+    fetched(config, tmp_path / "raw")
+    first = sorted(given.rglob("*.png"))[0]
+    data = first.read_bytes()
+    first.unlink()
+    with pytest.raises(StageError, match=first.name):
+        prepare(lenient, tmp_path / "raw", out, say=str)
+    first.write_bytes(data)
+    assert not prepare(lenient, tmp_path / "raw", out, say=str).quarantined
 
 
 def test_near_copies_are_found(photos: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mtl.config import DataConfig, DataError
+from mtl.config import DataConfig, DataError, StageError
 from mtl.config.data import Edges
 from mtl.data import shards
 from mtl.data.manifest import Moments, Quarantined, ShardRecord
@@ -55,7 +55,8 @@ class Builder:
                 the same way before.
 
         Raises:
-            OSError: it cannot be written.
+            StageError: a file that the raw data set names cannot be read any more.
+            OSError: the shard cannot be written.
         """
         planned, old = order
         return self._write(planned, self.samples(planned), old)
@@ -78,8 +79,10 @@ class Builder:
         ready: list[dict[str, Any]] = []
         bad: list[Quarantined] = []
         for sample in given:
+            again = self._again(sample, old)
+            loaded = sample if again else self._loaded(sample)
             try:
-                ready.append(self._again(sample, old) or prepare_sample(self._loaded(sample), self.spec, self.config))
+                ready.append(again or prepare_sample(loaded, self.spec, self.config))
                 samples.append(sample)
             except DataError as error:
                 bad.append(Quarantined(id=sample.id, split=planned.split, reason=str(error).replace("\n", ";")))
@@ -118,7 +121,12 @@ class Builder:
         if ref.owner not in self._places:
             root = self.given.roots[ref.owner]
             self._places[ref.owner] = Place(root if "://" in root else str(self.base / root))
-        return self._places[ref.owner].read(ref.name)
+        try:
+            return self._places[ref.owner].read(ref.name)
+        except DataError as error:
+            # It was there when the sets were read: a store that fails for a moment must not cost an image for ever.
+            fix = "run again; if it is gone, the fetch stage leaves it out: dvc repro -f fetch"
+            raise StageError(error.what, found=error.found, fix=fix) from error
 
 
 def prepare_sample(sample: RawSample, spec: DatasetSpec, config: DataConfig) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from configparser import ConfigParser
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -44,9 +45,11 @@ def shipment(root: Path, prepared: Path) -> Shipment | None:
     try:
         lock = YAML(typ="safe").load((root / "dvc.lock").read_text(encoding="utf-8"))
         (out,) = (o for o in lock["stages"]["prepare"]["outs"] if (root / o["path"]).resolve() == prepared.resolve())
-        listing = root / ".dvc" / "cache" / "files" / "md5" / out["md5"][:2] / out["md5"][2:]
+        config = _dvc_config(root)
+        cache = Path(config.get("cache", "dir", fallback=str(root / ".dvc" / "cache")))
+        listing = cache / "files" / "md5" / out["md5"][:2] / out["md5"][2:]
         files = {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_text(encoding="utf-8"))}
-        url = _remote(root)
+        url = _remote(config)
     except (FileNotFoundError, KeyError, ValueError):
         return None
     if "://" not in url:
@@ -54,12 +57,14 @@ def shipment(root: Path, prepared: Path) -> Shipment | None:
     return Shipment(url, files, hashlib.sha256((prepared / NAME).read_bytes()).hexdigest())
 
 
-def _remote(root: Path) -> str:
-    """The default remote's URL; credentials are the environment's."""
-    import configparser
-
-    config = configparser.ConfigParser()
+def _dvc_config(root: Path) -> ConfigParser:
+    config = ConfigParser()
     config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
+    return config
+
+
+def _remote(config: ConfigParser) -> str:
+    """The default remote's URL; credentials are the environment's."""
     name = config["core"]["remote"]
     sections = {key.strip("'"): value for key, value in config.items()}
     return sections[f'remote "{name}"']["url"]

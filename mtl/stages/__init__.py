@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from mtl.config import MtlError
+from mtl.config import MtlError, StageError
 
 OUTPUTS = Path("outputs")
 """Where stages write, relative to the repository's root (DVC runs them there)."""
@@ -19,9 +19,13 @@ def home() -> Path:
 
 
 def run_stage(stage: Callable[[], None]) -> None:
-    """Run a stage's main; a user's error is printed without a traceback and ends with code 3."""
+    """Run a stage's main. A user's error is printed without a traceback and ends with code 3; what another try may mend,
+    with code 1."""
     try:
         stage()
+    except StageError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        sys.exit(1)
     except MtlError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(3)

@@ -159,7 +159,9 @@ def _digests(place: Place, reading: Reading, cache: DigestCache, threads: int) -
     versions = {name: place.versions[name] for name in sorted(names) if name in place.versions}
     if place.has_etags:
         return {name: bytes_sha256(version.encode()) for name, version in versions.items()}
-    return cache.digests(place.identity, versions, place.read_or_none, threads)
+    # A web server that fails for a moment fails the stage; a file of this machine that cannot be read is left out.
+    read = place.read if "://" in place.path else place.read_or_none
+    return cache.digests(place.identity, versions, read, threads)
 
 
 def _found(entry: Entry, known: Mapping[str, str]) -> dict[str, str] | Problem:
