@@ -21,7 +21,12 @@ def test_commands_of_the_readme_exist() -> None:
     from flows.cli import app
 
     commands = {c.name or (c.callback.__name__ if c.callback else "") for c in app.registered_commands}
-    assert set(re.findall(r"`mtl ([a-z]+)", text)) <= commands
+    groups = {
+        g.name: {c.name or c.callback.__name__ for c in g.typer_instance.registered_commands}
+        for g in app.registered_groups
+    }  # type: ignore[union-attr]
+    assert set(re.findall(r"`mtl ([a-z]+)", text)) <= commands | groups.keys()
+    assert set(re.findall(r"`mtl data ([a-z]+)", text)) <= groups["data"]
 
 
 def test_make_help_lists_every_public_target() -> None:
