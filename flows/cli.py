@@ -164,7 +164,10 @@ def main() -> None:
     except MtlError as error:
         typer.secho(f"error: {error}", fg="red", err=True)
         sys.exit(2)
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, typer.Abort) as error:
+        if isinstance(error, typer.Abort) and error.__cause__ is None:  # a question that nobody answered
+            typer.secho("no answer: nothing was changed (--yes answers yes)", fg="yellow", err=True)
+            sys.exit(1)
         typer.secho("stopped; run again to go on from the last checkpoint", fg="yellow", err=True)
         sys.exit(130)
     except Exception as error:

@@ -494,3 +494,29 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         return
+
+
+def test_coco_files_of_several_splits_are_one_proposal(
+    scenes: list[RawSample], spec: DatasetSpec, tmp_path: Path
+) -> None:
+    """As COCO itself is laid out; file names may be the same in all folders."""
+    given = tmp_path / "coco"
+    numbers = {name: i + 1 for i, name in enumerate(spec.targets["objects"].classes)}
+    for place, split in enumerate(("train2017", "val2017", "test2017")):
+        part = scenes[10 * place : 10 * place + 10]
+        found = boxes_of(part, spec)
+        renamed = globox.AnnotationSet(
+            globox.Annotation(f"{n:012d}.png", (64, 64), found[f"{s.id}.png"].boxes) for n, s in enumerate(part)
+        )
+        (given / "annotations").mkdir(parents=True, exist_ok=True)
+        renamed.save_coco(given / "annotations" / f"instances_{split}.json", label_to_id=numbers, auto_ids=True)
+        for n, s in enumerate(part):
+            save(given / split / f"{n:012d}.png", s)
+    proposal = propose(str(given))
+    assert len(proposal.source["sets"]) == 3
+    assert proposal.source["split"] == {"type": "given"}
+    config = configured(proposal.source["sets"], {"objects": TASKS["objects"]}, split={"type": "given"})
+    found = fetched(config, tmp_path / "raw")
+    assert read_problems(tmp_path / "raw") == []
+    sizes = {split: len(list(read_split(tmp_path / "raw", split, found))) for split in SPLITS}
+    assert sizes == {"train": 10, "val": 10, "test": 10}

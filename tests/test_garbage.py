@@ -39,5 +39,7 @@ def test_versions_keep_their_data_and_the_rest_goes(retrained: Path, tmp_path: P
 
 def test_without_an_answer_nothing_goes(retrained: Path) -> None:
     before = objects(retrained)
-    assert mtl(retrained, "data", "gc").returncode != 0
+    done = mtl(retrained, "data", "gc")
+    assert done.returncode == 1
+    assert "nothing was changed" in done.stderr
     assert objects(retrained) == before

@@ -92,9 +92,9 @@ class Place:
                 return path.read_bytes()
             target = f"{self._root}/{name}" if self._root else name
             if not _is_archive(self._fs):
-                return self._read(target)
+                return self._fs.cat_file(target)
             with self._lock:  # an archive is one stream with one position
-                return self._read(target)
+                return self._member(target)
         except DataError:
             raise
         except (FileNotFoundError, KeyError) as error:
@@ -110,7 +110,7 @@ class Place:
         except DataError:
             return None
 
-    def _read(self, target: str) -> bytes:
+    def _member(self, target: str) -> bytes:
         size = self._fs.size(target) or 0
         if size > MAX_FILE_BYTES:
             raise DataError(f"{target} is too large", found=f"{size} bytes")

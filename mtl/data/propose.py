@@ -64,21 +64,31 @@ def propose(path: str) -> Proposal:
     """
     place = Place(path)
     tried: list[str] = []
-    for settings in candidates(place):
+    for sets in candidates(place):
+        kind = next(iter(sets.values()))["format"]
         try:
-            chosen = FilesSource.model_validate({"type": "files", "sets": {"images": settings}}, strict=False)
-            reading = FORMATS[settings["format"]](chosen.sets["images"], place)
+            chosen = FilesSource.model_validate({"type": "files", "sets": sets}, strict=False)
+            reading = _together([FORMATS[kind](settings, place) for settings in chosen.sets.values()])
         except (DataError, ValueError) as error:
-            tried.append(f"{settings['format']}: {str(error).splitlines()[0]}")
+            tried.append(f"{kind}: {str(error).splitlines()[0]}")
             continue
         if reading.entries:
-            return _proposal(settings, place, reading)
-        tried.append(f"{settings['format']}: no image")
+            return _proposal(sets, place, reading)
+        tried.append(f"{kind}: no image")
     shown = Counter(PurePosixPath(name).suffix or "none" for name in place.names()).most_common(5)
     raise DataError(
         f"{path} is in no format that is known",
         found="; ".join([f"files: {', '.join(f'{n} {s}' for s, n in shown)}", *tried]),
         fix="describe it in data.source.sets yourself: docs/how-to/bring-your-data.md",
+    )
+
+
+def _together(readings: list[Reading]) -> Reading:
+    """What several sets hold."""
+    return Reading(
+        {name: spec for reading in readings for name, spec in reading.targets.items()},
+        [entry for reading in readings for entry in reading.entries],
+        [problem for reading in readings for problem in reading.problems],
     )
 
 
@@ -121,7 +131,7 @@ def write_sections(path: Path, proposal: Proposal) -> None:
         yaml.dump(values, file)
 
 
-def _proposal(settings: dict[str, Any], place: Place, reading: Reading) -> Proposal:
+def _proposal(sets: dict[str, dict[str, Any]], place: Place, reading: Reading) -> Proposal:
     sizes = [size for entry in some(reading.entries) if (size := _size(place, entry.image))]
     shorter = int(median(min(size) for size in sizes)) if sizes else 64
     side = max(32, min(256, 32 * round(shorter / 32)))
@@ -134,10 +144,10 @@ def _proposal(settings: dict[str, Any], place: Place, reading: Reading) -> Propo
         widths, heights = zip(*sizes, strict=True)
         facts.append(f"{min(widths)}×{min(heights)} to {max(widths)}×{max(heights)} pixels")
     facts += [_fact(name, spec, reading) for name, spec in reading.targets.items()]
-    source: dict[str, Any] = {"type": "files", "sets": {"images": settings}}
+    source: dict[str, Any] = {"type": "files", "sets": sets}
     source["split"] = {"type": "given"} if given else {"type": "random", "val": 0.1, "test": 0.1}
     tasks = {name: {"type": TASK_OF[spec.kind]} for name, spec in reading.targets.items()}
-    return Proposal(settings["format"], source, tasks, side, facts)
+    return Proposal(next(iter(sets.values()))["format"], source, tasks, side, facts)
 
 
 def _size(place: Place, image: FileRef | bytes | None) -> tuple[int, int] | None:

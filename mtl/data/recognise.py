@@ -6,6 +6,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
 from mtl.config import DataError
@@ -20,22 +21,30 @@ SAMPLED = 64
 Item = TypeVar("Item")
 
 
-def candidates(place: Place) -> Iterator[dict[str, Any]]:
-    """Settings worth trying, the most particular first."""
+def candidates(place: Place) -> Iterator[dict[str, dict[str, Any]]]:
+    """Sets worth trying, by name, the most particular first."""
+    for found in _settings(place):
+        yield found if "format" not in found else {"images": found}
+
+
+def _settings(place: Place) -> Iterator[dict[str, Any]]:
     names = place.names()
     base = {"path": place.path}
     if any(n.endswith((".tar", ".tgz", ".tar.gz")) for n in names):
         yield base | {"format": "webdataset", "targets": _members(place)}
     if "state.json" in names or "dataset_dict.json" in names:
         yield base | {"format": "huggingface", "targets": _features(place)}
-    for name in (n for n in names if n.endswith(".json")):
-        if _is_coco(place, name):
-            folder = _common_folder(place, name)
-            yield (
-                base
-                | {"format": "coco", "annotations": name, "images": folder, "boxes": "objects"}
-                | _coco_masks(place, name)
-            )
+    documents = [name for name in names if name.endswith(".json") and _is_coco(place, name)]
+    if len(documents) > 1:
+        classes = list(dict.fromkeys(name for document in documents for name in _categories(place, document)))
+        yield {
+            _identifier(PurePosixPath(n).stem): base
+            | _coco(place, n)
+            | {"classes": classes, "id_prefix": f"{PurePosixPath(n).stem}/"}
+            for n in documents
+        }
+    elif documents:
+        yield base | _coco(place, documents[0])
     if any(n.endswith(".xml") for n in names):
         masks = any(n.startswith("SegmentationClass/") for n in names)
         yield base | {"format": "voc", "boxes": "objects"} | ({"masks": "regions"} if masks else {})
@@ -59,19 +68,27 @@ def _is_coco(place: Place, name: str) -> bool:
     return isinstance(document, dict) and {"images", "annotations", "categories"} <= document.keys()
 
 
+def _coco(place: Place, name: str) -> dict[str, Any]:
+    """Boxes, and masks if every object has one."""
+    settings = {"format": "coco", "annotations": name, "images": _common_folder(place, name), "boxes": "objects"}
+    annotations = json.loads(place.read(name))["annotations"]
+    masks = bool(annotations) and all(isinstance(a, dict) and a.get("segmentation") for a in annotations)
+    return settings | ({"masks": "regions"} if masks else {})
+
+
+def _categories(place: Place, name: str) -> list[str]:
+    categories = json.loads(place.read(name))["categories"]
+    return [str(c.get("name")) for c in categories if isinstance(c, dict)]
+
+
 def _common_folder(place: Place, annotations: str) -> str:
     """The folder that the annotations' file names are relative to."""
     first = json.loads(place.read(annotations))["images"][:1]
-    if not first:
-        return ""
-    name = first[0]["file_name"]
-    match = next((n for n in place.images() if n == name or n.endswith(f"/{name}")), name)
-    return match[: len(match) - len(name)].strip("/")
-
-
-def _coco_masks(place: Place, name: str) -> dict[str, Any]:
-    annotations = json.loads(place.read(name))["annotations"]
-    return {"masks": "regions"} if annotations and all(a.get("segmentation") for a in annotations) else {}
+    name = str(first[0].get("file_name", "")) if first and isinstance(first[0], dict) else ""
+    folders = [n[: len(n) - len(name)].strip("/") for n in place.images() if n == name or n.endswith(f"/{name}")]
+    # Where several have a file of this name, the one that is called like the annotations: train2017 and val2017.
+    stem = PurePosixPath(annotations).stem
+    return max(folders, key=lambda f: (bool(f) and f.split("/")[-1] in stem, -len(f)), default="") if name else ""
 
 
 def _table(place: Place, table: str) -> dict[str, Any] | None:

@@ -27,8 +27,8 @@ def read_coco(settings: CocoSet, place: Place) -> Reading:
     """
     document = _document(settings, place)
     categories = sorted(document["categories"], key=lambda c: (isinstance(c["id"], str), c["id"]))
-    index = {category["id"]: number for number, category in enumerate(categories)}
-    classes = tuple(str(category["name"]) for category in categories)
+    classes = settings.classes or tuple(category["name"] for category in categories)
+    index = {category["id"]: classes.index(category["name"]) for category in categories if category["name"] in classes}
     by_image: dict[Any, list[dict[str, Any]]] = {}
     known = {image["id"] for image in document["images"]}
     problems: list[Problem] = []
