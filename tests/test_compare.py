@@ -10,7 +10,8 @@ import pytest
 
 from mtl.compare.plan import Comparison, Trial, methods, trials, weighted
 from mtl.compare.table import best_method, build_table, markdown, mean_weights, selected
-from mtl.config import Config, ConfigError
+from mtl.compare.trial import run_trial
+from mtl.config import Config, ConfigError, DataError
 from mtl.objective.aggregation import AGGREGATORS
 from mtl.objective.weighting import WEIGHTINGS
 from tests.conftest import mtl
@@ -38,6 +39,12 @@ def test_a_trial_is_known_by_what_it_computes(config: Config) -> None:
     fixed = weighted(config, {"digit": 2.0})
     assert Trial("a", 1e-3, 0, fixed).key == Trial("b", 1e-3, 0, fixed).key
     assert Trial("a", 1e-3, 0, fixed).key != Trial("a", 1e-3, 0, config).key
+
+
+def test_a_trial_without_data_is_not_kept_as_a_result(config: Config, tmp_path: Path) -> None:
+    with pytest.raises(DataError):
+        run_trial(Trial("a", 1e-3, 0, config), tmp_path / "nowhere", tmp_path / "results")
+    assert not list(tmp_path.rglob("*.json"))
 
 
 def result(method: str, rate: float, seed: int, val: float, **test: float) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from mtl.compare.plan import Trial
+from mtl.config import DataError
 from mtl.data.loader import Split
 from mtl.evaluate.evaluator import score
 from mtl.train.checkpoint import Checkpoints
@@ -29,6 +30,9 @@ def run_trial(trial: Trial, prepared: Path, folder: Path) -> dict[str, Any]:
     Returns:
         method, learning_rate, seed; `val_score`, by which methods are selected; `test`, task → metric → value; `history`;
         `step_seconds`, the median; `peak_mib`, of the process during it. A training that stopped with an error has `error`.
+
+    Raises:
+        DataError, OSError: the data cannot be read, or the result cannot be written.
     """
     path = folder / f"{trial.key}.json"
     if path.exists():
@@ -36,6 +40,8 @@ def run_trial(trial: Trial, prepared: Path, folder: Path) -> dict[str, Any]:
     head: dict[str, Any] = {"method": trial.method, "learning_rate": trial.learning_rate, "seed": trial.seed}
     try:
         result = head | _train(trial, prepared, folder / f"{trial.key}-checkpoints")
+    except (DataError, OSError):
+        raise  # says nothing of the method, and must not be kept as its result
     except Exception as error:
         result = head | {"error": f"{type(error).__name__}: {error}"}
     folder.mkdir(parents=True, exist_ok=True)
