@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.data import data
+from flows.data import AsJson, data
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,7 +18,6 @@ app = typer.Typer(
     help="Retrain, register and promote multi-task vision models.",
 )
 app.add_typer(data, name="data")
-AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
 @app.command()
@@ -35,18 +34,18 @@ def retrain(
     from flows.settings import load_settings
     from flows.workspace import effective_params
     from mtl.config import parse
-    from mtl.data.remote import sync_listings
     from mtl.fingerprint import fingerprint
 
     settings = load_settings()
     chosen = absolute(overrides)
     params = effective_params(settings.root, chosen)
     config = parse(params)
-    sync_listings(config.data.source, settings.root, settings.home)
     if not force and settings.prefect_url is None:
         # An embedded server takes some 20 CPU-seconds to start: ask the registry first.
         from flows.unchanged import find_registered, unchanged_line
+        from mtl.data.remote import sync_listings
 
+        sync_listings(config.data.source, settings.root, settings.home)
         digest = fingerprint(settings.root, params)
         version = find_registered(settings, config, digest)
         if version is not None:

@@ -163,6 +163,21 @@ def mtl(checkout: Path, *words: str, timeout: float = 500, **environment: str) -
     )
 
 
+def dvc(folder: Path, *words: str, **environment: str) -> str:
+    """Run a dvc command in a folder, as a user with the environment activated; what it printed."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *words],
+        cwd=folder,
+        env=clean_environment() | {"PATH": path, "PYTHONPATH": str(folder), "DVC_NO_ANALYTICS": "1"} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def clean_environment() -> dict[str, str]:
     """The environment without what an outer run or session has set for these tools."""
     own = ("MTL_", "PREFECT_", "MLFLOW_", "RAY_", "DVC_")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.conftest import clean_environment, mtl
+from tests.conftest import clean_environment, dvc, mtl
 from tests.test_end_to_end import status
 
 
@@ -39,25 +39,19 @@ def assert_refused(done: subprocess.CompletedProcess[str], checkout: Path, befor
 def test_a_corrupted_image_registers_nothing(checkout: Path, registered: int, tmp_path: Path) -> None:
     raw = checkout / "outputs" / "raw" / "train.parquet"
     shutil.copy2(checkout / "dvc.lock", tmp_path / "dvc.lock")
-    environment = clean_environment() | {"PYTHONPATH": str(checkout), "DVC_NO_ANALYTICS": "1"}
-
-    def dvc(*words: str) -> None:
-        command = [sys.executable, "-m", "dvc", *words]
-        subprocess.run(command, cwd=checkout, env=environment, capture_output=True, check=True)
-
     table = pq.read_table(raw)
     images = table["image"].to_pylist()
     images[7] = images[7][:200] + bytes(50) + images[7][250:]
     column = table.schema.get_field_index("image")
     raw.unlink()  # the cache shares this file: write another one
     pq.write_table(table.set_column(column, table.schema.field("image"), [images]), raw)
-    dvc("commit", "--force", "fetch")
+    dvc(checkout, "commit", "--force", "fetch")
     try:
         done = mtl(checkout, "retrain", "--set", "train.learning_rate=2e-3")
         assert_refused(done, checkout, registered, "train-000007", "max_bad_fraction")
     finally:
         shutil.copy2(tmp_path / "dvc.lock", checkout / "dvc.lock")
-        dvc("checkout", "--force")
+        dvc(checkout, "checkout", "--force")
 
 
 def test_a_source_out_of_reach_registers_nothing(checkout: Path, registered: int, tmp_path: Path) -> None:

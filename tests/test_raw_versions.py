@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +10,7 @@ import pytest
 from mtl.config import read_params
 from mtl.data.raw import RawSample, read_split
 from mtl.data.spec import DatasetSpec
-from tests.conftest import clean_environment, mtl
+from tests.conftest import dvc, mtl
 from tests.test_formats import image_folder
 from tests.test_garbage import objects
 
@@ -24,16 +21,6 @@ def here(checkout: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "here"
     shutil.copytree(checkout, folder, ignore=shutil.ignore_patterns("outputs", ".mtl", "dvc.lock", "cache"))
     return folder
-
-
-def dvc(folder: Path, *words: str) -> None:
-    """A dvc command, as a user types it."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    command = [sys.executable, "-m", "dvc", *words]
-    done = subprocess.run(
-        command, cwd=folder, env=clean_environment() | {"PATH": path}, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
 
 
 def lock(folder: Path) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from mtl.config import DataError, read_params
 from mtl.data.raw import RawSample, read_split
 from mtl.data.spec import DatasetSpec
 from mtl.data.staging import at_hand, shipment
-from tests.conftest import clean_environment, free_port, mtl
+from tests.conftest import dvc, free_port, mtl
 from tests.test_end_to_end import status
 from tests.test_formats import TASKS, configured, fetched, image_folder
 
@@ -101,21 +100,7 @@ def test_from_bucket_to_champion_and_back(s3: dict[str, str], bucket: str, check
     here = tmp_path / "here"
     shutil.copytree(checkout, here, ignore=shutil.ignore_patterns("outputs", ".mtl", "dvc.lock"))
 
-    def dvc(folder: Path, *words: str) -> str:
-        command = [sys.executable, "-m", "dvc", *words]
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env=clean_environment() | s3 | {"PATH": path},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    dvc(here, "remote", "add", "--force", "--default", "team", "s3://store/dvc")
+    dvc(here, "remote", "add", "--force", "--default", "team", "s3://store/dvc", **s3)
     assert mtl(here, "data", "init", bucket, "--yes", **s3).returncode == 0
     values = read_params(here / "params.yaml")
     assert values["data"]["source"]["sets"]["images"]["path"] == bucket
@@ -134,7 +119,7 @@ def test_from_bucket_to_champion_and_back(s3: dict[str, str], bucket: str, check
     # Elsewhere: the lock file and the bucket are all that is needed.
     there = tmp_path / "there"
     shutil.copytree(here, there, ignore=shutil.ignore_patterns("outputs", ".mtl", "cache", "tmp"))
-    dvc(there, "pull", "prepare", "package")
+    dvc(there, "pull", "prepare", "package", **s3)
     names = sorted(p.name for p in (here / "outputs" / "prepared").iterdir())
     assert names == sorted(p.name for p in (there / "outputs" / "prepared").iterdir())
     # A node that sees neither: shards by their hashes, once, and not a second time.
@@ -156,7 +141,7 @@ def test_from_bucket_to_champion_and_back(s3: dict[str, str], bucket: str, check
     store.pipe(f"{bucket.removeprefix('s3://')}/bear/zz-new.png", store.cat(first) + b"\0")
     before = set(store.find("store/dvc"))
     assert "images" in mtl(here, "data", "sync", **s3).stdout
-    dvc(here, "repro", "--quiet", "prepare")
-    dvc(here, "push", "--quiet", "prepare")
+    dvc(here, "repro", "--quiet", "prepare", **s3)
+    dvc(here, "push", "--quiet", "prepare", **s3)
     store.invalidate_cache()
     assert len(set(store.find("store/dvc")) - before) <= 8

@@ -24,6 +24,11 @@ class MtlError(Exception):
             lines.append(f"  fix:   {fix}")
         super().__init__("\n".join(lines))
 
+    @property
+    def line(self) -> str:
+        """The message in one line, for reports."""
+        return str(self).replace("\n", ";")
+
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments do not survive the default pickling that Ray uses for errors.
         return (_rebuild, (type(self), self.what, self.found, self.fix))

@@ -85,7 +85,7 @@ class Builder:
                 ready.append(again or prepare_sample(loaded, self.spec, self.config))
                 samples.append(sample)
             except DataError as error:
-                bad.append(Quarantined(id=sample.id, split=planned.split, reason=str(error).replace("\n", ";")))
+                bad.append(Quarantined(id=sample.id, split=planned.split, reason=error.line))
         record = ShardRecord(
             split=planned.split, file=planned.file, sha256="", num_samples=len(samples), quarantined=tuple(bad)
         )

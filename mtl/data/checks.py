@@ -64,8 +64,9 @@ def _look_at_files(raw: Path, given: DatasetSpec) -> tuple[list[dict[str, str]],
         for sample in rows.samples(0, len(rows)):
             data = sample.image
             if isinstance(data, FileRef):
-                place = places.setdefault(data.owner, Place(given.roots[data.owner]))
-                data = place.read_or_none(data.name) or b""
+                if data.owner not in places:
+                    places[data.owner] = Place(given.roots[data.owner])
+                data = places[data.owner].read_or_none(data.name) or b""
             with contextlib.suppress(DataError):  # quarantined
                 header = read_header(data)
                 sizes[header.width, header.height] += 1

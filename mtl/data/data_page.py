@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 from jinja2 import Environment, select_autoescape
 
-from mtl.data.gallery import plot_balance, plot_sizes, sheet
+from mtl.data.gallery import Wanted, plot_balance, plot_sizes, sheets
 from mtl.data.manifest import Manifest
 from mtl.data.spec import SPLITS
 
@@ -41,13 +41,15 @@ def _plots(report: dict[str, Any]) -> list[str]:
 def _sheets(folder: Path, manifest: Manifest) -> list[dict[str, str]]:
     """Title and picture of samples of every class and split."""
     found: list[dict[str, str]] = []
-    chosen: list[tuple[str, int | None]] = []
+    chosen: list[Wanted] = []
     for name, target in manifest.spec.targets.items():
         first = 1 if target.kind == "mask" else 0
         chosen += [(name, label) for label in range(first, min(len(target.classes), MAX_CLASSES))]
-    for name, label in chosen or [("", None)]:
+    chosen = chosen or [("", None)]
+    drawn = {s: sheets(folder, manifest, s, chosen, rows=2 if s == "train" else 1) for s in SPLITS}
+    for name, label in chosen:
         for split in SPLITS:
-            picture = sheet(folder, manifest, split, name, label, rows=2 if split == "train" else 1)
+            picture = drawn[split].get((name, label))
             if picture is not None:
                 what = f"{name}: {manifest.spec.targets[name].classes[label]}" if label is not None else "samples"
                 encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()

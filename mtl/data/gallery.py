@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import matplotlib
 import numpy as np
+from matplotlib import pyplot as plt
 
+from mtl.data.drawing import as_rgb, mosaic, save_figure
 from mtl.data.manifest import Manifest
 from mtl.data.shards import Shard, unpack
 from mtl.data.spec import SPLITS, DatasetSpec
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
 
 TILE = 160
 """Pixels of the longer side of a drawn image, at least."""
@@ -23,21 +21,26 @@ COLOURS = (np.array(plt.get_cmap("tab20").colors) * 255).astype(np.uint8)  # pyr
 LINE = 14
 
 
-def sheet(
-    folder: Path, manifest: Manifest, split: str, target: str, label: int | None, columns: int = 6, rows: int = 2
-) -> np.ndarray | None:
-    """uint8 RGB: samples of one split, of one class of a target if there is one, with all their targets; None if none."""
-    tiles: list[np.ndarray] = []
+Wanted = tuple[str, int | None]
+"""A target and one of its classes; None: any sample."""
+
+
+def sheets(
+    folder: Path, manifest: Manifest, split: str, wanted: list[Wanted], columns: int = 6, rows: int = 2
+) -> dict[Wanted, np.ndarray]:
+    """uint8 RGB pictures of samples of one split with all their targets, by class; none where no sample has it."""
+    tiles: dict[Wanted, list[np.ndarray]] = {}
+    open_ = list(wanted)
     for identifier, sample in _samples(folder, manifest, split):
-        if label is None or has(sample.get(target), label, manifest.spec.targets[target].kind):
-            tiles.append(draw(identifier, sample, manifest.spec))
-        if len(tiles) == columns * rows:
+        fitting = [w for w in open_ if w[1] is None or has(sample.get(w[0]), w[1], manifest.spec.targets[w[0]].kind)]
+        if fitting:
+            tile = draw(identifier, sample, manifest.spec)
+            for each in fitting:
+                tiles.setdefault(each, []).append(tile)
+            open_ = [w for w in open_ if len(tiles.get(w, [])) < columns * rows]
+        if not open_:
             break
-    if not tiles:
-        return None
-    blank = np.full_like(tiles[0], 255)
-    tiles += [blank] * (-len(tiles) % columns)
-    return np.vstack([np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)])
+    return {w: mosaic(tiles[w], columns) for w in wanted if w in tiles}
 
 
 def _samples(folder: Path, manifest: Manifest, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -64,8 +67,7 @@ def has(value: Any, label: int, kind: str) -> bool:
 
 def draw(identifier: str, sample: dict[str, Any], spec: DatasetSpec) -> np.ndarray:
     """One image with its boxes and masks on it, depth beside it, and a line a target below."""
-    image = sample["image"]
-    image = image[..., :3] if image.shape[2] >= 3 else np.repeat(image[..., :1], 3, axis=2)
+    image = as_rgb(sample["image"])
     scale = max(1, round(TILE / max(image.shape[:2])))
     size = (image.shape[1] * scale, image.shape[0] * scale)
     canvas = cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_NEAREST)
@@ -115,7 +117,7 @@ def plot_balance(path: Path, balance: dict[str, dict[str, int]], title: str) -> 
     axis.set(title=title, ylabel="number")
     axis.tick_params(axis="x", rotation=60)
     axis.legend(fontsize=8)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_sizes(path: Path, sizes: Sequence[Sequence[int]]) -> None:
@@ -126,10 +128,4 @@ def plot_sizes(path: Path, sizes: Sequence[Sequence[int]]) -> None:
     axis.scatter(table[:, 0], table[:, 1], s=10 + 200 * table[:, 2] / largest, alpha=0.5)
     axis.set(title="sizes before any operation", xlabel="width, pixels", ylabel="height, pixels")
     axis.grid(alpha=0.3)
-    _save(figure, path)
-
-
-def _save(figure: Any, path: Path) -> None:
-    figure.tight_layout()
-    figure.savefig(path, dpi=90, metadata={"Software": None})
-    plt.close(figure)
+    save_figure(figure, path)

@@ -34,17 +34,16 @@ def _settings(place: Place) -> Iterator[dict[str, Any]]:
         yield base | {"format": "webdataset", "targets": _members(place)}
     if "state.json" in names or "dataset_dict.json" in names:
         yield base | {"format": "huggingface", "targets": _features(place)}
-    documents = [name for name in names if name.endswith(".json") and _is_coco(place, name)]
-    if len(documents) > 1:
-        classes = list(dict.fromkeys(name for document in documents for name in _categories(place, document)))
+    documents = {n: found for n in names if n.endswith(".json") and (found := _coco_document(place, n)) is not None}
+    sets = {n: base | _coco(place, n, document) for n, document in documents.items()}
+    if len(sets) > 1:
+        classes = list(dict.fromkeys(c for document in documents.values() for c in _categories(document)))
         yield {
-            _identifier(PurePosixPath(n).stem): base
-            | _coco(place, n)
-            | {"classes": classes, "id_prefix": f"{PurePosixPath(n).stem}/"}
-            for n in documents
+            _identifier(PurePosixPath(n).stem): found | {"classes": classes, "id_prefix": f"{PurePosixPath(n).stem}/"}
+            for n, found in sets.items()
         }
-    elif documents:
-        yield base | _coco(place, documents[0])
+    else:
+        yield from sets.values()
     if any(n.endswith(".xml") for n in names):
         masks = any(n.startswith("SegmentationClass/") for n in names)
         yield base | {"format": "voc", "boxes": "objects"} | ({"masks": "regions"} if masks else {})
@@ -60,30 +59,32 @@ def _settings(place: Place) -> Iterator[dict[str, Any]]:
     yield base | {"format": "image_folder", "target": "label"}
 
 
-def _is_coco(place: Place, name: str) -> bool:
+def _coco_document(place: Place, name: str) -> dict[str, Any] | None:
+    """What a file of annotations says; None if it is none."""
     try:
         document = json.loads(place.read(name))
     except (ValueError, DataError):
-        return False
-    return isinstance(document, dict) and {"images", "annotations", "categories"} <= document.keys()
+        return None
+    lists = ("images", "annotations", "categories")
+    return document if isinstance(document, dict) and all(isinstance(document.get(k), list) for k in lists) else None
 
 
-def _coco(place: Place, name: str) -> dict[str, Any]:
+def _coco(place: Place, name: str, document: dict[str, Any]) -> dict[str, Any]:
     """Boxes, and masks if every object has one."""
-    settings = {"format": "coco", "annotations": name, "images": _common_folder(place, name), "boxes": "objects"}
-    annotations = json.loads(place.read(name))["annotations"]
+    folder = _common_folder(place, name, document["images"])
+    settings = {"format": "coco", "annotations": name, "images": folder, "boxes": "objects"}
+    annotations = document["annotations"]
     masks = bool(annotations) and all(isinstance(a, dict) and a.get("segmentation") for a in annotations)
     return settings | ({"masks": "regions"} if masks else {})
 
 
-def _categories(place: Place, name: str) -> list[str]:
-    categories = json.loads(place.read(name))["categories"]
-    return [str(c.get("name")) for c in categories if isinstance(c, dict)]
+def _categories(document: dict[str, Any]) -> list[str]:
+    return [str(c.get("name")) for c in document["categories"] if isinstance(c, dict)]
 
 
-def _common_folder(place: Place, annotations: str) -> str:
+def _common_folder(place: Place, annotations: str, images: list[Any]) -> str:
     """The folder that the annotations' file names are relative to."""
-    first = json.loads(place.read(annotations))["images"][:1]
+    first = images[:1]
     name = str(first[0].get("file_name", "")) if first and isinstance(first[0], dict) else ""
     folders = [n[: len(n) - len(name)].strip("/") for n in place.images() if n == name or n.endswith(f"/{name}")]
     # Where several have a file of this name, the one that is called like the annotations: train2017 and val2017.

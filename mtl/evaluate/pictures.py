@@ -6,18 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import matplotlib
 import numpy as np
-
-matplotlib.use("Agg")
 import torch
 from matplotlib import pyplot as plt
 from torch import nn
 
+from mtl.data.drawing import as_rgb, mosaic, save_figure
 from mtl.data.loader import Split, collate
 from mtl.tasks import Task
 from mtl.tasks.base import Scorer
-from mtl.tasks.reconstruction import Reconstruction, as_rgb
+from mtl.tasks.reconstruction import Reconstruction
 
 TILE = 192
 """Pixels of the longer side of a drawn image, at least."""
@@ -73,7 +71,7 @@ def _draw_confusions(path: Path, tables: dict[str, list[dict[str, Any]]]) -> Non
                 fontsize=7,
                 color="w" if shares[i, j] > 0.5 else "k",
             )
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _draw_lines(
@@ -88,13 +86,7 @@ def _draw_lines(
     axis.grid(alpha=0.3)
     if lines:
         axis.legend(fontsize=8)
-    _save(figure, path)
-
-
-def _save(figure: Any, path: Path) -> None:
-    figure.tight_layout()
-    figure.savefig(path, dpi=90, metadata={"Software": None})
-    plt.close(figure)
+    save_figure(figure, path)
 
 
 @torch.inference_mode()
@@ -115,12 +107,7 @@ def draw_predictions(
         outputs = model(batch.images, batch.views)
         predictions = {n: task.predict(outputs[n]) for n, task in tasks.items()}
         tiles = [_tile(batch, i, tasks, predictions, split) for i in range(len(batch.ids))]
-        columns = 4
-        blank = np.full_like(tiles[0], 255)
-        rows = [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
-        rows = [row + [blank] * (columns - len(row)) for row in rows]
-        sheet = np.vstack([np.hstack(row) for row in rows])
-        cv2.imwrite(str(folder / f"{name}.png"), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+        cv2.imwrite(str(folder / f"{name}.png"), cv2.cvtColor(mosaic(tiles, 4), cv2.COLOR_RGB2BGR))
 
 
 def _tile(

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mtl.data.drawing import as_rgb
 from mtl.data.loader import Batch
 from mtl.model.heads import DenseHead
 from mtl.precision import precise
@@ -44,11 +45,6 @@ class Reconstruction(Task):
 
     def draw(self, canvas: np.ndarray, prediction: Any, scale: int) -> np.ndarray:
         return cv2.resize(as_rgb(prediction["pixels"]), canvas.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-
-
-def as_rgb(pixels: np.ndarray) -> np.ndarray:
-    """uint8 [h, w, c] of one, three or more channels → [h, w, 3] to look at."""
-    return pixels[..., :3] if pixels.shape[2] >= 3 else np.repeat(pixels[..., :1], 3, axis=2)
 
 
 def to_pixels(images: torch.Tensor, spec: ImageSpec) -> np.ndarray:

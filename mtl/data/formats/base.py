@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mtl.config import MtlError
 from mtl.data.raw import FileRef
 from mtl.data.spec import SPLITS, TargetSpec
 
@@ -32,6 +33,12 @@ class Problem:
 
     id: str
     reason: str
+
+    @classmethod
+    def of(cls, found: str, error: Exception, where: str = "") -> Problem:
+        """What an error says of an image, and the file in which it was found."""
+        reason = str(error) if isinstance(error, MtlError) else f"{type(error).__name__}: {error}"
+        return cls(found, (f"{where}: {reason}" if where else reason).replace("\n", ";"))
 
 
 @dataclass
@@ -68,3 +75,8 @@ def split_of(name: str) -> str | None:
     found = SPLIT_NAMES.get(name.lower())
     assert found is None or found in SPLITS
     return found
+
+
+def folder_split(name: str) -> str | None:
+    """The split that one of a file's folders says."""
+    return next((found for part in name.split("/")[:-1] if (found := split_of(part))), None)

@@ -45,8 +45,7 @@ def read_coco(settings: CocoSet, place: Place) -> Reading:
         try:
             targets = _targets(settings, image, by_image.get(image["id"], []), index)
         except (DataError, KeyError, TypeError, ValueError) as error:
-            reason = str(error) if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
-            problems.append(Problem(image_id(name, settings.images), f"annotation: {reason}".replace("\n", ";")))
+            problems.append(Problem.of(image_id(name, settings.images), error, "annotation"))
             continue
         entries.append(Entry(image_id(name, settings.images), FileRef(name), targets, split=split))
     specs: dict[str, TargetSpec] = {}

@@ -40,7 +40,7 @@ def read_huggingface(settings: HuggingFaceSet, place: Place) -> Reading:
                     if not image:
                         raise DataError("the row has no image's bytes")
                 except DataError as error:
-                    problems.append(Problem(found, str(error).replace("\n", ";")))
+                    problems.append(Problem.of(found, error))
                     continue
                 entries.append(Entry(found, image, targets, split=split_of(name)))
         return Reading(specs, entries, problems)

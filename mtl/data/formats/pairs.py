@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mtl.config import DataError
 from mtl.config.files import DepthPairsSet, MaskPairsSet
-from mtl.data.formats.base import Entry, Problem, Reading, image_id, split_of
+from mtl.data.formats.base import Entry, Problem, Reading, folder_split, image_id
 from mtl.data.place import Place
 from mtl.data.raw import FileRef
 from mtl.data.spec import TargetSpec
@@ -37,7 +37,7 @@ def _read_pairs(place: Place, images: str, maps: str, target: str, spec: TargetS
             name,
             FileRef(file),
             {target: FileRef(partners[name])} if name in both else {},
-            split=next((found for part in file.split("/")[:-1] if (found := split_of(part))), None),
+            split=folder_split(file),
         )
         for name, file in names.items()
     ]

@@ -42,7 +42,7 @@ def read_table(settings: TableSet, place: Place) -> Reading:
                 if value is not None:
                     targets[target] = value
         except DataError as error:
-            problems.append(Problem(image_id(name), str(error).replace("\n", ";")))
+            problems.append(Problem.of(image_id(name), error))
             continue
         entries.append(
             Entry(
@@ -128,6 +128,15 @@ def cell(text: str, column: Column, spec: TargetSpec, place: Place) -> Any:
         return FileRef(text)
     if column.kind == "value":
         return number(text, column.column)
+    return labels_of(text, column, spec)
+
+
+def labels_of(text: str, column: Column, spec: TargetSpec) -> int | list[int]:
+    """The index of a label, or the sorted indices of several.
+
+    Raises:
+        DataError: one is no class.
+    """
     labels = [text] if column.kind == "label" else _parts(text, column)
     unknown = [label for label in labels if label not in spec.classes]
     if unknown:

@@ -32,7 +32,7 @@ def read_voc(settings: VocSet, place: Place) -> Reading:
         try:
             xml[name] = _objects(place.read(file), settings.difficult)
         except (DataError, ElementTree.ParseError) as error:
-            problems.append(Problem(image_id(name, _folder(name)), f"{file}: {error}".replace("\n", ";")))
+            problems.append(Problem.of(image_id(name, _folder(name)), error, file))
     names = {label for objects in xml.values() for label, _ in objects}
     classes = settings.classes or tuple(sorted(names))
     if not classes:

@@ -10,7 +10,7 @@ from typing import Any
 from mtl.config import DataError
 from mtl.config.files import Column, WebDatasetSet
 from mtl.data.formats.base import Entry, Problem, Reading, split_of
-from mtl.data.formats.table import column_spec, number
+from mtl.data.formats.table import column_spec, labels_of, number
 from mtl.data.place import IMAGES, Place
 from mtl.data.spec import TargetSpec
 
@@ -38,7 +38,7 @@ def read_webdataset(settings: WebDatasetSet, place: Place) -> Reading:
         try:
             targets = {t: _target(sample, c, texts[t][number_], specs[t]) for t, c in settings.targets.items()}
         except DataError as error:
-            problems.append(Problem(key, f"{file}: {error}".replace("\n", ";")))
+            problems.append(Problem.of(key, error, file))
             continue
         stem = file.rsplit("/", 1)[-1].split("-")[0].split(".")[0]
         entries.append(Entry(key, image, {t: v for t, v in targets.items() if v is not None}, split=split_of(stem)))
@@ -46,6 +46,11 @@ def read_webdataset(settings: WebDatasetSet, place: Place) -> Reading:
 
 
 def samples_of(data: bytes, file: str) -> list[dict[str, Any]]:
+    """The samples of a tar file's bytes: `__key__`, and the members' bytes by extension.
+
+    Raises:
+        DataError: it is no tar file, or damaged.
+    """
     from webdataset.tariterators import group_by_keys
 
     def members() -> Any:
@@ -84,12 +89,6 @@ def _target(sample: dict[str, Any], column: Column, text: str, spec: TargetSpec)
         return None
     if column.kind == "value":
         return number(text, column.column)
-    labels = [text] if column.kind == "label" else [p.strip() for p in text.split(column.separator) if p.strip()]
-    unknown = [label for label in labels if label not in spec.classes]
-    if unknown:
-        # A number is the class's index, as the cls member has it.
-        if column.kind == "label" and text.isdecimal() and int(text) < len(spec.classes):
-            return int(text)
-        raise DataError(f"{column.column}: unknown class", found=repr(unknown[0]), fix="add it to `classes`")
-    found = sorted(spec.classes.index(label) for label in labels)
-    return found[0] if column.kind == "label" else found
+    if column.kind == "label" and text not in spec.classes and text.isdecimal() and int(text) < len(spec.classes):
+        return int(text)  # the class's index, as the cls member has it
+    return labels_of(text, column, spec)

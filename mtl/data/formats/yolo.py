@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import math
 
-from PIL import Image
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from mtl.config import DataError
 from mtl.config.files import YoloSet
-from mtl.data.formats.base import Entry, Problem, Reading, image_id, split_of
+from mtl.data.formats.base import Entry, Problem, Reading, folder_split, image_id
+from mtl.data.header import read_header
 from mtl.data.place import Place
 from mtl.data.raw import FileRef
 from mtl.data.spec import TargetSpec
@@ -30,14 +29,14 @@ def read_yolo(settings: YoloSet, place: Place) -> Reading:
         label = _label_file(name)
         found = image_id(name, "images") if name.startswith("images/") else image_id(name)
         if label not in place:
-            entries.append(Entry(found, FileRef(name), {}, split=_split(name)))
+            entries.append(Entry(found, FileRef(name), {}, split=folder_split(name)))
             continue
         try:
             boxes = _boxes(place.read(label).decode(), len(classes), place.read(name))
         except (DataError, UnicodeDecodeError) as error:
-            problems.append(Problem(found, f"{label}: {error}".replace("\n", ";")))
+            problems.append(Problem.of(found, error, label))
             continue
-        entries.append(Entry(found, FileRef(name), {settings.boxes: boxes}, split=_split(name)))
+        entries.append(Entry(found, FileRef(name), {settings.boxes: boxes}, split=folder_split(name)))
     return Reading({settings.boxes: TargetSpec(kind="boxes", classes=classes)}, entries, problems)
 
 
@@ -48,10 +47,6 @@ def _label_file(name: str) -> str:
     if places:
         parts[places[-1]] = "labels"
     return "/".join(parts) + ".txt"
-
-
-def _split(name: str) -> str | None:
-    return next((found for part in name.split("/")[:-1] if (found := split_of(part))), None)
 
 
 def _names(place: Place) -> tuple[str, ...]:
@@ -77,11 +72,7 @@ def _boxes(text: str, num_classes: int, image: bytes) -> list[list[float]]:
     lines = [line.split() for line in text.splitlines() if line.strip()]
     if not lines:
         return []
-    try:
-        with Image.open(io.BytesIO(image)) as header:
-            width, height = header.size
-    except Exception as error:  # whatever PIL makes of damage
-        raise DataError("its image cannot be decoded", found=f"{type(error).__name__}: {error}") from error
+    width, height = read_header(image)[:2]
     boxes: list[list[float]] = []
     for line in lines:
         try:

@@ -74,7 +74,7 @@ def _fetch(settings: FilesSource, folder: Path, cache: Path) -> DatasetSpec:
         try:
             split = choose(Image(found, image.digests["image"], entry.split, entry.group, entry.time))
         except DataError as error:
-            problems.append(Problem(found, str(error).replace("\n", ";")))
+            problems.append(Problem.of(found, error))
             continue
         assert entry.image is not None
         by_split[split].append(RawSample(found, entry.image, entry.targets, entry.slices, image.key()))
