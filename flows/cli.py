@@ -157,7 +157,8 @@ def main() -> None:
     from mtl.config.errors import MtlError
 
     # Whoever ends this process (a supervisor, `kill`) ends what it started, as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for wanted in (signal.SIGTERM, signal.SIGINT):  # a shell ignores SIGINT for what it starts in the background
+        signal.signal(wanted, signal.default_int_handler)
     try:
         result: Any = app(standalone_mode=False)
     except MtlError as error:

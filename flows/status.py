@@ -7,7 +7,8 @@ from typing import Any
 
 from flows.settings import Settings
 from mtl.config import load
-from mtl.registry import CHALLENGER, CHAMPION, Registry
+from mtl.promotion import CHAMPION
+from mtl.registry import CHALLENGER, Registry
 
 
 def collect(settings: Settings) -> dict[str, Any]:
@@ -17,8 +18,7 @@ def collect(settings: Settings) -> dict[str, Any]:
     found: dict[str, Any] = {"champion": None, "challenger": None, "last_run": None}
     if path == settings.mlflow_uri or (settings.root / path).exists():
         registry = Registry(settings.mlflow_uri, config.registry.model)
-        for alias in (CHAMPION, CHALLENGER):
-            version = registry.at(alias)
+        for alias, version in ((CHAMPION, registry.champion()), (CHALLENGER, registry.at(CHALLENGER))):
             if version is not None:
                 found[alias] = version.describe(registry.metrics(version))
     last = settings.home / "last_run.json"

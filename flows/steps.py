@@ -9,6 +9,7 @@ from typing import Any
 
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
+from prefect.runtime import flow_run
 
 from flows.settings import Settings, git_state
 from flows.summary import markdown
@@ -16,7 +17,7 @@ from flows.versioning import UserStageError, output_hash, push, run_stage
 from mtl.config import Config, MtlError, StageError
 from mtl.fingerprint import content_digest
 from mtl.gate import judge
-from mtl.registry import CHAMPION, Registry, Version
+from mtl.registry import Registry, Version
 from mtl.reports import EVENT, Decision, EvalReport, PackageReport, TrainReport, read_report
 from mtl.reports.page import write_page
 from mtl.tracking import FINGERPRINT, Tracker
@@ -98,16 +99,19 @@ def promote_step(
     """Compare with the champion, move the alias that the decision grants, keep the reasons."""
     outputs = folder / "outputs"
     report = read_report(EvalReport, outputs / "evaluate" / "report.json")
-    champion = registry.at(CHAMPION)
-    if champion is not None and champion.number == version.number:
-        champion = None  # a promotion whose record was interrupted: judge it as it was judged then
+    promoted = registry.promotions.of(version.number)
+    if promoted is not None:  # and its record was interrupted: it is judged as it was judged then
+        champion = registry.get(promoted["from"]) if promoted["from"] else None
+    else:
+        champion = registry.champion()
     decision = judge(
         report,
         registry.evaluation(champion) if champion else None,
         champion.number if champion else None,
         config.gate,
     )
-    registry.decide(version, decision)
+    if promoted is None:
+        registry.decide(version, decision, str(flow_run.id or ""))
     page = settings.home / "reports" / f"version-{version.number}.html"
     tags = version.tags
     facts = {

@@ -45,6 +45,7 @@ def run_stage(name: str, folder: Path, say: Callable[[str], None], *, force: boo
     """
     command = [sys.executable, "-m", "dvc", "repro", "--single-item", *(["--force"] if force else []), name]
     environment = os.environ | {"MTL_EVENTS": "1", "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(folder)}
+    environment["MTL_OWNER"] = f"{os.getpid()}:{psutil.Process().create_time()}"  # mtl.stages.owner
     if force:
         environment["MTL_FROM_SCRATCH"] = "1"
     code, lines = _stream(command, folder, environment, say, timeout)
@@ -124,6 +125,7 @@ def _stream(
         timer.cancel()
         if process.poll() is None:
             stop_tree(process)
+        _end_session(process.pid)
     if timed_out.is_set():
         raise StageError(f"{' '.join(command[2:])} took longer than {timeout:g} s and was stopped")
     return code, lines
@@ -143,6 +145,25 @@ def stop_tree(process: subprocess.Popen[str]) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             member.kill()
     psutil.wait_procs(alive, timeout=5)
+
+
+def _end_session(leader: int) -> None:
+    """End what a command has left behind: its stage goes on if DVC alone was killed."""
+    left = [p for p in psutil.process_iter() if p.pid != leader and _session(p.pid) == leader]
+    for member in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.send_signal(signal.SIGINT if "mtl.stages" in " ".join(member.cmdline()) else signal.SIGTERM)
+    _, alive = psutil.wait_procs(left, timeout=GRACE_SECONDS)
+    for member in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
+
+
+def _session(process: int) -> int:
+    try:
+        return os.getsid(process)
+    except OSError:
+        return -1
 
 
 def _error_of(lines: list[str]) -> list[str]:

@@ -1,9 +1,11 @@
-"""Versions and aliases: register once by fingerprint, promote by compare-and-set."""
+"""Versions and aliases: register once by fingerprint, promote by evidence.
+
+What must happen once is decided in the ledger, whose entries are written once.
+"""
 
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,14 @@ import mlflow
 from mlflow.exceptions import MlflowException
 
 from mtl.config import RegistryError
+from mtl.ledger import Ledger
+from mtl.promotion import Promotions
 from mtl.reports import Decision, EvalReport, PackageReport
 from mtl.tracking import FINGERPRINT, explained
 
-CHAMPION, CHALLENGER = "champion", "challenger"
+CHALLENGER = "challenger"
+VERSION = "version"
+"""Kind of the ledger's key version/<fingerprint>."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +54,23 @@ class Registry:
         with explained(uri):
             mlflow.set_tracking_uri(uri)
             self.client = mlflow.MlflowClient(uri)
+        self.ledger = Ledger(uri, model)
+        self.promotions = Promotions(self.client, model, self.ledger)
 
     def find(self, fingerprint: str) -> Version | None:
         """The version that has this fingerprint."""
+        found = self._with(fingerprint)
+        if len(found) < 2:
+            return found[0] if found else None
+        claimed = self.ledger.write(f"{VERSION}/{fingerprint}", {"version": found[0].number})["version"]
+        return next((version for version in found if version.number == claimed), found[0])
+
+    def _with(self, fingerprint: str) -> list[Version]:
         with explained(self.uri):
             found = self.client.search_model_versions(
                 f"name = '{self.model}' and tags.`{FINGERPRINT}` = '{fingerprint}'"
             )
-        versions = sorted((_version(v) for v in found), key=lambda v: v.number)
-        return versions[0] if versions else None
+        return sorted((_version(v) for v in found), key=lambda v: v.number)
 
     def versions(self) -> list[Version]:
         """All versions of the model, oldest first."""
@@ -88,47 +102,64 @@ class Registry:
                 return None
             raise RegistryError(f"MLflow at {self.uri} is out of reach", found=str(error)[:300]) from error
 
+    def get(self, number: int) -> Version:
+        """A version by its number.
+
+        Raises:
+            RegistryError: there is none.
+        """
+        try:
+            return _version(self.client.get_model_version(self.model, str(number)))
+        except MlflowException as error:
+            known = ", ".join(str(v.number) for v in self.versions()[-10:]) or "none"
+            raise RegistryError(f"{self.model} has no version {number}", found=f"versions: {known}") from error
+
     def register(self, run: str, model: Path, package: PackageReport, tags: dict[str, str]) -> Version:
-        """The version of this run's fingerprint, created if it is not there."""
-        existing = self.find(tags[FINGERPRINT])
-        if existing is not None:
-            return existing
+        """The version of this run's fingerprint, created if it is not there.
+
+        Whoever registers the same at the same time agrees on one: the ledger has its number, others are deleted.
+        """
+        found = self._with(tags[FINGERPRINT])
+        if not found:
+            found = [self._create(run, model, tags | {"mtl.weights_sha256": package.weights_sha256})]
+        claimed = self.ledger.write(f"{VERSION}/{tags[FINGERPRINT]}", {"version": found[0].number})["version"]
+        if all(version.number != claimed for version in found):
+            try:
+                found.append(self.get(claimed))
+            except RegistryError:
+                return found[0]  # it was deleted since: what replaces it counts
+        with explained(self.uri):
+            for version in found:
+                if version.number != claimed:
+                    self.client.delete_model_version(self.model, str(version.number))
+        return next(version for version in found if version.number == claimed)
+
+    def _create(self, run: str, model: Path, tags: dict[str, str]) -> Version:
         with explained(self.uri):
             try:
-                self.client.get_registered_model(self.model)
-            except MlflowException:
                 self.client.create_registered_model(self.model)
+            except MlflowException:
+                self.client.get_registered_model(self.model)  # it is there
             self.client.log_artifacts(run, str(model), "model")
             source = f"{self.client.get_run(run).info.artifact_uri}/model"
-            tags = tags | {"mtl.weights_sha256": package.weights_sha256}
-            created = self.client.create_model_version(self.model, source, run, tags=tags, await_creation_for=60)
-        return _version(created)
+            return _version(self.client.create_model_version(self.model, source, run, tags=tags, await_creation_for=60))
 
-    def decide(self, version: Version, decision: Decision) -> None:
-        """Record the gate's decision and move the alias that it grants.
+    def champion(self) -> Version | None:
+        """The version that is champion."""
+        number = self.promotions.champion()
+        return self.get(number) if number else None
+
+    def decide(self, version: Version, decision: Decision, flow_run: str = "") -> None:
+        """Move the alias that the gate's decision grants.
 
         Raises:
             RegistryError: the champion is no longer the version that the decision was made against.
         """
-        with explained(self.uri):
-            text = decision.summary[:4900]
-            self.client.set_model_version_tag(self.model, str(version.number), "mtl.decision", text)
-            if not decision.promote:
-                self.client.set_registered_model_alias(self.model, CHALLENGER, str(version.number))
-                return
-        present = self.at(CHAMPION)
-        number = present.number if present else None
-        if number == version.number:
+        if decision.promote:
+            self.promotions.promote(version.number, decision.champion, why=decision.summary, flow_run=flow_run)
             return
-        if number != decision.champion:
-            raise RegistryError(
-                "the champion has changed since the gate compared with it",
-                found=f"version {number} instead of {decision.champion}",
-                fix="run again: the gate compares with the present champion",
-            )
         with explained(self.uri):
-            self.client.set_model_version_tag(self.model, str(version.number), "mtl.promoted_at", f"{time.time():.0f}")
-            self.client.set_registered_model_alias(self.model, CHAMPION, str(version.number))
+            self.client.set_registered_model_alias(self.model, CHALLENGER, str(version.number))
 
     def evaluation(self, version: Version) -> EvalReport:
         """The evaluation with which a version was registered.
@@ -155,10 +186,11 @@ class Registry:
         return found
 
     def log_decision(self, version: Version, decision: Decision, page: Path) -> None:
-        """Keep the decision and the page with the version's run."""
+        """Keep the decision and the page with the version's run; the version's tag last: with it, all is done."""
         with explained(self.uri):
             self.client.log_dict(version.run, json.loads(decision.model_dump_json()), "decision.json")
             self.client.log_artifact(version.run, str(page))
+            self.client.set_model_version_tag(self.model, str(version.number), "mtl.decision", decision.summary[:4900])
 
 
 def _version(found: Any) -> Version:

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -109,7 +110,11 @@ def everything(config: Config, raw: Path, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Path:
     """A clone of this checkout's files as a git repository of its own, with a tiny params.yaml."""
-    folder = tmp_path_factory.mktemp("checkout")
+    return make_checkout(tmp_path_factory.mktemp("checkout"), downloads)
+
+
+def make_checkout(folder: Path, downloads: Path, *overrides: str) -> Path:
+    """Fill a folder with this checkout's files, as a git repository of its own, with a tiny params.yaml."""
     listed = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         capture_output=True,
@@ -121,7 +126,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
     (folder / "dvc.lock").unlink(missing_ok=True)
-    _shrink(folder / "params.yaml")
+    _shrink(folder / "params.yaml", overrides)
     if (downloads / "..").exists() and any(downloads.iterdir()):
         shutil.copytree(downloads, folder / ".mtl" / "downloads")
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "tiny"]):
@@ -138,14 +143,14 @@ def retrained(checkout: Path) -> Path:
     return checkout
 
 
-def _shrink(path: Path) -> None:
+def _shrink(path: Path, overrides: Sequence[str]) -> None:
     from ruamel.yaml import YAML
 
     from mtl.config import apply_overrides, read_params
 
     values = read_params(path)
     floors = [f"tasks.{name}.floor=0.0" for name in ("digit", "species", "objects", "regions")]
-    apply_overrides(values, [*TINY, *floors, "tasks.count.floor=100.0"])
+    apply_overrides(values, [*TINY, *floors, "tasks.count.floor=100.0", *overrides])
     with path.open("w", encoding="utf-8") as file:
         YAML(typ="safe", pure=True).dump(values, file)
 

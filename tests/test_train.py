@@ -13,7 +13,8 @@ import torch
 
 from mtl.config import Config, TrainingError
 from mtl.data.loader import Split, collate
-from mtl.train.checkpoint import STATE, Checkpoints
+from mtl.store import Store
+from mtl.train.checkpoint import Checkpoints
 from mtl.train.distributed import World
 from mtl.train.loop import run
 from mtl.train.optimizer import schedule_factor
@@ -27,7 +28,7 @@ def quiet(line: Any) -> None:
 
 def test_a_resumed_training_ends_with_the_same_weights(config: Config, prepared: Path, tmp_path: Path) -> None:
     whole = Training(config, prepared, World())
-    run(whole, Checkpoints(tmp_path / "whole", 2), report=quiet, say=quiet)
+    run(whole, Checkpoints(Store(str(tmp_path / "whole")), 2), report=quiet, say=quiet)
 
     class Killed(Exception):
         pass
@@ -42,10 +43,10 @@ def test_a_resumed_training_ends_with_the_same_weights(config: Config, prepared:
 
     broken.one_step = die_at_step_five  # type: ignore[method-assign]
     with pytest.raises(Killed):
-        run(broken, Checkpoints(tmp_path / "broken", 2), report=quiet, say=quiet)
+        run(broken, Checkpoints(Store(str(tmp_path / "broken")), 2), report=quiet, say=quiet)
     resumed = Training(config, prepared, World())
     lines: list[str] = []
-    progress = run(resumed, Checkpoints(tmp_path / "broken", 2), report=quiet, say=lines.append)
+    progress = run(resumed, Checkpoints(Store(str(tmp_path / "broken")), 2), report=quiet, say=lines.append)
     assert "train: goes on from step 4" in lines
     assert progress.total_steps == 6
     for name, value in whole.best.items():
@@ -53,11 +54,12 @@ def test_a_resumed_training_ends_with_the_same_weights(config: Config, prepared:
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path, keep=2)
+    checkpoints = Checkpoints(Store(str(tmp_path)), keep=2)
     for step in (1, 2, 3):
         checkpoints.save(step, {"step": step})
+    checkpoints.flush()
     assert not (tmp_path / "step-00000001").exists()
-    path = tmp_path / "step-00000003" / STATE
+    (path,) = (tmp_path / "step-00000003").glob("state-*.pt")
     path.write_bytes(path.read_bytes()[:-1])
     lines: list[str] = []
     assert checkpoints.latest(lines.append) == {"step": 2}
@@ -67,17 +69,19 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> No
 
 
 def test_no_space_for_a_checkpoint_is_explained_and_leaves_nothing(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path, keep=2)
+    checkpoints = Checkpoints(Store(str(tmp_path)), keep=2)
     checkpoints.save(1, {"x": torch.zeros(10)})
+    checkpoints.flush()
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     try:
-        with pytest.raises(TrainingError, match="cannot write a checkpoint") as caught:
-            checkpoints.save(2, {"x": torch.zeros(1_000_000)})
+        checkpoints.save(2, {"x": torch.zeros(1_000_000)})
+        with pytest.raises(TrainingError, match="cannot write to") as caught:
+            checkpoints.flush()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "MiB free" in str(caught.value)
-    assert not (tmp_path / "step-00000002").exists()
+    assert not list((tmp_path / "step-00000002").iterdir())
     assert checkpoints.latest(quiet) is not None
 
 

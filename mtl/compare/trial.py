@@ -18,6 +18,7 @@ from mtl.compare.plan import Trial
 from mtl.config import DataError
 from mtl.data.loader import Split
 from mtl.evaluate.evaluator import score
+from mtl.store import Store
 from mtl.train.checkpoint import Checkpoints
 from mtl.train.distributed import World
 from mtl.train.loop import run
@@ -64,7 +65,7 @@ def _train(trial: Trial, prepared: Path, checkpoints: Path) -> dict[str, Any]:
         return losses
 
     training.one_step = timed  # type: ignore[method-assign]
-    progress = run(training, Checkpoints(checkpoints, 1), report=_ignore, say=_ignore)
+    progress = run(training, Checkpoints(Store(str(checkpoints)), 1), report=_ignore, say=_ignore)
     shutil.rmtree(checkpoints, ignore_errors=True)
     training.averaged.load_state_dict(training.best)
     test, size = Split(prepared, "test"), trial.config.evaluate.batch_size

@@ -18,6 +18,10 @@ def check_together(model: ModelConfig, objective: ObjectiveConfig, train: TrainC
             f"train.batch_size ({train.batch_size}) must be a multiple of {workers} × train.accumulate "
             f"({train.accumulate})"
         )
+    if train.min_workers is not None and train.min_workers > train.num_workers:
+        raise ValueError(
+            f"train.min_workers ({train.min_workers}) is more than train.num_workers ({train.num_workers})"
+        )
     if objective.compares_gradients and objective.level == "features":
         _check_features(model, objective, train)
     if train.parallelism == "tasks" and train.num_workers > len(tasks):

@@ -65,6 +65,9 @@ class TrainConfig(Section):
     """Optimizer, schedule, precision, checkpoints."""
 
     num_workers: Count = Field(description="Ray Train processes; the result's bits depend on it")
+    min_workers: Count | None = Field(
+        default=None, description="fewest with which a training goes on while others are lost; num_workers if not said"
+    )
     threads_per_worker: Count = Field(description="CPU threads a worker; the result's bits depend on it")
     epochs: Count
     batch_size: Count = Field(description="images per optimizer step, summed over workers")
@@ -94,7 +97,7 @@ class TrainConfig(Section):
     )
     precision: Literal["auto", "float32", "bf16"] = Field(description="auto: bf16 where the device computes in it")
     patience: Count = Field(description="epochs without a better validation score before training stops")
-    checkpoint_every: Count = Field(description="steps between checkpoints")
+    checkpoint_every: Count = Field(description="steps between checkpoints, which are written in the background")
     keep_checkpoints: Count = Field(description="complete checkpoints kept")
     max_failures: Annotated[int, Field(ge=0)] = Field(description="lost workers or nodes that one run survives")
 
@@ -103,6 +106,11 @@ class ClusterConfig(Section):
     """Where Ray runs. No stage depends on it: moving to a cluster rebuilds nothing."""
 
     address: str = Field(description="local starts a cluster on this machine; else ray's address of a running one")
+    storage: str = Field(
+        default="",
+        description="where a training keeps its checkpoints: a bucket (s3://…) or a folder that every node sees; "
+        "MTL_HOME if not said",
+    )
     use_gpu: Literal["auto", "never"] = Field(description="auto: one GPU a worker where the cluster has enough")
     prepare: Literal["cores", "ray"] = Field(
         default="cores", description="where prepare runs: on this machine's cores, or on the cluster"

@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import fsspec
 from filelock import FileLock
 from ruamel.yaml import YAML
 
 from mtl.config import DataError
 from mtl.data.manifest import NAME
+from mtl.store import Store
 
 THREADS = 16
 """Objects fetched at a time."""
@@ -75,6 +75,7 @@ def at_hand(prepared: Path, given: dict[str, Any] | None) -> Path:
 
     Raises:
         DataError: neither is possible, or what came is not what was asked for.
+        StageError: the remote is out of reach.
     """
     if (prepared / NAME).exists():
         return prepared
@@ -96,7 +97,7 @@ def at_hand(prepared: Path, given: dict[str, Any] | None) -> Path:
 def _fetch(wanted: Shipment, folder: Path) -> None:
     """Every object, checked by its hash; the manifest last."""
     folder.mkdir(parents=True, exist_ok=True)
-    fs, root = fsspec.core.url_to_fs(wanted.url)
+    store = Store(wanted.url)
 
     def one(item: tuple[str, str]) -> None:
         name, md5 = item
@@ -104,12 +105,10 @@ def _fetch(wanted: Shipment, folder: Path) -> None:
         if path.exists() and _md5(path.read_bytes()) == md5:
             return
         try:
-            data: bytes = fs.cat_file(f"{root}/files/md5/{md5[:2]}/{md5[2:]}")
-        except Exception as error:  # every file system has errors of its own
+            data = store.get(f"files/md5/{md5[:2]}/{md5[2:]}")
+        except FileNotFoundError as error:
             raise DataError(
-                f"{name} cannot be fetched from {wanted.url}",
-                found=f"{type(error).__name__}: {error}",
-                fix="dvc push prepare, and check the node's credentials",
+                f"{name} is not in {wanted.url}", found=f"no object {md5}", fix="dvc push prepare"
             ) from error
         if _md5(data) != md5:
             raise DataError(f"{name} from {wanted.url} is damaged", found=_md5(data), fix=f"it should be {md5}")

@@ -80,6 +80,9 @@ class TrainReport(Report):
     seconds: float
     bf16: bool
     world_size: int
+    worlds: list[list[int]] = Field(
+        description="[from which step on, with how many workers] of a training that lost some"
+    )
     device: str
     parameters: dict[str, int] = Field(description="number of parameters: shared, then by task")
     cost: NetworkCost = Field(description="of the network, and of one network a task")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from mtl.config import MtlError, StageError
+from mtl.stages.owner import watch_owner
 
 OUTPUTS = Path("outputs")
 """Where stages write, relative to the repository's root (DVC runs them there)."""
@@ -20,7 +22,10 @@ def home() -> Path:
 
 def run_stage(stage: Callable[[], None]) -> None:
     """Run a stage's main. A user's error is printed without a traceback and ends with code 3; what another try may mend,
-    with code 1."""
+    with code 1. SIGTERM ends it as Ctrl-C does, and so does the end of the flow that started it."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
+    watch_owner()
     try:
         stage()
     except StageError as error:

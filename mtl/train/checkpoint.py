@@ -1,87 +1,129 @@
-"""Checkpoints that exist only once complete: the state first, then a manifest with its hash, verified on load."""
+"""Checkpoints that exist only once complete: the state first, then a manifest with its hash, verified on load.
+
+They are written in the background: a step waits for the copy of the state alone.
+"""
 
 from __future__ import annotations
 
-import errno
+import io
 import json
-import os
-import shutil
+import tempfile
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from mtl.config import TrainingError
-from mtl.digest import file_sha256
+from mtl.config import MtlError
+from mtl.digest import bytes_sha256, file_sha256
+from mtl.store import Store, cannot_write
 
-STATE, MANIFEST = "state.pt", "manifest.json"
+MANIFEST = "manifest.json"
+SETTLED = ("best",)
+"""Parts of the state that are replaced, never changed in place: they need no copy."""
 
 
 class Checkpoints:
-    """The checkpoints of one training, `step-00000050/` and so on in a folder."""
+    """The checkpoints of one training, `step-00000050/` and so on in a store.
 
-    def __init__(self, folder: Path, keep: int) -> None:
-        self.folder, self.keep = folder, keep
+    Args:
+        keep: complete ones that are kept.
+    """
 
-    def save(self, step: int, state: dict[str, Any]) -> Path:
-        """Write one and remove the oldest.
+    def __init__(self, store: Store, keep: int) -> None:
+        self.store, self.keep = store, keep
+        self._writer = ThreadPoolExecutor(1, "checkpoint")
+        self._pending: Future[None] | None = None
+
+    def save(self, step: int, state: dict[str, Any]) -> None:
+        """Copy the state, and write it in the background once the one before is written.
 
         Raises:
-            TrainingError: the disk is full or read-only; nothing incomplete stays behind.
+            MtlError: the one before could not be written; nothing incomplete counts.
         """
-        target = self.folder / f"step-{step:08d}"
-        try:
-            target.mkdir(parents=True, exist_ok=True)
-            (target / MANIFEST).unlink(missing_ok=True)
-            with (target / STATE).open("wb") as file:
-                torch.save(state, file)
-                file.flush()
-                os.fsync(file.fileno())
-            write_manifest(target, {STATE: file_sha256(target / STATE)}, step=step)
-        except (OSError, RuntimeError) as error:
-            shutil.rmtree(target, ignore_errors=True)
-            raise cannot_write(target, error) from error
-        for old in self._complete()[: -self.keep]:
-            shutil.rmtree(old, ignore_errors=True)
-        return target
+        self.flush()
+        copied = {key: value if key in SETTLED else _copy(value) for key, value in state.items()}
+        self._pending = self._writer.submit(self._write, step, copied)
+
+    def flush(self) -> None:
+        """Wait until all is written.
+
+        Raises:
+            MtlError: it could not be.
+        """
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def _write(self, step: int, state: dict[str, Any]) -> None:
+        folder = f"step-{step:08d}"
+        with tempfile.TemporaryDirectory() as fallback:
+            scratch = self.store.scratch(f"{folder}/state", Path(fallback))
+            try:
+                with scratch.open("wb") as file:
+                    torch.save(state, file)
+                digest, size = file_sha256(scratch), scratch.stat().st_size
+            except (OSError, RuntimeError) as error:
+                scratch.unlink(missing_ok=True)
+                raise cannot_write(scratch.parent, error) from error
+            # Named by its hash: two that write one step at a time never mix.
+            name = f"{folder}/state-{digest[:16]}.pt"
+            self.store.put_file(name, scratch)
+        document = {"files": {name.split("/")[1]: digest}, "step": step, "bytes": size}
+        self.store.put(f"{folder}/{MANIFEST}", json.dumps(document).encode())
+        self._prune(step)
+
+    def _prune(self, newest: int) -> None:
+        """Keep the newest complete ones; what is incomplete and older than the newest goes too."""
+        names = self.store.names()
+        kept = set(_complete(names)[-self.keep :])
+        for folder in sorted({name.split("/")[0] for name in names} - kept):
+            if int(folder.removeprefix("step-")) < newest:
+                self.store.remove(f"{folder}/{MANIFEST}")  # first: a state without it is none
+                self.store.remove(folder)
 
     def latest(self, say: Callable[[str], None] = print) -> dict[str, Any] | None:
         """The newest state that is complete and undamaged; a damaged one is named and the one before it taken."""
-        for folder in reversed(self._complete()):
+        for folder in reversed(_complete(self.store.names())):
             try:
-                wanted = json.loads((folder / MANIFEST).read_text())["files"][STATE]
-                if file_sha256(folder / STATE) != wanted:
+                ((name, wanted),) = json.loads(self.store.get(f"{folder}/{MANIFEST}"))["files"].items()
+                data = self.store.get(f"{folder}/{name}")
+                if bytes_sha256(data) != wanted:
                     raise ValueError("its content is not what its manifest says")
-                return torch.load(folder / STATE, map_location="cpu", weights_only=True)
+                return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+            except MtlError:
+                raise  # a store out of reach is no damage
             except Exception as error:
-                say(f"train: the checkpoint {folder.name} is damaged ({error}); taking the one before it")
+                say(f"train: the checkpoint {folder} is damaged ({error}); taking the one before it")
         return None
 
-    def _complete(self) -> list[Path]:
-        return sorted(folder.parent for folder in self.folder.glob(f"step-*/{MANIFEST}"))
+
+def _complete(names: list[str]) -> list[str]:
+    return sorted(name.removesuffix(f"/{MANIFEST}") for name in names if name.endswith(f"/{MANIFEST}"))
 
 
-def write_manifest(folder: Path, files: dict[str, str], **more: Any) -> None:
-    """Declare a folder complete: written beside, synced, then moved into place."""
-    scratch = folder / f"{MANIFEST}.tmp"
-    with scratch.open("w", encoding="utf-8") as file:
-        json.dump({"files": files, **more}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(folder / MANIFEST)
+def _copy(value: Any) -> Any:
+    """A tree of tensors as it is now, in this machine's memory."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_copy(item) for item in value)
+    return value
 
 
-def cannot_write(folder: Path, error: Exception) -> TrainingError:
-    """A message for a disk that is full, read-only or too slow to exist."""
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    # torch's zip writer hides the errno of a full disk behind a RuntimeError.
-    full = full or any(sign in str(error) for sign in ("PytorchStreamWriter", "inline_container", "file write failed"))
-    place = folder if folder.exists() else next(p for p in folder.parents if p.exists())
-    free = shutil.disk_usage(place).free / 2**20
-    return TrainingError(
-        f"cannot write a checkpoint to {folder}" + (": no space left" if full else ""),
-        found=f"{error}; {free:,.0f} MiB free on that disk",
-        fix="free some space or set MTL_HOME to a larger disk, then run again: training goes on from the "
-        "last complete checkpoint",
-    )
+def write_manifest(store: Store, files: dict[str, str]) -> None:
+    """Declare files complete, with their hashes."""
+    store.put(MANIFEST, json.dumps({"files": files}).encode())
+
+
+def verified(store: Store) -> dict[str, bytes] | None:
+    """The files that a manifest declares, each as its hash says; None if there is no manifest, or a file is damaged."""
+    try:
+        files = json.loads(store.get(MANIFEST))["files"]
+        found = {name: store.get(name) for name in files}
+    except (FileNotFoundError, ValueError, KeyError):
+        return None
+    return found if all(bytes_sha256(found[name]) == digest for name, digest in files.items()) else None

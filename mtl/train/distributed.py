@@ -58,6 +58,14 @@ class World:
         dist.all_gather_object(values, value)
         return values
 
+    def highest(self, value: int) -> int:
+        """The largest of all workers' small whole numbers, on each of them."""
+        if self.size == 1:
+            return value
+        box = torch.tensor(value, device=self.device)
+        dist.all_reduce(box, dist.ReduceOp.MAX)
+        return int(box)
+
     def from_first(self, value: Any) -> Any:
         """The first worker's value, on each of them."""
         if self.size == 1:

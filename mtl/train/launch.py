@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
+import signal
+import threading
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from mtl.cluster import cluster
-from mtl.config import Config, TrainingError
+from mtl.config import Config, StageError
 from mtl.config import errors as errors_module
 from mtl.data.staging import shipment
-from mtl.train.checkpoint import MANIFEST
-from mtl.train.worker import ERROR, FINAL
+from mtl.digest import bytes_sha256
+from mtl.store import Store
+from mtl.train.checkpoint import MANIFEST, verified, write_manifest
+from mtl.train.notice import STOP
+from mtl.train.worker import ERROR, FINAL, out_of_memory
 
 # Sections of params.yaml on which the weights depend.
 SECTIONS = ("seed", "tasks", "model", "objective", "augment", "train", "evaluate")
 # Unfinished trainings hold checkpoints; finished ones only their weights and history.
 KEEP_UNFINISHED, KEEP_FINISHED = 4, 64
+RESIZE_SECONDS = 10.0
+"""Between two looks for machines that came back."""
+STOP_SECONDS = 10.0
+"""That workers have for a last checkpoint when the run is interrupted."""
 
 
 def training_key(config: Config, prepared: Path) -> str:
@@ -43,32 +56,71 @@ def train(
     A training that was interrupted goes on from its last complete checkpoint; one that is complete is taken as it is.
 
     Raises:
-        TrainingError: the training cannot go on; the message says why.
+        TrainingError: the training cannot go on until its user mends something; the message says what.
+        StageError: workers or the cluster were lost more often than `train.max_failures` allows; run again to go on.
+        KeyboardInterrupt: this process was told to end; a checkpoint of the last step is written if workers ran.
     """
     trainings = home / "trainings"
     folder = trainings / training_key(config, prepared)
-    if from_scratch:
-        shutil.rmtree(folder, ignore_errors=True)
-    final = folder / FINAL
-    if (final / MANIFEST).exists():
-        say(f"train: complete already ({folder.name})")
-        return final
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / ERROR).unlink(missing_ok=True)
-    os.utime(folder)
-    _prune(trainings)
-    failure = _fit(config, prepared.resolve(), folder.resolve(), say)
-    if (folder / ERROR).exists():
-        saved = json.loads((folder / ERROR).read_text())
-        raise getattr(errors_module, saved["kind"])(saved["what"], found=saved["found"], fix=saved["fix"])
-    if not (final / MANIFEST).exists():
-        raise TrainingError(
-            "the training ended without a result",
-            found=str(failure or "no error from Ray"),
-            fix="see the lines above; run again to go on from the last checkpoint",
-        )
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    return final
+    with FileLock(trainings / f"{folder.name}.lock"):  # a run of the same waits, and finds it complete
+        store = Store(f"{config.cluster.storage.rstrip('/')}/{folder.name}" if config.cluster.storage else str(folder))
+        if from_scratch:
+            shutil.rmtree(folder, ignore_errors=True)
+            for name in (FINAL, "checkpoints"):
+                store.remove(name)
+        if _take(store, folder / FINAL):
+            say(f"train: complete already ({folder.name})")
+            return folder / FINAL
+        for name in (ERROR, STOP):
+            store.remove(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        os.utime(folder)
+        _prune(trainings)
+        _attempts(config, prepared.resolve(), folder.resolve(), store, say)
+        store.remove("checkpoints")
+    return folder / FINAL
+
+
+def _take(store: Store, folder: Path) -> bool:
+    """Whether a result is there, as a whole; from a bucket it is brought into the folder."""
+    found = verified(store.child(FINAL))
+    if found is None:
+        return False
+    here = Store(str(folder))
+    if verified(here) != found:
+        for name, data in found.items():
+            here.put(name, data)
+        write_manifest(here, {name: bytes_sha256(data) for name, data in found.items()})
+    return True
+
+
+def _attempts(config: Config, prepared: Path, folder: Path, store: Store, say: Callable[[str], None]) -> None:
+    """Train until there is a result. Ray replaces lost workers itself; what ends its whole run is tried again here."""
+    failure: Exception | None = None
+    for attempt in range(config.train.max_failures + 1):
+        if attempt:
+            pause = min(60.0, 2.0**attempt)
+            say(f"train: tries again in {pause:.0f} s, from the last checkpoint ({_first_line(failure)})")
+            time.sleep(pause)
+        failure = _fit(config, prepared, folder, store, say)
+        if ERROR in store:
+            saved = json.loads(store.get(ERROR))
+            raise getattr(errors_module, saved["kind"])(saved["what"], found=saved["found"], fix=saved["fix"])
+        if _take(store, folder / FINAL):
+            return
+        if "OutOfMemoryError" in str(failure):  # Ray killed a worker before the machine ran out
+            num_workers = config.train.num_workers
+            raise out_of_memory(config.train.model_dump(), _first_line(failure), num_workers) from failure
+    raise StageError(
+        f"the training failed {config.train.max_failures + 1} times (train.max_failures)",
+        found=_first_line(failure),
+        fix="see the lines above; run again to go on from the last checkpoint",
+    )
+
+
+def _first_line(failure: Exception | None) -> str:
+    return str(failure or "no error from Ray").strip().splitlines()[0][:300]
 
 
 def _prune(trainings: Path) -> None:
@@ -80,46 +132,88 @@ def _prune(trainings: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _fit(config: Config, prepared: Path, folder: Path, say: Callable[[str], None]) -> Exception | None:
+def _fit(config: Config, prepared: Path, folder: Path, store: Store, say: Callable[[str], None]) -> Exception | None:
     """Run Ray Train once; what went wrong, if anything did."""
     with cluster(config, config.train.num_workers) as ray:
-        from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
+        from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchTrainer
 
+        from mtl.train.group import GroupConfig
         from mtl.train.worker import train_worker
 
         gpu = _enough_gpus(ray, config)
-        say(f"train: {config.train.num_workers} workers on {'GPUs' if gpu else 'CPUs'} ({config.cluster.address})")
+        most, fewest = config.train.num_workers, config.train.min_workers or config.train.num_workers
+        number = f"{most}" if fewest == most else f"{fewest} to {most}"
+        say(f"train: {number} workers on {'GPUs' if gpu else 'CPUs'} ({config.cluster.address})")
         trainer = TorchTrainer(
             train_worker,
             train_loop_config={
                 "config": config.model_dump(mode="json"),
                 "prepared": str(prepared),
                 "shipment": ship.as_json() if (ship := shipment(Path.cwd(), prepared)) else None,
-                "folder": str(folder),
+                "store": store.url,
                 "cache": str(folder.parents[1] / "downloads"),
                 "gpu": gpu,
             },
+            torch_config=GroupConfig(),
             scaling_config=ScalingConfig(
-                num_workers=config.train.num_workers,
+                num_workers=most if fewest == most else (fewest, most),
                 use_gpu=gpu,
                 resources_per_worker={"GPU": 1, "CPU": 1} if gpu else {"CPU": 1},
+                elastic_resize_monitor_interval_s=RESIZE_SECONDS,
             ),
             run_config=RunConfig(
                 # A name that was never used: resuming is our checkpoints' business, whose manifests are written last.
                 name=f"{folder.name}-{uuid.uuid4().hex[:8]}",
-                storage_path=str(folder / "ray"),
+                storage_path=(rays := store.arrow("ray"))[0],
+                storage_filesystem=rays[1],
                 failure_config=FailureConfig(max_failures=config.train.max_failures),
                 checkpoint_config=CheckpointConfig(num_to_keep=1),
             ),
         )
         try:
-            trainer.fit()
-        except TrainingFailedError as error:
-            return error
+            return _until_told(trainer.fit, store)
         finally:
-            shutil.rmtree(folder / "ray", ignore_errors=True)
-    return None
+            store.remove("ray")
+
+
+def _until_told(fit: Callable[[], Any], store: Store) -> Exception | None:
+    """Run Ray's part in a thread, so that a signal to this process asks the workers for a last checkpoint."""
+    failures: list[Exception] = []
+
+    def work() -> None:
+        try:
+            fit()
+        except Exception as error:  # Ray's: TrainingFailedError, and others when the cluster itself is lost
+            failures.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    told = threading.Event()
+    with _signals(told):
+        thread.start()
+        while thread.is_alive() and not told.wait(0.2):
+            pass
+        if told.is_set():
+            store.put(STOP, b"")
+            thread.join(STOP_SECONDS)
+            raise KeyboardInterrupt
+    return failures[0] if failures else None
+
+
+@contextlib.contextmanager
+def _signals(told: threading.Event) -> Generator[None]:
+    """SIGINT and SIGTERM set the event, in a process's main thread."""
+
+    def tell(number: int, frame: Any) -> None:
+        told.set()
+
+    wanted = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.signal(number, tell) for number in wanted}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _enough_gpus(ray: Any, config: Config) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,12 @@ from typing import Any
 from mtl.config import MtlError
 from mtl.data import sampler
 from mtl.train.checkpoint import Checkpoints
+from mtl.train.notice import END, NONE, Notice
 from mtl.train.training import Progress, Training
+
+
+class Stopped(Exception):  # no error: somebody asked for it
+    """The training ended early, with a checkpoint of its last step."""
 
 
 def run(
@@ -18,14 +24,35 @@ def run(
     *,
     report: Callable[[dict[str, Any]], None],
     say: Callable[[str], None],
+    notice: Notice | None = None,
 ) -> Progress:
     """Train to the end of the last epoch, or until patience ends.
 
     Args:
         report: called on every worker after each epoch with that epoch's metrics.
         say: prints a line; called on the first worker only.
+        notice: what may ask for a checkpoint, or an end, between two steps.
+
+    Raises:
+        Stopped: a notice asked for it.
     """
-    _resume(training, checkpoints, say)
+    try:
+        _resume(training, checkpoints, say)
+        _train(training, checkpoints, notice or Notice(), report, say)
+        _first_does(training, checkpoints.flush)
+    finally:
+        with contextlib.suppress(MtlError):  # it was said, or something worse is on its way
+            checkpoints.flush()
+    return training.progress
+
+
+def _train(
+    training: Training,
+    checkpoints: Checkpoints,
+    notice: Notice,
+    report: Callable[[dict[str, Any]], None],
+    say: Callable[[str], None],
+) -> None:
     config, progress = training.config.train, training.progress
     began = time.monotonic() - progress.seconds
     while progress.epoch < config.epochs and progress.epoch - max(progress.best_epoch, 0) <= config.patience:
@@ -34,20 +61,43 @@ def run(
             losses = training.one_step(order)
             progress.seconds = time.monotonic() - began
             _tell(training, losses, say)
-            if progress.total_steps % config.checkpoint_every == 0 and progress.step < training.steps_per_epoch:
+            asked = training.world.highest(notice.level())
+            if asked != NONE:
+                _heed(training, checkpoints, notice, asked, say)
+            elif progress.total_steps % config.checkpoint_every == 0 and progress.step < training.steps_per_epoch:
                 _save(training, checkpoints)
         row = training.end_epoch()
         _save(training, checkpoints)
         report(row)
-    return progress
+
+
+def _heed(training: Training, checkpoints: Checkpoints, notice: Notice, asked: int, say: Callable[[str], None]) -> None:
+    """A checkpoint now, because a worker's machine leaves or the run is to end."""
+    _save(training, checkpoints)
+    _first_does(training, checkpoints.flush)
+    if training.world.first:
+        why = "the run is to stop" if asked == END else "a machine is about to leave"
+        say(f"train: checkpoint at step {training.progress.total_steps}, for {why}")
+    notice.saved()
+    if asked == END:
+        raise Stopped
 
 
 def _resume(training: Training, checkpoints: Checkpoints, say: Callable[[str], None]) -> None:
     state = training.world.from_first(checkpoints.latest(say) if training.world.first else None)
     if state is not None:
         training.load(state)
-        if training.world.first:
-            say(f"train: goes on from step {training.progress.total_steps}")
+    progress, size = training.progress, training.world.size
+    before = progress.worlds[-1][1] if progress.worlds else size
+    if not progress.worlds or before != size:
+        progress.worlds.append([progress.total_steps, size])
+    if state is not None and training.world.first:
+        say(f"train: goes on from step {progress.total_steps}")
+        if before != size:
+            say(
+                f"train: with {size} workers after {before}: the same samples in the same order, "
+                "but the weights will differ by rounding"
+            )
 
 
 def _tell(training: Training, losses: list[float], say: Callable[[str], None]) -> None:
@@ -60,12 +110,17 @@ def _tell(training: Training, losses: list[float], say: Callable[[str], None]) -
 
 
 def _save(training: Training, checkpoints: Checkpoints) -> None:
-    """The first worker writes; all stop together if it cannot."""
+    """The first worker writes, in the background."""
+    step, state = training.progress.total_steps, training.state()
+    _first_does(training, lambda: checkpoints.save(step, state))
+
+
+def _first_does(training: Training, action: Callable[[], None]) -> None:
+    """Something that one worker does for all; all stop together if it cannot."""
     problem: MtlError | None = None
-    state = training.state()
     if training.world.first:
         try:
-            checkpoints.save(training.progress.total_steps, state)
+            action()
         except MtlError as error:
             problem = error
     problem = training.world.from_first(problem)

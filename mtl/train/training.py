@@ -42,6 +42,7 @@ class Progress:
     cosines: list[list[float]] = field(default_factory=list[list[float]])  # of the epoch, task by task
     compared: int = 0  # steps of the epoch in which gradients were compared
     history: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    worlds: list[list[int]] = field(default_factory=list[list[int]])  # from which step on with how many workers
 
 
 class Training:

@@ -5,22 +5,36 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
-from mtl.config import MtlError, TrainingError, parse
+from mtl.config import MtlError, StageError, TrainingError, parse
 from mtl.data.staging import at_hand
+from mtl.digest import bytes_sha256
 from mtl.reports import EVENT
+from mtl.store import Store
 from mtl.tasks import network_cost
-from mtl.train.checkpoint import Checkpoints, cannot_write, write_manifest
+from mtl.train.checkpoint import Checkpoints, write_manifest
 from mtl.train.distributed import World
-from mtl.train.loop import run
+from mtl.train.loop import Stopped, run
+from mtl.train.notice import Notice
 from mtl.train.training import Progress, Training, parameter_counts
 
 FINAL, ERROR = "final", "error.json"
+WEIGHTS, HISTORY = "weights.safetensors", "training.json"
+PROGRAMMING_ERRORS = (
+    TypeError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    AssertionError,
+    NotImplementedError,
+    ImportError,
+)
 
 
 def say(line: str) -> None:
@@ -32,60 +46,100 @@ def train_worker(job: dict[str, Any]) -> None:
     """Ray Train's loop function.
 
     Args:
-        job: `config` (a tree as in params.yaml); `folder`, a path that every node sees; `prepared`, and `shipment`, by which a
-            node that does not see it fetches it.
+        job: `config` (a tree as in params.yaml); `store`, a folder that every node sees or a bucket; `prepared`, and
+            `shipment`, by which a node that does not see it fetches it.
 
-    An error that the user must mend is written to `folder`, not raised: Ray would try again in vain.
+    What another try cannot mend is written to the store, not raised: Ray would try again in vain.
     """
     import ray.train
 
     context = ray.train.get_context()
     rank, size = context.get_world_rank(), context.get_world_size()
     device = torch.device("cuda", torch.cuda.current_device()) if job["gpu"] else torch.device("cpu")
-    folder = Path(job["folder"])
+    store = Store(job["store"])
 
     def report(row: dict[str, Any]) -> None:
         if rank == 0:
             _announce(row, job["config"]["train"]["epochs"])
         ray.train.report(row)
 
+    if ERROR in store:
+        return  # of an attempt before: the driver tells it
+    notice = Notice(store, rank == 0, _drained)
     try:
-        world = World(rank, size, device)
+        training = _set_up(job, World(rank, size, device))
+        checkpoints = Checkpoints(store.child("checkpoints"), training.config.train.keep_checkpoints)
+        progress = run(training, checkpoints, report=report, say=say, notice=notice)
+        if rank == 0:
+            write_final(store.child(FINAL), training, progress)
+    except Stopped:
+        return
+    except StageError:
+        raise  # Ray tries again, then the flow
+    except MtlError as error:
+        _write_error(store, error)  # all workers have it, and end together
+    except torch.OutOfMemoryError as error:
+        _write_error(store, out_of_memory(job["config"]["train"], str(error), size))
+        raise  # the others must not wait for this one
+    except PROGRAMMING_ERRORS as error:
+        # The same code on the same data does it again.
+        found = "".join(traceback.format_exception(error)[-4:]).strip()
+        _write_error(store, TrainingError(f"a mistake in the program: {type(error).__name__}", found=found))
+        raise
+    finally:
+        notice.close()
+
+
+def _set_up(job: dict[str, Any], world: World) -> Training:
+    """The training, or one error for all workers."""
+    problem: MtlError | None = None
+    training: Training | None = None
+    try:
         prepared = at_hand(Path(job["prepared"]), job["shipment"])
         training = Training(parse(job["config"]), prepared, world, Path(job["cache"]))
-        checkpoints = Checkpoints(folder / "checkpoints", training.config.train.keep_checkpoints)
-        progress = run(training, checkpoints, report=report, say=say)
-        if world.first:
-            write_final(folder / FINAL, training, progress)
     except MtlError as error:
-        _write_error(folder, error)
-    except torch.OutOfMemoryError as error:
-        batch = job["config"]["train"]["batch_size"]
-        fix = f"set train.batch_size to {max(size, batch // 2 // size * size)}"
-        _write_error(folder, TrainingError(f"out of memory with batches of {batch} images", found=str(error), fix=fix))
+        problem = error
+    problem = next((found for found in world.gather(problem) if found), None)
+    if problem is not None:
+        raise problem
+    assert training is not None
+    return training
 
 
-def write_final(folder: Path, training: Training, progress: Progress) -> None:
-    """The best averaged weights and the history; complete once its manifest is there."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file({n: v.cpu().contiguous() for n, v in sorted(training.best.items())}, folder / "weights.safetensors")
-        document = {
-            "history": progress.history,
-            "best_epoch": progress.best_epoch,
-            "steps": progress.total_steps,
-            "seconds": round(progress.seconds, 1),
-            "bf16": training.method.bf16,
-            "world_size": training.world.size,
-            "device": torch.cuda.get_device_name() if training.world.device.type == "cuda" else "cpu",
-            "parameters": parameter_counts(training.model),
-            "cost": network_cost(training.config.model, training.tasks),
-            "pretrained": training.pretrained,
-        }
-        (folder / "training.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
-        write_manifest(folder, {})
-    except OSError as error:
-        raise cannot_write(folder, error) from error
+def _drained() -> bool:
+    """Whether Ray is about to take away a worker's node. The public call would be a barrier every step."""
+    from ray.train.v2._internal.execution.context import get_train_context
+
+    return get_train_context().preemption_context.preemption_info is not None
+
+
+def write_final(store: Store, training: Training, progress: Progress) -> None:
+    """The best averaged weights and the history; complete once their manifest is there."""
+    weights = save({name: value.cpu().contiguous() for name, value in sorted(training.best.items())})
+    document = {
+        "history": progress.history,
+        "best_epoch": progress.best_epoch,
+        "steps": progress.total_steps,
+        "seconds": round(progress.seconds, 1),
+        "bf16": training.method.bf16,
+        "world_size": training.world.size,
+        "worlds": progress.worlds,
+        "device": torch.cuda.get_device_name() if training.world.device.type == "cuda" else "cpu",
+        "parameters": parameter_counts(training.model),
+        "cost": network_cost(training.config.model, training.tasks),
+        "pretrained": training.pretrained,
+    }
+    files = {WEIGHTS: weights, HISTORY: json.dumps(document, indent=1).encode()}
+    for name, data in files.items():
+        store.put(name, data)
+    write_manifest(store, {name: bytes_sha256(data) for name, data in files.items()})
+
+
+def out_of_memory(train: dict[str, Any], found: str, num_workers: int) -> TrainingError:
+    """The error, with the batch size to try."""
+    half = max(num_workers, train["batch_size"] // 2 // num_workers * num_workers)
+    fix = f"set train.batch_size to {half}, or train.accumulate to {2 * train.get('accumulate', 1)}"
+    return TrainingError(f"out of memory with batches of {train['batch_size']} images", found=found, fix=fix)
 
 
 def _announce(row: dict[str, Any], epochs: int) -> None:
@@ -97,11 +151,10 @@ def _announce(row: dict[str, Any], epochs: int) -> None:
         say(EVENT + json.dumps(row))
 
 
-def _write_error(folder: Path, error: MtlError) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+def _write_error(store: Store, error: MtlError) -> None:
     document = {"kind": type(error).__name__, "what": error.what, "found": error.found, "fix": error.fix}
     try:
-        (folder / ERROR).write_text(json.dumps(document), encoding="utf-8")
-    except OSError:
+        store.put(ERROR, json.dumps(document).encode())
+    except MtlError:
         print(error, file=sys.stderr, flush=True)
         raise error from None

@@ -1,0 +1,83 @@
+"""What happened to a registered model, in entries that are written once and never change.
+
+MLflow's aliases are last-writer-wins. Its runs' params are not: a key that has a value keeps it, in SQLite, in Postgres and
+behind a server, whoever writes at the same time. One run a model holds the ledger; who writes a key first has it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import mlflow
+from mlflow.exceptions import MlflowException
+
+from mtl.config import RegistryError
+from mtl.tracking import explained
+
+RUN_TAG = "mtl.ledger_run"
+MAX_VALUE = 6000
+"""Characters of a param's value that every MLflow store takes."""
+
+
+class Ledger:
+    """The ledger of one registered model."""
+
+    def __init__(self, uri: str, model: str) -> None:
+        self.uri, self.name = uri, f"ledger of {model}"
+        self.client = mlflow.MlflowClient(uri)
+        self._run: str | None = None
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        """Every entry by its key; none if nothing has been written yet.
+
+        Raises:
+            RegistryError: MLflow is out of reach, or the ledger was deleted there.
+        """
+        with explained(self.uri):
+            run = self._find()
+            if run is None:
+                return {}
+            return {key: json.loads(value) for key, value in self.client.get_run(run).data.params.items()}
+
+    def write(self, key: str, value: dict[str, Any]) -> dict[str, Any]:
+        """The key's entry: this value, or the one that was there before it.
+
+        Raises:
+            RegistryError: MLflow is out of reach, or refuses it.
+        """
+        text = json.dumps(value, sort_keys=True)
+        if len(text) > MAX_VALUE:
+            raise RegistryError(f"an entry of the {self.name} is too long", found=f"{len(text)} characters")
+        with explained(self.uri):
+            run = self._find() or self._create()
+            try:
+                self.client.log_param(run, key, text, synchronous=True)
+            except MlflowException:
+                # Taken, perhaps: then it can be read. (Not every store says so by its error's code.)
+                earlier = self.client.get_run(run).data.params.get(key)
+                if earlier is None:
+                    raise
+                return json.loads(earlier)
+        return value
+
+    def _find(self) -> str | None:
+        if self._run is None:
+            experiment = self.client.get_experiment_by_name(self.name)
+            self._run = experiment.tags.get(RUN_TAG) if experiment else None
+        return self._run
+
+    def _create(self) -> str:
+        """The ledger's run. Its id stands in the tag of an experiment whose name only one can create."""
+        spare = self.client.create_run("0", run_name=self.name).info.run_id
+        try:
+            tags = {RUN_TAG: spare}
+            self.client.create_experiment(self.name, tags=tags)
+        except MlflowException:
+            self.client.delete_run(spare)
+        found = self._find()
+        if found is None:
+            raise RegistryError(
+                f"MLflow has an experiment '{self.name}' that is not this program's", fix="rename it in MLflow"
+            )
+        return found

@@ -1,0 +1,122 @@
+"""The chain of champions: every change names the version that it replaces, and the alias follows the chain.
+
+A change is an entry of the ledger, which only one can write under the next number; so two at once cannot both win, and
+none is lost. After a crash between entry and alias, whoever looks next sets the alias.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from mtl.config import RegistryError
+from mtl.ledger import Ledger
+from mtl.tracking import explained
+
+CHAMPION = "champion"
+CHANGE = "change"
+"""Kind of the ledger's keys change/000001 and so on."""
+PROMOTION, ROLLBACK, OUTSIDE = "promotion", "rollback", "outside"
+"""Kinds of changes; the last: the alias was there before the ledger."""
+
+
+class Promotions:
+    """The champions of one registered model."""
+
+    def __init__(self, client: MlflowClient, model: str, ledger: Ledger) -> None:
+        self.client, self.model, self.ledger = client, model, ledger
+
+    def history(self) -> list[dict[str, Any]]:
+        """Every change, oldest first: number, kind, from, to, who, when, why, flow_run, id."""
+        entries = self.ledger.read()
+        keys = sorted(key for key in entries if key.startswith(f"{CHANGE}/"))
+        return [entries[key] | {"number": int(key.split("/")[1])} for key in keys]
+
+    def champion(self) -> int | None:
+        """The version that is champion: what the chain ends with. An alias that names another one, after a crash or moved
+        in MLflow itself, is set back."""
+        changes, named = self.history(), self._alias()
+        if not changes and named is not None:
+            self._enter(changes, named, OUTSIDE, "the alias was there before the ledger")
+        elif changes and named != changes[-1]["to"]:
+            self._settle()
+        changes = self.history()
+        return changes[-1]["to"] if changes else None
+
+    def promote(
+        self, number: int, expected: int | None, *, kind: str = PROMOTION, why: str = "", flow_run: str = ""
+    ) -> dict[str, Any]:
+        """Make a version champion in place of the one that is expected to be it; the entry.
+
+        Raises:
+            RegistryError: another version has become champion since; nothing was changed.
+        """
+        present = self.champion()
+        if present != expected:
+            raise _moved(present, expected)
+        changes = self.history()
+        if changes and changes[-1]["to"] != expected:
+            raise _moved(changes[-1]["to"], expected)
+        entry = self._enter(changes, number, kind, why, flow_run)
+        self._settle()
+        return entry
+
+    def of(self, number: int) -> dict[str, Any] | None:
+        """The entry by which the gate made a version champion, if it did."""
+        return next((e for e in self.history() if e["to"] == number and e["kind"] == PROMOTION), None)
+
+    def _alias(self) -> int | None:
+        try:
+            return int(self.client.get_model_version_by_alias(self.model, CHAMPION).version)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise RegistryError("MLflow is out of reach", found=str(error)[:300]) from error
+
+    def _enter(
+        self, changes: list[dict[str, Any]], to: int | None, kind: str, why: str, flow_run: str = ""
+    ) -> dict[str, Any]:
+        """The next entry after those that were read.
+
+        Raises:
+            RegistryError: somebody else has entered it.
+        """
+        before = changes[-1]["to"] if changes else None
+        entry = {
+            "from": before,
+            "to": to,
+            "kind": kind,
+            "why": why[:2000],
+            "who": os.environ.get("MTL_ACTOR") or getpass.getuser(),
+            "when": datetime.now(UTC).isoformat(timespec="seconds"),
+            "flow_run": flow_run,
+            "id": uuid.uuid4().hex,
+        }
+        number = len(changes) + 1
+        stands = self.ledger.write(f"{CHANGE}/{number:06d}", entry)
+        if stands["id"] != entry["id"]:
+            raise _moved(stands["to"], before)
+        return entry
+
+    def _settle(self) -> None:
+        """Let the alias name what the chain ends with, whoever else moves it meanwhile."""
+        while True:
+            last = self.history()[-1]
+            with explained(self.ledger.uri):
+                self.client.set_registered_model_alias(self.model, CHAMPION, str(last["to"]))
+            if self.history()[-1]["number"] == last["number"]:
+                return
+
+
+def _moved(found: int | None, expected: int | None) -> RegistryError:
+    return RegistryError(
+        "the champion has changed meanwhile: nothing was promoted",
+        found=f"version {found or 'none'} instead of {expected or 'none'}",
+        fix="run again: the gate compares with the present champion",
+    )
