@@ -8,7 +8,7 @@ from typing import Any
 
 from flows.settings import Settings
 from flows.versioning import run_module
-from flows.workspace import locked
+from flows.workspace import alone
 from mtl.config import load
 from mtl.gate import relative_gains
 from mtl.reports import EvalReport, read_report
@@ -25,7 +25,7 @@ def run_baselines(settings: Settings, as_json: bool) -> None:
     outputs = settings.root / "outputs"
     multi = read_report(EvalReport, outputs / "evaluate" / "report.json")
     names = [name for name, task in config.tasks.items() if not task.auxiliary]
-    with locked(settings):
+    with alone(settings):
         for name in names:
             print(f"baseline {name}: {config.train.epochs} epochs", file=sys.stderr, flush=True)
             # Content keys make this idempotent: a baseline that is complete is only scored again.

@@ -10,8 +10,11 @@ from typing import Any
 
 from flows.settings import Settings
 from flows.versioning import run_module, run_stage
-from flows.workspace import effective_params, locked, workspace
+from flows.workspace import effective_params, running, workspace
 from mtl.config import parse
+
+COMPARISON = "comparison"
+"""Name of its lock and its workspace."""
 
 
 def run_compare(settings: Settings, wanted: dict[str, Any], overrides: Sequence[str], out: Path, as_json: bool) -> None:
@@ -22,7 +25,7 @@ def run_compare(settings: Settings, wanted: dict[str, Any], overrides: Sequence[
     """
     config = parse(effective_params(settings.root, overrides))
     wanted = wanted | {"learning_rates": wanted["learning_rates"] or [config.train.learning_rate]}
-    with locked(settings), workspace(settings, overrides) as folder:
+    with running(settings, COMPARISON), workspace(settings, overrides, COMPARISON) as folder:
         for stage in ("fetch", "prepare"):
             run_stage(stage, folder, _say, force=False, timeout=config.flow.stage_timeout_seconds)
         run_module("mtl.stages.compare", str(out.resolve()), json.dumps(wanted), folder=folder)

@@ -77,12 +77,12 @@ def gc(
     """Remove data that no registered version and no present file needs from the DVC cache."""
     from flows.garbage import collect_garbage
     from flows.settings import load_settings
-    from flows.workspace import locked
+    from flows.workspace import alone
     from mtl.config import load
 
     settings = load_settings()
     model = load(settings.root / "params.yaml").registry.model
-    with locked(settings):
+    with alone(settings):
         for line in collect_garbage(settings, model, remote=remote, dry=True):
             typer.echo(line)
         if yes or typer.confirm("remove?"):

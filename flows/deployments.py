@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
+from datetime import timedelta
 from typing import Any
 
-from flows.settings import Settings
-from flows.ui import refuse_busy, start_prefect, wait_until_up
+from flows.settings import Settings, load_settings
+from flows.supervisor import Service, supervise
+from flows.ui import end_with_parent, refuse_busy, start_prefect, wait_until_up
 from mtl.config import ScheduleConfig, load
 
 NAME = "scheduled"
 PORT = 4200
+SILENT_SECONDS = 90
+"""Three heartbeats (PREFECT_FLOWS_HEARTBEAT_FREQUENCY)."""
 
 
 def deployment(settings: Settings, schedule: ScheduleConfig) -> Any:
@@ -32,26 +37,73 @@ def deployment(settings: Settings, schedule: ScheduleConfig) -> Any:
     )
 
 
-def serve_schedule(settings: Settings) -> None:
-    """Keep the deployment, with a Prefect server of our own unless PREFECT_API_URL names one.
+def crash_silent_runs() -> Any:
+    """Flow runs whose process died with its runner: without a heartbeat for a while, they are marked as crashed, so that
+    their place is free for the next tick."""
+    from prefect.automations import Automation
+    from prefect.client.schemas.objects import StateType
+    from prefect.events.actions import ChangeFlowRunState
+    from prefect.events.schemas.automations import EventTrigger, Posture
 
-    Stopping it leaves the deployment active: the schedule goes on when it is started again.
+    heartbeat = "prefect.flow-run.heartbeat"
+    ends = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed", "Paused")}
+    return Automation(
+        name="mtl: runs without a heartbeat",
+        trigger=EventTrigger(
+            after={heartbeat},
+            expect={heartbeat} | ends,
+            match={"prefect.resource.id": "prefect.flow-run.*"},  # pyright: ignore[reportArgumentType]
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=SILENT_SECONDS),
+        ),
+        actions=[
+            ChangeFlowRunState(
+                name="Crashed", state=StateType.CRASHED, message=f"no heartbeat for {SILENT_SECONDS} s", force=False
+            )  # pyright: ignore[reportArgumentType]
+        ],
+    )
+
+
+def run_schedule() -> None:
+    """The process that makes the schedule's runs: `mtl serve` keeps it alive."""
+    from prefect import serve
+
+    end_with_parent()
+    settings = load_settings()
+    schedule = load(settings.root / "params.yaml").schedule
+    wanted = crash_silent_runs()
+    try:
+        known = type(wanted).read(name=wanted.name)
+        wanted.id = known.id
+        wanted.update()
+    except ValueError:
+        wanted.create()
+    serve(deployment(settings, schedule), limit=1, pause_on_shutdown=False)
+
+
+def serve_schedule(settings: Settings) -> None:
+    """Keep the schedule, with a Prefect server of our own unless PREFECT_API_URL names one.
+
+    Server and runner are started again when they end. Stopping it leaves the deployment active: the schedule goes on
+    when it is started again.
     """
     schedule = load(settings.root / "params.yaml").schedule
-    server: subprocess.Popen[bytes] | None = None
-    try:
-        if settings.prefect_url is None:
-            port = int(os.environ.get("MTL_PREFECT_PORT", PORT))
-            refuse_busy(port, "Prefect", "MTL_PREFECT_PORT, or name a running server with PREFECT_API_URL")
-            server = start_prefect(port)
-            wait_until_up(f"http://127.0.0.1:{port}/api/health", server, "Prefect")
-            os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
-            print(f"Prefect  http://127.0.0.1:{port}", flush=True)
-        from prefect import serve
+    services: list[Service] = []
+    if settings.prefect_url is None:
+        port = int(os.environ.get("MTL_PREFECT_PORT", PORT))
+        refuse_busy(port, "Prefect", "MTL_PREFECT_PORT, or name a running server with PREFECT_API_URL")
+        os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
 
-        print(f"schedule {schedule.cron} ({schedule.timezone}){'' if schedule.active else ', paused'}", flush=True)
-        serve(deployment(settings, schedule), limit=1, pause_on_shutdown=False)
-    finally:
-        if server is not None:
-            server.terminate()
-            server.wait(30)
+        def server() -> subprocess.Popen[bytes]:
+            process = start_prefect(port)
+            wait_until_up(f"http://127.0.0.1:{port}/api/health", process, "Prefect")
+            return process
+
+        services.append(Service("the Prefect server", server))
+        print(f"Prefect  http://127.0.0.1:{port}", flush=True)
+    command = [sys.executable, "-c", "from flows.deployments import run_schedule; run_schedule()"]
+    services.append(Service("the runner", lambda: subprocess.Popen(command, cwd=settings.root)))
+    print(f"schedule {schedule.cron} ({schedule.timezone}){'' if schedule.active else ', paused'}", flush=True)
+    supervise(services, lambda line: print(line, flush=True))

@@ -13,12 +13,13 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
+from prefect.tasks import exponential_backoff
 
 from flows.settings import Settings, load_settings
 from flows.steps import promote_step, push_step, register_step, stage_step
 from flows.summary import show
 from flows.unchanged import find_registered, unchanged_line
-from flows.workspace import effective_params, locked, workspace
+from flows.workspace import effective_params, running, workspace
 from mtl.config import Config, MtlError, parse
 from mtl.data.remote import sync_listings
 from mtl.fingerprint import ancestry, fingerprint, read_stages
@@ -51,7 +52,7 @@ def retrain(root: str = ".", overrides: list[str] | None = None, force: bool = F
     config = parse(params)
     sync_listings(config.data.source, settings.root, settings.home)
     digest = fingerprint(settings.root, params)
-    with _recorded(settings, digest) as record, locked(settings):
+    with _recorded(settings, digest) as record, running(settings, digest[:16]):
         version = None if force else find_registered(settings, config, digest)
         if version is not None:
             line = unchanged_line(version, digest)
@@ -68,12 +69,17 @@ def _run(
 ) -> Outcome:
     """All stages, then the side effects."""
     began = time.monotonic()
-    policy: dict[str, Any] = {"retries": config.flow.retries, "retry_delay_seconds": config.flow.retry_delay_seconds}
+    backoff = exponential_backoff(backoff_factor=config.flow.retry_delay_seconds)
+    policy: dict[str, Any] = {
+        "retries": config.flow.retries,
+        "retry_delay_seconds": backoff,
+        "retry_jitter_factor": 0.3,
+    }
     tracker = Tracker(settings.mlflow_uri, config.registry.experiment, settings.artifacts)
     registry = Registry(settings.mlflow_uri, config.registry.model)
     known = registry.find(digest)
     run = known.run if known else tracker.open_run(digest, f"retrain {digest[:8]}")
-    with workspace(settings, overrides) as folder, _monitored(tracker, run, finished=known is not None):
+    with workspace(settings, overrides, digest[:16]) as folder, _monitored(tracker, run, finished=known is not None):
         tracker.log_params(run, params)
         step = stage_step.with_options(**policy)
         for name in ancestry(read_stages(folder)):

@@ -13,6 +13,8 @@ from mtl.config import MtlError
 # What every process that we start gets, unless the environment says otherwise.
 DEFAULTS = {
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    # A server that is down is asked again for some 15 s; then the step's own retries have their turn.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "1",
     "DVC_NO_ANALYTICS": "1",

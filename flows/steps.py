@@ -14,7 +14,7 @@ from prefect.runtime import flow_run
 from flows.settings import Settings, git_state
 from flows.summary import markdown
 from flows.versioning import UserStageError, output_hash, push, run_stage
-from mtl.config import Config, MtlError, StageError
+from mtl.config import Config, MtlError, RegistryError, StageError
 from mtl.fingerprint import content_digest
 from mtl.gate import judge
 from mtl.registry import Registry, Version
@@ -44,16 +44,19 @@ def stage_step(name: str, folder: Path, config: Config, tracker: Tracker | None,
     logger = get_run_logger()
     epochs = config.train.epochs
     progress: Any = create_progress_artifact(0.0, key="training", description="epochs trained") if run else None
-    seen: set[int] = set()
+    seen = tracker.logged_steps(run) if tracker and run else set[int]()
 
     def say(line: str) -> None:
         if not line.startswith(EVENT):
             logger.info(line)
             return
         row = json.loads(line.removeprefix(EVENT))
-        if tracker and run and row["epoch"] not in seen:
-            seen.add(row["epoch"])
-            tracker.log_epoch(run, row, int(time.time() * 1000))
+        if tracker and run and row["step"] not in seen:
+            seen.add(row["step"])
+            try:
+                tracker.log_epoch(run, row, int(time.time() * 1000))
+            except RegistryError as error:  # no reason to stop a training: registration logs what is missing
+                logger.warning(f"epoch {row['epoch'] + 1} is not in MLflow yet: {error.found or error.what}")
             if progress:
                 update_progress_artifact(progress, 100.0 * (row["epoch"] + 1) / epochs)
 
@@ -81,6 +84,11 @@ def register_step(
         "mtl.dirty": str(dirty).lower(),
         "mtl.lock": content_digest(folder / "requirements.lock").hex(),
     }
+    training = read_report(TrainReport, outputs / "train" / "training.json")
+    logged = tracker.logged_steps(run)
+    for row in training.history:
+        if row["step"] not in logged:
+            tracker.log_epoch(run, row, int(time.time() * 1000))
     tracker.log_evaluation(run, read_report(EvalReport, outputs / "evaluate" / "report.json"), int(time.time() * 1000))
     lineage = [folder / name for name in ("dvc.lock", "dvc.yaml", "params.yaml", "requirements.lock")]
     lineage += [outputs / "sources.json", outputs / "train" / "training.json", outputs / "evaluate"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -46,13 +48,19 @@ def wait_until_up(url: str, process: subprocess.Popen[Any], what: str) -> None:
     raise MtlError(f"{what} did not answer at {url} within {START_SECONDS:.0f} s")
 
 
+def end_with_parent() -> None:
+    """In a new process: be told to end when the one that started it is gone, however that ended. Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
 def start_mlflow(settings: Settings, port: int) -> subprocess.Popen[bytes]:
     """The MLflow server over this home's database."""
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", settings.mlflow_uri]
     if settings.artifacts:
         command += ["--default-artifact-root", settings.artifacts]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=end_with_parent)
 
 
 def start_prefect(port: int) -> subprocess.Popen[bytes]:
@@ -60,7 +68,13 @@ def start_prefect(port: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     # Else the page asks port 4200, whatever port it came from.
     environment = os.environ | {"PREFECT_SERVER_UI_API_URL": f"http://127.0.0.1:{port}/api"}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=end_with_parent,
+    )
 
 
 def serve_pages(settings: Settings, mlflow_port: int, prefect_port: int) -> None:

@@ -44,7 +44,7 @@ def run_stage(name: str, folder: Path, say: Callable[[str], None], *, force: boo
         StageError: it failed otherwise, or took longer than `timeout` seconds.
     """
     command = [sys.executable, "-m", "dvc", "repro", "--single-item", *(["--force"] if force else []), name]
-    environment = os.environ | {"MTL_EVENTS": "1", "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(folder)}
+    environment = os.environ | {"MTL_EVENTS": "1", "PYTHONUNBUFFERED": "1", "PYTHONPATH": _first_on_path(folder)}
     environment["MTL_OWNER"] = f"{os.getpid()}:{psutil.Process().create_time()}"  # mtl.stages.owner
     if force:
         environment["MTL_FROM_SCRATCH"] = "1"
@@ -55,6 +55,11 @@ def run_stage(name: str, folder: Path, say: Callable[[str], None], *, force: boo
     if f"exited with {USER_ERROR}" in "\n".join(lines):
         raise UserStageError(problem)
     raise StageError(f"the stage {name} failed", found=problem, fix="see the lines above; run again to go on")
+
+
+def _first_on_path(folder: Path) -> str:
+    """The checkout's own code before whatever else PYTHONPATH names."""
+    return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")]))
 
 
 def run_module(module: str, *words: str, folder: Path, lines: Any = sys.stderr) -> None:

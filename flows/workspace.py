@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import shutil
 import subprocess
 from collections.abc import Generator, Sequence
@@ -16,38 +15,78 @@ from flows.settings import Settings
 from mtl.config import BusyError, MtlError, apply_overrides, read_params
 from mtl.data.remote import FOLDER
 
+GATE, CHECKOUT = "gate.lock", "checkout.lock"
+"""Held while a run begins; and by the run that works in the checkout itself."""
+
 
 @contextlib.contextmanager
-def locked(settings: Settings) -> Generator[None]:
-    """One run at a time in a home.
+def alone(settings: Settings) -> Generator[None]:
+    """Nothing else runs in a home, and nothing begins, while something is done that would disturb it.
 
     Raises:
-        BusyError: another run is going.
+        BusyError: a run is going.
     """
-    lock = FileLock(settings.home / "run.lock")
+    folder = settings.home / "locks"
+    with contextlib.ExitStack() as held:
+        held.enter_context(_lock(folder / GATE))
+        for path in sorted(folder.glob("*.lock")):
+            if path.name != GATE:
+                held.enter_context(_lock(path))
+        yield
+
+
+@contextlib.contextmanager
+def running(settings: Settings, name: str) -> Generator[None]:
+    """One run of a name at a time in a home; runs of other names may go on beside it.
+
+    Raises:
+        BusyError: the same is going.
+    """
+    folder = settings.home / "locks"
+    with contextlib.ExitStack() as held:
+        with _lock(folder / GATE, wait=60):
+            held.enter_context(_lock(folder / f"{name}.lock"))
+        yield
+
+
+@contextlib.contextmanager
+def _lock(path: Path, wait: float = 0) -> Generator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with lock.acquire(timeout=0):
+        with FileLock(path).acquire(timeout=wait):
             yield
     except Timeout as error:
         raise BusyError(
             "another retraining is running in this checkout",
-            found=f"{lock.lock_file} is held",
+            found=f"{path} is held",
             fix="wait for it (mtl status), or use another MTL_HOME",
         ) from error
 
 
 @contextlib.contextmanager
-def workspace(settings: Settings, overrides: Sequence[str]) -> Generator[Path]:
+def workspace(settings: Settings, overrides: Sequence[str], name: str) -> Generator[Path]:
     """The folder in which the stages run.
 
-    Without overrides it is the checkout, so that `dvc metrics diff` and the like show the run. With them it is a copy
-    of the checkout's files with the changed params.yaml, sharing the DVC cache: the user's files are never touched,
-    and a killed run leaves them as they are.
+    Without overrides it is the checkout, so that `dvc metrics diff` and the like show the run. With them, or if another
+    run works in the checkout, it is a copy of the checkout's files with the changed params.yaml, sharing the DVC cache:
+    the user's files are never touched, two runs never write to one file, and a killed run leaves them as they are.
+
+    Args:
+        name: of the run; a copy is called like it.
     """
-    if not overrides:
-        yield settings.root
-        return
-    name = hashlib.sha256("\n".join(overrides).encode()).hexdigest()[:12]
+    with contextlib.ExitStack() as held:
+        if not overrides:
+            try:
+                held.enter_context(_lock(settings.home / "locks" / CHECKOUT))
+                yield settings.root
+                return
+            except BusyError:
+                pass
+        yield held.enter_context(_copied(settings, overrides, name))
+
+
+@contextlib.contextmanager
+def _copied(settings: Settings, overrides: Sequence[str], name: str) -> Generator[Path]:
     folder = settings.home / "workspaces" / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -59,7 +98,8 @@ def workspace(settings: Settings, overrides: Sequence[str]) -> Generator[Path]:
                 continue
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(settings.root / path, folder / path)
-        _write_params(folder / "params.yaml", overrides)
+        if overrides:
+            _write_params(folder / "params.yaml", overrides)
         (folder / ".dvc" / "config.local").write_text(
             f"[core]\n    no_scm = true\n[cache]\n    dir = {settings.root / '.dvc' / 'cache'}\n"
             f"['remote \"local\"']\n    url = {settings.home / 'dvc-remote'}\n",

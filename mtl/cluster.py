@@ -44,6 +44,8 @@ def cluster(config: Config, num_cpus: int | None = None) -> Generator[Any]:
     if local:
         root = str(Path(__file__).parents[1])
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
+        # A head of this machine that died does not come back: no use in waiting a minute for it.
+        os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "20")
         os.environ["OMP_NUM_THREADS"] = str(config.train.threads_per_worker)
         # Ray's socket paths may have 107 bytes at most: a short folder of our own, removed at the end.
         scratch = tempfile.mkdtemp(prefix="mtl", dir="/tmp" if sys.platform != "win32" else None)

@@ -140,9 +140,13 @@ class Registry:
                 self.client.create_registered_model(self.model)
             except MlflowException:
                 self.client.get_registered_model(self.model)  # it is there
-            self.client.log_artifacts(run, str(model), "model")
-            source = f"{self.client.get_run(run).info.artifact_uri}/model"
+            source = self._upload(run, model)
             return _version(self.client.create_model_version(self.model, source, run, tags=tags, await_creation_for=60))
+
+    def _upload(self, run: str, model: Path) -> str:
+        """The package to the run's artifacts; where it is."""
+        self.client.log_artifacts(run, str(model), "model")
+        return f"{self.client.get_run(run).info.artifact_uri}/model"
 
     def champion(self) -> Version | None:
         """The version that is champion."""

@@ -17,6 +17,8 @@ from mtl.config import RegistryError
 from mtl.reports import EvalReport
 
 FINGERPRINT = "mtl.fingerprint"
+NOT_METRICS = ("epoch", "step", "seconds", "cosines")
+"""Of a row of the training's history."""
 
 # Table creation and monitoring are not news.
 logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -61,19 +63,24 @@ class Tracker:
             return created.info.run_id
 
     def log_params(self, run: str, params: dict[str, Any]) -> None:
-        """The whole of params.yaml, flattened to dotted keys; logging the same again changes nothing."""
+        """The whole of params.yaml, flattened to dotted keys. What the run has already stays: a run that goes on may have
+        other settings where they make no difference to the version (its schedule)."""
         with explained(self.uri):
-            flat = [Param(key, value[:5900]) for key, value in _flatten(params)]
+            known = self.client.get_run(run).data.params
+            flat = [Param(key, value[:5900]) for key, value in _flatten(params) if key not in known]
             for start in range(0, len(flat), 100):
                 self.client.log_batch(run, params=flat[start : start + 100])
 
     def log_epoch(self, run: str, row: dict[str, Any], timestamp: int) -> None:
         """An epoch's metrics at its optimizer step."""
-        metrics = [
-            Metric(k, float(v), timestamp, int(row["step"])) for k, v in row.items() if k not in ("epoch", "step")
-        ]
+        numbers = {k: float(v) for k, v in row.items() if k not in NOT_METRICS}
         with explained(self.uri):
-            self.client.log_batch(run, metrics=metrics)
+            self.client.log_batch(run, metrics=[Metric(k, v, timestamp, row["step"]) for k, v in numbers.items()])
+
+    def logged_steps(self, run: str) -> set[int]:
+        """Optimizer steps whose epochs were logged."""
+        with explained(self.uri):
+            return {metric.step for metric in self.client.get_metric_history(run, "val/score")}
 
     def log_evaluation(self, run: str, report: EvalReport, timestamp: int) -> None:
         """Every metric of the test split, with its interval."""

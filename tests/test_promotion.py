@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-import os
-import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +16,8 @@ import pytest
 from mtl.config import RegistryError
 from mtl.promotion import CHAMPION, Promotions
 from mtl.registry import Registry
-from tests.conftest import ROOT, clean_environment, free_port
+from tests.conftest import ROOT, clean_environment
+from tests.servers import postgres, running
 
 RACER = """
 import sys
@@ -40,46 +38,23 @@ while won < int(sys.argv[2]):
 """
 
 
-def postgres(folder: Path) -> Iterator[str]:
-    """A server of our own, for as long as a test."""
-    if shutil.which("initdb") is None:
-        pytest.skip("Postgres is not installed")
-    port, data = free_port(), folder / "data"
-    # It refuses to run as root: then as nobody, in a folder of its own.
-    user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.getuid() == 0 else []
-    shutil.chown(folder, 65534, 65534) if user else None
-    for parent in folder.parents if user else []:
-        if parent.stat().st_uid == 0 and parent.stat().st_mode & 0o001 == 0:
-            parent.chmod(parent.stat().st_mode | 0o011)
-    initdb = [*user, "initdb", "-D", str(data), "-U", "mtl", "-A", "trust"]
-    subprocess.run(initdb, check=True, capture_output=True, cwd=folder)
-    words = [*user, "postgres", "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder)]
-    server = subprocess.Popen(words, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(100):
-            if not subprocess.run(["pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)], check=False).returncode:
-                break
-            time.sleep(0.2)
-        made = ["createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "mtl", "mlflow"]
-        subprocess.run(made, check=True, capture_output=True)
-        yield f"postgresql+psycopg2://mtl@127.0.0.1:{port}/mlflow"
-    finally:
-        server.send_signal(signal.SIGINT)  # it does not wait for clients
-        server.wait(20)
-
-
 @pytest.fixture(params=["sqlite", "postgres"])
 def uri(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A registry's database with a model of four versions."""
-    found = iter([f"sqlite:///{tmp_path}/mlflow.db"]) if request.param == "sqlite" else postgres(tmp_path)
-    address = next(found)
+    with contextlib.ExitStack() as held:
+        address = f"sqlite:///{tmp_path}/mlflow.db"
+        if request.param == "postgres":
+            address = held.enter_context(running(postgres(tmp_path / "postgres"))).address
+        yield _filled(address)
+
+
+def _filled(address: str) -> str:
     client = mlflow.MlflowClient(address)
     client.create_registered_model("model")
     run = client.create_run("0").info
     for _ in range(4):
         client.create_model_version("model", f"{run.artifact_uri}/model", run.run_id)
-    yield address
-    next(found, None)
+    return address
 
 
 def test_racing_promotions_form_one_chain(uri: str) -> None:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,52 +13,20 @@ from mtl.config import DataError, read_params
 from mtl.data.raw import RawSample, read_split
 from mtl.data.spec import DatasetSpec
 from mtl.data.staging import at_hand, shipment
-from tests.conftest import dvc, free_port, mtl
+from tests.conftest import dvc, mtl
+from tests.servers import object_store, running, s3_environment
 from tests.test_end_to_end import status
 from tests.test_formats import TASKS, configured, fetched, image_folder
 
 
 @pytest.fixture(scope="module")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment that reaches a SeaweedFS of our own with two buckets."""
-    folder = tmp_path_factory.mktemp("weed")
-    keys = {"accessKey": "tester", "secretKey": "secret-of-the-tester"}
-    identity = {"name": "t", "credentials": [keys], "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
-    ports = {name: str(free_port()) for name in ("master", "volume", "filer", "s3")}
-    command = [str(Path(sys.executable).with_name("weed")), "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
-    command += [f"-dir={folder}", "-filer", "-s3", f"-s3.config={folder / 's3.json'}", "-volume.max=200"]
-    command += [f"-{name}.port={port}" for name, port in ports.items()] + ["-master.volumeSizeLimitMB=64"]
-    command += [f"-{name}.port.grpc={free_port()}" for name in ports]
-    server = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    environment = {
-        "AWS_ACCESS_KEY_ID": keys["accessKey"],
-        "AWS_SECRET_ACCESS_KEY": keys["secretKey"],
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{ports['s3']}",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            for key, value in environment.items():
-                patch.setenv(key, value)
-            _wait(server)
-            yield environment
-    finally:
-        server.kill()  # it would take half a minute to say goodbye
-        server.wait(30)
-
-
-def _wait(server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 90
-    while True:
-        try:
-            for bucket in ("photos", "store"):
-                s3fs.S3FileSystem(skip_instance_cache=True).mkdir(bucket)
-            return
-        except Exception:
-            assert server.poll() is None, "the object store ended"
-            assert time.monotonic() < deadline, "the object store does not answer"
-            time.sleep(1)
+    """The environment that reaches an object store of our own with two buckets."""
+    with running(object_store(tmp_path_factory.mktemp("weed"))) as server, pytest.MonkeyPatch.context() as patch:
+        environment = s3_environment(server.address)
+        for key, value in environment.items():
+            patch.setenv(key, value)
+        yield environment
 
 
 @pytest.fixture(scope="module")

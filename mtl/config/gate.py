@@ -42,7 +42,7 @@ class FlowConfig(Section):
     """Retries and time-outs of the flow's steps."""
 
     retries: Annotated[int, Field(ge=0)] = Field(description="times a step is tried again after infrastructure fails")
-    retry_delay_seconds: NonNegative
+    retry_delay_seconds: NonNegative = Field(description="before the first new try; twice as long before each next")
     stage_timeout_seconds: Count = Field(description="a stage that takes longer is stopped")
 
 

@@ -1,0 +1,80 @@
+"""Processes that are started again when they end: the schedule goes on whatever of it is killed."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from mtl.config import MtlError
+
+STEADY_SECONDS = 60.0
+"""A process that ran for so long counts as sound: the pause before its next start is short again."""
+LONGEST_PAUSE = 60.0
+POLL_SECONDS = 0.5
+STOP_SECONDS = 30.0
+
+
+@dataclass
+class Service:
+    """One process.
+
+    Args:
+        start: starts it, and returns once it can be used.
+        final: exit codes after which it is not started again: its user must mend something.
+    """
+
+    name: str
+    start: Callable[[], subprocess.Popen[Any]]
+    final: tuple[int, ...] = ()
+    process: subprocess.Popen[Any] | None = None
+    began: float = 0.0
+    pause: float = 1.0
+    due: float = field(default=0.0)
+
+
+def supervise(services: list[Service], say: Callable[[str], None]) -> int:
+    """Keep services running, in their order, until this process is interrupted or one ends for good; its exit code."""
+    try:
+        while True:
+            for service in services:
+                code = service.process.poll() if service.process else None
+                if code is not None and code in service.final:
+                    return code
+                if code is not None:
+                    _plan(service, f"exit code {code}", say)
+                if service.process is None and time.monotonic() >= service.due:
+                    _start(service, say)
+            time.sleep(POLL_SECONDS)
+    finally:
+        for service in reversed(services):
+            _stop(service)
+
+
+def _start(service: Service, say: Callable[[str], None]) -> None:
+    service.began = time.monotonic()
+    try:
+        service.process = service.start()
+    except MtlError as error:
+        _plan(service, error.found or error.what, say)
+
+
+def _plan(service: Service, why: str, say: Callable[[str], None]) -> None:
+    """When to start it again: the sooner, the longer it ran."""
+    if time.monotonic() - service.began > STEADY_SECONDS:
+        service.pause = 1.0
+    say(f"{service.name} ended ({why}); started again in {service.pause:.0f} s")
+    service.process, service.due = None, time.monotonic() + service.pause
+    service.pause = min(LONGEST_PAUSE, service.pause * 2)
+
+
+def _stop(service: Service) -> None:
+    if service.process is None or service.process.poll() is not None:
+        return
+    service.process.terminate()
+    try:
+        service.process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        service.process.kill()
