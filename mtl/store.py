@@ -17,7 +17,11 @@ from mtl.config import StageError, TrainingError
 ATTEMPTS = 5
 """Of one request to a bucket, with growing pauses; its client tries some errors again by itself."""
 Result = TypeVar("Result")
-_REFUSED = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "RequestTimeTooSkewed", "AccessDenied")
+REFUSED = (
+    *("NoCredentialsError", "Unable to locate credentials", "InvalidAccessKeyId", "SignatureDoesNotMatch"),
+    *("ExpiredToken", "RequestTimeTooSkewed", "AccessDenied", "Forbidden"),
+)
+"""What stands in the error of a bucket that asking again will not open."""
 
 
 class Store:
@@ -143,19 +147,24 @@ class Store:
                 fix="check the network and that the bucket's server runs; run again to go on",
             ) from error
         except Exception as error:  # every file system has errors of its own
-            raise TrainingError(
-                f"{self.url}/{name} is refused",
-                found=f"{type(error).__name__}: {error}"[:300],
-                fix="check the credentials, the clock and the rights of this machine and of the nodes",
-            ) from error
+            raise refused(f"{self.url}/{name}", error) from error
         raise AssertionError("unreachable")
+
+
+def refused(what: str, error: Exception | None) -> TrainingError:
+    """The error for a bucket that does not let us in."""
+    return TrainingError(
+        f"{what} is refused",
+        found=f"{type(error).__name__}: {error}"[:300],
+        fix="check the credentials, the clock and the rights of this machine and of the cluster's nodes",
+    )
 
 
 def _passing(error: BaseException) -> bool:
     """Whether it may be over when asked again."""
     if isinstance(error, FileNotFoundError | PermissionError) or not isinstance(error, Exception):
         return False
-    return not any(sign in str(error) for sign in _REFUSED)
+    return not any(sign in str(error) for sign in REFUSED)
 
 
 def _sync_folder(folder: Path) -> None:

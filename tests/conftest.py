@@ -144,15 +144,22 @@ def retrained(checkout: Path) -> Path:
 
 
 def _shrink(path: Path, overrides: Sequence[str]) -> None:
+    floors = [f"tasks.{name}.floor=0.0" for name in ("digit", "species", "objects", "regions")]
+    set_params(path, *TINY, *floors, "tasks.count.floor=100.0", *overrides)
+
+
+def set_params(path: Path, *overrides: str) -> None:
+    """Change keys of a params.yaml."""
     from ruamel.yaml import YAML
 
     from mtl.config import apply_overrides, read_params
 
     values = read_params(path)
-    floors = [f"tasks.{name}.floor=0.0" for name in ("digit", "species", "objects", "regions")]
-    apply_overrides(values, [*TINY, *floors, "tasks.count.floor=100.0", *overrides])
+    apply_overrides(values, overrides)
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False  # DVC's reader refuses an unquoted URL in a flow mapping
     with path.open("w", encoding="utf-8") as file:
-        YAML(typ="safe", pure=True).dump(values, file)
+        yaml.dump(values, file)
 
 
 def mtl(checkout: Path, *words: str, timeout: float = 500, **environment: str) -> subprocess.CompletedProcess[str]:

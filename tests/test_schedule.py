@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-from mtl.config import apply_overrides, read_params
-from tests.conftest import clean_environment, free_port
+from tests.conftest import clean_environment, free_port, set_params
 from tests.test_end_to_end import status
 
 
@@ -66,13 +65,8 @@ def ticks(process: subprocess.Popen[str], port: int, wanted: int) -> list[Any]:
 
 @pytest.mark.slow
 def test_a_schedule_of_one_tick_a_minute_fires_twice_and_survives_a_restart(retrained: Path) -> None:
-    from ruamel.yaml import YAML
-
     checkout = retrained
-    values = read_params(checkout / "params.yaml")
-    apply_overrides(values, ["schedule.cron='* * * * *'"])
-    with (checkout / "params.yaml").open("w") as file:
-        YAML(typ="safe", pure=True).dump(values, file)
+    set_params(checkout / "params.yaml", "schedule.cron='* * * * *'")
     port = free_port()
     with serving(checkout, port) as process:
         before = ticks(process, port, 2)

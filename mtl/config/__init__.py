@@ -144,7 +144,8 @@ def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> None:
     of another file in the place of those here.
 
     Raises:
-        ConfigError: an override that has no `=`, or that names a key or a file which is not there.
+        ConfigError: an override that has no `=`, or that names a section or a file which is not there. Whether the
+            last key exists, `parse` says: it may be one that is at its default.
     """
     from ruamel.yaml import YAML
 
@@ -159,7 +160,8 @@ def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> None:
         keys = path.split(".")
         for depth, key in enumerate(keys):
             options = [str(i) for i in range(len(node))] if isinstance(node, list) else list(_keys(node))
-            if key not in options:
+            declared = depth == len(keys) - 1 and isinstance(node, dict)  # at its default, perhaps: parse knows
+            if key not in options and not declared:
                 near = difflib.get_close_matches(key, options, n=1)
                 raise ConfigError(
                     f"--set {override}: no key {'.'.join(keys[: depth + 1])!r} in params.yaml",

@@ -22,7 +22,7 @@ from mtl.config import Config, StageError
 from mtl.config import errors as errors_module
 from mtl.data.staging import shipment
 from mtl.digest import bytes_sha256
-from mtl.store import Store
+from mtl.store import REFUSED, Store, refused
 from mtl.train.checkpoint import MANIFEST, verified, write_manifest
 from mtl.train.notice import STOP
 from mtl.train.worker import ERROR, FINAL, out_of_memory
@@ -112,6 +112,8 @@ def _attempts(config: Config, prepared: Path, folder: Path, store: Store, say: C
         if "OutOfMemoryError" in str(failure):  # Ray killed a worker before the machine ran out
             num_workers = config.train.num_workers
             raise out_of_memory(config.train.model_dump(), _first_line(failure), num_workers) from failure
+        if any(sign in str(failure) for sign in REFUSED):
+            raise refused(store.url, failure) from failure
     raise StageError(
         f"the training failed {config.train.max_failures + 1} times (train.max_failures)",
         found=_first_line(failure),
