@@ -44,6 +44,13 @@ test: $(READY)  ## all tests but the slow ones, the end-to-end ones included
 test-all: $(READY)  ## the slow tests, which make test leaves out
 	@$(BIN)/python -m pytest -m slow
 
+faults: $(READY)  ## kill everything once, at every moment that matters; the table is reports/faults.json
+	@$(BIN)/python -m tests.faults.run
+
+MINUTES ?= 10
+soak: $(READY)  ## a schedule under random kills for MINUTES
+	@$(BIN)/python -m tests.faults.soak --minutes $(MINUTES)
+
 lint: $(READY)  ## ruff, pyright, import contracts
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/pyright
@@ -68,4 +75,4 @@ lock: $(READY)  ## resolve requirements.lock again from pyproject.toml
 clean-venv:  ## remove the environment
 	@rm -rf $(VENV)
 
-.PHONY: help setup run test test-all lint coverage lock clean-venv docs deps infra-check baselines ui serve status
+.PHONY: help setup run test test-all faults soak lint coverage lock clean-venv docs deps infra-check baselines ui serve status

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import shutil
+import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import s3fs
 
@@ -57,11 +63,11 @@ def cluster(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         found.shutdown()
 
 
-def stage(checkout: Path, address: str, storage: str) -> Watched:
-    """The train stage on a cluster."""
+def stage(checkout: Path, address: str, storage: str, inside: Sequence[str] = (), **environment: str) -> Watched:
+    """The train stage on a cluster; inside: words before the command, of whatever it is to run in."""
     set_params(checkout / "params.yaml", f"cluster.address={address}", f"cluster.storage={storage}")
     own = clean_environment() | {"PYTHONPATH": str(checkout), "MTL_HOME": str(checkout / ".mtl")}
-    return Watched([sys.executable, "-m", "mtl.stages.train"], checkout, own)
+    return Watched([*inside, sys.executable, "-m", "mtl.stages.train"], checkout, own | environment)
 
 
 @pytest.mark.slow
@@ -94,3 +100,98 @@ def test_a_lost_node_shrinks_the_group_and_a_new_one_grows_it(
         ((name, _),) = document["files"].items()
         assert client.info(f"{path.rsplit('/', 1)[0]}/{name}")["size"] == document["bytes"]
     assert not [path for path in files if "/ray/" in path or path.endswith(".tmp")]
+
+
+class Hosts:
+    """Two hosts of one network, in namespaces of this machine; each runs a node of one Ray cluster."""
+
+    HEAD = "10.77.0.1:6379"
+
+    def __init__(self, folder: Path) -> None:
+        self.names = [f"mtl{os.getpid()}{side}" for side in "ab"]
+        self.folder = folder
+        self.nodes: dict[int, subprocess.Popen[bytes]] = {}
+        # A cut link is silent: how soon it is noticed is a setting of the head.
+        self.environment = {
+            "GLOO_SOCKET_IFNAME": "eth0",
+            "RAY_AUTH_MODE": "disabled",
+            "RAY_health_check_period_ms": "1000",
+            "RAY_health_check_timeout_ms": "3000",
+            "RAY_health_check_failure_threshold": "5",
+        }
+
+    def __enter__(self) -> Hosts:
+        a, b = self.names
+        for words in (
+            f"netns add {a}",
+            f"netns add {b}",
+            f"link add {a} type veth peer name {b}",
+            f"link set {a} netns {a} name eth0",
+            f"link set {b} netns {b} name eth0",
+            *(f"-n {n} addr add 10.77.0.{i + 1}/24 dev eth0" for i, n in enumerate(self.names)),
+            *(f"-n {n} link set {device} up" for n in self.names for device in ("eth0", "lo")),
+        ):
+            subprocess.run(["ip", *words.split()], check=True, capture_output=True)
+        self.start(0)
+        self.start(1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for node in self.nodes.values():
+            _end_family(node)
+        for name in self.names:
+            subprocess.run(["ip", "netns", "del", name], check=False)
+
+    def inside(self, index: int) -> list[str]:
+        """Words before a command that is to run on a host."""
+        return ["ip", "netns", "exec", self.names[index]]
+
+    def start(self, index: int) -> None:
+        """Start a host's node; the first is the head."""
+        where = ["--head", "--port=6379", "--include-dashboard=false"] if index == 0 else [f"--address={self.HEAD}"]
+        command = [*self.inside(index), str(Path(sys.executable).with_name("ray")), "start", "--block", *where]
+        command += [f"--node-ip-address=10.77.0.{index + 1}", "--num-cpus=1", "--object-store-memory=80000000"]
+        command += ["--disable-usage-stats"]
+        log = (self.folder / f"node-{index}.log").open("ab")
+        environment = clean_environment() | self.environment
+        self.nodes[index] = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        time.sleep(8)
+
+    def link(self, state: str) -> None:
+        """Cut the cable, or mend it."""
+        subprocess.run(["ip", "-n", self.names[0], "link", "set", "eth0", state], check=True)
+
+    def again(self, index: int) -> None:
+        """What a supervisor does (KubeRay, systemd): start a node whose raylet ended itself when it was cut off."""
+        _end_family(self.nodes[index])
+        self.start(index)
+
+
+def _end_family(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for member in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
+    process.wait(20)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("ip") is None, reason="network namespaces need root")
+def test_a_cut_link_shrinks_the_group_and_a_mended_one_grows_it(prepared_checkout: Path, tmp_path: Path) -> None:
+    set_params(prepared_checkout / "params.yaml", "train.num_workers=2")
+    with Hosts(tmp_path) as hosts:
+        storage = str(tmp_path / "shared")
+        training = stage(prepared_checkout, hosts.HEAD, storage, hosts.inside(0), **hosts.environment)
+        try:
+            training.until("train: step 30/", 240)
+            hosts.link("down")
+            lost = training.until("train: with 1 workers after 2", 300)
+            training.until("train: step ", 60)
+            hosts.link("up")
+            hosts.again(1)
+            back = training.until("train: with 2 workers after 1", 300)
+            training.until("train: step ", 60)
+        finally:
+            code = training.end()
+    assert code == 130
+    print(f"link cut: alone after {lost:.0f} s; mended: two after {back:.0f} s")
