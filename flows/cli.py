@@ -69,6 +69,55 @@ def status(as_json: AsJson = False) -> None:
         show(found)
 
 
+@app.command()
+def promote(
+    version: Annotated[int, typer.Argument(help="number of the version")],
+    override: Annotated[bool, typer.Option("--override", help="though the gate refuses; needs --why")] = False,
+    why: Annotated[str, typer.Option(help="reason, kept in the history")] = "",
+) -> None:
+    """Make a version champion, if the gate lets it in: it is compared with the present champion first."""
+    from flows.champion import promote as make_champion
+    from flows.settings import load_settings
+
+    decision, entry = make_champion(load_settings(), version, override=override, why=why)
+    for rule in decision.rules:
+        typer.echo(f"{'yes' if rule.passed else 'NO ':<4} {rule.name}: required {rule.required}, found {rule.found}")
+    if entry is None:
+        typer.secho(f"version {version} was not promoted: {decision.summary}", fg="yellow", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"version {entry['to']} is champion, in place of {entry['from'] or 'none'}")
+
+
+@app.command()
+def rollback(
+    to: Annotated[int | None, typer.Option(help="an earlier champion; the one before if not said")] = None,
+    why: Annotated[str, typer.Option(help="reason, kept in the history")] = "",
+) -> None:
+    """Make an earlier champion champion again."""
+    from flows.champion import roll_back
+    from flows.settings import load_settings
+
+    entry = roll_back(load_settings(), to, why)
+    typer.echo(f"version {entry['to']} is champion again, in place of {entry['from']}")
+
+
+@app.command()
+def history(as_json: AsJson = False) -> None:
+    """Every change of the champion: when, who, from, to, why."""
+    from flows.champion import history as changes
+    from flows.settings import load_settings
+
+    found = changes(load_settings())
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    for entry in found:
+        typer.echo(
+            f"{entry['when']}  {entry['from'] or '-':>4} → {entry['to']:<4} {entry['kind']:<10} {entry['who']:<12} "
+            f"{entry['why'].splitlines()[0] if entry['why'] else ''}"
+        )
+
+
 @app.command("list")
 def list_choices(as_json: AsJson = False) -> None:
     """What params.yaml can choose from."""

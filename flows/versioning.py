@@ -109,7 +109,6 @@ def _stream(
         errors="replace",
         start_new_session=True,
     )
-    assert process.stdout is not None
     timed_out = threading.Event()
 
     def expire() -> None:
@@ -119,21 +118,30 @@ def _stream(
     timer = threading.Timer(timeout, expire)
     timer.start()
     lines: list[str] = []
-    try:
+
+    def read() -> None:
+        assert process.stdout is not None
         for raw in process.stdout:
             line = _PREFIX.sub("", raw.rstrip())
             if line and not any(noise in raw for noise in _NOISE):
                 lines.append(line)
                 say(line)
-        code = process.wait()
+
+    try:
+        read()
+        process.wait()
     finally:
         timer.cancel()
         if process.poll() is None:
+            # It has things to say while it ends, and would wait for ever if nobody took them.
+            rest = threading.Thread(target=read, daemon=True)
+            rest.start()
             stop_tree(process)
+            rest.join(5)
         _end_session(process.pid)
     if timed_out.is_set():
         raise StageError(f"{' '.join(command[2:])} took longer than {timeout:g} s and was stopped")
-    return code, lines
+    return process.returncode, lines
 
 
 def stop_tree(process: subprocess.Popen[str]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import mlflow
+from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from mtl.config import RegistryError
@@ -23,9 +23,8 @@ MAX_VALUE = 6000
 class Ledger:
     """The ledger of one registered model."""
 
-    def __init__(self, uri: str, model: str) -> None:
-        self.uri, self.name = uri, f"ledger of {model}"
-        self.client = mlflow.MlflowClient(uri)
+    def __init__(self, uri: str, client: MlflowClient, model: str) -> None:
+        self.uri, self.client, self.name = uri, client, f"ledger of {model}"
         self._run: str | None = None
 
     def read(self) -> dict[str, dict[str, Any]]:

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mlflow
 from mlflow.exceptions import MlflowException
 
 from mtl.config import RegistryError
 from mtl.ledger import Ledger
 from mtl.promotion import Promotions
 from mtl.reports import Decision, EvalReport, PackageReport
-from mtl.tracking import FINGERPRINT, explained
+from mtl.tracking import FINGERPRINT, connect, explained
 
 CHALLENGER = "challenger"
 VERSION = "version"
@@ -52,9 +51,8 @@ class Registry:
     def __init__(self, uri: str, model: str) -> None:
         self.uri, self.model = uri, model
         with explained(uri):
-            mlflow.set_tracking_uri(uri)
-            self.client = mlflow.MlflowClient(uri)
-        self.ledger = Ledger(uri, model)
+            self.client = connect(uri)
+        self.ledger = Ledger(uri, self.client, model)
         self.promotions = Promotions(self.client, model, self.ledger)
 
     def find(self, fingerprint: str) -> Version | None:

@@ -10,8 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+from filelock import FileLock
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.store.db.utils import (
+    _initialize_tables,  # pyright: ignore[reportPrivateUsage]
+    create_sqlalchemy_engine,
+)
 
 from mtl.config import RegistryError
 from mtl.reports import EvalReport
@@ -38,14 +43,31 @@ def explained(uri: str) -> Generator[None]:
         ) from error
 
 
+def connect(uri: str) -> mlflow.MlflowClient:
+    """A client; the tables of an embedded database are made first, as a whole: MLflow's own way leaves some if it is killed,
+    and two at once get in each other's way."""
+    path = Path(uri.removeprefix("sqlite:///"))
+    if uri.startswith("sqlite:///") and not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock"):
+            if not path.exists():
+                scratch = path.with_suffix(".tmp")
+                scratch.unlink(missing_ok=True)
+                engine = create_sqlalchemy_engine(f"sqlite:///{scratch}")
+                _initialize_tables(engine)
+                engine.dispose()
+                scratch.replace(path)
+    mlflow.set_tracking_uri(uri)
+    return mlflow.MlflowClient(uri)
+
+
 class Tracker:
     """The runs of one experiment."""
 
     def __init__(self, uri: str, experiment: str, artifacts: str | None = None) -> None:
         self.uri = uri
         with explained(uri):
-            mlflow.set_tracking_uri(uri)
-            self.client = mlflow.MlflowClient(uri)
+            self.client = connect(uri)
             found = self.client.get_experiment_by_name(experiment)
             self.experiment = found.experiment_id if found else self.client.create_experiment(experiment, artifacts)
 

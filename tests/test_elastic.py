@@ -84,9 +84,11 @@ def test_a_lost_node_shrinks_the_group_and_a_new_one_grows_it(
         steps = [int(line.split("/")[0]) for line in training.output.split("train: step ")[1:]]
         assert max(steps) - resumed < 20  # a checkpoint every 10 steps, a line every 10
         training.until("train: step ", 60)
-        cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
+        new = cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
         back = training.until("train: with 3 workers after 2", 240)
         training.until("train: step ", 60)
+        drain(cluster.address, new.node_id)
+        training.until("for a machine is about to leave", 30)
     finally:
         code = training.end()
     assert code == 130
@@ -100,6 +102,15 @@ def test_a_lost_node_shrinks_the_group_and_a_new_one_grows_it(
         ((name, _),) = document["files"].items()
         assert client.info(f"{path.rsplit('/', 1)[0]}/{name}")["size"] == document["bytes"]
     assert not [path for path in files if "/ray/" in path or path.endswith(".tmp")]
+
+
+def drain(address: str, node: str) -> None:
+    """What an autoscaler does when a spot instance is about to be taken away."""
+    words = ["drain-node", "--address", address, "--node-id", node, "--deadline-remaining-seconds", "60"]
+    words += ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot instance"]
+    ray = str(Path(sys.executable).with_name("ray"))
+    done = subprocess.run([ray, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 class Hosts:

@@ -166,6 +166,41 @@ def test_ctrl_c_stops_all_and_the_next_run_goes_on(checkout: Path) -> None:
     ] == 2
 
 
+def test_promotion_by_hand_and_back(checkout: Path) -> None:
+    def changes() -> list[dict]:  # type: ignore[type-arg]
+        return json.loads(mtl(checkout, "history", "--json").stdout)
+
+    before, present = changes(), status(checkout)["champion"]["version"]
+    assert before[-1]["to"] == present
+    other = 3 - present
+    for words, fragment in (
+        (("promote", "99"), "has no version 99"),
+        (("promote", str(present)), "is champion already"),
+        (("promote", str(other), "--override"), "needs a reason"),
+        (("rollback", "--to", "99"), "was never champion"),
+    ):
+        done = mtl(checkout, *words)
+        assert done.returncode == 2, done.stdout
+        assert fragment in done.stderr
+    done = mtl(checkout, "promote", str(other), "--override", "--why", "a test")
+    assert done.returncode == 0, done.stderr
+    assert status(checkout)["champion"]["version"] == other
+    done = mtl(checkout, "rollback", "--why", "it was one")
+    assert done.returncode == 0, done.stderr
+    assert status(checkout)["champion"]["version"] == present
+    after = changes()
+    assert after[: len(before)] == before
+    assert [(e["kind"], e["from"], e["to"]) for e in after[len(before) :]] == [
+        ("promotion", present, other),
+        ("rollback", other, present),
+    ]
+    assert after[-1]["why"] == "it was one"
+    assert "it was one" in mtl(checkout, "history").stdout
+    # What is registered stays unchanged: a rollback is not undone by the next tick.
+    assert "unchanged" in mtl(checkout, "retrain").stdout
+    assert status(checkout)["champion"]["version"] == present
+
+
 def test_a_busy_port_is_named(checkout: Path) -> None:
     import socket
 

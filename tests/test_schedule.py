@@ -1,22 +1,22 @@
-"""`mtl serve`: a tick a minute, by a real Prefect server; stopping it does not pause the schedule."""
+"""`mtl serve`: a tick a minute, by a real Prefect server; what of it is killed comes back, what is cancelled stops."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import signal
-import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.conftest import clean_environment, free_port, set_params
 from tests.test_end_to_end import status
+from tests.watch import Watched
 
 
 def ask(port: int, path: str, body: dict[str, Any]) -> Any:
@@ -28,56 +28,79 @@ def ask(port: int, path: str, body: dict[str, Any]) -> Any:
 
 
 @contextlib.contextmanager
-def serving(checkout: Path, port: int) -> Iterator[subprocess.Popen[str]]:
-    """`mtl serve` in a checkout, with its own Prefect server."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", "serve"],
-        cwd=checkout,
-        env=clean_environment() | {"PYTHONPATH": str(checkout), "MTL_PREFECT_PORT": str(port)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def serving(checkout: Path, port: int) -> Iterator[Watched]:
+    """`mtl serve` in a checkout, with its own Prefect server; nothing of it is left afterwards."""
+    environment = clean_environment() | {"PYTHONPATH": str(checkout), "MTL_PREFECT_PORT": str(port)}
+    served = Watched([sys.executable, "-m", "flows.cli", "serve"], checkout, environment)
     try:
-        yield process
+        yield served
     finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
+        family = psutil.Process(served.process.pid).children(recursive=True)
+        served.end(seconds=90)
+        _, alive = psutil.wait_procs(family, timeout=30)
+        assert not alive, [p.cmdline() for p in alive]
+
+
+def runs(port: int, state: str) -> list[Any]:
+    """The scheduled flow runs in a state; none while the server is away."""
+    try:
+        found = ask(port, "flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": [state]}}}})
+    except OSError:
+        return []
+    return [run for run in found if run["auto_scheduled"]]
+
+
+def wait(what: Callable[[], Any], seconds: float, served: Watched) -> Any:
+    """What comes true within some time."""
+    deadline = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < deadline, "".join(line for line in list(served.lines.queue) if line)[-3000:]
+        time.sleep(2)
+    return found
+
+
+def kill(served: Watched, text: str) -> None:
+    """kill -9 of a process of the schedule."""
+    for process in psutil.Process(served.process.pid).children(recursive=True):
+        if text in " ".join(process.cmdline()):
             process.kill()
-
-
-def ticks(process: subprocess.Popen[str], port: int, wanted: int) -> list[Any]:
-    """The scheduled flow runs that have completed, once there are as many as wanted."""
-    done: list[Any] = []
-    deadline = time.monotonic() + 300
-    while len(done) < wanted and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(3)
-        try:
-            runs = ask(port, "flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}})
-        except OSError:
-            continue
-        done = [run for run in runs if run["auto_scheduled"]]
-    assert len(done) >= wanted, process.stdout.read() if process.poll() is not None and process.stdout else "no ticks"
-    return done
+            return
+    raise AssertionError(f"no process has {text} in its command")
 
 
 @pytest.mark.slow
-def test_a_schedule_of_one_tick_a_minute_fires_twice_and_survives_a_restart(retrained: Path) -> None:
+def test_a_schedule_of_one_tick_a_minute_goes_on_whatever_is_killed(retrained: Path) -> None:
     checkout = retrained
     set_params(checkout / "params.yaml", "schedule.cron='* * * * *'")
     port = free_port()
-    with serving(checkout, port) as process:
-        before = ticks(process, port, 2)
+    with serving(checkout, port) as served:
+        before = wait(lambda: runs(port, "COMPLETED"), 240, served)
         (deployment,) = ask(port, "deployments/filter", {})
         assert deployment["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
         assert deployment["schedules"][0]["schedule"]["timezone"] == "Europe/London"
+        kill(served, "prefect server start")
+        kill(served, "run_schedule")
+        wait(lambda: len(runs(port, "COMPLETED")) > len(before), 240, served)
     # Started again, on the same database: the same deployment, still active, goes on ticking.
-    with serving(checkout, port) as process:
-        after = ticks(process, port, len(before) + 1)
+    with serving(checkout, port) as served:
+        seen = len(wait(lambda: runs(port, "COMPLETED"), 240, served))
+        wait(lambda: len(runs(port, "COMPLETED")) > seen, 240, served)
         (again,) = ask(port, "deployments/filter", {})
-    assert again["id"] == deployment["id"]
-    assert not again["paused"]
-    assert {run["id"] for run in before} < {run["id"] for run in after}
-    assert status(checkout)["last_run"]["reason"].startswith("unchanged")
+        assert again["id"] == deployment["id"]
+        assert not again["paused"]
+        assert status(checkout)["last_run"]["reason"].startswith("unchanged")
+        _cancel(checkout, port, served)
+
+
+def _cancel(checkout: Path, port: int, served: Watched) -> None:
+    """A cancelled run ends Ray's work and leaves a checkpoint of its last step."""
+    set_params(checkout / "params.yaml", "train.epochs=500", "train.patience=500", "train.checkpoint_every=1000")
+    served.until("train: step 20/", 240)
+    (run,) = runs(port, "RUNNING")
+    ask(port, f"flow_runs/{run['id']}/set_state", {"state": {"type": "CANCELLING"}})
+    served.until("for the run is to stop", 60)
+    wait(lambda: runs(port, "CANCELLED"), 120, served)
+    set_params(checkout / "params.yaml", "schedule.active=false", "train.epochs=1")
+    left = [p.cmdline() for p in psutil.Process(served.process.pid).children(recursive=True)]
+    assert not [words for words in left if "RayTrainWorker" in " ".join(words) or "mtl.stages" in " ".join(words)]
+    assert list((checkout / ".mtl" / "trainings").glob("*/checkpoints/step-*/manifest.json"))

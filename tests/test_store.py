@@ -140,6 +140,19 @@ def test_a_bucket_that_is_gone_is_a_failure_worth_another_try(toxic: Toxic, tmp_
     assert "run again" in str(caught.value)
 
 
+@pytest.mark.parametrize("code", ["RequestTimeTooSkewed", "ExpiredToken", "AccessDenied"])
+def test_a_wrong_clock_and_expired_tokens_end_at_once(toxic: Toxic, tmp_path: Path, code: str) -> None:
+    store = Store(f"s3://store/{tmp_path.name}")
+    store.put("a", b"one")
+    toxic.spoil(refusals=10**6, answer=f"403 {code}")
+    with pytest.raises(TrainingError, match="is refused") as caught:
+        store.put("a", b"two")
+    assert toxic.spoiled == 1
+    assert "the clock" in str(caught.value)
+    toxic.spoil()
+    assert store.get("a") == b"one"
+
+
 @pytest.mark.parametrize(("key", "value"), [("AWS_SECRET_ACCESS_KEY", "expired"), ("AWS_ACCESS_KEY_ID", "nobody")])
 def test_credentials_that_are_refused_are_the_users_to_mend(
     toxic: Toxic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, value: str

@@ -1,4 +1,4 @@
-"""A proxy before a server that spoils connections: resets them, answers 503, or waits."""
+"""A proxy before a server that spoils connections: resets them, answers errors, or waits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from types import TracebackType
 class Toxic:
     """Listens on a port of its own.
 
-    spoiled: how many connections were reset or answered with 503.
+    spoiled: how many connections were reset or answered with an error.
     """
 
     def __init__(self, upstream: str) -> None:
@@ -21,14 +21,20 @@ class Toxic:
         self.upstream = (host, int(port))
         self.resets = self.refusals = 0
         self.seconds = 0.0
+        self.answer = "503 SlowDown"
         self.spoiled = 0
         self.open: list[socket.socket] = []
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def spoil(self, resets: int = 0, refusals: int = 0, seconds: float = 0.0) -> None:
-        """Of the next connections, reset some, answer some with 503, let each wait. Those that are open are closed."""
+    def spoil(self, resets: int = 0, refusals: int = 0, seconds: float = 0.0, answer: str = "503 SlowDown") -> None:
+        """Of the next connections, reset some, answer some with an error, let each wait. Those that are open are closed.
+
+        Args:
+            answer: status and S3's name of the error.
+        """
+        self.answer = answer
         self.resets, self.refusals, self.seconds = resets, refusals, seconds
         for client in self.open:
             with contextlib.suppress(OSError):
@@ -59,8 +65,9 @@ class Toxic:
         if self.refusals:
             self.refusals, self.spoiled = self.refusals - 1, self.spoiled + 1
             client.recv(65536)
-            body = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate</Message></Error>"
-            head = f"HTTP/1.1 503 Slow Down\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+            status, code = self.answer.split()
+            body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+            head = f"HTTP/1.1 {status} {code}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
             client.sendall(head.encode() + body)
             client.close()
             return

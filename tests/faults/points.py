@@ -75,6 +75,12 @@ DVC = [
 ]
 FLOW = [
     Point("flow: before its run", "flow process", "fresh", "mtl.tracking:Tracker.open_run:before:1"),
+    Point(
+        "flow: tables of the registry half made",
+        "flow process",
+        "package",
+        "mlflow.store.db.utils:_initialize_tables:after:1",
+    ),
     Point("flow: after its run", "flow process", "package", "mtl.tracking:Tracker.open_run:after:1"),
     Point("flow: in mid-training", "flow process", "prepare", line="train: step 10/", process="flows.cli"),
     Point(

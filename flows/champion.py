@@ -1,0 +1,74 @@
+"""`mtl promote`, `mtl rollback` and `mtl history`: the champion by hand, with the same evidence and the same ledger."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flows.settings import Settings
+from mtl.config import Config, RegistryError, load
+from mtl.gate import judge
+from mtl.promotion import ROLLBACK
+from mtl.registry import Registry
+from mtl.reports import Decision
+
+
+def opened(settings: Settings) -> tuple[Config, Registry]:
+    """The settings, and the registry that they name."""
+    config = load(settings.root / "params.yaml")
+    return config, Registry(settings.mlflow_uri, config.registry.model)
+
+
+def promote(settings: Settings, number: int, *, override: bool, why: str) -> tuple[Decision, dict[str, Any] | None]:
+    """Judge a version against the champion, as the flow does, and make it champion if the gate or its user says so.
+
+    Args:
+        override: promote though the gate refuses.
+
+    Raises:
+        RegistryError: there is no such version, it is champion already, or an override without a reason.
+    """
+    config, registry = opened(settings)
+    if override and not why:
+        raise RegistryError("a promotion against the gate needs a reason", fix="say it with --why")
+    version, champion = registry.get(number), registry.champion()
+    if champion is not None and champion.number == number:
+        raise RegistryError(f"version {number} is champion already")
+    decision = judge(
+        registry.evaluation(version),
+        registry.evaluation(champion) if champion else None,
+        champion.number if champion else None,
+        config.gate,
+    )
+    if not decision.promote and not override:
+        return decision, None
+    reason = f"against the gate: {why}" if not decision.promote else why or decision.summary
+    return decision, registry.promotions.promote(number, decision.champion, why=reason)
+
+
+def roll_back(settings: Settings, to: int | None, why: str) -> dict[str, Any]:
+    """Make an earlier champion champion again: the one before the present one, or the one that is named.
+
+    Raises:
+        RegistryError: there was none, or the named one never was champion.
+    """
+    _, registry = opened(settings)
+    changes, champion = registry.promotions.history(), registry.champion()
+    if champion is None:
+        raise RegistryError("there is no champion to roll back from")
+    earlier = [change["to"] for change in changes if change["to"] != champion.number]
+    if to is None:
+        entered = [c for c in changes if c["to"] == champion.number and c["kind"] != ROLLBACK]
+        to = entered[-1]["from"] if entered else None
+    if to is None or to not in earlier:
+        raise RegistryError(
+            f"version {to} was never champion" if to else "no version was champion before this one",
+            found=f"champions so far: {', '.join(map(str, dict.fromkeys(c['to'] for c in changes)))}",
+            fix="mtl promote makes a version champion that was none",
+        )
+    registry.get(to)  # it is still there
+    return registry.promotions.promote(to, champion.number, kind=ROLLBACK, why=why)
+
+
+def history(settings: Settings) -> list[dict[str, Any]]:
+    """Every change of the champion, oldest first."""
+    return opened(settings)[1].promotions.history()

@@ -1,0 +1,67 @@
+"""Runs at the same time: of one checkout, and of one fingerprint on two machines."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from mtl.promotion import CHAMPION
+from mtl.registry import Registry
+from mtl.tracking import FINGERPRINT
+from tests.conftest import dvc, make_checkout, mtl
+
+
+def retrain(arguments: tuple[Path, dict[str, str], tuple[str, ...]]) -> subprocess.CompletedProcess[str]:
+    """`mtl retrain` in a checkout."""
+    folder, environment, words = arguments
+    return mtl(folder, "retrain", *words, **environment)
+
+
+def registry(uri: str) -> Registry:
+    return Registry(uri, "multitask")
+
+
+@pytest.mark.slow
+def test_runs_of_one_checkout_go_on_beside_each_other(tmp_path: Path, downloads: Path) -> None:
+    checkout = make_checkout(tmp_path / "here", downloads)
+    dvc(checkout, "repro", "-q", "prepare", MTL_HOME=str(checkout / ".mtl"))
+    files = {p: p.read_bytes() for p in checkout.glob("*.yaml")}
+    with ThreadPoolExecutor(3) as pool:
+        orders = [(checkout, {}, words) for words in ((), ("--set", "seed=1"), ())]
+        plain, changed, again = list(pool.map(retrain, orders))
+    # The same twice at a time: one of them says that it is going on already.
+    refused = [done for done in (plain, again) if done.returncode == 2]
+    assert [done.returncode for done in (plain, again) if done not in refused] == [0], plain.stdout + again.stdout
+    assert len(refused) == 1
+    assert "another retraining is running" in refused[0].stderr
+    assert changed.returncode == 0, changed.stdout[-3000:] + changed.stderr[-2000:]
+    found = registry(f"sqlite:///{checkout}/.mtl/mlflow.db")
+    versions = found.versions()
+    assert len({v.tags[FINGERPRINT] for v in versions}) == len(versions) == 2
+    assert all("mtl.decision" in v.tags for v in versions)
+    assert {p: p.read_bytes() for p in checkout.glob("*.yaml")} == files
+    assert not list((checkout / ".mtl" / "workspaces").iterdir())
+
+
+@pytest.mark.slow
+def test_two_machines_with_one_fingerprint_register_one_version(tmp_path: Path, downloads: Path) -> None:
+    first = make_checkout(tmp_path / "first", downloads)
+    dvc(first, "repro", "-q", "prepare", MTL_HOME=str(first / ".mtl"))
+    shutil.copytree(first, tmp_path / "second", symlinks=True)
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    environment = {"MLFLOW_TRACKING_URI": uri}
+    registry(uri).versions()  # the tables are there
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(retrain, [(tmp_path / name, environment, ()) for name in ("first", "second")]))
+    found = registry(uri)
+    (version,) = found.versions()
+    assert all(d.returncode == 0 for d in done), "\n".join(d.stdout[-2500:] + d.stderr[-1500:] for d in done)
+    assert [e["to"] for e in found.promotions.history()] == [version.number]
+    champion = found.at(CHAMPION)
+    assert champion is not None
+    assert champion.number == version.number
+    assert "mtl.decision" in version.tags
