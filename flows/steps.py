@@ -107,11 +107,10 @@ def promote_step(
     """Compare with the champion, move the alias that the decision grants, keep the reasons."""
     outputs = folder / "outputs"
     report = read_report(EvalReport, outputs / "evaluate" / "report.json")
+    champion = registry.champion()  # which sets the alias where a crash left it behind
     promoted = registry.promotions.of(version.number)
     if promoted is not None:  # and its record was interrupted: it is judged as it was judged then
         champion = registry.get(promoted["from"]) if promoted["from"] else None
-    else:
-        champion = registry.champion()
     decision = judge(
         report,
         registry.evaluation(champion) if champion else None,

@@ -68,8 +68,8 @@ DVC = [
     Point("dvc: while a stage runs", "DVC process", "prepare", line="train: step 10/", process="dvc repro"),
     Point("dvc: before an output is cached", "DVC process", "fetch", "dvc.output:Output.commit:before:1"),
     Point("dvc: between two outputs", "DVC process", "evaluate", "dvc.output:Output.commit:after:1"),
-    Point("dvc: before dvc.lock", "DVC process", "fetch", "dvc.dvcfile:Lockfile.dump:before:1"),
-    Point("dvc: after dvc.lock", "DVC process", "fetch", "dvc.dvcfile:Lockfile.dump:after:1"),
+    Point("dvc: before dvc.lock", "DVC process", "fetch", "dvc.dvcfile:ProjectFile._dump_lockfile:before:1"),
+    Point("dvc: after dvc.lock", "DVC process", "fetch", "dvc.dvcfile:ProjectFile._dump_lockfile:after:1"),
     Point("dvc: before push", "DVC process", "package", "dvc.repo:Repo.push:before:1"),
     Point("dvc: inside push", "DVC process", "package", "dvc_objects.fs.generic:transfer:after:3"),
 ]
