@@ -19,7 +19,7 @@ import psutil
 
 from mtl.promotion import CHAMPION
 from mtl.registry import Registry
-from tests.conftest import clean_environment, dvc, make_checkout
+from tests.conftest import clean_environment, dvc, make_checkout, set_params
 from tests.faults.points import Point
 from tests.servers import Server, mlflow_server, object_store, postgres, prefect_server, s3_environment
 
@@ -90,6 +90,8 @@ class Lab:
         root = self.folder / f"point-{uuid.uuid4().hex[:8]}"
         shutil.copytree(self.folder / f"state-{point.state}", root, symlinks=True)
         environment = self._environment(root, servers)
+        if "mlflow" in servers:  # the same server for several points: each has a model of its own
+            set_params(root / "params.yaml", f"registry.model={root.name}", f"registry.experiment={root.name}")
         if "store" in servers:
             dvc(root, "remote", "add", "--force", "--default", "team", f"s3://store/{root.name}")
             git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-qam", "remote"]
