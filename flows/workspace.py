@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import subprocess
 from collections.abc import Generator, Sequence
@@ -68,14 +69,15 @@ def workspace(settings: Settings, overrides: Sequence[str], name: str) -> Genera
     """The folder in which the stages run.
 
     Without overrides it is the checkout, so that `dvc metrics diff` and the like show the run. With them, or if another
-    run works in the checkout, it is a copy of the checkout's files with the changed params.yaml, sharing the DVC cache:
-    the user's files are never touched, two runs never write to one file, and a killed run leaves them as they are.
+    run works in the checkout, or if it is read-only, it is a copy of the checkout's files with the changed params.yaml,
+    sharing the DVC cache: the user's files are never touched, two runs never write to one file, and a killed run leaves
+    them as they are.
 
     Args:
         name: of the run; a copy is called like it.
     """
     with contextlib.ExitStack() as held:
-        if not overrides:
+        if not overrides and os.access(settings.root, os.W_OK):
             try:
                 held.enter_context(_lock(settings.home / "locks" / CHECKOUT))
                 yield settings.root
@@ -101,13 +103,19 @@ def _copied(settings: Settings, overrides: Sequence[str], name: str) -> Generato
         if overrides:
             _write_params(folder / "params.yaml", overrides)
         (folder / ".dvc" / "config.local").write_text(
-            f"[core]\n    no_scm = true\n[cache]\n    dir = {settings.root / '.dvc' / 'cache'}\n"
+            f"[core]\n    no_scm = true\n[cache]\n    dir = {_cache(settings)}\n"
             f"['remote \"local\"']\n    url = {settings.home / 'dvc-remote'}\n",
             encoding="utf-8",
         )
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _cache(settings: Settings) -> Path:
+    """The checkout's DVC cache, or one of our own where nothing can be written to it."""
+    own = settings.root / ".dvc" / "cache"
+    return own if os.access(settings.root, os.W_OK) else settings.home / "dvc-cache"
 
 
 def effective_params(root: Path, overrides: Sequence[str]) -> dict[str, Any]:

@@ -104,6 +104,16 @@ def test_a_lost_node_shrinks_the_group_and_a_new_one_grows_it(
     assert not [path for path in files if "/ray/" in path or path.endswith(".tmp")]
 
 
+@pytest.mark.slow
+def test_no_memory_ends_with_the_batch_size_to_try(prepared_checkout: Path) -> None:
+    """Ray's own monitor ends a worker, here at a tiny share of the machine."""
+    limits = {"RAY_memory_usage_threshold": "0.03", "RAY_memory_monitor_refresh_ms": "100"}
+    training = stage(prepared_checkout, "local", "''", **limits)
+    training.until("fix:   set train.batch_size to 12", 120)
+    assert training.process.wait(60) == 3
+    assert "out of memory with batches of 24 images" in training.output
+
+
 def drain(address: str, node: str) -> None:
     """What an autoscaler does when a spot instance is about to be taken away."""
     words = ["drain-node", "--address", address, "--node-id", node, "--deadline-remaining-seconds", "60"]

@@ -1,9 +1,11 @@
-"""Runs at the same time: of one checkout, and of one fingerprint on two machines."""
+"""Runs at the same time: of one checkout, and of one fingerprint on two machines. And of a checkout that is read-only."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from mtl.promotion import CHAMPION
 from mtl.registry import Registry
 from mtl.tracking import FINGERPRINT
-from tests.conftest import dvc, make_checkout, mtl
+from tests.conftest import clean_environment, dvc, make_checkout, mtl
 
 
 def retrain(arguments: tuple[Path, dict[str, str], tuple[str, ...]]) -> subprocess.CompletedProcess[str]:
@@ -65,3 +67,26 @@ def test_two_machines_with_one_fingerprint_register_one_version(tmp_path: Path, 
     assert champion is not None
     assert champion.number == version.number
     assert "mtl.decision" in version.tags
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="a read-only mount needs root")
+def test_a_read_only_checkout_is_retrained_in_a_copy(tmp_path: Path, downloads: Path) -> None:
+    checkout, home = make_checkout(tmp_path / "here", downloads), tmp_path / "home"
+    shutil.move(checkout / ".mtl", home)
+    shutil.rmtree(home / "trainings", ignore_errors=True)
+    script = f"mount --bind {checkout} {checkout} && mount -o remount,ro,bind {checkout} && cd {checkout} && "
+    environment = clean_environment() | {"PYTHONPATH": str(checkout)}
+
+    def retrained(**more: str) -> subprocess.CompletedProcess[str]:
+        command = ["unshare", "--mount", "sh", "-c", f"{script} exec {sys.executable} -m flows.cli retrain"]
+        return subprocess.run(command, env=environment | more, capture_output=True, text=True, check=False)
+
+    nowhere = retrained()
+    assert nowhere.returncode == 2
+    assert "set MTL_HOME" in nowhere.stderr
+    done = retrained(MTL_HOME=str(home))
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+    assert not (checkout / "dvc.lock").exists()
+    (version,) = registry(f"sqlite:///{home}/mlflow.db").versions()
+    assert version.tags["mtl.decision"].startswith("promoted")

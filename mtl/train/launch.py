@@ -31,6 +31,8 @@ from mtl.train.worker import ERROR, FINAL, out_of_memory
 SECTIONS = ("seed", "tasks", "model", "objective", "augment", "train", "evaluate")
 # Unfinished trainings hold checkpoints; finished ones only their weights and history.
 KEEP_UNFINISHED, KEEP_FINISHED = 4, 64
+NO_MEMORY = ("OutOfMemoryError", "low on memory")
+"""What Ray says when it ends a worker before the machine runs out."""
 RESIZE_SECONDS = 10.0
 """Between two looks for machines that came back."""
 STOP_SECONDS = 10.0
@@ -109,7 +111,7 @@ def _attempts(config: Config, prepared: Path, folder: Path, store: Store, say: C
             raise getattr(errors_module, saved["kind"])(saved["what"], found=saved["found"], fix=saved["fix"])
         if _take(store, folder / FINAL):
             return
-        if "OutOfMemoryError" in str(failure):  # Ray killed a worker before the machine ran out
+        if any(sign in str(failure) for sign in NO_MEMORY):
             num_workers = config.train.num_workers
             raise out_of_memory(config.train.model_dump(), _first_line(failure), num_workers) from failure
         if any(sign in str(failure) for sign in REFUSED):
