@@ -25,7 +25,7 @@ from mtl.digest import bytes_sha256
 from mtl.store import REFUSED, Store, refused
 from mtl.train.checkpoint import MANIFEST, verified, write_manifest
 from mtl.train.notice import STOP
-from mtl.train.worker import ERROR, FINAL, out_of_memory
+from mtl.train.worker import ERROR, FAILURE, FINAL, out_of_memory
 
 # Sections of params.yaml on which the weights depend.
 SECTIONS = ("seed", "tasks", "model", "objective", "augment", "train", "evaluate")
@@ -74,7 +74,7 @@ def train(
         if _take(store, folder / FINAL):
             say(f"train: complete already ({folder.name})")
             return folder / FINAL
-        for name in (ERROR, STOP):
+        for name in (ERROR, FAILURE, STOP):
             store.remove(name)
         folder.mkdir(parents=True, exist_ok=True)
         os.utime(folder)
@@ -86,15 +86,14 @@ def train(
 
 def _take(store: Store, folder: Path) -> bool:
     """Whether a result is there, as a whole; from a bucket it is brought into the folder."""
-    found = verified(store.child(FINAL))
-    if found is None:
-        return False
-    here = Store(str(folder))
-    if verified(here) != found:
+    there = store.child(FINAL)
+    found = verified(there)
+    if found is not None and there.url != str(folder):
+        here = Store(str(folder))
         for name, data in found.items():
             here.put(name, data)
         write_manifest(here, {name: bytes_sha256(data) for name, data in found.items()})
-    return True
+    return found is not None
 
 
 def _attempts(config: Config, prepared: Path, folder: Path, store: Store, say: Callable[[str], None]) -> None:
@@ -116,8 +115,10 @@ def _attempts(config: Config, prepared: Path, folder: Path, store: Store, say: C
             raise out_of_memory(config.train.model_dump(), _first_line(failure), num_workers) from failure
         if any(sign in str(failure) for sign in REFUSED):
             raise refused(store.url, failure) from failure
+        if type(failure).__name__ == "WorkerGroupError":
+            break  # Ray has tried as often as it may
     raise StageError(
-        f"the training failed {config.train.max_failures + 1} times (train.max_failures)",
+        f"the training failed more than {config.train.max_failures} times (train.max_failures)",
         found=_first_line(failure),
         fix="see the lines above; run again to go on from the last checkpoint",
     )

@@ -24,7 +24,7 @@ from mtl.train.loop import Stopped, run
 from mtl.train.notice import Notice
 from mtl.train.training import Progress, Training, parameter_counts
 
-FINAL, ERROR = "final", "error.json"
+FINAL, ERROR, FAILURE = "final", "error.json", "failure.json"
 WEIGHTS, HISTORY = "weights.safetensors", "training.json"
 PROGRAMMING_ERRORS = (
     TypeError,
@@ -66,6 +66,7 @@ def train_worker(job: dict[str, Any]) -> None:
     if ERROR in store:
         return  # of an attempt before: the driver tells it
     notice = Notice(store, rank == 0, _drained)
+    training: Training | None = None
     try:
         training = _set_up(job, World(rank, size, device))
         checkpoints = Checkpoints(store.child("checkpoints"), training.config.train.keep_checkpoints)
@@ -85,6 +86,9 @@ def train_worker(job: dict[str, Any]) -> None:
         # The same code on the same data does it again.
         found = "".join(traceback.format_exception(error)[-4:]).strip()
         _write_error(store, TrainingError(f"a mistake in the program: {type(error).__name__}", found=found))
+        raise
+    except Exception as error:
+        _note_failure(store, training.progress.total_steps if training else -1, error)
         raise
     finally:
         notice.close()
@@ -149,6 +153,16 @@ def _announce(row: dict[str, Any], epochs: int) -> None:
     say(f"train: epoch {row['epoch'] + 1}/{epochs} · score {row['val/score']:.4f} · " + " · ".join(metrics))
     if os.environ.get("MTL_EVENTS"):
         say(EVENT + json.dumps(row))
+
+
+def _note_failure(store: Store, step: int, error: Exception) -> None:
+    """A failure that comes again at the same step in the same words is none of the machines'."""
+    present = {"step": step, "error": f"{type(error).__name__}: {error}"}
+    before = json.loads(store.get(FAILURE)) if FAILURE in store else None
+    if present == before:
+        what = f"the same failure twice at step {step}: {type(error).__name__}"
+        _write_error(store, TrainingError(what, found=str(error)[:1000], fix="trying again gives the same"))
+    store.put(FAILURE, json.dumps(present).encode())
 
 
 def _write_error(store: Store, error: MtlError) -> None:
