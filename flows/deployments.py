@@ -66,6 +66,28 @@ def crash_silent_runs() -> Any:
     )
 
 
+def keep(wanted: Any) -> None:
+    """Create an automation, or bring it up to date. One that is as it should be is not touched: an update would let it
+    forget the runs whose heartbeats it waits for, and it is started with the runner, just when they are missed."""
+    try:
+        known = type(wanted).read(name=wanted.name)
+    except ValueError:
+        wanted.create()
+        return
+    if _content(known) != _content(wanted):
+        wanted.id = known.id
+        wanted.update()
+
+
+def _content(automation: Any) -> dict[str, Any]:
+    """What an automation does, without ids and in one order."""
+    found = automation.model_dump(mode="json", include={"trigger", "actions", "enabled"})
+    found["trigger"].pop("id", None)
+    for key in ("after", "expect"):
+        found["trigger"][key] = sorted(found["trigger"][key])
+    return found
+
+
 def run_schedule() -> None:
     """The process that makes the schedule's runs: `mtl serve` keeps it alive."""
     from prefect import serve
@@ -73,13 +95,7 @@ def run_schedule() -> None:
     end_with_parent()
     settings = load_settings()
     schedule = load(settings.root / "params.yaml").schedule
-    wanted = crash_silent_runs()
-    try:
-        known = type(wanted).read(name=wanted.name)
-        wanted.id = known.id
-        wanted.update()
-    except ValueError:
-        wanted.create()
+    keep(crash_silent_runs())
     serve(deployment(settings, schedule), limit=1, pause_on_shutdown=False)
 
 
