@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+import psutil
 
 from mtl.config import MtlError
 
@@ -35,8 +38,12 @@ class Service:
     due: float = field(default=0.0)
 
 
-def supervise(services: list[Service], say: Callable[[str], None]) -> int:
-    """Keep services running, in their order, until this process is interrupted or one ends for good; its exit code."""
+def supervise(services: list[Service], say: Callable[[str], None], pause: Callable[[float], None] = time.sleep) -> int:
+    """Keep services running, in their order, until this process is interrupted or one ends for good; its exit code.
+
+    Args:
+        pause: waits between two looks.
+    """
     try:
         while True:
             for service in services:
@@ -47,7 +54,7 @@ def supervise(services: list[Service], say: Callable[[str], None]) -> int:
                     _plan(service, f"exit code {code}", say)
                 if service.process is None and time.monotonic() >= service.due:
                     _start(service, say)
-            time.sleep(POLL_SECONDS)
+            pause(POLL_SECONDS)
     finally:
         for service in reversed(services):
             _stop(service)
@@ -71,10 +78,18 @@ def _plan(service: Service, why: str, say: Callable[[str], None]) -> None:
 
 
 def _stop(service: Service) -> None:
+    """End a service, then what it had started (a runner leaves its flows); kill what takes too long."""
     if service.process is None or service.process.poll() is not None:
         return
+    own = psutil.Process(service.process.pid)
+    started, family = own.children(), own.children(recursive=True)
     service.process.terminate()
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         service.process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        service.process.kill()
+    for member in started:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.terminate()
+    _, alive = psutil.wait_procs([own, *family], timeout=STOP_SECONDS)
+    for member in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
