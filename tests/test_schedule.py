@@ -35,10 +35,10 @@ def serving(checkout: Path, port: int) -> Iterator[Watched]:
     try:
         yield served
     finally:
-        family = psutil.Process(served.process.pid).children(recursive=True)
-        served.end(seconds=90)
-        _, alive = psutil.wait_procs(family, timeout=30)
-        assert not alive, [p.cmdline() for p in alive]
+        started = psutil.Process(served.process.pid).children(recursive=True)
+        served.end(seconds=120)
+        _, alive = psutil.wait_procs(started, timeout=30)
+        assert not alive, alive
 
 
 def runs(port: int, state: str) -> list[Any]:
@@ -59,13 +59,21 @@ def wait(what: Callable[[], Any], seconds: float, served: Watched) -> Any:
     return found
 
 
+def family(served: Watched, text: str) -> list[psutil.Process]:
+    """Processes of the schedule that have a text in their command."""
+    found: list[psutil.Process] = []
+    for process in psutil.Process(served.process.pid).children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+            if text in " ".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
 def kill(served: Watched, text: str) -> None:
     """kill -9 of a process of the schedule."""
-    for process in psutil.Process(served.process.pid).children(recursive=True):
-        if text in " ".join(process.cmdline()):
-            process.kill()
-            return
-    raise AssertionError(f"no process has {text} in its command")
+    found = family(served, text)
+    assert found, f"no process has {text} in its command"
+    found[0].kill()
 
 
 @pytest.mark.slow
@@ -111,6 +119,6 @@ def _cancel(checkout: Path, port: int, served: Watched) -> None:
     served.until("for the run is to stop", 60)
     wait(lambda: runs(port, "CANCELLED"), 120, served)
     set_params(checkout / "params.yaml", "schedule.active=false", "train.epochs=1")
-    left = [p.cmdline() for p in psutil.Process(served.process.pid).children(recursive=True)]
-    assert not [words for words in left if "RayTrainWorker" in " ".join(words) or "mtl.stages" in " ".join(words)]
+    assert not family(served, "RayTrainWorker")
+    assert not family(served, "mtl.stages")
     assert list((checkout / ".mtl" / "trainings").glob("*/checkpoints/step-*/manifest.json"))
