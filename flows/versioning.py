@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 from mtl.config import StageError, read_params
+from mtl.stages import owner
 
 USER_ERROR = 3
 """Exit code of a stage whose user must mend something: trying again is in vain."""
@@ -45,7 +46,7 @@ def run_stage(name: str, folder: Path, say: Callable[[str], None], *, force: boo
     """
     command = [sys.executable, "-m", "dvc", "repro", "--single-item", *(["--force"] if force else []), name]
     environment = os.environ | {"MTL_EVENTS": "1", "PYTHONUNBUFFERED": "1", "PYTHONPATH": _first_on_path(folder)}
-    environment["MTL_OWNER"] = f"{os.getpid()}:{psutil.Process().create_time()}"  # mtl.stages.owner
+    environment[owner.VARIABLE] = owner.name(os.getpid())
     if force:
         environment["MTL_FROM_SCRATCH"] = "1"
     code, lines = _stream(command, folder, environment, say, timeout)
@@ -150,26 +151,24 @@ def stop_tree(process: subprocess.Popen[str]) -> None:
         family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
     except psutil.NoSuchProcess:
         return
-    for member in family:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            member.send_signal(signal.SIGINT if "mtl.stages" in " ".join(member.cmdline()) else signal.SIGCONT)
-    _, alive = psutil.wait_procs(family, timeout=GRACE_SECONDS)
-    for member in alive:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            member.kill()
-    psutil.wait_procs(alive, timeout=5)
+    _end(family, signal.SIGCONT)
 
 
 def _end_session(leader: int) -> None:
     """End what a command has left behind: its stage goes on if DVC alone was killed."""
-    left = [p for p in psutil.process_iter() if p.pid != leader and _session(p.pid) == leader]
-    for member in left:
+    _end([p for p in psutil.process_iter() if p.pid != leader and _session(p.pid) == leader], signal.SIGTERM)
+
+
+def _end(members: list[psutil.Process], others: signal.Signals) -> None:
+    """Interrupt the stages among some processes, send a signal to the others, and kill what is left after a grace."""
+    for member in members:
         with contextlib.suppress(psutil.NoSuchProcess):
-            member.send_signal(signal.SIGINT if "mtl.stages" in " ".join(member.cmdline()) else signal.SIGTERM)
-    _, alive = psutil.wait_procs(left, timeout=GRACE_SECONDS)
+            member.send_signal(signal.SIGINT if "mtl.stages" in " ".join(member.cmdline()) else others)
+    _, alive = psutil.wait_procs(members, timeout=GRACE_SECONDS)
     for member in alive:
         with contextlib.suppress(psutil.NoSuchProcess):
             member.kill()
+    psutil.wait_procs(alive, timeout=5)
 
 
 def _session(process: int) -> int:

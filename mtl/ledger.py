@@ -70,8 +70,7 @@ class Ledger:
         """The ledger's run. Its id stands in the tag of an experiment whose name only one can create."""
         spare = self.client.create_run("0", run_name=self.name).info.run_id
         try:
-            tags = {RUN_TAG: spare}
-            self.client.create_experiment(self.name, tags=tags)
+            self.client.create_experiment(self.name, tags={RUN_TAG: spare})
         except MlflowException:
             self.client.delete_run(spare)
         found = self._find()

@@ -41,12 +41,14 @@ class Promotions:
     def champion(self) -> int | None:
         """The version that is champion: what the chain ends with. An alias that names another one, after a crash or moved
         in MLflow itself, is set back."""
-        changes, named = self.history(), self._alias()
+        changes, alias = self.history(), aliased(self.ledger.uri, self.client, self.model, CHAMPION)
+        named = int(alias.version) if alias else None
         if not changes and named is not None:
             self._enter(changes, named, OUTSIDE, "the alias was there before the ledger")
+            changes = self.history()
         elif changes and named != changes[-1]["to"]:
             self._settle()
-        changes = self.history()
+            changes = self.history()
         return changes[-1]["to"] if changes else None
 
     def promote(
@@ -57,12 +59,11 @@ class Promotions:
         Raises:
             RegistryError: another version has become champion since; nothing was changed.
         """
-        present = self.champion()
+        self.champion()  # an alias from before the ledger is entered
+        changes = self.history()
+        present = changes[-1]["to"] if changes else None
         if present != expected:
             raise _moved(present, expected)
-        changes = self.history()
-        if changes and changes[-1]["to"] != expected:
-            raise _moved(changes[-1]["to"], expected)
         entry = self._enter(changes, number, kind, why, flow_run)
         self._settle()
         return entry
@@ -70,14 +71,6 @@ class Promotions:
     def of(self, number: int) -> dict[str, Any] | None:
         """The entry by which the gate made a version champion, if it did."""
         return next((e for e in self.history() if e["to"] == number and e["kind"] == PROMOTION), None)
-
-    def _alias(self) -> int | None:
-        try:
-            return int(self.client.get_model_version_by_alias(self.model, CHAMPION).version)
-        except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                return None
-            raise RegistryError("MLflow is out of reach", found=str(error)[:300]) from error
 
     def _enter(
         self, changes: list[dict[str, Any]], to: int | None, kind: str, why: str, flow_run: str = ""
@@ -112,6 +105,20 @@ class Promotions:
                 self.client.set_registered_model_alias(self.model, CHAMPION, str(last["to"]))
             if self.history()[-1]["number"] == last["number"]:
                 return
+
+
+def aliased(uri: str, client: MlflowClient, model: str, alias: str) -> Any:
+    """MLflow's version that an alias names; None if there is none.
+
+    Raises:
+        RegistryError: MLflow is out of reach.
+    """
+    try:
+        return client.get_model_version_by_alias(model, alias)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise RegistryError(f"MLflow at {uri} is out of reach", found=str(error)[:300]) from error
 
 
 def _moved(found: int | None, expected: int | None) -> RegistryError:

@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 
 from mtl.config import RegistryError
 from mtl.ledger import Ledger
-from mtl.promotion import Promotions
+from mtl.promotion import Promotions, aliased
 from mtl.reports import Decision, EvalReport, PackageReport
 from mtl.tracking import FINGERPRINT, connect, explained
 
@@ -93,12 +93,8 @@ class Registry:
 
     def at(self, alias: str) -> Version | None:
         """The version that an alias names."""
-        try:
-            return _version(self.client.get_model_version_by_alias(self.model, alias))
-        except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                return None
-            raise RegistryError(f"MLflow at {self.uri} is out of reach", found=str(error)[:300]) from error
+        found = aliased(self.uri, self.client, self.model, alias)
+        return _version(found) if found else None
 
     def get(self, number: int) -> Version:
         """A version by its number.

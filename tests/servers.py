@@ -16,9 +16,12 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
-
 from tests.conftest import clean_environment, free_port
+from tests.watch import kill_family
+
+BUCKETS = ("photos", "store")
+KEY, SECRET = "tester", "secret-of-the-tester"
+"""Of the object store."""
 
 
 @dataclass
@@ -52,9 +55,7 @@ class Server:
     def kill(self) -> None:
         """kill -9, and all that it started."""
         assert self.process is not None
-        for member in [*psutil.Process(self.process.pid).children(recursive=True), psutil.Process(self.process.pid)]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                member.kill()
+        kill_family(self.process.pid)
         self.process.wait(30)
 
     def stop(self) -> None:
@@ -139,7 +140,7 @@ def postgres(folder: Path) -> Server:
 def object_store(folder: Path) -> Server:
     """A SeaweedFS with an S3 API; `s3_environment` reaches it."""
     folder.mkdir(parents=True, exist_ok=True)
-    keys = {"accessKey": "tester", "secretKey": "secret-of-the-tester"}
+    keys = {"accessKey": KEY, "secretKey": SECRET}
     identity = {"name": "t", "credentials": [keys], "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
     ports = {name: str(free_port()) for name in ("master", "volume", "filer", "s3")}
@@ -152,14 +153,11 @@ def object_store(folder: Path) -> Server:
     return Server(command, folder, address, lambda: _has_buckets(address), stop_signal=signal.SIGKILL)
 
 
-BUCKETS = ("photos", "store")
-
-
 def s3_environment(address: str) -> dict[str, str]:
     """What reaches an object store of ours."""
     return {
-        "AWS_ACCESS_KEY_ID": "tester",
-        "AWS_SECRET_ACCESS_KEY": "secret-of-the-tester",
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
         "AWS_ENDPOINT_URL": address,
         "AWS_DEFAULT_REGION": "us-east-1",
     }
@@ -170,9 +168,7 @@ def _has_buckets(address: str) -> bool:
     import s3fs
 
     try:
-        client = s3fs.S3FileSystem(
-            key="tester", secret="secret-of-the-tester", endpoint_url=address, skip_instance_cache=True
-        )
+        client = s3fs.S3FileSystem(key=KEY, secret=SECRET, endpoint_url=address, skip_instance_cache=True)
         for bucket in BUCKETS:
             if not client.exists(bucket):
                 client.mkdir(bucket)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -13,13 +12,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import s3fs
 
 from tests.conftest import clean_environment, dvc, make_checkout, set_params
 from tests.servers import object_store, running, s3_environment
-from tests.watch import Watched
+from tests.watch import Watched, kill_family
 
 SETTINGS = (
     "data.source.num_train=400",
@@ -189,10 +187,7 @@ class Hosts:
 
 
 def _end_family(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        for member in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                member.kill()
+    kill_family(process.pid)
     process.wait(20)
 
 

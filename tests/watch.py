@@ -56,8 +56,13 @@ class Watched:
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            family = [*psutil.Process(self.process.pid).children(recursive=True), psutil.Process(self.process.pid)]
-            for member in family:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    member.kill()
+            kill_family(self.process.pid)
             raise
+
+
+def kill_family(process: int) -> None:
+    """kill -9 of a process and of all that it started."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for member in [*psutil.Process(process).children(recursive=True), psutil.Process(process)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()

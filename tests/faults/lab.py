@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from mtl.digest import file_sha256
 from mtl.promotion import CHAMPION
 from mtl.registry import Registry
 from tests.conftest import clean_environment, dvc, make_checkout, set_params
@@ -75,8 +76,6 @@ class Lab:
             shutil.copytree(before, state, symlinks=True)
             dvc(state, "repro", "--single-item", "-q", name, MTL_HOME=str(state / ".mtl"), MTL_FROM_SCRATCH="")
             before = state
-        from mtl.digest import file_sha256
-
         self.digest = file_sha256(before / "outputs" / "train" / "weights.safetensors")
 
     def close(self) -> None:

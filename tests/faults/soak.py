@@ -14,7 +14,6 @@ import json
 import random
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -71,9 +70,7 @@ def main() -> int:
 
 def _serve(root: Path) -> Watched:
     environment = clean_environment() | {"PYTHONPATH": str(root), "MTL_PREFECT_PORT": str(free_port())}
-    serving = Watched([sys.executable, "-m", "flows.cli", "serve"], root, environment)
-    threading.Thread(target=serving.process.wait, daemon=True).start()
-    return serving
+    return Watched([sys.executable, "-m", "flows.cli", "serve"], root, environment)
 
 
 def _disturb(root: Path, serving: Watched, chance: random.Random, seconds: float) -> dict[str, int]:
