@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
+from flows.evidence import measure_latency
+from flows.notify import announce
 from flows.settings import Settings
 from mtl.config import Config, RegistryError, load
 from mtl.gate import judge
@@ -33,16 +38,26 @@ def promote(settings: Settings, number: int, *, override: bool, why: str) -> tup
     version, champion = registry.get(number), registry.champion()
     if champion is not None and champion.number == number:
         raise RegistryError(f"version {number} is champion already")
+    before = champion and (registry.comparison(version, champion) or registry.evaluation(champion))
+    latency: float | None = None
+    if config.gate.max_latency_ms is not None:
+        with tempfile.TemporaryDirectory() as scratch:
+            package = registry.package(version, Path(scratch), settings.public_key)
+            latency = measure_latency(settings.root, package)
     decision = judge(
         registry.evaluation(version),
-        registry.evaluation(champion) if champion else None,
+        before,
         champion.number if champion else None,
         config.gate,
+        num_bytes=registry.package_bytes(version),
+        latency_ms=latency,
     )
     if not decision.promote and not override:
         return decision, None
     reason = f"against the gate: {why}" if not decision.promote else why or decision.summary
-    return decision, registry.promotions.promote(number, decision.champion, why=reason)
+    entry = registry.promotions.promote(number, decision.champion, why=reason)
+    announce(config.registry.model, entry, _warn)
+    return decision, entry
 
 
 def roll_back(settings: Settings, to: int | None, why: str) -> dict[str, Any]:
@@ -51,7 +66,7 @@ def roll_back(settings: Settings, to: int | None, why: str) -> dict[str, Any]:
     Raises:
         RegistryError: there was none, or the named one never was champion.
     """
-    _, registry = opened(settings)
+    config, registry = opened(settings)
     changes, champion = registry.promotions.history(), registry.champion()
     if champion is None:
         raise RegistryError("there is no champion to roll back from")
@@ -66,7 +81,13 @@ def roll_back(settings: Settings, to: int | None, why: str) -> dict[str, Any]:
             fix="mtl promote makes a version champion that was none",
         )
     registry.get(to)  # it is still there
-    return registry.promotions.promote(to, champion.number, kind=ROLLBACK, why=why)
+    entry = registry.promotions.promote(to, champion.number, kind=ROLLBACK, why=why)
+    announce(config.registry.model, entry, _warn)
+    return entry
+
+
+def _warn(line: str) -> None:
+    print(f"warning: {line}", file=sys.stderr)
 
 
 def history(settings: Settings) -> list[dict[str, Any]]:

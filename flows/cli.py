@@ -118,6 +118,134 @@ def history(as_json: AsJson = False) -> None:
         )
 
 
+@app.command()
+def approve(
+    run: Annotated[str, typer.Argument(help="id of the flow run that waits")],
+    no: Annotated[bool, typer.Option("--no", help="the version must not become champion")] = False,
+    why: Annotated[str, typer.Option(help="reason, kept in the history")] = "",
+) -> None:
+    """Answer a retraining that waits for a person (gate.approval_minutes)."""
+    import getpass
+    import os
+
+    from flows.approval import answer
+    from flows.settings import load_settings
+
+    load_settings()
+    answer(run, approve=not no, who=os.environ.get("MTL_ACTOR") or getpass.getuser(), why=why)
+    typer.echo("answered: " + ("no" if no else "yes"))
+
+
+@app.command()
+def lineage(
+    version: Annotated[int, typer.Argument(help="number of the version")],
+    as_json: AsJson = False,
+    html: Annotated[str, typer.Option(help="write a page to this file")] = "",
+) -> None:
+    """Where a version comes from: sources, data, code, params, machine, runs, decisions."""
+    from pathlib import Path
+
+    from flows.lineage import collect, page, show
+    from flows.settings import load_settings
+
+    found = collect(load_settings(), version)
+    if html:
+        page(found, Path(html))
+    typer.echo(json.dumps(found, indent=1) if as_json else show(found))
+
+
+@app.command()
+def diff(
+    first: Annotated[int, typer.Argument(help="number of a version")],
+    second: Annotated[int, typer.Argument(help="number of another")],
+    images: Annotated[list[str] | None, typer.Option(help="images on which both predict")] = None,
+    out: Annotated[str, typer.Option(help="folder of the predictions and their picture")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """What differs between two versions: params, data, code, metrics with intervals, predictions."""
+    from flows.diff import diff as compare_versions
+    from flows.diff import show
+    from flows.settings import load_settings
+
+    found = compare_versions(load_settings(), first, second, images or [], out)
+    typer.echo(json.dumps(found, indent=1) if as_json else show(found))
+
+
+@app.command()
+def reproduce(
+    version: Annotated[int, typer.Argument(help="number of the version")],
+    as_json: AsJson = False,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="with another key of its params")] = None,
+    here: Annotated[bool, typer.Option("--here", help="with this checkout's code, params and data instead")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="leave the folder in which it was built")] = False,
+) -> None:
+    """Build a registered version again from what is kept of it: identical, or exactly what differs (exit code 1)."""
+    from flows.reproduce import reproduce as build
+    from flows.reproduce import show
+    from flows.settings import load_settings
+
+    def say(line: str) -> None:
+        typer.echo(line, err=True)
+
+    result = build(load_settings(), version, say, overrides=absolute(overrides), here=here, keep=keep)
+    typer.echo(json.dumps(result, indent=1) if as_json else show(result))
+    if result["verdict"] != "identical":
+        raise typer.Exit(1)
+
+
+@app.command()
+def predict(
+    images: Annotated[list[str], typer.Argument(help="files, folders, patterns, archives, s3://…")],
+    out: Annotated[str, typer.Option(help="folder or bucket of the results")],
+    model: Annotated[str, typer.Option(help="champion, challenger or a version's number")] = "champion",
+    formats: Annotated[str, typer.Option("--format", help="parquet, coco, masks, overlays; with commas")] = "parquet",
+    as_json: AsJson = False,
+) -> None:
+    """Predict many images with Ray Data; run it again to go on where it was stopped."""
+    from flows.predict import predict as run
+    from flows.settings import load_settings
+
+    found = run(load_settings(), [model], images, out, [name for name in formats.split(",") if name])
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    typer.echo(
+        f"{found['images']} images by version {found['versions'][0]}, {found['made']} of them now: {found['out']}"
+    )
+    if found["failed"]:
+        typer.secho(f"{found['failed']} could not be read: see the column `_error`", fg="yellow", err=True)
+
+
+@app.command()
+def shadow(
+    images: Annotated[list[str], typer.Argument(help="files, folders, patterns, archives, s3://…")],
+    out: Annotated[str, typer.Option(help="folder of the results")],
+    model: Annotated[str, typer.Option(help="who is compared with the champion")] = "challenger",
+    as_json: AsJson = False,
+) -> None:
+    """Let the challenger predict beside the champion, and see where they disagree."""
+    from flows.predict import predict as run
+    from flows.predict import show_disagreement
+    from flows.settings import load_settings
+
+    found = run(load_settings(), ["champion", model], images, out, ["parquet"])
+    typer.echo(json.dumps(found, indent=1) if as_json else show_disagreement(found))
+
+
+@app.command()
+def endpoint(
+    model: Annotated[str, typer.Option(help="champion, challenger or a version's number")] = "champion",
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="port to listen on")] = 8000,
+    replicas: Annotated[int, typer.Option(help="processes with a model each")] = 1,
+) -> None:
+    """Serve a registered version over HTTP, with a page to drop images on, until Ctrl-C."""
+    from flows.endpoint import serve_endpoint
+    from flows.settings import load_settings
+
+    serve_endpoint(load_settings(), model, host, port, replicas)
+
+
 @app.command("list")
 def list_choices(as_json: AsJson = False) -> None:
     """What params.yaml can choose from."""

@@ -15,8 +15,9 @@ from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 from prefect.tasks import exponential_backoff
 
+from flows.approval import ask, refuse_unanswerable
 from flows.settings import Settings, load_settings
-from flows.steps import promote_step, push_step, register_step, stage_step
+from flows.steps import gate_step, promote_step, push_step, register_step, stage_step
 from flows.summary import show
 from flows.unchanged import find_registered, unchanged_line
 from flows.workspace import effective_params, running, workspace
@@ -50,6 +51,7 @@ def retrain(root: str = ".", overrides: list[str] | None = None, force: bool = F
     chosen = overrides or []
     params = effective_params(settings.root, chosen)
     config = parse(params)
+    refuse_unanswerable(config, settings)
     sync_listings(config.data.source, settings.root, settings.home)
     digest = fingerprint(settings.root, params)
     with _recorded(settings, digest) as record, running(settings, digest[:16]):
@@ -95,7 +97,10 @@ def _run(
             )
         version = register_step.with_options(**policy)(settings, folder, tracker, registry, run, digest)
         _compare_weights(folder, version.tags, known is not None)
-        report, decision, page = promote_step.with_options(**policy)(settings, folder, config, registry, version)
+        report, decision = gate_step.with_options(**policy)(settings, folder, config, registry, version)
+        if config.gate.approval_minutes and decision.promote and registry.promotions.of(version.number) is None:
+            decision = ask(decision, version.number, config.gate.approval_minutes)
+        page = promote_step.with_options(**policy)(settings, folder, config, registry, version, report, decision)
     show(report, decision, version, str(page), time.monotonic() - began)
     return Outcome("Completed", version.number, decision.promote, decision.summary)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtl.config import MtlError
+from mtl.signing import own_keys
 
 # What every process that we start gets, unless the environment says otherwise.
 DEFAULTS = {
@@ -16,6 +17,7 @@ DEFAULTS = {
     # A server that is down is asked again for some 15 s; then the step's own retries have their turn.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "DO_NOT_TRACK": "1",
     "DVC_NO_ANALYTICS": "1",
     "GIT_PYTHON_REFRESH": "quiet",
@@ -40,6 +42,19 @@ class Settings:
     mlflow_uri: str
     prefect_url: str | None
     """None: a server is embedded for as long as a flow runs."""
+
+    @property
+    def signing_key(self) -> Path:
+        """What packages are signed with: MTL_SIGNING_KEY, or a key of this home's own."""
+        given = os.environ.get("MTL_SIGNING_KEY")
+        return Path(given) if given else own_keys(self.home / "keys")[0]
+
+    @property
+    def public_key(self) -> Path | None:
+        """Whose signature a package must have: MTL_SIGNING_PUBLIC_KEY, or this home's own; None: nobody's is known."""
+        given = os.environ.get("MTL_SIGNING_PUBLIC_KEY")
+        own = self.home / "keys" / "public.pem"
+        return Path(given) if given else own if own.exists() and not os.environ.get("MTL_SIGNING_KEY") else None
 
     @property
     def artifacts(self) -> str | None:

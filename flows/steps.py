@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,18 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.runtime import flow_run
 
+from flows.evidence import gather
+from flows.lineage import write_origin
+from flows.notify import announce
 from flows.settings import Settings, git_state
 from flows.summary import markdown
 from flows.versioning import UserStageError, output_hash, push, run_stage
 from mtl.config import Config, MtlError, RegistryError, StageError
 from mtl.fingerprint import content_digest
-from mtl.gate import judge
 from mtl.registry import Registry, Version
 from mtl.reports import EVENT, Decision, EvalReport, PackageReport, TrainReport, read_report
+from mtl.reports.card import write_card
+from mtl.reports.forest import draw_decision
 from mtl.reports.page import write_page
 from mtl.tracking import FINGERPRINT, Tracker
 
@@ -83,6 +88,7 @@ def register_step(
         "mtl.commit": commit,
         "mtl.dirty": str(dirty).lower(),
         "mtl.lock": content_digest(folder / "requirements.lock").hex(),
+        "mtl.flow_run": str(flow_run.id or ""),
     }
     training = read_report(TrainReport, outputs / "train" / "training.json")
     logged = tracker.logged_steps(run)
@@ -92,34 +98,44 @@ def register_step(
     tracker.log_evaluation(run, read_report(EvalReport, outputs / "evaluate" / "report.json"), int(time.time() * 1000))
     lineage = [folder / name for name in ("dvc.lock", "dvc.yaml", "params.yaml", "requirements.lock")]
     lineage += [outputs / "sources.json", outputs / "train" / "training.json", outputs / "evaluate"]
-    tracker.log_lineage(run, tags, lineage, data, "raw")
+    with tempfile.TemporaryDirectory() as scratch:
+        lineage += write_origin(settings.root, Path(scratch), dirty=dirty)
+        tracker.log_lineage(run, tags, lineage, data, "raw")
     package = read_report(PackageReport, outputs / "package" / "report.json")
-    version = registry.register(run, outputs / "package" / "model", package, tags)
+    version = registry.register(run, outputs / "package" / "model", package, tags, settings.signing_key)
     tracker.finish(run, "FINISHED")
     get_run_logger().info(f"registered as version {version.number}")
     return version
 
 
-@task(name="gate and promote")
-def promote_step(
+@task(name="gate")
+def gate_step(
     settings: Settings, folder: Path, config: Config, registry: Registry, version: Version
-) -> tuple[EvalReport, Decision, Path]:
-    """Compare with the champion, move the alias that the decision grants, keep the reasons."""
-    outputs = folder / "outputs"
-    report = read_report(EvalReport, outputs / "evaluate" / "report.json")
+) -> tuple[EvalReport, Decision]:
+    """Compare with the champion."""
     champion = registry.champion()  # which sets the alias where a crash left it behind
     promoted = registry.promotions.of(version.number)
     if promoted is not None:  # and its record was interrupted: it is judged as it was judged then
         champion = registry.get(promoted["from"]) if promoted["from"] else None
-    decision = judge(
-        report,
-        registry.evaluation(champion) if champion else None,
-        champion.number if champion else None,
-        config.gate,
-    )
-    if promoted is None:
-        registry.decide(version, decision, str(flow_run.id or ""))
-    page = settings.home / "reports" / f"version-{version.number}.html"
+    return gather(settings, folder, config, registry, version, champion, get_run_logger().info)
+
+
+@task(name="promote")
+def promote_step(
+    settings: Settings,
+    folder: Path,
+    config: Config,
+    registry: Registry,
+    version: Version,
+    report: EvalReport,
+    decision: Decision,
+) -> Path:
+    """Move the alias that the decision grants, keep the reasons, tell whoever wants to know; the page."""
+    outputs, reports = folder / "outputs", settings.home / "reports"
+    entry = registry.promotions.of(version.number)
+    if entry is None:
+        entry = registry.decide(version, decision, str(flow_run.id or ""))
+    page = reports / f"version-{version.number}.html"
     tags = version.tags
     facts = {
         "version": version.number,
@@ -130,8 +146,16 @@ def promote_step(
         "MLflow run": version.run,
     }
     training = read_report(TrainReport, outputs / "train" / "training.json")
-    write_page(page, report, training, decision, facts, outputs / "evaluate")
-    registry.log_decision(version, decision, page)
+    picture = draw_decision(decision)
+    write_page(page, report, training, decision, facts, outputs / "evaluate", picture)
+    sources = json.loads((outputs / "sources.json").read_text(encoding="utf-8"))
+    cards = write_card(reports / f"version-{version.number}", config, report, training, decision, facts, sources)
+    pictures = [reports / f"version-{version.number}" / "decision.png"] if picture else []
+    for path in pictures:
+        path.write_bytes(picture or b"")
+    if entry is not None:
+        announce(config.registry.model, entry, get_run_logger().warning)
+    registry.log_decision(version, decision, [page, *cards, *pictures])
     create_markdown_artifact(markdown(report, decision, version), key="report", description=decision.summary[:200])
     get_run_logger().info(decision.summary)
-    return report, decision, page
+    return page

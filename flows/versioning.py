@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +37,30 @@ class UserStageError(StageError):
     """A stage failed for a reason that only its user can mend."""
 
 
-def run_stage(name: str, folder: Path, say: Callable[[str], None], *, force: bool, timeout: float) -> None:
+def run_stage(
+    name: str,
+    folder: Path,
+    say: Callable[[str], None],
+    *,
+    force: bool,
+    timeout: float,
+    python: str = sys.executable,
+    more: Mapping[str, str] | None = None,
+) -> None:
     """Bring one stage up to date, its lines streamed as they come.
+
+    Args:
+        python: of the environment in which the stage runs.
+        more: variables of the stage's environment.
 
     Raises:
         UserStageError: the stage explained what its user must mend.
         StageError: it failed otherwise, or took longer than `timeout` seconds.
     """
-    command = [sys.executable, "-m", "dvc", "repro", "--single-item", *(["--force"] if force else []), name]
+    command = [python, "-m", "dvc", "repro", "--single-item", *(["--force"] if force else []), name]
     environment = os.environ | {"MTL_EVENTS": "1", "PYTHONUNBUFFERED": "1", "PYTHONPATH": _first_on_path(folder)}
     environment[owner.VARIABLE] = owner.name(os.getpid())
+    environment |= more or {}
     if force:
         environment["MTL_FROM_SCRATCH"] = "1"
     code, lines = _stream(command, folder, environment, say, timeout)
@@ -72,8 +86,36 @@ def run_module(module: str, *words: str, folder: Path, lines: Any = sys.stderr) 
     command = [sys.executable, "-m", module, *words]
     done = subprocess.run(command, cwd=folder, stdout=lines, check=False)
     if done.returncode:
-        what = " ".join([module.rsplit(".", 1)[-1], *words[:1]])
+        what = " ".join([module.rsplit(".", 1)[-1], *(word for word in words[:1] if word.isidentifier())])
         raise StageError(f"{what} failed", found=f"exit code {done.returncode}", fix="see the lines above")
+
+
+def run_quietly(module: str, *words: str, folder: Path) -> None:
+    """Run a module of stages for its result; its lines are shown only if it fails.
+
+    Raises:
+        StageError: it failed, in its own words.
+    """
+    command = [sys.executable, "-m", module, *words]
+    environment = os.environ | {"PYTHONPATH": _first_on_path(folder)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = (done.stdout + done.stderr).strip().splitlines()
+        raise StageError(f"{module.rsplit('.', 1)[-1]} {words[0]} failed", found="\n".join(_error_of(lines)))
+
+
+def dvc(folder: Path, *words: str) -> str:
+    """Run a DVC command; what it printed.
+
+    Raises:
+        StageError: it failed.
+    """
+    command = [sys.executable, "-m", "dvc", *words]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        found = "\n".join(done.stderr.strip().splitlines()[-4:])
+        raise StageError(f"dvc {' '.join(words[:2])} failed", found=found, fix="check the remote: dvc remote list")
+    return done.stdout
 
 
 def push(folder: Path, say: Callable[[str], None], timeout: float) -> None:

@@ -93,13 +93,7 @@ def _copied(settings: Settings, overrides: Sequence[str], name: str) -> Generato
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
-        # Files of one's own may be many and are not tracked by git: they are linked, not copied.
-        (folder / FOLDER).symlink_to(settings.root / FOLDER, target_is_directory=True)
-        for path in _files(settings.root):
-            if path.startswith(f"{FOLDER}/"):
-                continue
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(settings.root / path, folder / path)
+        copy_files(settings.root, folder)
         if overrides:
             _write_params(folder / "params.yaml", overrides)
         (folder / ".dvc" / "config.local").write_text(
@@ -110,6 +104,17 @@ def _copied(settings: Settings, overrides: Sequence[str], name: str) -> Generato
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def copy_files(root: Path, folder: Path) -> None:
+    """A checkout's files. The user's own may be many and are not tracked by git: they are linked, not copied."""
+    if (folder / FOLDER).is_dir():
+        shutil.rmtree(folder / FOLDER)
+    (folder / FOLDER).symlink_to(root / FOLDER, target_is_directory=True)
+    for path in _files(root):
+        if not path.startswith(f"{FOLDER}/"):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(root / path, folder / path)
 
 
 def _cache(settings: Settings) -> Path:

@@ -6,6 +6,8 @@ What must happen once is decided in the ledger, whose entries are written once.
 from __future__ import annotations
 
 import json
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from mtl.config import RegistryError
 from mtl.ledger import Ledger
 from mtl.promotion import Promotions, aliased
 from mtl.reports import Decision, EvalReport, PackageReport
+from mtl.signing import SIGNATURE, package_sha256, sign, verify
 from mtl.tracking import FINGERPRINT, connect, explained
 
 CHALLENGER = "challenger"
@@ -108,14 +111,17 @@ class Registry:
             known = ", ".join(str(v.number) for v in self.versions()[-10:]) or "none"
             raise RegistryError(f"{self.model} has no version {number}", found=f"versions: {known}") from error
 
-    def register(self, run: str, model: Path, package: PackageReport, tags: dict[str, str]) -> Version:
-        """The version of this run's fingerprint, created if it is not there.
+    def register(
+        self, run: str, model: Path, package: PackageReport, tags: dict[str, str], signing_key: Path | None = None
+    ) -> Version:
+        """The version of this run's fingerprint, created if it is not there, its package signed if there is a key.
 
         Whoever registers the same at the same time agrees on one: the ledger has its number, others are deleted.
         """
         found = self._with(tags[FINGERPRINT])
         if not found:
-            found = [self._create(run, model, tags | {"mtl.weights_sha256": package.weights_sha256})]
+            digests = {"mtl.weights_sha256": package.weights_sha256, "mtl.package_sha256": package_sha256(model)}
+            found = [self._create(run, model, tags | digests, signing_key)]
         claimed = self.ledger.write(f"{VERSION}/{tags[FINGERPRINT]}", {"version": found[0].number})["version"]
         if all(version.number != claimed for version in found):
             try:
@@ -128,12 +134,16 @@ class Registry:
                     self.client.delete_model_version(self.model, str(version.number))
         return next(version for version in found if version.number == claimed)
 
-    def _create(self, run: str, model: Path, tags: dict[str, str]) -> Version:
+    def _create(self, run: str, model: Path, tags: dict[str, str], signing_key: Path | None) -> Version:
         with explained(self.uri):
             try:
                 self.client.create_registered_model(self.model)
             except MlflowException:
                 self.client.get_registered_model(self.model)  # it is there
+            if signing_key is not None:
+                with tempfile.TemporaryDirectory() as scratch:
+                    sign(model, signing_key, Path(scratch, SIGNATURE))
+                    self.client.log_artifact(run, f"{scratch}/{SIGNATURE}", "model")
             source = self._upload(run, model)
             return _version(self.client.create_model_version(self.model, source, run, tags=tags, await_creation_for=60))
 
@@ -142,22 +152,48 @@ class Registry:
         self.client.log_artifacts(run, str(model), "model")
         return f"{self.client.get_run(run).info.artifact_uri}/model"
 
+    def package(self, version: Version, folder: Path, public_key: Path | None) -> Path:
+        """A version's package in a folder, verified; where it lies there.
+
+        Raises:
+            RegistryError: it cannot be fetched, or is not what was registered.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        with explained(self.uri):
+            try:
+                self.client.download_artifacts(version.run, "model", str(folder))
+            except OSError as error:
+                raise RegistryError(f"the package of version {version.number} is gone", found=str(error)) from error
+        verify(folder / "model", version.tags.get("mtl.package_sha256"), public_key)
+        return folder / "model"
+
+    def package_bytes(self, version: Version) -> int:
+        """Size of a version's package, without its signature."""
+
+        def size(path: str) -> int:
+            found = self.client.list_artifacts(version.run, path)
+            return sum(size(f.path) if f.is_dir else f.file_size or 0 for f in found if not f.path.endswith(SIGNATURE))
+
+        with explained(self.uri):
+            return size("model")
+
     def champion(self) -> Version | None:
         """The version that is champion."""
         number = self.promotions.champion()
         return self.get(number) if number else None
 
-    def decide(self, version: Version, decision: Decision, flow_run: str = "") -> None:
-        """Move the alias that the gate's decision grants.
+    def decide(self, version: Version, decision: Decision, flow_run: str = "") -> dict[str, Any] | None:
+        """Move the alias that the gate's decision grants; the ledger's entry of a promotion.
 
         Raises:
             RegistryError: the champion is no longer the version that the decision was made against.
         """
         if decision.promote:
-            self.promotions.promote(version.number, decision.champion, why=decision.summary, flow_run=flow_run)
-            return
+            why = decision.summary
+            return self.promotions.promote(version.number, decision.champion, why=why, flow_run=flow_run)
         with explained(self.uri):
             self.client.set_registered_model_alias(self.model, CHALLENGER, str(version.number))
+        return None
 
     def evaluation(self, version: Version) -> EvalReport:
         """The evaluation with which a version was registered.
@@ -172,6 +208,25 @@ class Registry:
             except (OSError, ValueError) as error:
                 raise RegistryError(f"version {version.number} has no readable evaluation", found=str(error)) from error
 
+    def params(self, version: Version) -> dict[str, str]:
+        """The params of a version's run, which MLflow lets nobody change; flattened."""
+        with explained(self.uri):
+            return dict(self.client.get_run(version.run).data.params)
+
+    def keep_comparison(self, version: Version, champion: Version, report: EvalReport) -> None:
+        """Keep with a version how the champion did on that version's test samples."""
+        with explained(self.uri):
+            self.client.log_text(version.run, report.model_dump_json(), _comparison(champion))
+
+    def comparison(self, version: Version, champion: Version) -> EvalReport | None:
+        """How the champion did on a version's test samples, if that was judged."""
+        with explained(self.uri):
+            try:
+                path = self.client.download_artifacts(version.run, _comparison(champion))
+                return EvalReport.model_validate_json(Path(path).read_bytes())
+            except (OSError, ValueError, MlflowException):
+                return None  # it never was, or by another version of this program
+
     def metrics(self, version: Version) -> dict[str, dict[str, float]]:
         """Task → metric → value on the test split."""
         with explained(self.uri):
@@ -183,12 +238,17 @@ class Registry:
                 found.setdefault(parts[1], {})[parts[2]] = value
         return found
 
-    def log_decision(self, version: Version, decision: Decision, page: Path) -> None:
-        """Keep the decision and the page with the version's run; the version's tag last: with it, all is done."""
+    def log_decision(self, version: Version, decision: Decision, files: Sequence[Path]) -> None:
+        """Keep the decision and its pages with the version's run; the version's tag last: with it, all is done."""
         with explained(self.uri):
             self.client.log_dict(version.run, json.loads(decision.model_dump_json()), "decision.json")
-            self.client.log_artifact(version.run, str(page))
+            for path in files:
+                self.client.log_artifact(version.run, str(path))
             self.client.set_model_version_tag(self.model, str(version.number), "mtl.decision", decision.summary[:4900])
+
+
+def _comparison(champion: Version) -> str:
+    return f"comparison/version-{champion.number}.json"
 
 
 def _version(found: Any) -> Version:

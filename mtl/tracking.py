@@ -89,7 +89,7 @@ class Tracker:
         other settings where they make no difference to the version (its schedule)."""
         with explained(self.uri):
             known = self.client.get_run(run).data.params
-            flat = [Param(key, value[:5900]) for key, value in _flatten(params) if key not in known]
+            flat = [Param(key, value[:5900]) for key, value in flatten(params) if key not in known]
             for start in range(0, len(flat), 100):
                 self.client.log_batch(run, params=flat[start : start + 100])
 
@@ -141,9 +141,10 @@ class Tracker:
             self.client.set_terminated(run, status)
 
 
-def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """A tree as MLflow's params: dotted keys and texts."""
     if isinstance(value, dict) and value:
         for key, item in value.items():
-            yield from _flatten(item, f"{prefix}.{key}" if prefix else str(key))
+            yield from flatten(item, f"{prefix}.{key}" if prefix else str(key))
     else:
         yield prefix, value if isinstance(value, str) else json.dumps(value)

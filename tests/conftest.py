@@ -71,6 +71,26 @@ def prepared(config: Config, raw: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="session")
+def bundle(config: Config, prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A packaged model with weights that nobody trained."""
+    import torch
+    from safetensors.torch import save_file
+
+    from mtl.data import manifest
+    from mtl.package.bundle import write_bundle
+    from mtl.tasks import build_model, build_tasks, image_spec
+
+    torch.manual_seed(1)
+    folder = tmp_path_factory.mktemp("bundle")
+    found = manifest.read(prepared)
+    model = build_model(config.model, build_tasks(config.tasks, found.spec.targets, image_spec(found)))
+    weights = folder / "made.safetensors"
+    save_file(model.state_dict(), weights)
+    write_bundle(folder / "bundle", config, found, weights)
+    return folder / "bundle"
+
+
+@pytest.fixture(scope="session")
 def everything(config: Config, raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny zoo at half size with a target of every kind: depth and normals are made from the regions' masks."""
     import cv2

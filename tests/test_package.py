@@ -16,28 +16,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mtl.config import Config, DataError
-from mtl.data import manifest
+from mtl.config import DataError
 from mtl.data.loader import Split, collate
 from mtl.data.raw import read_split
 from mtl.data.spec import DatasetSpec
-from mtl.package.bundle import read_bundle, write_bundle
+from mtl.package.bundle import read_bundle
 from mtl.package.mlflow_model import write_mlflow_model
 from mtl.package.predictor import Predictor
-from mtl.tasks import build_model, build_tasks, image_spec
 from tests.conftest import clean_environment
-
-
-@pytest.fixture(scope="module")
-def bundle(config: Config, prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(1)
-    folder = tmp_path_factory.mktemp("bundle")
-    found = manifest.read(prepared)
-    model = build_model(config.model, build_tasks(config.tasks, found.spec.targets, image_spec(found)))
-    weights = folder / "made.safetensors"
-    save_file(model.state_dict(), weights)
-    write_bundle(folder / "bundle", config, found, weights)
-    return folder / "bundle"
 
 
 def test_served_equals_evaluated(bundle: Path, prepared: Path, raw: Path, spec: DatasetSpec) -> None:
@@ -56,6 +42,59 @@ def test_served_equals_evaluated(bundle: Path, prepared: Path, raw: Path, spec: 
         assert base64.b64decode(row["regions"]).startswith(b"\x89PNG")
 
 
+def test_bytes_files_and_arrays_are_one_image(bundle: Path, raw: Path, spec: DatasetSpec, tmp_path: Path) -> None:
+    from mtl.data.operations import decode
+
+    sample = next(iter(read_split(raw, "test", spec)))
+    (tmp_path / "image.png").write_bytes(sample.image)
+    predictor = Predictor(bundle)
+    rows = predictor.predict([sample.image, tmp_path / "image.png", decode(sample.image)])
+    for row in rows[1:]:  # places in a batch may differ in the last bit
+        assert row["digit"] == rows[0]["digit"]
+        assert row["regions"] == rows[0]["regions"]
+        assert row["count"] == pytest.approx(rows[0]["count"], abs=1e-5)
+    for wrong, fragment in (
+        (tmp_path / "absent.png", "cannot be read"),
+        (np.zeros((4, 4), np.uint8), "an array is no image"),
+        (np.zeros((4, 4, 3)), "an array is no image"),
+    ):
+        with pytest.raises(DataError, match=fragment):
+            predictor.predict([wrong])
+
+
+def test_one_bad_image_does_not_cost_the_others(bundle: Path, raw: Path, spec: DatasetSpec) -> None:
+    sample = next(iter(read_split(raw, "test", spec)))
+    predictor = Predictor(bundle)
+    good, bad, again = predictor.answers([sample.image, b"nonsense", sample.image])
+    assert isinstance(bad, DataError)
+    assert isinstance(good, dict)
+    assert isinstance(again, dict)
+    assert good["digit"] == again["digit"] == predictor.predict([sample.image])[0]["digit"]
+
+
+def test_a_real_package_is_small_and_no_scanner_finds_anything(bundle: Path, tmp_path: Path) -> None:
+    from picklescan.scanner import scan_directory_path
+
+    report = write_mlflow_model(tmp_path / "model", bundle)
+    found = scan_directory_path(str(tmp_path / "model"))
+    assert found.issues_count == 0
+    assert found.infected_files == 0
+    assert not found.globals  # no pickle at all
+    weights = (bundle / "weights.safetensors").stat().st_size
+    assert report.num_bytes <= 1.1 * weights + 2 * 2**20
+
+
+def test_it_loads_with_no_network_and_no_hub(bundle: Path, tmp_path: Path) -> None:
+    """In a network namespace with nothing in it, not even loopback."""
+    write_mlflow_model(tmp_path / "model", bundle)
+    script = "import sys, mlflow; mlflow.pyfunc.load_model(sys.argv[1])"
+    command = ["unshare", "-n", sys.executable, "-c", script, str(tmp_path / "model")]
+    if subprocess.run(["unshare", "-n", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets nobody make a network namespace")
+    done = subprocess.run(command, cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_bad_image_is_named(bundle: Path) -> None:
     with pytest.raises(DataError, match="image 0"):
         Predictor(bundle).predict([b"nonsense"])
@@ -66,6 +105,9 @@ def test_weights_of_another_model_are_refused(bundle: Path, tmp_path: Path) -> N
     with pytest.raises(DataError, match="incomplete"):
         read_bundle(tmp_path)
     save_file({"x": torch.zeros(1)}, tmp_path / "weights.safetensors")
+    with pytest.raises(DataError, match="damaged"):
+        read_bundle(tmp_path)
+    (tmp_path / "weights.safetensors").write_bytes(b"nothing")
     with pytest.raises(DataError, match="damaged"):
         read_bundle(tmp_path)
 
@@ -108,10 +150,10 @@ def test_mlflow_loads_it_without_this_project_and_without_pickle(
 
 
 def test_the_model_takes_base64_as_json_requests_send_it(bundle: Path, raw: Path, spec: DatasetSpec) -> None:
-    from mtl.package.predictor import as_bytes
+    from mtl.package.predictor import as_input
 
     sample = next(iter(read_split(raw, "test", spec)))
     frame = pd.DataFrame({"image": [base64.b64encode(sample.image).decode()]})
-    assert as_bytes(frame["image"][0]) == sample.image
+    assert as_input(frame["image"][0]) == sample.image
     with pytest.raises(DataError, match="neither bytes nor base64"):
-        as_bytes("%%%")
+        as_input("%%%")

@@ -7,7 +7,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator
 
-from mtl.config.section import Count, Fraction, NonNegative, Section
+from mtl.config.section import Count, Fraction, NonNegative, Positive, Section
+
+Corruption = Literal["noise", "blur", "brightness", "contrast", "jpeg"]
 
 
 class EvaluateConfig(Section):
@@ -17,6 +19,8 @@ class EvaluateConfig(Section):
     num_resamples: Annotated[int, Field(ge=100)] = Field(description="bootstrap resamples of the test split")
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(description="of the intervals")
     num_pictures: Count = Field(description="predictions drawn, half good and half bad")
+    corruptions: tuple[Corruption, ...] = Field(default=(), description="damages of test images, for robustness")
+    num_corrupted: Count = Field(default=250, description="test images that each corruption is tried on")
 
 
 class GateConfig(Section):
@@ -25,10 +29,29 @@ class GateConfig(Section):
     margin: Fraction = Field(
         description="relative loss of a task's metric that is tolerated; the interval must stay above it"
     )
-    min_improvement: NonNegative = Field(
-        description="required mean relative gain over the tasks, the champion's metric being 1"
+    min_improvement: NonNegative | None = Field(
+        description="mean relative gain over the tasks that the interval must stay above, the champion's metric being 1; "
+        "null: not to be worse is enough"
     )
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(description="of the paired intervals, over all tasks")
+    correction: Literal["holm", "bonferroni", "none"] = Field(
+        default="holm", description="of the tasks' and the slices' intervals, for there are many"
+    )
+    slice_margin: Fraction | None = Field(
+        default=None, description="refused if a slice is surely worse by more than this; null: slices are not looked at"
+    )
+    max_ece: Fraction | None = Field(default=None, description="calibration error that a classification may have")
+    max_robustness_loss: Fraction | None = Field(
+        default=None, description="share of a task's metric that may be lost, on average, under evaluate.corruptions"
+    )
+    max_latency_ms: Positive | None = Field(
+        default=None, description="median time of one image through the package, on the machine of the flow"
+    )
+    max_size_mib: Positive | None = Field(default=None, description="size of the package")
+    approval_minutes: Count | None = Field(
+        default=None,
+        description="a person must agree within this time, else no promotion; null: the gate decides alone",
+    )
 
 
 class RegistryConfig(Section):
@@ -36,6 +59,8 @@ class RegistryConfig(Section):
 
     experiment: str = Field(min_length=1, description="MLflow experiment")
     model: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_.-]+$", description="registered model")
+    intended_use: str = Field(default="", description="for the model card: what it is for, and for whom")
+    limits: str = Field(default="", description="for the model card: what it must not be used for")
 
 
 class FlowConfig(Section):

@@ -6,7 +6,7 @@ import io
 import warnings
 from typing import NamedTuple
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from mtl.config import DataError
 
@@ -44,6 +44,9 @@ def read_header(data: bytes) -> Header:
             if kind == "PNG" and (b"eXIf" in data or b"exif" in data):
                 with Image.open(io.BytesIO(data)) as image:
                     orientation = image.getexif().get(_ORIENTATION, 1)
+    except UnidentifiedImageError as error:  # whose own words are an address in memory
+        found = f"{len(data)} bytes beginning {data[:8].hex(' ')}"
+        raise DataError("an image cannot be decoded: no known format", found=found) from error
     except Exception as error:  # whatever PIL makes of damage
         raise DataError("an image cannot be decoded", found=f"{type(error).__name__}: {error}") from error
     if width * height > MAX_PIXELS:

@@ -1,4 +1,4 @@
-"""Trained weights and a split → scorers and report: one way, for the model, the baselines and the comparisons."""
+"""Trained weights and a split → scorers and report: one way, for the model, the champion, baselines and comparisons."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from mtl.config import Config
 from mtl.data.loader import Split
 from mtl.evaluate.evaluator import score
 from mtl.evaluate.report import build_report
+from mtl.evaluate.robustness import robustness
 from mtl.reports import EvalReport
 from mtl.tasks import Task, build_model, build_tasks, image_spec
 from mtl.tasks.base import Scorer
@@ -30,14 +31,18 @@ class Judged:
 
 
 def judge_weights(config: Config, prepared: Path, weights: Path, split_name: str = "test") -> Judged:
-    """Rebuild the model that `config` describes, give it the weights, and score it on the CPU.
-
-    The thread count is the training's: another one can change the last bits of a metric.
-    """
-    torch.set_num_threads(config.train.num_workers * config.train.threads_per_worker)
+    """Rebuild the model that `config` describes, give it the weights, and judge it."""
     split = Split(prepared, split_name)
     tasks = build_tasks(config.tasks, split.spec.targets, image_spec(split.manifest))
     model = build_model(config.model, tasks)
     model.load_state_dict(load_file(weights))
-    scorers = score(model, tasks, split, config.evaluate.batch_size, device=torch.device("cpu"))
-    return Judged(model, tasks, split, scorers, build_report(scorers, tasks, split, config, split_name))
+    return judge_model(model, tasks, split, config, split_name)
+
+
+def judge_model(model: nn.Module, tasks: dict[str, Task], split: Split, config: Config, split_name: str) -> Judged:
+    """Score a model on the CPU. The thread count is the training's: another one can change the last bits of a metric."""
+    torch.set_num_threads(config.train.num_workers * config.train.threads_per_worker)
+    settings = config.evaluate
+    scorers = score(model, tasks, split, settings.batch_size, device=torch.device("cpu"))
+    found = robustness(model, tasks, split, settings.corruptions, settings.num_corrupted, settings.batch_size)
+    return Judged(model, tasks, split, scorers, build_report(scorers, tasks, split, config, split_name, found))

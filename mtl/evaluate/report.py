@@ -14,18 +14,26 @@ import numpy as np
 from mtl.config import Config
 from mtl.data.loader import Split
 from mtl.evaluate.bootstrap import interval, resample_counts
-from mtl.reports import EvalReport, Metric, TaskReport
+from mtl.reports import EvalReport, Metric, SliceReport, TaskReport
 from mtl.tasks import Task
 from mtl.tasks.base import Scorer
 
 MIN_SLICE = 20
 """A slice with fewer samples says nothing and is left out."""
+NUM_SLICE_RESAMPLES = 200
+"""Enough for a standard error, which is what a slice's interval is made of."""
 
 
 def build_report(
-    scorers: dict[str, Scorer], tasks: dict[str, Task], split: Split, config: Config, split_name: str
+    scorers: dict[str, Scorer],
+    tasks: dict[str, Task],
+    split: Split,
+    config: Config,
+    split_name: str,
+    robustness: dict[str, dict[str, float]] | None = None,
 ) -> EvalReport:
-    """Values, intervals, paired replicates and slices of every task."""
+    """Values, intervals, paired replicates and slices of every task; what robustness found, by corruption and task."""
+    corrupted = robustness or {}
     counts = resample_counts(config.seed, config.evaluate.num_resamples, len(split))
     groups = _slices(split)
     return EvalReport(
@@ -35,14 +43,26 @@ def build_report(
         num_resamples=config.evaluate.num_resamples,
         confidence=config.evaluate.confidence,
         tasks={
-            name: _task_report(scorers[name], task, counts, groups, config.evaluate.confidence)
+            name: _task_report(
+                scorers[name],
+                task,
+                counts,
+                groups,
+                config.evaluate.confidence,
+                {kind: _finite(found[name]) for kind, found in corrupted.items() if name in found},
+            )
             for name, task in tasks.items()
         },
     )
 
 
 def _task_report(
-    scorer: Scorer, task: Task, counts: np.ndarray, groups: dict[str, dict[str, np.ndarray]], confidence: float
+    scorer: Scorer,
+    task: Task,
+    counts: np.ndarray,
+    groups: dict[str, dict[str, np.ndarray]],
+    confidence: float,
+    robustness: dict[str, float | None],
 ) -> TaskReport:
     values, replicates = scorer.value(), scorer.metrics(counts)
     metrics: dict[str, Metric] = {}
@@ -53,10 +73,7 @@ def _task_report(
             value=_finite(value), low=low, high=high, direction=direction, unit=task.units.get(name, task.target.unit)
         )
     slices = {
-        attribute: {
-            value: {task.primary: _finite(scorer.value(chosen)[task.primary]), "samples": float(chosen.sum())}
-            for value, chosen in values_of.items()
-        }
+        attribute: {value: _slice(scorer, task, counts, chosen) for value, chosen in values_of.items()}
         for attribute, values_of in groups.items()
     }
     return TaskReport(
@@ -65,9 +82,20 @@ def _task_report(
         primary=task.primary,
         floor=task.config.floor,
         metrics=metrics,
-        replicates=tuple(round(float(v), 9) for v in np.nan_to_num(replicates[task.primary])),
+        replicates=_rounded(replicates[task.primary]),
         slices=slices,
+        robustness=robustness,
     )
+
+
+def _slice(scorer: Scorer, task: Task, counts: np.ndarray, chosen: np.ndarray) -> SliceReport:
+    weights = np.vstack([chosen, counts[:NUM_SLICE_RESAMPLES] * chosen]).astype(np.float64)
+    found = scorer.primary(weights, task.primary)
+    return SliceReport(value=_finite(float(found[0])), num_samples=int(chosen.sum()), replicates=_rounded(found[1:]))
+
+
+def _rounded(replicates: np.ndarray) -> tuple[float, ...]:
+    return tuple(round(float(v), 9) for v in np.nan_to_num(replicates))
 
 
 def _slices(split: Split) -> dict[str, dict[str, np.ndarray]]:

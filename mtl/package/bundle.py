@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from pydantic import TypeAdapter
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
@@ -75,6 +76,6 @@ def read_bundle(folder: Path) -> tuple[nn.Module, dict[str, Task], Bundle]:
         model.load_state_dict(load_file(folder / WEIGHTS))
     except FileNotFoundError as error:
         raise DataError(f"the model in {folder} is incomplete", found=str(error)) from error
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, SafetensorError) as error:
         raise DataError(f"the model in {folder} is damaged", found=str(error)) from error
     return model.eval(), tasks, bundle

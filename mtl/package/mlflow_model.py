@@ -29,7 +29,7 @@ def write_mlflow_model(folder: Path, bundle: Path) -> PackageReport:
     outputs = [column for name, task in predictor.tasks.items() for column in _columns(name, task)]
     clean = folder.parent / f"{folder.name}-code"
     shutil.rmtree(clean, ignore_errors=True)
-    shutil.copytree(code, clean / "mtl", ignore=shutil.ignore_patterns("__pycache__", "stages", "train"))
+    shutil.copytree(code, clean / "mtl", ignore=shutil.ignore_patterns("__pycache__", "stages", "train", "serving"))
     try:
         mlflow.pyfunc.save_model(
             path=str(folder),

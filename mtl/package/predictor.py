@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import numpy as np
 import torch
 
 from mtl.config import DataError
+from mtl.config.data import Decode, Orient
+from mtl.data.drawing import as_rgb
 from mtl.data.loader import as_images
 from mtl.data.manifest import Statistics
 from mtl.data.maps import encode_depth, encode_normals
@@ -20,6 +23,8 @@ from mtl.package.bundle import read_bundle
 from mtl.tasks import Task
 
 BATCH = 64
+
+Input = bytes | Path | np.ndarray
 
 
 class Predictor:
@@ -30,9 +35,10 @@ class Predictor:
         image = self.bundle.image
         self.statistics = Statistics(mean=image.mean, std=image.std)
 
-    @torch.inference_mode()
-    def predict(self, images: list[bytes]) -> list[dict[str, Any]]:
-        """Encoded images (PNG, JPEG …) → one row each, with coordinates in pixels of the image that came in.
+    def predict(self, images: Sequence[Input]) -> list[dict[str, Any]]:
+        """Images → one row each, with coordinates in pixels of the image that came in.
+
+        An image is encoded bytes (PNG, JPEG …), a file's Path, or an array, uint8 [height, width, 3], RGB.
 
         Per task: classification and rotation `<task>` and `<task>_score`; multi-label `<task>`, a list of classes,
         and `<task>_scores`, of all classes; regression `<task>`; detection `<task>`, a list of {label, score, x1, y1,
@@ -43,33 +49,77 @@ class Predictor:
             DataError: an image cannot be decoded; the message names its place in the list.
         """
         rows: list[dict[str, Any]] = []
-        for start in range(0, len(images), BATCH):
-            pictures = [self._prepare(data, start + i) for i, data in enumerate(images[start : start + BATCH])]
-            pixels = torch.from_numpy(np.stack([picture.image for picture in pictures]))
-            outputs = self.model(as_images(pixels, self.statistics))
-            found = {name: task.predict(outputs[name]) for name, task in self.tasks.items()}
-            for i, picture in enumerate(pictures):
-                row: dict[str, Any] = {}
-                for name, task in self.tasks.items():
-                    row |= _typed(name, task, found[name][i], picture)
-                rows.append(row)
+        for index, answer in enumerate(self.answers(images)):
+            if isinstance(answer, DataError):
+                what = f"image {index}: {answer.what}"
+                raise DataError(what, found=answer.found, fix="send a PNG or JPEG") from answer
+            rows.append(answer)
         return rows
 
-    def _prepare(self, data: bytes, index: int) -> Picture:
+    @torch.inference_mode()
+    def answers(self, images: Sequence[Input]) -> list[dict[str, Any] | DataError]:
+        """As `predict`; an image that cannot be used has its error in its place, and the others their rows."""
+        answers: list[dict[str, Any] | DataError] = []
+        for start in range(0, len(images), BATCH):
+            pictures = [self._prepare(image) for image in images[start : start + BATCH]]
+            rows = iter(self._rows([picture for picture in pictures if isinstance(picture, Picture)]))
+            answers += [next(rows) if isinstance(picture, Picture) else picture for picture in pictures]
+        return answers
+
+    def shown(self, encoded: bytes) -> np.ndarray:
+        """The image in whose pixels the rows' coordinates are, as uint8 RGB [height, width, 3]."""
+        first = [operation for operation in self.bundle.operations if isinstance(operation, Decode | Orient)]
+        return as_rgb(run(first, Picture(image=np.zeros((0, 0, 0), np.uint8), encoded=encoded)).image)
+
+    def _rows(self, pictures: list[Picture]) -> list[dict[str, Any]]:
+        if not pictures:
+            return []
+        pixels = torch.from_numpy(np.stack([picture.image for picture in pictures]))
+        outputs = self.model(as_images(pixels, self.statistics))
+        found = {name: task.predict(outputs[name]) for name, task in self.tasks.items()}
+        rows: list[dict[str, Any]] = []
+        for i, picture in enumerate(pictures):
+            row: dict[str, Any] = {}
+            for name, task in self.tasks.items():
+                row |= _typed(name, task, found[name][i], picture)
+            rows.append(row)
+        return rows
+
+    def _prepare(self, image: Input) -> Picture | DataError:
         try:
-            return run(self.bundle.operations, Picture(image=np.zeros((0, 0, 0), np.uint8), encoded=data))
+            encoded = _encoded(image)
+            return run(self.bundle.operations, Picture(image=np.zeros((0, 0, 0), np.uint8), encoded=encoded))
         except DataError as error:
-            raise DataError(f"image {index}: {error.what}", found=error.found, fix="send a PNG or JPEG") from error
+            return error
 
 
-def as_bytes(value: Any) -> bytes:
-    """An image given as bytes, as base64 text, or as a path.
+def _encoded(image: Input) -> bytes:
+    if isinstance(image, Path):
+        try:
+            return image.read_bytes()
+        except OSError as error:
+            raise DataError(f"{image} cannot be read", found=str(error)) from error
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            found = f"{image.dtype} {list(image.shape)}"
+            raise DataError("an array is no image: uint8 [height, width, 3], RGB, is one", found=found)
+        ok, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 0])
+        assert ok
+        return data.tobytes()
+    return image
+
+
+def as_input(value: Any) -> bytes | np.ndarray:
+    """An image as requests and data frames carry it: bytes, base64 text, or an array. No path: a server that read the
+    files which a request names would show them to whoever asks.
 
     Raises:
         DataError: none of these.
     """
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
+    if isinstance(value, np.ndarray):
+        return value
     if isinstance(value, str):
         try:
             return base64.b64decode(value, validate=True)

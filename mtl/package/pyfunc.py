@@ -9,7 +9,7 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
-from mtl.package.predictor import Predictor, as_bytes
+from mtl.package.predictor import Predictor, as_input
 
 
 class MultiTaskPyfunc(PythonModel):
@@ -21,7 +21,7 @@ class MultiTaskPyfunc(PythonModel):
     def predict(  # pyright: ignore[reportIncompatibleMethodOverride]  # MLflow annotates -> None
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        images = [as_bytes(value) for value in model_input["image"]]
+        images = [as_input(value) for value in model_input["image"]]
         return pd.DataFrame(self.predictor.predict(images))
 
 

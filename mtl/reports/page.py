@@ -19,9 +19,15 @@ PICTURES = (
 
 
 def write_page(
-    path: Path, evaluation: EvalReport, training: TrainReport, decision: Decision, facts: dict[str, Any], pictures: Path
+    path: Path,
+    evaluation: EvalReport,
+    training: TrainReport,
+    decision: Decision,
+    facts: dict[str, Any],
+    pictures: Path,
+    forest: bytes | None = None,
 ) -> None:
-    """Write the page with its pictures inside it."""
+    """Write the page with its pictures inside it; `forest` is the decision's."""
     from jinja2 import Environment, select_autoescape
 
     template = (Path(__file__).parent / "page.html.j2").read_text(encoding="utf-8")
@@ -32,7 +38,12 @@ def write_page(
         if (pictures / f"{name}.png").exists()
     ]
     html = environment.from_string(template).render(
-        evaluation=evaluation, training=training, decision=decision, facts=facts, pictures=embedded
+        evaluation=evaluation,
+        training=training,
+        decision=decision,
+        facts=facts,
+        pictures=embedded,
+        forest=base64.b64encode(forest).decode() if forest else "",
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(html, encoding="utf-8")

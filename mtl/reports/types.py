@@ -29,6 +29,14 @@ class Metric(Report):
     unit: str = ""
 
 
+class SliceReport(Report):
+    """One task on the samples of one slice."""
+
+    value: float | None = Field(description="the primary metric; None where no sample counts")
+    num_samples: int
+    replicates: tuple[float, ...] = Field(description="the same on the first of the resamples")
+
+
 class TaskReport(Report):
     """How one task does."""
 
@@ -41,8 +49,10 @@ class TaskReport(Report):
         description="the primary metric on every bootstrap resample. Two reports with the same samples, seed and "
         "count drew the same resamples, so the differences of their replicates are paired"
     )
-    slices: dict[str, dict[str, dict[str, float | None]]] = Field(
-        description="slice → value → primary metric and number of samples"
+    slices: dict[str, dict[str, SliceReport]] = Field(description="attribute → value → the task there")
+    robustness: dict[str, float | None] = Field(
+        default_factory=dict[str, float | None],
+        description="corruption → primary metric on the corrupted images; `none`: on the same ones, clean",
     )
 
 
@@ -55,6 +65,9 @@ class EvalReport(Report):
     num_resamples: int
     confidence: float
     tasks: dict[str, TaskReport]
+    not_judged: dict[str, str] = Field(
+        default_factory=dict[str, str], description="task → why it cannot be judged on these samples"
+    )
 
     def primary(self, task: str) -> Metric:
         """The metric by which a task is judged."""
@@ -105,6 +118,7 @@ class Rule(Report):
     found: str
     passed: bool
     task: str | None = None
+    bound: float | None = Field(default=None, description="what the interval is compared with")
     difference: float | None = Field(default=None, description="relative gain of the challenger; negative is a loss")
     low: float | None = None
     high: float | None = None

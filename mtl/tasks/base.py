@@ -53,6 +53,10 @@ class Scorer(ABC):
         weights = np.ones(len(self.rows)) if chosen is None else chosen.astype(np.float64)
         return {name: float(values[0]) for name, values in self.metrics(weights[None]).items()}
 
+    def primary(self, weights: np.ndarray, name: str) -> np.ndarray:
+        """One metric under many weights; a scorer whose other metrics are dear computes this one alone."""
+        return self.metrics(weights)[name]
+
     def curves(self) -> dict[str, list[dict[str, Any]]]:
         """Tables for plots, by name: each a list of rows."""
         return {}

@@ -101,12 +101,18 @@ class DetectionScorer(Scorer):
             self.rows.append(row)
 
     def metrics(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        blocks = [weights[i : i + 100] for i in range(0, len(weights), 100)]
-        coarse = np.concatenate([average_precisions(self.rows, b, len(self.classes), 1) for b in blocks])
-        fine = np.concatenate(
-            [average_precisions(self.rows, b, len(self.classes), 10) for b in blocks[: NUM_FINE_RESAMPLES // 100]]
-        )
+        coarse, fine = self._precisions(weights, 1), self._precisions(weights[:NUM_FINE_RESAMPLES], 10)
         return {"map50": mean_known(coarse[:, 0].T), "map50_95": mean_known(fine.mean(1).T)}
+
+    def primary(self, weights: np.ndarray, name: str) -> np.ndarray:
+        assert name == Detection.primary
+        chosen = weights.sum(0) > 0  # of a slice, the other images' detections need not be sorted
+        rows = [row if known else None for row, known in zip(self.rows, chosen, strict=True)]
+        return mean_known(average_precisions(rows, weights, len(self.classes), 1)[:, 0].T)
+
+    def _precisions(self, weights: np.ndarray, num_thresholds: int) -> np.ndarray:
+        blocks = [weights[i : i + 100] for i in range(0, len(weights), 100)]
+        return np.concatenate([average_precisions(self.rows, b, len(self.classes), num_thresholds) for b in blocks])
 
     def goodness(self) -> np.ndarray:
         """F1 of the detections with a score of at least 0.4 at IoU 0.5."""

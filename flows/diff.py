@@ -1,0 +1,128 @@
+"""`mtl diff V1 V2`: what two registered versions were made from, how they do, and where they answer differently."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flows.lineage import collect
+from flows.predict import predict
+from flows.settings import Settings
+from mtl.config import load
+from mtl.gate import comparable, relative_gains
+from mtl.registry import Registry
+from mtl.reports import EvalReport
+from mtl.tracking import flatten
+
+
+def diff(settings: Settings, first: int, second: int, images: list[str], out: str) -> dict[str, Any]:
+    """What differs; with images, the predictions too.
+
+    Raises:
+        RegistryError: there is no such version.
+    """
+    registry = Registry(settings.mlflow_uri, load(settings.root / "params.yaml").registry.model)
+    one, other = (collect(settings, number) for number in (first, second))
+    params = [dict(flatten(found["params"] or {})) for found in (one, other)]
+    stages = [{f"outputs/{name}": _hash(found, name) for name in ("raw", "prepared")} for found in (one, other)]
+    # On the second's test samples, if the first was judged on them.
+    known = registry.comparison(registry.get(second), registry.get(first))
+    before = known or registry.evaluation(registry.get(first))
+    found: dict[str, Any] = {
+        "versions": [first, second],
+        "params": _changed(*params),
+        "data": _changed(*stages),
+        "sources": _changed(*({s["name"]: s["sha256"] for s in found["sources"]} for found in (one, other))),
+        "code": {
+            "commits": [one["commit"], other["commit"]],
+            "dirty": [one["dirty"], other["dirty"]],
+            "files": _files(settings.root, one["commit"], other["commit"]),
+            "lock_differs": one["lock_sha256"] != other["lock_sha256"],
+        },
+        "weights_differ": one["weights_sha256"] != other["weights_sha256"],
+        "metrics": _metrics(before, registry.evaluation(registry.get(second))),
+    }
+    if images:
+        with tempfile.TemporaryDirectory() as scratch:
+            target = out or scratch
+            found["predictions"] = predict(settings, [str(first), str(second)], images, target, ["parquet"])
+        if not out:
+            found["predictions"].pop("picture", None)
+    return found
+
+
+def _changed(one: dict[str, Any], other: dict[str, Any]) -> dict[str, list[Any]]:
+    """Key → [first's, second's value]; None where there is none."""
+    keys = sorted(one.keys() | other.keys())
+    return {key: [one.get(key), other.get(key)] for key in keys if one.get(key) != other.get(key)}
+
+
+def _hash(found: dict[str, Any], name: str) -> str | None:
+    stage = {"raw": "fetch", "prepared": "prepare"}[name]
+    return found["stages"].get(stage, {}).get(f"outputs/{name}")
+
+
+def _files(root: Path, first: str, second: str) -> list[str] | None:
+    """Files that differ between two commits; None if git here does not have both."""
+    words = ["git", "-C", str(root), "diff", "--name-only", first, second, "--"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    return done.stdout.split("\n")[:-1] if done.returncode == 0 else None
+
+
+def _metrics(before: EvalReport, after: EvalReport) -> dict[str, dict[str, Any]]:
+    """Task → primary metric, both values; and the paired relative gain of the second, if both saw the same samples."""
+    paired = comparable(after, before)
+    found: dict[str, dict[str, Any]] = {}
+    for name in sorted(before.tasks.keys() | after.tasks.keys()):
+        old, new = before.tasks.get(name), after.tasks.get(name)
+        primaries = [task and task.metrics[task.primary] for task in (old, new)]
+        row: dict[str, Any] = {
+            "metric": (old or new).primary,  # type: ignore[union-attr]  # one of them is there
+            "values": [metric and metric.value for metric in primaries],
+            "intervals": [metric and [metric.low, metric.high] for metric in primaries],
+            "gain": None,
+        }
+        if paired and old and new and old.primary == new.primary:
+            point, gains = relative_gains(new, old)
+            low, high = np.quantile(gains, [(1 - before.confidence) / 2, (1 + before.confidence) / 2])
+            row |= {"gain": point, "gain_interval": [float(low), float(high)]}
+        found[name] = row
+    return found
+
+
+def show(found: dict[str, Any]) -> str:
+    """The differences as lines."""
+    first, second = found["versions"]
+    lines = [f"version {first} → version {second}"]
+    for title in ("params", "sources", "data"):
+        lines.append(f"{title}: {'the same' if not found[title] else ''}")
+        lines += [f"  {key}: {_short(a)} → {_short(b)}" for key, (a, b) in found[title].items()]
+    code = found["code"]
+    files = code["files"]
+    what = "the same" if files == [] else "a commit is not in this git" if files is None else f"{len(files)} files"
+    lines.append(f"code: {what}" + (", uncommitted changes" if any(code["dirty"]) else ""))
+    lines += [f"  {name}" for name in (files or [])[:30]]
+    lines.append("metrics:")
+    for name, row in found["metrics"].items():
+        values = " → ".join("–" if value is None else f"{value:.4f}" for value in row["values"])
+        gain = (
+            ""
+            if row["gain"] is None
+            else f"  {row['gain']:+.2%} [{row['gain_interval'][0]:+.2%}, {row['gain_interval'][1]:+.2%}]"
+        )
+        lines.append(f"  {name:<12}{row['metric']:<12}{values}{gain}")
+    if "predictions" in found:
+        lines.append("predictions (mean disagreement, share of images):")
+        for name, one in found["predictions"]["tasks"].items():
+            lines.append(f"  {name:<12}{one['mean']:.4f}  {one['changed']:.1%}")
+        lines.append(f"  pictures: {found['predictions'].get('picture', 'with --out')}")
+    return "\n".join(lines)
+
+
+def _short(value: Any) -> str:
+    text = "absent" if value is None else str(value)
+    return text if len(text) <= 24 else f"{text[:20]}…"

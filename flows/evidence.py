@@ -1,0 +1,88 @@
+"""What the gate is asked with: challenger and champion on the same samples, size and latency of the package."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from flows.settings import Settings
+from flows.versioning import run_quietly
+from mtl.config import Config, RegistryError, StageError
+from mtl.gate import comparable, judge
+from mtl.registry import Registry, Version
+from mtl.reports import Decision, EvalReport, PackageReport, read_report
+
+
+def gather(
+    settings: Settings,
+    folder: Path,
+    config: Config,
+    registry: Registry,
+    version: Version,
+    champion: Version | None,
+    say: Callable[[str], None],
+) -> tuple[EvalReport, Decision]:
+    """The challenger's report and the gate's decision, made in the folder of its run.
+
+    If the test samples (or the resamples) are others than when the champion was registered, the champion's package is
+    judged again on the present ones.
+    """
+    outputs = folder / "outputs"
+    report = read_report(EvalReport, outputs / "evaluate" / "report.json")
+    package = read_report(PackageReport, outputs / "package" / "report.json")
+    latency: float | None = None
+    if config.gate.max_latency_ms is not None:
+        latency = measure_latency(folder, outputs / "package" / "model")
+    number = champion.number if champion else None
+    size = package.num_bytes
+    try:
+        before = champion_report(settings, folder, registry, version, champion, report, say) if champion else None
+    except StageError as error:
+        return report, judge(report, None, number, config.gate, num_bytes=size, latency_ms=latency, obstacle=error.line)
+    return report, judge(report, before, number, config.gate, num_bytes=size, latency_ms=latency)
+
+
+def champion_report(
+    settings: Settings,
+    folder: Path,
+    registry: Registry,
+    version: Version,
+    champion: Version,
+    report: EvalReport,
+    say: Callable[[str], None],
+) -> EvalReport:
+    """The champion's report on the challenger's test samples: the one it was registered with, or a new one.
+
+    Raises:
+        StageError: its package cannot be judged by this code.
+        RegistryError: its package is not what was registered.
+    """
+    try:
+        before = registry.evaluation(champion)
+        if comparable(report, before):
+            return before
+        why = "the test samples have changed"
+    except RegistryError as error:
+        if not isinstance(error.__cause__, ValueError):
+            raise
+        why = "its report is of another version of this program"
+    kept = registry.comparison(version, champion)
+    if kept is not None and comparable(report, kept):
+        return kept
+    say(f"version {champion.number} is judged again: {why}")
+    with tempfile.TemporaryDirectory() as scratch:
+        package = registry.package(champion, Path(scratch), settings.public_key)
+        run_quietly("mtl.stages.rejudge", "judge", str(package), f"{scratch}/report.json", folder=folder)
+        found = read_report(EvalReport, Path(scratch, "report.json"))
+    registry.keep_comparison(version, champion, found)
+    return found
+
+
+def measure_latency(folder: Path, package: Path) -> float:
+    """Milliseconds of one image through a package, here, in a process of its own."""
+    with tempfile.TemporaryDirectory() as scratch:
+        run_quietly("mtl.stages.rejudge", "latency", os.fspath(package), f"{scratch}/latency.json", folder=folder)
+        return json.loads(Path(scratch, "latency.json").read_text(encoding="utf-8"))["median_ms"]

@@ -1,0 +1,185 @@
+"""Where a version comes from: what is kept when it is registered, and `mtl lineage`, which shows it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from flows.settings import Settings
+from mtl.config import MtlError, load
+from mtl.data.remote import FOLDER
+from mtl.promotion import CHAMPION
+from mtl.registry import CHALLENGER, Registry
+from mtl.tracking import FINGERPRINT
+
+PATCH, MACHINE = "uncommitted.patch", "machine.json"
+
+
+def write_origin(root: Path, folder: Path, *, dirty: bool) -> list[Path]:
+    """The machine that a version was made on; and what differs from the commit, as a patch, if anything does."""
+    machine = folder / MACHINE
+    machine.write_text(json.dumps(this_machine(), indent=1) + "\n", encoding="utf-8")
+    if not dirty:
+        return [machine]
+    patch = folder / PATCH
+    patch.write_bytes(_difference(root))
+    return [machine, patch]
+
+
+def this_machine() -> dict[str, Any]:
+    """What can change the last bits of a training."""
+    import psutil
+
+    name = platform.processor()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = [line for line in info.read_text(encoding="utf-8").splitlines() if line.startswith("model name")]
+        name = lines[0].split(":", 1)[1].strip() if lines else name
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "processor": name,
+        "cores": os.cpu_count() or 0,
+        "memory_gib": round(psutil.virtual_memory().total / 2**30),
+    }
+
+
+def _difference(root: Path) -> bytes:
+    """Everything that `git add -A` would take, as a patch against HEAD; the index is left as it is. The user's images are
+    not in it: they have hashes of their own."""
+    with tempfile.TemporaryDirectory() as scratch:
+        environment = os.environ | {"GIT_INDEX_FILE": f"{scratch}/index"}
+
+        def git(*words: str) -> bytes:
+            done = subprocess.run(["git", "-C", str(root), *words], env=environment, capture_output=True, check=False)
+            if done.returncode:
+                raise MtlError("git cannot say what differs from the commit", found=done.stderr.decode()[:300])
+            return done.stdout
+
+        git("read-tree", "HEAD")
+        git("add", "--all", "--", ".", f":(exclude){FOLDER}", ":(exclude)dvc.lock")
+        return git("diff", "--cached", "--binary", "HEAD")
+
+
+def collect(settings: Settings, number: int) -> dict[str, Any]:
+    """All that is known of a version, from pixels to alias.
+
+    Raises:
+        RegistryError: there is no such version.
+    """
+    config = load(settings.root / "params.yaml")
+    registry = Registry(settings.mlflow_uri, config.registry.model)
+    version = registry.get(number)
+    tags = version.tags
+    with tempfile.TemporaryDirectory() as scratch:
+        kept = Path(scratch)
+        registry.lineage(version, kept)
+        aliases = [name for name in (CHAMPION, CHALLENGER) if (at := registry.at(name)) and at.number == number]
+        return {
+            "version": number,
+            "model": config.registry.model,
+            "aliases": aliases,
+            "sources": _read(kept / "sources.json", []),
+            "data": tags.get("mtl.data"),
+            "stages": _stages(kept / "dvc.lock"),
+            "commit": tags.get("mtl.commit"),
+            "dirty": tags.get("mtl.dirty") == "true",
+            "uncommitted": _text(kept / PATCH),
+            "params": _params(kept / "params.yaml"),
+            "lock_sha256": tags.get("mtl.lock"),
+            "machine": _read(kept / MACHINE, None),
+            "training": _training(kept / "training.json"),
+            "mlflow_run": version.run,
+            "flow_run": tags.get("mtl.flow_run") or None,
+            "fingerprint": tags.get(FINGERPRINT),
+            "weights_sha256": tags.get("mtl.weights_sha256"),
+            "package_sha256": tags.get("mtl.package_sha256"),
+            "metrics": registry.metrics(version),
+            "decision": tags.get("mtl.decision"),
+            "promotions": [e for e in registry.promotions.history() if number in (e["to"], e["from"])],
+        }
+
+
+def _read(path: Path, missing: Any) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else missing
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+
+def _params(path: Path) -> Any:
+    from mtl.config import read_params
+
+    return read_params(path) if path.exists() else None
+
+
+def _stages(path: Path) -> dict[str, dict[str, str]]:
+    """Stage → what it made → its hash."""
+    from mtl.config import read_params
+
+    stages = read_params(path)["stages"] if path.exists() else {}
+    return {name: {out["path"]: out["md5"] for out in stage.get("outs", [])} for name, stage in stages.items()}
+
+
+def _training(path: Path) -> dict[str, Any] | None:
+    found = _read(path, None)
+    return found and {key: found[key] for key in ("steps", "seconds", "world_size", "worlds", "device", "bf16")}
+
+
+def show(found: dict[str, Any]) -> str:
+    """The lineage as indented text."""
+    lines = [f"{found['model']} version {found['version']}  {' '.join(found['aliases']) or '(no alias)'}"]
+
+    def section(title: str, rows: list[str]) -> None:
+        lines.extend([title, *(f"  {row}" for row in rows or ["–"])])
+
+    section(
+        f"sources ({len(found['sources'])})",
+        [
+            f"{s['name']}: {s['package']} {s['version']}, {s['licence']}, sha256 {s['sha256'][:12]}"
+            for s in found["sources"]
+        ],
+    )
+    section(
+        "stages, by DVC",
+        [f"{n}: " + ", ".join(f"{p} {h[:12]}" for p, h in o.items()) for n, o in found["stages"].items()],
+    )
+    changed = sum(line.startswith("diff --git") for line in found["uncommitted"].splitlines())
+    more = f", with {changed} uncommitted files (kept as a patch)" if found["dirty"] else ""
+    section("code", [f"commit {found['commit']}{more}", f"lock sha256 {str(found['lock_sha256'])[:12]}"])
+    machine, training = found["machine"] or {}, found["training"] or {}
+    section("machine", [", ".join(f"{k} {v}" for k, v in machine.items())] if machine else [])
+    section("training", [", ".join(f"{k} {v}" for k, v in training.items())] if training else [])
+    section("runs", [f"MLflow {found['mlflow_run']}", f"Prefect {found['flow_run'] or '–'}"])
+    section("weights", [f"sha256 {found['weights_sha256']}"])
+    section("decision", [str(found["decision"])])
+    section(
+        "champion",
+        [
+            f"{e['when']} {e['from'] or '-'} → {e['to']} {e['kind']} by {e['who']}: {e['why']}"
+            for e in found["promotions"]
+        ],
+    )
+    return "\n".join(lines)
+
+
+def page(found: dict[str, Any], path: Path) -> None:
+    """The lineage as one HTML file, the parameters and the patch included."""
+    from html import escape
+
+    body = f"<h1>Lineage of {escape(found['model'])}, version {found['version']}</h1><pre>{escape(show(found))}</pre>"
+    body += f"<h2>Parameters</h2><pre>{escape(json.dumps(found['params'], indent=1))}</pre>"
+    if found["uncommitted"]:
+        body += f"<h2>What differed from the commit</h2><pre>{escape(found['uncommitted'])}</pre>"
+    style = "body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em}pre{white-space:pre-wrap}"
+    path.write_text(
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Lineage</title><style>{style}</style></head>'
+        f"<body>{body}</body></html>\n",
+        encoding="utf-8",
+    )

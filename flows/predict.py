@@ -1,0 +1,85 @@
+"""`mtl predict` and `mtl shadow`: registered versions on images, verified before they are loaded."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from flows.settings import Settings
+from flows.versioning import run_module
+from mtl.config import ConfigError, RegistryError, load
+from mtl.promotion import CHAMPION
+from mtl.registry import CHALLENGER, Registry, Version
+
+FORMATS = ("parquet", "coco", "masks", "overlays")
+
+
+def resolve(registry: Registry, name: str) -> Version:
+    """A version by its number, or by an alias.
+
+    Raises:
+        RegistryError: there is none.
+    """
+    if name.isdecimal():
+        return registry.get(int(name))
+    found = registry.champion() if name == CHAMPION else registry.at(name)
+    if found is None:
+        raise RegistryError(
+            f"{registry.model} has no {name}",
+            fix=f"a number, {CHAMPION} or {CHALLENGER}; mtl status shows what there is",
+        )
+    return found
+
+
+def predict(
+    settings: Settings, names: Sequence[str], images: list[str], out: str, formats: list[str]
+) -> dict[str, Any]:
+    """Predict with one version, or with two and compare them; what came of it.
+
+    Raises:
+        ConfigError: a format that there is not.
+        RegistryError: no such version, or its package is not what was registered.
+        StageError: the prediction failed.
+    """
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown or not formats:
+        raise ConfigError(f"unknown format {', '.join(unknown) or '(none)'}", fix=f"choose from {', '.join(FORMATS)}")
+    registry = Registry(settings.mlflow_uri, load(settings.root / "params.yaml").registry.model)
+    versions = [resolve(registry, name) for name in names]
+    if len({version.number for version in versions}) < len(versions):
+        raise RegistryError(f"{' and '.join(names)} are one version", found=f"version {versions[0].number}")
+    with tempfile.TemporaryDirectory() as scratch:
+        packages = [str(registry.package(v, Path(scratch, str(v.number)), settings.public_key)) for v in versions]
+        target = out if "://" in out else str(Path(out).resolve())
+        result = Path(scratch, "result.json")
+        job = {
+            "packages": packages,
+            "labels": [f"version-{version.number}" for version in versions],
+            "images": [path if "://" in path else str(Path(path).resolve()) for path in images],
+            "out": target,
+            "formats": formats,
+            "result": str(result),
+        }
+        run_module("mtl.stages.predict", json.dumps(job), folder=settings.root, lines=sys.stderr)
+        found = json.loads(result.read_text(encoding="utf-8"))
+    return {"versions": [version.number for version in versions], **found}
+
+
+def show_disagreement(found: dict[str, Any]) -> str:
+    """The comparison as a table."""
+    first, second = found["versions"]
+    lines = [
+        f"version {first} and version {second} on {found['images']} images",
+        f"{'task':<12}{'mean':>10}{'changed':>10}",
+    ]
+    for task, one in found["tasks"].items():
+        unit = f" {one['unit']}" if one["unit"] else ""
+        lines.append(f"{task:<12}{one['mean']:>10.4f}{one['changed']:>10.1%}{unit}")
+    if found["only_one_has"]:
+        lines.append(f"only one has: {', '.join(found['only_one_has'])}")
+    lines.append(f"pictures     {found.get('picture', 'none: no image differs')}")
+    return "\n".join(lines)

@@ -1,0 +1,146 @@
+"""A version's own checkout and environment, from the registry, git and the DVC remote alone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+
+from flows.lineage import PATCH
+from flows.settings import Settings
+from flows.versioning import dvc
+from mtl.config import MtlError, StageError
+from mtl.data.remote import FOLDER
+from mtl.digest import file_sha256
+from mtl.registry import Registry, Version
+
+KEPT = ("params.yaml", "requirements.lock", "dvc.yaml", "dvc.lock")
+
+
+def restore_code(settings: Settings, registry: Registry, version: Version, folder: Path) -> Path:
+    """The version's commit in `folder`, with what was not committed then and the run's own params, lock and stage graph;
+    the folder of what its run kept.
+
+    Raises:
+        MtlError: git does not have the commit, or the run did not keep what is needed.
+    """
+    kept = folder.parent / f"{folder.name}-kept"
+    for path in (folder, kept):
+        shutil.rmtree(path, ignore_errors=True)
+    registry.lineage(version, kept)
+    missing = [name for name in KEPT if not (kept / name).exists()]
+    if missing:
+        raise MtlError(
+            f"version {version.number} cannot be rebuilt: its run did not keep what is needed",
+            found=f"no lineage/{missing[0]} in MLflow run {version.run}",
+        )
+    commit = version.tags.get("mtl.commit", "")
+    _checkout(settings.root, commit, folder)
+    if version.tags.get("mtl.dirty") == "true":
+        if not (kept / PATCH).exists():
+            raise MtlError(f"version {version.number} was made from changes that nobody kept", found=f"no {PATCH}")
+        if (kept / PATCH).stat().st_size:
+            _git(folder, "apply", "--whitespace=nowarn", str(kept / PATCH))
+    for name in KEPT:
+        shutil.copyfile(kept / name, folder / name)
+    return kept
+
+
+def _checkout(root: Path, commit: str, folder: Path) -> None:
+    _git(root, "clone", "--quiet", "--shared", "--no-checkout", str(root), str(folder))
+    known = subprocess.run(
+        ["git", "-C", str(folder), "cat-file", "-e", f"{commit}^{{commit}}"], capture_output=True, check=False
+    )
+    if known.returncode:
+        origin = subprocess.run(
+            ["git", "-C", str(root), "remote", "get-url", "origin"], capture_output=True, text=True, check=False
+        ).stdout.strip()
+        try:
+            _git(folder, "fetch", "--quiet", origin or str(root), commit)
+        except MtlError as error:
+            fix = "git fetch it from wherever it was pushed, or push it there"
+            raise MtlError(f"git does not have the commit {commit}", found=error.found, fix=fix) from error
+    _git(folder, "checkout", "--quiet", "--detach", commit)
+
+
+def _git(folder: Path, *words: str) -> None:
+    done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise MtlError(f"git {words[0]} failed", found=done.stderr.strip()[:500])
+
+
+def restore_data(settings: Settings, folder: Path, say: Callable[[str], None]) -> None:
+    """The version's raw data by its DVC hash, from the cache or the remote that this checkout has.
+
+    Raises:
+        StageError: neither has it.
+    """
+    for name in ("config", "config.local"):
+        if (settings.root / ".dvc" / name).exists():
+            shutil.copyfile(settings.root / ".dvc" / name, folder / ".dvc" / name)
+    for line in dvc(settings.root, "remote", "list").splitlines():
+        name, url = line.split()[:2]
+        if "://" not in url:  # paths are relative to the checkout that they stand in
+            here = url if Path(url).exists() else str(settings.home / "dvc-remote")
+            dvc(folder, "remote", "modify", "--local", name, "url", here)
+    dvc(folder, "cache", "dir", "--local", str(settings.root / ".dvc" / "cache"))
+    # Of the user's own files, what DVC tracks comes by hash; the rest must be in this checkout.
+    tracked = [str(path.relative_to(folder)) for path in (folder / FOLDER).rglob("*.dvc")]
+    own = [path for path in (settings.root / FOLDER).iterdir() if not (folder / FOLDER / path.name).exists()]
+    for path in own if (settings.root / FOLDER).exists() else []:
+        if f"{FOLDER}/{path.name}.dvc" not in tracked:
+            (folder / FOLDER / path.name).symlink_to(path)
+    say("data: by DVC hash, from the cache or the remote")
+    dvc(folder, "pull", "--quiet", "--force", "fetch", *tracked)
+
+
+def restore_environment(settings: Settings, lock: Path, say: Callable[[str], None]) -> str:
+    """A Python with exactly what a lock file names: this one, if it was made from the same; or one that is built now and
+    kept for the next time.
+
+    Raises:
+        StageError: it cannot be built.
+    """
+    if file_sha256(lock) == file_sha256(settings.root / "requirements.lock"):
+        return sys.executable
+    name = file_sha256(lock)[:16]
+    folder = settings.home / "environments" / name
+    python = folder / "bin" / "python"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.parent / f"{name}.lock"):
+        if not (folder / ".ready").exists():
+            say(f"environment: built from the version's requirements.lock ({name})")
+            shutil.rmtree(folder, ignore_errors=True)
+            venv.create(folder, with_pip=True)
+            _run(str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "uv")
+            _run(
+                str(python),
+                "-m",
+                "uv",
+                "pip",
+                "install",
+                "--quiet",
+                "--python",
+                str(python),
+                "--require-hashes",
+                "-r",
+                str(lock),
+            )
+            (folder / ".ready").touch()
+    return str(python)
+
+
+def _run(*command: str) -> None:
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    done = subprocess.run(
+        command, env=environment | {"UV_COMPILE_BYTECODE": "1"}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        found = "\n".join(done.stderr.strip().splitlines()[-4:])
+        raise StageError("the version's environment cannot be built", found=found, fix="check the package index")

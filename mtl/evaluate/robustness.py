@@ -1,0 +1,99 @@
+"""How the metrics hold under corrupted images.
+
+The corruptions and their third of five severities are those of CIFAR-10-C (Hendrycks & Dietterich 2019), for images of
+32 pixels; what has a length grows with the image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+
+from mtl.config.gate import Corruption
+from mtl.data.loader import Split, as_images, collate
+from mtl.tasks import Task
+
+CLEAN = "none"
+"""Stands among the corruptions for the same images as they are."""
+
+
+def _noise(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return image + rng.normal(0, 0.08 * 255, image.shape)
+
+
+def _blur(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    blurred = np.asarray(cv2.GaussianBlur(image, (0, 0), 0.7 * min(image.shape[:2]) / 32))
+    return blurred.reshape(image.shape)  # OpenCV drops a single channel's axis
+
+
+def _brightness(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return image + 0.15 * 255
+
+
+def _contrast(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    mean = image.mean((0, 1), keepdims=True)
+    return (image - mean) * 0.4 + mean
+
+
+def _jpeg(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Colours as three channels, any other channel as a grey picture."""
+    pixels = image.round().clip(0, 255).astype(np.uint8)
+    groups = [slice(0, 3), *(slice(c, c + 1) for c in range(3, pixels.shape[2]))] if pixels.shape[2] >= 3 else None
+    out = np.empty_like(pixels)
+    for group in groups or [slice(c, c + 1) for c in range(pixels.shape[2])]:
+        ok, data = cv2.imencode(".jpg", pixels[..., group], [cv2.IMWRITE_JPEG_QUALITY, 58])
+        assert ok
+        out[..., group] = np.asarray(cv2.imdecode(data, cv2.IMREAD_UNCHANGED)).reshape(pixels[..., group].shape)
+    return out
+
+
+CORRUPTIONS: dict[Corruption, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
+    "noise": _noise,
+    "blur": _blur,
+    "brightness": _brightness,
+    "contrast": _contrast,
+    "jpeg": _jpeg,
+}
+
+
+def corrupt(pixels: np.ndarray, kind: Corruption, seed: int) -> np.ndarray:
+    """uint8 [height, width, channels] → the same, corrupted; the same seed gives the same pixels."""
+    rng = np.random.Generator(np.random.PCG64([seed, 11]))
+    return CORRUPTIONS[kind](pixels.astype(np.float32), rng).round().clip(0, 255).astype(np.uint8)
+
+
+@torch.inference_mode()
+def robustness(
+    model: nn.Module,
+    tasks: dict[str, Task],
+    split: Split,
+    kinds: Sequence[Corruption],
+    num_samples: int,
+    batch_size: int,
+) -> dict[str, dict[str, float]]:
+    """Corruption (and `none`) → task that is not auxiliary → its primary metric on `num_samples` images, spread evenly
+    over the split; nothing if there are no corruptions."""
+    judged = {name: task for name, task in tasks.items() if not task.config.auxiliary}
+    chosen = np.unique(np.linspace(0, len(split) - 1, min(num_samples, len(split))).astype(int))
+    found: dict[str, dict[str, float]] = {}
+    model.eval()
+    for kind in (CLEAN, *kinds) if kinds else ():
+        scorers = {name: task.scorer() for name, task in judged.items()}
+        for start in range(0, len(chosen), batch_size):
+            indices = chosen[start : start + batch_size]
+            batch = collate(split, indices)
+            if kind != CLEAN:
+                pixels = split.rows(indices)["image"]
+                damaged = np.stack([corrupt(image, kind, int(i)) for image, i in zip(pixels, indices, strict=True)])
+                batch.images = as_images(torch.from_numpy(damaged), split.manifest.statistics)
+            for task in tasks.values():
+                task.derive(batch)
+            outputs = model(batch.images, batch.views)
+            for name, task in judged.items():
+                scorers[name].add(task.predict(outputs[name]), batch)
+        found[kind] = {name: scorers[name].value()[task.primary] for name, task in judged.items()}
+    return found

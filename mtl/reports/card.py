@@ -1,0 +1,70 @@
+"""The model card (Mitchell et al. 2019), made from what the run measured: Markdown, and the same as HTML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mtl.config import Config
+from mtl.reports.types import Decision, EvalReport, TaskReport, TrainReport
+
+NUM_WORST = 3
+"""Slices of a task that the card names."""
+
+
+def write_card(
+    folder: Path,
+    config: Config,
+    evaluation: EvalReport,
+    training: TrainReport,
+    decision: Decision,
+    facts: dict[str, Any],
+    sources: list[dict[str, Any]],
+) -> list[Path]:
+    """Write card.md and card.html."""
+    from jinja2 import Environment
+    from markdown_it import MarkdownIt
+
+    template = (Path(__file__).parent / "card.md.j2").read_text(encoding="utf-8")
+    environment = Environment(trim_blocks=True, lstrip_blocks=True)  # Markdown; HTML in it is not let through
+    text = environment.from_string(template).render(
+        model=config.registry.model,
+        registry=config.registry,
+        config=config,
+        evaluation=evaluation,
+        training=training,
+        decision=decision,
+        facts=facts,
+        sources=sources,
+        worst={name: _worst(task) for name, task in evaluation.tasks.items()},
+        cell=_cell,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    markdown, html = folder / "card.md", folder / "card.html"
+    markdown.write_text(text, encoding="utf-8")
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    style = "body{font:15px/1.5 system-ui,sans-serif;max-width:900px;margin:2em auto;padding:0 1em}"
+    style += "table{border-collapse:collapse}td,th{padding:.3em .8em;border-bottom:1px solid #ddd;text-align:left}"
+    title = f"{config.registry.model}, version {facts['version']}"
+    html.write_text(
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{style}</style></head>'
+        f"<body>{body}</body></html>\n",
+        encoding="utf-8",
+    )
+    return [markdown, html]
+
+
+def _worst(task: TaskReport) -> list[tuple[str, float, int]]:
+    """The slices on which a task does worst: attribute and value, the metric, samples."""
+    found = [
+        (f"{attribute} {value}", one.value, one.num_samples)
+        for attribute, values in task.slices.items()
+        for value, one in values.items()
+        if one.value is not None
+    ]
+    upwards = task.metrics[task.primary].direction == "max"
+    return sorted(found, key=lambda one: one[1] if upwards else -one[1])[:NUM_WORST]
+
+
+def _cell(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"

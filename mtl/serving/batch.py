@@ -1,0 +1,181 @@
+"""Predictions for many images, with Ray Data: on this machine's cores, or on a cluster.
+
+Images are taken in chunks. A chunk's results are written as a whole by whoever made them, under a name made from the model
+and the chunk's images: what is there need not be made again, so a run that was killed goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from mtl.cluster import cluster
+from mtl.config import Config, DataError
+from mtl.data.place import Place
+from mtl.package.predictor import Predictor
+from mtl.serving.gathered import ERROR, PATH
+from mtl.serving.overlay import decode_picture, draw
+from mtl.serving.sources import Chosen
+from mtl.store import Store
+
+CHUNK = 128
+"""Images that are predicted and written together."""
+FORMATS = ("parquet", "coco", "masks", "overlays")
+
+
+def predict_all(
+    config: Config,
+    package: Path,
+    chosen: Sequence[Chosen],
+    out: str,
+    formats: Sequence[str],
+    say: Callable[[str], None],
+) -> dict[str, int]:
+    """Write `parts/<key>.parquet`, and what else is asked for, under `out` (a folder or a bucket).
+
+    Returns:
+        images: all of them; failed: those that could not be read, whose rows have an `_error`; made: those of this run.
+    """
+    bundle = package / "artifacts" / "bundle"
+    files = {path.name: path.read_bytes() for path in bundle.iterdir()}
+    model = hashlib.sha256(b"".join(hashlib.sha256(files[name]).digest() for name in sorted(files))).hexdigest()
+    chunks = [chosen[i : i + CHUNK] for i in range(0, len(chosen), CHUNK)]
+    keys = [_key(model, chunk, formats) for chunk in chunks]
+    store = Store(out)
+    missing = [(key, chunk) for key, chunk in zip(keys, chunks, strict=True) if f"parts/{key}.json" not in store]
+    skipped = len(chosen) - sum(len(chunk) for _, chunk in missing)
+    if skipped:
+        say(f"predict: {skipped} of {len(chosen)} images are done already")
+    done = skipped
+    # A cluster's nodes do not see this folder: the model travels to them.
+    given = files if config.cluster.address != "local" else bundle
+    for row in _run(config, given, missing, out, formats) if missing else ():
+        done += row["images"]
+        say(f"predict: {done}/{len(chosen)} images")
+    failed = sum(json.loads(store.get(f"parts/{key}.json"))["failed"] for key in keys)
+    store.put(
+        "index.json", json.dumps({"model": model, "parts": keys, "images": len(chosen), "failed": failed}).encode()
+    )
+    return {"images": len(chosen), "failed": failed, "made": len(chosen) - skipped}
+
+
+def _key(model: str, chunk: Sequence[Chosen], formats: Sequence[str]) -> str:
+    content = json.dumps([model, sorted(formats), [[one.label, one.version] for one in chunk]])
+    return hashlib.sha256(content.encode()).hexdigest()[:24]
+
+
+def _run(
+    config: Config,
+    model: dict[str, bytes] | Path,
+    missing: list[tuple[str, Sequence[Chosen]]],
+    out: str,
+    formats: Sequence[str],
+) -> Iterator[dict[str, Any]]:
+    with cluster(config) as ray:
+        import ray.data as data
+        from ray.data import ActorPoolStrategy, DataContext
+
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        DataContext.get_current().enable_progress_bars = False  # our own lines say how far it is
+        items = [{"key": key, "chunk": json.dumps([asdict(one) for one in chunk])} for key, chunk in missing]
+        workers = max(1, min(len(items), int(ray.cluster_resources().get("CPU", 1)) - 1))
+        rows = data.from_items(items, override_num_blocks=len(items)).map(
+            ChunkPredictor,  # pyright: ignore[reportArgumentType]
+            fn_constructor_args=(ray.put(model) if isinstance(model, dict) else model, out, tuple(formats)),
+            compute=ActorPoolStrategy(size=workers),
+            num_cpus=1,
+        )
+        yield from rows.iter_rows()
+
+
+class ChunkPredictor:
+    """In a process of Ray's: a model, to which chunks are given."""
+
+    def __init__(self, model: Any, out: str, formats: tuple[str, ...]) -> None:
+        import ray
+
+        self.store, self.formats = Store(out), formats
+        self._places: dict[str, Place] = {}
+        if isinstance(model, Path):
+            self.predictor = Predictor(model)
+            return
+        files: Any = ray.get(model)
+        with tempfile.TemporaryDirectory() as scratch:
+            for name, data in files.items():
+                Path(scratch, name).write_bytes(data)
+            self.predictor = Predictor(Path(scratch))
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        chunk = [Chosen(**one) for one in json.loads(row["chunk"])]
+        images = [self._read(one) for one in chunk]
+        answers = iter(self.predictor.answers([image for image in images if isinstance(image, bytes)]))
+        results = [next(answers) if isinstance(image, bytes) else image for image in images]
+        failed = sum(isinstance(result, DataError) for result in results)
+        for one, image, result in zip(chunk, images, results, strict=True):
+            if isinstance(image, bytes) and not isinstance(result, DataError):
+                self._pictures(one, image, result)
+        self.store.put(f"parts/{row['key']}.parquet", as_parquet(chunk, results, self.predictor))
+        done = {"images": len(chunk), "failed": failed}
+        self.store.put(f"parts/{row['key']}.json", json.dumps(done).encode())  # last: with it, the chunk is done
+        return done
+
+    def _read(self, one: Chosen) -> bytes | DataError:
+        try:
+            if one.place not in self._places:
+                self._places[one.place] = Place(one.place)
+            return self._places[one.place].read(one.name)
+        except DataError as error:
+            return error
+
+    def _pictures(self, one: Chosen, image: bytes, row: dict[str, Any]) -> None:
+        tasks = self.predictor.tasks
+        name = one.name.replace("/", "__")
+        for task in tasks if "masks" in self.formats else ():
+            if tasks[task].kind == "mask":
+                ok, data = cv2.imencode(".png", decode_picture(row[task]))
+                assert ok
+                self.store.put(f"masks/{task}/{name}.png", data.tobytes())
+        if "overlays" in self.formats:
+            drawn = draw(self.predictor.shown(image), row, tasks)
+            ok, data = cv2.imencode(".png", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
+            assert ok
+            self.store.put(f"overlays/{name}.png", data.tobytes())
+
+
+def as_parquet(chunk: Sequence[Chosen], results: Sequence[dict[str, Any] | DataError], predictor: Predictor) -> bytes:
+    """A row an image: `_path`, `_error` (null if all went well), and the columns of `Predictor.predict`, null if not."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns: dict[str, list[Any]] = {
+        PATH: [one.label for one in chunk],
+        ERROR: [str(result) if isinstance(result, DataError) else None for result in results],
+    }
+    schema = [pa.field(PATH, pa.string()), pa.field(ERROR, pa.string())]
+    for name, kind in _fields(predictor):
+        columns[name] = [None if isinstance(result, DataError) else result[name] for result in results]
+        schema.append(pa.field(name, kind))
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns, schema=pa.schema(schema)), sink, compression="zstd")
+    return sink.getvalue().to_pybytes()
+
+
+def _fields(predictor: Predictor) -> Iterator[tuple[str, Any]]:
+    import pyarrow as pa
+
+    box = pa.struct([("label", pa.string()), *((key, pa.float64()) for key in ("score", "x1", "y1", "x2", "y2"))])
+    for name, task in predictor.tasks.items():
+        kinds = {"label": pa.string(), "labels": pa.list_(pa.string()), "value": pa.float64(), "boxes": pa.list_(box)}
+        yield name, kinds.get(task.serves, pa.string())
+        if task.serves == "label":
+            yield f"{name}_score", pa.float64()
+        if task.serves == "labels":
+            yield f"{name}_scores", pa.list_(pa.float64())

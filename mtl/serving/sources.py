@@ -1,0 +1,66 @@
+"""Which images are meant: files, folders, archives, buckets, patterns."""
+
+from __future__ import annotations
+
+import glob
+from dataclasses import dataclass
+from pathlib import Path
+
+from mtl.config import DataError
+from mtl.data.place import ARCHIVES, IMAGES, Place
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """One image: the place where it lies, its name there, and what changes when the file does."""
+
+    place: str
+    name: str
+    version: str
+
+    @property
+    def label(self) -> str:
+        """What it is called in the results."""
+        return f"{self.place.rstrip('/')}/{self.name}"
+
+
+def choose(paths: list[str]) -> list[Chosen]:
+    """Every image that the paths mean, once each, in order.
+
+    Raises:
+        DataError: a path is not there, or means no image.
+    """
+    found: dict[str, Chosen] = {}
+    for path in paths:
+        for given in _matches(path):
+            place, names = _opened(given)
+            for name in names:
+                chosen = Chosen(place.path, name, place.versions[name])
+                found.setdefault(chosen.label, chosen)
+    if not found:
+        raise DataError(
+            "there is no image to predict", found=", ".join(paths), fix=f"files that end in {', '.join(IMAGES)}"
+        )
+    return [found[label] for label in sorted(found)]
+
+
+def _matches(path: str) -> list[str]:
+    if "://" in path or not glob.has_magic(path) or Path(path).exists():
+        return [path]
+    matches = sorted(glob.glob(path, recursive=True))  # noqa: PTH207  # a Path's own needs a folder to start from
+    if not matches:
+        raise DataError(f"{path} matches nothing", fix="check the pattern")
+    return matches
+
+
+def _opened(path: str) -> tuple[Place, list[str]]:
+    """The place, and the images that are meant in it: all, or the one file."""
+    single = path.lower().endswith(IMAGES) and not Path(path).is_dir()
+    if not single or path.lower().endswith(tuple(ARCHIVES)):
+        place = Place(path)
+        return place, place.images()
+    folder, _, name = path.rpartition("/")
+    place = Place(folder or ".")
+    if name not in place:
+        raise DataError(f"{path} is not there", fix="check the path")
+    return place, [name]

@@ -1,0 +1,101 @@
+"""Packages are signed when they are registered and verified before they are loaded (OpenSSF Model Signing, with a key)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+from mtl.config import RegistryError
+from mtl.digest import file_sha256
+
+SIGNATURE = "model.sig"
+"""Lies in the package; it covers all other files."""
+
+
+def own_keys(folder: Path) -> tuple[Path, Path]:
+    """A private and a public key, made when they are first asked for: where nobody brings keys, versions are signed all
+    the same, and what was changed since is found. PEM, P-256."""
+    private, public = folder / "private.pem", folder / "public.pem"
+    if not public.exists():
+        from cryptography.hazmat.primitives import serialization
+        from cryptography.hazmat.primitives.asymmetric import ec
+        from filelock import FileLock
+
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with FileLock(f"{folder}.lock"):
+            if not public.exists():
+                key = ec.generate_private_key(ec.SECP256R1())
+                encoding, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+                data = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain)
+                os.close(os.open(private, os.O_CREAT | os.O_WRONLY, 0o600))
+                private.write_bytes(data)
+                shown = key.public_key().public_bytes(encoding, serialization.PublicFormat.SubjectPublicKeyInfo)
+                scratch = public.with_suffix(".tmp")
+                scratch.write_bytes(shown)
+                scratch.replace(public)
+    return private, public
+
+
+def package_sha256(folder: Path) -> str:
+    """SHA-256 over the names and contents of a package's files, the signature left out."""
+    files = {
+        path.relative_to(folder).as_posix(): file_sha256(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != SIGNATURE
+    }
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+
+
+def sign(package: Path, private_key: Path, signature: Path) -> None:
+    """Sign every file of a package.
+
+    Raises:
+        RegistryError: the key is missing or is none.
+    """
+    from model_signing import signing
+
+    try:
+        signing.Config().use_elliptic_key_signer(private_key=private_key).sign(package, signature)
+    except (OSError, ValueError, TypeError) as error:
+        fix = "MTL_SIGNING_KEY names a private key in PEM, P-256 without a password"
+        raise RegistryError(f"the package cannot be signed with {private_key}", found=str(error), fix=fix) from error
+
+
+def verify(package: Path, sha256: str | None, public_key: Path | None) -> str:
+    """Refuse a package that is not, byte for byte, what was registered; what was checked, in words.
+
+    Bytecode that a loader left in it is removed first: it would be run and is not signed.
+
+    Args:
+        sha256: what the registry has as `package_sha256`; None for a version from before there was one.
+        public_key: whose signature is wanted; None: nobody's.
+
+    Raises:
+        RegistryError: a file was changed, added or removed, or the signature is missing or somebody else's.
+    """
+    from model_signing import hashing, verifying
+
+    for cache in list(package.rglob("__pycache__")):
+        shutil.rmtree(cache)
+    fix = "nothing was loaded; restore the artifacts, or register the version again (mtl reproduce)"
+    if sha256 is not None and package_sha256(package) != sha256:
+        raise RegistryError(
+            "the package is not what was registered", found=f"another content than {sha256[:16]}…", fix=fix
+        )
+    signature = package / SIGNATURE
+    if public_key is None:
+        return "content checked" if sha256 else "not checked"
+    if not signature.exists():
+        raise RegistryError("the package is not signed", found=f"no {SIGNATURE} in it", fix=fix)
+    rules = hashing.Config().set_ignored_paths(paths=[signature], ignore_git_paths=False)
+    try:
+        verifier = verifying.Config().use_elliptic_key_verifier(public_key=public_key).set_hashing_config(rules)
+        verifier.verify(package, signature)
+    except Exception as error:  # the library raises many kinds
+        raise RegistryError(
+            f"the package's signature is not by {public_key}", found=str(error)[:300], fix=fix
+        ) from error
+    return "content and signature checked"
