@@ -36,23 +36,23 @@ def refuse_unanswerable(config: Config, settings: Settings) -> None:
         )
 
 
-def ask(decision: Decision, version: int, minutes: int) -> Decision:
+def ask(decision: Decision, version: int, minutes: float) -> Decision:
     """Pause the flow run until somebody answers; the decision with their answer as one more rule."""
     text = (
         f"**Version {version}** passed the gate: {decision.summary}\n\nMay it become champion? No answer within "
-        f"{minutes} minutes is a no. On a terminal: `mtl approve {flow_run.id}` or `mtl approve {flow_run.id} --no`."
+        f"{minutes:g} minutes is a no. On a terminal: `mtl approve {flow_run.id}` or `mtl approve {flow_run.id} --no`."
     )
     form = Approval.with_initial_data(description=text)
     try:
         answer: Any = pause_flow_run(
-            wait_for_input=form, timeout=minutes * 60, poll_interval=5, key=f"version-{version}"
+            wait_for_input=form, timeout=round(minutes * 60), poll_interval=5, key=f"version-{version}"
         )
         said = "yes" if answer.approve else "no"
         found = f"{said}, by {answer.who or 'somebody'}" + (f": {answer.why}" if answer.why else "")
         agreed = bool(answer.approve)
     except FlowPauseTimeout:
         found, agreed = "no answer", False
-    rule = Rule(name="approval", required=f"a person's yes within {minutes} minutes", found=found, passed=agreed)
+    rule = Rule(name="approval", required=f"a person's yes within {minutes:g} minutes", found=found, passed=agreed)
     summary = f"{decision.summary} (approval: {found})"
     if not agreed:
         summary = f"not promoted: approval requires {rule.required}, found {found}"

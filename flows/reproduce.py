@@ -67,7 +67,7 @@ def reproduce(
         shutil.rmtree(raw, ignore_errors=True)
         shutil.copytree(folder / "outputs" / "raw", raw)
         if here:
-            differences += _take_checkout(settings, folder)
+            differences += take_checkout(settings, folder)
         if overrides:
             _change_params(folder / "params.yaml", overrides)
         differences += _inputs(kept, folder, registry, version)
@@ -133,7 +133,7 @@ def _checkable(sample: RawSample) -> bool:
     return isinstance(sample.image, bytes)
 
 
-def _take_checkout(settings: Settings, folder: Path) -> Differences:
+def take_checkout(settings: Settings, folder: Path) -> Differences:
     """Put this checkout's files in place of the version's; the code files that differ."""
     before = {path: (folder / path).read_bytes() for path in _code(folder)}
     for path in before:
@@ -217,10 +217,10 @@ def _build(
             timeout = config.flow.stage_timeout_seconds
             run_stage(name, folder, tell, force=True, timeout=timeout, python=python, more=more)
         if name == "fetch" and fetched:
-            differences += _changed_images(raw, folder / "outputs" / "raw")
+            differences += changed_images(raw, folder / "outputs" / "raw")
 
 
-def _changed_images(before: Path, after: Path) -> Differences:
+def changed_images(before: Path, after: Path) -> Differences:
     """Images that are new, gone or other ones, by id."""
     found: Differences = []
     for split in SPLITS:

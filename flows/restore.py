@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from flows.lineage import PATCH
 from flows.settings import Settings
-from flows.versioning import dvc
+from flows.versioning import dvc, remotes
 from mtl.config import MtlError, StageError
 from mtl.data.remote import FOLDER
 from mtl.digest import file_sha256
@@ -84,8 +84,7 @@ def restore_data(settings: Settings, folder: Path, say: Callable[[str], None]) -
     for name in ("config", "config.local"):
         if (settings.root / ".dvc" / name).exists():
             shutil.copyfile(settings.root / ".dvc" / name, folder / ".dvc" / name)
-    for line in dvc(settings.root, "remote", "list").splitlines():
-        name, url = line.split()[:2]
+    for name, url in remotes(settings.root).items():
         if "://" not in url:  # paths are relative to the checkout that they stand in
             here = url if Path(url).exists() else str(settings.home / "dvc-remote")
             dvc(folder, "remote", "modify", "--local", name, "url", here)
@@ -97,7 +96,7 @@ def restore_data(settings: Settings, folder: Path, say: Callable[[str], None]) -
         if f"{FOLDER}/{path.name}.dvc" not in tracked:
             (folder / FOLDER / path.name).symlink_to(path)
     say("data: by DVC hash, from the cache or the remote")
-    dvc(folder, "pull", "--quiet", "--force", "fetch", *tracked)
+    dvc(folder, "pull", "--force", "fetch", *tracked)
 
 
 def restore_environment(settings: Settings, lock: Path, say: Callable[[str], None]) -> str:

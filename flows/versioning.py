@@ -114,8 +114,17 @@ def dvc(folder: Path, *words: str) -> str:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         found = "\n".join(done.stderr.strip().splitlines()[-4:])
-        raise StageError(f"dvc {' '.join(words[:2])} failed", found=found, fix="check the remote: dvc remote list")
+        raise StageError(f"dvc {words[0]} failed", found=found, fix="check the remote: dvc remote list")
     return done.stdout
+
+
+def remotes(root: Path) -> dict[str, str]:
+    """The remotes of a checkout and their addresses; paths are absolute."""
+    from dvc.repo import Repo
+
+    with Repo(str(root)) as repo:
+        found: Any = repo.config["remote"]
+        return {name: str(settings["url"]) for name, settings in found.items()}
 
 
 def push(folder: Path, say: Callable[[str], None], timeout: float) -> None:

@@ -1,19 +1,27 @@
-"""Requests that a server must survive: damaged, hostile, and good ones among them."""
+"""Requests that a server must survive: damaged, hostile, and good ones among them.
+
+python -m tests.fuzz ADDRESS PROCESS IMAGES [--requests 10000]    against a running endpoint; PROCESS is its id
+"""
 
 from __future__ import annotations
 
+import argparse
 import base64
 import collections
 import json
 import random
 import struct
+import sys
+import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 KINDS = (
     "application/json",
@@ -158,3 +166,38 @@ def _value(chance: random.Random, depth: int) -> Any:
     if kind == 5:
         return [_value(chance, depth - 1) for _ in range(chance.randint(0, 4))]
     return {chance.choice(("images", "a", "")): _value(chance, depth - 1) for _ in range(chance.randint(0, 3))}
+
+
+def main() -> int:
+    """Many requests, and the memory of the endpoint's processes before and after; 1 if an answer was wrong."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("address")
+    parser.add_argument("process", type=int)
+    parser.add_argument("images", type=Path)
+    parser.add_argument("--requests", type=int, default=10_000)
+    given = parser.parse_args()
+    images = [path.read_bytes() for path in sorted(given.images.rglob("*.png"))[:50]]
+    run(given.address, 1500, 2, images)  # buffers and caches have their size
+    before, began = memory(given.process), time.monotonic()
+    outcome = run(given.address, given.requests, 3, images)
+    seconds = time.monotonic() - began
+    after = memory(given.process)
+    found = {
+        "requests": given.requests,
+        "seconds": round(seconds, 1),
+        "statuses": dict(sorted(outcome.statuses.items())),
+    }
+    found |= {"wrong": len(outcome.wrong), "mib_before": round(before), "mib_after": round(after)}
+    print(json.dumps(found, indent=1))
+    print("\n".join(outcome.wrong[:20]), file=sys.stderr)
+    return int(bool(outcome.wrong) or after > before * 1.05 + 20)
+
+
+def memory(process: int) -> float:
+    """MiB that a process and all that it started have for themselves."""
+    family = [psutil.Process(process), *psutil.Process(process).children(recursive=True)]
+    return sum(member.memory_full_info().uss for member in family) / 2**20
+
+
+if __name__ == "__main__":
+    sys.exit(main())

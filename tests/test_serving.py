@@ -18,12 +18,12 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from mtl.config import Config, DataError
+from mtl.config import DataError
 from mtl.data.raw import read_split
 from mtl.data.spec import DatasetSpec
 from mtl.package.predictor import Predictor
+from mtl.serving.batch import as_parquet
 from mtl.serving.disagreement import disagreement, write_disagreement
-from mtl.serving.gathered import write_coco, write_table
 from mtl.serving.sources import choose
 from mtl.store import Store
 from tests.browser import Browser
@@ -102,6 +102,7 @@ def test_a_folder_in_every_format(package: Path, bundle: Path, images: Path, tmp
     assert predicted(package, [str(images)], out, "parquet,coco,masks,overlays")["made"] == 0
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_it_goes_on(package: Path, images: Path, tmp_path: Path) -> None:
     many = tmp_path / "many"
     many.mkdir()
@@ -164,9 +165,7 @@ def test_disagreement_by_task(bundle: Path) -> None:
     assert disagreement(tasks["count"], 1.5, 1.0) == 0.5
 
 
-def test_a_shadow_run_finds_what_differs(
-    config: Config, bundle: Path, package: Path, prepared: Path, images: Path, tmp_path: Path
-) -> None:
+def test_two_models_on_a_batch_and_what_differs(bundle: Path, package: Path, images: Path, tmp_path: Path) -> None:
     import torch
     from safetensors.torch import load_file, save_file
 
@@ -181,21 +180,21 @@ def test_a_shadow_run_finds_what_differs(
         if name.startswith("heads.count.") and weights[name].ndim == 1 and len(weights[name]) == 1
     )
     save_file({**weights, head: weights[head] + torch.ones(1)}, other / "artifacts" / "bundle" / "weights.safetensors")
-    out = tmp_path / "out"
-    command, result = _command([package, other], [str(images)], out, "parquet")
-    done = subprocess.run(command, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(result.read_text())
+    chosen, stores = choose([str(images)]), (Store(str(tmp_path / "one")), Store(str(tmp_path / "other")))
+    for folder, store in zip((package, other), stores, strict=True):
+        predictor = Predictor(folder / "artifacts" / "bundle")
+        answers = predictor.answers([Path(one.label) for one in chosen])
+        store.put("parts/all.parquet", as_parquet(chosen, answers, predictor))
+        store.put("index.json", b'{"parts": ["all"]}')
+    found = write_disagreement(tmp_path, (package, other), chosen, stores)
     assert found["tasks"]["count"]["mean"] == pytest.approx(1.0, abs=1e-4)
     assert found["tasks"]["count"]["changed"] == 1.0
     assert all(one["mean"] == 0.0 for name, one in found["tasks"].items() if name != "count")
     assert len(found["most_different"]) == 12
     assert Path(found["picture"]).read_bytes().startswith(b"\x89PNG")
-    same = write_disagreement(tmp_path, (package, package), choose([str(images)]), (Store(f"{out}/one"),) * 2)
+    same = write_disagreement(tmp_path, (package, package), chosen, (stores[0], stores[0]))
     assert same["most_different"] == []
     assert "picture" not in same
-    write_table(Store(f"{out}/other"))
-    write_coco(Store(f"{out}/other"), Predictor(bundle).tasks)
 
 
 # --- the endpoint
@@ -284,24 +283,6 @@ def test_fuzzed_requests_get_no_5xx(endpoint: tuple[str, Watched], encoded: list
     assert not outcome.wrong, "\n".join(outcome.wrong[:10])
     assert outcome.statuses[200] > 60
     assert sum(count for status, count in outcome.statuses.items() if 400 <= status < 500) > 300
-
-
-@pytest.mark.slow
-def test_ten_thousand_fuzzed_requests_leave_memory_flat(endpoint: tuple[str, Watched], encoded: list[bytes]) -> None:
-    address, watched = endpoint
-
-    def memory() -> float:
-        family = [psutil.Process(watched.process.pid), *psutil.Process(watched.process.pid).children(recursive=True)]
-        return sum(process.memory_full_info().uss for process in family) / 2**20
-
-    run(address, 1500, 2, encoded)
-    before = memory()
-    outcome = run(address, 10_000, 3, encoded)
-    after = memory()
-    print(f"\n{sum(outcome.statuses.values())} requests {dict(outcome.statuses)}: {before:.0f} → {after:.0f} MiB")
-    assert not outcome.wrong, "\n".join(outcome.wrong[:10])
-    assert sum(outcome.statuses.values()) == 10_000
-    assert after < before * 1.05 + 20
 
 
 def test_the_page_shows_what_the_model_sees(endpoint: tuple[str, Watched], images: Path, tmp_path: Path) -> None:
