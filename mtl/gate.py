@@ -27,7 +27,7 @@ def judge(
     Without a champion, every task that is not auxiliary must reach its floor. With one, both on the same test samples:
 
     - no task may be worse: the low end of its gain's paired bootstrap interval lies above minus `margin`;
-    - the mean gain's interval lies above `min_improvement` (equal models pass in at most (1 - confidence) / 2 of all
+    - the mean gain's interval lies above `min_improvement` (equal models pass in at most 1 - confidence of all
       cases), or above minus `margin` where that is null;
     - no slice is surely worse than minus `slice_margin`. A slice is small: it cannot show that it is as good, so it is
       enough that it does not show the opposite.
