@@ -24,6 +24,8 @@ from mtl.reports import EvalReport
 FINGERPRINT = "mtl.fingerprint"
 NOT_METRICS = ("epoch", "step", "seconds", "cosines")
 """Of a row of the training's history."""
+ATTEMPTS = 5
+"""Of writing what others may be writing too."""
 
 # Table creation and monitoring are not news.
 logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -87,11 +89,19 @@ class Tracker:
     def log_params(self, run: str, params: dict[str, Any]) -> None:
         """The whole of params.yaml, flattened to dotted keys. What the run has already stays: a run that goes on may have
         other settings where they make no difference to the version (its schedule)."""
+        wanted = {key: value[:5900] for key, value in flatten(params)}
         with explained(self.uri):
-            known = self.client.get_run(run).data.params
-            flat = [Param(key, value[:5900]) for key, value in flatten(params) if key not in known]
-            for start in range(0, len(flat), 100):
-                self.client.log_batch(run, params=flat[start : start + 100])
+            for attempt in range(ATTEMPTS):
+                known = self.client.get_run(run).data.params
+                flat = [Param(key, value) for key, value in wanted.items() if key not in known]
+                try:
+                    for start in range(0, len(flat), 100):
+                        self.client.log_batch(run, params=flat[start : start + 100])
+                    return
+                except MlflowException:
+                    # Another flow with this fingerprint logs the same at the same time, perhaps: look what is still missing.
+                    if attempt == ATTEMPTS - 1:
+                        raise
 
     def log_epoch(self, run: str, row: dict[str, Any], timestamp: int) -> None:
         """An epoch's metrics at its optimizer step."""

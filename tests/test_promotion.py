@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -76,6 +77,29 @@ def test_racing_promotions_form_one_chain(uri: str) -> None:
     assert all(later["from"] == earlier["to"] for earlier, later in itertools.pairwise(history))
     alias = mlflow.MlflowClient(uri).get_model_version_by_alias("model", CHAMPION)
     assert int(alias.version) == history[-1]["to"]
+
+
+PARAMS = """
+import sys, time
+from mtl.tracking import Tracker
+tracker = Tracker(sys.argv[1], "params")
+while time.time() < float(sys.argv[3]):
+    pass
+tracker.log_params(sys.argv[2], {"a": {f"key{i}": i for i in range(350)}})
+"""
+
+
+def test_two_flows_that_log_one_runs_params_both_succeed(uri: str) -> None:
+    from mtl.tracking import Tracker
+
+    tracker = Tracker(uri, "params")
+    run = tracker.client.create_run(tracker.experiment).info.run_id
+    environment = clean_environment() | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", PARAMS, uri, run, str(time.time() + 12)]
+    racers = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    problems = [racer.communicate()[1] for racer in racers]
+    assert [racer.returncode for racer in racers] == [0, 0], problems
+    assert tracker.client.get_run(run).data.params == {f"a.key{i}": str(i) for i in range(350)}
 
 
 @pytest.mark.parametrize("uri", ["sqlite"], indirect=True)
