@@ -39,7 +39,8 @@ def cluster(config: Config, num_cpus: int | None = None) -> Generator[Any]:
         TrainingError: no cluster answers at the address.
     """
     os.environ.update({key: os.environ.get(key, value) for key, value in _ENVIRONMENT.items()})
-    local = config.cluster.address == "local"
+    # What is not handed over through the Jobs API runs here.
+    local = config.cluster.address == "local" or config.cluster.by_jobs
     scratch: str | None = None
     if local:
         root = str(Path(__file__).parents[1])
@@ -73,15 +74,19 @@ def _start(ray: Any, num_cpus: int | None, scratch: str | None) -> None:
     )
 
 
+def code_environment(config: Config) -> dict[str, Any]:
+    """Ray's runtime environment with this code. No secret is in it: nodes have their own credentials."""
+    variables = {"OMP_NUM_THREADS": str(config.train.threads_per_worker)}
+    return {"py_modules": [str(Path(__file__).parent)], "env_vars": variables}
+
+
 def _join(ray: Any, config: Config) -> None:
     """Connect to a running cluster and send it this code."""
     try:
+        # A job has its environment already, and "auto" is the cluster that it runs on.
         ray.init(
             config.cluster.address,
-            runtime_env={
-                "py_modules": [str(Path(__file__).parent)],
-                "env_vars": {"OMP_NUM_THREADS": str(config.train.threads_per_worker)},
-            },
+            runtime_env=None if config.cluster.address == "auto" else code_environment(config),
             logging_level="error",
         )
     except (ConnectionError, ValueError, RuntimeError) as error:

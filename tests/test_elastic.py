@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import s3fs
 
-from tests.conftest import clean_environment, dvc, make_checkout, set_params
+from tests.conftest import clean_environment, dvc, free_port, make_checkout, set_params
 from tests.servers import object_store, running, s3_environment
 from tests.watch import Watched, kill_family
 
@@ -100,6 +100,63 @@ def test_a_lost_node_shrinks_the_group_and_a_new_one_grows_it(
         ((name, _),) = document["files"].items()
         assert client.info(f"{path.rsplit('/', 1)[0]}/{name}")["size"] == document["bytes"]
     assert not [path for path in files if "/ray/" in path or path.endswith(".tmp")]
+
+
+@pytest.fixture
+def jobs(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a cluster's Jobs API; two of its nodes train."""
+    for name, value in {"RAY_AUTH_MODE": "disabled", "RAY_raylet_start_wait_time_s": "300"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")  # as an image has it
+    from ray.cluster_utils import Cluster
+
+    port = free_port()
+    head = {"num_cpus": 0, "object_store_memory": 80_000_000, "include_dashboard": True, "dashboard_port": port}
+    found = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        for _ in range(2):
+            found.add_node(num_cpus=1, object_store_memory=80_000_000)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        found.shutdown()
+
+
+@pytest.mark.slow
+def test_a_training_handed_over_by_url_is_joined_stopped_and_finished(
+    prepared_checkout: Path, jobs: str, bucket: str
+) -> None:
+    from ray.job_submission import JobSubmissionClient
+
+    short = ("train.epochs=24", "train.num_workers=2", "train.min_workers=2")
+    set_params(prepared_checkout / "params.yaml", *short)
+    first = stage(prepared_checkout, jobs, f"{bucket}/handed")
+    first.until("handed over", 120)
+    first.until("train: step 20/", 240)
+    kill_family(first.process.pid)  # the machine that handed it over is lost: the job goes on
+    again = stage(prepared_checkout, jobs, f"{bucket}/handed")
+    again.until("train: joins the job mtl-", 120)
+    again.until("train: step ", 60)
+    assert again.end() == 130
+    client = JobSubmissionClient(jobs)
+    deadline = time.monotonic() + 60
+    while str(client.list_jobs()[0].status.value) == "RUNNING":
+        assert time.monotonic() < deadline
+        time.sleep(1)
+    last = stage(prepared_checkout, jobs, f"{bucket}/handed")
+    last.until("train: goes on from step", 240)
+    assert last.process.wait(300) == 0
+    assert (prepared_checkout / "outputs" / "train" / "weights.safetensors").exists()
+    assert len(client.list_jobs()) == 2
+    for job in client.list_jobs():  # nothing secret travels with a job
+        described = json.dumps([job.entrypoint, job.runtime_env]) + client.get_job_logs(job.submission_id)
+        assert os.environ["AWS_SECRET_ACCESS_KEY"] not in described
+
+
+@pytest.mark.slow
+def test_a_cluster_out_of_reach_says_so(prepared_checkout: Path, bucket: str) -> None:
+    training = stage(prepared_checkout, f"http://127.0.0.1:{free_port()}", f"{bucket}/nobody")
+    training.until("is out of reach", 120)
+    assert training.process.wait(60) == 1  # another try may help
 
 
 @pytest.mark.slow
@@ -191,7 +248,7 @@ def _end_family(process: subprocess.Popen[bytes]) -> None:
     process.wait(20)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("ip") is None, reason="network namespaces need root")
 def test_a_cut_link_shrinks_the_group_and_a_mended_one_grows_it(prepared_checkout: Path, tmp_path: Path) -> None:
     set_params(prepared_checkout / "params.yaml", "train.num_workers=2")

@@ -105,7 +105,10 @@ class TrainConfig(Section):
 class ClusterConfig(Section):
     """Where Ray runs. No stage depends on it: moving to a cluster rebuilds nothing."""
 
-    address: str = Field(description="local starts a cluster on this machine; else ray's address of a running one")
+    address: str = Field(
+        description="local starts a cluster on this machine; host:port is Ray's address of a running one that this machine "
+        "belongs to; http://host:8265 hands trainings to one through its Jobs API"
+    )
     storage: str = Field(
         default="",
         description="where a training keeps its checkpoints: a bucket (s3://…) or a folder that every node sees; "
@@ -115,3 +118,18 @@ class ClusterConfig(Section):
     prepare: Literal["cores", "ray"] = Field(
         default="cores", description="where prepare runs: on this machine's cores, or on the cluster"
     )
+
+    @property
+    def by_jobs(self) -> bool:
+        """Whether the cluster is reached through its Jobs API."""
+        return self.address.startswith(("http://", "https://"))
+
+    @model_validator(mode="after")
+    def _reachable(self) -> ClusterConfig:
+        if self.by_jobs and "://" not in self.storage:
+            raise ValueError(
+                f"address {self.address} is another machine's: checkpoints and results need storage in a bucket (s3://…)"
+            )
+        if self.by_jobs and self.prepare == "ray":
+            raise ValueError("prepare: ray needs Ray's own address (host:port); through the Jobs API, prepare on cores")
+        return self

@@ -25,6 +25,7 @@ from mtl.digest import bytes_sha256
 from mtl.store import REFUSED, Store, refused
 from mtl.train.checkpoint import MANIFEST, verified, write_manifest
 from mtl.train.notice import STOP
+from mtl.train.submit import submit
 from mtl.train.worker import ERROR, FAILURE, FINAL, out_of_memory
 
 # Sections of params.yaml on which the weights depend.
@@ -79,7 +80,15 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
         os.utime(folder)
         _prune(trainings)
-        _attempts(config, prepared.resolve(), folder.resolve(), store, say)
+        job = describe(config, prepared.resolve(), folder.resolve(), store)
+        if config.cluster.by_jobs:
+            hand_over(config, job, store, folder.name, say)
+            if not _take(store, folder / FINAL):
+                raise StageError(
+                    "the cluster's job ended without a result", fix="see its lines above; run again to go on"
+                )
+        else:
+            attempts(config, job, folder.resolve(), store, say)
         store.remove("checkpoints")
     return folder / FINAL
 
@@ -96,20 +105,36 @@ def _take(store: Store, folder: Path) -> bool:
     return found is not None
 
 
-def _attempts(config: Config, prepared: Path, folder: Path, store: Store, say: Callable[[str], None]) -> None:
-    """Train until there is a result. Ray replaces lost workers itself; what ends its whole run is tried again here."""
+def describe(config: Config, prepared: Path, folder: Path, store: Store) -> dict[str, Any]:
+    """What a worker must know, on whatever node: plain values."""
+    return {
+        "config": config.model_dump(mode="json"),
+        "prepared": str(prepared),
+        "shipment": ship.as_json() if (ship := shipment(Path.cwd(), prepared)) else None,
+        "store": store.url,
+        "cache": str(folder.parents[1] / "downloads"),
+    }
+
+
+def attempts(config: Config, job: dict[str, Any], folder: Path, store: Store, say: Callable[[str], None]) -> None:
+    """Train until there is a result. Ray replaces lost workers itself; what ends its whole run is tried again here.
+
+    Raises:
+        TrainingError, StageError: as `train`.
+        KeyboardInterrupt: the training was told to stop, and has.
+    """
     failure: Exception | None = None
     for attempt in range(config.train.max_failures + 1):
         if attempt:
             pause = min(60.0, 2.0**attempt)
             say(f"train: tries again in {pause:.0f} s, from the last checkpoint ({_first_line(failure)})")
             time.sleep(pause)
-        failure = _fit(config, prepared, folder, store, say)
-        if ERROR in store:
-            saved = json.loads(store.get(ERROR))
-            raise getattr(errors_module, saved["kind"])(saved["what"], found=saved["found"], fix=saved["fix"])
+        failure = _fit(config, job, folder.name, store, say)
+        raise_written(store)
         if _take(store, folder / FINAL):
             return
+        if STOP in store:  # told from elsewhere: the workers have written a checkpoint and ended
+            raise KeyboardInterrupt
         if any(sign in str(failure) for sign in NO_MEMORY):
             num_workers = config.train.num_workers
             raise out_of_memory(config.train.model_dump(), _first_line(failure), num_workers) from failure
@@ -122,6 +147,13 @@ def _attempts(config: Config, prepared: Path, folder: Path, store: Store, say: C
         found=_first_line(failure),
         fix="see the lines above; run again to go on from the last checkpoint",
     )
+
+
+def raise_written(store: Store) -> None:
+    """Raise the error that a worker, or a job on a cluster, has written down; nothing if there is none."""
+    if ERROR in store:
+        saved = json.loads(store.get(ERROR))
+        raise getattr(errors_module, saved["kind"])(saved["what"], found=saved["found"], fix=saved["fix"])
 
 
 def _first_line(failure: Exception | None) -> str:
@@ -137,7 +169,7 @@ def _prune(trainings: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _fit(config: Config, prepared: Path, folder: Path, store: Store, say: Callable[[str], None]) -> Exception | None:
+def _fit(config: Config, job: dict[str, Any], name: str, store: Store, say: Callable[[str], None]) -> Exception | None:
     """Run Ray Train once; what went wrong, if anything did."""
     with cluster(config, config.train.num_workers) as ray:
         from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
@@ -152,14 +184,7 @@ def _fit(config: Config, prepared: Path, folder: Path, store: Store, say: Callab
         say(f"train: {number} workers on {'GPUs' if gpu else 'CPUs'} ({config.cluster.address})")
         trainer = TorchTrainer(
             train_worker,
-            train_loop_config={
-                "config": config.model_dump(mode="json"),
-                "prepared": str(prepared),
-                "shipment": ship.as_json() if (ship := shipment(Path.cwd(), prepared)) else None,
-                "store": store.url,
-                "cache": str(folder.parents[1] / "downloads"),
-                "gpu": gpu,
-            },
+            train_loop_config={**job, "gpu": gpu},
             torch_config=GroupConfig(),
             scaling_config=ScalingConfig(
                 num_workers=most if fewest == most else (fewest, most),
@@ -169,7 +194,7 @@ def _fit(config: Config, prepared: Path, folder: Path, store: Store, say: Callab
             ),
             run_config=RunConfig(
                 # A name that was never used: resuming is our checkpoints' business, whose manifests are written last.
-                name=f"{folder.name}-{uuid.uuid4().hex[:8]}",
+                name=f"{name}-{uuid.uuid4().hex[:8]}",
                 storage_path=(rays := store.arrow("ray"))[0],
                 storage_filesystem=rays[1],
                 failure_config=FailureConfig(max_failures=config.train.max_failures),
@@ -194,7 +219,7 @@ def _until_told(fit: Callable[[], Any], store: Store) -> Exception | None:
 
     thread = threading.Thread(target=work, daemon=True)
     told = threading.Event()
-    with _signals(told):
+    with signals(told):
         thread.start()
         while thread.is_alive() and not told.wait(0.2):
             pass
@@ -205,8 +230,23 @@ def _until_told(fit: Callable[[], Any], store: Store) -> Exception | None:
     return failures[0] if failures else None
 
 
+def hand_over(config: Config, job: dict[str, Any], store: Store, key: str, say: Callable[[str], None]) -> None:
+    """Let a cluster train that this machine does not belong to, and wait.
+
+    Raises:
+        MtlError: what the job wrote down, or that the cluster is out of reach.
+        KeyboardInterrupt: this process was told to end; the job has written a checkpoint.
+    """
+    told = threading.Event()
+    with signals(told):
+        submit(config, job, store, key, say, told.is_set, STOP_SECONDS)
+    if told.is_set():
+        raise KeyboardInterrupt
+    raise_written(store)
+
+
 @contextlib.contextmanager
-def _signals(told: threading.Event) -> Generator[None]:
+def signals(told: threading.Event) -> Generator[None]:
     """SIGINT and SIGTERM set the event, in a process's main thread."""
 
     def tell(number: int, frame: Any) -> None:

@@ -78,14 +78,14 @@ def train_worker(job: dict[str, Any]) -> None:
     except StageError:
         raise  # Ray tries again, then the flow
     except MtlError as error:
-        _write_error(store, error)  # all workers have it, and end together
+        write_error(store, error)  # all workers have it, and end together
     except torch.OutOfMemoryError as error:
-        _write_error(store, out_of_memory(job["config"]["train"], str(error), size))
+        write_error(store, out_of_memory(job["config"]["train"], str(error), size))
         raise  # the others must not wait for this one
     except PROGRAMMING_ERRORS as error:
         # The same code on the same data does it again.
         found = "".join(traceback.format_exception(error)[-4:]).strip()
-        _write_error(store, TrainingError(f"a mistake in the program: {type(error).__name__}", found=found))
+        write_error(store, TrainingError(f"a mistake in the program: {type(error).__name__}", found=found))
         raise
     except Exception as error:
         _note_failure(store, training.progress.total_steps if training else -1, error)
@@ -161,11 +161,12 @@ def _note_failure(store: Store, step: int, error: Exception) -> None:
     before = json.loads(store.get(FAILURE)) if FAILURE in store else None
     if present == before:
         what = f"the same failure twice at step {step}: {type(error).__name__}"
-        _write_error(store, TrainingError(what, found=str(error)[:1000], fix="trying again gives the same"))
+        write_error(store, TrainingError(what, found=str(error)[:1000], fix="trying again gives the same"))
     store.put(FAILURE, json.dumps(present).encode())
 
 
-def _write_error(store: Store, error: MtlError) -> None:
+def write_error(store: Store, error: MtlError) -> None:
+    """Write an error down where whoever started the training finds it, and can raise it again."""
     document = {"kind": type(error).__name__, "what": error.what, "found": error.found, "fix": error.fix}
     try:
         store.put(ERROR, json.dumps(document).encode())

@@ -1,0 +1,111 @@
+"""A training handed to a cluster through Ray's Jobs API: from a machine that does not belong to it.
+
+The job runs where the cluster puts it. What it is told, its checkpoints, its result and its error are in the store; code
+travels with the job, shards come by hash to each node. The submission's id is made from the training's content key, so a stage
+that was started again finds the job that is still running instead of starting another.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from mtl.cluster import code_environment
+from mtl.config import Config, StageError
+from mtl.store import Store
+from mtl.train.notice import STOP
+
+JOB = "job.json"
+POLL_SECONDS = 1.0
+OVER = ("SUCCEEDED", "FAILED", "STOPPED")
+
+
+class Submission:
+    """One job on a cluster."""
+
+    def __init__(self, client: Any, identifier: str, say: Callable[[str], None]) -> None:
+        self.client, self.identifier, self.say = client, identifier, say
+        self._told = 0
+
+    def status(self) -> str:
+        """As Ray says it."""
+        return str(self.client.get_job_status(self.identifier).value)
+
+    def tell(self) -> None:
+        """Pass on the whole lines that the job has written since the last time."""
+        lines = self.client.get_job_logs(self.identifier)
+        end = lines.rfind("\n") + 1
+        for line in lines[self._told : end].splitlines():
+            self.say(line)
+        self._told = max(self._told, end)
+
+    def wait(self, until: Callable[[], bool]) -> str:
+        """Pass on its lines until it is over, or until something else; its status then."""
+        while True:
+            status = self.status()
+            self.tell()
+            if status in OVER or until():
+                return status
+            time.sleep(POLL_SECONDS)
+
+
+def submit(
+    config: Config,
+    job: dict[str, Any],
+    store: Store,
+    key: str,
+    say: Callable[[str], None],
+    until: Callable[[], bool],
+    stop_seconds: float,
+) -> str:
+    """Start the job, or join the one that runs, and pass on its lines until it is over; its last status.
+
+    Args:
+        until: true once this process is told to end: the job is asked for a last checkpoint and stopped.
+
+    Raises:
+        StageError: the cluster is out of reach. The job goes on; run again to join it.
+    """
+    from ray.job_submission import JobSubmissionClient
+
+    address = config.cluster.address
+    try:
+        client = JobSubmissionClient(address)
+        identifier, runs = _free_or_running(client, key)
+        if runs:
+            say(f"train: joins the job {identifier} on {address}")
+        else:
+            store.put(JOB, json.dumps(job).encode())
+            command = (
+                f"python -P -m mtl.train.job {store.url}"  # -P: this code, not what lies where the head was started
+            )
+            client.submit_job(entrypoint=command, submission_id=identifier, runtime_env=code_environment(config))
+            say(f"train: handed over to {address} as the job {identifier}")
+        submission = Submission(client, identifier, say)
+        status = submission.wait(until)
+        if status not in OVER:
+            store.put(STOP, b"")
+            deadline = time.monotonic() + stop_seconds
+            status = submission.wait(lambda: time.monotonic() > deadline)
+            if status not in OVER:
+                client.stop_job(identifier)
+        return status
+    except (ConnectionError, RuntimeError, OSError) as error:
+        raise StageError(
+            f"the Ray cluster at {address} is out of reach",
+            found=str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__,
+            fix="check cluster.address; a job that runs there goes on, and running again joins it",
+        ) from error
+
+
+def _free_or_running(client: Any, key: str) -> tuple[str, bool]:
+    """The id of this training's job that is not over; or the first that no job has."""
+    known = {job.submission_id: str(job.status.value) for job in client.list_jobs() if job.submission_id}
+    number = 0
+    while (identifier := f"mtl-{key}-{number}") in known:
+        if known[identifier] not in OVER:
+            return identifier, True
+        number += 1
+    return identifier, False
