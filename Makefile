@@ -39,10 +39,13 @@ status: $(READY)  ## the champion and the last run
 	@$(BIN)/mtl status
 
 test: $(READY)  ## all tests but the slow ones, the end-to-end ones included
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow and not long"
 
 test-all: $(READY)  ## the slow tests, which make test leaves out
 	@$(BIN)/python -m pytest -m slow
+
+test-long: $(READY)  ## those that CI has no time for either
+	@$(BIN)/python -m pytest -m long
 
 faults: $(READY)  ## kill everything once, at every moment that matters; the table is reports/faults.json
 	@$(BIN)/python -m tests.faults.run
@@ -56,9 +59,11 @@ lint: $(READY)  ## ruff, pyright, import contracts
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports
 
-infra-check: $(READY)  ## Compose files, by the Compose parser; YAML
+infra-check: $(READY)  ## Compose by its own parser, the image by hadolint, scripts by shellcheck, YAML (the chart: tests/test_infra.py)
 	@cp infra/compose/env.example /tmp/mtl-compose.env && $(BIN)/docker-compose --env-file /tmp/mtl-compose.env --file infra/compose/compose.yaml config --quiet
-	@$(BIN)/yamllint --strict -d "{extends: relaxed, rules: {line-length: disable}}" infra .github params.yaml dvc.yaml
+	@$(BIN)/yamllint --strict -d "{extends: relaxed, rules: {line-length: disable}, ignore: [infra/kubernetes/templates]}" infra .github params.yaml dvc.yaml
+	@$(BIN)/hadolint --failure-threshold warning infra/docker/Dockerfile
+	@$(BIN)/shellcheck .ci/run
 
 coverage: $(READY)  ## the tests, with coverage
 	@$(BIN)/python -m pytest --cov --cov-report=term
@@ -75,4 +80,4 @@ lock: $(READY)  ## resolve requirements.lock again from pyproject.toml
 clean-venv:  ## remove the environment
 	@rm -rf $(VENV)
 
-.PHONY: help setup run test test-all faults soak lint coverage lock clean-venv docs deps infra-check baselines ui serve status
+.PHONY: help setup run test test-all test-long faults soak lint coverage lock clean-venv docs deps infra-check baselines ui serve status

@@ -29,6 +29,7 @@ def retrain(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="run every stage again though nothing changed")] = False,
+    reason: Annotated[str, typer.Option(help="why, kept with the version")] = "",
 ) -> None:
     """Fetch, prepare, train, evaluate, package, register, and promote if the gate says so."""
     from flows.settings import load_settings
@@ -53,7 +54,41 @@ def retrain(
             return
     from flows.retrain import retrain as flow
 
-    flow(str(settings.root), chosen, force)
+    flow(str(settings.root), chosen, force, reason)
+
+
+@app.command()
+def metrics() -> None:
+    """The pipeline's figures for Prometheus: last run and success, champion, its metrics by task."""
+    from flows.metrics import exposition
+    from flows.settings import load_settings
+
+    typer.echo(exposition(load_settings()).decode(), nl=False)
+
+
+@app.command()
+def monitor(as_json: AsJson = False) -> None:
+    """Compare the production images that are new with what the champion was made with (exit code 3: they have shifted)."""
+    from flows.monitor import look
+    from flows.settings import load_settings
+    from mtl.config import load
+
+    settings = load_settings()
+
+    def say(line: str) -> None:
+        typer.echo(line, err=as_json)
+
+    def tell(model: str, result: dict[str, Any], batch: str) -> None:
+        """The exit code tells it: there may be no server for an event."""
+
+    found = look(settings, load(settings.root / "params.yaml"), say, tell)
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+    elif "page" in found:
+        typer.echo(f"report   {found['page']}")
+    if found["state"] == "event":
+        typer.echo('next     mtl retrain --reason "…"', err=True)
+        raise typer.Exit(3)
 
 
 @app.command()

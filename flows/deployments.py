@@ -2,37 +2,70 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from datetime import timedelta
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim
 
 from flows.settings import Settings, load_settings
 from flows.supervisor import Service, supervise
 from flows.ui import end_with_parent, refuse_busy, start_prefect, wait_until_up
-from mtl.config import ScheduleConfig, load
+from mtl.config import MonitorConfig, ScheduleConfig, load
 
 NAME = "scheduled"
 PORT = 4200
+CATCH_UP_SECONDS = 10.0
+"""After its start, the runner listens."""
 SILENT_SECONDS = 90
 """Three heartbeats (PREFECT_FLOWS_HEARTBEAT_FREQUENCY)."""
 
 
-def deployment(settings: Settings, schedule: ScheduleConfig) -> Any:
-    """The retrain flow with the schedule of params.yaml, one run at a time."""
+def deployment(settings: Settings, schedule: ScheduleConfig, monitor: MonitorConfig) -> Any:
+    """The retrain flow with the schedule of params.yaml, one run at a time; started by a shift, too."""
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+    from prefect.events import DeploymentEventTrigger
     from prefect.schedules import Cron
 
+    from flows.monitor import EVENT
     from flows.retrain import retrain
 
     strategy = {"skip": ConcurrencyLimitStrategy.CANCEL_NEW, "queue": ConcurrencyLimitStrategy.ENQUEUE}
+    triggers: list[Any] = []
+    if monitor.retrain:
+        reason = {"root": str(settings.root), "reason": "{{ event.payload.reason }}"}
+        triggers.append(DeploymentEventTrigger(name="mtl: drift", expect={EVENT}, parameters=reason))
     return retrain.to_deployment(
         name=NAME,
+        triggers=triggers,
         schedule=Cron(schedule.cron, timezone=schedule.timezone, active=schedule.active, slug=NAME),
         parameters={"root": str(settings.root)},
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=strategy[schedule.overlap]),
         description="Retrain on schedule: unchanged inputs do nothing, the gate decides on promotion.",
+        tags=["mtl"],
+    )
+
+
+def watch(settings: Settings, schedule: ScheduleConfig, monitor: MonitorConfig) -> Any:
+    """The monitor flow with its own cron, one run at a time."""
+    from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+    from prefect.schedules import Cron
+
+    from flows.monitor import monitor as look
+
+    return look.to_deployment(
+        name="watch",
+        schedule=Cron(monitor.cron, timezone=schedule.timezone, active=schedule.active, slug="watch"),
+        parameters={"root": str(settings.root)},
+        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
+        description="Compare production images with what the champion was made with; a shift is an event.",
         tags=["mtl"],
     )
 
@@ -88,15 +121,41 @@ def _content(automation: Any) -> dict[str, Any]:
     return found
 
 
+def missed(schedule: ScheduleConfig, home: Path, now: datetime) -> datetime | None:
+    """The last tick, if no run has begun since it, and one was there before (the first start has missed nothing)."""
+    last = home / "last_run.json"
+    if schedule.catch_up == "none" or not schedule.active or not last.exists():
+        return None
+    tick = next(CronSim(schedule.cron, now.astimezone(ZoneInfo(schedule.timezone)), reverse=True))
+    began = datetime.fromisoformat(json.loads(last.read_text(encoding="utf-8"))["started"])
+    return tick if began < tick else None
+
+
+def _catch_up(tick: datetime) -> None:
+    """Start the run of a missed tick once the runner listens."""
+    from prefect.deployments import run_deployment
+
+    time.sleep(CATCH_UP_SECONDS)
+    reason = f"catching up: the tick of {tick:%Y-%m-%d %H:%M %Z} was missed"
+    run_deployment(f"retrain/{NAME}", parameters={"reason": reason}, timeout=0, as_subflow=False)
+    print(reason, flush=True)
+
+
 def run_schedule() -> None:
     """The process that makes the schedule's runs: `mtl serve` keeps it alive."""
     from prefect import serve
 
     end_with_parent()
     settings = load_settings()
-    schedule = load(settings.root / "params.yaml").schedule
+    config = load(settings.root / "params.yaml")
     keep(crash_silent_runs())
-    serve(deployment(settings, schedule), limit=1, pause_on_shutdown=False)
+    wanted = [deployment(settings, config.schedule, config.monitor)]
+    tick = missed(config.schedule, settings.home, datetime.now(UTC))
+    if tick is not None:
+        threading.Thread(target=_catch_up, args=(tick,), daemon=True).start()
+    if config.monitor.cron:
+        wanted.append(watch(settings, config.schedule, config.monitor))
+    serve(*wanted, limit=len(wanted), pause_on_shutdown=False)
 
 
 def serve_schedule(settings: Settings) -> None:

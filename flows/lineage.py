@@ -96,6 +96,7 @@ def collect(settings: Settings, number: int) -> dict[str, Any]:
             "training": _training(kept / "training.json"),
             "mlflow_run": version.run,
             "flow_run": tags.get("mtl.flow_run") or None,
+            "reason": tags.get("mtl.reason") or None,
             "fingerprint": tags.get(FINGERPRINT),
             "weights_sha256": tags.get("mtl.weights_sha256"),
             "package_sha256": tags.get("mtl.package_sha256"),
@@ -156,7 +157,10 @@ def show(found: dict[str, Any]) -> str:
     machine, training = found["machine"] or {}, found["training"] or {}
     section("machine", [", ".join(f"{k} {v}" for k, v in machine.items())] if machine else [])
     section("training", [", ".join(f"{k} {v}" for k, v in training.items())] if training else [])
-    section("runs", [f"MLflow {found['mlflow_run']}", f"Prefect {found['flow_run'] or '–'}"])
+    section(
+        "runs",
+        [f"MLflow {found['mlflow_run']}", f"Prefect {found['flow_run'] or '–'}", f"reason {found['reason'] or '–'}"],
+    )
     section("weights", [f"sha256 {found['weights_sha256']}"])
     section("decision", [str(found["decision"])])
     section(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,8 @@ from prefect.runtime import flow_run
 from prefect.tasks import exponential_backoff
 
 from flows.approval import ask, refuse_unanswerable
+from flows.metrics import note_success
+from flows.metrics import write as write_metrics
 from flows.settings import Settings, load_settings
 from flows.steps import gate_step, promote_step, push_step, register_step, stage_step
 from flows.summary import show
@@ -39,13 +41,16 @@ class Outcome:
 
 
 @flow(name="retrain", log_prints=False)
-def retrain(root: str = ".", overrides: list[str] | None = None, force: bool = False) -> dict[str, Any]:
+def retrain(
+    root: str = ".", overrides: list[str] | None = None, force: bool = False, reason: str = ""
+) -> dict[str, Any]:
     """Retrain, register and perhaps promote.
 
     Args:
         root: the checkout.
         overrides: `key=value` changes of params.yaml, as `mtl retrain --set`.
         force: run every stage again, though nothing changed.
+        reason: why it runs (a person's, or the event's that started it); kept with the version.
     """
     settings = load_settings(Path(root))
     chosen = overrides or []
@@ -61,13 +66,19 @@ def retrain(root: str = ".", overrides: list[str] | None = None, force: bool = F
             get_run_logger().info(line)
             outcome = Outcome("Completed", version.number, False, line)
         else:
-            outcome = _run(settings, config, params, chosen, digest, force)
+            outcome = _run(settings, config, params, chosen, digest, force, reason)
         record.update(version=outcome.version, promoted=outcome.promoted, reason=outcome.reason)
     return {"version": outcome.version, "promoted": outcome.promoted, "reason": outcome.reason}
 
 
 def _run(
-    settings: Settings, config: Config, params: dict[str, Any], overrides: Sequence[str], digest: str, force: bool
+    settings: Settings,
+    config: Config,
+    params: dict[str, Any],
+    overrides: Sequence[str],
+    digest: str,
+    force: bool,
+    reason: str,
 ) -> Outcome:
     """All stages, then the side effects."""
     began = time.monotonic()
@@ -95,7 +106,7 @@ def _run(
                 "files of the checkout changed while the run was going: nothing was registered",
                 fix="run again; what is done is not done twice",
             )
-        version = register_step.with_options(**policy)(settings, folder, tracker, registry, run, digest)
+        version = register_step.with_options(**policy)(settings, folder, tracker, registry, run, digest, reason)
         _compare_weights(folder, version.tags, known is not None)
         report, decision = gate_step.with_options(**policy)(settings, folder, config, registry, version)
         if config.gate.approval_minutes and decision.promote and registry.promotions.of(version.number) is None:
@@ -149,8 +160,13 @@ def _recorded(settings: Settings, digest: str) -> Generator[dict[str, Any]]:
         record["reason"] = str(error) or type(error).__name__
         raise
     finally:
-        record["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
+        ended = datetime.now(UTC)
+        record["ended"] = ended.isoformat(timespec="seconds")
         _write(path, record)
+        if record["state"] == "Completed":
+            note_success(settings.home, ended)
+        with suppress(MtlError):  # the registry may be what failed
+            write_metrics(settings)
 
 
 def _write(path: Path, record: dict[str, Any]) -> None:

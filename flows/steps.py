@@ -76,7 +76,13 @@ def push_step(folder: Path, config: Config) -> None:
 
 @task(name="register")
 def register_step(
-    settings: Settings, folder: Path, tracker: Tracker, registry: Registry, run: str, fingerprint: str
+    settings: Settings,
+    folder: Path,
+    tracker: Tracker,
+    registry: Registry,
+    run: str,
+    fingerprint: str,
+    reason: str,
 ) -> Version:
     """Reports, pictures and lineage to the run; the package to the registry, once."""
     outputs = folder / "outputs"
@@ -89,6 +95,7 @@ def register_step(
         "mtl.dirty": str(dirty).lower(),
         "mtl.lock": content_digest(folder / "requirements.lock").hex(),
         "mtl.flow_run": str(flow_run.id or ""),
+        "mtl.reason": reason[:4900],
     }
     training = read_report(TrainReport, outputs / "train" / "training.json")
     logged = tracker.logged_steps(run)
@@ -144,6 +151,7 @@ def promote_step(
         "data": tags["mtl.data"],
         "commit": tags["mtl.commit"] + (" with uncommitted changes" if tags["mtl.dirty"] == "true" else ""),
         "MLflow run": version.run,
+        "reason": tags.get("mtl.reason") or "asked for, or scheduled",
     }
     training = read_report(TrainReport, outputs / "train" / "training.json")
     picture = draw_decision(decision)

@@ -101,7 +101,7 @@ def run_quietly(module: str, *words: str, folder: Path) -> None:
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = (done.stdout + done.stderr).strip().splitlines()
-        raise StageError(f"{module.rsplit('.', 1)[-1]} {words[0]} failed", found="\n".join(_error_of(lines)))
+        raise StageError(f"{module.rsplit('.', 1)[-1]} failed", found="\n".join(_error_of(lines)))
 
 
 def dvc(folder: Path, *words: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.settings import Settings
 from mtl.config import Config, load
 from mtl.data.prepare import prepare
 from mtl.data.sources.zoo import fetch_zoo
@@ -194,6 +195,12 @@ def mtl(checkout: Path, *words: str, timeout: float = 500, **environment: str) -
         timeout=timeout,
         check=False,
     )
+
+
+def embedded(checkout: Path) -> Settings:
+    """A checkout's settings, for calls in this process: `load_settings` would set its environment."""
+    home = checkout / ".mtl"
+    return Settings(checkout, home, f"sqlite:///{home}/mlflow.db", None)
 
 
 def dvc(folder: Path, *words: str, **environment: str) -> str:

@@ -39,3 +39,11 @@ def test_no_module_has_a_name_that_says_nothing() -> None:
     for package in ("mtl", "flows"):
         for path in (ROOT / package).rglob("*.py"):
             assert path.stem not in {"utils", "helpers", "common", "core", "manager", "misc"}, path
+
+
+def test_the_tables_of_the_sizing_are_those_of_the_model() -> None:
+    from benchmarks.sizing import Constants, data_table, training_table
+
+    text = (ROOT / "docs" / "sizing.md").read_text()
+    for table in (training_table(Constants()), data_table(Constants())):
+        assert "\n".join(table) in text, "run `python -m benchmarks.sizing`"

@@ -76,6 +76,13 @@ def test_the_first_run_ends_with_a_champion(checkout: Path) -> None:
     assert page.count("data:image/png;base64,") == 6
     assert champion["weights_sha256"] in page
     assert any((checkout / ".mtl" / "dvc-remote").rglob("*"))
+    figures = mtl(checkout, "metrics").stdout
+    assert "mtl_champion_version 1.0" in figures
+    assert 'mtl_last_run_state{state="Completed"} 1.0' in figures
+    assert 'mtl_task_metric{metric="accuracy",task="digit"}' in figures
+    kept = (checkout / ".mtl" / "metrics.prom").read_text()
+    assert "mtl_last_success_timestamp_seconds" in kept
+    assert "mtl_champion_since_timestamp_seconds" in kept
 
 
 def test_again_does_nothing_and_says_why(checkout: Path) -> None:

@@ -18,6 +18,7 @@ BLOCK = re.compile(r"^```(python|edit) (\S+)\n(.*?)^```$", re.M | re.S)
 @pytest.mark.parametrize("page", sorted((ROOT / "docs" / "how-to").glob("*.md")), ids=lambda p: p.stem)
 def test_the_page_works(page: Path, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "mtl", tmp_path / "mtl", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy2(ROOT / "params.yaml", tmp_path)
     checks: list[str] = []
     for kind, name, text in BLOCK.findall(page.read_text(encoding="utf-8")):
         path = tmp_path / name

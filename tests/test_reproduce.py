@@ -13,8 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.reproduce import changed_images, take_checkout
-from flows.settings import load_settings
-from tests.conftest import dvc, mtl, set_params
+from tests.conftest import dvc, embedded, mtl, set_params
 
 
 def clone(checkout: Path, folder: Path) -> tuple[Path, dict[str, str]]:
@@ -83,7 +82,7 @@ def test_a_checkouts_own_code_params_and_images_are_named(retrained: Path, tmp_p
     losses.write_text(losses.read_text() + "\n# changed\n")
     (there / "mtl" / "new.py").write_text("")
     shutil.copytree(retrained / "data", there / "data", dirs_exist_ok=True)
-    found = take_checkout(load_settings(there), folder)
+    found = take_checkout(embedded(there), folder)
     assert sorted(difference["what"] for difference in found) == ["code mtl/new.py", "code mtl/objective/losses.py"]
     before, after = retrained / "outputs" / "raw", tmp_path / "raw"
     shutil.copytree(before, after)

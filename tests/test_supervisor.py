@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 import pytest
 
+from flows.deployments import missed
 from flows.supervisor import Service, supervise
-from mtl.config import MtlError
+from mtl.config import MtlError, ScheduleConfig
 
 LEAVES_A_CHILD = """
 import subprocess, sys, time
@@ -85,3 +88,29 @@ def wait(what: Callable[[], bool]) -> None:
     while not what():
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("policy", "active", "began", "expected"),
+    [
+        ("once", True, "2026-01-04T10:00:00+00:00", "2026-01-05 03:00"),
+        ("once", True, "2026-01-05T03:00:20+00:00", None),
+        ("none", True, "2026-01-04T10:00:00+00:00", None),
+        ("once", False, "2026-01-04T10:00:00+00:00", None),
+        ("once", True, None, None),
+    ],
+)
+def test_missed_ticks_are_one_run_or_none(
+    tmp_path: Path, policy: str, active: bool, began: str | None, expected: str | None
+) -> None:
+    schedule = ScheduleConfig(
+        cron="0 3 * * 1",
+        timezone="Europe/London",
+        active=active,
+        overlap="skip",
+        catch_up=policy,  # type: ignore[arg-type]
+    )
+    if began is not None:
+        (tmp_path / "last_run.json").write_text(json.dumps({"state": "Completed", "started": began}))
+    tick = missed(schedule, tmp_path, datetime(2026, 1, 7, 12, tzinfo=UTC))
+    assert (tick and f"{tick:%Y-%m-%d %H:%M}") == expected

@@ -22,6 +22,7 @@ from mtl.config.errors import (
 from mtl.config.files import AnyFileSet, Split
 from mtl.config.gate import EvaluateConfig, FlowConfig, GateConfig, RegistryConfig, ScheduleConfig
 from mtl.config.model import Backbone, ModelConfig, Sharing
+from mtl.config.monitor import MonitorConfig
 from mtl.config.objective import Aggregator, ObjectiveConfig, Weighting
 from mtl.config.section import Section
 from mtl.config.tasks import AnyTask, TaskConfig
@@ -41,6 +42,7 @@ __all__ = [
     "GateConfig",
     "Mixing",
     "ModelConfig",
+    "MonitorConfig",
     "MtlError",
     "ObjectiveConfig",
     "RegistryError",
@@ -77,6 +79,7 @@ class Config(Section):
     cluster: ClusterConfig
     flow: FlowConfig
     schedule: ScheduleConfig
+    monitor: MonitorConfig = MonitorConfig()
 
     @field_validator("tasks")
     @classmethod

@@ -78,6 +78,10 @@ class ScheduleConfig(Section):
     timezone: str = Field(description="IANA name")
     active: bool = Field(description="false keeps the deployment but makes no runs")
     overlap: Literal["skip", "queue"] = Field(description="a tick while a run is going: skipped, or waits")
+    catch_up: Literal["none", "once"] = Field(
+        default="none",
+        description="ticks that were missed while nothing ran: forgotten, or one run at the start for all",
+    )
 
     @field_validator("timezone")
     @classmethod

@@ -61,7 +61,7 @@ class Predictor:
         """As `predict`; an image that cannot be used has its error in its place, and the others their rows."""
         answers: list[dict[str, Any] | DataError] = []
         for start in range(0, len(images), BATCH):
-            pictures = [self._prepare(image) for image in images[start : start + BATCH]]
+            pictures = [self.prepare(image) for image in images[start : start + BATCH]]
             rows = iter(self._rows([picture for picture in pictures if isinstance(picture, Picture)]))
             answers += [next(rows) if isinstance(picture, Picture) else picture for picture in pictures]
         return answers
@@ -85,7 +85,8 @@ class Predictor:
             rows.append(row)
         return rows
 
-    def _prepare(self, image: Input) -> Picture | DataError:
+    def prepare(self, image: Input) -> Picture | DataError:
+        """An image as the model takes it, before it is standardized; or why there is none."""
         try:
             encoded = _encoded(image)
             return run(self.bundle.operations, Picture(image=np.zeros((0, 0, 0), np.uint8), encoded=encoded))

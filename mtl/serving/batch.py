@@ -28,7 +28,6 @@ from mtl.store import Store
 
 CHUNK = 128
 """Images that are predicted and written together."""
-FORMATS = ("parquet", "coco", "masks", "overlays")
 
 
 def predict_all(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shutil
 
+import torch
+
 from mtl.config import load
 from mtl.data import manifest
-from mtl.package.bundle import write_bundle
+from mtl.package.bundle import read_bundle, write_bundle
 from mtl.package.mlflow_model import write_mlflow_model
+from mtl.package.profiling import write_reference
 from mtl.stages import OUTPUTS, run_stage
 
 
@@ -15,7 +18,12 @@ def main() -> None:
     """Package the model with its preprocessing and its code."""
     out, bundle = OUTPUTS / "package", OUTPUTS / "package" / "bundle"
     shutil.rmtree(out, ignore_errors=True)
-    write_bundle(bundle, load(), manifest.read(OUTPUTS / "prepared"), OUTPUTS / "train" / "weights.safetensors")
+    config = load()
+    write_bundle(bundle, config, manifest.read(OUTPUTS / "prepared"), OUTPUTS / "train" / "weights.safetensors")
+    model, tasks, _ = read_bundle(bundle)
+    # What it was made with travels with the model, so that production images can be compared with it anywhere.
+    torch.set_num_threads(config.train.num_workers * config.train.threads_per_worker)
+    write_reference(bundle, model, tasks, OUTPUTS / "prepared", config.evaluate.batch_size)
     # How good it is travels with the model.
     shutil.copyfile(OUTPUTS / "evaluate" / "report.json", bundle / "evaluation.json")
     report = write_mlflow_model(out / "model", bundle)

@@ -1,0 +1,134 @@
+"""A model of the pipeline from 1 to 256 GPUs and from 10⁶ to 10⁹ images: what takes how long, and what stops first.
+
+    python -m benchmarks.sizing          (prints the tables of docs/sizing.md)
+
+Nothing is run: constants are this project's measurements on two cores where there are such (docs/measurements.md), data sheets
+and assumptions where there are none, and each is named.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Constants:
+    """Seconds, bytes, and where they are from."""
+
+    gpu_images: float = 1500.0
+    """Images a second and GPU, forward and backward, of an 11 M backbone at 256 pixels. ASSUMED: no GPU was measured."""
+    shared_parameters: float = 11.3e6
+    """Of the network in benchmarks/step.py."""
+    tasks: int = 6
+    parameter_level: float = 2.33
+    """Step time of parameter-level aggregation by that of a plain sum. Measured, CPU (benchmarks/step.py, median)."""
+    feature_level: float = 1.05
+    """The same at the features. Measured, CPU."""
+    node_gpus: int = 8
+    nvlink: float = 300e9
+    """Bytes a second between GPUs of a node. Data sheet, H100 class, halved."""
+    network: float = 25e9
+    """Bytes a second of a node, 200 Gbit/s. Data sheet."""
+    hop: float = 20e-6
+    """Seconds of one hop of a ring between nodes. ASSUMED."""
+    batch_per_gpu: int = 64
+    prepare_core: float = 2 * 77.7 / 50_000
+    """Core-seconds of preparing a JPEG of 640×480. Measured."""
+    prepare_second_core: float = 1.52 / 2
+    """Efficiency of two cores. Measured; ASSUMED the same for more, with a disk that keeps up."""
+    fetch: float = 24e-6
+    """Seconds of indexing an image. Measured."""
+    fetch_bytes: float = 1024.0
+    """Memory of an image while its set is indexed. Measured."""
+    unchanged: float = 1.9 / 50_000
+    """Seconds of finding out that an image has not changed. Measured."""
+    raw_bytes: float = 150e3
+    prepared_bytes: float = 256 * 256 * 3.0
+    shard_samples: int = 2048
+    dvc_object: float = 38 / 4000
+    """Seconds of pushing an object to S3. Measured elsewhere, on small files."""
+    bucket: float = 1e9
+    """Bytes a second of a node from a bucket. ASSUMED."""
+
+
+def ring(num_bytes: float, gpus: int, c: Constants) -> float:
+    """Seconds of one all-reduce: a ring within nodes, and one between them."""
+    if gpus == 1:
+        return 0.0
+    inside = min(gpus, c.node_gpus)
+    nodes = -(-gpus // c.node_gpus)
+    seconds = 2 * (inside - 1) / inside * num_bytes / c.nvlink
+    return seconds + (2 * (nodes - 1) / nodes * num_bytes / c.network + 2 * (nodes - 1) * c.hop if nodes > 1 else 0.0)
+
+
+def step(gpus: int, level: str, c: Constants) -> tuple[float, float]:
+    """Seconds of a step, and the share of it in which GPUs wait for the network."""
+    compute = c.batch_per_gpu / c.gpu_images
+    gradient = 4 * c.shared_parameters
+    if level == "sum":  # reduced while the backward pass, two thirds of the time, still runs
+        wait = max(0.0, ring(gradient, gpus, c) - compute * 2 / 3)
+    elif level == "features":  # the Gramian first, then one gradient as above
+        compute *= c.feature_level
+        wait = ring(4.0 * c.tasks**2, gpus, c) + max(0.0, ring(gradient, gpus, c) - compute / 3)
+    else:  # a gradient a task, after the backward passes
+        compute *= c.parameter_level
+        wait = ring(gradient * c.tasks, gpus, c)
+    return compute + wait, wait / (compute + wait)
+
+
+def training_table(c: Constants) -> list[str]:
+    """Markdown: images a second and efficiency by number of GPUs and level."""
+    lines = ["| GPUs | plain sum | features | parameters |", "| --- | --- | --- | --- |"]
+    for gpus in (1, 8, 16, 64, 256):
+        cells: list[str] = []
+        for level in ("sum", "features", "parameters"):
+            seconds, _ = step(gpus, level, c)
+            alone, _ = step(1, level, c)
+            cells.append(f"{gpus * c.batch_per_gpu / seconds:,.0f} /s, {alone / seconds:.0%}")
+        lines.append(f"| {gpus} | {' | '.join(cells)} |")
+    return lines
+
+
+def data_table(c: Constants) -> list[str]:
+    """Markdown: what the data cost by number of images."""
+    lines = [
+        "| | " + " | ".join(f"10{mark} images" for mark in ("⁶", "⁷", "⁸", "⁹")) + " |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    sizes = (10**6, 10**7, 10**8, 10**9)
+
+    def row(name: str, value: object) -> None:
+        lines.append(f"| {name} | " + " | ".join(value(n) for n in sizes) + " |")  # type: ignore[operator]
+
+    row("raw, 150 kB each", lambda n: _bytes(n * c.raw_bytes))
+    row("prepared, 256×256", lambda n: _bytes(n * c.prepared_bytes))
+    row("index in memory (fetch)", lambda n: _bytes(n * c.fetch_bytes))
+    row("index, one process", lambda n: _time(n * c.fetch))
+    row("prepare all, 64 cores", lambda n: _time(n * c.prepare_core / (64 * c.prepare_second_core)))
+    row("prepare 1 % new, 64 cores", lambda n: _time(n * 0.01 * c.prepare_core / (64 * c.prepare_second_core)))
+    row("nothing new: one look", lambda n: _time(n * c.unchanged))
+    row("shards (DVC objects)", lambda n: f"{-(-n // c.shard_samples):,}")
+    row("push all, one by one", lambda n: _time(n / c.shard_samples * c.dvc_object + n * c.prepared_bytes / c.bucket))
+    row("pull to a node", lambda n: _time(n * c.prepared_bytes / c.bucket))
+    row("an epoch on 8 GPUs", lambda n: _time(n / (8 * c.batch_per_gpu / step(8, "sum", c)[0])))
+    row("an epoch on 256 GPUs", lambda n: _time(n / (256 * c.batch_per_gpu / step(256, "sum", c)[0])))
+    return lines
+
+
+def _bytes(value: float) -> str:
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}"
+        value /= 1000
+    return f"{value:.1f} PB"
+
+
+def _time(seconds: float) -> str:
+    for limit, divisor, unit in ((120, 1, "s"), (7200, 60, "min"), (172800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / divisor:.0f} {unit}"
+    return f"{seconds / 86400:.0f} days"
+
+
+if __name__ == "__main__":
+    print("\n".join([*training_table(Constants()), "", *data_table(Constants())]))

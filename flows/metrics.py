@@ -1,0 +1,72 @@
+"""The pipeline's figures for Prometheus: printed by `mtl metrics`, and in `MTL_HOME/metrics.prom` after every run (for the node
+exporter's textfile collector)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+
+from flows.settings import Settings
+from flows.status import collect
+from mtl.config import load
+from mtl.registry import Registry
+
+NAME = "metrics.prom"
+
+
+def exposition(settings: Settings) -> bytes:
+    """Last run, champion and its metrics, in Prometheus' text format. What is not there yet is left out."""
+    figures = CollectorRegistry()
+    found = collect(settings)
+    last, champion = found["last_run"], found["champion"]
+    if last is not None:
+        _last_run(figures, last)
+    success = settings.home / "last_success"
+    if success.exists():
+        _gauge(
+            figures,
+            "mtl_last_success_timestamp_seconds",
+            "end of the last run that completed",
+            float(success.read_text()),
+        )
+    if champion is not None:
+        model = load(settings.root / "params.yaml").registry.model
+        _gauge(figures, "mtl_champion_version", "number of the champion", champion["version"])
+        changes = Registry(settings.mlflow_uri, model).promotions.history()
+        if changes:
+            since = datetime.fromisoformat(changes[-1]["when"]).timestamp()
+            _gauge(figures, "mtl_champion_since_timestamp_seconds", "when it became champion", since)
+        quality = Gauge("mtl_task_metric", "of the champion on its test split", ["task", "metric"], registry=figures)
+        for task, metrics in champion["metrics"].items():
+            for name, value in metrics.items():
+                quality.labels(task, name).set(value)
+    return generate_latest(figures)
+
+
+def write(settings: Settings) -> None:
+    """Put the file into its place, as a whole."""
+    path = settings.home / NAME
+    scratch = path.with_suffix(".tmp")
+    scratch.write_bytes(exposition(settings))
+    scratch.replace(path)
+
+
+def note_success(home: Path, moment: datetime) -> None:
+    """Remember when a run completed."""
+    (home / "last_success").write_text(str(moment.timestamp()), encoding="utf-8")
+
+
+def _last_run(figures: CollectorRegistry, last: dict[str, Any]) -> None:
+    state = Gauge("mtl_last_run_state", "1 for the state that the last run is in", ["state"], registry=figures)
+    for name in ("Running", "Completed", "Failed", "Cancelled"):
+        state.labels(name).set(last["state"] == name)
+    if last.get("ended"):
+        began, ended = (datetime.fromisoformat(last[key]) for key in ("started", "ended"))
+        _gauge(figures, "mtl_last_run_duration_seconds", "from its start to its end", (ended - began).total_seconds())
+
+
+def _gauge(figures: CollectorRegistry, name: str, text: str, value: float) -> None:
+    Gauge(name, text, registry=figures).set(value)

@@ -1,0 +1,84 @@
+"""A look at production images as one self-contained page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mtl.monitor.profile import Profile
+
+NUM_PLOTS = 9
+
+
+def write_page(path: Path, result: dict[str, Any], reference: Profile, batch: Profile) -> None:
+    """The findings as a table, and the surest of them as histograms: reference and batch."""
+    rows = "".join(
+        f"<tr><td>{escape(one['name'])}</td><td>{one['test']}</td><td>{one['p']:.2g}</td><td>{one['index']:.3f}</td>"
+        f"<td>{_number(one['reference'])}</td><td>{_number(one['batch'])}</td><td>{'shifted' if one['shifted'] else ''}</td></tr>"
+        for one in result["findings"]
+    )
+    late = "".join(
+        f"<tr><td>{escape(one['task'])}</td><td>{one['metric']}</td><td>{one['value']:.4f} [{one['low']:.4f}, {one['high']:.4f}]"
+        f"</td><td>{one['registered']:.4f}</td><td>{'worse' if one['worse'] else ''}</td></tr>"
+        for one in result["late"]
+    )
+    style = "body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em}table{border-collapse:collapse}"
+    style += "td,th{padding:.3em .8em;border-bottom:1px solid #ddd;text-align:left}td:last-child{color:#b00020}img{max-width:100%}"
+    reasons = "; ".join(result["reasons"]) or "nothing has shifted"
+    body = f"<h1>{result['images']} production images beside version {escape(str(result['version']))}</h1>"
+    body += f"<p><b>{escape(reasons)}</b></p><p>{len(result['unreadable'])} could not be read.</p>"
+    body += f'<img alt="distributions" src="data:image/png;base64,{_plots(result, reference, batch)}">'
+    body += "<table><tr><th>what</th><th>test</th><th>p</th><th>index</th><th>reference</th><th>now</th><th></th></tr>"
+    body += f"{rows}</table>"
+    if late:
+        body += "<h2>With the labels that have come</h2><table><tr><th>task</th><th>metric</th><th>now</th><th>registered</th>"
+        body += f"<th></th></tr>{late}</table>"
+    path.write_text(
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Monitor</title><style>{style}</style></head>'
+        f"<body>{body}</body></html>\n",
+        encoding="utf-8",
+    )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _plots(result: dict[str, Any], reference: Profile, batch: Profile) -> str:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    names = [one["name"] for one in result["findings"] if one["name"] != "embedding"][:NUM_PLOTS]
+    columns = 3
+    figure, axes = plt.subplots(
+        -(-len(names) // columns), columns, figsize=(10, 2.3 * -(-len(names) // columns)), squeeze=False
+    )
+    for axis in axes.flat[len(names) :]:
+        axis.axis("off")
+    for axis, name in zip(axes.flat, names, strict=False):
+        if name in reference.values:
+            both = [side.values[name][~np.isnan(side.values[name])] for side in (reference, batch)]
+            edges = np.histogram_bin_edges(np.concatenate(both), 20)
+            for values, colour in zip(both, ("#888888", "#b00020"), strict=True):
+                axis.hist(values, edges, density=True, alpha=0.5, color=colour)
+        else:
+            width = len(reference.classes[name])
+            for side, shift, colour in ((reference, -0.2, "#888888"), (batch, 0.2, "#b00020")):
+                counts = np.bincount(side.labels[name], minlength=width)
+                axis.bar(np.arange(width) + shift, counts / max(counts.sum(), 1), 0.4, color=colour)
+            axis.set_xticks(range(width), reference.classes[name], rotation=60, fontsize=6)
+        axis.set_title(name, fontsize=9)
+        axis.tick_params(labelsize=7)
+    figure.suptitle("grey: what the model was made with; red: production", fontsize=9)
+    figure.tight_layout()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=90, metadata={"Software": None})
+    plt.close(figure)
+    return base64.b64encode(buffer.getvalue()).decode()

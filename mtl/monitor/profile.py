@@ -1,0 +1,99 @@
+"""What is remembered of a set of images: statistics of their pixels, of what the model says of them, and embeddings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from mtl.config import DataError
+
+NAME = "reference.safetensors"
+"""Lies in a bundle: the profile of the validation images."""
+
+
+@dataclass
+class Profile:
+    """n images, all in one order.
+
+    values: name → float32 [n], NaN where an image has none; labels: name → int64 [n], with `classes` naming them;
+    embedding: float32 [n, d].
+    """
+
+    values: dict[str, np.ndarray]
+    labels: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+    classes: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    embedding: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        arrays = [*self.values.values(), *self.labels.values()]
+        return len(arrays[0]) if arrays else 0
+
+    def take(self, indices: np.ndarray) -> Profile:
+        """Some of the images."""
+        return Profile(
+            {name: array[indices] for name, array in self.values.items()},
+            {name: array[indices] for name, array in self.labels.items()},
+            self.classes,
+            None if self.embedding is None else self.embedding[indices],
+        )
+
+
+def join(parts: Iterable[Profile]) -> Profile:
+    """Profiles of one model, one after the other."""
+    found = list(parts)
+    first = found[0]
+    return Profile(
+        {name: np.concatenate([part.values[name] for part in found]) for name in first.values},
+        {name: np.concatenate([part.labels[name] for part in found]) for name in first.labels},
+        first.classes,
+        None if first.embedding is None else np.concatenate([p.embedding for p in found if p.embedding is not None]),
+    )
+
+
+def write(path: Path, profile: Profile) -> None:
+    """Write a profile, at four digits: it is compared as a distribution, and other machines round otherwise."""
+    tensors = {f"value/{name}": _rounded(array) for name, array in profile.values.items()}
+    tensors |= {f"label/{name}": array.astype(np.int32) for name, array in profile.labels.items()}
+    if profile.embedding is not None:
+        tensors["embedding"] = _rounded(profile.embedding)
+    save_file(dict(sorted(tensors.items())), path, metadata={"classes": json.dumps(profile.classes, sort_keys=True)})
+
+
+def _rounded(array: np.ndarray) -> np.ndarray:
+    """Four significant digits."""
+    array = array.astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        digits = np.where(array == 0, 1.0, 10.0 ** (3 - np.floor(np.log10(np.abs(array)))))
+    return (np.round(array * digits) / digits).astype(np.float32)
+
+
+def read(path: Path) -> Profile:
+    """Read a profile.
+
+    Raises:
+        DataError: the model has none, or it is damaged.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names = list(file.keys())
+            tensors = {name: file.get_tensor(name) for name in names}
+            classes = json.loads(file.metadata()["classes"])
+    except FileNotFoundError as error:
+        fix = "register a version made by this program's present code (mtl retrain)"
+        raise DataError(
+            "the model has no reference of what it was made with", found=f"no {path.name}", fix=fix
+        ) from error
+    except Exception as error:  # the library's own kinds
+        raise DataError("the model's reference is damaged", found=str(error)) from error
+    return Profile(
+        {name.removeprefix("value/"): array for name, array in tensors.items() if name.startswith("value/")},
+        {name.removeprefix("label/"): array for name, array in tensors.items() if name.startswith("label/")},
+        classes,
+        tensors.get("embedding"),
+    )

@@ -1,0 +1,89 @@
+"""From images and a model to their profile: the same way for the reference and for production images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+
+from mtl.data.loader import Split, as_images
+from mtl.data.manifest import Statistics
+from mtl.monitor.profile import NAME, Profile, join, write
+from mtl.tasks import Task
+
+NUM_REFERENCE = 500
+"""Validation images that a reference is made of, spread evenly."""
+SHOWN = 0.4
+"""Score of the boxes that count."""
+
+
+@torch.inference_mode()
+def profile(model: nn.Module, tasks: dict[str, Task], statistics: Statistics, pixels: np.ndarray) -> Profile:
+    """The profile of preprocessed images, uint8 [n, height, width, channels]."""
+    images = as_images(torch.from_numpy(pixels), statistics)
+    shared: Any = model
+    features = [level.mean((2, 3)) for level in shared.shared(images, {}) if level.ndim == 4]
+    values, labels, classes = _of_pixels(pixels), dict[str, np.ndarray](), dict[str, list[str]]()
+    outputs = model(images)
+    for name, task in tasks.items():
+        if task.config.auxiliary:
+            continue
+        predictions = task.predict(outputs[name])
+        for key, found in _of_predictions(task, predictions).items():
+            values[f"{name}/{key}"] = found
+        if task.serves == "label":
+            labels[name] = np.array([one["index"] for one in predictions], np.int64)
+            classes[name] = list(task.target.classes)
+    embedding = torch.cat(features, 1).numpy() if features else None
+    return Profile(values, labels, classes, embedding)
+
+
+def write_reference(bundle: Path, model: nn.Module, tasks: dict[str, Task], prepared: Path, batch_size: int) -> None:
+    """Put the profile of the validation images into a bundle."""
+    split = Split(prepared, "val")
+    chosen = np.unique(np.linspace(0, len(split) - 1, min(NUM_REFERENCE, len(split))).astype(int))
+    statistics = split.manifest.statistics
+    parts = [
+        profile(model, tasks, statistics, split.rows(chosen[start : start + batch_size])["image"])
+        for start in range(0, len(chosen), batch_size)
+    ]
+    write(bundle / NAME, join(parts))
+
+
+def _of_pixels(pixels: np.ndarray) -> dict[str, np.ndarray]:
+    """Brightness and contrast (mean and deviation of grey), saturation (spread of colours), sharpness (deviation of the
+    Laplacian), and the mean of each channel."""
+    colour = pixels[..., :3].astype(np.float32)
+    grey = colour.mean(3)
+    found = {"image/brightness": grey.mean((1, 2)), "image/contrast": grey.std((1, 2))}
+    found["image/saturation"] = (colour.max(3) - colour.min(3)).mean((1, 2))
+    found["image/sharpness"] = np.array([np.asarray(cv2.Laplacian(g, cv2.CV_32F)).std() for g in grey], np.float32)
+    for channel in range(pixels.shape[3]):
+        found[f"image/channel_{channel}"] = pixels[..., channel].mean((1, 2), dtype=np.float32)
+    return found
+
+
+def _of_predictions(task: Task, predictions: Sequence[Any]) -> dict[str, np.ndarray]:
+    """Numbers that say how a task answers, without knowing whether it is right."""
+    found: dict[str, list[Any]] = {}
+    if task.serves == "label":
+        found = {"score": [max(one["scores"]) for one in predictions]}
+    elif task.serves == "labels":
+        found = {"num_labels": [len(one["labels"]) for one in predictions]}
+        found["score"] = [np.mean(one["scores"]) for one in predictions]
+    elif task.serves == "value":
+        found = {"value": [one["value"] for one in predictions]}
+    elif task.serves == "boxes":
+        found = {"num_boxes": [(one["scores"] >= SHOWN).sum() for one in predictions]}
+        found["score"] = [one["scores"].max(initial=0.0) for one in predictions]
+    elif task.kind == "mask":
+        names = task.target.classes
+        found = {f"share_{name}": [(p["mask"] == c).mean() for p in predictions] for c, name in enumerate(names)}
+    elif task.kind == "depth":
+        found = {"mean": [np.nanmean(one["map"]) for one in predictions]}
+    return {name: np.array(column, np.float32) for name, column in found.items()}

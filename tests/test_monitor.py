@@ -1,0 +1,244 @@
+"""Shift: found when it is there, rarely when it is not; an event, a pause after it, and a retraining that says why."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from flows.monitor import look
+from mtl.config import DataError, load
+from mtl.data.raw import read_split
+from mtl.data.spec import DatasetSpec
+from mtl.monitor import profile as profiles
+from mtl.monitor.drift import compare, psi
+from mtl.monitor.late_labels import late_performance, read_labels
+from mtl.monitor.profile import Profile
+from mtl.package.predictor import Predictor
+from mtl.package.profiling import profile, write_reference
+from tests.conftest import embedded, mtl, set_params
+
+
+def population(rng: np.random.Generator, count: int, shift: float = 0.0) -> Profile:
+    """Simulated images: six statistics, some of them related, two tasks' labels, eight dimensions of embedding."""
+    base = rng.normal(0, 1, (count, 8)) + shift
+    values = {f"stat{i}": (base[:, i] + rng.normal(0, 0.5, count)).astype(np.float32) for i in range(5)}
+    values["count"] = rng.poisson(2 + max(shift, 0), count).astype(np.float32)
+    share = np.array([0.5, 0.3, 0.2])
+    labels = {name: rng.choice(3, count, p=share) for name in ("one", "other")}
+    return Profile(values, labels, {name: ["a", "b", "c"] for name in labels}, base.astype(np.float32))
+
+
+def test_false_alarms_in_at_most_five_percent_of_200_batches() -> None:
+    alarms = 0
+    for draw in range(200):
+        rng = np.random.default_rng(draw)
+        reference = population(rng, 500)
+        alarms += any(one.shifted for one in compare(reference, population(rng, 100), alpha=0.05, min_psi=0.0))
+    assert alarms / 200 <= 0.05 + 1.64 * (0.05 * 0.95 / 200) ** 0.5
+
+
+def test_power_grows_with_the_shift_and_the_batch() -> None:
+    def power(shift: float, size: int) -> float:
+        found = 0
+        for draw in range(40):
+            rng = np.random.default_rng(draw)
+            findings = compare(population(rng, 500), population(rng, size, shift), alpha=0.05, min_psi=0.05)
+            found += any(one.shifted for one in findings)
+        return found / 40
+
+    powers = [power(shift, 100) for shift in (0.0, 0.3, 0.6)]
+    assert powers == sorted(powers)
+    assert powers[0] <= 0.1
+    assert powers[-1] > 0.95
+    assert power(0.3, 300) > power(0.3, 50)
+
+
+def test_each_kind_of_shift_is_named() -> None:
+    rng = np.random.default_rng(0)
+    reference, batch = population(rng, 500), population(rng, 200)
+    batch.values["stat3"] += 2
+    batch.labels["one"] = rng.choice(3, 200, p=[0.1, 0.1, 0.8])
+    shifted = {one.name: one.test for one in compare(reference, batch, alpha=0.05, min_psi=0.1) if one.shifted}
+    assert shifted == {"stat3": "ks", "one": "chi2"}
+    only_embedding = population(rng, 200)
+    assert only_embedding.embedding is not None
+    only_embedding.embedding += 1.0
+    found = [one.name for one in compare(reference, only_embedding, alpha=0.05, min_psi=0.1) if one.shifted]
+    assert found == ["embedding"]
+
+
+def test_a_shift_too_small_to_matter_is_none() -> None:
+    rng = np.random.default_rng(0)
+    reference, batch = population(rng, 20000), population(rng, 20000)
+    batch.values["stat0"] += 0.1
+    significant = compare(reference, batch, alpha=0.05, min_psi=0.0)[0]
+    assert (significant.name, significant.shifted) == ("stat0", True)
+    assert not compare(reference, batch, alpha=0.05, min_psi=0.1)[0].shifted
+
+
+def test_the_stability_index() -> None:
+    counts = np.array([100, 100, 100])
+    assert psi(counts, counts) == 0.0
+    assert psi(counts, counts * 7) == pytest.approx(0.0, abs=1e-4)
+    # By hand: shares 0.5/0.5 against 0.9/0.1 of large counts.
+    expected = 0.4 * np.log(0.9 / 0.5) + -0.4 * np.log(0.1 / 0.5)
+    assert psi(np.array([50000, 50000]), np.array([90000, 10000])) == pytest.approx(expected, rel=1e-3)
+    assert np.isfinite(psi(np.array([100, 0]), np.array([0, 100])))
+
+
+def test_empty_and_constant_columns_do_not_stop_it() -> None:
+    nothing = np.full(50, np.nan, np.float32)
+    reference = Profile(
+        {"empty": nothing, "same": np.ones(50, np.float32)}, {"l": np.zeros(50, np.int64)}, {"l": ["a"]}
+    )
+    assert not any(one.shifted for one in compare(reference, reference, alpha=0.05, min_psi=0.0))
+
+
+def test_a_reference_travels(tmp_path: Path) -> None:
+    before = population(np.random.default_rng(0), 30)
+    profiles.write(tmp_path / "x", before)
+    after = profiles.read(tmp_path / "x")
+    assert after.classes == before.classes
+    assert after.embedding is not None
+    assert before.embedding is not None
+    assert np.allclose(after.embedding, before.embedding, rtol=1e-3)
+    assert all(np.allclose(after.values[n], before.values[n], rtol=1e-3) for n in before.values)
+    with pytest.raises(DataError, match="has no reference"):
+        profiles.read(tmp_path / "absent")
+    (tmp_path / "x").write_bytes(b"?")
+    with pytest.raises(DataError, match="damaged"):
+        profiles.read(tmp_path / "x")
+
+
+def test_production_images_get_the_references_profile(
+    bundle: Path, prepared: Path, raw: Path, spec: DatasetSpec, tmp_path: Path
+) -> None:
+    """The same images through the package's way and through the prepared shards."""
+    predictor = Predictor(bundle)
+    write_reference(tmp_path, predictor.model, predictor.tasks, prepared, 7)
+    reference = profiles.read(tmp_path / profiles.NAME)
+    pictures = [predictor.prepare(sample.image) for sample in read_split(raw, "val", spec)]  # type: ignore[arg-type]
+    pixels = np.stack([picture.image for picture in pictures])  # type: ignore[union-attr]
+    again = profile(predictor.model, predictor.tasks, predictor.statistics, pixels)
+    assert len(reference) == len(again) == 24
+    for name, values in reference.values.items():
+        assert np.allclose(np.sort(values), np.sort(again.values[name]), rtol=2e-3, atol=1e-4), name
+    assert not any(one.shifted for one in compare(reference, again, alpha=0.05, min_psi=0.0))
+
+
+# --- labels that come late
+
+
+def test_late_labels_beside_the_registered_metrics(tmp_path: Path) -> None:
+    answers = {f"{i}.png": {"digit": "1", "count": 2.0} for i in range(100)}
+    labels = {f"{i}.png": {"digit": "1" if i < 50 else "2", "count": "2"} for i in range(100)}
+    known = {
+        "digit": {"serves": "label", "value": 0.9, "low": 0.88, "high": 0.92},
+        "count": {"serves": "value", "value": 0.3, "low": 0.25, "high": 0.35},
+    }
+    digit, count = late_performance(labels, answers, known)
+    assert (digit["worse"], digit["value"], digit["images"]) == (True, 0.5, 100)
+    assert (count["worse"], count["value"]) == (False, 0.0)
+    few = dict(list(labels.items())[:10])
+    assert late_performance(few, answers, known) == []
+    path = tmp_path / "labels.csv"
+    path.write_text("image,digit,note\nsome/0.png,1,x\n1.png,,y\n")
+    assert read_labels(path, ["digit", "count"]) == {"0.png": {"digit": "1"}, "1.png": {}}
+    path.write_text("file,digit\n0.png,1\n")
+    with pytest.raises(DataError, match="lack columns"):
+        read_labels(path, ["digit"])
+    with pytest.raises(DataError, match="no number"):
+        late_performance({n: {"count": "many"} for n in labels}, answers, {"count": known["count"]})
+
+
+# --- the flow's look
+
+
+@pytest.fixture
+def watched(retrained: Path, raw: Path, spec: DatasetSpec) -> Any:
+    """The retrained checkout with an empty `incoming`."""
+    incoming = retrained / "incoming"
+    shutil.rmtree(incoming, ignore_errors=True)
+    shutil.rmtree(retrained / ".mtl" / "monitor", ignore_errors=True)
+    incoming.mkdir()
+    yield incoming
+    shutil.rmtree(incoming)
+
+
+def drop(incoming: Path, raw: Path, spec: DatasetSpec, prefix: str, shift: bool) -> None:
+    for sample in read_split(raw, "val", spec):
+        assert isinstance(sample.image, bytes)
+        image = cv2.imdecode(np.frombuffer(sample.image, np.uint8), cv2.IMREAD_COLOR)
+        assert image is not None
+        cv2.imwrite(str(incoming / f"{prefix}-{sample.id}.png"), 255 - image // 4 if shift else image)
+
+
+def test_a_shift_is_an_event_once_and_then_it_cools_down(
+    retrained: Path, watched: Path, raw: Path, spec: DatasetSpec
+) -> None:
+    settings = embedded(retrained)
+    config = load(retrained / "params.yaml", ["monitor.min_images=20"])
+    events: list[dict[str, Any]] = []
+
+    def tell(model: str, result: dict[str, Any], batch: str) -> None:
+        events.append(result)
+
+    def now() -> dict[str, Any]:
+        return look(settings, config, lambda line: None, tell)
+
+    drop(watched, raw, spec, "a", shift=False)
+    assert now()["state"] == "unshifted"
+    assert now() == {"state": "waiting", "images": 0}
+    drop(watched, raw, spec, "b", shift=True)
+    (watched / "broken.png").write_bytes(b"x")
+    found = now()
+    assert found["state"] == "event"
+    assert "image/brightness shifted" in found["reason"] or "shifted" in found["reason"]
+    page = Path(found["page"]).read_text()
+    assert "data:image/png;base64," in page
+    report = json.loads((Path(found["page"]).parent / "report.json").read_text())
+    assert report["unreadable"] == [["broken.png", "an image cannot be decoded: no known format"]]
+    drop(watched, raw, spec, "c", shift=True)
+    assert now()["state"] == "cooling"
+    assert len(events) == 1
+
+
+def test_a_killed_look_is_made_again(retrained: Path, watched: Path, raw: Path, spec: DatasetSpec) -> None:
+    settings = embedded(retrained)
+    config = load(retrained / "params.yaml", ["monitor.min_images=20"])
+    drop(watched, raw, spec, "a", shift=True)
+
+    def die(model: str, result: dict[str, Any], batch: str) -> None:
+        raise KeyboardInterrupt
+
+    batches: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        look(settings, config, lambda line: None, die)
+    look(settings, config, lambda line: None, lambda model, result, batch: batches.append(batch))
+    assert len(batches) == 1
+
+
+def test_the_command(retrained: Path, watched: Path, raw: Path, spec: DatasetSpec, tmp_path: Path) -> None:
+    before = (retrained / "params.yaml").read_text()
+    set_params(retrained / "params.yaml", "monitor.min_images=20")
+    try:
+        drop(watched, raw, spec, "a", shift=True)
+        done = mtl(retrained, "monitor")
+        assert done.returncode == 3, done.stderr
+        assert "event" in done.stdout
+        again = mtl(retrained, "monitor", "--json")
+        assert again.returncode == 0
+        assert json.loads(again.stdout)["state"] == "waiting"
+        shutil.rmtree(watched)
+        gone = mtl(retrained, "monitor")
+        assert gone.returncode == 2
+        assert "is not there" in gone.stderr
+    finally:
+        (retrained / "params.yaml").write_text(before)
+        watched.mkdir(exist_ok=True)
