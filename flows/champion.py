@@ -10,17 +10,11 @@ from typing import Any
 from flows.evidence import measure_latency
 from flows.notify import announce
 from flows.settings import Settings
-from mtl.config import Config, RegistryError, load
+from flows.versions import opened
+from mtl.config import RegistryError
 from mtl.gate import judge
 from mtl.promotion import ROLLBACK
-from mtl.registry import Registry
 from mtl.reports import Decision
-
-
-def opened(settings: Settings) -> tuple[Config, Registry]:
-    """The settings, and the registry that they name."""
-    config = load(settings.root / "params.yaml")
-    return config, Registry(settings.mlflow_uri, config.registry.model)
 
 
 def promote(settings: Settings, number: int, *, override: bool, why: str) -> tuple[Decision, dict[str, Any] | None]:

@@ -160,14 +160,12 @@ def approve(
     why: Annotated[str, typer.Option(help="reason, kept in the history")] = "",
 ) -> None:
     """Answer a retraining that waits for a person (gate.approval_minutes)."""
-    import getpass
-    import os
-
     from flows.approval import answer
     from flows.settings import load_settings
+    from mtl.promotion import actor
 
     load_settings()
-    answer(run, approve=not no, who=os.environ.get("MTL_ACTOR") or getpass.getuser(), why=why)
+    answer(run, approve=not no, who=actor(), why=why)
     typer.echo("answered: " + ("no" if no else "yes"))
 
 

@@ -12,9 +12,8 @@ import numpy as np
 from flows.lineage import collect
 from flows.predict import predict
 from flows.settings import Settings
-from mtl.config import load
+from flows.versions import opened
 from mtl.gate import comparable, relative_gains
-from mtl.registry import Registry
 from mtl.reports import EvalReport
 from mtl.tracking import flatten
 
@@ -25,13 +24,13 @@ def diff(settings: Settings, first: int, second: int, images: list[str], out: st
     Raises:
         RegistryError: there is no such version.
     """
-    registry = Registry(settings.mlflow_uri, load(settings.root / "params.yaml").registry.model)
+    _, registry = opened(settings)
+    versions = [registry.get(number) for number in (first, second)]
     one, other = (collect(settings, number) for number in (first, second))
     params = [dict(flatten(found["params"] or {})) for found in (one, other)]
     stages = [{f"outputs/{name}": _hash(found, name) for name in ("raw", "prepared")} for found in (one, other)]
     # On the second's test samples, if the first was judged on them.
-    known = registry.comparison(registry.get(second), registry.get(first))
-    before = known or registry.evaluation(registry.get(first))
+    before = registry.comparison(versions[1], versions[0]) or registry.evaluation(versions[0])
     found: dict[str, Any] = {
         "versions": [first, second],
         "params": _changed(*params),
@@ -44,7 +43,7 @@ def diff(settings: Settings, first: int, second: int, images: list[str], out: st
             "lock_differs": one["lock_sha256"] != other["lock_sha256"],
         },
         "weights_differ": one["weights_sha256"] != other["weights_sha256"],
-        "metrics": _metrics(before, registry.evaluation(registry.get(second))),
+        "metrics": _metrics(before, registry.evaluation(versions[1])),
     }
     if images:
         with tempfile.TemporaryDirectory() as scratch:

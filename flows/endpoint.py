@@ -9,12 +9,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from flows.predict import resolve
 from flows.settings import Settings
 from flows.ui import end_with_parent, refuse_busy
 from flows.versioning import stop_tree
-from mtl.config import MtlError, load
-from mtl.registry import Registry
+from flows.versions import opened, resolve
+from mtl.config import MtlError
 
 
 def serve_endpoint(settings: Settings, name: str, host: str, port: int, replicas: int) -> None:
@@ -26,7 +25,7 @@ def serve_endpoint(settings: Settings, name: str, host: str, port: int, replicas
         MtlError: the server ended by itself.
     """
     refuse_busy(port, "the endpoint", "--port")
-    registry = Registry(settings.mlflow_uri, load(settings.root / "params.yaml").registry.model)
+    _, registry = opened(settings)
     version = resolve(registry, name)
     with tempfile.TemporaryDirectory() as scratch:
         package = registry.package(version, Path(scratch), settings.public_key)

@@ -36,13 +36,23 @@ def gather(
     latency: float | None = None
     if config.gate.max_latency_ms is not None:
         latency = measure_latency(folder, outputs / "package" / "model")
-    number = champion.number if champion else None
-    size = package.num_bytes
-    try:
-        before = champion_report(settings, folder, registry, version, champion, report, say) if champion else None
-    except StageError as error:
-        return report, judge(report, None, number, config.gate, num_bytes=size, latency_ms=latency, obstacle=error.line)
-    return report, judge(report, before, number, config.gate, num_bytes=size, latency_ms=latency)
+    before: EvalReport | None = None
+    obstacle = ""
+    if champion is not None:
+        try:
+            before = champion_report(settings, folder, registry, version, champion, report, say)
+        except StageError as error:
+            obstacle = error.line
+    decision = judge(
+        report,
+        before,
+        champion.number if champion else None,
+        config.gate,
+        num_bytes=package.num_bytes,
+        latency_ms=latency,
+        obstacle=obstacle,
+    )
+    return report, decision
 
 
 def champion_report(

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from flows.settings import Settings
-from mtl.config import MtlError, load
+from flows.versions import opened
+from mtl.config import MtlError, read_params
 from mtl.data.remote import FOLDER
 from mtl.promotion import CHAMPION
-from mtl.registry import CHALLENGER, Registry
+from mtl.registry import CHALLENGER
+from mtl.reports.document import document
 from mtl.tracking import FINGERPRINT
 
 PATCH, MACHINE = "uncommitted.patch", "machine.json"
@@ -72,8 +74,7 @@ def collect(settings: Settings, number: int) -> dict[str, Any]:
     Raises:
         RegistryError: there is no such version.
     """
-    config = load(settings.root / "params.yaml")
-    registry = Registry(settings.mlflow_uri, config.registry.model)
+    config, registry = opened(settings)
     version = registry.get(number)
     tags = version.tags
     with tempfile.TemporaryDirectory() as scratch:
@@ -115,15 +116,11 @@ def _text(path: Path) -> str:
 
 
 def _params(path: Path) -> Any:
-    from mtl.config import read_params
-
     return read_params(path) if path.exists() else None
 
 
 def _stages(path: Path) -> dict[str, dict[str, str]]:
     """Stage → what it made → its hash."""
-    from mtl.config import read_params
-
     stages = read_params(path)["stages"] if path.exists() else {}
     return {name: {out["path"]: out["md5"] for out in stage.get("outs", [])} for name, stage in stages.items()}
 
@@ -181,9 +178,4 @@ def page(found: dict[str, Any], path: Path) -> None:
     body += f"<h2>Parameters</h2><pre>{escape(json.dumps(found['params'], indent=1))}</pre>"
     if found["uncommitted"]:
         body += f"<h2>What differed from the commit</h2><pre>{escape(found['uncommitted'])}</pre>"
-    style = "body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em}pre{white-space:pre-wrap}"
-    path.write_text(
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Lineage</title><style>{style}</style></head>'
-        f"<body>{body}</body></html>\n",
-        encoding="utf-8",
-    )
+    path.write_text(document("Lineage", body, "pre{white-space:pre-wrap}"), encoding="utf-8")

@@ -13,6 +13,7 @@ from flows.settings import Settings
 from flows.status import collect
 from mtl.config import load
 from mtl.registry import Registry
+from mtl.store import Store
 
 NAME = "metrics.prom"
 
@@ -48,10 +49,7 @@ def exposition(settings: Settings) -> bytes:
 
 def write(settings: Settings) -> None:
     """Put the file into its place, as a whole."""
-    path = settings.home / NAME
-    scratch = path.with_suffix(".tmp")
-    scratch.write_bytes(exposition(settings))
-    scratch.replace(path)
+    Store(str(settings.home)).put(NAME, exposition(settings))
 
 
 def note_success(home: Path, moment: datetime) -> None:

@@ -24,6 +24,7 @@ from flows.workspace import running
 from mtl.config import Config, DataError, RegistryError, load
 from mtl.data.place import Place
 from mtl.registry import Registry
+from mtl.store import Store
 
 EVENT = "mtl.drift"
 
@@ -88,7 +89,7 @@ def look(
                 tell(config.registry.model, outcome, batch)
                 state["last_event"] = now.isoformat(timespec="seconds")
         state["seen"] |= new
-        _write(folder / "state.json", state)
+        Store(str(folder)).put("state.json", json.dumps(state).encode())
         say(f"monitor: {len(new)} images, {outcome['state']}" + (f": {reason}" if reason else ""))
         return outcome
 
@@ -133,10 +134,3 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {"seen": {}, "last_event": None}
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _write(path: Path, state: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text(json.dumps(state), encoding="utf-8")
-    scratch.replace(path)

@@ -11,28 +11,10 @@ from typing import Any
 
 from flows.settings import Settings
 from flows.versioning import run_module
-from mtl.config import ConfigError, RegistryError, load
-from mtl.promotion import CHAMPION
-from mtl.registry import CHALLENGER, Registry, Version
+from flows.versions import opened, resolve
+from mtl.config import ConfigError, RegistryError
 
 FORMATS = ("parquet", "coco", "masks", "overlays")
-
-
-def resolve(registry: Registry, name: str) -> Version:
-    """A version by its number, or by an alias.
-
-    Raises:
-        RegistryError: there is none.
-    """
-    if name.isdecimal():
-        return registry.get(int(name))
-    found = registry.champion() if name == CHAMPION else registry.at(name)
-    if found is None:
-        raise RegistryError(
-            f"{registry.model} has no {name}",
-            fix=f"a number, {CHAMPION} or {CHALLENGER}; mtl status shows what there is",
-        )
-    return found
 
 
 def predict(
@@ -48,7 +30,7 @@ def predict(
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
         raise ConfigError(f"unknown format {', '.join(unknown) or '(none)'}", fix=f"choose from {', '.join(FORMATS)}")
-    registry = Registry(settings.mlflow_uri, load(settings.root / "params.yaml").registry.model)
+    _, registry = opened(settings)
     versions = [resolve(registry, name) for name in names]
     if len({version.number for version in versions}) < len(versions):
         raise RegistryError(f"{' and '.join(names)} are one version", found=f"version {versions[0].number}")

@@ -16,10 +16,12 @@ from flows.lineage import MACHINE, this_machine
 from flows.restore import restore_code, restore_data, restore_environment
 from flows.settings import Settings
 from flows.versioning import output_hash, run_stage
-from flows.workspace import copy_files, running
-from mtl.config import Config, DataError, MtlError, apply_overrides, load, parse, read_params
-from mtl.data.raw import RawSample, RawSplit, read_spec
+from flows.versions import opened
+from flows.workspace import copy_files, running, write_params
+from mtl.config import Config, DataError, MtlError, load, parse, read_params
+from mtl.data.raw import RawSplit, read_spec
 from mtl.data.spec import SPLITS
+from mtl.digest import bytes_sha256, file_md5
 from mtl.fingerprint import ancestry, fingerprint, read_stages
 from mtl.registry import Registry, Version
 from mtl.reports import EVENT, EvalReport, PackageReport, read_report
@@ -54,7 +56,7 @@ def reproduce(
         MtlError: something that is needed is gone, and nothing was found to differ so far.
     """
     began = time.monotonic()
-    registry = Registry(settings.mlflow_uri, load(settings.root / "params.yaml").registry.model)
+    _, registry = opened(settings)
     version = registry.get(number)
     folder = settings.home / "reproductions" / f"version-{number}"
     differences: Differences = []
@@ -69,7 +71,7 @@ def reproduce(
         if here:
             differences += take_checkout(settings, folder)
         if overrides:
-            _change_params(folder / "params.yaml", overrides)
+            write_params(folder / "params.yaml", overrides)
         differences += _inputs(kept, folder, registry, version)
         try:
             python = restore_environment(settings, folder / "requirements.lock", say)
@@ -102,8 +104,6 @@ def _damaged(folder: Path) -> Differences:
     """What came from the cache or the remote and is not what dvc.lock names, by image where that can be told."""
     from dvc.repo import Repo
 
-    from mtl.digest import file_md5
-
     raw = folder / "outputs" / "raw"
     with Repo(str(folder)) as repo:
         stages: Any = repo.index.stages
@@ -124,13 +124,9 @@ def _broken_images(raw: Path, split: str) -> list[str]:
     """Samples whose bytes are not those that their key was made of."""
     try:
         rows = RawSplit(raw, split, read_spec(raw))
-        return [s.id for s in rows.samples(0, len(rows)) if _checkable(s) and s.content_key() != s.key]
+        return [s.id for s in rows.samples(0, len(rows)) if isinstance(s.image, bytes) and s.content_key() != s.key]
     except (DataError, pa.ArrowException, OSError):
         return []
-
-
-def _checkable(sample: RawSample) -> bool:
-    return isinstance(sample.image, bytes)
 
 
 def take_checkout(settings: Settings, folder: Path) -> Differences:
@@ -147,30 +143,18 @@ def take_checkout(settings: Settings, folder: Path) -> Differences:
 def _code(folder: Path) -> list[str]:
     """The files that the fingerprint takes in, but for the params, which have their own names."""
     found = [path for part in ("mtl", "flows") for path in (folder / part).rglob("*") if path.is_file()]
-    found += [folder / "dvc.yaml", folder / "requirements.lock", folder / "params.yaml"]
-    names = [path.relative_to(folder).as_posix() for path in found if path.exists() and "__pycache__" not in path.parts]
-    return [name for name in names if name != "params.yaml"]
+    found += [folder / "dvc.yaml", folder / "requirements.lock"]
+    return [path.relative_to(folder).as_posix() for path in found if path.exists() and "__pycache__" not in path.parts]
 
 
 def _presence(content: bytes | None) -> str:
-    from mtl.digest import bytes_sha256
-
     return "absent" if content is None else f"sha256 {bytes_sha256(content)[:16]}"
-
-
-def _change_params(path: Path, overrides: Sequence[str]) -> None:
-    from ruamel.yaml import YAML
-
-    values = read_params(path)
-    apply_overrides(values, overrides)
-    parse(values)
-    with path.open("w", encoding="utf-8") as file:
-        YAML().dump(values, file)
 
 
 def _inputs(kept: Path, folder: Path, registry: Registry, version: Version) -> Differences:
     """Params that differ from those of the run, by key; and a fingerprint that does, where nothing else explains it."""
     params = read_params(folder / "params.yaml")
+    parse(params)
     sections = {key.split(".")[0] for stage in read_stages(folder).values() for key in stage.get("params", [])}
     logged, present = (
         {key: value for key, value in values.items() if key.split(".")[0] in sections}
@@ -238,9 +222,7 @@ def changed_images(before: Path, after: Path) -> Differences:
 def _results(folder: Path, kept: Path, registry: Registry, version: Version) -> Differences:
     """Prepared data, weights, package and metrics."""
     outputs = folder / "outputs"
-    locked = read_params(kept / "dvc.lock")["stages"]["prepare"]["outs"]
-    registered = next(out["md5"] for out in locked if out["path"] == "outputs/prepared")
-    made = output_hash(folder, "prepare", "outputs/prepared")
+    registered, made = (output_hash(where, "prepare", "outputs/prepared") for where in (kept, folder))
     found: Differences = [] if made == registered else [_differs("prepared data", registered, made)]
     package = read_report(PackageReport, outputs / "package" / "report.json")
     if package.weights_sha256 != version.tags.get("mtl.weights_sha256"):

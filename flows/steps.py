@@ -138,11 +138,11 @@ def promote_step(
     decision: Decision,
 ) -> Path:
     """Move the alias that the decision grants, keep the reasons, tell whoever wants to know; the page."""
-    outputs, reports = folder / "outputs", settings.home / "reports"
+    outputs = folder / "outputs"
     entry = registry.promotions.of(version.number)
     if entry is None:
         entry = registry.decide(version, decision, str(flow_run.id or ""))
-    page = reports / f"version-{version.number}.html"
+    page = settings.home / "reports" / f"version-{version.number}.html"
     tags = version.tags
     facts = {
         "version": version.number,
@@ -157,13 +157,13 @@ def promote_step(
     picture = draw_decision(decision)
     write_page(page, report, training, decision, facts, outputs / "evaluate", picture)
     sources = json.loads((outputs / "sources.json").read_text(encoding="utf-8"))
-    cards = write_card(reports / f"version-{version.number}", config, report, training, decision, facts, sources)
-    pictures = [reports / f"version-{version.number}" / "decision.png"] if picture else []
-    for path in pictures:
-        path.write_bytes(picture or b"")
+    files = [page, *write_card(page.with_suffix(""), config, report, training, decision, facts, sources)]
+    if picture:
+        files.append(page.with_suffix("") / "decision.png")
+        files[-1].write_bytes(picture)
     if entry is not None:
         announce(config.registry.model, entry, get_run_logger().warning)
-    registry.log_decision(version, decision, [page, *cards, *pictures])
+    registry.log_decision(version, decision, files)
     create_markdown_artifact(markdown(report, decision, version), key="report", description=decision.summary[:200])
     get_run_logger().info(decision.summary)
     return page

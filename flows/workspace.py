@@ -95,7 +95,7 @@ def _copied(settings: Settings, overrides: Sequence[str], name: str) -> Generato
     try:
         copy_files(settings.root, folder)
         if overrides:
-            _write_params(folder / "params.yaml", overrides)
+            write_params(folder / "params.yaml", overrides)
         (folder / ".dvc" / "config.local").write_text(
             f"[core]\n    no_scm = true\n[cache]\n    dir = {_cache(settings)}\n"
             f"['remote \"local\"']\n    url = {settings.home / 'dvc-remote'}\n",
@@ -141,7 +141,8 @@ def _files(root: Path) -> list[str]:
     return [path for path in done.stdout.split("\0") if path and (root / path).is_file()]
 
 
-def _write_params(path: Path, overrides: Sequence[str]) -> None:
+def write_params(path: Path, overrides: Sequence[str]) -> None:
+    """Change keys of a params.yaml; order, comments and quotes stay."""
     from ruamel.yaml import YAML
 
     yaml = YAML()  # keeps order, comments and quotes

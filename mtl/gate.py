@@ -136,17 +136,10 @@ def _not_worse(gains: dict[str, tuple[float, np.ndarray]], config: GateConfig) -
         alone = low > -config.margin
         note = "" if going or not alone else ", but a surer task already fails"
         going = going and alone
-        yield Rule(
-            name="not worse",
-            task=name,
-            required=f"gain > {-config.margin:+.1%} at the interval's low end",
-            found=f"{point:+.2%} [{low:+.2%}, {high:+.2%}]{note}",
-            passed=going,
-            bound=-config.margin,
-            difference=point,
-            low=low,
-            high=high,
+        rule = _interval_rule(
+            "not worse", "gain > {} at the interval's low end", -config.margin, point, low, high, going
         )
+        yield rule.model_copy(update={"task": name, "found": rule.found + note})
 
 
 def _improvement(gains: dict[str, tuple[float, np.ndarray]], config: GateConfig) -> Rule:
@@ -155,11 +148,17 @@ def _improvement(gains: dict[str, tuple[float, np.ndarray]], config: GateConfig)
     tail = (1 - config.confidence) / 2
     low, high = (float(q) for q in np.quantile(together, [tail, 1 - tail]))
     bound = -config.margin if config.min_improvement is None else config.min_improvement
+    required = "mean gain > {} at the interval's low end"
+    return _interval_rule("improvement", required, bound, point, low, high, low > bound)
+
+
+def _interval_rule(name: str, required: str, bound: float, point: float, low: float, high: float, passed: bool) -> Rule:
+    """A rule about a gain and its interval; `required` has {} for the bound."""
     return Rule(
-        name="improvement",
-        required=f"mean gain > {bound:+.1%} at the interval's low end",
+        name=name,
+        required=required.format(f"{bound:+.1%}"),
         found=f"{point:+.2%} [{low:+.2%}, {high:+.2%}]",
-        passed=low > bound,
+        passed=passed,
         bound=bound,
         difference=point,
         low=low,
@@ -188,17 +187,10 @@ def _slices(challenger: EvalReport, champion: EvalReport, names: list[str], conf
         reach = NormalDist().inv_cdf(1 - tail) * error
         going = going and gain + reach < -margin
         if name not in seen:
-            seen[name] = Rule(
-                name="slices",
-                task=name,
-                required=f"no slice is surely worse than {-margin:+.1%}",
-                found=f"worst of {len(found)}: {where} {gain:+.2%} [{gain - reach:+.2%}, {gain + reach:+.2%}]",
-                passed=not going,
-                bound=-margin,
-                difference=gain,
-                low=gain - reach,
-                high=gain + reach,
-            )
+            required = "no slice is surely worse than {}"
+            rule = _interval_rule("slices", required, -margin, gain, gain - reach, gain + reach, not going)
+            place = f"worst of {len(found)}: {where} "
+            seen[name] = rule.model_copy(update={"task": name, "found": place + rule.found})
     yield from (seen[name] for name in names if name in seen)
 
 

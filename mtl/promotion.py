@@ -86,7 +86,7 @@ class Promotions:
             "to": to,
             "kind": kind,
             "why": why[:2000],
-            "who": os.environ.get("MTL_ACTOR") or getpass.getuser(),
+            "who": actor(),
             "when": datetime.now(UTC).isoformat(timespec="seconds"),
             "flow_run": flow_run,
             "id": uuid.uuid4().hex,
@@ -105,6 +105,11 @@ class Promotions:
                 self.client.set_registered_model_alias(self.model, CHAMPION, str(last["to"]))
             if self.history()[-1]["number"] == last["number"]:
                 return
+
+
+def actor() -> str:
+    """Who does what is entered: MTL_ACTOR, or this process's user."""
+    return os.environ.get("MTL_ACTOR") or getpass.getuser()
 
 
 def aliased(uri: str, client: MlflowClient, model: str, alias: str) -> Any:

@@ -61,9 +61,20 @@ def cluster(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         found.shutdown()
 
 
-def stage(checkout: Path, address: str, storage: str, inside: Sequence[str] = (), **environment: str) -> Watched:
-    """The train stage on a cluster; inside: words before the command, of whatever it is to run in."""
-    set_params(checkout / "params.yaml", f"cluster.address={address}", f"cluster.storage={storage}")
+def stage(
+    checkout: Path,
+    address: str,
+    storage: str,
+    changes: Sequence[str] = (),
+    inside: Sequence[str] = (),
+    **environment: str,
+) -> Watched:
+    """The train stage on a cluster, with changes to SETTINGS; inside: words before the command, of whatever it is in.
+
+    The checkout is shared by the tests: each says its settings anew, so that none finds another's finished training.
+    """
+    places = (f"cluster.address={address}", f"cluster.storage={storage}")
+    set_params(checkout / "params.yaml", *SETTINGS, *places, *changes)
     own = clean_environment() | {"PYTHONPATH": str(checkout), "MTL_HOME": str(checkout / ".mtl")}
     return Watched([*inside, sys.executable, "-m", "mtl.stages.train"], checkout, own | environment)
 
@@ -128,12 +139,11 @@ def test_a_training_handed_over_by_url_is_joined_stopped_and_finished(
     from ray.job_submission import JobSubmissionClient
 
     short = ("train.epochs=24", "train.num_workers=2", "train.min_workers=2")
-    set_params(prepared_checkout / "params.yaml", *short)
-    first = stage(prepared_checkout, jobs, f"{bucket}/handed")
+    first = stage(prepared_checkout, jobs, f"{bucket}/handed", short)
     first.until("handed over", 120)
     first.until("train: step 20/", 240)
     kill_family(first.process.pid)  # the machine that handed it over is lost: the job goes on
-    again = stage(prepared_checkout, jobs, f"{bucket}/handed")
+    again = stage(prepared_checkout, jobs, f"{bucket}/handed", short)
     again.until("train: joins the job mtl-", 120)
     again.until("train: step ", 60)
     assert again.end() == 130
@@ -142,7 +152,7 @@ def test_a_training_handed_over_by_url_is_joined_stopped_and_finished(
     while str(client.list_jobs()[0].status.value) == "RUNNING":
         assert time.monotonic() < deadline
         time.sleep(1)
-    last = stage(prepared_checkout, jobs, f"{bucket}/handed")
+    last = stage(prepared_checkout, jobs, f"{bucket}/handed", short)
     last.until("train: goes on from step", 240)
     assert last.process.wait(300) == 0
     assert (prepared_checkout / "outputs" / "train" / "weights.safetensors").exists()
@@ -254,7 +264,7 @@ def test_a_cut_link_shrinks_the_group_and_a_mended_one_grows_it(prepared_checkou
     set_params(prepared_checkout / "params.yaml", "train.num_workers=2")
     with Hosts(tmp_path) as hosts:
         storage = str(tmp_path / "shared")
-        training = stage(prepared_checkout, hosts.HEAD, storage, hosts.inside(0), **hosts.environment)
+        training = stage(prepared_checkout, hosts.HEAD, storage, inside=hosts.inside(0), **hosts.environment)
         try:
             training.until("train: step 30/", 240)
             hosts.link("down")

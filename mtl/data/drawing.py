@@ -9,7 +9,8 @@ import matplotlib
 import numpy as np
 
 matplotlib.use("Agg")
-from matplotlib import pyplot as plt
+
+from mtl.reports.document import as_png
 
 
 def as_rgb(pixels: np.ndarray) -> np.ndarray:
@@ -25,6 +26,4 @@ def mosaic(tiles: list[np.ndarray], columns: int) -> np.ndarray:
 
 def save_figure(figure: Any, path: Path) -> None:
     """Write a figure and close it; the same figure gives the same bytes."""
-    figure.tight_layout()
-    figure.savefig(path, dpi=90, metadata={"Software": None})
-    plt.close(figure)
+    path.write_bytes(as_png(figure))

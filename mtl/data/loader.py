@@ -95,6 +95,10 @@ class Split:
         """Which samples have a target: bool [samples]."""
         return np.concatenate([shard.arrays[f"{target}.present"] for shard in self._shards])
 
+    def spread(self, count: int) -> np.ndarray:
+        """Indices of at most `count` samples, evenly over the split."""
+        return np.unique(np.linspace(0, len(self) - 1, min(count, len(self))).astype(int))
+
     def slices(self) -> dict[str, list[str]]:
         """Attribute → its value for every sample."""
         return {n: [v for shard in self._shards for v in shard.slices[n]] for n in self.spec.slices}

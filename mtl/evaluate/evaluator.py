@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import nn
 
-from mtl.data.loader import Split, sequential
+from mtl.data.loader import Batch, Split, sequential
 from mtl.tasks import Task
 from mtl.tasks.base import Scorer
 
@@ -17,7 +17,6 @@ def _alone(value: Any) -> list[Any]:
     return [value]
 
 
-@torch.inference_mode()
 def score(
     model: nn.Module,
     tasks: dict[str, Task],
@@ -33,21 +32,29 @@ def score(
 
     Several workers score a share each, and `gather` brings the rows together on all of them. In float32, as served.
     """
-    training = model.training
-    model.eval()
     scorers = {name: task.scorer() for name, task in tasks.items()}
-    for batch in sequential(split, batch_size, rank, world_size):
-        for task in tasks.values():
-            task.derive(batch)
-        moved = batch.to(device)
-        outputs = model(moved.images, moved.views)
-        for name, task in tasks.items():
-            scorers[name].add(task.predict(outputs[name]), batch)
-    model.train(training)
+    fill(scorers, model, tasks, sequential(split, batch_size, rank, world_size), device)
     shares = gather({name: scorer.rows for name, scorer in scorers.items()})
     for name, scorer in scorers.items():
         scorer.rows = [row for share in shares for row in share[name]]
     return scorers
+
+
+@torch.inference_mode()
+def fill(
+    scorers: dict[str, Scorer], model: nn.Module, tasks: dict[str, Task], batches: Iterable[Batch], device: torch.device
+) -> None:
+    """Add what the model makes of some batches to the scorers of those tasks that have one."""
+    training = model.training
+    model.eval()
+    for batch in batches:
+        for task in tasks.values():
+            task.derive(batch)
+        moved = batch.to(device)
+        outputs = model(moved.images, moved.views)
+        for name, scorer in scorers.items():
+            scorer.add(tasks[name].predict(outputs[name]), batch)
+    model.train(training)
 
 
 def overall(scorers: dict[str, Scorer], tasks: dict[str, Task]) -> float:

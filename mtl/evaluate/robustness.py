@@ -6,7 +6,8 @@ The corruptions and their third of five severities are those of CIFAR-10-C (Hend
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -14,10 +15,11 @@ import torch
 from torch import nn
 
 from mtl.config.gate import Corruption
-from mtl.data.loader import Split, as_images, collate
+from mtl.data.loader import Batch, Split, as_images, collate
+from mtl.evaluate.evaluator import fill
 from mtl.tasks import Task
 
-CLEAN = "none"
+CLEAN: Literal["none"] = "none"
 """Stands among the corruptions for the same images as they are."""
 
 
@@ -66,7 +68,6 @@ def corrupt(pixels: np.ndarray, kind: Corruption, seed: int) -> np.ndarray:
     return CORRUPTIONS[kind](pixels.astype(np.float32), rng).round().clip(0, 255).astype(np.uint8)
 
 
-@torch.inference_mode()
 def robustness(
     model: nn.Module,
     tasks: dict[str, Task],
@@ -78,22 +79,20 @@ def robustness(
     """Corruption (and `none`) → task that is not auxiliary → its primary metric on `num_samples` images, spread evenly
     over the split; nothing if there are no corruptions."""
     judged = {name: task for name, task in tasks.items() if not task.config.auxiliary}
-    chosen = np.unique(np.linspace(0, len(split) - 1, min(num_samples, len(split))).astype(int))
     found: dict[str, dict[str, float]] = {}
-    model.eval()
     for kind in (CLEAN, *kinds) if kinds else ():
         scorers = {name: task.scorer() for name, task in judged.items()}
-        for start in range(0, len(chosen), batch_size):
-            indices = chosen[start : start + batch_size]
-            batch = collate(split, indices)
-            if kind != CLEAN:
-                pixels = split.rows(indices)["image"]
-                damaged = np.stack([corrupt(image, kind, int(i)) for image, i in zip(pixels, indices, strict=True)])
-                batch.images = as_images(torch.from_numpy(damaged), split.manifest.statistics)
-            for task in tasks.values():
-                task.derive(batch)
-            outputs = model(batch.images, batch.views)
-            for name, task in judged.items():
-                scorers[name].add(task.predict(outputs[name]), batch)
+        fill(scorers, model, tasks, _damaged(split, kind, split.spread(num_samples), batch_size), torch.device("cpu"))
         found[kind] = {name: scorers[name].value()[task.primary] for name, task in judged.items()}
     return found
+
+
+def _damaged(split: Split, kind: Corruption | Literal["none"], chosen: np.ndarray, batch_size: int) -> Iterator[Batch]:
+    for start in range(0, len(chosen), batch_size):
+        indices = chosen[start : start + batch_size]
+        batch = collate(split, indices)
+        if kind != CLEAN:
+            pixels = split.rows(indices)["image"]
+            damaged = np.stack([corrupt(image, kind, int(i)) for image, i in zip(pixels, indices, strict=True)])
+            batch.images = as_images(torch.from_numpy(damaged), split.manifest.statistics)
+        yield batch

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mtl.monitor.profile import Profile
+from mtl.reports.document import TABLES, as_png, document
 
 NUM_PLOTS = 9
 
@@ -27,8 +27,7 @@ def write_page(path: Path, result: dict[str, Any], reference: Profile, batch: Pr
         f"</td><td>{one['registered']:.4f}</td><td>{'worse' if one['worse'] else ''}</td></tr>"
         for one in result["late"]
     )
-    style = "body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em}table{border-collapse:collapse}"
-    style += "td,th{padding:.3em .8em;border-bottom:1px solid #ddd;text-align:left}td:last-child{color:#b00020}img{max-width:100%}"
+    style = TABLES + "td:last-child{color:#b00020}img{max-width:100%}"
     reasons = "; ".join(result["reasons"]) or "nothing has shifted"
     body = f"<h1>{result['images']} production images beside version {escape(str(result['version']))}</h1>"
     body += f"<p><b>{escape(reasons)}</b></p><p>{len(result['unreadable'])} could not be read.</p>"
@@ -38,11 +37,7 @@ def write_page(path: Path, result: dict[str, Any], reference: Profile, batch: Pr
     if late:
         body += "<h2>With the labels that have come</h2><table><tr><th>task</th><th>metric</th><th>now</th><th>registered</th>"
         body += f"<th></th></tr>{late}</table>"
-    path.write_text(
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Monitor</title><style>{style}</style></head>'
-        f"<body>{body}</body></html>\n",
-        encoding="utf-8",
-    )
+    path.write_text(document("Monitor", body, style), encoding="utf-8")
 
 
 def _number(value: float | None) -> str:
@@ -77,8 +72,4 @@ def _plots(result: dict[str, Any], reference: Profile, batch: Profile) -> str:
         axis.set_title(name, fontsize=9)
         axis.tick_params(labelsize=7)
     figure.suptitle("grey: what the model was made with; red: production", fontsize=9)
-    figure.tight_layout()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=90, metadata={"Software": None})
-    plt.close(figure)
-    return base64.b64encode(buffer.getvalue()).decode()
+    return base64.b64encode(as_png(figure)).decode()

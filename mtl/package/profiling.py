@@ -15,21 +15,21 @@ from mtl.data.loader import Split, as_images
 from mtl.data.manifest import Statistics
 from mtl.monitor.profile import NAME, Profile, join, write
 from mtl.tasks import Task
+from mtl.tasks.detection import SHOWN
 
 NUM_REFERENCE = 500
 """Validation images that a reference is made of, spread evenly."""
-SHOWN = 0.4
-"""Score of the boxes that count."""
 
 
 @torch.inference_mode()
 def profile(model: nn.Module, tasks: dict[str, Task], statistics: Statistics, pixels: np.ndarray) -> Profile:
     """The profile of preprocessed images, uint8 [n, height, width, channels]."""
     images = as_images(torch.from_numpy(pixels), statistics)
-    shared: Any = model
-    features = [level.mean((2, 3)) for level in shared.shared(images, {}) if level.ndim == 4]
+    network: Any = model
+    levels = network.shared(images, {})
+    outputs = network.specific(levels, network.rows(images, {}), list(tasks))
+    features = [level.mean((2, 3)) for level in levels if level.ndim == 4]
     values, labels, classes = _of_pixels(pixels), dict[str, np.ndarray](), dict[str, list[str]]()
-    outputs = model(images)
     for name, task in tasks.items():
         if task.config.auxiliary:
             continue
@@ -46,7 +46,7 @@ def profile(model: nn.Module, tasks: dict[str, Task], statistics: Statistics, pi
 def write_reference(bundle: Path, model: nn.Module, tasks: dict[str, Task], prepared: Path, batch_size: int) -> None:
     """Put the profile of the validation images into a bundle."""
     split = Split(prepared, "val")
-    chosen = np.unique(np.linspace(0, len(split) - 1, min(NUM_REFERENCE, len(split))).astype(int))
+    chosen = split.spread(NUM_REFERENCE)
     statistics = split.manifest.statistics
     parts = [
         profile(model, tasks, statistics, split.rows(chosen[start : start + batch_size])["image"])

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl.config import Config
+from mtl.reports.document import TABLES, document
 from mtl.reports.types import Decision, EvalReport, TaskReport, TrainReport
 
 NUM_WORST = 3
@@ -43,14 +44,8 @@ def write_card(
     markdown, html = folder / "card.md", folder / "card.html"
     markdown.write_text(text, encoding="utf-8")
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
-    style = "body{font:15px/1.5 system-ui,sans-serif;max-width:900px;margin:2em auto;padding:0 1em}"
-    style += "table{border-collapse:collapse}td,th{padding:.3em .8em;border-bottom:1px solid #ddd;text-align:left}"
     title = f"{config.registry.model}, version {facts['version']}"
-    html.write_text(
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{style}</style></head>'
-        f"<body>{body}</body></html>\n",
-        encoding="utf-8",
-    )
+    html.write_text(document(title, body, TABLES, width=900), encoding="utf-8")
     return [markdown, html]
 
 

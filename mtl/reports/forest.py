@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import io
-
+from mtl.reports.document import as_png
 from mtl.reports.types import Decision
 
 FARTHEST = 100.0
@@ -38,8 +37,4 @@ def draw_decision(decision: Decision) -> bytes | None:
     axis.set_xlabel("gain over the champion, % (black: what the gate compares with)")
     axis.set_title(f"{'promoted' if decision.promote else 'not promoted'}, against version {decision.champion}")
     axis.grid(axis="x", alpha=0.3)
-    figure.tight_layout()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=90, metadata={"Software": None})
-    plt.close(figure)
-    return buffer.getvalue()
+    return as_png(figure)

@@ -13,6 +13,7 @@ Requests that are refused get a 4xx with {"error": {"what", "found", "fix"}}.
 import asyncio
 import logging
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,7 @@ class Ingress:
 
     @app.get("/model")
     async def describe(self) -> dict[str, Any]:
-        limits = {key: getattr(LIMITS, key) for key in ("body_bytes", "image_bytes", "pixels", "images")}
-        return {"version": self.version, "tasks": await self._tasks(), "limits": limits}
+        return {"version": self.version, "tasks": await self._tasks(), "limits": asdict(LIMITS)}
 
     @app.post("/predict")
     async def predict(self, request: Request) -> JSONResponse:

@@ -6,6 +6,7 @@ and the chunk's images: what is there need not be made again, so a run that was 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import logging
@@ -19,11 +20,10 @@ import cv2
 
 from mtl.cluster import cluster
 from mtl.config import Config, DataError
-from mtl.data.place import Place
 from mtl.package.predictor import Predictor
 from mtl.serving.gathered import ERROR, PATH
-from mtl.serving.overlay import decode_picture, draw
-from mtl.serving.sources import Chosen
+from mtl.serving.overlay import draw
+from mtl.serving.sources import Chosen, Reader
 from mtl.store import Store
 
 CHUNK = 128
@@ -102,7 +102,7 @@ class ChunkPredictor:
         import ray
 
         self.store, self.formats = Store(out), formats
-        self._places: dict[str, Place] = {}
+        self._reader = Reader()
         if isinstance(model, Path):
             self.predictor = Predictor(model)
             return
@@ -128,9 +128,7 @@ class ChunkPredictor:
 
     def _read(self, one: Chosen) -> bytes | DataError:
         try:
-            if one.place not in self._places:
-                self._places[one.place] = Place(one.place)
-            return self._places[one.place].read(one.name)
+            return self._reader.read(one.place, one.name)
         except DataError as error:
             return error
 
@@ -139,9 +137,7 @@ class ChunkPredictor:
         name = one.name.replace("/", "__")
         for task in tasks if "masks" in self.formats else ():
             if tasks[task].kind == "mask":
-                ok, data = cv2.imencode(".png", decode_picture(row[task]))
-                assert ok
-                self.store.put(f"masks/{task}/{name}.png", data.tobytes())
+                self.store.put(f"masks/{task}/{name}.png", base64.b64decode(row[task]))
         if "overlays" in self.formats:
             drawn = draw(self.predictor.shown(image), row, tasks)
             ok, data = cv2.imencode(".png", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))

@@ -10,14 +10,14 @@ import cv2
 import numpy as np
 
 from mtl.data.drawing import mosaic
-from mtl.data.place import Place
 from mtl.package.predictor import Predictor
 from mtl.serving.gathered import ERROR, PATH, tables
-from mtl.serving.overlay import MIN_SCORE, SIDE, decode_picture, draw
-from mtl.serving.sources import Chosen
+from mtl.serving.overlay import SIDE, decode_picture, draw
+from mtl.serving.sources import Chosen, Reader
 from mtl.store import Store
 from mtl.tasks import Task
 from mtl.tasks.average_precision import iou_matrix
+from mtl.tasks.detection import SHOWN
 
 NUM_PICTURES = 12
 
@@ -47,7 +47,7 @@ def disagreement(task: Task, one: Any, other: Any) -> float:
 
 
 def _boxes(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> float:
-    first, second = ([b for b in boxes if b["score"] >= MIN_SCORE] for boxes in (one, other))
+    first, second = ([b for b in boxes if b["score"] >= SHOWN] for boxes in (one, other))
     if not first or not second:
         return float(bool(first or second))
     corners = [np.array([[b[k] for k in ("x1", "y1", "x2", "y2")] for b in boxes]) for boxes in (first, second)]
@@ -96,12 +96,12 @@ def draw_most_different(
     path: Path, images: list[str], chosen: list[Chosen], first: tuple[Predictor, Store], second: tuple[Predictor, Store]
 ) -> bool:
     """A sheet with what the two say of each image side by side; False if there is nothing to show."""
-    where = {one.label: one for one in chosen}
+    where, reader = {one.label: one for one in chosen}, Reader()
     rows = [_rows_of(store, set(images[:NUM_PICTURES])) for _, store in (first, second)]
     tiles: list[np.ndarray] = []
     for label in images[:NUM_PICTURES]:
         one = where[label]
-        encoded = Place(one.place).read(one.name)
+        encoded = reader.read(one.place, one.name)
         pair = [
             draw(predictor.shown(encoded), found[label], predictor.tasks)
             for (predictor, _), found in zip((first, second), rows, strict=True)

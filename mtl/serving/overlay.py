@@ -9,10 +9,7 @@ import cv2
 import numpy as np
 
 from mtl.tasks import Task
-from mtl.tasks.segmentation import COLOURS
 
-MIN_SCORE = 0.4
-"""Of the boxes that are drawn."""
 SIDE = 320
 """Pixels of a small image's longer side, at least: text must be legible."""
 
@@ -30,39 +27,28 @@ def draw(image: np.ndarray, row: dict[str, Any], tasks: dict[str, Task]) -> np.n
     size = (image.shape[1] * scale, image.shape[0] * scale)
     canvas = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
     lines: list[str] = []
-    for name, task in tasks.items():
+    for name, task in sorted(tasks.items(), key=lambda one: one[1].serves == "boxes"):  # boxes lie on top of masks
         if task.serves == "label":
             lines.append(f"{name}: {row[name]} {row[f'{name}_score']:.2f}")
         elif task.serves == "labels":
             lines.append(f"{name}: {', '.join(row[name]) or 'none'}")
         elif task.serves == "value":
             lines.append(f"{name}: {row[name]:.2f} {task.target.unit}")
+        elif task.serves == "boxes":
+            canvas = task.draw(canvas, _as_prediction(row[name], task), scale)
         elif task.kind == "mask":
-            mask = cv2.resize(decode_picture(row[name]), size, interpolation=cv2.INTER_NEAREST)
-            colour = COLOURS[mask % len(COLOURS)]
-            mixed = (canvas * 0.5 + colour * 0.5).astype(np.uint8)
-            canvas = np.where((mask > 0)[..., None], mixed, canvas)
-    canvas = np.ascontiguousarray(canvas)
-    for name, task in tasks.items():
-        for box in row[name] if task.serves == "boxes" else ():
-            if box["score"] >= MIN_SCORE:
-                corners = [round(box[key] * scale) for key in ("x1", "y1", "x2", "y2")]
-                cv2.rectangle(canvas, (corners[0], corners[1]), (corners[2], corners[3]), (80, 255, 80), 1)
-                where = (corners[0] + 2, corners[1] + 11)
-                _write(canvas, f"{box['label']} {box['score']:.2f}", where, (255, 255, 255), (0, 0, 0))
+            canvas = task.draw(canvas, {"mask": decode_picture(row[name])}, scale)
     below = np.full((18 * len(lines) + 6, canvas.shape[1], 3), 255, np.uint8)
     for i, line in enumerate(lines):
-        _write(below, line, (4, 15 + 18 * i), (0, 0, 0), None)
+        cv2.putText(below, line, (4, 15 + 18 * i), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
     return np.vstack([canvas, below])
 
 
-def _write(
-    canvas: np.ndarray,
-    text: str,
-    where: tuple[int, int],
-    colour: tuple[int, int, int],
-    outline: tuple[int, int, int] | None,
-) -> None:
-    if outline is not None:
-        cv2.putText(canvas, text, where, cv2.FONT_HERSHEY_SIMPLEX, 0.4, outline, 3, cv2.LINE_AA)
-    cv2.putText(canvas, text, where, cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, 1, cv2.LINE_AA)
+def _as_prediction(boxes: list[dict[str, Any]], task: Task) -> dict[str, np.ndarray]:
+    """Boxes of a row as the task itself predicts them, in pixels of the row's image."""
+    corners = [[box[key] for key in ("x1", "y1", "x2", "y2")] for box in boxes]
+    return {
+        "boxes": np.array(corners).reshape(-1, 4),
+        "labels": np.array([task.target.classes.index(box["label"]) for box in boxes], int),
+        "scores": np.array([box["score"] for box in boxes]),
+    }

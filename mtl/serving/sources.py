@@ -24,6 +24,23 @@ class Chosen:
         return f"{self.place.rstrip('/')}/{self.name}"
 
 
+class Reader:
+    """Images by their place and name; each place is opened once."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, Place] = {}
+
+    def read(self, place: str, name: str) -> bytes:
+        """An image's bytes.
+
+        Raises:
+            DataError: the place or the image is not there, or cannot be read.
+        """
+        if place not in self._places:
+            self._places[place] = Place(place)
+        return self._places[place].read(name)
+
+
 def choose(paths: list[str]) -> list[Chosen]:
     """Every image that the paths mean, once each, in order.
 

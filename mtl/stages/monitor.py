@@ -15,7 +15,6 @@ import torch
 
 from mtl.config import DataError, load
 from mtl.data.operations import Picture
-from mtl.data.place import Place
 from mtl.monitor import profile as profiles
 from mtl.monitor.drift import compare
 from mtl.monitor.late_labels import late_performance, read_labels
@@ -23,16 +22,18 @@ from mtl.monitor.page import write_page
 from mtl.package.predictor import BATCH, Predictor
 from mtl.package.profiling import profile
 from mtl.reports import EvalReport, read_report
+from mtl.serving.sources import Reader
 from mtl.stages import run_stage
 
 
 def main() -> None:
     """Compare, and write report.json and page.html."""
-    job, config = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")), load().monitor
-    torch.set_num_threads(load().train.threads_per_worker)
+    job, settings = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")), load()
+    config = settings.monitor
+    torch.set_num_threads(settings.train.threads_per_worker)
     bundle, out = Path(job["bundle"]), Path(job["out"])
     predictor, reference = Predictor(bundle), profiles.read(bundle / profiles.NAME)
-    batch, answers, unreadable = look(predictor, job["images"])
+    batch, answers, unreadable = look(predictor, job["images"], answered=bool(job["labels"]))
     findings = compare(reference, batch, alpha=config.alpha, min_psi=config.min_psi) if batch else []
     late: list[dict[str, Any]] = []
     if job["labels"]:
@@ -62,10 +63,10 @@ def main() -> None:
 
 
 def look(
-    predictor: Predictor, images: list[list[str]]
+    predictor: Predictor, images: list[list[str]], *, answered: bool
 ) -> tuple[profiles.Profile | None, dict[str, dict[str, Any]], list[list[str]]]:
-    """The profile of what can be read, the answers by file name, and what cannot be read with its reason."""
-    places: dict[str, Place] = {}
+    """The profile of what can be read, the answers by file name if they are wanted, and what cannot be read with its reason."""
+    reader = Reader()
     parts: list[profiles.Profile] = []
     answers: dict[str, dict[str, Any]] = {}
     unreadable: list[list[str]] = []
@@ -74,8 +75,7 @@ def look(
         encoded: dict[str, bytes] = {}
         for place, name, _ in images[start : start + BATCH]:
             try:
-                places.setdefault(place, Place(place))
-                data = places[place].read(name)
+                data = reader.read(place, name)
                 picture = predictor.prepare(data)
                 if isinstance(picture, DataError):
                     raise picture
@@ -86,7 +86,8 @@ def look(
         if pictures:
             pixels = np.stack([picture.image for picture in pictures])
             parts.append(profile(predictor.model, predictor.tasks, predictor.statistics, pixels))
-            answers |= dict(zip(encoded, predictor.predict(list(encoded.values())), strict=True))
+            if answered:
+                answers |= dict(zip(encoded, predictor.predict(list(encoded.values())), strict=True))
     return (profiles.join(parts) if parts else None), answers, unreadable
 
 

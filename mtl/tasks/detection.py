@@ -18,6 +18,8 @@ from mtl.tasks.faster_rcnn import FasterRCNN
 from mtl.tasks.fcos import FCOS
 
 METHODS: dict[str, Any] = {"fcos": FCOS, "faster_rcnn": FasterRCNN}
+SHOWN = 0.4
+"""Score from which on a box is drawn and counted; average precision takes all."""
 NUM_FINE_RESAMPLES = 200
 """mAP50:95 costs ten times mAP50: its interval comes from this many resamples."""
 
@@ -66,13 +68,13 @@ class Detection(Task):
         return DetectionScorer(self.target_name, self.target.classes)
 
     def caption(self, prediction: Any, batch: Batch, index: int) -> str:
-        shown = int((prediction["scores"] >= 0.4).sum())
+        shown = int((prediction["scores"] >= SHOWN).sum())
         return f"{self.name}: {shown} boxes (are {len(batch.targets[self.target_name][index])})"
 
     def draw(self, canvas: np.ndarray, prediction: Any, scale: int) -> np.ndarray:
         canvas = np.ascontiguousarray(canvas)
         for box, label, score in zip(prediction["boxes"], prediction["labels"], prediction["scores"], strict=True):
-            if score < 0.4:
+            if score < SHOWN:
                 continue
             x1, y1, x2, y2 = (round(float(v) * scale) for v in box)
             cv2.rectangle(canvas, (x1, y1), (x2, y2), (80, 255, 80), 1)
@@ -115,13 +117,13 @@ class DetectionScorer(Scorer):
         return np.concatenate([average_precisions(self.rows, b, len(self.classes), num_thresholds) for b in blocks])
 
     def goodness(self) -> np.ndarray:
-        """F1 of the detections with a score of at least 0.4 at IoU 0.5."""
+        """F1 of the detections with a score of at least SHOWN at IoU 0.5."""
         values: list[float] = []
         for row in self.rows:
             if row is None:
                 values.append(np.nan)
                 continue
-            shown = row.scores >= 0.4
+            shown = row.scores >= SHOWN
             values.append(2 * row.hits[0][shown].sum() / max(shown.sum() + row.num_boxes.sum(), 1))
         return np.array(values, np.float64)
 

@@ -80,9 +80,9 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
         os.utime(folder)
         _prune(trainings)
-        job = describe(config, prepared.resolve(), folder.resolve(), store)
+        job = _describe(config, prepared.resolve(), folder.resolve(), store)
         if config.cluster.by_jobs:
-            hand_over(config, job, store, folder.name, say)
+            _hand_over(config, job, store, folder.name, say)
             if not _take(store, folder / FINAL):
                 raise StageError(
                     "the cluster's job ended without a result", fix="see its lines above; run again to go on"
@@ -105,7 +105,7 @@ def _take(store: Store, folder: Path) -> bool:
     return found is not None
 
 
-def describe(config: Config, prepared: Path, folder: Path, store: Store) -> dict[str, Any]:
+def _describe(config: Config, prepared: Path, folder: Path, store: Store) -> dict[str, Any]:
     """What a worker must know, on whatever node: plain values."""
     return {
         "config": config.model_dump(mode="json"),
@@ -219,7 +219,7 @@ def _until_told(fit: Callable[[], Any], store: Store) -> Exception | None:
 
     thread = threading.Thread(target=work, daemon=True)
     told = threading.Event()
-    with signals(told):
+    with _signals(told):
         thread.start()
         while thread.is_alive() and not told.wait(0.2):
             pass
@@ -230,7 +230,7 @@ def _until_told(fit: Callable[[], Any], store: Store) -> Exception | None:
     return failures[0] if failures else None
 
 
-def hand_over(config: Config, job: dict[str, Any], store: Store, key: str, say: Callable[[str], None]) -> None:
+def _hand_over(config: Config, job: dict[str, Any], store: Store, key: str, say: Callable[[str], None]) -> None:
     """Let a cluster train that this machine does not belong to, and wait.
 
     Raises:
@@ -238,7 +238,7 @@ def hand_over(config: Config, job: dict[str, Any], store: Store, key: str, say: 
         KeyboardInterrupt: this process was told to end; the job has written a checkpoint.
     """
     told = threading.Event()
-    with signals(told):
+    with _signals(told):
         submit(config, job, store, key, say, told.is_set, STOP_SECONDS)
     if told.is_set():
         raise KeyboardInterrupt
@@ -246,7 +246,7 @@ def hand_over(config: Config, job: dict[str, Any], store: Store, key: str, say: 
 
 
 @contextlib.contextmanager
-def signals(told: threading.Event) -> Generator[None]:
+def _signals(told: threading.Event) -> Generator[None]:
     """SIGINT and SIGTERM set the event, in a process's main thread."""
 
     def tell(number: int, frame: Any) -> None:

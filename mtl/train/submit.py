@@ -59,8 +59,8 @@ def submit(
     say: Callable[[str], None],
     until: Callable[[], bool],
     stop_seconds: float,
-) -> str:
-    """Start the job, or join the one that runs, and pass on its lines until it is over; its last status.
+) -> None:
+    """Start the job, or join the one that runs, and pass on its lines until it is over.
 
     Args:
         until: true once this process is told to end: the job is asked for a last checkpoint and stopped.
@@ -78,9 +78,8 @@ def submit(
             say(f"train: joins the job {identifier} on {address}")
         else:
             store.put(JOB, json.dumps(job).encode())
-            command = (
-                f"python -P -m mtl.train.job {store.url}"  # -P: this code, not what lies where the head was started
-            )
+            # -P: this code, not what lies where the head was started
+            command = f"python -P -m mtl.train.job {store.url}"
             client.submit_job(entrypoint=command, submission_id=identifier, runtime_env=code_environment(config))
             say(f"train: handed over to {address} as the job {identifier}")
         submission = Submission(client, identifier, say)
@@ -91,7 +90,6 @@ def submit(
             status = submission.wait(lambda: time.monotonic() > deadline)
             if status not in OVER:
                 client.stop_job(identifier)
-        return status
     except (ConnectionError, RuntimeError, OSError) as error:
         raise StageError(
             f"the Ray cluster at {address} is out of reach",

@@ -1,0 +1,31 @@
+"""Which registry, and which of its versions."""
+
+from __future__ import annotations
+
+from flows.settings import Settings
+from mtl.config import Config, RegistryError, load
+from mtl.promotion import CHAMPION
+from mtl.registry import CHALLENGER, Registry, Version
+
+
+def opened(settings: Settings) -> tuple[Config, Registry]:
+    """The settings of the checkout, and the registry that they name."""
+    config = load(settings.root / "params.yaml")
+    return config, Registry(settings.mlflow_uri, config.registry.model)
+
+
+def resolve(registry: Registry, name: str) -> Version:
+    """A version by its number, or by an alias.
+
+    Raises:
+        RegistryError: there is none.
+    """
+    if name.isdecimal():
+        return registry.get(int(name))
+    found = registry.champion() if name == CHAMPION else registry.at(name)
+    if found is None:
+        raise RegistryError(
+            f"{registry.model} has no {name}",
+            fix=f"a number, {CHAMPION} or {CHALLENGER}; mtl status shows what there is",
+        )
+    return found
