@@ -39,10 +39,13 @@ status: $(READY)  ## the champion and the last run
 	@$(BIN)/mtl status
 
 test: $(READY)  ## all tests but the slow ones, the end-to-end ones included
-	@$(BIN)/python -m pytest -m "not slow and not long"
+	@$(BIN)/python -m pytest -m "not slow and not long and not stack"
 
 test-all: $(READY)  ## the slow tests, which make test leaves out
 	@$(BIN)/python -m pytest -m slow
+
+stack-test: $(READY)  ## real servers with passwords: a schedule from nothing to a champion, and refusals
+	@$(BIN)/python -m pytest -m stack
 
 test-long: $(READY)  ## those that CI has no time for either
 	@$(BIN)/python -m pytest -m long
@@ -59,11 +62,19 @@ lint: $(READY)  ## ruff, pyright, import contracts
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports
 
-infra-check: $(READY)  ## Compose by its own parser, the image by hadolint, scripts by shellcheck, YAML (the chart: tests/test_infra.py)
+$(VENV)/checks/.ready: infra/checks.lock | $(READY)
+	@$(BIN)/uv venv --quiet --clear $(VENV)/checks
+	@VIRTUAL_ENV=$(abspath $(VENV)/checks) $(BIN)/uv pip install --quiet --require-hashes -r infra/checks.lock
+	@touch $@
+
+infra-check: $(READY) $(VENV)/checks/.ready  ## Compose by its own parser, image and chart by hadolint and checkov, scripts by shellcheck, YAML
 	@cp infra/compose/env.example /tmp/mtl-compose.env && $(BIN)/docker-compose --env-file /tmp/mtl-compose.env --file infra/compose/compose.yaml config --quiet
 	@$(BIN)/yamllint --strict -d "{extends: relaxed, rules: {line-length: disable}, ignore: [infra/kubernetes/templates]}" infra .github params.yaml dvc.yaml
 	@$(BIN)/hadolint --failure-threshold warning infra/docker/Dockerfile
 	@$(BIN)/shellcheck .ci/run
+	@rm -rf .venv/chart && $(BIN)/python -m tests.chart .venv/chart
+	@$(VENV)/checks/bin/checkov --config-file infra/checkov.yaml --directory .venv/chart --framework kubernetes
+	@$(VENV)/checks/bin/checkov --config-file infra/checkov.yaml --directory infra/docker --framework dockerfile
 
 coverage: $(READY)  ## the tests, with coverage
 	@$(BIN)/python -m pytest --cov --cov-report=term
@@ -76,8 +87,9 @@ deps: $(READY)  ## the stages' code dependencies in dvc.yaml, from their imports
 
 lock: $(READY)  ## resolve requirements.lock again from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 infra/checks.in -o infra/checks.lock
 
 clean-venv:  ## remove the environment
 	@rm -rf $(VENV)
 
-.PHONY: help setup run test test-all test-long faults soak lint coverage lock clean-venv docs deps infra-check baselines ui serve status
+.PHONY: help setup run test test-all stack-test test-long faults soak lint coverage lock clean-venv docs deps infra-check baselines ui serve status

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from flows.data import AsJson, data
+from flows.stack.commands import stack
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,6 +19,7 @@ app = typer.Typer(
     help="Retrain, register and promote multi-task vision models.",
 )
 app.add_typer(data, name="data")
+app.add_typer(stack, name="stack")
 
 
 @app.command()
@@ -32,12 +34,13 @@ def retrain(
     reason: Annotated[str, typer.Option(help="why, kept with the version")] = "",
 ) -> None:
     """Fetch, prepare, train, evaluate, package, register, and promote if the gate says so."""
-    from flows.settings import load_settings
+    from flows.settings import load_settings, reach_prefect
     from flows.workspace import effective_params
     from mtl.config import parse
     from mtl.fingerprint import fingerprint
 
     settings = load_settings()
+    reach_prefect(settings)
     chosen = absolute(overrides)
     params = effective_params(settings.root, chosen)
     config = parse(params)
@@ -279,6 +282,33 @@ def endpoint(
     serve_endpoint(load_settings(), model, host, port, replicas)
 
 
+@app.command()
+def backup(
+    target: Annotated[str, typer.Argument(help="folder or bucket of the back-ups")],
+    as_json: AsJson = False,
+) -> None:
+    """Copy the registry (MLflow's database and artifacts); what an earlier back-up holds is not copied again."""
+    from flows.backup import back_up
+    from flows.settings import load_settings
+
+    found = back_up(load_settings(), target, lambda line: typer.echo(line, err=as_json))
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+
+
+@app.command()
+def restore(
+    source: Annotated[str, typer.Argument(help="folder or bucket of the back-ups")],
+    name: Annotated[str, typer.Option(help="which one; the last whole one if not said")] = "",
+    replace: Annotated[bool, typer.Option("--replace", help="give up the versions that the registry has now")] = False,
+) -> None:
+    """Bring a back-up of the registry back, once all of it was verified."""
+    from flows.backup import restore as bring_back
+    from flows.settings import load_settings
+
+    bring_back(load_settings(), source, name or None, typer.echo, replace=replace)
+
+
 @app.command("list")
 def list_choices(as_json: AsJson = False) -> None:
     """What params.yaml can choose from."""
@@ -314,7 +344,27 @@ def serve() -> None:
     settings = load_settings()
     from flows.deployments import serve_schedule
 
-    serve_schedule(settings)
+    raise typer.Exit(serve_schedule(settings))
+
+
+@app.command()
+def deploy(
+    pool: Annotated[str, typer.Option(help="name of the work pool; made if it is not there")] = "mtl",
+    kind: Annotated[str, typer.Option(help="process or kubernetes")] = "process",
+    image: Annotated[str, typer.Option(help="of a run in Kubernetes: name@sha256:…")] = "",
+    repository: Annotated[str, typer.Option(help="what a run in Kubernetes clones")] = "",
+    revision: Annotated[str, typer.Option(help="branch or commit of it")] = "",
+    secret: Annotated[str, typer.Option(help="of Kubernetes: its keys are the run's environment")] = "mtl",
+) -> None:
+    """Register the schedule with a work pool, whose workers start its runs, instead of `mtl serve`."""
+    from flows.deploy import deploy as register
+    from flows.settings import load_settings
+
+    given = {"image": image, "repository": repository, "revision": revision, "secret": secret}
+    for name in register(load_settings(), pool, kind, **given):
+        typer.echo(f"deployed {name} to {pool}")
+    if kind == "process":
+        typer.echo(f"next     prefect worker start --pool {pool}")
 
 
 @app.command()

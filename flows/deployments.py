@@ -15,21 +15,37 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
-from flows.settings import Settings, load_settings
+from flows.settings import Settings, load_settings, reach_prefect
 from flows.supervisor import Service, supervise
 from flows.ui import end_with_parent, refuse_busy, start_prefect, wait_until_up
-from mtl.config import MonitorConfig, ScheduleConfig, load
+from mtl.config import MonitorConfig, MtlError, ScheduleConfig, StageError, load
 
 NAME = "scheduled"
 PORT = 4200
 CATCH_UP_SECONDS = 10.0
 """After its start, the runner listens."""
+REFUSED = 2
+"""The runner's exit code when its user must mend something."""
 SILENT_SECONDS = 90
 """Three heartbeats (PREFECT_FLOWS_HEARTBEAT_FREQUENCY)."""
 
 
-def deployment(settings: Settings, schedule: ScheduleConfig, monitor: MonitorConfig) -> Any:
-    """The retrain flow with the schedule of params.yaml, one run at a time; started by a shift, too."""
+def deployment(
+    settings: Settings,
+    schedule: ScheduleConfig,
+    monitor: MonitorConfig,
+    *,
+    source: Any = None,
+    root: str = "",
+    **where: Any,
+) -> Any:
+    """The retrain flow with the schedule of params.yaml, one run at a time; started by a shift, too.
+
+    Args:
+        source: where a worker finds the code; None: it runs here.
+        root: the checkout there.
+        where: the work pool.
+    """
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
     from prefect.events import DeploymentEventTrigger
     from prefect.schedules import Cron
@@ -38,35 +54,48 @@ def deployment(settings: Settings, schedule: ScheduleConfig, monitor: MonitorCon
     from flows.retrain import retrain
 
     strategy = {"skip": ConcurrencyLimitStrategy.CANCEL_NEW, "queue": ConcurrencyLimitStrategy.ENQUEUE}
+    parameters = {"root": root or str(settings.root)}
     triggers: list[Any] = []
     if monitor.retrain:
-        reason = {"root": str(settings.root), "reason": "{{ event.payload.reason }}"}
+        reason = parameters | {"reason": "{{ event.payload.reason }}"}
         triggers.append(DeploymentEventTrigger(name="mtl: drift", expect={EVENT}, parameters=reason))
-    return retrain.to_deployment(
+    flow: Any = retrain if source is None else retrain.from_source(source, "flows/retrain.py:retrain")
+    return flow.to_deployment(
         name=NAME,
         triggers=triggers,
         schedule=Cron(schedule.cron, timezone=schedule.timezone, active=schedule.active, slug=NAME),
-        parameters={"root": str(settings.root)},
+        parameters=parameters,
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=strategy[schedule.overlap]),
         description="Retrain on schedule: unchanged inputs do nothing, the gate decides on promotion.",
         tags=["mtl"],
+        **where,
     )
 
 
-def watch(settings: Settings, schedule: ScheduleConfig, monitor: MonitorConfig) -> Any:
-    """The monitor flow with its own cron, one run at a time."""
+def watch(
+    settings: Settings,
+    schedule: ScheduleConfig,
+    monitor: MonitorConfig,
+    *,
+    source: Any = None,
+    root: str = "",
+    **where: Any,
+) -> Any:
+    """The monitor flow with its own cron, one run at a time; arguments as of `deployment`."""
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
     from prefect.schedules import Cron
 
     from flows.monitor import monitor as look
 
-    return look.to_deployment(
+    flow: Any = look if source is None else look.from_source(source, "flows/monitor.py:monitor")
+    return flow.to_deployment(
         name="watch",
         schedule=Cron(monitor.cron, timezone=schedule.timezone, active=schedule.active, slug="watch"),
-        parameters={"root": str(settings.root)},
+        parameters={"root": root or str(settings.root)},
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
         description="Compare production images with what the champion was made with; a shift is an event.",
         tags=["mtl"],
+        **where,
     )
 
 
@@ -147,6 +176,11 @@ def run_schedule() -> None:
 
     end_with_parent()
     settings = load_settings()
+    try:
+        reach_prefect(settings)
+    except MtlError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        sys.exit(1 if isinstance(error, StageError) else REFUSED)
     config = load(settings.root / "params.yaml")
     keep(crash_silent_runs())
     wanted = [deployment(settings, config.schedule, config.monitor)]
@@ -158,11 +192,11 @@ def run_schedule() -> None:
     serve(*wanted, limit=len(wanted), pause_on_shutdown=False)
 
 
-def serve_schedule(settings: Settings) -> None:
+def serve_schedule(settings: Settings) -> int:
     """Keep the schedule, with a Prefect server of our own unless PREFECT_API_URL names one.
 
     Server and runner are started again when they end. Stopping it leaves the deployment active: the schedule goes on
-    when it is started again.
+    when it is started again. Returns the exit code of what its user must mend: a server that refuses the password.
     """
     schedule = load(settings.root / "params.yaml").schedule
     services: list[Service] = []
@@ -179,6 +213,6 @@ def serve_schedule(settings: Settings) -> None:
         services.append(Service("the Prefect server", server))
         print(f"Prefect  http://127.0.0.1:{port}", flush=True)
     command = [sys.executable, "-c", "from flows.deployments import run_schedule; run_schedule()"]
-    services.append(Service("the runner", lambda: subprocess.Popen(command, cwd=settings.root)))
+    services.append(Service("the runner", lambda: subprocess.Popen(command, cwd=settings.root), final=(REFUSED,)))
     print(f"schedule {schedule.cron} ({schedule.timezone}){'' if schedule.active else ', paused'}", flush=True)
-    supervise(services, lambda line: print(line, flush=True))
+    return supervise(services, lambda line: print(line, flush=True))

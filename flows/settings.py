@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtl.config import MtlError
+from mtl.config import MtlError, StageError
 from mtl.signing import own_keys
 
 # What every process that we start gets, unless the environment says otherwise.
@@ -17,6 +17,7 @@ DEFAULTS = {
     # A server that is down is asked again for some 15 s; then the step's own retries have their turn.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # of a feature that nothing here uses: six processes
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "DO_NOT_TRACK": "1",
     "DVC_NO_ANALYTICS": "1",
@@ -90,6 +91,35 @@ def load_settings(root: Path | None = None) -> Settings:
     if bin_folder not in os.environ.get("PATH", "").split(os.pathsep):
         os.environ["PATH"] = os.pathsep.join([bin_folder, os.environ.get("PATH", "")])
     return Settings(root, home, uri, os.environ.get("PREFECT_API_URL"))
+
+
+def reach_prefect(settings: Settings) -> None:
+    """Ask the Prefect server that the environment names, if any, whether it lets us in.
+
+    Raises:
+        MtlError: it refuses.
+        StageError: it does not answer; another try may help.
+    """
+    if settings.prefect_url is None:
+        return
+    import httpx
+    from prefect.client.orchestration import get_client
+
+    try:
+        with get_client(sync_client=True) as client:
+            client.api_version()
+    except httpx.HTTPStatusError as error:
+        raise MtlError(
+            f"the Prefect server at {settings.prefect_url} refuses",
+            found=f"status {error.response.status_code}",
+            fix="check PREFECT_API_AUTH_STRING",
+        ) from error
+    except httpx.RequestError as error:
+        raise StageError(
+            f"the Prefect server at {settings.prefect_url} is out of reach",
+            found=str(error) or type(error).__name__,
+            fix="check PREFECT_API_URL and that it runs",
+        ) from error
 
 
 def git_state(root: Path) -> tuple[str, bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -27,11 +28,13 @@ class Service:
     Args:
         start: starts it, and returns once it can be used.
         final: exit codes after which it is not started again: its user must mend something.
+        stop_signal: what ends it in order.
     """
 
     name: str
     start: Callable[[], subprocess.Popen[Any]]
     final: tuple[int, ...] = ()
+    stop_signal: int = signal.SIGTERM
     process: subprocess.Popen[Any] | None = None
     began: float = 0.0
     pause: float = 1.0
@@ -83,7 +86,7 @@ def _stop(service: Service) -> None:
         return
     own = psutil.Process(service.process.pid)
     started, family = own.children(), own.children(recursive=True)
-    service.process.terminate()
+    service.process.send_signal(service.stop_signal)
     with contextlib.suppress(subprocess.TimeoutExpired):
         service.process.wait(STOP_SECONDS)
     for member in started:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+from flows.stack import servers as stack
 from tests.conftest import clean_environment, free_port
 from tests.watch import kill_family
 
@@ -77,19 +75,6 @@ def running(server: Server) -> Generator[Server]:
         server.stop()
 
 
-def _http(url: str) -> Callable[[], bool]:
-    def answers() -> bool:
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return True
-        except urllib.error.HTTPError:
-            return True  # it refuses, so it is there
-        except OSError:
-            return False
-
-    return answers
-
-
 def prefect_server(folder: Path) -> Server:
     """A Prefect server over SQLite."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -97,7 +82,7 @@ def prefect_server(folder: Path) -> Server:
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     address = f"http://127.0.0.1:{port}/api"
     environment = {"PREFECT_HOME": str(folder), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
-    return Server(command, folder, address, _http(f"{address}/health"), environment)
+    return Server(command, folder, address, partial(stack.responds, f"{address}/health"), environment)
 
 
 def mlflow_server(folder: Path, store: str) -> Server:
@@ -107,50 +92,43 @@ def mlflow_server(folder: Path, store: str) -> Server:
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", store, "--artifacts-destination", str(folder / "artifacts")]
     address = f"http://127.0.0.1:{port}"
-    return Server(command, folder, address, _http(f"{address}/health"))
+    return Server(command, folder, address, partial(stack.responds, f"{address}/health"))
+
+
+def _of_the_stack(spec: stack.Server, address: str, stop_signal: int | None = None) -> Server:
+    """As `mtl stack` runs it."""
+
+    def answers() -> bool:
+        if not spec.answers():
+            return False
+        if spec.furnish:
+            spec.furnish()
+        return True
+
+    return Server(spec.command, spec.folder, address, answers, spec.environment, stop_signal or spec.stop_signal)
 
 
 def postgres(folder: Path) -> Server:
-    """A Postgres with a database `mlflow`. It refuses to run as root: then it runs as nobody."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """A Postgres with a database `mlflow`."""
+    let_others_in(folder)
     port = free_port()
-    user: list[str] = []
-    if os.getuid() == 0:
-        user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-        shutil.chown(folder, 65534, 65534)
-        for parent in folder.parents:  # pytest's own folders are root's alone
-            if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o011)
-    initdb = [*user, "initdb", "-D", str(folder / "data"), "-U", "mtl", "-A", "trust"]
-    subprocess.run(initdb, check=True, capture_output=True, cwd=folder)
-    command = [*user, "postgres", "-D", str(folder / "data"), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder)]
-    where = ["-h", "127.0.0.1", "-p", str(port)]
+    address = f"postgresql+psycopg2://mtl:{SECRET}@127.0.0.1:{port}/mlflow"
+    return _of_the_stack(stack.postgres(folder, port, SECRET, ("mlflow",)), address)
 
-    def answers() -> bool:
-        if subprocess.run(["pg_isready", "-q", *where], check=False).returncode:
-            return False
-        subprocess.run(["createdb", *where, "-U", "mtl", "mlflow"], check=False, capture_output=True)
-        return True
 
-    address = f"postgresql+psycopg2://mtl@127.0.0.1:{port}/mlflow"
-    # SIGINT: it does not wait for its clients.
-    return Server(command, folder, address, answers, stop_signal=signal.SIGINT)
+def let_others_in(folder: Path) -> None:
+    """Let other accounts pass through pytest's folders: root's Postgres runs as nobody."""
+    for parent in folder.parents:
+        if os.getuid() == 0 and parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
+            parent.chmod(parent.stat().st_mode | 0o011)
 
 
 def object_store(folder: Path) -> Server:
     """A SeaweedFS with an S3 API; `s3_environment` reaches it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    keys = {"accessKey": KEY, "secretKey": SECRET}
-    identity = {"name": "t", "credentials": [keys], "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
-    ports = {name: str(free_port()) for name in ("master", "volume", "filer", "s3")}
-    command = [str(Path(sys.executable).with_name("weed")), "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
-    command += [f"-dir={folder}", "-filer", "-s3", f"-s3.config={folder / 's3.json'}", "-volume.max=200"]
-    command += [f"-{name}.port={port}" for name, port in ports.items()] + ["-master.volumeSizeLimitMB=64"]
-    command += [f"-{name}.port.grpc={free_port()}" for name in ports]
-    address = f"http://127.0.0.1:{ports['s3']}"
-    # SIGKILL: it would take half a minute to say goodbye.
-    return Server(command, folder, address, lambda: _has_buckets(address), stop_signal=signal.SIGKILL)
+    ports = {f"{name}{kind}": free_port() for name in ("master", "volume", "filer", "s3") for kind in ("", "_grpc")}
+    spec = stack.object_store(folder, ports, (KEY, SECRET), BUCKETS)
+    # SIGKILL: it would take some seconds to say goodbye.
+    return _of_the_stack(spec, spec.address, signal.SIGKILL)
 
 
 def s3_environment(address: str) -> dict[str, str]:
@@ -161,17 +139,3 @@ def s3_environment(address: str) -> dict[str, str]:
         "AWS_ENDPOINT_URL": address,
         "AWS_DEFAULT_REGION": "us-east-1",
     }
-
-
-def _has_buckets(address: str) -> bool:
-    """Whether it answers; the buckets are made at the first time."""
-    import s3fs
-
-    try:
-        client = s3fs.S3FileSystem(key=KEY, secret=SECRET, endpoint_url=address, skip_instance_cache=True)
-        for bucket in BUCKETS:
-            if not client.exists(bucket):
-                client.mkdir(bucket)
-        return True
-    except Exception:
-        return False

@@ -6,19 +6,17 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import helm_python
 import pytest
-from helm_python import Chart
-from ruamel.yaml import YAML
 
+from tests.chart import pods, rendered, write
 from tests.conftest import ROOT
 
 COMPOSE = ROOT / "infra" / "compose" / "compose.yaml"
 SECRETS = {"POSTGRES_PASSWORD": "p", "S3_ACCESS_KEY": "a", "S3_SECRET_KEY": "s"}
+SECRETS |= {"MLFLOW_PASSWORD": "m", "MLFLOW_COOKIE": "c", "PREFECT_PASSWORD": "f", "RAY_TOKEN": "r"}
 
 
 def compose(*words: str, file: Path = COMPOSE, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -35,6 +33,18 @@ def test_compose_reads_the_stack() -> None:
     for name, service in services.items():
         for port in service.get("ports", []):
             assert port["host_ip"] == "127.0.0.1", f"{name} listens beyond this machine"
+
+
+def test_every_server_of_the_stack_asks_who_comes() -> None:
+    services = json.loads(compose("config", "--format", "json", **SECRETS).stdout)["services"]
+    mlflow, prefect, ray = (services[name] for name in ("mlflow", "prefect", "ray-head"))
+    assert {"--app-name", "basic-auth"} <= set(mlflow["command"])
+    assert mlflow["environment"]["MLFLOW_AUTH_ADMIN_PASSWORD"] == "m"
+    assert prefect["environment"]["PREFECT_SERVER_API_AUTH_STRING"] == "mtl:f"
+    assert (ray["environment"]["RAY_AUTH_MODE"], ray["environment"]["RAY_AUTH_TOKEN"]) == ("token", "r")
+    clients = services["worker"]["environment"]
+    assert clients["MLFLOW_TRACKING_PASSWORD"] == "m"
+    assert clients["PREFECT_API_AUTH_STRING"] == "mtl:f"
 
 
 def test_compose_refuses_a_missing_secret_and_a_misspelt_key(tmp_path: Path) -> None:
@@ -67,25 +77,6 @@ def test_the_lock_has_hashes_and_no_addresses() -> None:
 # --- Kubernetes
 
 
-def rendered(**values: Any) -> list[dict[str, Any]]:
-    """The chart's objects, by Helm."""
-    chart = Chart.load(str(ROOT / "infra" / "kubernetes"))
-    given = {"image": {"repository": "registry.example.com/mtl", "digest": f"sha256:{'0' * 64}"}, **values}
-    texts = chart.render(given, name="mtl", namespace="retraining").values()
-    return [found for text in texts for found in YAML(typ="safe").load_all(text) if found]
-
-
-def pods(objects: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every pod's specification, by the name of what makes it."""
-    for found in objects:
-        if found["kind"] == "Deployment":
-            yield found["metadata"]["name"], found["spec"]["template"]["spec"]
-        elif found["kind"] == "RayCluster":
-            yield "ray head", found["spec"]["headGroupSpec"]["template"]["spec"]
-            for group in found["spec"]["workerGroupSpecs"]:
-                yield "ray workers", group["template"]["spec"]
-
-
 def test_the_chart_is_sound() -> None:
     messages = helm_python.lint(str(ROOT / "infra" / "kubernetes"), {"image": {"digest": f"sha256:{'0' * 64}"}})
     assert messages["errors"] == []
@@ -105,13 +96,7 @@ def test_kubernetes_takes_every_object(tmp_path: Path, gpus: int) -> None:
         "RayCluster",
         "NetworkPolicy",
     }
-    for i, found in enumerate(objects):
-        if found["kind"] == "RayCluster":  # an operator's own kind: its pods are of the usual one
-            for j, (_, pod) in enumerate(pods([found])):
-                made = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"ray-{j}"}, "spec": pod}
-                (tmp_path / f"{i}-{j}.json").write_text(json.dumps(made))
-        else:
-            (tmp_path / f"{i}.json").write_text(json.dumps(found))
+    write(objects, tmp_path)
     assert validated(sorted(tmp_path.iterdir())) == ""
     (worker,) = (pod for name, pod in pods(objects) if name == "ray workers")
     assert worker["containers"][0]["resources"]["limits"].get("nvidia.com/gpu", 0) == gpus
@@ -155,7 +140,8 @@ def test_secrets_come_by_reference() -> None:
     for name, pod in pods(rendered()):
         for variable in pod["containers"][0].get("env", []):
             if any(
-                word in variable["name"] for word in ("SECRET", "PASSWORD", "ACCESS_KEY", "STORE_URI", "CONNECTION_URL")
+                word in variable["name"]
+                for word in ("SECRET", "PASSWORD", "ACCESS_KEY", "STORE_URI", "CONNECTION_URL", "AUTH_STRING")
             ):
                 assert "secretKeyRef" in variable["valueFrom"], f"{name}: {variable['name']}"
 

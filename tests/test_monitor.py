@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,29 @@ def test_a_shift_too_small_to_matter_is_none() -> None:
     assert not compare(reference, batch, alpha=0.05, min_psi=0.1)[0].shifted
 
 
+def test_as_far_as_its_own_groups_are_apart_is_no_shift() -> None:
+    """Three places, each with a light of its own; images come from one of them, then from a fourth, and then at night."""
+    rng = np.random.default_rng(0)
+
+    def place(light: float, count: int) -> Profile:
+        found = population(rng, count)
+        found.values["light"] = rng.normal(light, 1.0, count).astype(np.float32)
+        return found
+
+    parts = [place(light, 300) for light in (-0.4, 0.0, 0.4)]
+    grouped = profiles.join([replace(part, groups=np.full(300, i)) for i, part in enumerate(parts)])
+    alarms = sum(
+        any(one.shifted for one in compare(grouped, place(rng.choice([-0.4, 0.0, 0.4]), 100), alpha=0.05, min_psi=0.1))
+        for _ in range(30)
+    )
+    assert alarms <= 3
+    blind = replace(grouped, groups=None)
+    assert sum(any(one.shifted for one in compare(blind, place(0.4, 100), alpha=0.05, min_psi=0.1)) for _ in range(5))
+    (night,) = [one for one in compare(grouped, place(-3.0, 100), alpha=0.05, min_psi=0.1) if one.shifted]
+    assert night.name == "light"
+    assert night.index > night.usual > 0
+
+
 def test_the_stability_index() -> None:
     counts = np.array([100, 100, 100])
     assert psi(counts, counts) == 0.0
@@ -122,7 +146,12 @@ def test_production_images_get_the_references_profile(
     """The same images through the package's way and through the prepared shards."""
     predictor = Predictor(bundle)
     write_reference(tmp_path, predictor.model, predictor.tasks, prepared, 7)
-    reference = profiles.read(tmp_path / profiles.NAME)
+    everything = profiles.read(tmp_path / profiles.NAME)
+    assert everything.groups is not None
+    assert np.bincount(everything.groups).tolist() == [96, 24, 48]
+    assert np.isnan(everything.values["digit/score"][everything.groups == 0]).all()
+    assert (everything.labels["digit"][everything.groups == 0] == -1).all()
+    reference = everything.take(np.flatnonzero(everything.groups == 1))
     pictures = [predictor.prepare(sample.image) for sample in read_split(raw, "val", spec)]  # type: ignore[arg-type]
     pixels = np.stack([picture.image for picture in pictures])  # type: ignore[union-attr]
     again = profile(predictor.model, predictor.tasks, predictor.statistics, pixels)

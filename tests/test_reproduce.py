@@ -47,6 +47,17 @@ def test_from_a_fresh_clone_it_is_identical(retrained: Path, tmp_path: Path) -> 
     assert not (folder / ".mtl" / "keys").exists()  # looking makes no keys
 
 
+@pytest.mark.long
+def test_where_packages_differ_the_versions_environment_is_built(retrained: Path, tmp_path: Path) -> None:
+    folder, environment = clone(retrained, tmp_path / "elsewhere")
+    lock = folder / "requirements.lock"
+    lock.write_text(lock.read_text() + "# of another day\n")
+    code, found = reproduced(folder, environment)
+    assert (code, found["verdict"], found["differences"]) == (0, "identical", [])
+    (python,) = (folder / ".mtl" / "environments").glob("*/bin/python")
+    subprocess.run([str(python), "-c", "import torch, ray"], check=True)
+
+
 @pytest.mark.slow
 def test_an_image_that_was_changed_in_the_remote_and_a_param_are_named(retrained: Path, tmp_path: Path) -> None:
     folder, environment = clone(retrained, tmp_path / "elsewhere")

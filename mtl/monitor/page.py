@@ -18,7 +18,7 @@ NUM_PLOTS = 9
 def write_page(path: Path, result: dict[str, Any], reference: Profile, batch: Profile) -> None:
     """The findings as a table, and the surest of them as histograms: reference and batch."""
     rows = "".join(
-        f"<tr><td>{escape(one['name'])}</td><td>{one['test']}</td><td>{one['p']:.2g}</td><td>{one['index']:.3f}</td>"
+        f"<tr><td>{escape(one['name'])}</td><td>{one['test']}</td><td>{one['p']:.2g}</td><td>{one['index']:.3f}</td><td>{one['usual']:.3f}</td>"
         f"<td>{_number(one['reference'])}</td><td>{_number(one['batch'])}</td><td>{'shifted' if one['shifted'] else ''}</td></tr>"
         for one in result["findings"]
     )
@@ -32,7 +32,7 @@ def write_page(path: Path, result: dict[str, Any], reference: Profile, batch: Pr
     body = f"<h1>{result['images']} production images beside version {escape(str(result['version']))}</h1>"
     body += f"<p><b>{escape(reasons)}</b></p><p>{len(result['unreadable'])} could not be read.</p>"
     body += f'<img alt="distributions" src="data:image/png;base64,{_plots(result, reference, batch)}">'
-    body += "<table><tr><th>what</th><th>test</th><th>p</th><th>index</th><th>reference</th><th>now</th><th></th></tr>"
+    body += "<table><tr><th>what</th><th>test</th><th>p</th><th>index</th><th>usual</th><th>reference</th><th>now</th><th></th></tr>"
     body += f"{rows}</table>"
     if late:
         body += "<h2>With the labels that have come</h2><table><tr><th>task</th><th>metric</th><th>now</th><th>registered</th>"

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from mtl.config import DataError
 
 NAME = "reference.safetensors"
-"""Lies in a bundle: the profile of the validation images."""
+"""Lies in a bundle: the profile of images of every split."""
 
 
 @dataclass
@@ -22,13 +22,14 @@ class Profile:
     """n images, all in one order.
 
     values: name → float32 [n], NaN where an image has none; labels: name → int64 [n], with `classes` naming them;
-    embedding: float32 [n, d].
+    embedding: float32 [n, d]; groups: int64 [n], which images belong together (a split, a place).
     """
 
     values: dict[str, np.ndarray]
     labels: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
     classes: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     embedding: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         arrays = [*self.values.values(), *self.labels.values()]
@@ -41,6 +42,7 @@ class Profile:
             {name: array[indices] for name, array in self.labels.items()},
             self.classes,
             None if self.embedding is None else self.embedding[indices],
+            None if self.groups is None else self.groups[indices],
         )
 
 
@@ -53,6 +55,7 @@ def join(parts: Iterable[Profile]) -> Profile:
         {name: np.concatenate([part.labels[name] for part in found]) for name in first.labels},
         first.classes,
         None if first.embedding is None else np.concatenate([p.embedding for p in found if p.embedding is not None]),
+        None if first.groups is None else np.concatenate([p.groups for p in found if p.groups is not None]),
     )
 
 
@@ -62,6 +65,8 @@ def write(path: Path, profile: Profile) -> None:
     tensors |= {f"label/{name}": array.astype(np.int32) for name, array in profile.labels.items()}
     if profile.embedding is not None:
         tensors["embedding"] = _rounded(profile.embedding)
+    if profile.groups is not None:
+        tensors["groups"] = profile.groups.astype(np.int32)
     save_file(dict(sorted(tensors.items())), path, metadata={"classes": json.dumps(profile.classes, sort_keys=True)})
 
 
@@ -96,4 +101,5 @@ def read(path: Path) -> Profile:
         {name.removeprefix("label/"): array for name, array in tensors.items() if name.startswith("label/")},
         classes,
         tensors.get("embedding"),
+        tensors.get("groups"),
     )

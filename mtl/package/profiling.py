@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ from torch import nn
 
 from mtl.data.loader import Split, as_images
 from mtl.data.manifest import Statistics
+from mtl.data.spec import SPLITS
 from mtl.monitor.profile import NAME, Profile, join, write
 from mtl.tasks import Task
 from mtl.tasks.detection import SHOWN
 
 NUM_REFERENCE = 500
-"""Validation images that a reference is made of, spread evenly."""
+"""Images of each split that a reference is made of, spread evenly."""
 
 
 @torch.inference_mode()
@@ -44,15 +46,29 @@ def profile(model: nn.Module, tasks: dict[str, Task], statistics: Statistics, pi
 
 
 def write_reference(bundle: Path, model: nn.Module, tasks: dict[str, Task], prepared: Path, batch_size: int) -> None:
-    """Put the profile of the validation images into a bundle."""
-    split = Split(prepared, "val")
-    chosen = split.spread(NUM_REFERENCE)
-    statistics = split.manifest.statistics
-    parts = [
-        profile(model, tasks, statistics, split.rows(chosen[start : start + batch_size])["image"])
-        for start in range(0, len(chosen), batch_size)
-    ]
+    """Put the profile of images of every split into a bundle: how far splits differ is how far images may.
+
+    What the model says of the images that it was trained on is left out: it is surer of them.
+    """
+    parts: list[Profile] = []
+    for number, name in enumerate(SPLITS):
+        split = Split(prepared, name)
+        chosen = split.spread(NUM_REFERENCE)
+        for start in range(0, len(chosen), batch_size):
+            pixels = split.rows(chosen[start : start + batch_size])["image"]
+            part = profile(model, tasks, split.manifest.statistics, pixels)
+            if name == "train":
+                part = _without_answers(part)
+            parts.append(replace(part, groups=np.full(len(part), number)))
     write(bundle / NAME, join(parts))
+
+
+def _without_answers(part: Profile) -> Profile:
+    values = {
+        name: column if name.startswith("image/") else np.full_like(column, np.nan)
+        for name, column in part.values.items()
+    }
+    return replace(part, values=values, labels={name: np.full_like(one, -1) for name, one in part.labels.items()})
 
 
 def _of_pixels(pixels: np.ndarray) -> dict[str, np.ndarray]:

@@ -44,8 +44,7 @@ def predict_all(
         images: all of them; failed: those that could not be read, whose rows have an `_error`; made: those of this run.
     """
     bundle = package / "artifacts" / "bundle"
-    files = {path.name: path.read_bytes() for path in bundle.iterdir()}
-    model = hashlib.sha256(b"".join(hashlib.sha256(files[name]).digest() for name in sorted(files))).hexdigest()
+    model = model_digest(bundle)
     chunks = [chosen[i : i + CHUNK] for i in range(0, len(chosen), CHUNK)]
     keys = [_key(model, chunk, formats) for chunk in chunks]
     store = Store(out)
@@ -55,7 +54,7 @@ def predict_all(
         say(f"predict: {skipped} of {len(chosen)} images are done already")
     done = skipped
     # A cluster's nodes do not see this folder: the model travels to them.
-    given = files if config.cluster.address != "local" else bundle
+    given = {p.name: p.read_bytes() for p in bundle.iterdir()} if config.cluster.address != "local" else bundle
     for row in _run(config, given, missing, out, formats) if missing else ():
         done += row["images"]
         say(f"predict: {done}/{len(chosen)} images")
@@ -64,6 +63,12 @@ def predict_all(
         "index.json", json.dumps({"model": model, "parts": keys, "images": len(chosen), "failed": failed}).encode()
     )
     return {"images": len(chosen), "failed": failed, "made": len(chosen) - skipped}
+
+
+def model_digest(bundle: Path) -> str:
+    """Of a bundle's files."""
+    digests = [hashlib.sha256(path.read_bytes()).digest() for path in sorted(bundle.iterdir())]
+    return hashlib.sha256(b"".join(digests)).hexdigest()
 
 
 def _key(model: str, chunk: Sequence[Chosen], formats: Sequence[str]) -> str:

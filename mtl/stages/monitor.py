@@ -39,7 +39,11 @@ def main() -> None:
     if job["labels"]:
         known = registered(predictor, read_report(EvalReport, bundle / "evaluation.json"))
         late = late_performance(read_labels(Path(job["labels"]), list(known)), answers, known)
-    reasons = [f"{one.name} shifted (p {one.p:.1g}, index {one.index:.2f})" for one in findings if one.shifted]
+    reasons = [
+        f"{one.name} shifted (p {one.p:.1g}, index {one.index:.2f}, usual up to {one.usual:.2f})"
+        for one in findings
+        if one.shifted
+    ]
     reasons += [
         f"{one['task']} {one['metric']} {one['value']:.3f}, registered {one['registered']:.3f}"
         for one in late

@@ -15,6 +15,7 @@ from mtl.package.bundle import read_bundle
 from mtl.serving.batch import predict_all
 from mtl.serving.disagreement import write_disagreement
 from mtl.serving.gathered import write_coco, write_table
+from mtl.serving.job import hand_over
 from mtl.serving.sources import choose
 from mtl.stages import run_stage
 from mtl.store import Store
@@ -28,7 +29,8 @@ def main() -> None:
     outs = [job["out"]] if len(packages) == 1 else [f"{job['out']}/{label}" for label in job["labels"]]
     counts: dict[str, int] = {}
     for package, out in zip(packages, outs, strict=True):
-        counts = predict_all(config, package, chosen, out, job["formats"], lambda line: print(line, flush=True))
+        run = hand_over if config.cluster.by_jobs else predict_all
+        counts = run(config, package, chosen, out, job["formats"], lambda line: print(line, flush=True))
         store = Store(out)
         if "parquet" in job["formats"]:
             write_table(store)

@@ -25,7 +25,7 @@ from mtl.digest import bytes_sha256
 from mtl.store import REFUSED, Store, refused
 from mtl.train.checkpoint import MANIFEST, verified, write_manifest
 from mtl.train.notice import STOP
-from mtl.train.submit import submit
+from mtl.train.submit import Work, submit
 from mtl.train.worker import ERROR, FAILURE, FINAL, out_of_memory
 
 # Sections of params.yaml on which the weights depend.
@@ -219,7 +219,7 @@ def _until_told(fit: Callable[[], Any], store: Store) -> Exception | None:
 
     thread = threading.Thread(target=work, daemon=True)
     told = threading.Event()
-    with _signals(told):
+    with signals(told):
         thread.start()
         while thread.is_alive() and not told.wait(0.2):
             pass
@@ -238,15 +238,15 @@ def _hand_over(config: Config, job: dict[str, Any], store: Store, key: str, say:
         KeyboardInterrupt: this process was told to end; the job has written a checkpoint.
     """
     told = threading.Event()
-    with _signals(told):
-        submit(config, job, store, key, say, told.is_set, STOP_SECONDS)
+    with signals(told):
+        submit(config, Work("train", "mtl.train.job", job, store, key), say, told.is_set, STOP_SECONDS)
     if told.is_set():
         raise KeyboardInterrupt
     raise_written(store)
 
 
 @contextlib.contextmanager
-def _signals(told: threading.Event) -> Generator[None]:
+def signals(told: threading.Event) -> Generator[None]:
     """SIGINT and SIGTERM set the event, in a process's main thread."""
 
     def tell(number: int, frame: Any) -> None:

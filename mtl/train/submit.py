@@ -1,7 +1,7 @@
-"""A training handed to a cluster through Ray's Jobs API: from a machine that does not belong to it.
+"""Work handed to a cluster through Ray's Jobs API: from a machine that does not belong to it.
 
 The job runs where the cluster puts it. What it is told, its checkpoints, its result and its error are in the store; code
-travels with the job, shards come by hash to each node. The submission's id is made from the training's content key, so a stage
+travels with the job, shards come by hash to each node. The submission's id is made from a content key, so a stage
 that was started again finds the job that is still running instead of starting another.
 """
 
@@ -10,16 +10,35 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from mtl.cluster import code_environment
-from mtl.config import Config, StageError
+from mtl.config import Config, StageError, TrainingError
 from mtl.store import Store
 from mtl.train.notice import STOP
 
 JOB = "job.json"
 POLL_SECONDS = 1.0
 OVER = ("SUCCEEDED", "FAILED", "STOPPED")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a cluster is to do.
+
+    Attributes:
+        name: stands before the lines that tell of it.
+        module: runs on the cluster, with the store's address as its argument.
+        job: what it finds there.
+        key: of its content: the same work has the same.
+    """
+
+    name: str
+    module: str
+    job: dict[str, Any]
+    store: Store
+    key: str
 
 
 class Submission:
@@ -52,44 +71,44 @@ class Submission:
 
 
 def submit(
-    config: Config,
-    job: dict[str, Any],
-    store: Store,
-    key: str,
-    say: Callable[[str], None],
-    until: Callable[[], bool],
-    stop_seconds: float,
+    config: Config, work: Work, say: Callable[[str], None], until: Callable[[], bool], stop_seconds: float
 ) -> None:
     """Start the job, or join the one that runs, and pass on its lines until it is over.
 
     Args:
-        until: true once this process is told to end: the job is asked for a last checkpoint and stopped.
+        until: true once this process is told to end: the job is asked to end by itself, and stopped if it does not in time.
 
     Raises:
+        TrainingError: the cluster refuses the token.
         StageError: the cluster is out of reach. The job goes on; run again to join it.
     """
+    from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
     address = config.cluster.address
     try:
         client = JobSubmissionClient(address)
-        identifier, runs = _free_or_running(client, key)
+        identifier, runs = _free_or_running(client, work.key)
         if runs:
-            say(f"train: joins the job {identifier} on {address}")
+            say(f"{work.name}: joins the job {identifier} on {address}")
         else:
-            store.put(JOB, json.dumps(job).encode())
+            work.store.put(JOB, json.dumps(work.job).encode())
             # -P: this code, not what lies where the head was started
-            command = f"python -P -m mtl.train.job {store.url}"
+            command = f"python -P -m {work.module} {work.store.url}"
             client.submit_job(entrypoint=command, submission_id=identifier, runtime_env=code_environment(config))
-            say(f"train: handed over to {address} as the job {identifier}")
+            say(f"{work.name}: handed over to {address} as the job {identifier}")
         submission = Submission(client, identifier, say)
         status = submission.wait(until)
         if status not in OVER:
-            store.put(STOP, b"")
+            work.store.put(STOP, b"")
             deadline = time.monotonic() + stop_seconds
             status = submission.wait(lambda: time.monotonic() > deadline)
             if status not in OVER:
                 client.stop_job(identifier)
+    except AuthenticationError as error:
+        raise TrainingError(
+            f"the Ray cluster at {address} refuses", found="a wrong token, or none", fix="check RAY_AUTH_TOKEN"
+        ) from error
     except (ConnectionError, RuntimeError, OSError) as error:
         raise StageError(
             f"the Ray cluster at {address} is out of reach",

@@ -1,0 +1,91 @@
+"""`mtl deploy`: a real worker takes the schedule's runs; what Kubernetes would be told; what is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import clean_environment, mtl
+from tests.servers import Server, prefect_server, running
+from tests.test_stack import ask
+from tests.watch import Watched
+
+IMAGE = f"registry.example.com/mtl@sha256:{'0' * 64}"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(prefect_server(tmp_path_factory.mktemp("prefect"))) as found:
+        yield found
+
+
+def test_a_worker_makes_the_runs(retrained: Path, server: Server) -> None:
+    own = {"PREFECT_API_URL": server.address}
+    done = mtl(retrained, "deploy", "--pool", "machines", **own)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "deployed retrain/scheduled to machines" in done.stdout
+    assert mtl(retrained, "deploy", "--pool", "machines", **own).returncode == 0  # again: brought up to date
+    (deployment,) = ask(f"{server.address}/deployments/filter", "", {})
+    assert deployment["work_pool_name"] == "machines"
+    assert deployment["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+    assert deployment["schedules"][0]["schedule"]["timezone"] == "Europe/London"
+    run = ask(f"{server.address}/deployments/{deployment['id']}/create_flow_run", "", {"state": {"type": "SCHEDULED"}})
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "machines", "--run-once"]
+    environment = clean_environment() | own | {"PYTHONPATH": str(retrained)}
+    environment["PREFECT_LOGGING_HANDLERS_CONSOLE_FORMATTER"] = "json"
+    worker = Watched(command, retrained, environment)
+    deadline = time.monotonic() + 200
+    while (state := ask(f"{server.address}/flow_runs/{run['id']}", "")["state"])["type"] not in ("COMPLETED", "FAILED"):
+        assert time.monotonic() < deadline, worker.output
+        time.sleep(1)
+    worker.process.wait(60)
+    assert state["type"] == "COMPLETED", state
+    lines = [line for line in list(worker.lines.queue) if line and line.startswith("{")]
+    told = [json.loads(line) for line in lines]
+    assert any(one.get("flow_run_id") == run["id"] and "unchanged" in str(one["msg"]) for one in told), lines
+    other = mtl(retrained, "deploy", "--pool", "machines", *words(retrained), **own)
+    assert other.returncode == 2
+    assert "of another kind" in other.stderr
+
+
+def words(checkout: Path) -> list[str]:
+    """What Kubernetes needs to be told; the repository is the checkout itself."""
+    return ["--kind", "kubernetes", "--image", IMAGE, "--repository", f"file://{checkout}"]
+
+
+def test_kubernetes_gets_an_image_and_a_secret_by_name(retrained: Path, server: Server) -> None:
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=retrained, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    own = {"PREFECT_API_URL": server.address}
+    done = mtl(retrained, "deploy", "--pool", "cluster", *words(retrained), "--revision", commit, **own)
+    assert done.returncode == 0, done.stdout + done.stderr
+    pool: dict[str, Any] = ask(f"{server.address}/work_pools/cluster", "")
+    assert pool["type"] == "kubernetes"
+    pod = pool["base_job_template"]["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
+    assert pod["containers"][0]["envFrom"] == [{"secretRef": {"name": "mtl"}}]
+    assert pod["securityContext"]["runAsNonRoot"]
+    filtered = {"work_pools": {"name": {"any_": ["cluster"]}}}
+    (deployment,) = ask(f"{server.address}/deployments/filter", "", filtered)
+    assert deployment["job_variables"] == {"image": IMAGE}
+    assert deployment["parameters"]["root"] == "."
+    (pull,) = deployment["pull_steps"]
+    assert pull["prefect.deployments.steps.git_clone"]["commit_sha"] == commit
+
+
+def test_what_is_missing_is_said(retrained: Path, server: Server) -> None:
+    assert "PREFECT_API_URL is not set" in mtl(retrained, "deploy").stderr
+    own = {"PREFECT_API_URL": server.address}
+    done = mtl(retrained, "deploy", "--kind", "kubernetes", "--image", "mtl:latest", **own)
+    assert done.returncode == 2
+    assert "named by its digest" in done.stderr
+    done = mtl(retrained, "deploy", PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert done.returncode == 2
+    assert "out of reach" in done.stderr
