@@ -49,7 +49,7 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
     fetch_sources(config.data.source, 0, folder / "raw", ROOT / ".mtl" / "downloads")  # type: ignore[arg-type]
     prepare(config.data, folder / "raw", folder / "prepared", say=str)
     began = time.monotonic()
-    result = run_trial(Trial(name, config.train.learning_rate, job["seed"], config), folder / "prepared", folder)
+    result = run_trial(Trial(name, config.train.learning_rate, job["seed"], config), folder / "prepared", str(folder))
     return {**job, "seconds": time.monotonic() - began, **result}
 
 

@@ -2,7 +2,8 @@
 
     python benchmarks/unchanged.py CHECKOUT      (a checkout whose champion is up to date)
 
-Prints wall and CPU seconds of each, the ratio to `mtl --help`, and writes benchmarks/results/unchanged.json.
+Prints wall and CPU seconds of each, the ratio to `mtl --help`, where those of a recorded run go (each row has what the row
+before it has, and one thing more), and writes benchmarks/results/unchanged.json.
 """
 
 from __future__ import annotations
@@ -17,6 +18,21 @@ import time
 from pathlib import Path
 
 REPEATS = 3
+SETTINGS = "from flows.settings import load_settings, reach_prefect; settings = load_settings()\n"
+PARTS = {
+    "  settings": SETTINGS,
+    "  + import of Prefect, server asked": SETTINGS + "reach_prefect(settings)",
+    "  + imports of the flow": SETTINGS + "reach_prefect(settings)\nimport flows.retrain",
+    "  + MLflow asked for the fingerprint": SETTINGS
+    + """reach_prefect(settings)
+import flows.retrain
+from flows.unchanged import find_registered
+from flows.workspace import effective_params
+from mtl.config import parse
+from mtl.fingerprint import fingerprint
+params = effective_params(settings.root, [])
+assert find_registered(settings, parse(params), fingerprint(settings.root, params))""",
+}
 
 
 def measure(words: list[str], folder: Path, environment: dict[str, str]) -> tuple[float, float, str]:
@@ -44,6 +60,8 @@ def main() -> None:
     try:
         wait_until_up("http://127.0.0.1:4299/api/health", server, "Prefect")
         served = environment | {"PREFECT_API_URL": "http://127.0.0.1:4299/api"}
+        for name, code in PARTS.items():
+            rows[name] = best([sys.executable, "-c", code], folder, served)
         rows["unchanged, with a server"] = best([*command, "retrain"], folder, served, "unchanged:")
     finally:
         server.terminate()
@@ -56,7 +74,7 @@ def main() -> None:
     base = rows["help"]["wall_seconds"]
     for name, row in rows.items():
         print(
-            f"{name:<26} {row['wall_seconds']:6.2f} s wall {row['cpu_seconds']:6.2f} s CPU  {row['wall_seconds'] / base:5.1f} × help"
+            f"{name:<38} {row['wall_seconds']:6.2f} s wall {row['cpu_seconds']:6.2f} s CPU  {row['wall_seconds'] / base:5.1f} × help"
         )
     results = Path(__file__).parent / "results"
     results.mkdir(exist_ok=True)

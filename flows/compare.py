@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.settings import Settings
-from flows.versioning import run_module, run_stage
+from flows.versioning import push, run_module, run_stage
 from flows.workspace import effective_params, running, workspace
 from mtl.config import parse
 
@@ -28,6 +28,8 @@ def run_compare(settings: Settings, wanted: dict[str, Any], overrides: Sequence[
     with running(settings, COMPARISON), workspace(settings, overrides, COMPARISON) as folder:
         for stage in ("fetch", "prepare"):
             run_stage(stage, folder, _say, force=False, timeout=config.flow.stage_timeout_seconds)
+        if config.cluster.address != "local":  # its nodes pull the shards by their hash
+            push(folder, _say, config.flow.stage_timeout_seconds)
         run_module("mtl.stages.compare", str(out.resolve()), json.dumps(wanted), folder=folder)
     print((out / ("table.json" if as_json else "table.md")).read_text(encoding="utf-8"), end="")
     print(f"table and pictures: {out}", file=sys.stderr)

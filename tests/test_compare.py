@@ -43,7 +43,7 @@ def test_a_trial_is_known_by_what_it_computes(config: Config) -> None:
 
 def test_a_trial_without_data_is_not_kept_as_a_result(config: Config, tmp_path: Path) -> None:
     with pytest.raises(DataError):
-        run_trial(Trial("a", 1e-3, 0, config), tmp_path / "nowhere", tmp_path / "results")
+        run_trial(Trial("a", 1e-3, 0, config), tmp_path / "nowhere", str(tmp_path / "results"))
     assert not list(tmp_path.rglob("*.json"))
 
 

@@ -110,7 +110,7 @@ def test_a_checkouts_own_code_params_and_images_are_named(retrained: Path, tmp_p
     assert changed_images(before, after)[-1]["rebuilt"] == f"{len(keys)} of them changed"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_version_of_uncommitted_code_is_rebuilt_with_it(retrained: Path, tmp_path: Path) -> None:
     """In a checkout of its own: code is changed, a file is new, and nothing is committed."""
     folder = tmp_path / "checkout"

@@ -71,6 +71,17 @@ def ask(url: str, authorization: str, body: Any = None) -> Any:
         return json.load(answer)
 
 
+def bucket_of(plan: Plan, key: str = "mtl", secret: str = "") -> Any:
+    """The stack's object store."""
+    return s3fs.S3FileSystem(
+        key=key,
+        secret=secret or plan.secrets["store"],
+        endpoint_url=plan.url("store_s3"),
+        use_listings_cache=False,
+        skip_instance_cache=True,
+    )
+
+
 def basic(user: str, password: str) -> str:
     """As browsers say who they are."""
     return "Basic " + b64encode(f"{user}:{password}".encode()).decode()
@@ -109,9 +120,7 @@ def test_a_scheduled_retraining_from_end_to_end(checkout: Path, plan: Plan, cham
     assert [run for run in runs if run["auto_scheduled"] and run["state_type"] == "COMPLETED"]
     jobs = ask(f"{plan.url('ray')}/api/jobs/", f"Bearer {plan.secrets['ray']}")
     assert [job["status"] for job in jobs] == ["SUCCEEDED"]
-    for name, value in plan.store_environment().items():
-        os.environ[name] = value
-    bucket = s3fs.S3FileSystem(skip_instance_cache=True)
+    bucket = bucket_of(plan)
     assert any(path.endswith(".safetensors") for path in bucket.find("mtl/mlflow"))
     assert bucket.find("mtl/dvc")
     with psycopg2.connect(plan.database("mlflow", "psycopg2").replace("+psycopg2", "")) as link:
@@ -185,9 +194,7 @@ def test_no_secret_is_anywhere(checkout: Path, plan: Plan, champion: dict[str, A
     logs = [ask(f"{plan.url('ray')}/api/jobs/{job['submission_id']}/logs", token) for job in jobs]
     texts |= {"Ray": json.dumps([jobs, logs])}
     texts |= {"processes": json.dumps([process.info["cmdline"] for process in psutil.process_iter(["cmdline"])])}
-    bucket = s3fs.S3FileSystem(
-        key="mtl", secret=plan.secrets["store"], endpoint_url=plan.url("store_s3"), skip_instance_cache=True
-    )
+    bucket = bucket_of(plan)
     blobs = {path: bucket.cat_file(path) for path in bucket.find("mtl")}
     dump = ["pg_dump", "-h", "127.0.0.1", "-p", str(plan.ports["postgres"]), "-U", "mtl"]
     for database in ("mlflow", "prefect"):
@@ -215,9 +222,7 @@ def test_no_secret_is_anywhere(checkout: Path, plan: Plan, champion: dict[str, A
 def test_a_bucket_is_predicted_on_the_cluster(
     checkout: Path, plan: Plan, champion: dict[str, Any], raw: Path, spec: DatasetSpec
 ) -> None:
-    bucket = s3fs.S3FileSystem(
-        key="mtl", secret=plan.secrets["store"], endpoint_url=plan.url("store_s3"), skip_instance_cache=True
-    )
+    bucket = bucket_of(plan)
     for sample in read_split(raw, "test", spec):
         bucket.pipe_file(f"mtl/photos/{sample.id}.png", sample.image)
     command = ["predict", "s3://mtl/photos", "--out", "s3://mtl/predicted", "--json"]
@@ -233,6 +238,21 @@ def test_a_bucket_is_predicted_on_the_cluster(
     here = mtl(checkout, "predict", str(checkout), "--out", "s3://mtl/predicted", **plan.environment())
     assert here.returncode != 0
     assert "put images and results in a bucket" in here.stderr
+
+
+@pytest.mark.stack
+def test_methods_are_compared_on_the_cluster(checkout: Path, plan: Plan, champion: dict[str, Any]) -> None:
+    words = ["--weightings", "fixed", "--aggregators", "", "--seeds", "1", "--static", "0", "--json"]
+    done = mtl(checkout, "compare", *words, **plan.environment())
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = json.loads(done.stdout)["rows"]
+    assert {"fixed", "alone: digit"} < {row["method"] for row in rows}
+    assert all("error" not in row for row in rows)
+    bucket = bucket_of(plan)
+    trials = [path for path in bucket.find("mtl/trainings/comparisons/trials") if path.endswith(".json")]
+    assert len(trials) > 5
+    jobs = ask(f"{plan.url('ray')}/api/jobs/", f"Bearer {plan.secrets['ray']}")
+    assert any("mtl.compare.job" in job["entrypoint"] and job["status"] == "SUCCEEDED" for job in jobs)
 
 
 @pytest.mark.stack
@@ -258,9 +278,7 @@ def test_the_registry_is_backed_up_and_restored(checkout: Path, plan: Plan, cham
     assert done.returncode == 0, done.stderr
     with psycopg2.connect(plan.database("mlflow", "psycopg2").replace("+psycopg2", "")) as link:
         link.cursor().execute("delete from registered_model_aliases")  # somebody's mistake
-    bucket = s3fs.S3FileSystem(
-        key="mtl", secret=plan.secrets["store"], endpoint_url=plan.url("store_s3"), skip_instance_cache=True
-    )
+    bucket = bucket_of(plan)
     bucket.rm("mtl/mlflow", recursive=True)
     assert "--replace" in mtl(checkout, "restore", "s3://mtl/backups", **own).stderr
     done = mtl(checkout, "restore", "s3://mtl/backups", "--replace", **own)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,31 +15,45 @@ from mtl.config import Config
 
 
 def run_comparison(
-    config: Config, wanted: Comparison, prepared: Path, folder: Path, say: Callable[[str], None] = print
+    config: Config,
+    wanted: Comparison,
+    prepared: Path,
+    url: str,
+    given: dict[str, Any] | None = None,
+    say: Callable[[str], None] = print,
 ) -> list[dict[str, Any]]:
     """Train every trial that is not finished; then the frozen weights of the best method. Returns all results.
+
+    Args:
+        url: folder or bucket of the trials' results.
+        given: a shipment, for nodes that do not see the prepared folder.
 
     Frozen weights tell what a method's adaptation is worth beyond the weights that it ends up with (Gama & Grassi 2025).
     """
     found = methods(config, wanted)
     with cluster(config):
-        results = _run_all(trials(found, wanted), config, prepared, folder, say)
+        work = partial(run_trial, prepared=prepared, url=url, given=given)
+        results = _run_all(trials(found, wanted), config, work, say)
         best = best_method(results, [name for name in found if not name.startswith(("alone", "static", "equal"))])
         if best:
             frozen = weighted(config, mean_weights(results, best, list(config.tasks)))
             again = trials({f"frozen {best}": frozen}, wanted)
-            results += _run_all(again, config, prepared, folder, say)
+            results += _run_all(again, config, work, say)
     return results
 
 
 def _run_all(
-    planned: Sequence[Trial], config: Config, prepared: Path, folder: Path, say: Callable[[str], None]
+    planned: Sequence[Trial], config: Config, work: Callable[[Trial], dict[str, Any]], say: Callable[[str], None]
 ) -> list[dict[str, Any]]:
     import ray
 
     gpu = config.cluster.use_gpu == "auto" and ray.cluster_resources().get("GPU", 0) >= 1
-    remote = ray.remote(num_cpus=1, num_gpus=1 if gpu else 0)(run_trial)
-    waiting = {remote.remote(trial, prepared, folder): trial for trial in planned}
+
+    def one(trial: Trial) -> dict[str, Any]:
+        return work(trial)
+
+    remote = ray.remote(num_cpus=1, num_gpus=1 if gpu else 0)(one)
+    waiting = {remote.remote(trial): trial for trial in planned}
     results: dict[str, dict[str, Any]] = {}
     while waiting:
         (done,), _ = ray.wait(list(waiting))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import resource
-import shutil
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import torch
 from mtl.compare.plan import Trial
 from mtl.config import DataError
 from mtl.data.loader import Split
+from mtl.data.staging import at_hand
 from mtl.evaluate.evaluator import score
 from mtl.store import Store
 from mtl.train.checkpoint import Checkpoints
@@ -25,8 +25,12 @@ from mtl.train.loop import run
 from mtl.train.training import Training
 
 
-def run_trial(trial: Trial, prepared: Path, folder: Path) -> dict[str, Any]:
-    """Train, score on test, and keep the result in `folder`; a finished trial is only read.
+def run_trial(trial: Trial, prepared: Path, url: str, given: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Train, score on test, and keep the result in a folder or bucket; a finished trial is only read.
+
+    Args:
+        url: of the results.
+        given: a shipment, for a node that does not see the prepared folder.
 
     Returns:
         method, learning_rate, seed; `val_score`, by which methods are selected; `test`, task → metric → value; `history`;
@@ -35,20 +39,18 @@ def run_trial(trial: Trial, prepared: Path, folder: Path) -> dict[str, Any]:
     Raises:
         DataError, OSError: the data cannot be read, or the result cannot be written.
     """
-    path = folder / f"{trial.key}.json"
-    if path.exists():
-        return json.loads(path.read_text(encoding="utf-8"))
+    store, name = Store(url), f"{trial.key}.json"
+    if name in store:
+        return json.loads(store.get(name))
     head: dict[str, Any] = {"method": trial.method, "learning_rate": trial.learning_rate, "seed": trial.seed}
     try:
-        result = head | _train(trial, prepared, folder / f"{trial.key}-checkpoints")
+        with tempfile.TemporaryDirectory() as scratch:
+            result = head | _train(trial, at_hand(prepared, given), Path(scratch))
     except (DataError, OSError):
         raise  # says nothing of the method, and must not be kept as its result
     except Exception as error:
         result = head | {"error": f"{type(error).__name__}: {error}"}
-    folder.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(f".{os.getpid()}")
-    scratch.write_text(json.dumps(result), encoding="utf-8")
-    scratch.replace(path)
+    store.put(name, json.dumps(result).encode())
     return result
 
 
@@ -66,7 +68,6 @@ def _train(trial: Trial, prepared: Path, checkpoints: Path) -> dict[str, Any]:
 
     training.one_step = timed  # type: ignore[method-assign]
     progress = run(training, Checkpoints(Store(str(checkpoints)), 1), report=_ignore, say=_ignore)
-    shutil.rmtree(checkpoints, ignore_errors=True)
     training.averaged.load_state_dict(training.best)
     test, size = Split(prepared, "test"), trial.config.evaluate.batch_size
     scorers = score(training.averaged, training.tasks, test, size, device=training.world.device)

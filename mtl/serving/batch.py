@@ -93,7 +93,7 @@ def _run(
         workers = max(1, min(len(items), int(ray.cluster_resources().get("CPU", 1)) - 1))
         rows = data.from_items(items, override_num_blocks=len(items)).map(
             ChunkPredictor,  # pyright: ignore[reportArgumentType]
-            fn_constructor_args=(ray.put(model) if isinstance(model, dict) else model, out, tuple(formats)),
+            fn_constructor_args=(model, out, tuple(formats)),
             compute=ActorPoolStrategy(size=workers),
             num_cpus=1,
         )
@@ -103,17 +103,14 @@ def _run(
 class ChunkPredictor:
     """In a process of Ray's: a model, to which chunks are given."""
 
-    def __init__(self, model: Any, out: str, formats: tuple[str, ...]) -> None:
-        import ray
-
+    def __init__(self, model: dict[str, bytes] | Path, out: str, formats: tuple[str, ...]) -> None:
         self.store, self.formats = Store(out), formats
         self._reader = Reader()
         if isinstance(model, Path):
             self.predictor = Predictor(model)
             return
-        files: Any = ray.get(model)
         with tempfile.TemporaryDirectory() as scratch:
-            for name, data in files.items():
+            for name, data in model.items():
                 Path(scratch, name).write_bytes(data)
             self.predictor = Predictor(Path(scratch))
 

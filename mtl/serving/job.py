@@ -9,20 +9,19 @@ import hashlib
 import json
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from mtl.config import Config, DataError, MtlError, StageError, parse
+from mtl.config import Config, DataError
 from mtl.serving.batch import model_digest, predict_all
 from mtl.serving.sources import Chosen
 from mtl.store import Store
-from mtl.train.launch import raise_written, signals
-from mtl.train.submit import JOB, Work, submit
-from mtl.train.worker import ERROR, say, write_error
-
-RESULT = "result.json"
+from mtl.train.handed import do
+from mtl.train.handed import hand_over as hand
+from mtl.train.submit import Work
+from mtl.train.worker import say
 
 
 def hand_over(
@@ -61,41 +60,21 @@ def hand_over(
     for path in bundle.iterdir():
         if path.name not in models:
             models.put_file(path.name, path)
-    for name in (ERROR, RESULT):
-        store.remove(name)
-    told = threading.Event()
-    with signals(told):
-        submit(config, Work("predict", "mtl.serving.job", job, store, key), say, told.is_set, stop_seconds=0.0)
-    if told.is_set():
-        raise KeyboardInterrupt
-    raise_written(store)
-    if RESULT not in store:
-        raise StageError("the cluster's job ended without a result", fix="see its lines above; run again to go on")
-    return json.loads(store.get(RESULT))
+    counts: dict[str, int] = hand(config, Work("predict", "mtl.serving.job", job, store, key), say)
+    return counts
 
 
-def main() -> int:
-    """Predict on the cluster that this process runs on; an error goes to the store, for whoever handed it over."""
-    store = Store(sys.argv[1])
-    job = json.loads(store.get(JOB))
-    config = parse(job["config"])
-    here = config.model_copy(update={"cluster": config.cluster.model_copy(update={"address": "auto"})})
+def run(config: Config, job: dict[str, Any], store: Store) -> dict[str, int]:
+    """On the cluster: bring the model here, and predict."""
     models = Store(f"{store.url.rpartition('/')[0]}/models/{job['model']}")
     with tempfile.TemporaryDirectory() as scratch:
         bundle = Path(scratch, "artifacts", "bundle")
         bundle.mkdir(parents=True)
-        try:
-            for name in models.names():
-                (bundle / name).write_bytes(models.get(name))
-            chosen = [Chosen(**one) for one in job["chosen"]]
-            result = predict_all(here, Path(scratch), chosen, job["out"], job["formats"], say)
-        except MtlError as error:
-            write_error(store, error)
-            print(f"error: {error}", file=sys.stderr, flush=True)
-            return 1
-    store.put(RESULT, json.dumps(result).encode())
-    return 0
+        for name in models.names():
+            (bundle / name).write_bytes(models.get(name))
+        chosen = [Chosen(**one) for one in job["chosen"]]
+        return predict_all(config, Path(scratch), chosen, job["out"], job["formats"], say)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(do(run))

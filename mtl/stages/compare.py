@@ -6,11 +6,13 @@ import json
 import sys
 from pathlib import Path
 
+from mtl.compare.job import hand_over
 from mtl.compare.pictures import draw
 from mtl.compare.plan import Comparison
 from mtl.compare.run import run_comparison
 from mtl.compare.table import build_table, markdown
 from mtl.config import load
+from mtl.data.staging import shipment
 from mtl.stages import OUTPUTS, home, run_stage
 
 
@@ -18,7 +20,13 @@ def main() -> None:
     """Run what is missing and write table.json, table.md and pictures."""
     wanted, out = Comparison.model_validate_json(sys.argv[2], strict=False), Path(sys.argv[1])
     prepared = (OUTPUTS / "prepared").resolve()
-    results = run_comparison(load(), wanted, prepared, home() / "comparisons" / "trials")
+    config = load()
+    if config.cluster.by_jobs:
+        results = hand_over(config, wanted, prepared)
+    else:
+        given = ship.as_json() if (ship := shipment(Path.cwd(), prepared)) else None
+        folder = config.cluster.storage.rstrip("/") or str(home())
+        results = run_comparison(config, wanted, prepared, f"{folder}/comparisons/trials", given)
     table = build_table(results)
     out.mkdir(parents=True, exist_ok=True)
     (out / "table.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")

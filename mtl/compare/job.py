@@ -1,0 +1,61 @@
+"""A comparison on a cluster that this machine does not belong to, through Ray's Jobs API; there: `python -m mtl.compare.job STORE`.
+
+Shards come to each node by their DVC hash; every finished trial is in the store, and not trained again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mtl.compare.plan import Comparison
+from mtl.compare.run import run_comparison
+from mtl.config import Config, DataError
+from mtl.data.staging import shipment
+from mtl.store import Store
+from mtl.train.handed import do
+from mtl.train.handed import hand_over as hand
+from mtl.train.submit import Work
+from mtl.train.worker import say
+
+
+def hand_over(
+    config: Config, wanted: Comparison, prepared: Path, say: Callable[[str], None] = print
+) -> list[dict[str, Any]]:
+    """As `run_comparison`, on the cluster of `cluster.address`.
+
+    Raises:
+        DataError: the shards are not in a DVC remote that the cluster can reach.
+        MtlError: what the job wrote down, or that the cluster refuses or is out of reach.
+    """
+    ship = shipment(Path.cwd(), prepared)
+    if ship is None:
+        raise DataError(
+            f"the cluster at {config.cluster.address} cannot reach this machine's shards",
+            fix="use a DVC remote in a bucket: dvc remote add -d team s3://…",
+        )
+    job = {
+        "config": config.model_dump(mode="json"),
+        "wanted": wanted.model_dump(mode="json"),
+        "prepared": str(prepared),
+        "shipment": ship.as_json(),
+    }
+    key = hashlib.sha256(json.dumps(job, sort_keys=True).encode()).hexdigest()[:16]
+    store = Store(f"{config.cluster.storage.rstrip('/')}/comparisons/{key}")
+    results: list[dict[str, Any]] = hand(config, Work("compare", "mtl.compare.job", job, store, key), say)
+    return results
+
+
+def run(config: Config, job: dict[str, Any], store: Store) -> list[dict[str, Any]]:
+    """On the cluster: all trials; those of another comparison with the same settings are taken as they are."""
+    wanted = Comparison.model_validate(job["wanted"], strict=False)
+    url = f"{store.url.rpartition('/')[0]}/trials"
+    return run_comparison(config, wanted, Path(job["prepared"]), url, job["shipment"], say)
+
+
+if __name__ == "__main__":
+    sys.exit(do(run))
