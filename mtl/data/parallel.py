@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
@@ -42,11 +43,17 @@ def made(make: Callable[[int], Sample], count: int) -> list[Sample]:
     global _make
     _make = make
     try:
-        with multiprocessing.get_context("fork").Pool(processes) as pool:
+        with multiprocessing.get_context("fork").Pool(processes, _leave_quietly) as pool:
             chunks = pool.imap(_chunk, [(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)])
             return [sample for chunk in chunks for sample in chunk]
     finally:
         _make = None
+
+
+def _leave_quietly() -> None:
+    """The pool ends its processes by SIGTERM, which in a stage is Ctrl-C's way and would print a traceback from each."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _chunk(bounds: tuple[int, int]) -> list[Any]:

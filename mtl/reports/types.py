@@ -91,6 +91,7 @@ class TrainReport(Report):
     best_epoch: int
     steps: int
     seconds: float
+    joules: float | None = Field(default=None, description="since the workers last started; None: no meter")
     bf16: bool
     world_size: int
     worlds: list[list[int]] = Field(

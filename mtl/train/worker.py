@@ -20,6 +20,7 @@ from mtl.store import Store
 from mtl.tasks import network_cost
 from mtl.train.checkpoint import Checkpoints, write_manifest
 from mtl.train.distributed import World
+from mtl.train.energy import Meter
 from mtl.train.loop import Stopped, run
 from mtl.train.notice import Notice
 from mtl.train.training import Progress, Training, parameter_counts
@@ -67,12 +68,14 @@ def train_worker(job: dict[str, Any]) -> None:
         return  # of an attempt before: the driver tells it
     notice = Notice(store, rank == 0, _drained)
     training: Training | None = None
+    meter = Meter(device, context.get_local_rank() == 0)
     try:
         training = _set_up(job, World(rank, size, device))
         checkpoints = Checkpoints(store.child("checkpoints"), training.config.train.keep_checkpoints)
         progress = run(training, checkpoints, report=report, say=say, notice=notice)
+        metered = [part for part in training.world.gather(meter.joules()) if part is not None]
         if rank == 0:
-            write_final(store.child(FINAL), training, progress)
+            write_final(store.child(FINAL), training, progress, sum(metered) if metered else None)
     except Stopped:
         return
     except StageError:
@@ -117,7 +120,7 @@ def _drained() -> bool:
     return get_train_context().preemption_context.preemption_info is not None
 
 
-def write_final(store: Store, training: Training, progress: Progress) -> None:
+def write_final(store: Store, training: Training, progress: Progress, joules: float | None = None) -> None:
     """The best averaged weights and the history; complete once their manifest is there."""
     weights = save({name: value.cpu().contiguous() for name, value in sorted(training.best.items())})
     document = {
@@ -125,6 +128,7 @@ def write_final(store: Store, training: Training, progress: Progress) -> None:
         "best_epoch": progress.best_epoch,
         "steps": progress.total_steps,
         "seconds": round(progress.seconds, 1),
+        "joules": joules,
         "bf16": training.method.bf16,
         "world_size": training.world.size,
         "worlds": progress.worlds,
