@@ -4,7 +4,8 @@
 
 The bare module decodes, standardizes and runs the same network on the same threads, with nothing between: OpenCV, one
 tensor, `forward`, and each task's own `predict`. The package gives typed rows. In turns, in one process; medians of ratios.
-Writes benchmarks/results/package.json.
+`mtl predict` reads files and writes Parquet on one core through Ray Data; what it takes to start is subtracted (the time of few
+images from that of many), and the bare module reads the same files right after it. Writes benchmarks/results/package.json.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import platform
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,9 +29,12 @@ from mtl.data.loader import as_images
 from mtl.data.raw import RawSplit, read_spec
 from mtl.package.bundle import read_bundle
 from mtl.package.predictor import BATCH, Predictor
+from mtl.serving.batch import predict_all
+from mtl.serving.sources import choose
 
 PACKAGE = Path("outputs/package/model")
 NUM_SINGLE, NUM_BATCH = 100, 1000
+FEW, MANY = 256, 4352
 
 
 def main() -> None:
@@ -51,6 +56,7 @@ def main() -> None:
                 timed(lambda way=ways[name]: [way([image]) for image in images[:NUM_SINGLE]]) / NUM_SINGLE
             )
             batch[name].append(timed(lambda way=ways[name]: way(images)) / NUM_BATCH)
+    folder_ratio = on_ray_data(images, bare)
     loads = {
         "bare": [timed(lambda: read_bundle(bundle)) for _ in range(3)],
         "package": [timed(lambda: Predictor(bundle)) for _ in range(3)],
@@ -63,6 +69,7 @@ def main() -> None:
         "single_ratio": ratios(single),
         "images_per_second": {name: 1 / statistics.median(values) for name, values in batch.items()},
         "batch_speed_ratio": {name: 1 / ratio for name, ratio in ratios(batch).items()},
+        "mtl_predict_speed_ratio": folder_ratio,
         "load_ms": {name: 1000 * statistics.median(values) for name, values in loads.items()},
         "size": {"weights": weights, "package": size, "bar": 1.1 * weights + 2 * 2**20},
     }
@@ -107,6 +114,25 @@ def pyfunc() -> Callable[[list[bytes]], Any]:
 
     model = mlflow.pyfunc.load_model(str(PACKAGE))
     return lambda images: model.predict(pd.DataFrame({"image": images}))
+
+
+def on_ray_data(images: list[bytes], bare: Callable[[list[bytes]], Any]) -> float:
+    """Images a second of `mtl predict` by those of the bare module, both from files."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch, "images")
+        folder.mkdir()
+        for i in range(MANY):
+            (folder / f"{i:05d}.png").write_bytes(images[i % len(images)])
+        chosen = choose([str(folder)])
+        seconds = [
+            timed(lambda n=n: predict_all(load(), PACKAGE, chosen[:n], f"{scratch}/out-{n}", ["parquet"], str))
+            for n in (FEW, MANY)
+        ]
+        files = sorted(folder.iterdir())[FEW:]
+        plain = timed(
+            lambda: [bare([f.read_bytes() for f in files[i : i + BATCH]]) for i in range(0, len(files), BATCH)]
+        )
+    return plain / (seconds[1] - seconds[0])
 
 
 def timed(work: Callable[[], Any]) -> float:

@@ -21,6 +21,8 @@ from flows.ui import end_with_parent, refuse_busy, start_prefect, wait_until_up
 from mtl.config import MonitorConfig, MtlError, ScheduleConfig, StageError, load
 
 NAME = "scheduled"
+ASKED = "mtl.retrain"
+"""Event by which others ask for a retraining: a promotion elsewhere, data that have arrived."""
 PORT = 4200
 CATCH_UP_SECONDS = 10.0
 """After its start, the runner listens."""
@@ -55,10 +57,9 @@ def deployment(
 
     strategy = {"skip": ConcurrencyLimitStrategy.CANCEL_NEW, "queue": ConcurrencyLimitStrategy.ENQUEUE}
     parameters = {"root": root or str(settings.root)}
-    triggers: list[Any] = []
-    if monitor.retrain:
-        reason = parameters | {"reason": "{{ event.payload.reason }}"}
-        triggers.append(DeploymentEventTrigger(name="mtl: drift", expect={EVENT}, parameters=reason))
+    reason = parameters | {"reason": "{{ event.payload.reason }}"}
+    events = {ASKED, EVENT} if monitor.retrain else {ASKED}
+    triggers = [DeploymentEventTrigger(name="mtl: drift, or asked for", expect=events, parameters=reason)]
     flow: Any = retrain if source is None else retrain.from_source(source, "flows/retrain.py:retrain")
     return flow.to_deployment(
         name=NAME,

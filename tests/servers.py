@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from flows.stack import servers as stack
 from tests.conftest import clean_environment, free_port
@@ -139,3 +142,11 @@ def s3_environment(address: str) -> dict[str, str]:
         "AWS_ENDPOINT_URL": address,
         "AWS_DEFAULT_REGION": "us-east-1",
     }
+
+
+def ask(url: str, authorization: str = "", body: Any = None) -> Any:
+    """JSON of a server that may want to know who asks; None if it has nothing to say."""
+    headers = {"Authorization": authorization, "Content-Type": "application/json"}
+    data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=30) as answer:
+        return json.loads(answer.read() or "null")

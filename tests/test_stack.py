@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 import urllib.error
-import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +27,7 @@ from mtl.config import read_params
 from mtl.data.raw import read_split
 from mtl.data.spec import DatasetSpec
 from tests.conftest import clean_environment, dvc, make_checkout, mtl, set_params
-from tests.servers import let_others_in
+from tests.servers import ask, let_others_in
 from tests.watch import Watched
 
 SECONDS = 400
@@ -61,14 +60,6 @@ def plan(checkout: Path) -> Iterator[Plan]:
         assert "has ended" in ended.stdout, ended.stdout + ended.stderr
         assert not [process for process in family if process.is_running()]
         assert mtl(checkout, "stack", "status").returncode == 1
-
-
-def ask(url: str, authorization: str, body: Any = None) -> Any:
-    """JSON of a server that wants to know who asks."""
-    headers = {"Authorization": authorization, "Content-Type": "application/json"}
-    data = None if body is None else json.dumps(body).encode()
-    with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=30) as answer:
-        return json.load(answer)
 
 
 def bucket_of(plan: Plan, key: str = "mtl", secret: str = "") -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT, free_port, mtl, set_params
+from tests.servers import ask as tell
 from tests.test_schedule import ask, kill, runs, serving, wait
 
 MINUTES = 15
@@ -36,13 +37,14 @@ def test_every_tick_is_accounted_for(retrained: Path) -> None:
 
         at(-0.2)
         (deployment,) = ask(port, "deployments/filter", {})
+        address = f"http://127.0.0.1:{port}/api/deployments/{deployment['id']}"
         set_params(retrained / "params.yaml", "train.epochs=90", "train.patience=90")  # some minutes: ticks overlap
         note("a longer training")
         at(5.3)
         note("paused")
-        ask_nothing(port, f"deployments/{deployment['id']}/pause_deployment")
+        tell(f"{address}/pause_deployment", body={})
         at(8.3)
-        ask_nothing(port, f"deployments/{deployment['id']}/resume_deployment")
+        tell(f"{address}/resume_deployment", body={})
         note("resumed")
         at(9.7)
         kill(served, "prefect server start")
@@ -68,14 +70,6 @@ def test_every_tick_is_accounted_for(retrained: Path) -> None:
     assert 2 <= counts["paused"] <= 4
     versions = json.loads(mtl(retrained, "status", "--json").stdout)
     assert versions["last_run"]["version"] == 2
-
-
-def ask_nothing(port: int, path: str) -> None:
-    """A request whose answer has no body."""
-    import urllib.request
-
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/api/{path}", b"{}", {"Content-Type": "application/json"})
-    urllib.request.urlopen(request, timeout=20).close()
 
 
 def scheduled(port: int, began: datetime, ended: datetime) -> list[dict[str, Any]]:
