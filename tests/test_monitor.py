@@ -96,11 +96,11 @@ def test_as_far_as_its_own_groups_are_apart_is_no_shift() -> None:
     grouped = profiles.join([replace(part, groups=np.full(300, i)) for i, part in enumerate(parts)])
     alarms = sum(
         any(one.shifted for one in compare(grouped, place(rng.choice([-0.4, 0.0, 0.4]), 100), alpha=0.05, min_psi=0.1))
-        for _ in range(30)
+        for _ in range(15)
     )
-    assert alarms <= 3
+    assert alarms <= 2
     blind = replace(grouped, groups=None)
-    assert sum(any(one.shifted for one in compare(blind, place(0.4, 100), alpha=0.05, min_psi=0.1)) for _ in range(5))
+    assert sum(any(one.shifted for one in compare(blind, place(0.4, 100), alpha=0.05, min_psi=0.1)) for _ in range(3))
     (night,) = [one for one in compare(grouped, place(-3.0, 100), alpha=0.05, min_psi=0.1) if one.shifted]
     assert night.name == "light"
     assert night.index > night.usual > 0

@@ -22,7 +22,7 @@ def job(config: Config, prepared: Path, tmp_path: Path, monkeypatch: pytest.Monk
     """What Ray would hand to a single worker, and the place of Ray itself."""
     import ray.train
 
-    context = types.SimpleNamespace(get_world_rank=lambda: 0, get_world_size=lambda: 1)
+    context = types.SimpleNamespace(get_world_rank=lambda: 0, get_world_size=lambda: 1, get_local_rank=lambda: 0)
     monkeypatch.setattr(ray.train, "get_context", lambda: context)
     monkeypatch.setattr(ray.train, "report", lambda row: None)
     monkeypatch.setattr(worker, "_drained", lambda: False)
