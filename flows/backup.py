@@ -13,6 +13,7 @@ import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -95,8 +96,8 @@ def restore(settings: Settings, source: str, name: str | None, say: Callable[[st
     kind = make_url(database).get_backend_name()
     if kind != facts["kind"]:
         raise RegistryError("the back-up is of another database", found=f"{facts['kind']}, here {kind}")
-    if _versions(database) and not replace:
-        raise BusyError("the registry has versions", found=str(_versions(database)), fix="--replace gives them up")
+    if not replace and (versions := _versions(database)):
+        raise BusyError("the registry has versions", found=str(versions), fix="--replace gives them up")
     fs, root = fsspec.core.url_to_fs(artifacts)
     for path, digest in facts["files"].items():
         fs.makedirs(f"{root}/{path}".rpartition("/")[0], exist_ok=True)
@@ -124,10 +125,8 @@ def _dump(database: str) -> bytes:
         )
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch, "copy.db")
-        with sqlite3.connect(str(url.database)) as link, sqlite3.connect(copy) as into:
+        with closing(sqlite3.connect(str(url.database))) as link, closing(sqlite3.connect(copy)) as into:
             link.backup(into)
-        into.close()
-        link.close()
         return copy.read_bytes()
 
 

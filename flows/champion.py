@@ -36,7 +36,7 @@ def promote(settings: Settings, number: int, *, override: bool, why: str) -> tup
     latency: float | None = None
     if config.gate.max_latency_ms is not None:
         with tempfile.TemporaryDirectory() as scratch:
-            package = registry.package(version, Path(scratch), settings.public_key)
+            package = registry.package(version, Path(scratch), settings.public_key, settings.packages)
             latency = measure_latency(settings.root, package)
     decision = judge(
         registry.evaluation(version),

@@ -46,10 +46,10 @@ def retrain(
     config = parse(params)
     if not force and settings.prefect_url is None:
         # An embedded server takes some 20 CPU-seconds to start: ask the registry first.
+        from flows.arrivals import look_for_arrivals
         from flows.unchanged import find_registered, unchanged_line
-        from mtl.data.remote import sync_listings
 
-        sync_listings(config.data.source, settings.root, settings.home)
+        look_for_arrivals(settings, config)
         digest = fingerprint(settings.root, params)
         version = find_registered(settings, config, digest)
         if version is not None:

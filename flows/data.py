@@ -92,13 +92,14 @@ def gc(
 
 @data.command()
 def sync() -> None:
-    """Look again at sets outside data/ (buckets, URLs, other disks), so that dvc repro sees what is new there."""
+    """Look again at sets outside data/ (buckets, URLs, other disks), so that dvc repro sees what is new there; at imports of DVC
+    too if data.update_imports."""
+    from flows.arrivals import look_for_arrivals
     from flows.settings import load_settings
     from mtl.config import load
-    from mtl.data.remote import sync_listings
 
     settings = load_settings()
-    changed = sync_listings(load(settings.root / "params.yaml").data.source, settings.root, settings.home)
+    changed = look_for_arrivals(settings, load(settings.root / "params.yaml"))
     typer.echo(f"changed: {', '.join(changed)}" if changed else "nothing changed")
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
-from flows.deployments import crash_silent_runs, deployment, keep, watch
+from flows.deployments import crash_silent_runs, deployments, keep
 from flows.settings import Settings, reach_prefect
 from mtl.config import ConfigError, MtlError, load
 
@@ -44,6 +45,8 @@ def deploy(
     config = load(settings.root / "params.yaml")
     _make_pool(pool, kind, secret)
     where: dict[str, Any] = {"work_pool_name": pool}
+    if config.schedule.priority is not None:
+        where["work_queue_name"] = _make_queue(pool, config.schedule.priority)
     root = str(settings.root)
     source: Any = root
     if kind == KUBERNETES:
@@ -54,9 +57,7 @@ def deploy(
             repository, commit_sha=revision if commit else None, branch=None if commit else revision or None
         )
         root, where["job_variables"] = ".", {"image": image}
-    wanted = [deployment(settings, config.schedule, config.monitor, source=source, root=root, **where)]
-    if config.monitor.cron:
-        wanted.append(watch(settings, config.schedule, config.monitor, source=source, root=root, **where))
+    wanted = deployments(settings, config, source=source, root=root, **where)
     keep(crash_silent_runs())
     for one in wanted:
         one.apply(work_pool_name=pool)
@@ -76,6 +77,17 @@ def _make_pool(name: str, kind: str, secret: str) -> None:
             return
     if known.type != kind:
         raise MtlError(f"the work pool {name} is of another kind", found=known.type, fix=f"--kind {known.type}")
+
+
+def _make_queue(pool: str, priority: int) -> str:
+    """The queue of this priority, whose name says it; workers of the pool take from the first one that has a run."""
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectAlreadyExists
+
+    name = f"priority-{priority}"
+    with get_client(sync_client=True) as client, contextlib.suppress(ObjectAlreadyExists):
+        client.create_work_queue(name, priority=priority, work_pool_name=pool)
+    return name
 
 
 def _template(kind: str, secret: str) -> dict[str, Any]:

@@ -2,68 +2,67 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 import threading
-import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
-
-from cronsim import CronSim
 
 from flows.settings import Settings, load_settings, reach_prefect
 from flows.supervisor import Service, supervise
+from flows.ticks import catch_up, missed, next_ticks
 from flows.ui import end_with_parent, refuse_busy, start_prefect, wait_until_up
-from mtl.config import MonitorConfig, MtlError, ScheduleConfig, StageError, load
+from mtl.config import Config, MtlError, StageError, load
 
 NAME = "scheduled"
 ASKED = "mtl.retrain"
 """Event by which others ask for a retraining: a promotion elsewhere, data that have arrived."""
 PORT = 4200
-CATCH_UP_SECONDS = 10.0
-"""After its start, the runner listens."""
 REFUSED = 2
 """The runner's exit code when its user must mend something."""
 SILENT_SECONDS = 90
 """Three heartbeats (PREFECT_FLOWS_HEARTBEAT_FREQUENCY)."""
 
 
-def deployment(
-    settings: Settings,
-    schedule: ScheduleConfig,
-    monitor: MonitorConfig,
-    *,
-    source: Any = None,
-    root: str = "",
-    **where: Any,
-) -> Any:
-    """The retrain flow with the schedule of params.yaml, one run at a time; started by a shift, too.
+def deployments(settings: Settings, config: Config, *, source: Any = None, root: str = "", **where: Any) -> list[Any]:
+    """The retrain flow with the schedule of params.yaml, started by events too; the monitor flow if it has a cron of its own.
 
     Args:
         source: where a worker finds the code; None: it runs here.
         root: the checkout there.
         where: the work pool.
     """
+    from flows.monitor import monitor
+    from flows.retrain import retrain
+
+    here = root or str(settings.root)
+    wanted = [_retraining(_from(retrain, source, "flows/retrain.py:retrain"), config, here, where)]
+    if config.monitor.cron:
+        wanted.append(_watching(_from(monitor, source, "flows/monitor.py:monitor"), config, here, where))
+    return wanted
+
+
+def _from(flow: Any, source: Any, entrypoint: str) -> Any:
+    return flow if source is None else flow.from_source(source, entrypoint)
+
+
+def _retraining(flow: Any, config: Config, root: str, where: dict[str, Any]) -> Any:
+    """One run at a time; what a second one does is `schedule.overlap`."""
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
     from prefect.events import DeploymentEventTrigger
     from prefect.schedules import Cron
 
     from flows.monitor import EVENT
-    from flows.retrain import retrain
 
+    schedule = config.schedule
     strategy = {"skip": ConcurrencyLimitStrategy.CANCEL_NEW, "queue": ConcurrencyLimitStrategy.ENQUEUE}
-    parameters = {"root": root or str(settings.root)}
+    parameters = {"root": root}
     reason = parameters | {"reason": "{{ event.payload.reason }}"}
-    events = {ASKED, EVENT} if monitor.retrain else {ASKED}
-    triggers = [DeploymentEventTrigger(name="mtl: drift, or asked for", expect=events, parameters=reason)]
-    flow: Any = retrain if source is None else retrain.from_source(source, "flows/retrain.py:retrain")
+    events = {ASKED, EVENT} if config.monitor.retrain else {ASKED}
     return flow.to_deployment(
         name=NAME,
-        triggers=triggers,
+        triggers=[DeploymentEventTrigger(name="mtl: drift, or asked for", expect=events, parameters=reason)],
         schedule=Cron(schedule.cron, timezone=schedule.timezone, active=schedule.active, slug=NAME),
         parameters=parameters,
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=strategy[schedule.overlap]),
@@ -73,26 +72,16 @@ def deployment(
     )
 
 
-def watch(
-    settings: Settings,
-    schedule: ScheduleConfig,
-    monitor: MonitorConfig,
-    *,
-    source: Any = None,
-    root: str = "",
-    **where: Any,
-) -> Any:
-    """The monitor flow with its own cron, one run at a time; arguments as of `deployment`."""
+def _watching(flow: Any, config: Config, root: str, where: dict[str, Any]) -> Any:
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
     from prefect.schedules import Cron
 
-    from flows.monitor import monitor as look
-
-    flow: Any = look if source is None else look.from_source(source, "flows/monitor.py:monitor")
     return flow.to_deployment(
         name="watch",
-        schedule=Cron(monitor.cron, timezone=schedule.timezone, active=schedule.active, slug="watch"),
-        parameters={"root": root or str(settings.root)},
+        schedule=Cron(
+            config.monitor.cron, timezone=config.schedule.timezone, active=config.schedule.active, slug="watch"
+        ),
+        parameters={"root": root},
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
         description="Compare production images with what the champion was made with; a shift is an event.",
         tags=["mtl"],
@@ -151,26 +140,6 @@ def _content(automation: Any) -> dict[str, Any]:
     return found
 
 
-def missed(schedule: ScheduleConfig, home: Path, now: datetime) -> datetime | None:
-    """The last tick, if no run has begun since it, and one was there before (the first start has missed nothing)."""
-    last = home / "last_run.json"
-    if schedule.catch_up == "none" or not schedule.active or not last.exists():
-        return None
-    tick = next(CronSim(schedule.cron, now.astimezone(ZoneInfo(schedule.timezone)), reverse=True))
-    began = datetime.fromisoformat(json.loads(last.read_text(encoding="utf-8"))["started"])
-    return tick if began < tick else None
-
-
-def _catch_up(tick: datetime) -> None:
-    """Start the run of a missed tick once the runner listens."""
-    from prefect.deployments import run_deployment
-
-    time.sleep(CATCH_UP_SECONDS)
-    reason = f"catching up: the tick of {tick:%Y-%m-%d %H:%M %Z} was missed"
-    run_deployment(f"retrain/{NAME}", parameters={"reason": reason}, timeout=0, as_subflow=False)
-    print(reason, flush=True)
-
-
 def run_schedule() -> None:
     """The process that makes the schedule's runs: `mtl serve` keeps it alive."""
     from prefect import serve
@@ -184,12 +153,10 @@ def run_schedule() -> None:
         sys.exit(1 if isinstance(error, StageError) else REFUSED)
     config = load(settings.root / "params.yaml")
     keep(crash_silent_runs())
-    wanted = [deployment(settings, config.schedule, config.monitor)]
+    wanted = deployments(settings, config)
     tick = missed(config.schedule, settings.home, datetime.now(UTC))
     if tick is not None:
-        threading.Thread(target=_catch_up, args=(tick,), daemon=True).start()
-    if config.monitor.cron:
-        wanted.append(watch(settings, config.schedule, config.monitor))
+        threading.Thread(target=catch_up, args=(f"retrain/{NAME}", tick), daemon=True).start()
     serve(*wanted, limit=len(wanted), pause_on_shutdown=False)
 
 
@@ -215,5 +182,6 @@ def serve_schedule(settings: Settings) -> int:
         print(f"Prefect  http://127.0.0.1:{port}", flush=True)
     command = [sys.executable, "-c", "from flows.deployments import run_schedule; run_schedule()"]
     services.append(Service("the runner", lambda: subprocess.Popen(command, cwd=settings.root), final=(REFUSED,)))
-    print(f"schedule {schedule.cron} ({schedule.timezone}){'' if schedule.active else ', paused'}", flush=True)
+    ticks = ", ".join(f"{tick:%a %Y-%m-%d %H:%M %Z}" for tick in next_ticks(schedule, datetime.now(UTC)))
+    print(f"schedule {schedule.cron} ({schedule.timezone}), {f'next {ticks}' if ticks else 'paused'}", flush=True)
     return supervise(services, lambda line: print(line, flush=True))

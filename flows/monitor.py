@@ -116,7 +116,7 @@ def _compare(settings: Settings, config: Config, images: list[list[str]], out: P
             "there is no champion to compare production images with", fix="mtl retrain makes the first one"
         )
     with tempfile.TemporaryDirectory() as scratch:
-        package = registry.package(champion, Path(scratch), settings.public_key)
+        package = registry.package(champion, Path(scratch), settings.public_key, settings.packages)
         job = {
             "bundle": str(package / "artifacts" / "bundle"),
             "version": champion.number,

@@ -35,7 +35,10 @@ def predict(
     if len({version.number for version in versions}) < len(versions):
         raise RegistryError(f"{' and '.join(names)} are one version", found=f"version {versions[0].number}")
     with tempfile.TemporaryDirectory() as scratch:
-        packages = [str(registry.package(v, Path(scratch, str(v.number)), settings.public_key)) for v in versions]
+        packages = [
+            str(registry.package(v, Path(scratch, str(v.number)), settings.public_key, settings.packages))
+            for v in versions
+        ]
         target = out if "://" in out else str(Path(out).resolve())
         result = Path(scratch, "result.json")
         job = {

@@ -16,6 +16,7 @@ from prefect.runtime import flow_run
 from prefect.tasks import exponential_backoff
 
 from flows.approval import ask, refuse_unanswerable
+from flows.arrivals import look_for_arrivals
 from flows.metrics import note_success
 from flows.metrics import write as write_metrics
 from flows.settings import Settings, load_settings
@@ -24,7 +25,6 @@ from flows.summary import show
 from flows.unchanged import find_registered, unchanged_line
 from flows.workspace import effective_params, running, workspace
 from mtl.config import Config, MtlError, parse
-from mtl.data.remote import sync_listings
 from mtl.fingerprint import ancestry, fingerprint, read_stages
 from mtl.registry import Registry
 from mtl.tracking import Tracker
@@ -57,7 +57,7 @@ def retrain(
     params = effective_params(settings.root, chosen)
     config = parse(params)
     refuse_unanswerable(config, settings)
-    sync_listings(config.data.source, settings.root, settings.home)
+    look_for_arrivals(settings, config)
     digest = fingerprint(settings.root, params)
     with _recorded(settings, digest) as record, running(settings, digest[:16]):
         version = None if force else find_registered(settings, config, digest)

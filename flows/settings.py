@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtl.config import MtlError, StageError
+from mtl.package_cache import PackageCache
 from mtl.signing import own_keys
 
 # What every process that we start gets, unless the environment says otherwise.
@@ -56,6 +57,11 @@ class Settings:
         given = os.environ.get("MTL_SIGNING_PUBLIC_KEY")
         own = self.home / "keys" / "public.pem"
         return Path(given) if given else own if own.exists() and not os.environ.get("MTL_SIGNING_KEY") else None
+
+    @property
+    def packages(self) -> PackageCache | None:
+        """Packages that a server gave before; None: they are on this machine anyway."""
+        return PackageCache(self.home / "packages") if self.mlflow_uri.startswith("http") else None
 
     @property
     def artifacts(self) -> str | None:

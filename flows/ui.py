@@ -54,10 +54,31 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
+def mlflow_command(port: int, *words: str) -> list[str]:
+    """An MLflow server on loopback."""
+    return [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+        *words,
+    ]
+
+
+def prefect_command(port: int) -> list[str]:
+    """A Prefect server on loopback."""
+    return [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+
+
 def start_mlflow(settings: Settings, port: int) -> subprocess.Popen[bytes]:
     """The MLflow server over this home's database."""
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", settings.mlflow_uri]
+    command = mlflow_command(port, "--backend-store-uri", settings.mlflow_uri)
     if settings.artifacts:
         command += ["--default-artifact-root", settings.artifacts]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=end_with_parent)
@@ -65,11 +86,10 @@ def start_mlflow(settings: Settings, port: int) -> subprocess.Popen[bytes]:
 
 def start_prefect(port: int) -> subprocess.Popen[bytes]:
     """The Prefect server over this home's database."""
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     # Else the page asks port 4200, whatever port it came from.
     environment = os.environ | {"PREFECT_SERVER_UI_API_URL": f"http://127.0.0.1:{port}/api"}
     return subprocess.Popen(
-        command,
+        prefect_command(port),
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

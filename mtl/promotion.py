@@ -24,6 +24,8 @@ CHANGE = "change"
 """Kind of the ledger's keys change/000001 and so on."""
 PROMOTION, ROLLBACK, OUTSIDE = "promotion", "rollback", "outside"
 """Kinds of changes; the last: the alias was there before the ledger."""
+ATTEMPTS = 3
+"""Of setting an alias that others may be setting too."""
 
 
 class Promotions:
@@ -41,10 +43,11 @@ class Promotions:
     def champion(self) -> int | None:
         """The version that is champion: what the chain ends with. An alias that names another one, after a crash or moved
         in MLflow itself, is set back."""
-        changes, alias = self.history(), aliased(self.ledger.uri, self.client, self.model, CHAMPION)
+        alias = aliased(self.ledger.uri, self.client, self.model, CHAMPION)
+        changes = self.history()  # after the alias, which follows its entry: one without an entry is from elsewhere
         named = int(alias.version) if alias else None
         if not changes and named is not None:
-            self._enter(changes, named, OUTSIDE, "the alias was there before the ledger")
+            self._write(changes, named, OUTSIDE, "the alias was there before the ledger")  # or somebody else's: as good
             changes = self.history()
         elif changes and named != changes[-1]["to"]:
             self._settle()
@@ -80,9 +83,17 @@ class Promotions:
         Raises:
             RegistryError: somebody else has entered it.
         """
-        before = changes[-1]["to"] if changes else None
+        entry, stands = self._write(changes, to, kind, why, flow_run)
+        if stands["id"] != entry["id"]:
+            raise _moved(stands["to"], entry["from"])
+        return entry
+
+    def _write(
+        self, changes: list[dict[str, Any]], to: int | None, kind: str, why: str, flow_run: str = ""
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The next entry after those that were read, and the one that stands in its place: the same, or an earlier one."""
         entry = {
-            "from": before,
+            "from": changes[-1]["to"] if changes else None,
             "to": to,
             "kind": kind,
             "why": why[:2000],
@@ -91,18 +102,13 @@ class Promotions:
             "flow_run": flow_run,
             "id": uuid.uuid4().hex,
         }
-        number = len(changes) + 1
-        stands = self.ledger.write(f"{CHANGE}/{number:06d}", entry)
-        if stands["id"] != entry["id"]:
-            raise _moved(stands["to"], before)
-        return entry
+        return entry, self.ledger.write(f"{CHANGE}/{len(changes) + 1:06d}", entry)
 
     def _settle(self) -> None:
         """Let the alias name what the chain ends with, whoever else moves it meanwhile."""
         while True:
             last = self.history()[-1]
-            with explained(self.ledger.uri):
-                self.client.set_registered_model_alias(self.model, CHAMPION, str(last["to"]))
+            point(self.ledger.uri, self.client, self.model, CHAMPION, last["to"])
             if self.history()[-1]["number"] == last["number"]:
                 return
 
@@ -110,6 +116,23 @@ class Promotions:
 def actor() -> str:
     """Who does what is entered: MTL_ACTOR, or this process's user."""
     return os.environ.get("MTL_ACTOR") or getpass.getuser()
+
+
+def point(uri: str, client: MlflowClient, model: str, alias: str, number: int) -> None:
+    """Let an alias name a version. MLflow looks whether there is one, and inserts it if not: of two that do so at once one is
+    refused, and finds it there when it tries again.
+
+    Raises:
+        RegistryError: MLflow refuses it or is out of reach.
+    """
+    with explained(uri):
+        for attempt in range(ATTEMPTS):
+            try:
+                client.set_registered_model_alias(model, alias, str(number))
+                return
+            except MlflowException:
+                if attempt == ATTEMPTS - 1:
+                    raise
 
 
 def aliased(uri: str, client: MlflowClient, model: str, alias: str) -> Any:

@@ -6,6 +6,7 @@ What must happen once is decided in the ledger, whose entries are written once.
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from mlflow.exceptions import MlflowException
 
 from mtl.config import RegistryError
 from mtl.ledger import Ledger
-from mtl.promotion import Promotions, aliased
+from mtl.package_cache import PackageCache
+from mtl.promotion import Promotions, aliased, point
 from mtl.reports import Decision, EvalReport, PackageReport
 from mtl.signing import SIGNATURE, package_sha256, sign, verify
 from mtl.tracking import FINGERPRINT, connect, explained
@@ -152,20 +154,36 @@ class Registry:
         self.client.log_artifacts(run, str(model), "model")
         return f"{self.client.get_run(run).info.artifact_uri}/model"
 
-    def package(self, version: Version, folder: Path, public_key: Path | None) -> Path:
+    def package(
+        self, version: Version, folder: Path, public_key: Path | None, cache: PackageCache | None = None
+    ) -> Path:
         """A version's package in a folder, verified; where it lies there.
+
+        Args:
+            public_key: as of `verify`.
+            cache: of packages that were fetched before.
 
         Raises:
             RegistryError: it cannot be fetched, or is not what was registered.
         """
         folder.mkdir(parents=True, exist_ok=True)
+        package, sha256 = folder / "model", version.tags.get("mtl.package_sha256")
+        if cache and sha256 and cache.bring(sha256, package):
+            try:
+                verify(package, sha256, public_key)
+                return package
+            except RegistryError:  # the copy is damaged, or the key is another now: ask the registry
+                cache.forget(sha256)
+                shutil.rmtree(package)
         with explained(self.uri):
             try:
                 self.client.download_artifacts(version.run, "model", str(folder))
             except OSError as error:
                 raise RegistryError(f"the package of version {version.number} is gone", found=str(error)) from error
-        verify(folder / "model", version.tags.get("mtl.package_sha256"), public_key)
-        return folder / "model"
+        verify(package, sha256, public_key)
+        if cache and sha256:
+            cache.keep(sha256, package)
+        return package
 
     def package_bytes(self, version: Version) -> int:
         """Size of a version's package, without its signature."""
@@ -191,8 +209,7 @@ class Registry:
         if decision.promote:
             why = decision.summary
             return self.promotions.promote(version.number, decision.champion, why=why, flow_run=flow_run)
-        with explained(self.uri):
-            self.client.set_registered_model_alias(self.model, CHALLENGER, str(version.number))
+        point(self.uri, self.client, self.model, CHALLENGER, version.number)
         return None
 
     def evaluation(self, version: Version) -> EvalReport:

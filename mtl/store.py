@@ -44,6 +44,16 @@ class Store:
         """The files below a name."""
         return Store(f"{self.url}/{name}")
 
+    @property
+    def name(self) -> str:
+        """The last part of its address."""
+        return self.url.rpartition("/")[2]
+
+    @property
+    def parent(self) -> Store:
+        """The place in which it is, with what lies beside it."""
+        return Store(self.url.rpartition("/")[0])
+
     def arrow(self, name: str) -> tuple[str, Any]:
         """A name's path, and pyarrow's file system in which it is one; None: the local one."""
         if self.local:
@@ -115,7 +125,8 @@ class Store:
         if self.local:
             return sorted(p.relative_to(self.local).as_posix() for p in self.local.rglob("*") if p.is_file())
         listed = self._ask(lambda: self._fs.find(self._root), "")
-        return sorted(path.removeprefix(f"{self._root}/") for path in listed)
+        inside = f"{self._root}/"  # some stores list a folder that was emptied
+        return sorted(path.removeprefix(inside) for path in listed if path.startswith(inside))
 
     def remove(self, name: str) -> None:
         """Remove a file, or all below a name; nothing happens if there is none."""

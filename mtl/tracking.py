@@ -70,8 +70,18 @@ class Tracker:
         self.uri = uri
         with explained(uri):
             self.client = connect(uri)
-            found = self.client.get_experiment_by_name(experiment)
-            self.experiment = found.experiment_id if found else self.client.create_experiment(experiment, artifacts)
+            self.experiment = self._found_or_made(experiment, artifacts)
+
+    def _found_or_made(self, name: str, artifacts: str | None) -> str:
+        found = self.client.get_experiment_by_name(name)
+        if found is None:
+            try:
+                return self.client.create_experiment(name, artifacts)
+            except MlflowException:  # another machine has just made it, perhaps
+                found = self.client.get_experiment_by_name(name)
+                if found is None:
+                    raise
+        return found.experiment_id
 
     def open_run(self, fingerprint: str, name: str) -> str:
         """The run of this fingerprint: the unfinished one of an interrupted attempt, or a new one."""

@@ -15,6 +15,7 @@ import pytest
 from flows.settings import Settings
 from mtl.config import Config, load
 from mtl.data.prepare import prepare
+from mtl.data.raw import RawSample, read_split
 from mtl.data.sources.zoo import fetch_zoo
 from mtl.data.spec import DatasetSpec
 
@@ -62,6 +63,22 @@ def spec(raw: Path) -> DatasetSpec:
     from mtl.data.raw import read_spec
 
     return read_spec(raw)
+
+
+@pytest.fixture(scope="session")
+def scenes(raw: Path, spec: DatasetSpec) -> list[RawSample]:
+    """Forty real scenes with all their targets."""
+    return [s for s in read_split(raw, "train", spec) if "species" in s.targets][:40]
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """Files as a package has them, for what does not look into them."""
+    folder = tmp_path / "package"
+    (folder / "code").mkdir(parents=True)
+    (folder / "weights").write_bytes(bytes(1000))
+    (folder / "code" / "model.py").write_text("x = 1\n")
+    return folder
 
 
 @pytest.fixture(scope="session")

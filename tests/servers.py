@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Generator
@@ -16,7 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import s3fs
+
 from flows.stack import servers as stack
+from flows.ui import mlflow_command, prefect_command
 from tests.conftest import clean_environment, free_port
 from tests.watch import kill_family
 
@@ -82,20 +84,18 @@ def prefect_server(folder: Path) -> Server:
     """A Prefect server over SQLite."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     address = f"http://127.0.0.1:{port}/api"
     environment = {"PREFECT_HOME": str(folder), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
-    return Server(command, folder, address, partial(stack.responds, f"{address}/health"), environment)
+    return Server(prefect_command(port), folder, address, partial(stack.responds, f"{address}/health"), environment)
 
 
 def mlflow_server(folder: Path, store: str) -> Server:
     """An MLflow server that keeps its artifacts itself."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", store, "--artifacts-destination", str(folder / "artifacts")]
+    words = ("--backend-store-uri", store, "--artifacts-destination", str(folder / "artifacts"))
     address = f"http://127.0.0.1:{port}"
-    return Server(command, folder, address, partial(stack.responds, f"{address}/health"))
+    return Server(mlflow_command(port, *words), folder, address, partial(stack.responds, f"{address}/health"))
 
 
 def _of_the_stack(spec: stack.Server, address: str, stop_signal: int | None = None) -> Server:
@@ -128,6 +128,7 @@ def let_others_in(folder: Path) -> None:
 
 def object_store(folder: Path) -> Server:
     """A SeaweedFS with an S3 API; `s3_environment` reaches it."""
+    s3fs.S3FileSystem.clear_instance_cache()  # clients of an earlier one, which had its address from the environment
     ports = {f"{name}{kind}": free_port() for name in ("master", "volume", "filer", "s3") for kind in ("", "_grpc")}
     spec = stack.object_store(folder, ports, (KEY, SECRET), BUCKETS)
     # SIGKILL: it would take some seconds to say goodbye.

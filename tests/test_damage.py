@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import tarfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,17 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mtl.config import DataError
-from mtl.config.files import CocoSet, TableSet, VocSet, YoloSet
+from mtl.config.files import CocoSet, HuggingFaceSet, TableSet, VocSet, WebDatasetSet, YoloSet
 from mtl.data.formats.coco import read_coco
+from mtl.data.formats.huggingface import read_huggingface
 from mtl.data.formats.table import read_table
 from mtl.data.formats.voc import read_voc
+from mtl.data.formats.webdataset import read_webdataset
 from mtl.data.formats.yolo import read_yolo
 from mtl.data.maps import decode_depth, decode_mask
 from mtl.data.operations import decode
 from mtl.data.place import Place
+from mtl.data.raw import FileRef
 
 PIXELS = np.random.default_rng(3).integers(0, 255, (24, 32, 3), np.uint8)
 many = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -199,6 +203,108 @@ def test_a_damaged_archive_gives_its_files_or_an_error(tmp_path: Path, cut: int,
             assert name not in ("cat/a.png", "dog/b.png") or (found == wanted).all()
     except DataError:
         pass
+
+
+def tar_of(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+@many
+@given(cut=CUTS, places=PLACES)
+def test_a_damaged_tar_gives_all_of_its_files_or_an_error(
+    tmp_path: Path, cut: int, places: list[tuple[int, int]]
+) -> None:
+    (tmp_path / "x.tar").write_bytes(
+        damage(tar_of({"cat/a.png": encoded("PNG"), "dog/b.png": encoded("PNG", PIXELS[::-1])}), cut, places)
+    )
+    try:
+        place = Place(str(tmp_path / "x.tar"))
+        assert set(place.names()) == {"cat/a.png", "dog/b.png"}  # a header has a checksum, an end is wanted
+        for name in place.images():
+            assert (decode(place.read(name)) == (PIXELS if name == "cat/a.png" else PIXELS[::-1])).all()
+    except DataError:
+        pass
+
+
+@many
+@given(cut=CUTS, places=PLACES)
+def test_damaged_webdataset_shards(tmp_path: Path, cut: int, places: list[tuple[int, int]]) -> None:
+    files = {"a.png": encoded("PNG"), "a.cls": b"0", "b.png": encoded("PNG", PIXELS[::-1]), "b.cls": b"1"}
+    (tmp_path / "x.tar").write_bytes(damage(tar_of(files), cut, places))
+    columns = {"label": {"column": "cls", "kind": "label", "classes": ("x", "y")}}
+    place = Place(str(tmp_path))
+    try:
+        found = read_webdataset(
+            WebDatasetSet.model_validate({"format": "webdataset", "path": str(tmp_path), "targets": columns}), place
+        )
+    except DataError:
+        return
+    assert {entry.id for entry in found.entries} | {problem.id for problem in found.problems} == {"a", "b"}
+    for entry in found.entries:
+        assert entry.targets.get("label", 0) in (0, 1)
+        assert isinstance(entry.image, FileRef)
+        with contextlib.suppress(DataError):
+            assert (decode(place.read(entry.image.name)) == (PIXELS if entry.id == "a" else PIXELS[::-1])).all()
+
+
+def test_what_stands_after_the_end_of_a_tar_is_not_left_out_in_silence(tmp_path: Path) -> None:
+    first, second = tar_of({"a.png": encoded("PNG"), "a.cls": b"0"}), tar_of({"b.png": encoded("PNG"), "b.cls": b"0"})
+    columns = {"label": {"column": "cls", "kind": "label", "classes": ("x",)}}
+    settings_ = WebDatasetSet.model_validate({"format": "webdataset", "path": str(tmp_path), "targets": columns})
+    (tmp_path / "x.tar").write_bytes(first)
+    assert len(read_webdataset(settings_, Place(str(tmp_path))).entries) == 1
+    end = -(-len(first.rstrip(b"\0")) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+    for broken, message in ((first + second, "another one was appended"), (first[:end], "is cut off")):
+        (tmp_path / "x.tar").write_bytes(broken)
+        with pytest.raises(DataError, match=message):
+            read_webdataset(settings_, Place(str(tmp_path)))
+
+
+@pytest.mark.parametrize("kind", ["arrow", "parquet"])
+@many
+@given(cut=CUTS, places=PLACES)
+def test_damaged_huggingface_files(
+    kind: str, tables: Path, tmp_path: Path, cut: int, places: list[tuple[int, int]]
+) -> None:
+    name = "train.parquet" if kind == "parquet" else "data.arrow"
+    (tmp_path / name).write_bytes(damage((tables / kind).read_bytes(), cut, places))
+    (tmp_path / "state.json").write_text('{"_data_files": [{"filename": "data.arrow"}]}')
+    settings_ = HuggingFaceSet.model_validate(
+        {"format": "huggingface", "path": str(tmp_path), "targets": {"label": "label"}}
+    )
+    place = Place(str(tmp_path))
+    try:
+        found = read_huggingface(settings_, place)
+    except DataError:
+        return
+    for entry in found.entries:
+        assert isinstance(entry.image, FileRef)
+        with contextlib.suppress(DataError):
+            pixels = decode(place.read(entry.image.name))
+            assert pixels.shape == PIXELS.shape
+            assert any((pixels == wanted).all() for wanted in (PIXELS, PIXELS[::-1]))
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two images with labels, as `datasets` writes them: the files `arrow` and `parquet`."""
+    import datasets
+
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["x", "y"])})
+    images = [{"bytes": encoded("PNG", pixels), "path": None} for pixels in (PIXELS, PIXELS[::-1])]
+    rows = datasets.Dataset.from_dict({"image": images, "label": [0, 1]}, features)
+    folder = tmp_path_factory.mktemp("tables")
+    rows.save_to_disk(str(folder / "saved"))
+    rows.to_parquet(str(folder / "parquet"))
+    (arrow,) = (folder / "saved").glob("*.arrow")
+    arrow.rename(folder / "arrow")
+    return folder
 
 
 def test_run_length_masks_are_those_of_pycocotools() -> None:

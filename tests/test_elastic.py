@@ -15,8 +15,16 @@ from typing import Any
 import pytest
 import s3fs
 
+from mtl.config import DataError
+from mtl.data.job import RECORDS, SHARDS, by_job
+from mtl.data.prepare import prepare
+from mtl.data.raw import RawSample, read_split
+from mtl.data.spec import DatasetSpec
+from mtl.store import Store
 from tests.conftest import clean_environment, dvc, free_port, make_checkout, set_params
 from tests.servers import object_store, running, s3_environment
+from tests.test_formats import TASKS, configured, fetched, image_folder
+from tests.test_prepare import contents
 from tests.watch import Watched, kill_family
 
 SETTINGS = (
@@ -79,7 +87,7 @@ def stage(
     return Watched([*inside, sys.executable, "-m", "mtl.stages.train"], checkout, own | environment)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_lost_node_shrinks_the_group_and_a_new_one_grows_it(
     prepared_checkout: Path, cluster: Any, bucket: str
 ) -> None:
@@ -132,7 +140,7 @@ def jobs(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         found.shutdown()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_training_handed_over_by_url_is_joined_stopped_and_finished(
     prepared_checkout: Path, jobs: str, bucket: str
 ) -> None:
@@ -160,6 +168,44 @@ def test_a_training_handed_over_by_url_is_joined_stopped_and_finished(
     for job in client.list_jobs():  # nothing secret travels with a job
         described = json.dumps([job.entrypoint, job.runtime_env]) + client.get_job_logs(job.submission_id)
         assert os.environ["AWS_SECRET_ACCESS_KEY"] not in described
+
+
+@pytest.mark.slow
+def test_shards_built_by_a_job_are_those_built_here(
+    raw: Path, spec: DatasetSpec, jobs: str, bucket: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scenes: list[RawSample] = [s for s in read_split(raw, "train", spec) if "species" in s.targets]
+    settings = {"path": f"{bucket}/animals"} | image_folder(tmp_path / "animals", scenes, spec)
+    broken = next((tmp_path / "animals").rglob("*.png"))
+    broken.write_bytes(broken.read_bytes()[:300])
+    s3fs.S3FileSystem().put(str(tmp_path / "animals"), f"{bucket}/animals", recursive=True)
+    config = configured({"own": settings}, {"species": TASKS["species"]})
+    lenient = config.data.model_copy(update={"max_bad_fraction": 0.1, "shard_size": 32})
+    cluster = {"address": jobs, "storage": f"{bucket}/work", "prepare": "ray"}
+    config = config.model_copy(update={"data": lenient, "cluster": config.cluster.model_copy(update=cluster)})
+    fetched(config, tmp_path / "raw")
+    here = prepare(lenient, tmp_path / "raw", tmp_path / "here", say=str)
+    assert [found.id for found in here.quarantined] == [f"{broken.parent.name}/{broken.stem}"]
+    # One shard is there already, of a job that was killed.
+    first, *others = [record for record in here.shards if record.num_samples]
+    half = Store(f"{bucket}/work/preparations")
+    half.put(f"{SHARDS}/{first.file}", (tmp_path / "here" / first.file).read_bytes())
+    half.put(f"{RECORDS}/{first.file}.json", first.model_dump_json().encode())
+    prepare(lenient, tmp_path / "raw", tmp_path / "there", say=str, runner=by_job(config))
+    assert contents(tmp_path / "here") == contents(tmp_path / "there")
+    told = capsys.readouterr().out
+    assert f"prepare: {first.file}" not in told
+    assert all(f"prepare: {record.file} with {record.num_samples} images" in told for record in others)
+    assert Store(f"{bucket}/work").names() == []
+
+
+def test_a_job_cannot_read_images_of_this_machine(raw: Path, spec: DatasetSpec, tmp_path: Path) -> None:
+    scenes: list[RawSample] = [s for s in read_split(raw, "train", spec) if "species" in s.targets]
+    settings = {"path": str(tmp_path / "animals")} | image_folder(tmp_path / "animals", scenes, spec)
+    config = configured({"own": settings}, {"species": TASKS["species"]})
+    fetched(config, tmp_path / "raw")
+    with pytest.raises(DataError, match="cannot reach this machine's images"):
+        prepare(config.data, tmp_path / "raw", tmp_path / "there", say=str, runner=by_job(config))
 
 
 @pytest.mark.slow

@@ -36,6 +36,7 @@ def assert_refused(done: subprocess.CompletedProcess[str], checkout: Path, befor
     assert status(checkout)["last_run"]["state"] == "Failed"
 
 
+@pytest.mark.slow
 def test_a_corrupted_image_registers_nothing(checkout: Path, registered: int, tmp_path: Path) -> None:
     raw = checkout / "outputs" / "raw" / "train.parquet"
     shutil.copy2(checkout / "dvc.lock", tmp_path / "dvc.lock")
@@ -65,6 +66,7 @@ def test_a_source_out_of_reach_registers_nothing(checkout: Path, registered: int
         (tmp_path / "downloads").rename(downloads)
 
 
+@pytest.mark.slow
 def test_a_full_disk_registers_nothing(checkout: Path, registered: int) -> None:
     """A real one: the checkpoints' folder is a file system of 2 MiB, in a mount namespace of this run's own."""
     trainings = checkout / ".mtl" / "trainings"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gzip
 import http.server
 import io
 import shutil
@@ -20,12 +21,12 @@ import pytest
 import torch
 from PIL import Image
 
-from mtl.config import Config, DataError, parse, read_params
+from mtl.config import Config, DataError, StageError, parse, read_params
 from mtl.data.loader import Split, collate
 from mtl.data.operations import decode
 from mtl.data.prepare import prepare
 from mtl.data.propose import propose
-from mtl.data.raw import RawSample, read_problems, read_split
+from mtl.data.raw import FileRef, RawSample, read_problems, read_split
 from mtl.data.sources.files import fetch_files
 from mtl.data.spec import SPLITS, DatasetSpec
 from mtl.model.sharing import MultiTaskModel
@@ -37,12 +38,6 @@ from mtl.train.step import train_step
 from tests.conftest import ROOT
 
 SPECIES_PALETTE = [0, 0, 0, 250, 10, 10, 10, 10, 250]
-
-
-@pytest.fixture(scope="session")
-def scenes(raw: Path, spec: DatasetSpec) -> list[RawSample]:
-    """Forty real scenes with all their targets."""
-    return [s for s in read_split(raw, "train", spec) if "species" in s.targets][:40]
 
 
 def pixels(sample: RawSample) -> np.ndarray:
@@ -299,6 +294,45 @@ def test_a_format_gives_what_was_written_and_trains(
     proposal = propose(str(given))
     assert proposal.format == settings["format"]
     assert set(proposal.tasks) & ({*targets} | {"label"})
+
+
+@pytest.mark.parametrize("name", ["huggingface", "huggingface_parquet", "webdataset"])
+def test_images_stay_in_their_containers_and_other_bytes_are_not_taken_for_them(
+    name: str, scenes: list[RawSample], spec: DatasetSpec, tmp_path: Path
+) -> None:
+    given, raw = tmp_path / "given", tmp_path / "raw"
+    given.mkdir()
+    settings = {"path": str(given)} | WRITERS[name](given, scenes, spec)
+    config = configured({"own": settings}, {"species": TASKS["species"]})
+    found = fetched(config, raw)
+    samples = [sample for split in SPLITS for sample in read_split(raw, split, found)]
+    assert len(samples) == len(scenes)
+    assert all(isinstance(sample.image, FileRef) for sample in samples)
+    records = found.sources
+    shutil.rmtree(given)
+    given.mkdir()
+    WRITERS[name](given, scenes[::-1], spec)  # the same images, elsewhere
+    with pytest.raises(StageError, match="has changed since it was read"):
+        prepare(config.data, raw, tmp_path / "prepared", say=str)
+    # A tar's keys are the ids: wherever its members lie, it is the same set. Of tables rows are.
+    assert (fetched(config, raw).sources == records) == (name == "webdataset")
+    prepare(config.data, raw, tmp_path / "prepared", say=str)
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz"])
+def test_a_compressed_tar_is_read_whatever_its_name(
+    suffix: str, scenes: list[RawSample], spec: DatasetSpec, tmp_path: Path
+) -> None:
+    given = tmp_path / "given"
+    given.mkdir()
+    settings = {"path": str(given)} | WRITERS["webdataset"](given, scenes, spec)
+    for path in list(given.iterdir()):
+        path.with_name(f"{path.stem}-packed{suffix}").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    config = configured({"own": settings}, {"species": TASKS["species"]})
+    found = fetched(config, tmp_path / "raw")
+    samples = {sample.id: sample for split in SPLITS for sample in read_split(tmp_path / "raw", split, found)}
+    assert {i: sample.image for i, sample in samples.items()} == {scene.id: scene.image for scene in scenes}
 
 
 def _compare(target: str, rows: dict[str, Any], wanted: RawSample, found: DatasetSpec, spec: DatasetSpec) -> None:

@@ -162,14 +162,12 @@ def test_other_processes_give_the_same_bytes(
 
 
 def test_a_ray_cluster_gives_the_same_bytes(photos: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
-    from mtl.data.on_ray import runner
+    from mtl.data.on_ray import on_cluster
 
     config = own(photos[1], tmp_path / "given")
     fetched(config, tmp_path / "raw")
     prepare(config.data, tmp_path / "raw", tmp_path / "here", say=str)
-    cluster = config.cluster.model_copy(update={"prepare": "ray"})
-    where = runner(config.model_copy(update={"cluster": cluster}))
-    prepare(config.data, tmp_path / "raw", tmp_path / "there", say=str, runner=where)
+    prepare(config.data, tmp_path / "raw", tmp_path / "there", say=str, runner=on_cluster(config))
     assert contents(tmp_path / "here") == contents(tmp_path / "there")
 
 

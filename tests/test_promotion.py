@@ -10,10 +10,13 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
+from mlflow.exceptions import MlflowException
 
+from mtl import promotion
 from mtl.config import RegistryError
 from mtl.promotion import CHAMPION, Promotions
 from mtl.registry import Registry
@@ -131,6 +134,65 @@ def test_a_crash_between_entry_and_alias_is_mended(uri: str, monkeypatch: pytest
     assert again.champion() == 2
     assert int(again.client.get_model_version_by_alias("model", CHAMPION).version) == 2
     assert len(again.history()) == 2
+
+
+@pytest.mark.parametrize("uri", ["sqlite"], indirect=True)
+def test_an_alias_that_another_inserts_meanwhile_is_set_all_the_same(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    promotions = Registry(uri, "model").promotions
+    real, refused = promotions.client.set_registered_model_alias, [1]
+
+    def clash(*words: str) -> None:
+        if refused:
+            refused.pop()
+            raise MlflowException("duplicate key value violates unique constraint")
+        real(*words)
+
+    monkeypatch.setattr(promotions.client, "set_registered_model_alias", clash)
+    promotions.promote(1, None)
+    assert int(promotions.client.get_model_version_by_alias("model", CHAMPION).version) == 1
+
+
+@pytest.mark.parametrize("uri", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("first", ["history", "alias"])
+def test_a_promotion_while_another_looks_is_seen(uri: str, first: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    promotions, others = Registry(uri, "model").promotions, Registry(uri, "model").promotions
+    look, waiting = promotion.aliased, [first]
+
+    def promote_once(after: str) -> None:
+        if after in waiting:
+            waiting.remove(after)
+            others.promote(1, None)
+
+    def history() -> list[dict[str, Any]]:
+        entries = Promotions.history(promotions)
+        promote_once("history")
+        return entries
+
+    def aliased(*words: Any) -> Any:
+        alias = look(*words)
+        promote_once("alias")
+        return alias
+
+    monkeypatch.setattr(promotions, "history", history)
+    monkeypatch.setattr(promotion, "aliased", aliased)
+    assert promotions.champion() == (1 if first == "alias" else None)  # what it was when the ledger was read
+    assert promotions.champion() == 1
+    assert [(e["kind"], e["from"], e["to"]) for e in others.history()] == [("promotion", None, 1)]
+
+
+@pytest.mark.parametrize("uri", ["sqlite"], indirect=True)
+def test_two_that_take_an_alias_over_at_once_enter_it_once(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    promotions, others = Registry(uri, "model").promotions, Registry(uri, "model").promotions
+    promotions.client.set_registered_model_alias("model", CHAMPION, "3")
+    real = promotions.ledger.write
+
+    def late(key: str, value: dict[str, Any]) -> dict[str, Any]:
+        assert others.champion() == 3
+        return real(key, value)
+
+    monkeypatch.setattr(promotions.ledger, "write", late)
+    assert promotions.champion() == 3
+    assert [(e["kind"], e["from"], e["to"]) for e in promotions.history()] == [("outside", None, 3)]
 
 
 @pytest.mark.parametrize("uri", ["sqlite"], indirect=True)

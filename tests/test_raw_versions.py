@@ -10,7 +10,7 @@ import pytest
 from mtl.config import read_params
 from mtl.data.raw import RawSample, read_split
 from mtl.data.spec import DatasetSpec
-from tests.conftest import dvc, mtl
+from tests.conftest import dvc, mtl, set_params
 from tests.test_formats import image_folder
 from tests.test_garbage import objects
 
@@ -44,7 +44,13 @@ def test_a_new_image_is_one_hash_and_one_shard(
     first = sorted(source.rglob("*.png"))[0]
     new = first.with_name("zz-new.png")
     new.write_bytes(first.read_bytes() + b"\0")
-    dvc(here, "add", "-q", "data/photos") if way == "add" else dvc(here, "update", "-q", "data/photos.dvc")
+    if way == "add":
+        dvc(here, "add", "-q", "data/photos")
+    else:  # as before every retraining
+        assert "nothing changed" in mtl(here, "data", "sync").stdout
+        set_params(here / "params.yaml", "data.update_imports=true")
+        assert "changed: data/photos.dvc" in mtl(here, "data", "sync").stdout
+        assert "nothing changed" in mtl(here, "data", "sync").stdout
     assert (photos / new.relative_to(source)).exists()
     dvc(here, "repro", "-q", "prepare")
     after = lock(here)
@@ -53,3 +59,9 @@ def test_a_new_image_is_one_hash_and_one_shard(
     assert not any(path.startswith("mtl/") for path in changed)
     # The image, its folder's list, its shard, the manifest, the raw index and report files, and lists of folders.
     assert len(objects(here) - had) <= 12
+    if way == "import-url":
+        shutil.rmtree(source)
+        done = mtl(here, "retrain")
+        assert done.returncode == 2
+        assert "an import of DVC cannot be brought up to date" in done.stderr
+        assert "does not exist" in done.stderr

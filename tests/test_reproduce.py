@@ -36,6 +36,7 @@ def named(found: dict[str, Any]) -> list[str]:
     return [difference["what"] for difference in found["differences"]]
 
 
+@pytest.mark.slow
 def test_from_a_fresh_clone_it_is_identical(retrained: Path, tmp_path: Path) -> None:
     folder, environment = clone(retrained, tmp_path / "elsewhere")
     # What the branch says now does not matter: the version has its own params.

@@ -16,7 +16,7 @@ from mtl.data.staging import at_hand, shipment
 from tests.conftest import dvc, mtl
 from tests.servers import object_store, running, s3_environment
 from tests.test_end_to_end import status
-from tests.test_formats import TASKS, configured, fetched, image_folder
+from tests.test_formats import TASKS, WRITERS, configured, fetched, image_folder
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,24 @@ def test_a_bucket_is_read_where_it_is(bucket: str, tmp_path: Path) -> None:
 
     manifest = prepare(config.data, tmp_path / "raw", tmp_path / "prepared", say=str)
     assert not manifest.quarantined
+
+
+@pytest.mark.parametrize("name", ["webdataset", "huggingface", "huggingface_parquet"])
+def test_containers_in_a_bucket_are_read_in_parts(
+    name: str, s3: dict[str, str], scenes: list[RawSample], spec: DatasetSpec, tmp_path: Path
+) -> None:
+    from mtl.data.prepare import prepare
+
+    settings = WRITERS[name](tmp_path, scenes, spec)
+    here = configured({"own": settings | {"path": str(tmp_path)}}, {"species": TASKS["species"]})
+    fetched(here, tmp_path / "work" / "raw-here")
+    wanted = prepare(here.data, tmp_path / "work" / "raw-here", tmp_path / "work" / "here", say=str)
+    shutil.rmtree(tmp_path / "work")
+    s3fs.S3FileSystem().put(str(tmp_path), f"photos/{name}", recursive=True)
+    there = configured({"own": settings | {"path": f"s3://photos/{name}"}}, {"species": TASKS["species"]})
+    fetched(there, tmp_path / "raw")
+    found = prepare(there.data, tmp_path / "raw", tmp_path / "prepared", say=str)
+    assert [record.sha256 for record in found.shards] == [record.sha256 for record in wanted.shards]
 
 
 def test_a_bucket_that_is_not_there_is_named(s3: dict[str, str], tmp_path: Path) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,17 +12,14 @@ from typing import Any
 import psutil
 import pytest
 
+from tests import servers
 from tests.conftest import clean_environment, free_port, set_params
 from tests.test_end_to_end import status
 from tests.watch import Watched
 
 
 def ask(port: int, path: str, body: dict[str, Any]) -> Any:
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/api/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        return json.load(answer)
+    return servers.ask(f"http://127.0.0.1:{port}/api/{path}", body=body)
 
 
 @contextlib.contextmanager
@@ -76,7 +71,7 @@ def kill(served: Watched, text: str) -> None:
     found[0].kill()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_schedule_of_one_tick_a_minute_goes_on_whatever_is_killed(retrained: Path) -> None:
     checkout = retrained
     set_params(checkout / "params.yaml", "schedule.cron='* * * * *'")
@@ -97,8 +92,16 @@ def test_a_schedule_of_one_tick_a_minute_goes_on_whatever_is_killed(retrained: P
         assert again["id"] == deployment["id"]
         assert not again["paused"]
         assert status(checkout)["last_run"]["reason"].startswith("unchanged")
-        _kill_runner_and_flow(checkout, port, served)
-        _cancel(checkout, port, served)
+
+
+@pytest.mark.slow
+def test_a_dead_run_is_taken_for_dead_and_a_cancelled_one_ends_with_a_checkpoint(retrained: Path) -> None:
+    # No catching up: that run would not be the schedule's own.
+    set_params(retrained / "params.yaml", "schedule.cron='* * * * *'", "schedule.active=true", "schedule.catch_up=none")
+    port = free_port()
+    with serving(retrained, port) as served:
+        _kill_runner_and_flow(retrained, port, served)
+        _cancel(retrained, port, served)
 
 
 def _kill_runner_and_flow(checkout: Path, port: int, served: Watched) -> None:

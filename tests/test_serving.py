@@ -76,6 +76,7 @@ def _command(packages: list[Path], images: list[str], out: Path, formats: str) -
     return [sys.executable, "-m", "mtl.stages.predict", json.dumps(job)], result
 
 
+@pytest.mark.slow
 def test_a_folder_in_every_format(package: Path, bundle: Path, images: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     found = predicted(package, [str(images)], out, "parquet,coco,masks,overlays")

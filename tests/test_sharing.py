@@ -146,6 +146,7 @@ def test_every_sharing_and_task_type_learns_sixteen_samples(
     learn(build(sharing, tasks), tasks, batch, config, steps=220)
 
 
+@pytest.mark.slow
 def test_hard_sharing_learns_sixteen_samples_with_an_aggregator(
     tasks: dict[str, Task], batch: Batch, config: Config
 ) -> None:

@@ -12,15 +12,6 @@ from mtl.config import RegistryError
 from mtl.signing import SIGNATURE, own_keys, package_sha256, sign, verify
 
 
-@pytest.fixture
-def package(tmp_path: Path) -> Path:
-    folder = tmp_path / "package"
-    (folder / "code").mkdir(parents=True)
-    (folder / "weights").write_bytes(bytes(1000))
-    (folder / "code" / "model.py").write_text("x = 1\n")
-    return folder
-
-
 def test_what_was_signed_is_accepted(package: Path, tmp_path: Path) -> None:
     private, public = own_keys(tmp_path / "keys")
     digest = package_sha256(package)

@@ -93,10 +93,11 @@ def serving(checkout: Path, environment: dict[str, str]) -> Iterator[Watched]:
 def champion(checkout: Path, plan: Plan) -> dict[str, Any]:
     """What the schedule made: its first tick retrains on the cluster, registers and promotes, the next one does nothing."""
     dvc(checkout, "remote", "add", "--force", "--default", "team", "s3://mtl/dvc", **plan.environment())
-    section = read_params(checkout / ".mtl" / "stack" / SECTION)["cluster"]
+    section = read_params(checkout / ".mtl" / "stack" / SECTION)["cluster"] | {"prepare": "ray"}
     set_params(checkout / "params.yaml", *(f"cluster.{name}={value}" for name, value in section.items()))
     with serving(checkout, plan.environment()) as served:
-        served.until("handed over to", SECONDS)
+        for stage in ("prepare", "train"):
+            served.until(f"{stage}: handed over to", SECONDS)
         served.until("registered as version 1", SECONDS)
         served.until("unchanged", SECONDS)
         lines = served.output
@@ -110,7 +111,7 @@ def test_a_scheduled_retraining_from_end_to_end(checkout: Path, plan: Plan, cham
     runs = ask(f"{plan.url('prefect')}/api/flow_runs/filter", basic("mtl", plan.secrets["prefect"]), {})
     assert [run for run in runs if run["auto_scheduled"] and run["state_type"] == "COMPLETED"]
     jobs = ask(f"{plan.url('ray')}/api/jobs/", f"Bearer {plan.secrets['ray']}")
-    assert [job["status"] for job in jobs] == ["SUCCEEDED"]
+    assert [job["status"] for job in jobs] == ["SUCCEEDED", "SUCCEEDED"]
     bucket = bucket_of(plan)
     assert any(path.endswith(".safetensors") for path in bucket.find("mtl/mlflow"))
     assert bucket.find("mtl/dvc")

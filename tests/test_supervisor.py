@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.deployments import missed
 from flows.supervisor import Service, supervise
+from flows.ticks import missed, next_ticks
 from mtl.config import MtlError, ScheduleConfig
 
 LEAVES_A_CHILD = """
@@ -114,3 +114,11 @@ def test_missed_ticks_are_one_run_or_none(
         (tmp_path / "last_run.json").write_text(json.dumps({"state": "Completed", "started": began}))
     tick = missed(schedule, tmp_path, datetime(2026, 1, 7, 12, tzinfo=UTC))
     assert (tick and f"{tick:%Y-%m-%d %H:%M}") == expected
+
+
+def test_the_next_ticks_are_those_of_the_time_zone() -> None:
+    schedule = ScheduleConfig(cron="0 3 * * *", timezone="Europe/London", active=True, overlap="skip")
+    ticks = next_ticks(schedule, datetime(2026, 10, 24, 12, tzinfo=UTC))  # the clock goes back in the second night
+    assert [f"{tick:%d %H:%M %Z}" for tick in ticks] == ["25 03:00 GMT", "26 03:00 GMT", "27 03:00 GMT"]
+    assert next_ticks(schedule, datetime(2026, 10, 23, 12, tzinfo=UTC), 1)[0].tzname() == "BST"
+    assert next_ticks(schedule.model_copy(update={"active": False}), datetime(2026, 10, 24, tzinfo=UTC)) == []

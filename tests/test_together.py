@@ -13,7 +13,7 @@ import pytest
 
 from mtl.promotion import CHAMPION
 from mtl.registry import Registry
-from mtl.tracking import FINGERPRINT
+from mtl.tracking import FINGERPRINT, Tracker
 from tests.conftest import clean_environment, dvc, make_checkout, mtl
 
 
@@ -27,7 +27,18 @@ def registry(uri: str) -> Registry:
     return Registry(uri, "multitask")
 
 
-@pytest.mark.slow
+def test_an_experiment_that_another_machine_has_just_made_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    theirs = Tracker(uri, "one", (tmp_path / "artifacts").as_uri())
+    answers = [None, theirs.client.get_experiment_by_name("one")]  # not yet there when we looked
+    monkeypatch.setattr("mlflow.MlflowClient.get_experiment_by_name", lambda *_: answers.pop(0))
+    assert Tracker(uri, "one").experiment == theirs.experiment
+    assert not answers
+
+
+@pytest.mark.long
 def test_runs_of_one_checkout_go_on_beside_each_other(tmp_path: Path, downloads: Path) -> None:
     checkout = make_checkout(tmp_path / "here", downloads)
     dvc(checkout, "repro", "-q", "prepare", MTL_HOME=str(checkout / ".mtl"))
@@ -69,7 +80,7 @@ def test_two_machines_with_one_fingerprint_register_one_version(tmp_path: Path, 
     assert "mtl.decision" in version.tags
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="a read-only mount needs root")
 def test_a_read_only_checkout_is_retrained_in_a_copy(tmp_path: Path, downloads: Path) -> None:
     checkout, home = make_checkout(tmp_path / "here", downloads), tmp_path / "home"

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import clean_environment, mtl
+from tests.conftest import clean_environment, mtl, set_params
 from tests.servers import Server, ask, prefect_server, running
 from tests.watch import Watched
 
@@ -71,6 +71,22 @@ def test_others_may_ask_for_a_retraining_by_an_event(retrained: Path, server: Se
         assert time.monotonic() < deadline
         time.sleep(1)
     assert reasons == ["the backbone's version 7 was promoted"]
+
+
+def test_runs_of_a_priority_wait_in_its_queue(retrained: Path, server: Server) -> None:
+    text = (retrained / "params.yaml").read_text()
+    set_params(retrained / "params.yaml", "schedule.priority=2")
+    try:
+        for _ in range(2):  # again: the queue is there
+            assert mtl(retrained, "deploy", "--pool", "ordered", PREFECT_API_URL=server.address).returncode == 0
+    finally:
+        (retrained / "params.yaml").write_text(text)
+    queues: list[dict[str, Any]] = ask(f"{server.address}/work_pools/ordered/queues/filter", body={})
+    (queue,) = [queue for queue in queues if queue["name"] == "priority-2"]
+    assert queue["priority"] == 2
+    filtered = {"work_pools": {"name": {"any_": ["ordered"]}}}
+    (deployment,) = ask(f"{server.address}/deployments/filter", body=filtered)
+    assert deployment["work_queue_id"] == queue["id"]
 
 
 def runs(server: Server) -> list[dict[str, Any]]:

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from mtl.config import Config, StageError
+from mtl.jobs.written import ERROR, STOP
 from mtl.store import Store
 from mtl.train import worker
-from mtl.train.notice import STOP, Notice
-from mtl.train.worker import ERROR, FAILURE, FINAL, train_worker
+from mtl.train.notice import Notice
+from mtl.train.worker import FAILURE, FINAL, train_worker
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def up(folder: Path, nodes: int) -> Plan:
         BusyError: it runs with another number of nodes.
         MtlError: a server does not start.
     """
-    running = _keeper(folder)
+    running, known = _keeper(folder)
     plan = make_plan(folder)
     wanted = servers(plan, nodes)
     if running is None:
@@ -43,7 +43,7 @@ def up(folder: Path, nodes: int) -> Plan:
         running = psutil.Process(process.pid)
         facts = {"pid": process.pid, "created": running.create_time(), "nodes": nodes}
         (folder / KEEPER).write_text(json.dumps(facts), encoding="utf-8")
-    elif (known := json.loads((folder / KEEPER).read_text(encoding="utf-8"))["nodes"]) != nodes:
+    elif known != nodes:
         raise BusyError("the stack runs already", found=f"{known} Ray nodes", fix="mtl stack down first")
     deadline = time.monotonic() + START_SECONDS
     for server in wanted:
@@ -57,7 +57,7 @@ def up(folder: Path, nodes: int) -> Plan:
 
 def down(folder: Path) -> bool:
     """End all servers, and wait until they are gone; whether any ran. Their data stay."""
-    keeper = _keeper(folder)
+    keeper, _ = _keeper(folder)
     if keeper is None:
         return False
     family = [keeper, *keeper.children(recursive=True)]
@@ -79,8 +79,7 @@ def status(folder: Path) -> dict[str, Any]:
     plan = read_plan(folder)
     if plan is None:
         raise MtlError("there is no stack here", found=f"nothing in {folder}", fix="mtl stack up")
-    keeper = _keeper(folder)
-    nodes = json.loads((folder / KEEPER).read_text(encoding="utf-8"))["nodes"] if keeper else 1
+    keeper, nodes = _keeper(folder)
     found = [{"name": s.name, "address": s.address, "up": s.answers()} for s in servers(plan, nodes)]
     return {
         "keeper": keeper.pid if keeper else None,
@@ -90,15 +89,15 @@ def status(folder: Path) -> dict[str, Any]:
     }
 
 
-def _keeper(folder: Path) -> psutil.Process | None:
-    """The process that keeps a stack, if it lives; a number that was given to another since is not it."""
+def _keeper(folder: Path) -> tuple[psutil.Process | None, int]:
+    """The process that keeps a stack, if it lives (a number that was given to another since is not it), and of how many Ray nodes."""
     try:
         facts = json.loads((folder / KEEPER).read_text(encoding="utf-8"))
         process = psutil.Process(facts["pid"])
         same = abs(process.create_time() - facts["created"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
-        return process if same else None
+        return (process, facts["nodes"]) if same else (None, 1)
     except (FileNotFoundError, psutil.NoSuchProcess):
-        return None
+        return None, 1
 
 
 def _tail(path: Path) -> str:

@@ -40,9 +40,9 @@ class Plan:
         """Where its state is."""
         return Path(self.folder)
 
-    def url(self, port: str, scheme: str = "http") -> str:
+    def url(self, port: str) -> str:
         """A server's address."""
-        return f"{scheme}://127.0.0.1:{self.ports[port]}"
+        return f"http://127.0.0.1:{self.ports[port]}"
 
     def database(self, name: str, driver: str) -> str:
         """A database's address, password and all."""

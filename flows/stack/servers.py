@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.stack.plan import BUCKET, Plan, write_private
+from flows.ui import mlflow_command, prefect_command
 from mtl.config import MtlError
 
 DATABASES = ("mlflow", "mlflow_auth", "prefect")
@@ -80,7 +81,7 @@ def program(name: str, package: str) -> str:
     debian = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda p: int(p.parts[4]), reverse=True)
     found = str(debian[0]) if debian else shutil.which(name)
     if found is None:
-        raise MtlError(f"the stack needs {name}", found="it is not installed", fix=f"install {package}")
+        raise MtlError(f"{name} is needed", found="it is not installed", fix=f"install {package}")
     return found
 
 
@@ -210,8 +211,7 @@ def mlflow(plan: Plan) -> Server:
     lines += [f"database_uri = {plan.database('mlflow_auth', 'psycopg2')}"]
     lines += ["authorization_function = mlflow.server.auth:authenticate_request_basic_auth"]
     write_private(folder / "auth.ini", "\n".join(lines) + "\n")
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(plan.ports["mlflow"])]
-    command += ["--workers", "1", "--app-name", "basic-auth"]
+    command = mlflow_command(plan.ports["mlflow"], "--app-name", "basic-auth")
     environment = plan.store_environment() | {
         "MLFLOW_BACKEND_STORE_URI": plan.database("mlflow", "psycopg2"),
         "MLFLOW_ARTIFACTS_DESTINATION": f"s3://{BUCKET}/mlflow",
@@ -227,8 +227,6 @@ def prefect(plan: Plan) -> Server:
     """A Prefect server with a password, over Postgres."""
     folder = plan.path / "prefect"
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
-    command += ["--port", str(plan.ports["prefect"])]
     address = plan.url("prefect")
     environment = {
         "PREFECT_HOME": str(folder),
@@ -236,6 +234,7 @@ def prefect(plan: Plan) -> Server:
         "PREFECT_SERVER_API_AUTH_STRING": f"mtl:{plan.secrets['prefect']}",
         "PREFECT_SERVER_UI_API_URL": f"{address}/api",
     }
+    command = prefect_command(plan.ports["prefect"])
     return Server("prefect", address, command, folder, lambda: responds(f"{address}/api/health"), environment)
 
 

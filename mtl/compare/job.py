@@ -5,8 +5,6 @@ Shards come to each node by their DVC hash; every finished trial is in the store
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,16 +13,17 @@ from typing import Any
 from mtl.compare.plan import Comparison
 from mtl.compare.run import run_comparison
 from mtl.config import Config, DataError
-from mtl.data.staging import shipment
+from mtl.jobs.handed import do, result_of, store_of
 from mtl.store import Store
-from mtl.train.handed import do
-from mtl.train.handed import hand_over as hand
-from mtl.train.submit import Work
 from mtl.train.worker import say
 
 
 def hand_over(
-    config: Config, wanted: Comparison, prepared: Path, say: Callable[[str], None] = print
+    config: Config,
+    wanted: Comparison,
+    prepared: Path,
+    given: dict[str, Any] | None,
+    say: Callable[[str], None] = print,
 ) -> list[dict[str, Any]]:
     """As `run_comparison`, on the cluster of `cluster.address`.
 
@@ -32,8 +31,7 @@ def hand_over(
         DataError: the shards are not in a DVC remote that the cluster can reach.
         MtlError: what the job wrote down, or that the cluster refuses or is out of reach.
     """
-    ship = shipment(Path.cwd(), prepared)
-    if ship is None:
+    if given is None:
         raise DataError(
             f"the cluster at {config.cluster.address} cannot reach this machine's shards",
             fix="use a DVC remote in a bucket: dvc remote add -d team s3://…",
@@ -42,18 +40,17 @@ def hand_over(
         "config": config.model_dump(mode="json"),
         "wanted": wanted.model_dump(mode="json"),
         "prepared": str(prepared),
-        "shipment": ship.as_json(),
+        "shipment": given,
     }
-    key = hashlib.sha256(json.dumps(job, sort_keys=True).encode()).hexdigest()[:16]
-    store = Store(f"{config.cluster.storage.rstrip('/')}/comparisons/{key}")
-    results: list[dict[str, Any]] = hand(config, Work("compare", "mtl.compare.job", job, store, key), say)
+    store = store_of(config, "comparisons", job)
+    results: list[dict[str, Any]] = result_of(config, "compare", "mtl.compare.job", job, store, say)
     return results
 
 
 def run(config: Config, job: dict[str, Any], store: Store) -> list[dict[str, Any]]:
     """On the cluster: all trials; those of another comparison with the same settings are taken as they are."""
     wanted = Comparison.model_validate(job["wanted"], strict=False)
-    url = f"{store.url.rpartition('/')[0]}/trials"
+    url = store.parent.child("trials").url
     return run_comparison(config, wanted, Path(job["prepared"]), url, job["shipment"], say)
 
 

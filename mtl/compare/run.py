@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,28 +31,24 @@ def run_comparison(
     """
     found = methods(config, wanted)
     with cluster(config):
-        work = partial(run_trial, prepared=prepared, url=url, given=given)
-        results = _run_all(trials(found, wanted), config, work, say)
+        place = (prepared, url, given)
+        results = _run_all(trials(found, wanted), config, place, say)
         best = best_method(results, [name for name in found if not name.startswith(("alone", "static", "equal"))])
         if best:
             frozen = weighted(config, mean_weights(results, best, list(config.tasks)))
             again = trials({f"frozen {best}": frozen}, wanted)
-            results += _run_all(again, config, work, say)
+            results += _run_all(again, config, place, say)
     return results
 
 
 def _run_all(
-    planned: Sequence[Trial], config: Config, work: Callable[[Trial], dict[str, Any]], say: Callable[[str], None]
+    planned: Sequence[Trial], config: Config, place: tuple[Any, ...], say: Callable[[str], None]
 ) -> list[dict[str, Any]]:
     import ray
 
     gpu = config.cluster.use_gpu == "auto" and ray.cluster_resources().get("GPU", 0) >= 1
-
-    def one(trial: Trial) -> dict[str, Any]:
-        return work(trial)
-
-    remote = ray.remote(num_cpus=1, num_gpus=1 if gpu else 0)(one)
-    waiting = {remote.remote(trial): trial for trial in planned}
+    remote = ray.remote(num_cpus=1, num_gpus=1 if gpu else 0)(run_trial)
+    waiting = {remote.remote(trial, *place): trial for trial in planned}
     results: dict[str, dict[str, Any]] = {}
     while waiting:
         (done,), _ = ray.wait(list(waiting))

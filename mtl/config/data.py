@@ -138,6 +138,10 @@ class DataConfig(Section):
         default=0.0,
         description="share of unreadable images above which prepare fails; below, they are left out and reported",
     )
+    update_imports: bool = Field(
+        default=False,
+        description="before every run, `dvc update` of what `dvc import-url` and `dvc import` brought below data/",
+    )
 
     @model_validator(mode="after")
     def _order(self) -> DataConfig:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
+from cronsim import CronSim, CronSimError
 from pydantic import Field, field_validator
 
 from mtl.config.section import Count, Fraction, NonNegative, Positive, Section
@@ -71,6 +73,21 @@ class FlowConfig(Section):
     stage_timeout_seconds: Count = Field(description="a stage that takes longer is stopped")
 
 
+def valid_cron(value: str) -> str:
+    """The expression, if it has five fields and every one can come true.
+
+    Raises:
+        ValueError: it has not.
+    """
+    if len(value.split()) != 5:
+        raise ValueError(f"a cron expression has five fields, found {len(value.split())} in {value!r}")
+    try:
+        CronSim(value, datetime(2000, 1, 1))
+    except CronSimError as error:
+        raise ValueError(f"{value!r} is no cron expression: {str(error).lower()}") from error
+    return value
+
+
 class ScheduleConfig(Section):
     """When the flow runs by itself (`mtl serve`)."""
 
@@ -81,6 +98,9 @@ class ScheduleConfig(Section):
     catch_up: Literal["none", "once"] = Field(
         default="none",
         description="ticks that were missed while nothing ran: forgotten, or one run at the start for all",
+    )
+    priority: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="of its runs among those of a work pool (mtl deploy): 1 comes first"
     )
 
     @field_validator("timezone")
@@ -95,6 +115,4 @@ class ScheduleConfig(Section):
     @field_validator("cron")
     @classmethod
     def _valid(cls, value: str) -> str:
-        if len(value.split()) != 5:
-            raise ValueError(f"a cron expression has five fields, found {len(value.split())} in {value!r}")
-        return value
+        return valid_cron(value)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from mtl.config.gate import valid_cron
 from mtl.config.section import Count, Fraction, NonNegative, Section
 
 
@@ -27,3 +28,8 @@ class MonitorConfig(Section):
     cooldown_hours: NonNegative = Field(default=24.0, description="after an event, the next one not before this")
     retrain: bool = Field(default=True, description="an event starts a retraining (mtl serve)")
     cron: str = Field(default="", description="when to look (mtl serve), in the schedule's time zone; empty: by hand")
+
+    @field_validator("cron")
+    @classmethod
+    def _valid(cls, value: str) -> str:
+        return valid_cron(value) if value else value

@@ -107,7 +107,7 @@ class ClusterConfig(Section):
 
     address: str = Field(
         description="local starts a cluster on this machine; host:port is Ray's address of a running one that this machine "
-        "belongs to; http://host:8265 hands trainings to one through its Jobs API"
+        "belongs to; http://host:8265 hands work to one through its Jobs API"
     )
     storage: str = Field(
         default="",
@@ -130,6 +130,4 @@ class ClusterConfig(Section):
             raise ValueError(
                 f"address {self.address} is another machine's: checkpoints and results need storage in a bucket (s3://…)"
             )
-        if self.by_jobs and self.prepare == "ray":
-            raise ValueError("prepare: ray needs Ray's own address (host:port); through the Jobs API, prepare on cores")
         return self

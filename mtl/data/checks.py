@@ -12,6 +12,7 @@ import numpy as np
 from mtl.config import DataError
 from mtl.data.header import read_header
 from mtl.data.manifest import Manifest
+from mtl.data.members import Member
 from mtl.data.near_copies import near_copies
 from mtl.data.place import Place
 from mtl.data.raw import FileRef, RawSplit
@@ -70,10 +71,18 @@ def _look_at_files(raw: Path, given: DatasetSpec) -> tuple[list[dict[str, str]],
             with contextlib.suppress(DataError):  # quarantined
                 header = read_header(data)
                 sizes[header.width, header.height] += 1
-                suffix = PurePosixPath(str(sample.image)).suffix.lower()
-                if isinstance(sample.image, FileRef) and suffix not in SUFFIXES.get(header.format, (suffix,)):
+                suffix = _suffix(sample.image)
+                if suffix and suffix not in SUFFIXES.get(header.format, (suffix,)):
                     wrong.append({"id": sample.id, "file": str(sample.image), "is": header.format})
     return wrong, sizes
+
+
+def _suffix(image: bytes | FileRef) -> str:
+    """What its name says that it is; nothing if it has none."""
+    if not isinstance(image, FileRef):
+        return ""
+    member = Member.parse(image.name)
+    return PurePosixPath(member.name if member else image.name).suffix.lower()
 
 
 def _balance(prepared: Path, manifest: Manifest) -> dict[str, dict[str, dict[str, int]]]:

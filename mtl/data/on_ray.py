@@ -3,51 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from mtl.cluster import cluster
 from mtl.config import Config
 from mtl.data.build import Builder
 from mtl.data.manifest import ShardRecord
-from mtl.data.prepare import Order, Runner, on_cores
+from mtl.data.plan import Planned
+from mtl.data.prepare import Order, Runner
+from mtl.data.raw import RawSample
+from mtl.store import Store
 
 AHEAD = 2
 """Shards in work a CPU of the cluster."""
 
 
-def runner(config: Config) -> Runner:
-    """Where `cluster.prepare` says that shards are built."""
-    if config.cluster.prepare == "cores":
-        return on_cores
+def on_cluster(config: Config) -> Runner:
+    """Build on the cluster to which this machine belongs."""
 
-    def on_cluster(builder: Builder, orders: Iterable[Order]) -> Iterator[ShardRecord]:
-        with cluster(config) as ray:
-            yield from _built(ray, builder, iter(orders))
-
-    return on_cluster
-
-
-def _built(ray: Any, builder: Builder, orders: Iterator[Order]) -> Iterator[ShardRecord]:
-    """Records as shards finish; a node that is lost has its shards built by another."""
-    sent = ray.put(builder)
-    build = ray.remote(num_cpus=1, max_retries=3)(_build)
-    limit = AHEAD * max(int(ray.cluster_resources().get("CPU", 1)), 1)
-    running: list[Any] = []
-    while True:
-        while len(running) < limit and (order := next(orders, None)) is not None:
-            planned, _ = order
-            running.append(build.remote(sent, planned, list(builder.samples(planned))))
-        if not running:
-            return
-        done, running = ray.wait(running, num_returns=1)
-        for record, data in ray.get(done):
+    def run(builder: Builder, orders: Iterable[Order]) -> Iterator[ShardRecord]:
+        for record, data in built(config, builder, (planned for planned, _ in orders)):
             if record.num_samples:
-                path = builder.folder / record.file
-                scratch = path.with_suffix(".tmp")
-                scratch.write_bytes(data)
-                scratch.replace(path)
+                keep(builder.folder / record.file, data)
             yield record
 
+    return run
 
-def _build(builder: Builder, planned: Any, samples: Any) -> tuple[ShardRecord, bytes]:
-    return builder.build_elsewhere((planned, samples))
+
+def keep(path: Path, data: bytes) -> None:
+    """Write a shard that was built elsewhere; it is there as a whole or not at all."""
+    scratch = path.with_suffix(".tmp")
+    scratch.write_bytes(data)
+    scratch.replace(path)
+
+
+def built(
+    config: Config, builder: Builder, wanted: Iterable[Planned], url: str = ""
+) -> Iterator[tuple[ShardRecord, bytes]]:
+    """Records and bytes of shards as they finish; a node that is lost has its shards built by another.
+
+    Args:
+        url: of a store into which the nodes put the shards; then no bytes come back.
+    """
+    waiting = iter(wanted)
+    with cluster(config) as ray:
+        sent = ray.put(builder)
+        build = ray.remote(num_cpus=1, max_retries=3)(_build)
+        limit = AHEAD * max(int(ray.cluster_resources().get("CPU", 1)), 1)
+        running: list[Any] = []
+        while True:
+            while len(running) < limit and (planned := next(waiting, None)) is not None:
+                running.append(build.remote(sent, planned, list(builder.samples(planned)), url))
+            if not running:
+                return
+            done, running = ray.wait(running, num_returns=1)
+            yield ray.get(done[0])
+
+
+def _build(builder: Builder, planned: Planned, samples: list[RawSample], url: str) -> tuple[ShardRecord, bytes]:
+    record, data = builder.build_elsewhere((planned, samples))
+    if not url:
+        return record, data
+    if record.num_samples:
+        Store(url).put(record.file, data)
+    return record, b""

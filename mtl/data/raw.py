@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -148,9 +148,15 @@ def write_split(folder: Path, split: str, spec: DatasetSpec, samples: Sequence[R
             raise DataError(
                 f"two images of the {split} split have the id {after.id}", fix="rename one, or set id_prefix"
             )
-    with pq.ParquetWriter(folder / f"{split}.parquet", _schema(spec), compression="zstd") as writer:
-        for start in range(0, len(ordered), ROW_GROUP):
-            writer.write_table(_table(spec, ordered[start : start + ROW_GROUP]), row_group_size=ROW_GROUP)
+    write_rows(folder / f"{split}.parquet", spec, ordered)
+
+
+def write_rows(path: Path, spec: DatasetSpec, ordered: Iterable[RawSample]) -> None:
+    """Write samples that are in order of their ids, some at a time."""
+    with pq.ParquetWriter(path, _schema(spec), compression="zstd") as writer:
+        rows = iter(ordered)
+        while some := list(itertools.islice(rows, ROW_GROUP)):
+            writer.write_table(_table(spec, some), row_group_size=ROW_GROUP)
 
 
 def _table(spec: DatasetSpec, samples: Sequence[RawSample]) -> Any:

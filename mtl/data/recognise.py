@@ -6,6 +6,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ from mtl.config import DataError
 from mtl.data.formats.base import split_of
 from mtl.data.maps import decode_mask
 from mtl.data.place import Place
+from mtl.data.raw import FileRef
 
 SAMPLED = 64
 """Images whose size is looked at."""
@@ -167,18 +169,19 @@ def _mask_names(masks: Iterable[bytes]) -> list[str] | None:
 
 
 def _members(place: Place) -> dict[str, Any]:
-    from mtl.data.formats.webdataset import samples_of
+    from mtl.data.formats.webdataset import inline, samples_of
 
     tar = place.names(suffixes=(".tar", ".tar.gz", ".tgz"))[0]
     found: dict[str, Any] = {}
-    samples = samples_of(place.read(tar), tar)[:SAMPLED]
-    names = _mask_names(sample["seg.png"] for sample in samples if "seg.png" in sample)
+    samples = list(islice(samples_of(place, tar), SAMPLED))
+    masks = (sample["seg.png"].value for sample in samples if "seg.png" in sample)
+    names = _mask_names(place.read(mask.name) if isinstance(mask, FileRef) else mask for mask in masks)
     if names:
         found["regions"] = {"column": "seg.png", "kind": "mask", "classes": names}
     for sample in samples:
         if "cls" in sample:
             found["label"] = {"column": "cls", "kind": "label"}
-        for key, value in json.loads(sample.get("json", b"{}")).items():
+        for key, value in json.loads(inline(sample, "json") or b"{}").items():
             if isinstance(value, float):
                 found[_identifier(key)] = {"column": f"json:{key}", "kind": "value"}
             elif isinstance(value, str):
@@ -188,21 +191,18 @@ def _members(place: Place) -> dict[str, Any]:
 
 def _features(place: Place) -> dict[str, str]:
     """Columns of a Hugging Face data set that can be targets."""
-    import tempfile
+    from mtl.data.formats.huggingface import features_of, spec_of, splits_of
 
-    from mtl.data.formats.huggingface import load_splits, spec_of
-
-    with tempfile.TemporaryDirectory() as cache:
-        rows = next(iter(load_splits(place, cache).values()))
-        found: dict[str, str] = {}
-        for column, feature in rows.features.items():
-            if column != "image":
-                try:
-                    spec_of(column, feature)
-                except DataError:
-                    continue
-                found[_identifier(column)] = column
-        return found
+    found: dict[str, str] = {}
+    (first, *_), *_ = splits_of(place).values()
+    for column, feature in features_of(place, first).items():
+        if column != "image":
+            try:
+                spec_of(column, feature)
+            except DataError:
+                continue
+            found[_identifier(column)] = column
+    return found
 
 
 def some(items: Sequence[Item]) -> Sequence[Item]:

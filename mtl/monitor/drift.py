@@ -82,8 +82,7 @@ def _usual(reference: Profile, size: int, seed: int) -> dict[str, float]:
                 largest[name] = max(largest.get(name, 0.0), psi(*counts))
             if others.embedding is not None and batch.embedding is not None:
                 kernel, first = _kernel(others.embedding, batch.embedding, rng)
-                signs = np.full(len(kernel), -1.0 / (len(kernel) - first))
-                signs[:first] = 1.0 / first
+                signs = _signs(len(kernel), np.arange(first))
                 largest["embedding"] = max(largest.get("embedding", 0.0), float(signs @ kernel @ signs))
     return largest
 
@@ -132,13 +131,18 @@ def _embedding(reference: np.ndarray, batch: np.ndarray, seed: int) -> Finding:
     """Squared MMD (Gretton et al. 2012) and how many permutations of the images reach it."""
     rng = np.random.default_rng(seed)
     kernel, first = _kernel(reference, batch, rng)
-    signs = np.full((NUM_PERMUTATIONS + 1, len(kernel)), -1.0 / (len(kernel) - first))
-    signs[0, :first] = 1.0 / first
-    for row in signs[1:]:
-        row[rng.choice(len(kernel), first, replace=False)] = 1.0 / first
+    drawn = (rng.choice(len(kernel), first, replace=False) for _ in range(NUM_PERMUTATIONS))
+    signs = np.stack([_signs(len(kernel), rows) for rows in (np.arange(first), *drawn)])
     values = np.einsum("pi,pi->p", signs @ kernel, signs)
     p = float((1 + (values[1:] >= values[0]).sum()) / (NUM_PERMUTATIONS + 1))
     return Finding("embedding", "mmd", p, float(values[0]), None, None)
+
+
+def _signs(total: int, reference: np.ndarray) -> np.ndarray:
+    """What images count for in the squared MMD, s·K·s: those of the reference, and the others."""
+    signs = np.full(total, -1.0 / (total - len(reference)))
+    signs[reference] = 1.0 / len(reference)
+    return signs
 
 
 def _kernel(reference: np.ndarray, batch: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, int]:

@@ -5,8 +5,6 @@ Images and results are in buckets; the model travels through the store, and stay
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -15,12 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from mtl.config import Config, DataError
+from mtl.jobs.handed import do, result_of, store_of
 from mtl.serving.batch import model_digest, predict_all
 from mtl.serving.sources import Chosen
 from mtl.store import Store
-from mtl.train.handed import do
-from mtl.train.handed import hand_over as hand
-from mtl.train.submit import Work
 from mtl.train.worker import say
 
 
@@ -54,19 +50,23 @@ def hand_over(
         "out": out,
         "formats": list(formats),
     }
-    key = hashlib.sha256(json.dumps(job, sort_keys=True).encode()).hexdigest()[:16]
-    root = Store(f"{config.cluster.storage.rstrip('/')}/predictions")
-    store, models = root.child(key), root.child(f"models/{job['model']}")
+    store = store_of(config, "predictions", job)
+    models = _models(store, job)
     for path in bundle.iterdir():
         if path.name not in models:
             models.put_file(path.name, path)
-    counts: dict[str, int] = hand(config, Work("predict", "mtl.serving.job", job, store, key), say)
+    counts: dict[str, int] = result_of(config, "predict", "mtl.serving.job", job, store, say)
     return counts
+
+
+def _models(store: Store, job: dict[str, Any]) -> Store:
+    """Where the model of predictions is: beside them, by its digest."""
+    return store.parent.child(f"models/{job['model']}")
 
 
 def run(config: Config, job: dict[str, Any], store: Store) -> dict[str, int]:
     """On the cluster: bring the model here, and predict."""
-    models = Store(f"{store.url.rpartition('/')[0]}/models/{job['model']}")
+    models = _models(store, job)
     with tempfile.TemporaryDirectory() as scratch:
         bundle = Path(scratch, "artifacts", "bundle")
         bundle.mkdir(parents=True)

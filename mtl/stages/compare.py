@@ -21,10 +21,10 @@ def main() -> None:
     wanted, out = Comparison.model_validate_json(sys.argv[2], strict=False), Path(sys.argv[1])
     prepared = (OUTPUTS / "prepared").resolve()
     config = load()
+    given = ship.as_json() if (ship := shipment(Path.cwd(), prepared)) else None
     if config.cluster.by_jobs:
-        results = hand_over(config, wanted, prepared)
+        results = hand_over(config, wanted, prepared, given)
     else:
-        given = ship.as_json() if (ship := shipment(Path.cwd(), prepared)) else None
         folder = config.cluster.storage.rstrip("/") or str(home())
         results = run_comparison(config, wanted, prepared, f"{folder}/comparisons/trials", given)
     table = build_table(results)

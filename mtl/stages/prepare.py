@@ -6,9 +6,10 @@ import json
 import os
 import shutil
 
-from mtl.config import load
-from mtl.data.on_ray import runner
-from mtl.data.prepare import prepare
+from mtl.config import Config, load
+from mtl.data.job import by_job
+from mtl.data.on_ray import on_cluster
+from mtl.data.prepare import Runner, on_cores, prepare
 from mtl.data.spec import SPLITS
 from mtl.stages import OUTPUTS, run_stage
 
@@ -18,13 +19,20 @@ def main() -> None:
     if os.environ.get("MTL_FROM_SCRATCH"):
         shutil.rmtree(OUTPUTS / "prepared", ignore_errors=True)
     config = load()
-    manifest = prepare(config.data, OUTPUTS / "raw", OUTPUTS / "prepared", runner=runner(config))
+    manifest = prepare(config.data, OUTPUTS / "raw", OUTPUTS / "prepared", runner=_runner(config))
     summary = {
         "samples": {split: manifest.num_samples(split) for split in SPLITS},
         "quarantined": len(manifest.quarantined),
         "shards": len(manifest.shards),
     }
     (OUTPUTS / "data.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+
+
+def _runner(config: Config) -> Runner:
+    """Where `cluster.prepare` says that shards are built."""
+    if config.cluster.prepare == "cores":
+        return on_cores
+    return by_job(config) if config.cluster.by_jobs else on_cluster(config)
 
 
 if __name__ == "__main__":

@@ -39,10 +39,10 @@ class Meter:
         if self._gpu is not None:
             import pynvml
 
+            reading: float | None = None
             with contextlib.suppress(pynvml.NVMLError):
-                found.append((0.0, pynvml.nvmlDeviceGetTotalEnergyConsumption(self._gpu) / 1e3))
-                return found
-            found.append((0.0, None))
+                reading = pynvml.nvmlDeviceGetTotalEnergyConsumption(self._gpu) / 1e3
+            found.append((0.0, reading))
         return found
 
 

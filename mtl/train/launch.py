@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import shutil
-import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +17,14 @@ from filelock import FileLock
 
 from mtl.cluster import cluster
 from mtl.config import Config, StageError
-from mtl.config import errors as errors_module
 from mtl.data.staging import shipment
 from mtl.digest import bytes_sha256
+from mtl.jobs.handed import hand_over, no_result, signals
+from mtl.jobs.submit import Work
+from mtl.jobs.written import ERROR, STOP, raise_written
 from mtl.store import REFUSED, Store, refused
 from mtl.train.checkpoint import MANIFEST, verified, write_manifest
-from mtl.train.notice import STOP
-from mtl.train.submit import Work, submit
-from mtl.train.worker import ERROR, FAILURE, FINAL, out_of_memory
+from mtl.train.worker import FAILURE, FINAL, out_of_memory
 
 # Sections of params.yaml on which the weights depend.
 SECTIONS = ("seed", "tasks", "model", "objective", "augment", "train", "evaluate")
@@ -82,11 +80,9 @@ def train(
         _prune(trainings)
         job = _describe(config, prepared.resolve(), folder.resolve(), store)
         if config.cluster.by_jobs:
-            _hand_over(config, job, store, folder.name, say)
+            hand_over(config, Work("train", "mtl.train.job", job, store, folder.name), say, STOP_SECONDS)
             if not _take(store, folder / FINAL):
-                raise StageError(
-                    "the cluster's job ended without a result", fix="see its lines above; run again to go on"
-                )
+                raise no_result()
         else:
             attempts(config, job, folder.resolve(), store, say)
         store.remove("checkpoints")
@@ -147,13 +143,6 @@ def attempts(config: Config, job: dict[str, Any], folder: Path, store: Store, sa
         found=_first_line(failure),
         fix="see the lines above; run again to go on from the last checkpoint",
     )
-
-
-def raise_written(store: Store) -> None:
-    """Raise the error that a worker, or a job on a cluster, has written down; nothing if there is none."""
-    if ERROR in store:
-        saved = json.loads(store.get(ERROR))
-        raise getattr(errors_module, saved["kind"])(saved["what"], found=saved["found"], fix=saved["fix"])
 
 
 def _first_line(failure: Exception | None) -> str:
@@ -228,37 +217,6 @@ def _until_told(fit: Callable[[], Any], store: Store) -> Exception | None:
             thread.join(STOP_SECONDS)
             raise KeyboardInterrupt
     return failures[0] if failures else None
-
-
-def _hand_over(config: Config, job: dict[str, Any], store: Store, key: str, say: Callable[[str], None]) -> None:
-    """Let a cluster train that this machine does not belong to, and wait.
-
-    Raises:
-        MtlError: what the job wrote down, or that the cluster is out of reach.
-        KeyboardInterrupt: this process was told to end; the job has written a checkpoint.
-    """
-    told = threading.Event()
-    with signals(told):
-        submit(config, Work("train", "mtl.train.job", job, store, key), say, told.is_set, STOP_SECONDS)
-    if told.is_set():
-        raise KeyboardInterrupt
-    raise_written(store)
-
-
-@contextlib.contextmanager
-def signals(told: threading.Event) -> Generator[None]:
-    """SIGINT and SIGTERM set the event, in a process's main thread."""
-
-    def tell(number: int, frame: Any) -> None:
-        told.set()
-
-    wanted = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
-    before = {number: signal.signal(number, tell) for number in wanted}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _enough_gpus(ray: Any, config: Config) -> bool:

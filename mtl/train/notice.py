@@ -15,10 +15,9 @@ from collections.abc import Callable
 from typing import Any
 
 from mtl.config import MtlError
+from mtl.jobs.written import STOP
 from mtl.store import Store
 
-STOP = "stop"
-"""Name of the file that asks a training to end at the next step."""
 POLL_SECONDS = 1.0
 NONE, SAVE, END = 0, 1, 2
 EXIT_CODE = 143

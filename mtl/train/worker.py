@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import traceback
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from safetensors.torch import save
 from mtl.config import MtlError, StageError, TrainingError, parse
 from mtl.data.staging import at_hand
 from mtl.digest import bytes_sha256
+from mtl.jobs.written import ERROR, write_error
 from mtl.reports import EVENT
 from mtl.store import Store
 from mtl.tasks import network_cost
@@ -25,7 +25,7 @@ from mtl.train.loop import Stopped, run
 from mtl.train.notice import Notice
 from mtl.train.training import Progress, Training, parameter_counts
 
-FINAL, ERROR, FAILURE = "final", "error.json", "failure.json"
+FINAL, FAILURE = "final", "failure.json"
 WEIGHTS, HISTORY = "weights.safetensors", "training.json"
 PROGRAMMING_ERRORS = (
     TypeError,
@@ -167,13 +167,3 @@ def _note_failure(store: Store, step: int, error: Exception) -> None:
         what = f"the same failure twice at step {step}: {type(error).__name__}"
         write_error(store, TrainingError(what, found=str(error)[:1000], fix="trying again gives the same"))
     store.put(FAILURE, json.dumps(present).encode())
-
-
-def write_error(store: Store, error: MtlError) -> None:
-    """Write an error down where whoever started the training finds it, and can raise it again."""
-    document = {"kind": type(error).__name__, "what": error.what, "found": error.found, "fix": error.fix}
-    try:
-        store.put(ERROR, json.dumps(document).encode())
-    except MtlError:
-        print(error, file=sys.stderr, flush=True)
-        raise error from None

@@ -25,6 +25,8 @@ class Entry:
     group: str | None = None
     time: str | None = None
     slices: dict[str, str] = field(default_factory=dict[str, str])
+    digests: dict[str, str] = field(default_factory=dict[str, str])
+    """SHA-256 of `image` or targets whose bytes the reader has seen, and left where they are."""
 
 
 @dataclass(frozen=True)

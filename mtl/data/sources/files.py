@@ -103,6 +103,7 @@ def _read_sets(
         problems += [Problem(chosen.id_prefix + p.id, f"{name}: {p.reason}") for p in reading.problems]
         known = _digests(place, reading, cache, settings.threads)
         seen: set[str] = set()
+        inside: list[tuple[str, str]] = []
         for entry in reading.entries:
             _own(entry, name, chosen.id_prefix)
             if entry.id in seen:
@@ -113,8 +114,10 @@ def _read_sets(
             if isinstance(found, Problem):
                 problems.append(found)
             else:
+                seen_here = entry.digests.keys() if isinstance(entry.image, FileRef) else found.keys()
+                inside += [(f"{entry.id}.{value}", found[value]) for value in seen_here]
                 _join(joined, entry, found, problems)
-        content = bytes_sha256(json.dumps(sorted(known.items())).encode())
+        content = bytes_sha256(json.dumps(sorted([*known.items(), *inside])).encode())
         records.append(
             SourceRecord(
                 name=name,
@@ -150,7 +153,9 @@ def _own(entry: Entry, name: str, prefix: str) -> None:
 
 
 def _refs(entry: Entry) -> Iterable[FileRef]:
-    return (value for value in (entry.image, *entry.targets.values()) if isinstance(value, FileRef))
+    """Files whose content is not known."""
+    values = {"image": entry.image, **entry.targets}
+    return (v for name, v in values.items() if isinstance(v, FileRef) and name not in entry.digests)
 
 
 def _digests(place: Place, reading: Reading, cache: DigestCache, threads: int) -> dict[str, str]:
@@ -167,8 +172,10 @@ def _digests(place: Place, reading: Reading, cache: DigestCache, threads: int) -
 def _found(entry: Entry, known: Mapping[str, str]) -> dict[str, str] | Problem:
     """Digests of the image and of targets that are files; or which one is not there."""
     values = {"image": entry.image, **{n: v for n, v in entry.targets.items() if isinstance(v, FileRef)}}
-    digests: dict[str, str] = {}
+    digests = dict(entry.digests)
     for name, value in values.items():
+        if name in digests:
+            continue
         if isinstance(value, FileRef):
             if value.name not in known:
                 return Problem(entry.id, f"{value} is not there or cannot be read")

@@ -15,10 +15,9 @@ from typing import Any
 
 from mtl.cluster import code_environment
 from mtl.config import Config, StageError, TrainingError
+from mtl.jobs.written import JOB, STOP
 from mtl.store import Store
-from mtl.train.notice import STOP
 
-JOB = "job.json"
 POLL_SECONDS = 1.0
 OVER = ("SUCCEEDED", "FAILED", "STOPPED")
 

@@ -1,0 +1,125 @@
+"""Preparing on a cluster that this machine does not belong to, through Ray's Jobs API; there: `python -m mtl.data.job STORE`.
+
+The raw rows of the shards to be built go out through the store, shards come back through it: DVC wants them here.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from mtl.config import Config, DataError, StageError
+from mtl.data.build import Builder, with_added
+from mtl.data.manifest import ShardRecord
+from mtl.data.on_ray import built, keep
+from mtl.data.plan import Planned
+from mtl.data.prepare import Order, Runner
+from mtl.data.raw import read_spec, write_rows, write_spec
+from mtl.jobs.handed import do, result_of, store_of
+from mtl.store import Store
+
+THREADS = 16
+"""Shards fetched at a time."""
+RAW, RECORDS, SHARDS = "raw", "records", "shards"
+"""The last two are of all jobs: files are named by their content."""
+
+
+def by_job(config: Config) -> Runner:
+    """Build on the cluster of `cluster.address`.
+
+    The runner raises, before anything is built, DataError if images are files of this machine; and what the job wrote
+    down, or that the cluster refuses or is out of reach, as MtlError. What is built stays, and is not built again.
+    """
+
+    def run(builder: Builder, orders: Iterable[Order]) -> Iterator[ShardRecord]:
+        here = next((root for root in builder.given.roots.values() if "://" not in root), None)
+        if here is not None:
+            raise DataError(
+                f"the cluster at {config.cluster.address} cannot reach this machine's images",
+                found=here,
+                fix="put them in a bucket (s3://…), or set cluster.prepare to cores",
+            )
+        wanted = [planned for planned, _ in orders]
+        job = {"config": config.model_dump(mode="json"), "wanted": [asdict(p) for p in _renumbered(wanted)]}
+        store = store_of(config, "preparations", job)
+        _send(builder, wanted, store.child(RAW))
+        found = result_of(config, "prepare", "mtl.data.job", job, store, lambda line: print(line, flush=True))
+        records = [ShardRecord.model_validate(record, strict=False) for record in found]
+        results = store.parent
+        with ThreadPoolExecutor(THREADS) as pool:
+            yield from pool.map(partial(_fetched, results, builder.folder), records)
+            list(pool.map(partial(_forget, results), records))
+        results.remove(store.name)
+
+    return run
+
+
+def _renumbered(wanted: list[Planned]) -> list[Planned]:
+    """The same shards in a raw data set that has nothing else."""
+    found: list[Planned] = []
+    for _, shards in groupby(wanted, lambda planned: planned.split):
+        start = 0
+        for planned in shards:
+            stop = start + planned.stop - planned.start
+            found.append(replace(planned, start=start, stop=stop))
+            start = stop
+    return found
+
+
+def _send(builder: Builder, wanted: list[Planned], store: Store) -> None:
+    """The rows of the wanted shards, as a raw data set."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        for split, shards in groupby(wanted, lambda planned: planned.split):
+            rows = (sample for planned in shards for sample in builder.samples(planned))
+            write_rows(folder / f"{split}.parquet", builder.given, rows)
+        write_spec(folder, builder.given)
+        for path in sorted(folder.iterdir()):
+            store.put_file(path.name, path)
+
+
+def _fetched(results: Store, folder: Path, record: ShardRecord) -> ShardRecord:
+    if record.num_samples:
+        try:
+            data = results.get(f"{SHARDS}/{record.file}")
+        except FileNotFoundError as error:
+            raise StageError(f"{record.file} is not in {results.url}", fix="run again: it is built again") from error
+        keep(folder / record.file, data)
+    return record
+
+
+def _forget(results: Store, record: ShardRecord) -> None:
+    for name in (f"{RECORDS}/{record.file}.json", f"{SHARDS}/{record.file}"):
+        results.remove(name)
+
+
+def run(config: Config, job: dict[str, Any], store: Store) -> list[dict[str, Any]]:
+    """On the cluster: the shards that no job has built before; the records of all."""
+    wanted = [Planned(**planned) for planned in job["wanted"]]
+    results = store.parent
+    records = results.child(RECORDS)
+    known = {name.removesuffix(".json") for name in records.names()}
+    with tempfile.TemporaryDirectory() as scratch:
+        raw = Path(scratch)
+        sent = store.child(RAW)
+        for name in sent.names():
+            (raw / name).write_bytes(sent.get(name))
+        given = read_spec(raw)
+        builder = Builder(config.data, raw, given, with_added(given, config.data), raw)
+        missing = [planned for planned in wanted if planned.file not in known]
+        for record, _ in built(config, builder, missing, results.child(SHARDS).url):
+            records.put(f"{record.file}.json", record.model_dump_json().encode())
+            print(f"prepare: {record.file} with {record.num_samples} images", flush=True)
+    return [json.loads(records.get(f"{planned.file}.json")) for planned in wanted]
+
+
+if __name__ == "__main__":
+    sys.exit(do(run))

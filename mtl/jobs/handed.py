@@ -1,0 +1,96 @@
+"""Both ends of a job: handing it over and waiting for it, and doing it on the cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+import threading
+from collections.abc import Callable, Generator
+from typing import Any
+
+from mtl.config import Config, MtlError, StageError, parse
+from mtl.digest import bytes_sha256
+from mtl.jobs.submit import Work, submit
+from mtl.jobs.written import ERROR, JOB, RESULT, raise_written, write_error
+from mtl.store import Store
+
+
+def hand_over(config: Config, work: Work, say: Callable[[str], None], stop_seconds: float = 0.0) -> None:
+    """Let the cluster of `cluster.address` do it, and wait.
+
+    Args:
+        stop_seconds: that it has to end by itself once this process is told to end.
+
+    Raises:
+        MtlError: what the job wrote down, or that the cluster refuses or is out of reach.
+        KeyboardInterrupt: this process was told to end; the job was stopped, what is done stays done.
+    """
+    told = threading.Event()
+    with signals(told):
+        submit(config, work, say, told.is_set, stop_seconds)
+    if told.is_set():
+        raise KeyboardInterrupt
+    raise_written(work.store)
+
+
+def no_result() -> StageError:
+    """The error of a job that ended, and left nothing."""
+    return StageError("the cluster's job ended without a result", fix="see its lines above; run again to go on")
+
+
+def store_of(config: Config, kind: str, job: dict[str, Any]) -> Store:
+    """Where the job of this content is: the same has the same, whoever hands it over."""
+    key = bytes_sha256(json.dumps(job, sort_keys=True).encode())[:16]
+    return Store(f"{config.cluster.storage.rstrip('/')}/{kind}/{key}")
+
+
+def result_of(
+    config: Config, name: str, module: str, job: dict[str, Any], store: Store, say: Callable[[str], None]
+) -> Any:
+    """As `hand_over`, of a job whose `do` gives a result, which is JSON; its result.
+
+    Args:
+        store: as `store_of` says it; whatever else the job needs is there already.
+    """
+    for left in (ERROR, RESULT):
+        store.remove(left)
+    hand_over(config, Work(name, module, job, store, store.name), say)
+    if RESULT not in store:
+        raise no_result()
+    return json.loads(store.get(RESULT))
+
+
+def do(run: Callable[[Config, dict[str, Any], Store], Any]) -> int:
+    """On the cluster, with the store's address as argument: run with the settings of whoever handed it over, and keep
+    the result, if there is one, or the error in the store; the exit code."""
+    store = Store(sys.argv[1])
+    job = json.loads(store.get(JOB))
+    config = parse(job["config"])
+    here = config.model_copy(update={"cluster": config.cluster.model_copy(update={"address": "auto"})})
+    try:
+        result = run(here, job, store)
+    except MtlError as error:
+        write_error(store, error)
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 1
+    if result is not None:
+        store.put(RESULT, json.dumps(result).encode())
+    return 0
+
+
+@contextlib.contextmanager
+def signals(told: threading.Event) -> Generator[None]:
+    """SIGINT and SIGTERM set the event, in a process's main thread."""
+
+    def tell(number: int, frame: Any) -> None:
+        told.set()
+
+    wanted = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.signal(number, tell) for number in wanted}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
