@@ -38,8 +38,10 @@ ui: $(READY)  ## the Prefect and MLflow pages
 status: $(READY)  ## the champion and the last run
 	@$(BIN)/mtl status
 
+TESTERS ?= 2
+BESIDE := --numprocesses $(TESTERS) --dist loadgroup --no-loadscope-reorder
 test: $(READY)  ## all tests but the slow ones, the end-to-end ones included
-	@$(BIN)/python -m pytest -m "not slow and not long and not stack"
+	@$(BIN)/python -m pytest $(BESIDE) -m "not slow and not long and not stack"
 
 test-all: $(READY)  ## the slow tests, which make test leaves out
 	@$(BIN)/python -m pytest -m slow

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 OBJECT_STORE = 150_000_000
@@ -29,7 +30,9 @@ def main(port: int, nodes: int, cpus: int, scratch: str) -> int:
     # A slow machine's node would give up on itself.
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")
     os.environ.setdefault("RAY_agent_register_timeout_ms", "300000")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Where Ray notes the present cluster's address: without this in a folder of all clusters, which need not be there.
+    os.environ["RAY_TMPDIR"] = scratch
+    Path(scratch, "ray").mkdir(parents=True, exist_ok=True)
     from ray.cluster_utils import Cluster
 
     each: dict[str, Any] = {"num_cpus": cpus, "object_store_memory": OBJECT_STORE}
@@ -38,6 +41,8 @@ def main(port: int, nodes: int, cpus: int, scratch: str) -> int:
     try:
         for _ in range(nodes - 1):
             cluster.add_node(**each)
+        # Ray's own answer, which each node has put here, waits half a minute for a head that is going too.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         while all(not node.dead_processes() for node in cluster.list_all_nodes()):
             time.sleep(LOOK_SECONDS)
     except KeyboardInterrupt:

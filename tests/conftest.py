@@ -36,6 +36,19 @@ os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Side by side are files, and as one more all tests that share the checkout: in their order, and first, for they take
+    longest."""
+
+    def shares_checkout(item: pytest.Item) -> bool:
+        return "checkout" in getattr(item, "fixturenames", ())
+
+    items.sort(key=lambda item: not shares_checkout(item))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("checkout" if shares_checkout(item) else item.path.stem))
+
+
 @pytest.fixture(scope="session")
 def config() -> Config:
     """params.yaml at a tiny size."""

@@ -47,7 +47,9 @@ def plan(checkout: Path) -> Iterator[Plan]:
     """A running stack with three Ray nodes; nothing of it is left afterwards."""
     let_others_in(checkout)  # a pytest that starts meanwhile closes its folder again
     done = mtl(checkout, "stack", "up", "--nodes", "3")
-    assert done.returncode == 0, done.stdout + done.stderr
+    if done.returncode:
+        mtl(checkout, "stack", "down")
+        pytest.fail(done.stdout + done.stderr)
     home = checkout / ".mtl" / "stack"
     keeper = psutil.Process(json.loads((home / KEEPER).read_text())["pid"])
     family = [keeper, *keeper.children(recursive=True)]
