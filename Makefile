@@ -44,7 +44,7 @@ test: $(READY)  ## all tests but the slow ones, the end-to-end ones included
 	@$(BIN)/python -m pytest $(BESIDE) -m "not slow and not long and not stack"
 
 test-all: $(READY)  ## the slow tests, which make test leaves out
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest $(BESIDE) -m slow
 
 stack-test: $(READY)  ## real servers with passwords: a schedule from nothing to a champion, and refusals
 	@$(BIN)/python -m pytest -m stack
