@@ -1,6 +1,6 @@
 """What preparing costs: beside a bare OpenCV loop, on more cores, when a few images are new, and in memory.
 
-    python benchmarks/prepare.py [--photos 4000] [--images 50000] [--rows 1000000]
+    python benchmarks/prepare.py [--photos 10000] [--images 50000] [--rows 1000000]
 
 Everything in one run, on JPEGs made from scikit-image's photographs. Writes benchmarks/results/prepare.json.
 """
@@ -33,6 +33,7 @@ from mtl.data.raw import FileRef, RawSample, write_spec, write_split
 from mtl.data.sources.files import fetch_files
 from mtl.data.spec import DatasetSpec, TargetSpec
 
+ROUNDS = 3
 NAMES = ("astronaut", "chelsea", "coffee", "rocket", "cat", "hubble_deep_field")
 
 
@@ -141,7 +142,7 @@ def throughput(scratch: Path, count: int) -> dict[str, Any]:
     fetch_files(config.source, 0, scratch / "raw", scratch / "cache" / "downloads")
     found: dict[str, list[float]] = {"bare": [], "bare, two processes": [], "one core": [], "all cores": []}
     cv2.setNumThreads(1)
-    for turn in range(5):
+    for turn in range(ROUNDS):
         loop = scratch / f"bare-{turn}.bin"  # a new file, as prepare's: memory that was never used costs, too
         found["bare"].append(timed(lambda o=loop: bare(folder, o, 224)))
         loop.unlink()
@@ -157,6 +158,7 @@ def throughput(scratch: Path, count: int) -> dict[str, Any]:
 
     return {
         "images": count,
+        "rounds": ROUNDS,
         "images_per_second": {name: count / statistics.median(seconds) for name, seconds in found.items()},
         "one core against the bare loop": ratio("bare", "one core"),
         "all cores against one": ratio("one core", "all cores"),
@@ -256,7 +258,7 @@ def peak(rows: int) -> dict[str, float]:
 def main() -> None:
     """Measure, print, keep."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--photos", type=int, default=4000)
+    parser.add_argument("--photos", type=int, default=10_000)
     parser.add_argument("--images", type=int, default=50_000)
     parser.add_argument("--rows", type=int, default=1_000_000)
     options = parser.parse_args()

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 from base64 import b64encode
@@ -26,7 +27,7 @@ from flows.stack.plan import SECTION, Plan, read_plan
 from mtl.config import read_params
 from mtl.data.raw import read_split
 from mtl.data.spec import DatasetSpec
-from tests.conftest import clean_environment, dvc, make_checkout, mtl, set_params
+from tests.conftest import ROOT, clean_environment, dvc, free_port, make_checkout, mtl, set_params
 from tests.servers import ask, let_others_in
 from tests.watch import Watched
 
@@ -279,3 +280,31 @@ def test_the_registry_is_backed_up_and_restored(checkout: Path, plan: Plan, cham
     assert done.returncode == 0, done.stderr
     assert json.loads(mtl(checkout, "status", "--json", **own).stdout)["champion"]["version"] == 1
     assert any(path.endswith(".safetensors") for path in bucket.find("mtl/mlflow"))
+
+
+@pytest.mark.slow
+def test_nodes_come_up_where_ray_never_was_and_end_at_once(tmp_path: Path) -> None:
+    own = clean_environment() | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "nothing")}
+    with tempfile.TemporaryDirectory(prefix="mtl", dir="/tmp") as scratch:  # Ray's sockets want a short path
+        port = free_port()
+        nodes = Watched([sys.executable, "-m", "mtl.nodes", str(port), "2", "1", scratch], ROOT, own)
+        try:
+            deadline = time.monotonic() + 120
+            while _alive_nodes(port) < 2:
+                assert nodes.process.poll() is None, nodes.output
+                assert time.monotonic() < deadline
+                time.sleep(1)
+            time.sleep(1)  # until it listens to signals
+            family = psutil.Process(nodes.process.pid).children(recursive=True)
+        finally:
+            code = nodes.end(seconds=25)
+        assert code == 0
+        _, alive = psutil.wait_procs(family, timeout=10)
+        assert not alive, [process.cmdline() for process in alive]
+
+
+def _alive_nodes(port: int) -> int:
+    with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/nodes?view=summary") as page:
+        found = json.load(page)["data"]["summary"]
+        return sum(node["raylet"].get("state") == "ALIVE" for node in found)
+    return 0
