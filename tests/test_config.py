@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,30 @@ def test_overrides_reach_lists_and_refuse_unknown_keys() -> None:
         load(ROOT / "params.yaml", ["train.epoch=2"])
     with pytest.raises(ConfigError, match="no '='"):
         load(ROOT / "params.yaml", ["train.epochs"])
+
+
+def test_an_override_may_set_a_section_that_is_at_its_default() -> None:
+    config = load(ROOT / "params.yaml", ["objective.aggregator.type=cagrad", "objective.aggregator.c=0.3"])
+    assert config.objective.aggregator.model_dump() == {"type": "cagrad", "c": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("override", "fragment"),
+    [
+        ("trian.epochs=1", "did you mean 'train'"),
+        ("nonsense.section.key=3", "nonsense: unknown key"),
+        ("objective.aggregator.c=3", "objective.aggregator: the key 'type' is missing"),
+        ("objective.aggregator.type=cograd", "unknown type cograd; choose from 'sum'"),
+        ("data.operations.9.type=decode", "no key 'data.operations.9'"),
+        ("data.operations.9=decode", "no key 'data.operations.9'"),
+        ("train.epochs.x=2", "none, this is a value"),
+        ("objective.aggregator={type: cagrad", "the value is no YAML"),
+        ("train.epochs=*two", "the value is no YAML"),
+    ],
+)
+def test_a_wrong_override_is_explained(override: str, fragment: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(fragment)):
+        load(ROOT / "params.yaml", [override])
 
 
 def test_a_missing_or_broken_file_is_explained(tmp_path: Path) -> None:

@@ -141,3 +141,44 @@ def test_images_with_other_labels_each_are_drawn_on_one_sheet(sources: Path, con
     draw_curves(tmp_path, scorers, [{"epoch": 0, "train/digit/loss": 1.0}])
     draw_predictions(tmp_path, model, tasks, scorers, split, 8)
     assert (tmp_path / "good.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("objective", "doubted"),
+    [
+        (["objective.aggregator={type: pcgrad}"], True),
+        (["objective.aggregator={type: pcgrad}", "objective.level=parameters"], False),
+        ([], False),
+    ],
+)
+def test_tasks_that_never_share_an_image_are_named(
+    objective: list[str], doubted: bool, sources: Path, tmp_path: Path
+) -> None:
+    from mtl.config import load
+    from mtl.store import Store
+    from mtl.train.checkpoint import Checkpoints
+    from mtl.train.distributed import World
+    from mtl.train.gradients import never_met
+    from mtl.train.loop import run
+    from mtl.train.training import Training
+
+    short = ["train.epochs=1", "train.batch_size=40", "train.num_workers=1"]
+    chosen = load(ROOT / "params.yaml", [f"@{ROOT}/docs/examples/sources.yaml", *short, *objective])
+    training = Training(chosen, sources, World())
+    # species and animals are both of the animals' images.
+    pairs = never_met(training.train_split, training.tasks.values())
+    assert len(pairs) == 5
+    assert ("animals", "species") not in pairs
+    lines: list[str] = []
+    run(training, Checkpoints(Store(str(tmp_path)), 1), report=lambda row: None, say=lines.append)
+    said = [line for line in lines if "never conflict" in line]
+    assert len(said) == doubted
+    assert all("no image teaches both animals and digit (and 4 other pairs of tasks)" in line for line in said)
+
+
+def test_tasks_of_the_same_images_have_met(config: Config, prepared: Path) -> None:
+    from mtl.tasks import build_tasks, image_spec
+    from mtl.train.gradients import never_met
+
+    split = Split(prepared, "train")
+    assert never_met(split, build_tasks(config.tasks, split.spec.targets, image_spec(split.manifest)).values()) == []

@@ -394,10 +394,6 @@ def test_an_auxiliary_task_is_capped_and_stays_out_of_the_aggregation() -> None:
         ({"objective": {"aggregator": {"type": "mgda"}}, "train": {"sharding": "fsdp"}}, "no worker ever holds"),
         ({"objective": {"aggregator": {"type": "mgda"}}, "train": {"parallelism": "tasks"}}, "would have to travel"),
         ({"model": {"sharing": {"type": "mtan"}}, "train": {"sharding": "fsdp"}}, "for hard sharing"),
-        (
-            {"objective": {"aggregator": {"type": "mgda"}, "level": "parameters"}, "train": {"compile": True}},
-            "one compiled graph",
-        ),
         ({"train": {"accumulate": 3}}, "multiple"),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -19,11 +18,13 @@ from mtl.config.errors import (
     StageError,
     TrainingError,
 )
+from mtl.config.explain import explain
 from mtl.config.files import AnyFileSet, Split
 from mtl.config.gate import EvaluateConfig, FlowConfig, GateConfig, RegistryConfig, ScheduleConfig
 from mtl.config.model import Backbone, ModelConfig, Sharing
 from mtl.config.monitor import MonitorConfig
 from mtl.config.objective import Aggregator, ObjectiveConfig, Weighting
+from mtl.config.reading import apply_overrides, read_params
 from mtl.config.section import Section
 from mtl.config.tasks import AnyTask, TaskConfig
 from mtl.config.together import check_together
@@ -95,29 +96,6 @@ class Config(Section):
         return self
 
 
-def read_params(path: Path) -> dict[str, Any]:
-    """Read a params file with the YAML reader that DVC uses (1e-3 is a number there).
-
-    Raises:
-        ConfigError: the file is missing or is not YAML.
-    """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        values = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(
-            f"{path} is missing", fix="run from the repository's root, or restore it with git checkout"
-        ) from error
-    except (YAMLError, UnicodeDecodeError) as error:
-        fix = "quote texts with a colon, as in {path: 's3://bucket/photos'}" if "unexpected ':'" in str(error) else ""
-        raise ConfigError(f"{path} is not valid YAML", found=" ".join(str(error).split()), fix=fix) from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} must hold a mapping", found=type(values).__name__)
-    return values
-
-
 def parse(values: Mapping[str, Any], *, where: str = "params.yaml") -> Config:
     """Check a tree of plain values.
 
@@ -127,7 +105,7 @@ def parse(values: Mapping[str, Any], *, where: str = "params.yaml") -> Config:
     try:
         return Config.model_validate(_tuples(values))
     except ValidationError as error:
-        problems = [_explain(problem) for problem in error.errors()]
+        problems = [explain(problem, Config) for problem in error.errors()]
         plural = "s" if len(problems) > 1 else ""
         raise ConfigError(
             f"{where} has {len(problems)} problem{plural}:\n" + "\n".join(f"  - {p}" for p in problems),
@@ -140,42 +118,6 @@ def load(path: Path = Path("params.yaml"), overrides: Sequence[str] = ()) -> Con
     values = read_params(path)
     apply_overrides(values, overrides)
     return parse(values, where=str(path) if not overrides else f"{path} with {' '.join(overrides)}")
-
-
-def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> None:
-    """Set `a.b.c=value` in a tree, in place; the value is YAML. `a.0` is an item of a list. `@FILE` puts the sections
-    of another file in the place of those here.
-
-    Raises:
-        ConfigError: an override that has no `=`, or that names a section or a file which is not there. Whether the
-            last key exists, `parse` says: it may be one that is at its default.
-    """
-    from ruamel.yaml import YAML
-
-    for override in overrides:
-        if override.startswith("@"):
-            values.update(read_params(Path(override[1:])))
-            continue
-        path, separator, text = override.partition("=")
-        if not separator:
-            raise ConfigError(f"--set {override}", found="no '='", fix="write --set train.epochs=2")
-        node: Any = values
-        keys = path.split(".")
-        for depth, key in enumerate(keys):
-            options = [str(i) for i in range(len(node))] if isinstance(node, list) else list(_keys(node))
-            declared = depth == len(keys) - 1 and isinstance(node, dict)  # at its default, perhaps: parse knows
-            if key not in options and not declared:
-                near = difflib.get_close_matches(key, options, n=1)
-                raise ConfigError(
-                    f"--set {override}: no key {'.'.join(keys[: depth + 1])!r} in params.yaml",
-                    found=f"keys here: {', '.join(options) or 'none, this is a value'}",
-                    fix=f"did you mean {near[0]!r}?" if near else "",
-                )
-            index: Any = int(key) if isinstance(node, list) else key
-            if depth == len(keys) - 1:
-                node[index] = YAML(typ="safe", pure=True).load(text)
-            else:
-                node = node[index]
 
 
 def choices() -> dict[str, dict[str, str]]:
@@ -211,10 +153,6 @@ def first_sentence(member: type) -> str:
     return " ".join((member.__doc__ or "").strip().split("\n\n")[0].split())
 
 
-def _keys(node: Any) -> list[str]:
-    return [str(key) for key in node] if isinstance(node, dict) else []
-
-
 def _tuples(value: Any) -> Any:
     """Lists become tuples, as the frozen tree has them."""
     if isinstance(value, Mapping):
@@ -222,47 +160,3 @@ def _tuples(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(_tuples(item) for item in value)
     return value
-
-
-def _explain(problem: Any) -> str:
-    path = ".".join(str(part) for part in problem["loc"]) or "(the whole file)"
-    kind, found = problem["type"], problem["input"]
-    shown = repr(found) if not isinstance(found, dict) else "{…}"
-    if kind == "extra_forbidden":
-        near = difflib.get_close_matches(str(problem["loc"][-1]), _siblings(problem["loc"]), n=1)
-        return f"{path}: unknown key" + (f"; did you mean {near[0]!r}?" if near else "")
-    if kind == "missing":
-        return f"{path}: this key is missing"
-    if kind.startswith("union_tag"):
-        ctx = problem.get("ctx", {})
-        return f"{path}: unknown type {ctx.get('tag', shown)}; choose from {ctx.get('expected_tags', '?')}"
-    if kind == "value_error":
-        return f"{path}: {problem['msg'].removeprefix('Value error, ')}"
-    return f"{path}: {problem['msg']}, found {shown}"
-
-
-def _siblings(location: Sequence[Any]) -> list[str]:
-    """The keys allowed beside an unknown one, found by walking the tree of sections."""
-    section: Any = Config
-    for part in location[:-1]:
-        fields = getattr(section, "model_fields", {})
-        if part in fields:
-            section = _unwrap(fields[part].annotation, str(part))
-        else:  # a task's name, a list's index or a union's tag
-            section = _unwrap(section, str(part))
-    return list(getattr(section, "model_fields", {}))
-
-
-def _unwrap(annotation: Any, tag: str) -> Any:
-    """Step into a container or a tagged union."""
-    if isinstance(annotation, type) and hasattr(annotation, "model_fields"):
-        return annotation
-    members = get_args(annotation)
-    for member in members:
-        fields = getattr(member, "model_fields", {})
-        if "type" in fields and tag in get_args(fields["type"].annotation):
-            return member
-    for member in members:
-        if get_args(member):
-            return _unwrap(member, tag) if _unwrap(member, tag) is not member else member
-    return annotation

@@ -217,7 +217,8 @@ class ObjectiveConfig(Section):
     level: Literal["features", "parameters"] = Field(
         default="features",
         description="where gradients are compared: at the shared features (tasks × tasks numbers travel, one backward "
-        "pass) or at the shared parameters (a backward pass a task, tasks × parameters numbers travel)",
+        "pass; tasks that no image has both targets of never conflict there) or at the shared parameters (a backward pass "
+        "a task, tasks × parameters numbers travel)",
     )
 
     @property

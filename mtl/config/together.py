@@ -26,11 +26,6 @@ def check_together(model: ModelConfig, objective: ObjectiveConfig, train: TrainC
         _check_features(model, objective, train)
     if train.parallelism == "tasks" and train.num_workers > len(tasks):
         raise ValueError(f"train.parallelism: {train.num_workers} workers cannot divide {len(tasks)} tasks")
-    if train.compile and objective.compares_gradients and objective.level == "parameters":
-        raise ValueError(
-            "train.compile: going through one compiled graph once a task gave other gradients (measured: they differed "
-            "by as much as they are long); set objective.level to features"
-        )
     if train.sharding == "fsdp":
         _check_sharded(model, objective, train)
 

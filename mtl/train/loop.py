@@ -10,6 +10,7 @@ from typing import Any
 from mtl.config import MtlError
 from mtl.data import sampler
 from mtl.train.checkpoint import Checkpoints
+from mtl.train.gradients import never_met
 from mtl.train.notice import END, NONE, Notice
 from mtl.train.training import Progress, Training
 
@@ -98,6 +99,22 @@ def _resume(training: Training, checkpoints: Checkpoints, say: Callable[[str], N
                 f"train: with {size} workers after {before}: the same samples in the same order, "
                 "but the weights will differ by rounding"
             )
+    elif training.world.first:
+        _doubt(training, say)
+
+
+def _doubt(training: Training, say: Callable[[str], None]) -> None:
+    """Say at the beginning where an aggregator will have nothing to do."""
+    objective = training.config.objective
+    if objective.aggregator.type == "sum" or objective.level == "parameters":
+        return
+    pairs = never_met(training.train_split, training.tasks.values())
+    if pairs:
+        more = f" (and {len(pairs) - 1} other pairs of tasks)" if len(pairs) > 1 else ""
+        say(
+            f"train: no image teaches both {' and '.join(pairs[0])}{more}: compared at the features their gradients never "
+            "conflict, whatever they want of the shared parameters; objective.level: parameters compares them there"
+        )
 
 
 def _tell(training: Training, losses: list[float], say: Callable[[str], None]) -> None:

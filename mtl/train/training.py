@@ -82,7 +82,7 @@ class Training:
         }
         parts = (self.model, self.tasks, self.objective, world)
         if config.train.compile:
-            self.model.compile_parts()
+            self.model.compile_parts(again=config.objective.compares_gradients)
         if config.objective.compares_gradients:
             features = config.objective.level == "features"
             return (FeatureGradients if features else ParameterGradients)(*parts, **options)

@@ -85,12 +85,24 @@ class MultiTaskModel(nn.Module, ABC):
         views = views or {}
         return self.specific(self.shared(images, views), self.rows(images, views), list(only or self.plans))
 
-    def compile_parts(self) -> None:
+    def compile_parts(self, *, again: bool = False) -> None:
         """torch.compile of what lies before the cut, and of each head by itself, so that one task's backward pass
-        does not go through the others'; what cannot be compiled is named, and runs as it is."""
+        does not go through the others'; what cannot be compiled is named, and runs as it is.
+
+        Args:
+            again: one graph will see several backward passes. A compiled one overwrites what it has saved (donated
+                buffers). Switched off, it still does so if it was compiled before, by this process or in the cache on
+                disk, whose keys do not tell (torch 2.13: wrong gradients, no error). So none of those are taken.
+        """
         import torch._dynamo
+        import torch._functorch.config
+        import torch.compiler.config
 
         torch._dynamo.config.suppress_errors = True
+        if again:
+            torch._functorch.config.donated_buffer = False
+            torch.compiler.config.cache_key_tag = "no donated buffers"
+            torch._dynamo.reset()
         self.shared = torch.compile(self.shared)  # type: ignore[method-assign]
         for head in self.heads.values():
             head.compile()

@@ -11,8 +11,8 @@ parameters  a backward pass a task; the whole Jacobian travels
 from __future__ import annotations
 
 from mtl.train.gradients.base import GradientMethod, Outcome
-from mtl.train.gradients.features import FeatureGradients
+from mtl.train.gradients.features import FeatureGradients, never_met
 from mtl.train.gradients.parameters import ParameterGradients
 from mtl.train.gradients.sum import SumGradients
 
-__all__ = ["FeatureGradients", "GradientMethod", "Outcome", "ParameterGradients", "SumGradients"]
+__all__ = ["FeatureGradients", "GradientMethod", "Outcome", "ParameterGradients", "SumGradients", "never_met"]

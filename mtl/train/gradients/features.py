@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
+import numpy as np
 import torch
 
-from mtl.data.loader import Batch
+from mtl.data.loader import Batch, Split
 from mtl.precision import precise
+from mtl.tasks import Task
 from mtl.train.gradients.base import GradientMethod, Normaliser, Outcome
 
 
@@ -93,3 +96,17 @@ class _Cut:
                 sums.append(sum(parts, torch.zeros_like(feature)))
         if starts:
             torch.autograd.backward(starts, sums)
+
+
+def never_met(split: Split, tasks: Iterable[Task]) -> list[tuple[str, str]]:
+    """Pairs of tasks without an image that both learn from, auxiliary ones left out.
+
+    At the features each one's gradient is zero where the other's images are: their product is zero, and aggregators see
+    no conflict, whatever the two want of the shared parameters.
+    """
+    there: dict[str, np.ndarray] = {}
+    for task in tasks:
+        if not task.config.auxiliary:
+            everywhere = np.full(len(split), not task.view)
+            there[task.name] = split.present(task.target_name) if task.kind else everywhere
+    return [(one, other) for one, other in combinations(there, 2) if not (there[one] & there[other]).any()]
