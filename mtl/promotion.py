@@ -139,14 +139,15 @@ def aliased(uri: str, client: MlflowClient, model: str, alias: str) -> Any:
     """MLflow's version that an alias names; None if there is none.
 
     Raises:
-        RegistryError: MLflow is out of reach.
+        RegistryError: MLflow refuses it or is out of reach.
     """
-    try:
-        return client.get_model_version_by_alias(model, alias)
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return None
-        raise RegistryError(f"MLflow at {uri} is out of reach", found=str(error)[:300]) from error
+    with explained(uri):
+        try:
+            return client.get_model_version_by_alias(model, alias)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
 
 
 def _moved(found: int | None, expected: int | None) -> RegistryError:

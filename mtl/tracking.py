@@ -38,10 +38,12 @@ def explained(uri: str) -> Generator[None]:
     try:
         yield
     except MlflowException as error:
+        denied = error.get_http_status_code() in (401, 403)
+        names = "MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD and what this user may do there"
         raise RegistryError(
             f"MLflow at {uri} refused or is out of reach",
             found=str(error).splitlines()[0][:300],
-            fix="check MLFLOW_TRACKING_URI and that its server runs; then run again, nothing is lost",
+            fix=f"check {names if denied else 'MLFLOW_TRACKING_URI and that its server runs'}; then run again, nothing is lost",
         ) from error
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import http.server
 import itertools
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -208,3 +210,37 @@ def test_an_alias_moved_by_hand_is_set_back(uri: str) -> None:
         ("outside", None, 3),
         ("promotion", 3, 1),
     ]
+
+
+class Refusing(http.server.BaseHTTPRequestHandler):
+    """A server that wants another password."""
+
+    def do_GET(self) -> None:
+        self.send_response(401)
+        self.end_headers()
+        self.wfile.write(b"You are not authenticated.")
+
+    do_POST = do_GET
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("what", ["champion", "alias", "versions", "get"])
+def test_who_is_refused_hears_which_variables_to_look_at(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        registry = Registry(f"http://127.0.0.1:{server.server_port}", "model")
+        asked = {
+            "champion": registry.promotions.champion,
+            "alias": lambda: registry.at(CHAMPION),
+            "versions": registry.versions,
+            "get": lambda: registry.get(1),
+        }
+        with pytest.raises(RegistryError) as refused:
+            asked[what]()
+        server.shutdown()
+    assert "MLFLOW_TRACKING_PASSWORD" in str(refused.value)
+    with pytest.raises(RegistryError, match="check MLFLOW_TRACKING_URI and that its server runs"):
+        asked[what]()
