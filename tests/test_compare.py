@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from mtl.compare.job import trials_of
+from mtl.compare.pictures import draw
 from mtl.compare.plan import Comparison, Trial, methods, trials, weighted
 from mtl.compare.table import best_method, build_table, markdown, mean_weights, selected
 from mtl.compare.trial import run_trial
@@ -39,6 +41,23 @@ def test_a_trial_is_known_by_what_it_computes(config: Config) -> None:
     fixed = weighted(config, {"digit": 2.0})
     assert Trial("a", 1e-3, 0, fixed).key == Trial("b", 1e-3, 0, fixed).key
     assert Trial("a", 1e-3, 0, fixed).key != Trial("a", 1e-3, 0, config).key
+
+
+def test_gradients_are_compared_where_the_settings_say(config: Config) -> None:
+    levels = {n: c.objective.level for n, c in methods(config, wanted()).items() if c.objective.compares_gradients}
+    assert {n for n, level in levels.items() if level == "parameters"} == {"graddrop", "excess_mtl"}
+    there = config.model_copy(update={"objective": config.objective.model_copy(update={"level": "parameters"})})
+    found = [c.objective for c in methods(there, wanted()).values() if c.objective.compares_gradients]
+    assert len(found) == len(levels)
+    assert {objective.level for objective in found} == {"parameters"}
+
+
+def test_results_of_other_data_are_not_taken(prepared: Path, tmp_path: Path) -> None:
+    manifest = (prepared / "manifest.json").read_text()
+    (tmp_path / "manifest.json").write_text(manifest)
+    assert trials_of(tmp_path) == trials_of(prepared)
+    (tmp_path / "manifest.json").write_text(manifest.replace('"train', '"trial', 1))
+    assert trials_of(tmp_path) != trials_of(prepared)
 
 
 def test_a_trial_without_data_is_not_kept_as_a_result(config: Config, tmp_path: Path) -> None:
@@ -101,17 +120,36 @@ def test_the_table_has_signs_ranks_costs_and_failures(results: list[dict[str, An
     assert text.splitlines()[2].startswith("| *each task alone* | 0.500 ± 0.000 | 2.000 ± 0.000 | 0 |")
 
 
+def test_cosines_are_drawn_for_each_level(results: list[dict[str, Any]], tmp_path: Path) -> None:
+    cosines = [[1.0, -0.2], [-0.2, 1.0]]
+    for method, level in (("upgrad", "features"), ("pcgrad", "features"), ("graddrop", "parameters")):
+        more = result(method, 1e-3, 0, 0.5, x=0.5, y=2.0) | {"level": level}
+        more["history"] = [row | {"cosines": cosines} for row in more["history"]]
+        results.append(more)
+    table = build_table(results)
+    assert {level: found["method"] for level, found in table["cosines"].items()} == {
+        "features": "upgrad",
+        "parameters": "graddrop",
+    }
+    draw(tmp_path, table)
+    assert (tmp_path / "conflict.png").stat().st_size > 5000
+    assert (tmp_path / "weights.png").stat().st_size > 5000
+
+
 @pytest.mark.slow
 def test_a_comparison_from_the_command_line(checkout: Path, tmp_path: Path) -> None:
     words = ["compare", "--weightings", "fixed,famo", "--aggregators", "mgda", "--seeds", "1", "--static", "1"]
-    done = mtl(checkout, *words, "--out", str(tmp_path / "out"), "--json", "--set", "train.epochs=2")
+    for change in ("train.epochs=2", "tasks.species.weight=1", "tasks.count.weight=1"):
+        words += ["--set", change]
+    done = mtl(checkout, *words, "--out", str(tmp_path / "out"), "--json")
     assert done.returncode == 0, done.stderr[-3000:]
     rows = {row["method"]: row for row in json.loads(done.stdout)["rows"]}
     assert {"fixed", "famo", "mgda", "equal weights", "static 1"} < set(rows)
+    assert rows["equal weights"]["metrics"] == rows["fixed"]["metrics"]  # here they are: trained once, named twice
     assert any(name.startswith("frozen") for name in rows)
     assert all("error" not in row for row in rows.values())
     for name in ("table.json", "table.md", "weights.png", "conflict.png"):
         assert (tmp_path / "out" / name).stat().st_size > 500
     # Again: everything is known, nothing is trained.
-    again = mtl(checkout, *words, "--out", str(tmp_path / "out"), "--json", "--set", "train.epochs=2")
+    again = mtl(checkout, *words, "--out", str(tmp_path / "out"), "--json")
     assert json.loads(again.stdout)["rows"] == json.loads(done.stdout)["rows"]

@@ -15,6 +15,7 @@ from mtl.compare.run import run_comparison
 from mtl.config import Config, DataError
 from mtl.jobs.handed import do, result_of, store_of
 from mtl.store import Store
+from mtl.train.content import code_and_data
 from mtl.train.worker import say
 
 
@@ -38,6 +39,7 @@ def hand_over(
         )
     job = {
         "config": config.model_dump(mode="json"),
+        "trials": trials_of(prepared),
         "wanted": wanted.model_dump(mode="json"),
         "prepared": str(prepared),
         "shipment": given,
@@ -47,10 +49,15 @@ def hand_over(
     return results
 
 
+def trials_of(prepared: Path) -> str:
+    """The folder of the trials' results: other code and other data have another."""
+    return f"trials/{code_and_data(prepared)[:16]}"
+
+
 def run(config: Config, job: dict[str, Any], store: Store) -> list[dict[str, Any]]:
     """On the cluster: all trials; those of another comparison with the same settings are taken as they are."""
     wanted = Comparison.model_validate(job["wanted"], strict=False)
-    url = store.parent.child("trials").url
+    url = store.parent.child(job["trials"]).url
     return run_comparison(config, wanted, Path(job["prepared"]), url, job["shipment"], say)
 
 

@@ -32,7 +32,9 @@ def _draw_weights(path: Path, rows: list[dict[str, Any]]) -> None:
         for task in row["weights"][0]:
             axis.plot(range(1, len(row["weights"]) + 1), [w[task] for w in row["weights"]], marker=".", label=task)
         axis.set_title(row["method"], fontsize=9)
-        axis.set_yscale("symlog", linthresh=0.1)
+        weights = [weight for epoch in row["weights"] for weight in epoch.values()]
+        if max(weights) > 10 * min(weights):  # else a logarithmic axis has one mark or none
+            axis.set_yscale("symlog", linthresh=0.1)
         axis.grid(alpha=0.3)
     axes[0][0].legend(fontsize=6)
     figure.supxlabel("epoch", fontsize=9)
@@ -40,21 +42,29 @@ def _draw_weights(path: Path, rows: list[dict[str, Any]]) -> None:
     _save(figure, path)
 
 
-def _draw_cosines(path: Path, cosines: list[Any], tasks: list[str]) -> None:
-    figure, axes = plt.subplots(1, len(cosines), figsize=(3.4 * len(cosines), 3.6), squeeze=False)
-    for epoch, (axis, matrix) in enumerate(zip(axes[0], cosines, strict=True)):
-        values = np.array(matrix)
-        axis.imshow(values, cmap="RdBu", vmin=-1, vmax=1)
-        axis.set_title(f"epoch {epoch + 1}", fontsize=9)
-        axis.set_xticks(range(len(tasks)), tasks, rotation=60, fontsize=7)
-        axis.set_yticks(range(len(tasks)), tasks, fontsize=7)
-        for i, j in np.ndindex(*values.shape):
-            axis.text(j, i, f"{values[i, j]:.2f}", ha="center", va="center", fontsize=6)
-    figure.suptitle("cosine between the tasks' gradients at the shared features", fontsize=9)
+def _draw_cosines(path: Path, cosines: dict[str, dict[str, Any]], tasks: list[str]) -> None:
+    """A line for each level at which gradients were compared, a matrix for each epoch."""
+    columns = max(len(found["epochs"]) for found in cosines.values())
+    shape = (3.2 * columns, 3.4 * len(cosines))
+    figure, axes = plt.subplots(len(cosines), columns, figsize=shape, squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for line, (level, found) in zip(axes, cosines.items(), strict=True):
+        for epoch, (axis, matrix) in enumerate(zip(line, found["epochs"], strict=False)):
+            values = np.array(matrix)
+            axis.axis("on")
+            axis.imshow(values, cmap="RdBu", vmin=-1, vmax=1)
+            axis.set_title(f"{found['method']}, at the {level}, epoch {epoch + 1}", fontsize=8)
+            axis.set_xticks(range(len(tasks)), tasks, rotation=45, fontsize=7, ha="right", rotation_mode="anchor")
+            axis.set_yticks(range(len(tasks)), tasks, fontsize=7)
+            for i, j in np.ndindex(*values.shape):
+                colour = "white" if abs(values[i, j]) > 0.6 else "black"
+                axis.text(j, i, f"{values[i, j]:.2f}", ha="center", va="center", fontsize=6, color=colour)
+    figure.suptitle("cosine between the tasks' gradients of what they share", fontsize=9)
     _save(figure, path)
 
 
 def _save(figure: Any, path: Path) -> None:
     figure.tight_layout()
-    figure.savefig(path, dpi=100, metadata={"Software": None})
+    figure.savefig(path, dpi=100, bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)

@@ -59,18 +59,20 @@ def alone(config: Config, name: str) -> Config:
 
 
 def methods(config: Config, wanted: Comparison) -> dict[str, Config]:
-    """Method's name → settings, but for learning rate and seed.
+    """Method's name → settings, but for learning rate and seed. Gradients are compared where `objective.level` says, unless a
+    method can only do so at the parameters.
 
     Raises:
         ConfigError: an unknown name.
     """
     found: dict[str, Config] = {f"alone: {n}": alone(config, n) for n, t in config.tasks.items() if not t.auxiliary}
+    declared = config.objective.level
     for name in _chosen(wanted.weightings, "weightings"):
-        level = "parameters" if name in GRAMIAN_WEIGHTINGS and config.model.sharing.type != "hard" else "features"
+        level = "parameters" if name in GRAMIAN_WEIGHTINGS and config.model.sharing.type != "hard" else declared
         found[name] = config.model_copy(update={"objective": _objective(name, "sum", level)})
     for name in _chosen(wanted.aggregators, "aggregators"):
         if name != "sum":
-            level = "parameters" if name in PARAMETER_LEVEL_ONLY else "features"
+            level = "parameters" if name in PARAMETER_LEVEL_ONLY else declared
             found[name] = config.model_copy(update={"objective": _objective("fixed", name, level)})
     found["equal weights"] = weighted(config, {n: 1.0 for n, t in config.tasks.items() if not t.auxiliary})
     names = [n for n, t in config.tasks.items() if not t.auxiliary]

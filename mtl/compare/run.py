@@ -48,12 +48,13 @@ def _run_all(
 
     gpu = config.cluster.use_gpu == "auto" and ray.cluster_resources().get("GPU", 0) >= 1
     remote = ray.remote(num_cpus=1, num_gpus=1 if gpu else 0)(run_trial)
-    waiting = {remote.remote(trial, *place): trial for trial in planned}
+    different = {trial.key: trial for trial in planned}  # the fixed weights may be the equal ones
+    waiting = {remote.remote(trial, *place): trial for trial in different.values()}
     results: dict[str, dict[str, Any]] = {}
     while waiting:
         (done,), _ = ray.wait(list(waiting))
         trial = waiting.pop(done)
         result = results[trial.key] = ray.get(done)
         score = result.get("error", f"validation {result.get('val_score', 0.0):.4f}")
-        say(f"{len(results)}/{len(planned)} {trial.method}, rate {trial.learning_rate:g}, seed {trial.seed}: {score}")
-    return [results[trial.key] for trial in planned]
+        say(f"{len(results)}/{len(different)} {trial.method}, rate {trial.learning_rate:g}, seed {trial.seed}: {score}")
+    return [results[trial.key] | {"method": trial.method} for trial in planned]

@@ -144,10 +144,12 @@ def _curves(results: Sequence[Result]) -> list[dict[str, float]]:
     ]
 
 
-def _cosines(results: Sequence[Result]) -> list[Any]:
-    """Cosines between the tasks' gradients by epoch, of the first trial that compared them."""
+def _cosines(results: Sequence[Result]) -> dict[str, dict[str, Any]]:
+    """Level → method and `epochs`, the cosines between the tasks' gradients by epoch, of the first trial that compared them
+    there."""
+    found: dict[str, dict[str, Any]] = {}
     for result in results:
-        found = [row["cosines"] for row in result.get("history", []) if "cosines" in row]
-        if found:
-            return found
-    return []
+        epochs = [row["cosines"] for row in result.get("history", []) if "cosines" in row]
+        if epochs:
+            found.setdefault(result.get("level", "features"), {"method": result["method"], "epochs": epochs})
+    return found

@@ -34,7 +34,7 @@ def run_trial(trial: Trial, prepared: Path, url: str, given: dict[str, Any] | No
 
     Returns:
         method, learning_rate, seed; `val_score`, by which methods are selected; `test`, task → metric → value; `history`;
-        `step_seconds`, the median; `peak_mib`, of the process during it. A training that stopped with an error has `error`.
+        `level`, where gradients were compared if they were; `step_seconds`, the median; `peak_mib`, of the process during it. A training that stopped with an error has `error`.
 
     Raises:
         DataError, OSError: the data cannot be read, or the result cannot be written.
@@ -75,6 +75,7 @@ def _train(trial: Trial, prepared: Path, checkpoints: Path) -> dict[str, Any]:
         "val_score": progress.best_score,
         "test": {name: scorer.value()[training.tasks[name].primary] for name, scorer in scorers.items()},
         "history": progress.history,
+        "level": trial.config.objective.level,
         "step_seconds": float(np.median(seconds)),
         "peak_mib": _peak_mib(),
         "directions": {n: t.directions[t.primary] for n, t in training.tasks.items() if not t.config.auxiliary},

@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from mtl.compare.job import hand_over
+from mtl.compare.job import hand_over, trials_of
 from mtl.compare.pictures import draw
 from mtl.compare.plan import Comparison
 from mtl.compare.run import run_comparison
@@ -26,7 +26,7 @@ def main() -> None:
         results = hand_over(config, wanted, prepared, given)
     else:
         folder = config.cluster.storage.rstrip("/") or str(home())
-        results = run_comparison(config, wanted, prepared, f"{folder}/comparisons/trials", given)
+        results = run_comparison(config, wanted, prepared, f"{folder}/comparisons/{trials_of(prepared)}", given)
     table = build_table(results)
     out.mkdir(parents=True, exist_ok=True)
     (out / "table.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -24,6 +23,7 @@ from mtl.jobs.submit import Work
 from mtl.jobs.written import ERROR, STOP, raise_written
 from mtl.store import REFUSED, Store, refused
 from mtl.train.checkpoint import MANIFEST, verified, write_manifest
+from mtl.train.content import code_and_data
 from mtl.train.worker import FAILURE, FINAL, out_of_memory
 
 # Sections of params.yaml on which the weights depend.
@@ -40,13 +40,9 @@ STOP_SECONDS = 10.0
 
 def training_key(config: Config, prepared: Path) -> str:
     """Content key of a training: what it computes depends on this alone, so a resume can never mix two."""
-    digest = hashlib.sha256((prepared / "manifest.json").read_bytes())
     values = config.model_dump(mode="json")
-    digest.update(json.dumps({name: values[name] for name in SECTIONS}, sort_keys=True).encode())
-    package = Path(__file__).parents[1]
-    for path in sorted(package.rglob("*.py")):
-        digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
+    chosen = json.dumps({name: values[name] for name in SECTIONS}, sort_keys=True)
+    return bytes_sha256((code_and_data(prepared) + chosen).encode())[:16]
 
 
 def train(
