@@ -151,5 +151,5 @@ def _cosines(results: Sequence[Result]) -> dict[str, dict[str, Any]]:
     for result in results:
         epochs = [row["cosines"] for row in result.get("history", []) if "cosines" in row]
         if epochs:
-            found.setdefault(result.get("level", "features"), {"method": result["method"], "epochs": epochs})
+            found.setdefault(result["level"], {"method": result["method"], "epochs": epochs})
     return found

@@ -34,7 +34,8 @@ def run_trial(trial: Trial, prepared: Path, url: str, given: dict[str, Any] | No
 
     Returns:
         method, learning_rate, seed; `val_score`, by which methods are selected; `test`, task → metric → value; `history`;
-        `level`, where gradients were compared if they were; `step_seconds`, the median; `peak_mib`, of the process during it. A training that stopped with an error has `error`.
+        `level`, where gradients were compared if they were; `step_seconds`, the median; `peak_mib`, of the process during
+        it. A training that stopped with an error has `error`.
 
     Raises:
         DataError, OSError: the data cannot be read, or the result cannot be written.
