@@ -19,6 +19,7 @@ from mtl.data.spec import DatasetSpec
 from mtl.monitor import profile as profiles
 from mtl.monitor.drift import compare, psi
 from mtl.monitor.late_labels import late_performance, read_labels
+from mtl.monitor.page import write_page
 from mtl.monitor.profile import Profile
 from mtl.package.predictor import Predictor
 from mtl.package.profiling import profile, write_reference
@@ -122,6 +123,19 @@ def test_empty_and_constant_columns_do_not_stop_it() -> None:
         {"empty": nothing, "same": np.ones(50, np.float32)}, {"l": np.zeros(50, np.int64)}, {"l": ["a"]}
     )
     assert not any(one.shifted for one in compare(reference, reference, alpha=0.05, min_psi=0.0))
+
+
+def test_images_without_a_label_or_a_value_have_a_page(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    reference, batch = population(rng, 200), population(rng, 60, shift=2.0)
+    for side in (reference, batch):
+        side.labels["one"][::3] = -1
+        side.values["stat0"][::3] = np.nan
+    findings = [one.as_json() for one in compare(reference, batch, alpha=0.05, min_psi=0.1)]
+    assert {"one", "stat0"} <= {one["name"] for one in findings}
+    result = {"findings": findings, "late": [], "reasons": [], "images": 60, "version": 1, "unreadable": []}
+    write_page(tmp_path / "page.html", result, reference, batch)
+    assert (tmp_path / "page.html").read_text().count("<img") == 1
 
 
 def test_a_reference_travels(tmp_path: Path) -> None:

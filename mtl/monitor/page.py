@@ -66,7 +66,8 @@ def _plots(result: dict[str, Any], reference: Profile, batch: Profile) -> str:
         else:
             width = len(reference.classes[name])
             for side, shift, colour in ((reference, -0.2, "#888888"), (batch, 0.2, "#b00020")):
-                counts = np.bincount(side.labels[name], minlength=width)
+                labels = side.labels[name]  # -1 where an image has none
+                counts = np.bincount(labels[labels >= 0], minlength=width)
                 axis.bar(np.arange(width) + shift, counts / max(counts.sum(), 1), 0.4, color=colour)
             axis.set_xticks(range(width), reference.classes[name], rotation=60, fontsize=6)
         axis.set_title(name, fontsize=9)
