@@ -20,7 +20,8 @@ def init(
 ) -> None:
     """Recognise the format of PATH, propose the data: and tasks: sections, and write them into params.yaml on yes."""
     from flows.settings import load_settings
-    from mtl.data.propose import propose, sections_as_yaml, write_sections
+    from mtl.data.onboard.proposal import sections_as_yaml, write_sections
+    from mtl.data.propose import propose
 
     settings = load_settings()
     chosen = path if "://" in path else _relative(Path(path), settings.root)
@@ -40,14 +41,11 @@ def init(
 @data.command()
 def check(as_json: AsJson = False) -> None:
     """Read every image and label as prepare will; list what cannot be used, copies, leaks and the classes' balance."""
-    report = _run_check()
-    if as_json:
-        typer.echo(json.dumps(report, indent=1))
-    else:
-        from mtl.data.checks import as_lines
+    from mtl.data.checks import as_lines, is_clean
 
-        typer.echo("\n".join(as_lines(report)))
-    if report["quarantined"]:
+    report = _run_check()
+    typer.echo(json.dumps(report, indent=1) if as_json else "\n".join(as_lines(report)))
+    if not is_clean(report):
         raise typer.Exit(1)
 
 

@@ -48,7 +48,7 @@ def folder_versions(root: Path) -> dict[str, str]:
 
 
 class DigestCache:
-    """SHA-256 of files whose version (size, time, inode) is as it was when they were last read.
+    """What is known of files whose version (size, time, inode) is as it was when they were last read: their SHA-256, and more.
 
     What DVC and git do: an unchanged file is not read again. The cache may be removed at any time.
     """
@@ -59,30 +59,48 @@ class DigestCache:
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = OFF")
         self._database.execute(
-            "CREATE TABLE IF NOT EXISTS digests "
-            "(root TEXT, name TEXT, version TEXT, sha256 BLOB, PRIMARY KEY (root, name)) WITHOUT ROWID"
+            "CREATE TABLE IF NOT EXISTS facts "
+            "(kind TEXT, root TEXT, name TEXT, version TEXT, value BLOB, PRIMARY KEY (kind, root, name)) WITHOUT ROWID"
         )
 
     def digests(
         self, root: str, versions: Mapping[str, str], read: Callable[[str], bytes | None], threads: int = 8
     ) -> dict[str, str]:
         """Name → SHA-256 in hexadecimal; what `read` gives None for is left out."""
-        rows = self._database.execute("SELECT name, version, sha256 FROM digests WHERE root = ?", (root,))
-        found = {name: sha.hex() for name, version, sha in rows if versions.get(name) == version}
-        missing = [name for name in versions if name not in found]
 
-        def one(name: str) -> tuple[str, bytes | None]:
+        def digest(name: str) -> bytes | None:
             data = read(name)
-            return name, None if data is None else hashlib.sha256(data).digest()
+            return None if data is None else hashlib.sha256(data).digest()
 
+        return {name: value.hex() for name, value in self.facts("sha256", root, versions, digest, threads).items()}
+
+    def facts(
+        self,
+        kind: str,
+        root: str,
+        versions: Mapping[str, str],
+        look: Callable[[str], bytes | None],
+        threads: int = 8,
+    ) -> dict[str, bytes]:
+        """Name → what `look` says of the file; what it gives None for is left out, and looked at again the next time.
+
+        Args:
+            kind: of fact, and the version of the code that finds it: another one is found anew.
+        """
+        rows = self._database.execute(
+            "SELECT name, version, value FROM facts WHERE kind = ? AND root = ?", (kind, root)
+        )
+        found = {name: value for name, version, value in rows if versions.get(name) == version}
+        missing = [name for name in versions if name not in found]
         with ThreadPoolExecutor(threads) as pool:
-            fresh = [(name, sha) for name, sha in pool.map(one, missing) if sha is not None]
+            looked = zip(missing, pool.map(look, missing), strict=True)
+            fresh = {name: value for name, value in looked if value is not None}
         with self._database:
             self._database.executemany(
-                "INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)",
-                [(root, name, versions[name], sha) for name, sha in fresh],
+                "INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?, ?)",
+                [(kind, root, name, versions[name], value) for name, value in fresh.items()],
             )
-        return found | {name: sha.hex() for name, sha in fresh}
+        return found | fresh
 
     def close(self) -> None:
         """Close the database."""

@@ -136,7 +136,8 @@ class DataConfig(Section):
     shard_size: Count = Field(default=2048, description="samples a shard")
     max_bad_fraction: Fraction = Field(
         default=0.0,
-        description="share of unreadable images above which prepare fails; below, they are left out and reported",
+        description="share of images, or of annotations, that cannot be used, above which prepare fails; below, they are left out "
+        "and reported",
     )
     update_imports: bool = Field(
         default=False,

@@ -22,6 +22,9 @@ class FileSet(Section):
     path: str = Field(description="folder, archive or URL; relative to the repository's root")
     id_prefix: str = Field(default="", description="put before every image id: sets with one id are one image")
     licence: str = Field(default="unknown", description="kept in the lineage of every model")
+    ignore: tuple[str, ...] = Field(
+        default=(), description="files that are no part of the set, as .gitignore has them: the account says so of them"
+    )
 
 
 class ImageFolderSet(FileSet):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,7 +16,7 @@ from mtl.data.manifest import Manifest
 from mtl.data.members import Member
 from mtl.data.near_copies import near_copies
 from mtl.data.place import Place
-from mtl.data.raw import FileRef, RawSplit
+from mtl.data.raw import FileRef, RawSplit, read_account
 from mtl.data.shards import Shard
 from mtl.data.spec import SPLITS, DatasetSpec, TargetSpec
 
@@ -27,12 +28,15 @@ SUFFIXES = {
     "TIFF": (".tif", ".tiff"),
     "WEBP": (".webp",),
 }
+SHOWN = 20
+"""Lines of one kind on the terminal; the report in JSON has more."""
 FEW = 10
 """Samples of a class in the training split below which it is named."""
 
 
 def check(raw: Path, prepared: Path, manifest: Manifest, given: DatasetSpec) -> dict[str, Any]:
-    """A report: samples by split, what was quarantined and why, copies, leaks, wrong extensions, sizes, balance of classes.
+    """A report: what became of every file and annotation, samples by split, what was quarantined and why, copies, leaks, wrong
+    extensions, sizes, balance of classes.
 
     Args:
         prepared: shards made with every sample allowed to be bad.
@@ -42,7 +46,12 @@ def check(raw: Path, prepared: Path, manifest: Manifest, given: DatasetSpec) -> 
     leaks = [pair for pair in pairs if pair[0][0] != pair[1][0]]
     balance = _balance(prepared, manifest)
     wrong, sizes = _look_at_files(raw, given)
+    account = read_account(raw)
     return {
+        "files": account["files"],
+        "annotations": account["annotations"],
+        "num_annotations": account["num_annotations"],
+        "notes": account["notes"],
         "samples": {split: manifest.num_samples(split) for split in SPLITS},
         "quarantined": [q.model_dump() for q in manifest.quarantined],
         "copies_dropped": manifest.spec.notes.get("copies_dropped", 0),
@@ -113,7 +122,7 @@ def _counts(shard: Shard, name: str, target: TargetSpec) -> Counter[int]:
 
 
 def _warnings(balance: dict[str, dict[str, dict[str, int]]], manifest: Manifest) -> list[str]:
-    lines: list[str] = []
+    lines = [f"the {split} split is empty" for split in SPLITS if not manifest.num_samples(split)]
     for name, classes in balance.items():
         for label, numbers in classes.items():
             if numbers["train"] < FEW:
@@ -127,13 +136,21 @@ def _warnings(balance: dict[str, dict[str, dict[str, int]]], manifest: Manifest)
     return lines
 
 
+def is_clean(report: dict[str, Any]) -> bool:
+    """Whether everything that is there can be used, or is declared as not meant."""
+    unaccounted = sum(account["unaccounted"]["number"] for account in report["files"])
+    return not (report["quarantined"] or report["annotations"] or unaccounted or 0 in report["samples"].values())
+
+
 def as_lines(report: dict[str, Any]) -> list[str]:
     """The report for a terminal."""
     lines = ["samples: " + ", ".join(f"{number} {split}" for split, number in report["samples"].items())]
-    reasons = Counter(q["reason"].split(";")[0] for q in report["quarantined"])
-    lines.append(f"cannot be used: {len(report['quarantined'])}")
-    lines += [f"  {number} × {reason}" for reason, number in reasons.most_common(20)]
-    lines += [f"  {q['id']}: {q['reason']}" for q in report["quarantined"][:20]]
+    for account in report["files"]:
+        lines += _file_lines(account)
+    bad = [(q["id"], q["reason"]) for q in report["quarantined"]]
+    lines += _problem_lines("images that cannot be used", bad)
+    lines += _problem_lines(f"annotations that cannot be used, of {report['num_annotations']}", report["annotations"])
+    lines += [f"{what}: {number}" for what, number in report["notes"].items()]
     lines.append(f"copies with the same bytes, dropped: {report['copies_dropped']}")
     lines.append(f"near copies: {len(report['near_copies'])} pairs, {len(report['leaks'])} of them across splits")
     lines += [f"  {a[0]}/{a[1]} and {b[0]}/{b[1]}" for a, b in report["leaks"][:20]]
@@ -144,3 +161,33 @@ def as_lines(report: dict[str, Any]) -> list[str]:
         lines += [f"  {c:<20} " + ", ".join(f"{n} {s}" for s, n in numbers.items()) for c, numbers in classes.items()]
     lines += [f"warning: {line}" for line in report["warnings"]]
     return lines
+
+
+def _file_lines(account: dict[str, Any]) -> list[str]:
+    """Every file below a path, by what became of it."""
+    numbers = {
+        "used": account["used"],
+        "copies of others": account["copies"],
+        "with a problem": account["problems"],
+        "left out by their set": sum(some["number"] for some in account["left_out"].values()),
+        "no data": account["not_data"]["number"],
+        "ignored as declared": account["ignored"],
+        "used by no set": account["unaccounted"]["number"],
+    }
+    shown = ", ".join(f"{number} {what}" for what, number in numbers.items() if number)
+    lines = [f"files of {account['path']}: {account['found']} = {shown}"]
+    lines += [f"  left out: {some['number']} × {reason}" for reason, some in account["left_out"].items()]
+    files = account["unaccounted"]["files"]
+    kinds = Counter(PurePosixPath(name).suffix.lower() or "without extension" for name in files)
+    if files:
+        lines.append("  used by no set: " + ", ".join(f"{number} {kind}" for kind, number in kinds.most_common()))
+        lines += [f"    {name}" for name in files[:SHOWN]]
+        lines.append("    if they are not meant, say so: `ignore:` of the set, as .gitignore has it")
+    return lines
+
+
+def _problem_lines(what: str, problems: Sequence[Sequence[str]]) -> list[str]:
+    reasons = Counter(reason.split(";")[0] for _, reason in problems)
+    lines = [f"{what}: {len(problems)}"]
+    lines += [f"  {number} × {reason}" for reason, number in reasons.most_common(SHOWN)]
+    return lines + [f"  {found}: {reason}" for found, reason in problems[:SHOWN]]

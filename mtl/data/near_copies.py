@@ -26,7 +26,7 @@ def near_copies(folder: Path, manifest: Manifest) -> list[tuple[tuple[str, str],
             shard = shards.Shard(folder / record.file)
             names += [(split, found) for found in shard.ids]
             parts.append(np.array(shard.arrays[shards.HASH]))
-    hashes = np.concatenate(parts)
+    hashes = np.concatenate([np.zeros(0, np.uint64), *parts])
     pairs = {pair for pair in _candidates(hashes) if int(hashes[pair[0]] ^ hashes[pair[1]]).bit_count() <= DISTANCE}
     return sorted((names[a], names[b]) for a, b in pairs)
 

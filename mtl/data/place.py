@@ -1,21 +1,25 @@
-"""Where files are: a folder, an archive or a bucket, listed and read alike. Nothing is ever unpacked or written."""
+"""Where files are: a folder, an archive or a bucket, or a folder in either, listed and read alike. Nothing is ever unpacked or
+written."""
 
 from __future__ import annotations
 
 import io
 import os
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import fsspec
+import orjson
 
 from mtl.config import DataError
+from mtl.data.header import Header, read_header
 from mtl.data.members import Member, Table, refuse_cut_off
-from mtl.digest import folder_versions
+from mtl.digest import DigestCache, folder_versions
 
 ARCHIVES = {".zip": "zip", ".tar": "tar", ".tgz": "tar", ".tar.gz": "tar"}
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -27,18 +31,25 @@ MAX_FILE_BYTES = 1 << 30
 
 
 class Place:
-    """Files under one path, by their names relative to it, with `/` between the parts.
+    """Files under one path, by their names relative to it, with `/` between the parts. A path may go on inside an archive:
+    `photos.zip/train`.
+
+    Args:
+        cache: what is known of files from before, so that unchanged ones need not be read for it again.
 
     Raises:
         DataError: the path is not there, or cannot be listed.
     """
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, path: str, cache: DigestCache | None = None) -> None:
+        self.path, self.cache = path, cache
         self._lock = threading.Lock()
         self._table: tuple[str, Table] | None = None
+        self._outer, inner = split_archive(path)
         with _explained(f"{path} cannot be opened"):
-            self._fs, self._root = _opened(path)
+            self._fs, self._root = _opened(self._outer)
+            if inner:
+                self._root = f"{self._root}/{inner}".lstrip("/")
 
     @cached_property
     def versions(self) -> Mapping[str, str]:
@@ -63,7 +74,7 @@ class Place:
         path = Path(self.path).absolute()
         if self._fs is None:
             return str(path)
-        stat = path.stat()
+        stat = Path(self._outer).stat()
         return f"{path}:{stat.st_size}:{stat.st_mtime_ns}"
 
     def names(self, folder: str = "", suffixes: tuple[str, ...] = ()) -> list[str]:
@@ -76,6 +87,26 @@ class Place:
     def images(self, folder: str = "") -> list[str]:
         """Images in a folder and below it, sorted."""
         return self.names(folder, IMAGES)
+
+    def headers(self, names: Iterable[str], threads: int = 16) -> dict[str, Header | DataError]:
+        """Size, orientation and format of images, or why an image says none."""
+        versions = {name: self.versions[name] for name in names if name in self.versions}
+        errors: dict[str, Header | DataError] = {}
+
+        def look(name: str) -> bytes | None:
+            try:
+                return orjson.dumps([*read_header(self.read(name))])
+            except DataError as error:
+                errors[name] = error
+                return None
+
+        if self.cache is not None:
+            found = self.cache.facts("header 1", self.identity, versions, look, threads)
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                looked = zip(versions, pool.map(look, versions), strict=True)
+                found = {name: value for name, value in looked if value is not None}
+        return errors | {name: Header(*orjson.loads(value)) for name, value in found.items()}
 
     def __contains__(self, name: str) -> bool:
         return name in self.versions
@@ -216,6 +247,16 @@ def _explained(what: str) -> Generator[None]:
             found=f"{type(error).__name__}: {error}",
             fix="check data.source.sets.….path, the network and the credentials in the environment",
         ) from error
+
+
+def split_archive(path: str) -> tuple[str, str]:
+    """A path up to and with its archive, and the folder inside; of a path without one, the path and nothing."""
+    parts = path.rstrip("/").split("/")
+    for count in range(1, len(parts) + 1):
+        outer = "/".join(parts[:count])
+        if outer.lower().endswith(tuple(ARCHIVES)) and ("://" in path or not Path(outer).is_dir()):
+            return outer, "/".join(parts[count:])
+    return path, ""
 
 
 def _opened(path: str) -> tuple[Any, str]:

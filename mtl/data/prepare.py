@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from mtl.data.manifest import Manifest, Quarantined, ShardRecord, Statistics
 from mtl.data.operations import image_size, num_channels
 from mtl.data.parallel import each
 from mtl.data.plan import Planned, plan, recipe
-from mtl.data.raw import RawSplit, read_problems, read_spec
+from mtl.data.raw import RawSplit, read_account, read_problems, read_spec
 from mtl.data.spec import SPLITS, DatasetSpec
 
 Old = dict[str, tuple[str, int]]
@@ -31,7 +31,13 @@ def on_cores(builder: Builder, orders: Iterable[Order]) -> Iterator[ShardRecord]
 
 
 def prepare(
-    config: DataConfig, raw: Path, folder: Path, say: Callable[[str], None] = print, runner: Runner = on_cores
+    config: DataConfig,
+    raw: Path,
+    folder: Path,
+    say: Callable[[str], None] = print,
+    runner: Runner = on_cores,
+    *,
+    refuse: bool = True,
 ) -> Manifest:
     """Bring the shards and the manifest in `folder` up to date with the raw data set.
 
@@ -40,9 +46,11 @@ def prepare(
 
     Args:
         runner: where shards are built; on this machine's cores if not said.
+        refuse: whether too much that cannot be used, or an empty split, is an error; not for a look at all that there is.
 
     Raises:
-        DataError: more than `max_bad_fraction` of a split cannot be used; the first ones are named.
+        DataError: more than `max_bad_fraction` of the images or annotations cannot be used, or a split is empty; the first ones
+            are named.
     """
     given = read_spec(raw)
     spec = with_added(given, config)
@@ -70,7 +78,8 @@ def prepare(
     records = [known[planned.file] for planned in wanted]
     problems = [Quarantined(id=found, split="", reason=reason) for found, reason in read_problems(raw)]
     bad = [*problems, *(q for record in records for q in record.quarantined)]
-    _refuse_too_many(bad, sizes, raw, config.max_bad_fraction)
+    if refuse:
+        _refuse_too_many(bad, sizes, raw, config.max_bad_fraction)
     height, width = image_size(config.operations)
     manifest = Manifest(
         spec=spec,
@@ -125,6 +134,8 @@ def _statistics(records: list[ShardRecord], config: DataConfig) -> Statistics:
         return Statistics(mean=(0.0,) * channels, std=(1.0,) * channels)
     moments = [record.moments for record in records if record.moments]
     count = sum(m.count for m in moments)
+    if not count:  # nothing to train on, which is refused where it matters
+        return Statistics(mean=(0.0,) * num_channels(config.operations), std=(1.0,) * num_channels(config.operations))
     mean = np.array([m.sum for m in moments], np.int64).sum(0) / count
     squares = np.array([m.squares for m in moments], np.int64).sum(0) / count
     std = np.sqrt(np.maximum(squares - mean**2, 1.0))
@@ -133,16 +144,23 @@ def _statistics(records: list[ShardRecord], config: DataConfig) -> Statistics:
 
 def _refuse_too_many(bad: list[Quarantined], sizes: Mapping[str, int], raw: Path, allowed: float) -> None:
     empty = [split for split, size in sizes.items() if size == sum(b.split == split for b in bad)]
+    account = read_account(raw)
     total = sum(sizes.values()) + sum(not b.split for b in bad)
-    if len(bad) > allowed * total:
-        shown = "\n         ".join(f"{b.id}: {b.reason}" for b in bad[:5])
-        raise DataError(
-            f"{len(bad)} of {total} images of {raw} cannot be used (data.max_bad_fraction allows {allowed:g})",
-            found=shown,
-            fix="mend or remove them (dvc repro -f fetch restores the zoo), or raise data.max_bad_fraction; "
-            "`mtl data check` lists all",
-        )
+    _refuse_share("images", [(b.id, b.reason) for b in bad], total, raw, allowed)
+    _refuse_share("annotations", account["annotations"], account["num_annotations"], raw, allowed)
     if empty:
         raise DataError(
-            f"the {empty[0]} split of {raw} is empty", fix="give it at least one image: see data.source.split"
+            f"the {empty[0]} split of {raw} is empty",
+            found=", ".join(f"{size} {split}" for split, size in sizes.items()),
+            fix="give it at least one image: see data.source.split",
+        )
+
+
+def _refuse_share(what: str, bad: Sequence[tuple[str, str]], total: int, raw: Path, allowed: float) -> None:
+    if len(bad) > allowed * total:
+        raise DataError(
+            f"{len(bad)} of {total} {what} of {raw} cannot be used (data.max_bad_fraction allows {allowed:g})",
+            found="\n         ".join(f"{found}: {reason}" for found, reason in bad[:5]),
+            fix="mend or remove them (dvc repro -f fetch restores the zoo), or raise data.max_bad_fraction; "
+            "`mtl data check` lists all",
         )

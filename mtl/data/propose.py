@@ -1,28 +1,29 @@
-"""`mtl data init`: the sections of params.yaml for somebody's files."""
+"""`mtl data init`: the sections of params.yaml for somebody's files. What is proposed was tried, and can be run."""
 
 from __future__ import annotations
 
-import io
 from collections import Counter
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass
+from pathlib import PurePosixPath
 from statistics import median
 from typing import Any
 
-from PIL import Image
+from pydantic import ValidationError
 
-from mtl.config import DataError, parse, read_params
-from mtl.config.files import FilesSource
+from mtl.config import DataError
+from mtl.config.explain import explain
+from mtl.config.files import AnyFileSet, FilesSource
 from mtl.data.formats import FORMATS, Reading
+from mtl.data.header import Header
+from mtl.data.onboard.detect_format import detect_format, refusal
+from mtl.data.onboard.look import Finding, Look, some
+from mtl.data.onboard.proposal import Proposal
+from mtl.data.onboard.trial import tried
 from mtl.data.place import Place
 from mtl.data.raw import FileRef
-from mtl.data.recognise import candidates, some
-from mtl.data.spec import TargetSpec
+from mtl.data.spec import TargetKind, TargetSpec
 
-SHARD_SIZE = 32
-"""What a new image costs is one shard: small enough for a weekly retraining, large enough for a bucket."""
-
-TASK_OF = {
+TASK_OF: dict[TargetKind, str] = {
     "label": "classification",
     "labels": "multilabel",
     "value": "regression",
@@ -34,132 +35,178 @@ TASK_OF = {
 
 
 @dataclass
-class Proposal:
-    """What was recognised: the `data.source` and `tasks` sections, and what a person may want to know."""
+class Read:
+    """A finding that was read: what its sets hold, one by one."""
 
-    format: str
-    source: dict[str, Any]
-    tasks: dict[str, Any]
-    size: int
-    facts: list[str] = field(default_factory=list[str])
+    finding: Finding
+    readings: dict[str, Reading]
 
-    @property
-    def sections(self) -> dict[str, Any]:
-        """`data` and `tasks` as params.yaml has them."""
-        operations = [
-            {"type": "decode", "colour": "rgb"},
-            {"type": "orient"},
-            {"type": "resize", "height": self.size, "width": self.size},
-            {"type": "standardize"},
-        ]
-        data = {"source": self.source, "operations": operations, "shard_size": SHARD_SIZE, "max_bad_fraction": 0.01}
-        return {"data": data, "tasks": self.tasks}
+    def targets(self) -> dict[str, TargetSpec]:
+        """Of all its sets."""
+        return {name: spec for reading in self.readings.values() for name, spec in reading.targets.items()}
+
+    def images(self, *kinds: str) -> set[str]:
+        """Files of images that have a target of these kinds."""
+        names = {name for name, spec in self.targets().items() if spec.kind in kinds}
+        entries = (entry for reading in self.readings.values() for entry in reading.entries)
+        return {e.image.name for e in entries if isinstance(e.image, FileRef) and names & e.targets.keys()}
 
 
 def propose(path: str) -> Proposal:
-    """Try every format that the names of the files allow, and propose the first that can be read.
+    """Find every format that is there, read it, and propose what can be run.
 
     Raises:
-        DataError: none fits; what each of them missed is said.
+        DataError: nothing is known here; or a format is, and has a fault, which is named.
     """
+    place = _stepped_into(path)
+    look = Look(place)
+    findings = detect_format(look)
+    facts = [f"a folder below: {place.path}"] if place.path != path.rstrip("/") else []
+    facts += [fact for finding in findings for fact in finding.facts]
+    for finding in findings:
+        if finding.fault:
+            raise refusal(path, finding, finding.fault)
+    read = [_read(path, place, finding) for finding in findings if finding.sets]
+    if not read:
+        raise _unknown(path, look, facts)
+    kept, others = _without_doubles(read)
+    facts += others
+    specs = {name: spec for one in kept for name, spec in one.targets().items()}
+    tasks, untaught = _tasks(specs, kept)
+    if not tasks:
+        raise refusal(path, kept[0].finding, _nothing_to_learn(kept, untaught))
+    sets = {name: section for one in kept for name, section in one.finding.sets.items()}
+    trial = tried(sets, specs, [r for one in kept for r in one.readings.values()])
+    if trial.fault:
+        raise refusal(path, kept[0].finding, trial.fault)
+    source = {"type": "files", "sets": sets, "split": trial.split}
+    proposal = Proposal(kept[0].finding.format, source, tasks, _side(place, kept), [])
+    proposal.facts = [
+        *_counts(kept, place),
+        *(_fact(n, s, kept) for n, s in specs.items()),
+        *untaught,
+        *facts,
+        *trial.facts,
+    ]
+    return proposal
+
+
+def _stepped_into(path: str) -> Place:
+    """The place; of one whose files all lie in one folder, as archives have it, that folder."""
     place = Place(path)
-    tried: list[str] = []
-    for sets in candidates(place):
-        kind = next(iter(sets.values()))["format"]
+    while True:
+        names = place.names()
+        tops = {name.split("/")[0] for name in names}
+        if len(tops) != 1 or any("/" not in name for name in names):
+            return place
+        place = Place(f"{place.path.rstrip('/')}/{tops.pop()}")
+
+
+def _read(path: str, place: Place, finding: Finding) -> Read:
+    readings: dict[str, Reading] = {}
+    for name, section in finding.sets.items():
         try:
-            chosen = FilesSource.model_validate({"type": "files", "sets": sets}, strict=False)
-            reading = _together([FORMATS[kind](settings, place) for settings in chosen.sets.values()])
-        except (DataError, ValueError) as error:
-            tried.append(f"{kind}: {str(error).splitlines()[0]}")
-            continue
-        if reading.entries:
-            return _proposal(sets, place, reading)
-        tried.append(f"{kind}: no image")
-    shown = Counter(PurePosixPath(name).suffix or "none" for name in place.names()).most_common(5)
-    raise DataError(
-        f"{path} is in no format that is known",
-        found="; ".join([f"files: {', '.join(f'{n} {s}' for s, n in shown)}", *tried]),
+            chosen = _set(section)
+            readings[name] = FORMATS[chosen.format](chosen, place)
+        except DataError as error:
+            raise refusal(path, finding, error.line) from error
+    return Read(finding, readings)
+
+
+def _set(section: dict[str, Any]) -> AnyFileSet:
+    """A set of the proposal, as params.yaml will say it.
+
+    Raises:
+        DataError: it would not be valid.
+    """
+    try:
+        source = FilesSource.model_validate({"type": "files", "sets": {"own": section}}, strict=False)
+    except ValidationError as error:
+        lines = [explain(problem, FilesSource) for problem in error.errors()]
+        raise DataError("what was found cannot be described", found="; ".join(lines)) from error
+    return source.sets["own"]
+
+
+def _without_doubles(read: list[Read]) -> tuple[list[Read], list[str]]:
+    """Without formats that say again what one before says of the same images: exports in several formats lie side by side."""
+    kept: list[Read] = []
+    facts: list[str] = []
+    for one in read:
+        for kind in ("boxes", "mask"):
+            mine = one.images(kind)
+            before = next((k for k in kept if mine and len(mine & k.images(kind)) * 2 > len(mine)), None)
+            if before is not None:
+                said = "boxes" if kind == "boxes" else "masks"
+                facts.append(
+                    f"also there, not proposed: {one.finding.format}, {said} of the images that {before.finding.format} has"
+                )
+                break
+        else:
+            kept.append(one)
+    return kept, facts
+
+
+def _tasks(specs: dict[str, TargetSpec], kept: list[Read]) -> tuple[dict[str, Any], list[str]]:
+    """A task a target that can be learnt; and why of others there is none."""
+    tasks: dict[str, Any] = {}
+    untaught: list[str] = []
+    entries = [entry for one in kept for reading in one.readings.values() for entry in reading.entries]
+    for name, spec in specs.items():
+        have = sum(name in entry.targets for entry in entries)
+        if not have:
+            untaught.append(f"{name}: no image has it; no task")
+        elif spec.kind == "label" and len(spec.classes) < 2:
+            untaught.append(f"{name}: one class, {', '.join(spec.classes)}; there is nothing to tell apart, so no task")
+        else:
+            tasks[name] = {"type": TASK_OF[spec.kind]}
+    return tasks, untaught
+
+
+def _nothing_to_learn(kept: list[Read], untaught: list[str]) -> str:
+    reasons = Counter(p.reason.split(";")[0] for one in kept for r in one.readings.values() for p in r.problems)
+    shown = [f"{number} × {reason}" for reason, number in reasons.most_common(3)]
+    return "; ".join([*untaught, *shown]) or "no image has anything that can be learnt"
+
+
+def _unknown(path: str, look: Look, facts: list[str]) -> DataError:
+    kinds = Counter(PurePosixPath(name).suffix.lower() or "without extension" for name in look.names).most_common(6)
+    files = ", ".join(f"{number} {kind}" for kind, number in kinds)
+    what = f"{path} is in no format that is known" if look.images else f"{path} has no images"
+    return DataError(
+        what,
+        found="; ".join([f"files: {files}", *facts]),
         fix="describe it in data.source.sets yourself: docs/how-to/bring-your-data.md",
     )
 
 
-def _together(readings: list[Reading]) -> Reading:
-    """What several sets hold."""
-    return Reading(
-        {name: spec for reading in readings for name, spec in reading.targets.items()},
-        [entry for reading in readings for entry in reading.entries],
-        [problem for reading in readings for problem in reading.problems],
-    )
-
-
-def sections_as_yaml(proposal: Proposal) -> str:
-    """The sections as text."""
-    from ruamel.yaml import YAML
-
-    yaml, text = YAML(), io.StringIO()
-    yaml.default_flow_style = None  # pyright: ignore[reportAttributeAccessIssue]
-    yaml.dump(_quoted(proposal.sections), text)
-    return text.getvalue()
-
-
-def _quoted(value: Any) -> Any:
-    """With quotes around texts with a colon: DVC's YAML reader wants them."""
-    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
-
-    if isinstance(value, dict):
-        return {key: _quoted(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_quoted(item) for item in value]
-    return DoubleQuotedScalarString(value) if isinstance(value, str) and ":" in value else value
-
-
-def write_sections(path: Path, proposal: Proposal) -> None:
-    """Put them in the place of those in a params file, whose comments stay elsewhere.
-
-    Raises:
-        ConfigError: the whole would not be valid; nothing is written.
-    """
-    from ruamel.yaml import YAML
-
-    parse({**read_params(path), **proposal.sections})
-    yaml = YAML()
-    yaml.preserve_quotes = True  # pyright: ignore[reportAttributeAccessIssue]
-    values = yaml.load(path.read_text(encoding="utf-8"))
-    # Through text, so that the new sections are laid out as a person would.
-    values.update(yaml.load(sections_as_yaml(proposal)))
-    with path.open("w", encoding="utf-8") as file:
-        yaml.dump(values, file)
-
-
-def _proposal(sets: dict[str, dict[str, Any]], place: Place, reading: Reading) -> Proposal:
-    sizes = [size for entry in some(reading.entries) if (size := _size(place, entry.image))]
+def _side(place: Place, kept: list[Read]) -> int:
+    """Height and width to resize to: of a typical image's shorter side, within what trains in reasonable time."""
+    sizes = _sizes(place, kept)
     shorter = int(median(min(size) for size in sizes)) if sizes else 64
-    side = max(32, min(256, 32 * round(shorter / 32)))
-    splits = Counter(entry.split for entry in reading.entries)
-    given = None not in splits and len(splits) == 3
-    facts = [
-        f"{len(reading.entries)} images" + (f", {len(reading.problems)} with problems" if reading.problems else "")
-    ]
+    return max(32, min(256, 32 * round(shorter / 32)))
+
+
+def _sizes(place: Place, kept: list[Read]) -> list[tuple[int, int]]:
+    names = sorted({name for one in kept for name in one.images(*TASK_OF)})
+    return [(h.width, h.height) for h in place.headers(some(names)).values() if isinstance(h, Header)]
+
+
+def _counts(kept: list[Read], place: Place) -> list[str]:
+    readings = [reading for one in kept for reading in one.readings.values()]
+    images = {e.image.name if isinstance(e.image, FileRef) else e.id for r in readings for e in r.entries}
+    problems = sum(len(reading.problems) for reading in readings)
+    facts = [f"{len(images)} images" + (f", {problems} problems" if problems else "")]
+    reasons = Counter(p.reason.split(";")[0] for r in readings for p in r.problems)
+    facts += [f"problem: {number} × {reason}" for reason, number in reasons.most_common(3)]
+    sizes = _sizes(place, kept)
     if sizes:
         widths, heights = zip(*sizes, strict=True)
         facts.append(f"{min(widths)}×{min(heights)} to {max(widths)}×{max(heights)} pixels")
-    facts += [_fact(name, spec, reading) for name, spec in reading.targets.items()]
-    source: dict[str, Any] = {"type": "files", "sets": sets}
-    source["split"] = {"type": "given"} if given else {"type": "random", "val": 0.1, "test": 0.1}
-    tasks = {name: {"type": TASK_OF[spec.kind]} for name, spec in reading.targets.items()}
-    return Proposal(next(iter(sets.values()))["format"], source, tasks, side, facts)
+    return facts + [f"{what}: {number}" for r in readings for what, number in r.notes.items()]
 
 
-def _size(place: Place, image: FileRef | bytes | None) -> tuple[int, int] | None:
-    try:
-        data = place.read(image.name) if isinstance(image, FileRef) else image or b""
-        with Image.open(io.BytesIO(data)) as header:
-            return header.size
-    except Exception:  # the checks say what is wrong with it
-        return None
-
-
-def _fact(name: str, spec: TargetSpec, reading: Reading) -> str:
-    have = sum(name in entry.targets for entry in reading.entries)
+def _fact(name: str, spec: TargetSpec, kept: list[Read]) -> str:
+    entries = (entry for one in kept for reading in one.readings.values() for entry in reading.entries)
+    have = sum(name in entry.targets for entry in entries)
     classes = f", {len(spec.classes)} classes: {', '.join(spec.classes[:12])}" if spec.classes else ""
     return f"{name}: {spec.kind} of {have} images{classes}{' …' if len(spec.classes) > 12 else ''}"

@@ -22,8 +22,7 @@ def main() -> None:
     folder = out.parent
     source = config.data.source
     SOURCES[source.type](source, config.seed, folder / "raw", home() / "downloads")
-    lenient = config.data.model_copy(update={"max_bad_fraction": 1.0})
-    manifest = prepare(lenient, folder / "raw", folder / "prepared", say=lambda _: None)
+    manifest = prepare(config.data, folder / "raw", folder / "prepared", say=lambda _: None, refuse=False)
     report = check(folder / "raw", folder / "prepared", manifest, read_spec(folder / "raw"))
     if "--page" in sys.argv:
         write_data_page(folder / "report.html", report, folder / "prepared", manifest)

@@ -1,10 +1,11 @@
-"""What every reader of a format gives: entries, by image id."""
+"""What every reader of a format gives: entries, by image id, and an account of what it read."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from mtl.config import MtlError
 from mtl.data.raw import FileRef
@@ -31,26 +32,57 @@ class Entry:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something in a set that cannot be used: an image, or an annotation."""
+    """Something in a set that cannot be used.
+
+    id: of the image. loses: the image with all that is known of it, or one annotation, without which the image is used.
+    file: which is not used because of it, where no entry names it.
+    """
 
     id: str
     reason: str
+    loses: Literal["image", "annotation"] = "image"
+    file: str = ""
 
     @classmethod
-    def of(cls, found: str, error: Exception, where: str = "") -> Problem:
-        """What an error says of an image, and the file in which it was found."""
+    def of(cls, found: str, error: Exception, where: str = "", file: str = "") -> Problem:
+        """What an error says of an image, and the file or line in which it was found."""
         reason = str(error) if isinstance(error, MtlError) else f"{type(error).__name__}: {error}"
-        return cls(found, (f"{where}: {reason}" if where else reason).replace("\n", ";"))
+        return cls(found, (f"{reason}\n  in:    {where}" if where else reason).replace("\n", ";"), file=file)
 
 
 @dataclass
 class Reading:
-    """What a set holds."""
+    """What a set holds, and what became of its files.
+
+    Files that entries name are used. documents: what was read for its annotations; left_out: file → why it is no part of
+    the set, where the set itself says so; notes: what was changed on the way or passed over, and how often.
+    """
 
     targets: dict[str, TargetSpec]
     entries: Sequence[Entry]
     problems: list[Problem] = field(default_factory=list[Problem])
     slices: tuple[str, ...] = ()
+    documents: set[str] = field(default_factory=set[str])
+    left_out: dict[str, str] = field(default_factory=dict[str, str])
+    notes: Counter[str] = field(default_factory=Counter[str])
+
+
+FEW = 20
+"""Boxes too few to say what a set means by a mark."""
+
+
+def ignores_marked(mark: str, marked: int, total: int, keep: bool) -> tuple[bool, Counter[str]]:
+    """Whether boxes that a set marks as not to count (crowds, difficult ones) are ignored, and what is to be noted.
+
+    Some tools mark every mask as a crowd. A set of which all is marked, or most of more than a few, does not mean it as
+    its format does: COCO marks 1 % of its objects as crowds, Pascal VOC 20 % as difficult. Ignored, they would be lost.
+    """
+    ignores = not keep and marked < total and (total < FEW or 2 * marked <= total)
+    if not marked or keep:
+        return ignores, Counter()
+    if ignores:
+        return ignores, Counter({f"boxes marked {mark}: what is found there does not count": marked})
+    return ignores, Counter({f"boxes marked {mark}, too many to mean it: taken for objects": marked})
 
 
 def image_id(name: str, folder: str = "") -> str:
@@ -61,24 +93,39 @@ def image_id(name: str, folder: str = "") -> str:
     return stem if dot and "/" not in suffix and stem and not stem.endswith("/") else path
 
 
+def image_ids(names: Iterable[str], folder: str = "") -> dict[str, str]:
+    """File → id, unique: where files differ in their extension alone, all but the first keep it."""
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in sorted(names):
+        short = image_id(name, folder)
+        inside = folder.strip("/.")
+        found[name] = short if short not in taken else name.removeprefix(f"{inside}/") if inside else name
+        taken.add(found[name])
+    return found
+
+
 SPLIT_NAMES = {
     "train": "train",
     "training": "train",
     "val": "val",
     "valid": "val",
     "validation": "val",
+    "dev": "val",
     "test": "test",
     "testing": "test",
 }
 
 
 def split_of(name: str) -> str | None:
-    """The split that a name says: a folder's, or a column's cell."""
-    found = SPLIT_NAMES.get(name.lower())
+    """The split that a name says: a folder's, a file's stem or a column's cell. A year or number behind it is none of it:
+    train2017, val_2, instances_test."""
+    plain = name.strip().lower()
+    found = SPLIT_NAMES.get(plain) or SPLIT_NAMES.get(plain.rstrip("0123456789").rstrip("_-. "))
     assert found is None or found in SPLITS
     return found
 
 
 def folder_split(name: str) -> str | None:
-    """The split that one of a file's folders says."""
-    return next((found for part in name.split("/")[:-1] if (found := split_of(part))), None)
+    """The split that one of a file's folders says: the innermost that says any."""
+    return next((found for part in reversed(name.split("/")[:-1]) if (found := split_of(part))), None)

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mtl.config import DataError
 from mtl.config.files import ImageFolderSet
-from mtl.data.formats.base import Entry, Problem, Reading, image_id, split_of
+from mtl.data.formats.base import Entry, Problem, Reading, image_ids, split_of
 from mtl.data.place import Place
 from mtl.data.raw import FileRef
 from mtl.data.spec import TargetSpec
 
 
+def class_folders(names: Sequence[str]) -> list[str]:
+    """The folders that images lie in, sorted: of the top level, or of the level below train, val and test."""
+    depth = _depth(names)
+    return sorted({name.split("/")[depth] for name in names if name.count("/") > depth})
+
+
+def _depth(names: Sequence[str]) -> int:
+    """Where in a path the class stands. Images that lie in a split's folder itself have no class."""
+    tops = {name.split("/")[0] for name in names if "/" in name}
+    below = any(name.count("/") >= 2 for name in names)
+    return 1 if tops and below and all(split_of(top) for top in tops) else 0
+
+
 def read_image_folder(settings: ImageFolderSet, place: Place) -> Reading:
-    """`class/…/image.jpg`, or `train/class/…/image.jpg`.
+    """`class/…/image.jpg`, or `train/class/…/image.jpg`; an image in no class's folder has no label.
 
     Raises:
         DataError: no image lies in a folder.
     """
     names = place.images()
-    nested = bool(names) and all(split_of(name.split("/")[0]) and name.count("/") >= 2 for name in names)
-    depth = 1 if nested else 0
-    found = sorted({name.split("/")[depth] for name in names if name.count("/") > depth})
+    depth, found = _depth(names), class_folders(names)
     if not found:
         raise DataError(
             f"{place.path} has no folder with images",
@@ -28,15 +41,18 @@ def read_image_folder(settings: ImageFolderSet, place: Place) -> Reading:
         )
     classes = settings.classes or tuple(found)
     index = {name: number for number, name in enumerate(classes)}
+    ids = image_ids(names)
+    reading = Reading({settings.target: TargetSpec(kind="label", classes=classes)}, [])
     entries: list[Entry] = []
-    problems: list[Problem] = []
     for name in names:
         parts = name.split("/")
         label = parts[depth] if len(parts) > depth + 1 else ""
-        if label not in index:
-            reason = f"its folder {label!r} is no declared class" if label else "it lies in no class's folder"
-            problems.append(Problem(image_id(name), reason))
+        if label and label not in index:
+            reading.problems.append(Problem(ids[name], f"its folder {label!r} is no declared class", file=name))
             continue
-        split = split_of(parts[0]) if nested else None
-        entries.append(Entry(image_id(name), FileRef(name), {settings.target: index[label]}, split=split))
-    return Reading({settings.target: TargetSpec(kind="label", classes=classes)}, entries, problems)
+        if not label:
+            reading.notes["images in no class's folder, which have no label"] += 1
+        split = split_of(parts[0]) if depth else None
+        entries.append(Entry(ids[name], FileRef(name), {settings.target: index[label]} if label else {}, split=split))
+    reading.entries = entries
+    return reading

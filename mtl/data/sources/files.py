@@ -5,37 +5,39 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+from collections import Counter
 from collections.abc import Generator, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import orjson
-
 from mtl.config import DataError
-from mtl.config.files import FilesSource
+from mtl.config.files import AnyFileSet, FilesSource
 from mtl.data.formats import FORMATS, Problem, Reading
 from mtl.data.formats.base import Entry
 from mtl.data.place import Place
 from mtl.data.raw import FileRef, RawSample, write_problems, write_spec, write_split
+from mtl.data.sources.account import Accounts, Seen, container, num_annotations
+from mtl.data.sources.joined import Joined, join, without_copies
 from mtl.data.spec import SPLITS, DatasetSpec, SourceRecord, TargetSpec
 from mtl.data.splits import Image, splitter
 from mtl.digest import DigestCache, bytes_sha256
 
 
 @dataclass
-class Joined:
-    """One image with what all sets say of it. `digests`: of the image and of targets that are files."""
+class Sets:
+    """What all sets hold, joined; and what they said on the way."""
 
-    entry: Entry
-    digests: dict[str, str] = field(default_factory=dict[str, str])
+    joined: dict[str, Joined] = field(default_factory=dict[str, Joined])
+    targets: dict[str, TargetSpec] = field(default_factory=dict[str, TargetSpec])
+    slices: dict[str, None] = field(default_factory=dict[str, None])
+    problems: list[Problem] = field(default_factory=list[Problem])
+    records: list[SourceRecord] = field(default_factory=list[SourceRecord])
+    seen: dict[str, Seen] = field(default_factory=dict[str, Seen])
+    notes: Counter[str] = field(default_factory=Counter[str])
 
-    def key(self) -> str:
-        """SHA-256 of all that the sample is."""
-        targets = {
-            name: self.digests.get(name) or (bytes_sha256(value) if isinstance(value, bytes) else value)
-            for name, value in sorted(self.entry.targets.items())
-        }
-        return bytes_sha256(orjson.dumps([self.digests["image"], targets]))
+    def lost(self) -> dict[str, str]:
+        """Id of an image that cannot be used → why."""
+        return {p.id: p.reason for p in reversed(self.problems) if p.loses == "image"}
 
 
 def fetch_files(settings: FilesSource, seed: int, folder: Path, cache: Path) -> DatasetSpec:
@@ -61,75 +63,153 @@ def _without_collector() -> Generator[None]:
 
 
 def _fetch(settings: FilesSource, folder: Path, cache: Path) -> DatasetSpec:
-    digests = DigestCache(cache)
-    try:
-        joined, targets, slices, problems, records = _read_sets(settings, digests)
-    finally:
-        digests.close()
-    images, notes = _without_copies(joined, settings.duplicates, problems)
+    sets = read_sets(settings, cache)
+    images, copies = dict(sets.joined), {}
+    if settings.duplicates == "drop":
+        images, copies = without_copies(images, sets.problems)
+    lost = sets.lost()
     by_split: dict[str, list[RawSample]] = {split: [] for split in SPLITS}
     choose = splitter(settings.split)
     for found, image in images.items():
         entry = image.entry
+        if found in lost:
+            continue
         try:
             split = choose(Image(found, image.digests["image"], entry.split, entry.group, entry.time))
         except DataError as error:
-            problems.append(Problem.of(found, error))
+            sets.problems.append(Problem.of(found, error))
             continue
         assert entry.image is not None
         by_split[split].append(RawSample(found, entry.image, entry.targets, entry.slices, image.key()))
     roots = {name: chosen.path for name, chosen in settings.sets.items()}
-    spec = DatasetSpec(name="files", targets=targets, slices=slices, sources=tuple(records), roots=roots, notes=notes)
+    notes = {"copies_dropped": len(copies)} if copies else {}
+    spec = DatasetSpec(
+        name="files",
+        targets=sets.targets,
+        slices=tuple(sets.slices),
+        sources=tuple(sets.records),
+        roots=roots,
+        notes=notes,
+    )
     for split, samples in by_split.items():
         write_split(folder, split, spec, samples)
-    write_problems(folder, [(problem.id, problem.reason) for problem in problems])
+    write_problems(folder, [(p.id, p.reason) for p in sets.problems if p.loses == "image"])
+    accounts(sets, [s for samples in by_split.values() for s in samples], copies).write(folder)
     write_spec(folder, spec)
     return spec
 
 
-def _read_sets(
-    settings: FilesSource, cache: DigestCache
-) -> tuple[dict[str, Joined], dict[str, TargetSpec], tuple[str, ...], list[Problem], list[SourceRecord]]:
-    joined: dict[str, Joined] = {}
-    targets: dict[str, TargetSpec] = {}
-    slices: dict[str, None] = {}
-    problems: list[Problem] = []
-    records: list[SourceRecord] = []
-    for name, chosen in settings.sets.items():
-        place = Place(chosen.path)
-        reading = FORMATS[chosen.format](chosen, place)
-        _unite(targets, reading.targets, name)
-        slices |= dict.fromkeys(reading.slices)
-        problems += [Problem(chosen.id_prefix + p.id, f"{name}: {p.reason}") for p in reading.problems]
-        known = _digests(place, reading, cache, settings.threads)
-        seen: set[str] = set()
-        inside: list[tuple[str, str]] = []
-        for entry in reading.entries:
-            _own(entry, name, chosen.id_prefix)
-            if entry.id in seen:
-                problems.append(Problem(entry.id, f"{name}: two images have this id"))
-                continue
-            seen.add(entry.id)
-            found = _found(entry, known)
-            if isinstance(found, Problem):
-                problems.append(found)
-            else:
-                seen_here = entry.digests.keys() if isinstance(entry.image, FileRef) else found.keys()
-                inside += [(f"{entry.id}.{value}", found[value]) for value in seen_here]
-                _join(joined, entry, found, problems)
-        content = bytes_sha256(json.dumps(sorted([*known.items(), *inside])).encode())
-        records.append(
-            SourceRecord(
-                name=name,
-                package=chosen.path,
-                version=chosen.format,
-                licence=chosen.licence,
-                sha256=content,
-                num_items=len(reading.entries),
-            )
+def accounts(sets: Sets, samples: Iterable[RawSample], copies: Mapping[str, str]) -> Accounts:
+    """Of all files and annotations, what became of them."""
+    lost = sets.lost()
+    targets = {sample.id: sample.targets for sample in samples}
+    kept = {found: found for found in targets} | {c: of for c, of in copies.items() if of in targets}
+    bad = [problem for problem in sets.problems if problem.loses == "annotation"]
+    return Accounts(
+        files=[seen.account(kept, lost) for seen in sets.seen.values()],
+        annotations=bad,
+        num_annotations=num_annotations(targets.values()) + len(bad),
+        notes=sets.notes,
+    )
+
+
+def read_sets(settings: FilesSource, cache: Path) -> Sets:
+    """All sets, joined by image id.
+
+    Raises:
+        DataError: one cannot be read, or two contradict each other in a target's classes.
+    """
+    digests = DigestCache(cache)
+    sets = Sets()
+    ids: dict[tuple[str, str], str] = {}
+    try:
+        for name, chosen in settings.sets.items():
+            _read_set(sets, name, chosen, ids, digests, settings.threads)
+    finally:
+        digests.close()
+    return sets
+
+
+def _read_set(
+    sets: Sets,
+    name: str,
+    chosen: AnyFileSet,
+    ids: dict[tuple[str, str], str],
+    cache: DigestCache,
+    threads: int,
+) -> None:
+    """Add one set.
+
+    Args:
+        ids: of images of sets before, by path and file: a file is one image, whatever a set calls it.
+    """
+    place = Place(chosen.path, cache)
+    reading = FORMATS[chosen.format](chosen, place)
+    _unite(sets.targets, reading.targets, name)
+    sets.slices |= dict.fromkeys(reading.slices)
+    sets.notes += reading.notes
+    seen = _see(sets, chosen, place, reading)
+    for p in reading.problems:
+        sets.problems.append(Problem(chosen.id_prefix + p.id, f"{name}: {p.reason}", p.loses))
+    known = _digests(place, reading, cache, threads)
+    inside: list[tuple[str, str]] = []
+    here: dict[str, str] = {}
+    for entry in reading.entries:
+        found = _found(entry, known)
+        _own(entry, name, chosen.id_prefix)
+        if isinstance(found, Problem):
+            sets.problems.append(Problem(entry.id, f"{name}: {found.reason}"))
+            _name_files(seen, entry)
+            continue
+        if isinstance(entry.image, FileRef):
+            entry.id = ids.setdefault((chosen.path, entry.image.name), entry.id)
+        if here.setdefault(entry.id, found["image"]) != found["image"]:
+            _number(entry, here, found["image"])
+            sets.notes["images whose id another image of their set has, which got a number"] += 1
+        _name_files(seen, entry)
+        of_entry = entry.digests.keys() if isinstance(entry.image, FileRef) else found.keys()
+        inside += [(f"{entry.id}.{value}", found[value]) for value in of_entry]
+        join(sets.joined, entry, found, sets.problems)
+    content = bytes_sha256(json.dumps(sorted([*known.items(), *inside])).encode())
+    sets.records.append(
+        SourceRecord(
+            name=name,
+            package=chosen.path,
+            version=chosen.format,
+            licence=chosen.licence,
+            sha256=content,
+            num_items=len(reading.entries),
         )
-    bad = {problem.id for problem in problems}
-    return {i: j for i, j in joined.items() if i not in bad}, targets, tuple(slices), problems, records
+    )
+
+
+def _see(sets: Sets, chosen: AnyFileSet, place: Place, reading: Reading) -> Seen:
+    """What the set says of the files below its path."""
+    seen = sets.seen.setdefault(chosen.path, Seen(chosen.path, place.names()))
+    seen.ignore += chosen.ignore
+    seen.documents |= reading.documents
+    seen.left_out |= reading.left_out
+    seen.problems |= {p.file: p.reason for p in reading.problems if p.file}
+    return seen
+
+
+def _name_files(seen: Seen, entry: Entry) -> None:
+    for value in (entry.image, *entry.targets.values()):
+        if isinstance(value, FileRef):
+            file = container(value.name)
+            if file != value.name:
+                seen.documents.add(file)
+            else:
+                seen.named[file] = entry.id
+
+
+def _number(entry: Entry, here: dict[str, str], content: str) -> None:
+    """Another id for an image whose own is taken: nothing is lost because two files are called alike."""
+    number = 2
+    while here.get(f"{entry.id}~{number}", content) != content:
+        number += 1
+    entry.id = f"{entry.id}~{number}"
+    here[entry.id] = content
 
 
 def _unite(targets: dict[str, TargetSpec], more: Mapping[str, TargetSpec], name: str) -> None:
@@ -178,65 +258,8 @@ def _found(entry: Entry, known: Mapping[str, str]) -> dict[str, str] | Problem:
             continue
         if isinstance(value, FileRef):
             if value.name not in known:
-                return Problem(entry.id, f"{value} is not there or cannot be read")
+                return Problem(entry.id, f"{value.name} is not there or cannot be read")
             digests[name] = known[value.name]
         elif isinstance(value, bytes):
             digests[name] = bytes_sha256(value)
     return digests
-
-
-def _join(joined: dict[str, Joined], entry: Entry, digests: dict[str, str], problems: list[Problem]) -> None:
-    """Add what a set says of an image to what others said."""
-    before = joined.get(entry.id)
-    if before is None:
-        joined[entry.id] = Joined(entry, digests)
-        return
-    if before.digests.get("image") != digests.get("image"):
-        problems.append(Problem(entry.id, "two sets have different images of this id; set id_prefix"))
-        return
-    joined[entry.id] = _merged(before, Joined(entry, digests), problems)
-
-
-def _merged(one: Joined, other: Joined, problems: list[Problem]) -> Joined:
-    """The targets of both; a problem if they say different things of one target."""
-    for name in one.entry.targets.keys() & other.entry.targets.keys():
-        mine, theirs = (j.digests.get(name) or j.entry.targets[name] for j in (one, other))
-        if mine != theirs:
-            reason = f"it has the same bytes as {one.entry.id}, but another {name!r}"
-            if one.entry.id == other.entry.id:
-                reason = f"two sets say different things of its {name!r}"
-            problems.append(Problem(other.entry.id, reason))
-            if one.entry.id != other.entry.id:
-                problems.append(
-                    Problem(one.entry.id, f"it has the same bytes as {other.entry.id}, but another {name!r}")
-                )
-    first, second = one.entry, other.entry
-    entry = replace(
-        first,
-        targets={**second.targets, **first.targets},
-        split=first.split or second.split,
-        group=first.group or second.group,
-        time=first.time or second.time,
-        slices={**second.slices, **first.slices},
-    )
-    return Joined(entry, {**other.digests, **one.digests})
-
-
-def _without_copies(
-    joined: Mapping[str, Joined], duplicates: str, problems: list[Problem]
-) -> tuple[dict[str, Joined], dict[str, int]]:
-    """Images with the same bytes become one, with the targets of all; contradictions are problems."""
-    if duplicates == "keep":
-        return dict(joined), {}
-    first: dict[str, str] = {}
-    kept: dict[str, Joined] = {}
-    for found in sorted(joined):
-        content = joined[found].digests["image"]
-        if content in first:
-            kept[first[content]] = _merged(kept[first[content]], joined[found], problems)
-        else:
-            first[content] = found
-            kept[found] = joined[found]
-    bad = {problem.id for problem in problems}
-    notes = {"copies_dropped": len(joined) - len(kept)} if len(joined) > len(kept) else {}
-    return {found: image for found, image in kept.items() if found not in bad}, notes

@@ -1,0 +1,57 @@
+"""Which formats are in a folder, an archive or a bucket. A row of the table a format; what an earlier one claims, no later one takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from mtl.config import DataError, MtlError
+from mtl.data.onboard import coco, image_folder
+from mtl.data.onboard.look import Finding, Look
+
+Detector = Callable[[Look], Iterable[Finding]]
+
+DETECTORS: dict[str, Detector] = {
+    "coco": coco.detect,
+}
+"""The most particular first. Classes that are folders are what is left when none of them finds anything."""
+
+
+def detect_format(look: Look) -> list[Finding]:
+    """All that is there, in the order of the table.
+
+    Raises:
+        DataError: files cannot be listed.
+    """
+    found: list[Finding] = []
+    for name, detect in DETECTORS.items():
+        for finding in _told(name, detect, look):
+            look.claimed |= finding.evidence
+            found.append(finding)
+    if not any(finding.sets or finding.fault for finding in found):
+        found += image_folder.detect(look)
+    return found
+
+
+def _told(name: str, detect: Detector, look: Look) -> list[Finding]:
+    """A detector reads files that nobody has checked: whatever it raises is a finding with a fault, not the end."""
+    try:
+        return list(detect(look))
+    except MtlError as error:
+        return [Finding(name, fault=error.line)]
+
+
+def refusal(path: str, finding: Finding, why: str) -> DataError:
+    """What is said where a format is there and cannot be read."""
+    evidence = ", ".join(sorted(finding.evidence)[:3])
+    return DataError(
+        f"{path} looks like {finding.format}{f' ({evidence})' if evidence else ''}, and cannot be used as it is",
+        found=why,
+        fix="mend it, or describe it in data.source.sets yourself: docs/how-to/bring-your-data.md",
+    )
+
+
+def without(finding: Finding, names: Iterable[str]) -> Finding:
+    """The finding without some of its sets."""
+    gone = set(names)
+    return replace(finding, sets={name: found for name, found in finding.sets.items() if name not in gone})

@@ -1,0 +1,49 @@
+"""Classes that are folders: what is left when nothing else says what the images show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mtl.data.formats.base import split_of
+from mtl.data.formats.image_folder import class_folders
+from mtl.data.onboard.look import Finding, Look
+
+STRUCTURE = frozenset(
+    """images imgs jpegimages jpegs data dataset raw frames masks labels labels_mask annotations annots anns gt ground_truth
+    groundtruth segmentation segmentationclass segmentationobject segmentations depths disparity imagesets trainannot valannot
+    testannot leftimg8bit gtfine gtcoarse stuffthingmaps obj_train_data obj_valid_data obj_test_data trimaps bboxes boxes xmls
+    jsons csv txt unlabelled unlabeled train_images test_images val_images valid_images train_masks test_masks val_masks""".split()
+)
+"""Names of folders that say what lies in them, never what an image shows."""
+PERHAPS = frozenset(
+    """image img jpg jpeg png picture pictures photo photos frame rgb mask label annotation annot ann seg semantic instance
+    instances depth normals panoptic xml json unknown input inputs target targets output outputs crops left right""".split()
+)
+"""Names that may be classes' (mask and no_mask, left and right), unless all folders are called so."""
+
+
+def structural_names(classes: list[str]) -> list[str]:
+    """Those of folders' names that are no class's."""
+    plain = {name: name.lower().replace("-", "_").replace(" ", "_") for name in classes}
+    plain = {name: word if word in STRUCTURE | PERHAPS else word.rstrip("0123456789_") for name, word in plain.items()}
+    sure = [name for name, word in plain.items() if word in STRUCTURE or split_of(name) is not None]
+    either = [name for name, word in plain.items() if name in sure or word in PERHAPS]
+    return either if len(either) == len(classes) else sure
+
+
+def detect(look: Look) -> Iterator[Finding]:
+    """At most one, and none if it has a name that is no class's."""
+    classes = class_folders(look.images)
+    if not classes:
+        return
+    base = {"path": look.place.path, "format": "image_folder", "target": "label"}
+    structural = structural_names(classes)
+    if structural:
+        fault = f"images lie in {', '.join(structural[:4])}, which is the name of no class, and no file that says what they show is known"
+        yield Finding("image_folder", fault=fault)
+    elif len(classes) == 1:
+        yield Finding(
+            "image_folder", fault=f"all images lie in one folder, {classes[0]}: there is nothing to tell apart"
+        )
+    else:
+        yield Finding("image_folder", {"images": base})

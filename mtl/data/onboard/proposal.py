@@ -1,0 +1,75 @@
+"""What `mtl data init` proposes, and how it comes into params.yaml."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mtl.config import parse, read_params
+
+SHARD_SIZE = 32
+"""What a new image costs is one shard: small enough for a weekly retraining, large enough for a bucket."""
+
+
+@dataclass
+class Proposal:
+    """What was recognised: the `data.source` and `tasks` sections, and what a person may want to know."""
+
+    format: str
+    source: dict[str, Any]
+    tasks: dict[str, Any]
+    size: int
+    facts: list[str] = field(default_factory=list[str])
+
+    @property
+    def sections(self) -> dict[str, Any]:
+        """`data` and `tasks` as params.yaml has them."""
+        operations = [
+            {"type": "decode", "colour": "rgb"},
+            {"type": "orient"},
+            {"type": "resize", "height": self.size, "width": self.size},
+            {"type": "standardize"},
+        ]
+        data = {"source": self.source, "operations": operations, "shard_size": SHARD_SIZE, "max_bad_fraction": 0.01}
+        return {"data": data, "tasks": self.tasks}
+
+
+def sections_as_yaml(proposal: Proposal) -> str:
+    """The sections as text."""
+    from ruamel.yaml import YAML
+
+    yaml, text = YAML(), io.StringIO()
+    yaml.default_flow_style = None  # pyright: ignore[reportAttributeAccessIssue]
+    yaml.dump(_quoted(proposal.sections), text)
+    return text.getvalue()
+
+
+def _quoted(value: Any) -> Any:
+    """With quotes around texts with a colon: DVC's YAML reader wants them."""
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+    if isinstance(value, dict):
+        return {key: _quoted(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_quoted(item) for item in value]
+    return DoubleQuotedScalarString(value) if isinstance(value, str) and ":" in value else value
+
+
+def write_sections(path: Path, proposal: Proposal) -> None:
+    """Put them in the place of those in a params file, whose comments stay elsewhere.
+
+    Raises:
+        ConfigError: the whole would not be valid; nothing is written.
+    """
+    from ruamel.yaml import YAML
+
+    parse({**read_params(path), **proposal.sections})
+    yaml = YAML()
+    yaml.preserve_quotes = True  # pyright: ignore[reportAttributeAccessIssue]
+    values = yaml.load(path.read_text(encoding="utf-8"))
+    # Through text, so that the new sections are laid out as a person would.
+    values.update(yaml.load(sections_as_yaml(proposal)))
+    with path.open("w", encoding="utf-8") as file:
+        yaml.dump(values, file)

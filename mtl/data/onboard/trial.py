@@ -1,0 +1,83 @@
+"""A proposal is read as the stages will read it: a split that fills all three parts is looked for, and a few samples are made."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from mtl.config.files import FilesSource
+from mtl.data.formats import Reading
+from mtl.data.onboard.look import some
+from mtl.data.raw import RawSample, read_account, read_problems, read_split
+from mtl.data.sources.files import fetch_files
+from mtl.data.spec import SPLITS, TargetSpec
+
+LARGE = 20_000
+"""Images above which nothing is tried: so many fill any split, and reading them all is what `mtl data check` is for."""
+SMALL = 200
+"""Images below which a tenth is too few to judge by."""
+SALTS = 50
+"""Random splits that are tried, until one fills all parts."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The split that is proposed, what was seen, and why the proposal could not be run, if it could not."""
+
+    split: dict[str, Any]
+    facts: list[str] = field(default_factory=list[str])
+    fault: str = ""
+
+
+def tried(sets: Mapping[str, dict[str, Any]], specs: Mapping[str, TargetSpec], readings: Sequence[Reading]) -> Trial:
+    """Choose a split, and read the sets with it."""
+    entries = [entry for reading in readings for entry in reading.entries]
+    given = {entry.split for entry in entries if entry.targets}
+    if given == set(SPLITS):
+        splits: list[dict[str, Any]] = [{"type": "given"}]
+    else:
+        share = 0.1 if len(entries) >= SMALL else 0.2
+        base = {"type": "random", "val": share, "test": share}
+        splits = [base, *({**base, "salt": str(number)} for number in range(1, SALTS))]
+    if len(entries) > LARGE:
+        return Trial(splits[0], [f"{len(entries)} images were not all read: mtl data check does"])
+    with TemporaryDirectory() as scratch:
+        for number, split in enumerate(splits):
+            source = FilesSource.model_validate({"type": "files", "sets": sets, "split": split}, strict=False)
+            raw = Path(scratch, f"raw{number}")
+            spec = fetch_files(source, 0, raw, Path(scratch, "downloads"))
+            samples = {name: list(read_split(raw, name, spec)) for name in SPLITS}
+            if _fills(samples, specs):
+                return Trial(split, _facts(raw, samples))
+        reasons = Counter(reason.split(";")[0] for _, reason in read_problems(raw)).most_common(3)
+    sizes = ", ".join(f"{len(found)} {name}" for name, found in samples.items())
+    why = "; ".join(f"{number} × {reason}" for reason, number in reasons)
+    return Trial(splits[0], fault=f"too few images for three splits: {sizes}" + (f"; {why}" if why else ""))
+
+
+def _fills(samples: Mapping[str, list[RawSample]], specs: Mapping[str, TargetSpec]) -> bool:
+    """Whether every split has every target, and the training split every label."""
+    have = {split: Counter(t for sample in found for t in sample.targets) for split, found in samples.items()}
+    targets = {target for counts in have.values() for target in counts}
+    if not targets or any(target not in counts for counts in have.values() for target in targets):
+        return False
+    for name, spec in specs.items():
+        if spec.kind == "label":
+            used = {split: {s.targets[name] for s in found if name in s.targets} for split, found in samples.items()}
+            if not set.union(*used.values()) <= used["train"]:
+                return False
+    return True
+
+
+def _facts(raw: Path, samples: Mapping[str, list[RawSample]]) -> list[str]:
+    account = read_account(raw)
+    facts = [", ".join(f"{len(found)} {name}" for name, found in samples.items())]
+    for files in account["files"]:
+        left = files["unaccounted"]
+        if left["number"]:
+            facts.append(f"{left['number']} files would be used by no set: {', '.join(some(left['files'])[:5])}")
+    return facts

@@ -1,0 +1,158 @@
+"""What became of every file: used, left out with a reason, or declared as not meant. Nothing disappears without a word."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pathspec import PathSpec
+
+from mtl.data.formats.base import Problem
+from mtl.data.members import Member
+
+NOT_DATA = PathSpec.from_lines(
+    "gitwildmatch",
+    (
+        "readme*",
+        "README*",
+        "Readme*",
+        "LICEN[SC]E*",
+        "licen[sc]e*",
+        "CITATION*",
+        "CHANGELOG*",
+        "*.md",
+        "*.rst",
+        "*.pdf",
+        "*.html",
+        "*.py",
+        "*.ipynb",
+        "*.sh",
+        "*.md5",
+        "*.sha256",
+        "Thumbs.db",
+        "desktop.ini",
+        "*.dvc",
+        "*.crc",
+        "_SUCCESS",
+    ),
+)
+"""Files that come with data sets and are none: documents, scripts, checksums, what file managers leave."""
+
+SHOWN = 1000
+"""Names that are kept of one kind; of more, their number."""
+
+
+@dataclass
+class FileAccount:
+    """The files below one path. used + copies + problems + left_out + not_data + ignored + unaccounted = found.
+
+    problems: file → what is wrong with it. left_out: file → why its set leaves it out. unaccounted: nothing reads them, and nobody
+    says that they are not meant.
+    """
+
+    path: str
+    found: int = 0
+    used: int = 0
+    copies: int = 0
+    ignored: int = 0
+    problems: dict[str, str] = field(default_factory=dict[str, str])
+    left_out: dict[str, str] = field(default_factory=dict[str, str])
+    not_data: list[str] = field(default_factory=list[str])
+    unaccounted: list[str] = field(default_factory=list[str])
+
+    def as_json(self) -> dict[str, Any]:
+        """Numbers of all, and names of what was not used."""
+        reasons: dict[str, list[str]] = {}
+        for name, reason in self.left_out.items():
+            reasons.setdefault(reason, []).append(name)
+        return {
+            "path": self.path,
+            "found": self.found,
+            "used": self.used,
+            "copies": self.copies,
+            "ignored": self.ignored,
+            "problems": len(self.problems),
+            "left_out": {r: {"number": len(names), "files": names[:SHOWN]} for r, names in sorted(reasons.items())},
+            "not_data": {"number": len(self.not_data), "files": self.not_data[:SHOWN]},
+            "unaccounted": {"number": len(self.unaccounted), "files": self.unaccounted[:SHOWN]},
+        }
+
+
+@dataclass
+class Accounts:
+    """Of a whole data set: the files of each path, annotations that cannot be used, and what was changed on the way."""
+
+    files: list[FileAccount] = field(default_factory=list[FileAccount])
+    annotations: list[Problem] = field(default_factory=list[Problem])
+    num_annotations: int = 0
+    notes: Counter[str] = field(default_factory=Counter[str])
+
+    def write(self, folder: Path) -> None:
+        """Write account.json."""
+        found = {
+            "files": [account.as_json() for account in self.files],
+            "annotations": sorted([p.id, p.reason] for p in self.annotations),
+            "num_annotations": self.num_annotations,
+            "notes": dict(sorted(self.notes.items())),
+        }
+        (folder / "account.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+@dataclass
+class Seen:
+    """What the sets of one path say of its files."""
+
+    path: str
+    names: list[str]
+    ignore: tuple[str, ...] = ()
+    documents: set[str] = field(default_factory=set[str])
+    left_out: dict[str, str] = field(default_factory=dict[str, str])
+    named: dict[str, str] = field(default_factory=dict[str, str])
+    """File → the id of the image that it is, or is a target of."""
+    problems: dict[str, str] = field(default_factory=dict[str, str])
+
+    def account(self, kept: Mapping[str, str], lost: Mapping[str, str]) -> FileAccount:
+        """Say of every file what became of it.
+
+        Args:
+            kept: id → id of the image that stands for it: itself, or the one that it is a copy of.
+            lost: id → what is wrong with it.
+        """
+        account = FileAccount(self.path, found=len(self.names))
+        ignored = PathSpec.from_lines("gitwildmatch", self.ignore)
+        for name in self.names:
+            found = self.named.get(name)
+            if found is not None and kept.get(found) == found:
+                account.used += 1
+            elif found is not None and found in kept:
+                account.copies += 1
+            elif found is not None and found in lost:
+                account.problems[name] = lost[found]
+            elif name in self.documents:
+                account.used += 1
+            elif name in self.problems:
+                account.problems[name] = self.problems[name]
+            elif ignored.match_file(name):
+                account.ignored += 1
+            elif name in self.left_out:
+                account.left_out[name] = self.left_out[name]
+            elif NOT_DATA.match_file(PurePosixPath(name).name):
+                account.not_data.append(name)
+            else:
+                account.unaccounted.append(name)
+        return account
+
+
+def container(name: str) -> str:
+    """The file that a reference's name lies in: itself, or the tar or table that it is a part of."""
+    member = Member.parse(name)
+    return member.container if member else name
+
+
+def num_annotations(targets: Iterable[Mapping[str, Any]]) -> int:
+    """Boxes one by one, other targets as one each."""
+    return sum(len(v) if isinstance(v, list) else 1 for found in targets for v in found.values())

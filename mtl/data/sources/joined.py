@@ -1,0 +1,94 @@
+"""Images with what all sets say of them: joined by id, copies made one, contradictions named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import orjson
+
+from mtl.data.formats.base import Entry, Problem
+from mtl.data.spec import SPLITS
+from mtl.digest import bytes_sha256
+
+
+@dataclass
+class Joined:
+    """One image with what all sets say of it. `digests`: of the image and of targets that are files."""
+
+    entry: Entry
+    digests: dict[str, str] = field(default_factory=dict[str, str])
+
+    def key(self) -> str:
+        """SHA-256 of all that the sample is."""
+        targets = {
+            name: self.digests.get(name) or (bytes_sha256(value) if isinstance(value, bytes) else value)
+            for name, value in sorted(self.entry.targets.items())
+        }
+        return bytes_sha256(orjson.dumps([self.digests["image"], targets]))
+
+    def says(self, name: str) -> Any:
+        """A target's value, or its file's digest: what two sets must agree in."""
+        return self.digests.get(name) or self.entry.targets[name]
+
+
+def join(joined: dict[str, Joined], entry: Entry, digests: dict[str, str], problems: list[Problem]) -> None:
+    """Add what a set says of an image to what others, or the same one, said."""
+    before = joined.get(entry.id)
+    if before is None:
+        joined[entry.id] = Joined(entry, digests)
+        return
+    if before.digests.get("image") != digests.get("image"):
+        problems.append(Problem(entry.id, "two sets have different images of this id; set id_prefix"))
+        return
+    joined[entry.id] = merged(before, Joined(entry, digests), problems)
+
+
+def merged(one: Joined, other: Joined, problems: list[Problem]) -> Joined:
+    """The targets of both; a problem if they say different things of one target."""
+    for name in sorted(one.entry.targets.keys() & other.entry.targets.keys()):
+        if one.says(name) == other.says(name):
+            continue
+        mine, theirs = one.entry.id, other.entry.id
+        if mine == theirs:
+            problems.append(Problem(mine, f"different things are said of its {name!r}"))
+        else:
+            problems.append(Problem(theirs, f"it has the same bytes as {mine}, but another {name!r}"))
+            problems.append(Problem(mine, f"it has the same bytes as {theirs}, but another {name!r}"))
+    first, second = one.entry, other.entry
+    entry = replace(
+        first,
+        targets={**second.targets, **first.targets},
+        split=_held_out(first.split, second.split),
+        group=first.group or second.group,
+        time=first.time or second.time,
+        slices={**second.slices, **first.slices},
+    )
+    return Joined(entry, {**other.digests, **one.digests})
+
+
+def _held_out(one: str | None, other: str | None) -> str | None:
+    """Of two splits that copies are given, the one that is trained on least."""
+    return max((one, other), key=lambda split: -1 if split is None else SPLITS.index(split))
+
+
+def without_copies(joined: Mapping[str, Joined], problems: list[Problem]) -> tuple[dict[str, Joined], dict[str, str]]:
+    """Images with the same bytes become one, with the targets of all; contradictions are problems.
+
+    Returns:
+        The images that are kept; and of every image that is neither lost nor kept, the one that stands for it.
+    """
+    first: dict[str, str] = {}
+    kept: dict[str, Joined] = {}
+    copies: dict[str, str] = {}
+    for found in sorted(joined):
+        content = joined[found].digests["image"]
+        if content in first:
+            copies[found] = first[content]
+            kept[first[content]] = merged(kept[first[content]], joined[found], problems)
+        else:
+            first[content] = found
+            kept[found] = joined[found]
+    bad = {problem.id for problem in problems if problem.loses == "image"}
+    return {found: image for found, image in kept.items() if found not in bad}, copies
