@@ -19,7 +19,7 @@ from mtl.data.formats.base import Entry, Problem, Reading, folder_split, ignores
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.shapes import Frame, Shape, Targets, settle
 from mtl.data.formats.text import decoded
-from mtl.data.header import MAX_PIXELS, Header
+from mtl.data.header import MAX_PIXELS
 from mtl.data.place import Place
 from mtl.data.raw import FileRef
 from mtl.data.spec import TargetSpec

@@ -1,0 +1,91 @@
+"""Which image is in which split."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from mtl.config.section import Fraction, Section
+
+
+class HashedSplit(Section):
+    """What splits by hash have: an image's place depends on nothing but itself, so new images move no old one."""
+
+    val: Fraction = Field(default=0.1, description="share of the validation split")
+    test: Fraction = Field(default=0.1, description="share of the test split")
+    salt: str = Field(default="", description="another one draws other splits")
+    group: str = Field(
+        default="", description="regular expression on the id whose first group must stay in one split, e.g. ^([^/]+)/"
+    )
+
+    @model_validator(mode="after")
+    def _shares(self) -> HashedSplit:
+        if self.val + self.test >= 1.0:
+            raise ValueError(f"val + test must be below 1, found {self.val + self.test:g}: nothing is left to train on")
+        try:
+            groups = re.compile(self.group).groups
+        except re.error as error:
+            raise ValueError(f"group is no regular expression: {error}") from error
+        if self.group and groups != 1:
+            raise ValueError(f"group must have exactly one (…), found {groups} in {self.group!r}")
+        return self
+
+
+class RandomSplit(HashedSplit):
+    """By hash of the group, or of the image's content: copies of an image are always in one split."""
+
+    type: Literal["random"]
+
+
+class StratifiedSplit(HashedSplit):
+    """As a table says that `mtl data split` keeps balanced over several targets at once; the rest by hash."""
+
+    type: Literal["stratified"]
+    over: tuple[str, ...] = Field(description="targets whose classes every split gets its share of")
+    table: str = Field(default="data/splits.csv", description="id,split; commit it: images in it never move")
+
+
+class FoldsSplit(HashedSplit):
+    """k folds by hash: fold `index` is validation; the test split is the same for all."""
+
+    type: Literal["folds"]
+    folds: Annotated[int, Field(ge=2)] = 5
+    index: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _index(self) -> FoldsSplit:
+        if self.index >= self.folds:
+            raise ValueError(f"index must be below folds, found {self.index} of {self.folds}")
+        return self
+
+
+class TimeSplit(Section):
+    """Train on the past, test on the latest: by the set's time, or by a date in the id."""
+
+    type: Literal["time"]
+    val_from: date = Field(strict=False, description="the first day of the validation split")
+    test_from: date = Field(strict=False, description="the first day of the test split")
+    pattern: str = Field(
+        default=r"(\d{4})-?(\d{2})-?(\d{2})", description="year, month and day in the id of sets that have no time"
+    )
+
+    @model_validator(mode="after")
+    def _order(self) -> TimeSplit:
+        if self.val_from >= self.test_from:
+            raise ValueError(f"val_from must lie before test_from, found {self.val_from} and {self.test_from}")
+        return self
+
+
+class GivenSplit(Section):
+    """As the sets say: folders train, val and test, a table's column, COCO files named so."""
+
+    type: Literal["given"]
+
+
+Split = Annotated[
+    RandomSplit | StratifiedSplit | FoldsSplit | TimeSplit | GivenSplit,
+    Field(discriminator="type"),
+]
