@@ -27,12 +27,20 @@ SUFFIXES = {
     "TIFF": (".tif", ".tiff"),
     "WEBP": (".webp",),
 }
+NOTES = {
+    "crowds": "boxes marked iscrowd: what is found in them does not count",
+    "difficult": "boxes marked difficult: what is found there does not count",
+    "crowds_read_as_objects": "boxes marked iscrowd, too many to be crowds: taken for objects",
+    "difficult_read_as_objects": "boxes marked difficult, too many to be exceptions: taken for objects",
+}
+"""What readers note of boxes that are marked, in words."""
 FEW = 10
 """Samples of a class in the training split below which it is named."""
 
 
 def check(raw: Path, prepared: Path, manifest: Manifest, given: DatasetSpec) -> dict[str, Any]:
-    """A report: samples by split, what was quarantined and why, copies, leaks, wrong extensions, sizes, balance of classes.
+    """A report: samples by split, what was quarantined and why, copies, boxes that do not count, leaks,
+    wrong extensions, sizes, balance of classes.
 
     Args:
         prepared: shards made with every sample allowed to be bad.
@@ -46,6 +54,7 @@ def check(raw: Path, prepared: Path, manifest: Manifest, given: DatasetSpec) -> 
         "samples": {split: manifest.num_samples(split) for split in SPLITS},
         "quarantined": [q.model_dump() for q in manifest.quarantined],
         "copies_dropped": manifest.spec.notes.get("copies_dropped", 0),
+        "marked": {NOTES[n]: number for n, number in manifest.spec.notes.items() if n in NOTES},
         "near_copies": [[a[1], b[1]] for a, b in pairs],
         "leaks": [[list(a), list(b)] for a, b in leaks],
         "wrong_extensions": wrong,
@@ -106,7 +115,8 @@ def _counts(shard: Shard, name: str, target: TargetSpec) -> Counter[int]:
     if target.kind == "labels":
         return Counter({c: int(n) for c, n in enumerate(arrays[name][present].sum(0, dtype=np.int64))})
     if target.kind == "boxes":
-        return Counter(arrays[f"{name}.labels"].tolist())
+        kinds = arrays.get(f"{name}.kinds", np.zeros(len(arrays[f"{name}.labels"]), np.uint8))
+        return Counter(arrays[f"{name}.labels"][kinds == 0].tolist())
     if target.kind == "mask":
         return Counter(c for mask in arrays[name][present] for c in np.unique(mask).tolist() if c != 255)
     return Counter()
@@ -135,6 +145,7 @@ def as_lines(report: dict[str, Any]) -> list[str]:
     lines += [f"  {number} × {reason}" for reason, number in reasons.most_common(20)]
     lines += [f"  {q['id']}: {q['reason']}" for q in report["quarantined"][:20]]
     lines.append(f"copies with the same bytes, dropped: {report['copies_dropped']}")
+    lines += [f"{what}: {number}" for what, number in report["marked"].items()]
     lines.append(f"near copies: {len(report['near_copies'])} pairs, {len(report['leaks'])} of them across splits")
     lines += [f"  {a[0]}/{a[1]} and {b[0]}/{b[1]}" for a, b in report["leaks"][:20]]
     lines.append(f"another format than the extension says: {len(report['wrong_extensions'])}")

@@ -11,6 +11,9 @@ from PIL import Image
 from mtl.config import DataError
 from mtl.data.header import read_header
 
+IGNORE = 255
+"""The class index of a pixel that no loss and no metric counts."""
+
 
 def decode_mask(data: bytes, num_classes: int) -> np.ndarray:
     """A grey or palette image of class indices → uint8 [height, width]; 255 is ignored.

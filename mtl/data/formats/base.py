@@ -51,6 +51,23 @@ class Reading:
     entries: Sequence[Entry]
     problems: list[Problem] = field(default_factory=list[Problem])
     slices: tuple[str, ...] = ()
+    notes: dict[str, int] = field(default_factory=dict[str, int])
+    """Counts worth keeping, for `DatasetSpec.notes`."""
+
+
+FEW = 20
+"""Boxes too few to say what a set means by a mark."""
+
+
+def ignores_marked(name: str, marked: int, total: int, keep: bool) -> tuple[bool, dict[str, int]]:
+    """Whether boxes that a set marks as not to count (crowds, difficult ones) are ignored, and what is to be noted.
+
+    Some tools mark every mask as a crowd. A set of which all is marked, or most of more than a few, does not mean it as
+    its format does: COCO marks 1 % of its objects as crowds, Pascal VOC 20 % as difficult. Ignored, they would be lost.
+    """
+    ignores = not keep and marked < total and (total < FEW or 2 * marked <= total)
+    said = name if ignores else f"{name}_read_as_objects"
+    return ignores, {said: marked} if marked and not keep else {}
 
 
 def image_id(name: str, folder: str = "") -> str:

@@ -11,9 +11,10 @@ import numpy as np
 
 from mtl.config import DataError
 from mtl.config.files import CocoSet
-from mtl.data.formats.base import Entry, Problem, Reading, image_id, split_of
+from mtl.data.boxes import CROWD, as_rows
+from mtl.data.formats.base import Entry, Problem, Reading, ignores_marked, image_id, split_of
 from mtl.data.header import MAX_PIXELS
-from mtl.data.maps import encode_mask
+from mtl.data.maps import IGNORE, encode_mask
 from mtl.data.place import Place
 from mtl.data.raw import FileRef
 from mtl.data.spec import TargetSpec
@@ -36,14 +37,16 @@ def read_coco(settings: CocoSet, place: Place) -> Reading:
         if not _is_id(annotation.get("image_id")) or annotation["image_id"] not in known:
             what = f"annotation {annotation.get('id')}"
             problems.append(Problem(what, f"its image {annotation.get('image_id')!r} is not in the list of images"))
-        elif settings.crowd or not annotation.get("iscrowd"):
+        else:
             by_image.setdefault(annotation["image_id"], []).append(annotation)
+    marked = sum(_is_crowd(annotation) for annotation in document["annotations"])
+    ignores, notes = ignores_marked("crowds", marked, len(document["annotations"]), settings.crowd)
     split = split_of(PurePosixPath(settings.annotations).stem.removeprefix("instances_").rstrip("0123456789"))
     entries: list[Entry] = []
     for image in document["images"]:
         name = f"{settings.images.strip('/')}/{image['file_name']}".lstrip("/")
         try:
-            targets = _targets(settings, image, by_image.get(image["id"], []), index)
+            targets = _targets(settings, image, by_image.get(image["id"], []), index, ignores)
         except (DataError, KeyError, TypeError, ValueError) as error:
             problems.append(Problem.of(image_id(name, settings.images), error, "annotation"))
             continue
@@ -53,7 +56,7 @@ def read_coco(settings: CocoSet, place: Place) -> Reading:
         specs[settings.boxes] = TargetSpec(kind="boxes", classes=classes)
     if settings.masks:
         specs[settings.masks] = TargetSpec(kind="mask", classes=("background", *classes))
-    return Reading(specs, entries, problems)
+    return Reading(specs, entries, problems, notes=notes)
 
 
 def _document(settings: CocoSet, place: Place) -> dict[str, Any]:
@@ -85,11 +88,16 @@ def _is_id(value: Any) -> bool:
     return isinstance(value, int | str) and not isinstance(value, bool)
 
 
+def _is_crowd(annotation: dict[str, Any]) -> bool:
+    return annotation.get("iscrowd") in (1, "1")
+
+
 def _targets(
-    settings: CocoSet, image: dict[str, Any], annotations: list[dict[str, Any]], index: dict[Any, int]
+    settings: CocoSet, image: dict[str, Any], annotations: list[dict[str, Any]], index: dict[Any, int], ignores: bool
 ) -> dict[str, Any]:
-    """Boxes [x1, y1, x2, y2, label], and the mask as PNG: 0 is background, larger regions below smaller ones."""
+    """Boxes, and the mask as PNG: 0 is background, larger regions below smaller ones, crowds below all and 255."""
     boxes: list[list[float]] = []
+    crowds = [ignores and _is_crowd(annotation) for annotation in annotations]
     for annotation in annotations:
         if not _is_id(annotation.get("category_id")) or annotation["category_id"] not in index:
             raise DataError("unknown class", found=f"category {annotation.get('category_id')!r}")
@@ -98,15 +106,17 @@ def _targets(
             raise DataError("a box is not four numbers", found=str(sides)[:80])
         x, y, width, height = (float(v) for v in sides)
         boxes.append([x, y, x + width, y + height, float(index[annotation["category_id"]])])
-    targets: dict[str, Any] = {settings.boxes: boxes} if settings.boxes else {}
+    kinds = [CROWD if crowd else 0.0 for crowd in crowds]
+    targets: dict[str, Any] = {settings.boxes: as_rows(boxes, kinds)} if settings.boxes else {}
     if settings.masks:
         height, width = image.get("height"), image.get("width")
         if not isinstance(height, int) or not isinstance(width, int) or not 0 < height * width <= MAX_PIXELS:
             raise DataError("the image's height and width are no sizes", found=f"{height}, {width}"[:80])
         mask = np.zeros((height, width), np.uint8)
-        regions = [(_region(a["segmentation"], height, width), index[a["category_id"]] + 1) for a in annotations]
-        for region, label in sorted(regions, key=lambda pair: -int(pair[0].sum())):
-            mask[region > 0] = label
+        drawn = [_region(a["segmentation"], height, width) for a in annotations]
+        for place in sorted(range(len(drawn)), key=lambda i: (not crowds[i], -int(drawn[i].sum()))):
+            label = IGNORE if crowds[place] else index[annotations[place]["category_id"]] + 1
+            mask[drawn[place] > 0] = label
         targets[settings.masks] = encode_mask(mask)
     return targets
 

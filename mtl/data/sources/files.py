@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+from collections import Counter
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -63,10 +64,10 @@ def _without_collector() -> Generator[None]:
 def _fetch(settings: FilesSource, folder: Path, cache: Path) -> DatasetSpec:
     digests = DigestCache(cache)
     try:
-        joined, targets, slices, problems, records = _read_sets(settings, digests)
+        joined, targets, slices, problems, records, notes = _read_sets(settings, digests)
     finally:
         digests.close()
-    images, notes = _without_copies(joined, settings.duplicates, problems)
+    images, dropped = _without_copies(joined, settings.duplicates, problems)
     by_split: dict[str, list[RawSample]] = {split: [] for split in SPLITS}
     choose = splitter(settings.split)
     for found, image in images.items():
@@ -79,7 +80,9 @@ def _fetch(settings: FilesSource, folder: Path, cache: Path) -> DatasetSpec:
         assert entry.image is not None
         by_split[split].append(RawSample(found, entry.image, entry.targets, entry.slices, image.key()))
     roots = {name: chosen.path for name, chosen in settings.sets.items()}
-    spec = DatasetSpec(name="files", targets=targets, slices=slices, sources=tuple(records), roots=roots, notes=notes)
+    spec = DatasetSpec(
+        name="files", targets=targets, slices=slices, sources=tuple(records), roots=roots, notes=notes | dropped
+    )
     for split, samples in by_split.items():
         write_split(folder, split, spec, samples)
     write_problems(folder, [(problem.id, problem.reason) for problem in problems])
@@ -89,17 +92,19 @@ def _fetch(settings: FilesSource, folder: Path, cache: Path) -> DatasetSpec:
 
 def _read_sets(
     settings: FilesSource, cache: DigestCache
-) -> tuple[dict[str, Joined], dict[str, TargetSpec], tuple[str, ...], list[Problem], list[SourceRecord]]:
+) -> tuple[dict[str, Joined], dict[str, TargetSpec], tuple[str, ...], list[Problem], list[SourceRecord], Counter[str]]:
     joined: dict[str, Joined] = {}
     targets: dict[str, TargetSpec] = {}
     slices: dict[str, None] = {}
     problems: list[Problem] = []
     records: list[SourceRecord] = []
+    notes: Counter[str] = Counter()
     for name, chosen in settings.sets.items():
         place = Place(chosen.path)
         reading = FORMATS[chosen.format](chosen, place)
         _unite(targets, reading.targets, name)
         slices |= dict.fromkeys(reading.slices)
+        notes.update(reading.notes)
         problems += [Problem(chosen.id_prefix + p.id, f"{name}: {p.reason}") for p in reading.problems]
         known = _digests(place, reading, cache, settings.threads)
         seen: set[str] = set()
@@ -129,7 +134,7 @@ def _read_sets(
             )
         )
     bad = {problem.id for problem in problems}
-    return {i: j for i, j in joined.items() if i not in bad}, targets, tuple(slices), problems, records
+    return {i: j for i, j in joined.items() if i not in bad}, targets, tuple(slices), problems, records, notes
 
 
 def _unite(targets: dict[str, TargetSpec], more: Mapping[str, TargetSpec], name: str) -> None:
