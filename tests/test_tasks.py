@@ -15,45 +15,6 @@ from mtl.tasks import build_model, build_tasks, image_spec
 from mtl.tasks.average_precision import Matches, average_precisions, match
 
 
-def test_average_precision_equals_faster_coco_eval() -> None:
-    from faster_coco_eval import COCO, COCOeval_faster
-
-    rng = np.random.default_rng(0)
-    images, annotations, detections = [], [], []
-    rows: list[Matches | None] = []
-    for image in range(40):
-        images.append({"id": image + 1, "width": 100, "height": 100})
-        count = int(rng.integers(0, 5))
-        corner, size = rng.uniform(0, 60, (count, 2)), rng.uniform(8, 40, (count, 2))
-        truth = np.concatenate([corner, corner + size, rng.integers(0, 3, (count, 1))], 1)
-        guesses = truth[rng.integers(0, count, 7)] if count else np.zeros((0, 5))
-        boxes = guesses[:, :4] + rng.normal(0, 3, (len(guesses), 4))
-        boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 1)
-        labels = np.where(rng.random(len(guesses)) < 0.8, guesses[:, 4], rng.integers(0, 3, len(guesses))).astype(int)
-        scores = rng.random(len(guesses))
-        rows.append(match(boxes, labels, scores, truth, 3))
-        for x1, y1, x2, y2, label in truth:
-            box = [x1, y1, x2 - x1, y2 - y1]
-            annotations.append(
-                {"id": len(annotations) + 1, "image_id": image + 1, "category_id": int(label), "bbox": box}
-                | {"area": box[2] * box[3], "iscrowd": 0}
-            )
-        for (x1, y1, x2, y2), label, value in zip(boxes, labels, scores, strict=True):
-            detections.append(
-                {"image_id": image + 1, "category_id": int(label), "bbox": [x1, y1, x2 - x1, y2 - y1], "score": value}
-            )
-    truth_set = COCO(
-        {"images": images, "annotations": annotations, "categories": [{"id": i, "name": str(i)} for i in range(3)]}
-    )
-    judge = COCOeval_faster(truth_set, truth_set.loadRes(detections), iouType="bbox")
-    judge.evaluate()
-    judge.accumulate()
-    judge.summarize()
-    ours = average_precisions(rows, np.ones((1, 40)), 3, 10)[0]
-    assert np.nanmean(ours[0]) == pytest.approx(judge.stats_as_dict["AP_50"], abs=1e-6)
-    assert np.nanmean(ours) == pytest.approx(judge.stats_as_dict["AP_all"], abs=1e-6)
-
-
 def test_bootstrap_weights_equal_repeated_samples() -> None:
     """A resample is the data set with samples repeated: weights must give the same metric as repeating them."""
     rng = np.random.default_rng(1)

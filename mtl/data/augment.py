@@ -15,10 +15,11 @@ import torch
 import torch.nn.functional as F
 
 from mtl.config import AugmentConfig
+from mtl.data.boxes import kinds
 from mtl.data.loader import Batch, Split, as_images
 
 MIN_VISIBLE = 0.3
-"""A box of which a smaller share stays inside the image is dropped."""
+"""A box of which a smaller share stays inside the image is dropped; one that does not count, when nothing stays."""
 
 
 @dataclass(frozen=True)
@@ -128,4 +129,4 @@ def _move_boxes(table: torch.Tensor, matrix: np.ndarray, height: int, width: int
     clipped_low, clipped_high = low.clamp(min=0), torch.minimum(high, size)
     visible = (clipped_high - clipped_low).clamp(min=0).prod(1) / (high - low).prod(1)
     moved = torch.cat([clipped_low, clipped_high, table[:, 4:]], 1)
-    return moved[visible >= MIN_VISIBLE]
+    return moved[torch.where(kinds(table) == 0, visible >= MIN_VISIBLE, visible > 0)]

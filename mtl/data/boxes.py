@@ -7,21 +7,19 @@ columns is one where every box counts.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from mtl.config import DataError
-
-if TYPE_CHECKING:
-    import torch
 
 CROWD = 1.0
 """A region of many objects that are not told apart (COCO's iscrowd): any number of detections may lie in it."""
 DIFFICULT = 2.0
 """One object that even people may miss (VOC's difficult)."""
 
-Table = TypeVar("Table", np.ndarray, "torch.Tensor")
+Table = Any
+"""An array of NumPy or a tensor of PyTorch: what is asked of it, both can."""
 
 
 def kinds(table: Table) -> Table:

@@ -14,6 +14,7 @@ import numpy as np
 from mtl.config import DataConfig, DataError, StageError
 from mtl.config.data import Edges
 from mtl.data import shards
+from mtl.data.boxes import as_table
 from mtl.data.manifest import Moments, Quarantined, ShardRecord
 from mtl.data.maps import decode_depth, decode_mask, decode_normals
 from mtl.data.operations import Picture, grey, image_size, run
@@ -137,7 +138,7 @@ def prepare_sample(sample: RawSample, spec: DatasetSpec, config: DataConfig) -> 
     """
     assert isinstance(sample.image, bytes)
     kinds = {name: spec.targets[name].kind for name in sample.targets}
-    tables = {n: np.array(sample.targets[n], np.float32).reshape(-1, 5) for n in kinds if kinds[n] == "boxes"}
+    tables = {n: as_table(sample.targets[n]) for n in kinds if kinds[n] == "boxes"}
     picture = Picture(
         image=np.zeros((0, 0, 0), np.uint8),
         encoded=sample.image,

@@ -115,7 +115,8 @@ def _counts(shard: Shard, name: str, target: TargetSpec) -> Counter[int]:
     if target.kind == "labels":
         return Counter({c: int(n) for c, n in enumerate(arrays[name][present].sum(0, dtype=np.int64))})
     if target.kind == "boxes":
-        return Counter(arrays[f"{name}.labels"].tolist())
+        kinds = arrays.get(f"{name}.kinds", np.zeros(len(arrays[f"{name}.labels"]), np.uint8))
+        return Counter(arrays[f"{name}.labels"][kinds == 0].tolist())
     if target.kind == "mask":
         return Counter(c for mask in arrays[name][present] for c in np.unique(mask).tolist() if c != 255)
     return Counter()

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from matplotlib import pyplot as plt
 
+from mtl.data.boxes import kinds, objects
 from mtl.data.drawing import as_rgb, mosaic, save_figure
 from mtl.data.manifest import Manifest
 from mtl.data.shards import Shard, unpack
@@ -18,6 +19,8 @@ from mtl.data.spec import SPLITS, DatasetSpec
 TILE = 160
 """Pixels of the longer side of a drawn image, at least."""
 COLOURS = (np.array(plt.get_cmap("tab20").colors) * 255).astype(np.uint8)  # pyright: ignore[reportAttributeAccessIssue]
+IGNORED = (255, 255, 255)
+"""Colour of a box that does not count."""
 LINE = 14
 
 
@@ -61,7 +64,7 @@ def has(value: Any, label: int, kind: str) -> bool:
     if kind == "labels":
         return bool(value[label])
     if kind == "boxes":
-        return bool((value[:, 4] == label).any())
+        return bool((objects(value)[:, 4] == label).any())
     return bool((value == label).any())
 
 
@@ -82,10 +85,11 @@ def draw(identifier: str, sample: dict[str, Any], spec: DatasetSpec) -> np.ndarr
             canvas = np.where(((mask > 0) & (mask != 255))[..., None], shade, canvas)
             lines.append(f"{name}: " + ", ".join(target.classes[c] for c in np.unique(value) if 0 < c < 255))
         elif target.kind == "boxes":
-            for x1, y1, x2, y2, label in value * np.array([scale, scale, scale, scale, 1.0]):
-                colour = tuple(int(c) for c in COLOURS[int(label) % len(COLOURS)])
+            for (x1, y1, x2, y2), label, kind in zip(value[:, :4] * scale, value[:, 4], kinds(value), strict=True):
+                colour = tuple(int(c) for c in COLOURS[int(label) % len(COLOURS)]) if kind == 0 else IGNORED
                 cv2.rectangle(canvas, (round(x1), round(y1)), (round(x2) - 1, round(y2) - 1), colour, 1)
-            lines.append(f"{name}: {len(value)} boxes")
+            ignored = int((kinds(value) > 0).sum())
+            lines.append(f"{name}: {len(value) - ignored} boxes" + (f", {ignored} ignored" if ignored else ""))
         else:
             lines.append(f"{name}: {_words(value, target.kind, target.classes)}")
     text = np.full((LINE * (len(spec.targets) + 1) + 6, size[0], 3), 255, np.uint8)

@@ -24,7 +24,7 @@ class Batch:
     images: float32 [n, channels, height, width], standardized.
     targets, by name: label int64 [n] · labels uint8 [n, classes] · value float32 [n] · mask int64 [n, height, width]
         (255 ignored) · depth float32 [n, height, width] · normals float32 [n, 3, height, width] (NaN unknown) ·
-        boxes: list of n float32 [k, 5] tensors x1, y1, x2, y2, label in pixels.
+        boxes: list of n float32 tensors [k, 5] x1, y1, x2, y2, label in pixels, or [k, 6] (mtl/data/boxes.py).
     present, by name: bool [n], whether the sample has this target.
     draws: float64 [n], a random number from 0 to 1 for each sample, for tasks that make their own targets.
     views, by task: images of its own that a task looks at, beside the batch's.
@@ -73,7 +73,7 @@ class Split:
         where = np.searchsorted(self._starts, indices, side="right") - 1
         rows: dict[str, Any] = {}
         for name in self._shards[0].arrays:
-            if name.endswith((".boxes", ".labels", ".offsets", ".hash")):
+            if name.endswith((".boxes", ".labels", ".kinds", ".offsets", ".hash")):
                 continue
             first = self._shards[0].arrays[name]
             rows[name] = np.empty((len(indices), *first.shape[1:]), first.dtype)

@@ -23,9 +23,7 @@ from mtl.config.data import (
     Standardize,
 )
 from mtl.data.header import read_header
-
-IGNORE = 255
-"""The class index of a pixel that no loss and no metric counts."""
+from mtl.data.maps import IGNORE
 
 
 @dataclass

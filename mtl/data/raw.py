@@ -7,7 +7,8 @@
     image       bytes of an encoded image (PNG, JPEG …), or null: then
     image.file  set/name of the file that holds it, in the set's root that spec.json names
     <target>    label: int64 · labels: list of int64 · value: float64
-                boxes: list of [x1, y1, x2, y2, label], pixels of the encoded image
+                boxes: list of [x1, y1, x2, y2, label], pixels of the encoded image; with a sixth number, which says that
+                a box does not count (mtl/data/boxes.py), in all rows of an image that has such boxes
                 mask: PNG bytes of class indices, 255 is ignored
                 depth: 16-bit PNG bytes, in steps of the target's scale, 0 is unknown
                 normals: 8-bit RGB PNG bytes of 255 · (n + 1) / 2 for x right, y down, z to the viewer; black is unknown
@@ -39,7 +40,7 @@ _TYPES: dict[TargetKind, pa.DataType] = {
     "mask": pa.binary(),
     "depth": pa.binary(),
     "normals": pa.binary(),
-    "boxes": pa.list_(pa.list_(pa.float64(), 5)),
+    "boxes": pa.list_(pa.list_(pa.float64())),
 }
 
 

@@ -12,6 +12,7 @@ needs no reader of ours. Arrays of n samples:
     <mask>           uint8   [n, height, width]   255 where ignored or absent
     <boxes>.boxes    float32 [total, 4]           all samples' boxes in a row
     <boxes>.labels   int64   [total]
+    <boxes>.kinds    uint8   [total]              0 where a box counts (mtl/data/boxes.py); older shards have none
     <boxes>.offsets  int64   [n + 1]              sample i has rows offsets[i]:offsets[i+1]
     <any>.present    bool    [n]
     image.hash       uint64  [n]                  perceptual, by which near copies are found
@@ -29,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from mtl.config import DataError
+from mtl.data.boxes import kinds
 from mtl.data.spec import DatasetSpec, TargetSpec
 
 _DTYPES = {"U8": np.uint8, "I64": np.int64, "F32": np.float32, "BOOL": np.bool_, "U64": np.uint64}
@@ -54,9 +56,10 @@ def pack(spec: DatasetSpec, samples: list[dict[str, Any]], height: int, width: i
             arrays[name] = np.stack([absent if v is None else v for v in values])
         else:
             rows = [np.zeros((0, 5), np.float32) if v is None else v for v in values]
-            table = np.concatenate(rows).astype(np.float32)
+            table = np.concatenate([row[:, :5] for row in rows]).astype(np.float32)
             arrays[f"{name}.boxes"] = np.ascontiguousarray(table[:, :4])
             arrays[f"{name}.labels"] = table[:, 4].astype(np.int64)
+            arrays[f"{name}.kinds"] = np.concatenate([kinds(row) for row in rows]).astype(np.uint8)
             arrays[f"{name}.offsets"] = np.cumsum([0, *(len(r) for r in rows)]).astype(np.int64)
     return arrays
 
@@ -146,10 +149,14 @@ class Shard:
             ) from error
 
     def table(self, target: str, index: int) -> np.ndarray:
-        """One sample's boxes: float32 [k, 5] x1, y1, x2, y2, label."""
+        """One sample's boxes: float32 [k, 5] x1, y1, x2, y2, label; [k, 6] if some do not count."""
         begin, end = self.arrays[f"{target}.offsets"][index : index + 2]
-        boxes, labels = self.arrays[f"{target}.boxes"][begin:end], self.arrays[f"{target}.labels"][begin:end]
-        return np.concatenate([boxes, labels[:, None].astype(np.float32)], axis=1)
+        kinds = self.arrays[f"{target}.kinds"][begin:end] if f"{target}.kinds" in self.arrays else np.zeros(0)
+        table = np.empty((end - begin, 6 if kinds.any() else 5), np.float32)
+        table[:, :4] = self.arrays[f"{target}.boxes"][begin:end]
+        table[:, 4] = self.arrays[f"{target}.labels"][begin:end]
+        table[:, 5:] = kinds[:, None] if kinds.any() else 0
+        return table
 
 
 def _view(body: np.ndarray, entry: dict[str, Any]) -> np.ndarray:

@@ -16,7 +16,7 @@ TargetKind = Literal["label", "labels", "boxes", "mask", "value", "depth", "norm
 class TargetSpec(Section):
     """One target of an image.
 
-    `label`: a class; `labels`: any number of classes; `value`: a number; `boxes`: labelled boxes; `mask`: a class a
+    `label`: a class; `labels`: any number of classes; `value`: a number; `boxes`: labelled boxes, of which some may not count; `mask`: a class a
     pixel; `depth`: a number a pixel; `normals`: a direction a pixel.
     """
 

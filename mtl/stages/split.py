@@ -65,7 +65,9 @@ def labels(sample: RawSample, over: tuple[str, ...], spec: DatasetSpec) -> Count
         elif kind == "labels":
             found.update(f"{target}={spec.targets[target].classes[v]}" for v in value or [])
         elif kind == "boxes":
-            found.update(f"{target}={spec.targets[target].classes[int(box[4])]}" for box in value or [])
+            found.update(
+                f"{target}={spec.targets[target].classes[int(box[4])]}" for box in value or [] if not any(box[5:])
+            )
         else:
             raise ConfigError(
                 f"data.source.split.over: {target} cannot be balanced", found=kind, fix="label, labels or boxes"

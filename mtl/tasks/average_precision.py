@@ -1,13 +1,17 @@
 """Average precision under sample weights: COCO's matching and 101-point interpolation, for the bootstrap.
 
-The reported values come from here too; a test holds them to faster-coco-eval's on the same detections.
+The reported values come from here too; tests hold them to COCO's own evaluation of the same detections. Nothing is rounded
+and no threshold is softened: an IoU or a recall that falls on a threshold falls on it here as there. COCO looks at 100
+detections an image and class, here all count that are there (`max_detections` of the task limits them).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+
+from mtl.data.boxes import CROWD, kinds
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
@@ -17,42 +21,64 @@ RECALLS = np.linspace(0.0, 1.0, 101)
 class Matches:
     """One image's detections against its boxes.
 
-    scores float [d]; labels int [d]; hits bool [thresholds, d]; num_boxes int [classes].
+    scores float [d]; labels int [d]; hits bool [thresholds, d]; num_boxes int [classes], of boxes that count; ignored bool
+    [thresholds, d], detections that lie where a box does not count: none if not said.
     """
 
     scores: np.ndarray
     labels: np.ndarray
     hits: np.ndarray
     num_boxes: np.ndarray
+    ignored: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+
+    def __post_init__(self) -> None:
+        if self.ignored.shape != self.hits.shape:
+            object.__setattr__(self, "ignored", np.zeros_like(self.hits))
 
 
-def iou_matrix(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Boxes [m, 4] and [n, 4] → intersection over union [m, n]."""
+def iou_matrix(a: np.ndarray, b: np.ndarray, crowd: np.ndarray | None = None) -> np.ndarray:
+    """Boxes [m, 4] and [n, 4] → intersection over union, float64 [m, n]; 0 of boxes without area.
+
+    Of crowds (bool [n]) it is the share of the box in `a` that lies in it, as COCO has it.
+    """
+    a, b = a.astype(np.float64), b.astype(np.float64)
     low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
     inner = np.clip(high - low, 0, None).prod(2)
-    area_a, area_b = (a[:, 2:] - a[:, :2]).prod(1), (b[:, 2:] - b[:, :2]).prod(1)
-    return inner / np.maximum(area_a[:, None] + area_b[None] - inner, 1e-9)
+    area_a, area_b = ((boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (a, b))
+    whole = area_a[:, None] + area_b[None] - inner
+    if crowd is not None:
+        whole = np.where(crowd[None], area_a[:, None], whole)
+    return np.divide(inner, whole, out=np.zeros_like(inner), where=whole > 0)
 
 
 def match(boxes: np.ndarray, labels: np.ndarray, scores: np.ndarray, truth: np.ndarray, num_classes: int) -> Matches:
-    """Match as COCO does: best score first, each to the free box of its class with the highest IoU.
+    """Match as COCO does: best score first, each to the free box of its class with the highest IoU, of equal ones the last.
 
-    boxes [d, 4], labels [d], scores [d]; truth [k, 5] with the label last.
+    A detection that matches none of them, but a box that does not count (mtl/data/boxes.py), is ignored; any number may be.
+
+    boxes [d, 4], labels [d], scores [d]; truth [k, 5] with the label last, or [k, 6] with what each box is.
     """
     order = np.argsort(-scores, kind="stable")
     boxes, labels, scores = boxes[order], labels[order], scores[order]
-    truth_labels = truth[:, 4].astype(np.int64)
-    ious = np.where(labels[:, None] == truth_labels[None], iou_matrix(boxes, truth[:, :4]), 0.0)
-    hits = np.zeros((len(THRESHOLDS), len(scores)), bool)
-    candidates = np.nonzero(ious.max(1, initial=0.0) >= THRESHOLDS[0])[0]
-    for t, threshold in enumerate(THRESHOLDS):
-        free = np.ones(len(truth), bool)
-        for d in candidates:
-            row = np.where(free, ious[d], 0.0)
-            best = int(row.argmax())
-            if row[best] >= threshold - 1e-10:
-                hits[t, d], free[best] = True, False
-    return Matches(scores, labels, hits, np.bincount(truth_labels, minlength=num_classes))
+    truth_labels, kind = truth[:, 4].astype(np.int64), kinds(truth)
+    same = labels[:, None] == truth_labels[None]
+    ious = np.where(same, iou_matrix(boxes, truth[:, :4], kind == CROWD), 0.0)
+    counted, rest = ious[:, kind == 0], ious[:, kind != 0].max(1, initial=0.0)
+    hits = np.array([_hits(counted, threshold) for threshold in THRESHOLDS])
+    ignored = ~hits & (rest[None] >= THRESHOLDS[:, None])
+    return Matches(scores, labels, hits, np.bincount(truth_labels[kind == 0], minlength=num_classes), ignored)
+
+
+def _hits(ious: np.ndarray, threshold: float) -> np.ndarray:
+    """Which detections find a box: IoUs [d, k], 0 of another class, best detection first → bool [d]."""
+    hits = np.zeros(len(ious), bool)
+    free = np.ones(ious.shape[1], bool)
+    for d in np.nonzero(ious.max(1, initial=0.0) >= threshold)[0]:
+        row = np.where(free, ious[d], 0.0)[::-1]
+        best = len(row) - 1 - int(row.argmax())
+        if ious[d, best] >= threshold and free[best]:
+            hits[d], free[best] = True, False
+    return hits
 
 
 def average_precisions(
@@ -60,7 +86,8 @@ def average_precisions(
 ) -> np.ndarray:
     """AP by resample, threshold and class: weights [resamples, samples] → [resamples, num_thresholds, classes].
 
-    NaN for a class without boxes.
+    NaN for a class without boxes. A weight of two is the sample twice in a row, but for detections of one sample and class
+    with one score, which COCO would take in turns.
     """
     known = [(i, row) for i, row in enumerate(rows) if row is not None]
     result = np.full((len(weights), num_thresholds, num_classes), np.nan)
@@ -70,6 +97,7 @@ def average_precisions(
     scores = np.concatenate([row.scores for _, row in known])
     labels = np.concatenate([row.labels for _, row in known])
     hits = np.concatenate([row.hits for _, row in known], axis=1)
+    ignored = np.concatenate([row.ignored for _, row in known], axis=1)
     num_boxes = np.zeros((len(rows), num_classes))
     for i, row in known:
         num_boxes[i] = row.num_boxes
@@ -77,9 +105,9 @@ def average_precisions(
     for c in range(num_classes):
         mine = np.nonzero(labels == c)[0]
         mine = mine[np.argsort(-scores[mine], kind="stable")]
-        by_detection = weights[:, images[mine]]
         for t in range(num_thresholds):
-            result[:, t, c] = _interpolated(by_detection, hits[t, mine], totals[:, c])
+            there = mine[~ignored[t, mine]]
+            result[:, t, c] = _interpolated(weights[:, images[there]], hits[t, there], totals[:, c])
     return result
 
 
@@ -93,7 +121,7 @@ def _interpolated(weights: np.ndarray, hits: np.ndarray, totals: np.ndarray) -> 
     precision = true / np.maximum(seen, 1e-12)
     envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     for r in np.nonzero(totals > 0)[0]:
-        places = np.searchsorted(true[r] / totals[r], RECALLS - 1e-12, side="left")
+        places = np.searchsorted(true[r] / totals[r], RECALLS, side="left")
         inside = places < len(hits)
         found[r] = envelope[r, places[inside]].sum() / len(RECALLS)
     return found
@@ -104,8 +132,8 @@ def precision_recall(rows: list[Matches | None], num_classes: int) -> list[tuple
     known = [row for row in rows if row is not None]
     if not known:
         return []
-    scores = np.concatenate([row.scores for row in known])
-    hits = np.concatenate([row.hits[0] for row in known])[np.argsort(-scores, kind="stable")]
+    scores = np.concatenate([row.scores[~row.ignored[0]] for row in known])
+    hits = np.concatenate([row.hits[0, ~row.ignored[0]] for row in known])[np.argsort(-scores, kind="stable")]
     total = sum(int(row.num_boxes.sum()) for row in known)
     true = np.cumsum(hits)
     precision = true / np.arange(1, len(hits) + 1)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torchvision.ops import batched_nms
 
+from mtl.data.boxes import objects
 from mtl.data.loader import Batch
 from mtl.precision import precise
 from mtl.tasks.average_precision import Matches, average_precisions, match, precision_recall
@@ -69,7 +70,7 @@ class Detection(Task):
 
     def caption(self, prediction: Any, batch: Batch, index: int) -> str:
         shown = int((prediction["scores"] >= SHOWN).sum())
-        return f"{self.name}: {shown} boxes (are {len(batch.targets[self.target_name][index])})"
+        return f"{self.name}: {shown} boxes (are {len(objects(batch.targets[self.target_name][index]))})"
 
     def draw(self, canvas: np.ndarray, prediction: Any, scale: int) -> np.ndarray:
         canvas = np.ascontiguousarray(canvas)
@@ -123,7 +124,7 @@ class DetectionScorer(Scorer):
             if row is None:
                 values.append(np.nan)
                 continue
-            shown = row.scores >= SHOWN
+            shown = (row.scores >= SHOWN) & ~row.ignored[0]
             values.append(2 * row.hits[0][shown].sum() / max(shown.sum() + row.num_boxes.sum(), 1))
         return np.array(values, np.float64)
 

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 from torchvision.ops import box_iou, sigmoid_focal_loss
 
+from mtl.data.boxes import kinds, objects
 from mtl.model.rcnn import FasterRCNNHead, anchor_boxes, move, unpack
 from mtl.objective.losses import masked
 from mtl.precision import precise
@@ -47,7 +48,7 @@ class FasterRCNN:
             ((self._anchor_state(anchors, t)[0] == 1).sum() for t, there in zip(tables, present, strict=True) if there),
             torch.zeros((), dtype=torch.int64, device=present.device),
         )
-        boxes = torch.tensor([len(t) for t in tables], device=present.device)
+        boxes = torch.stack([(kinds(t) == 0).sum().to(present.device) for t in tables])
         return [positive, positive, present.sum() * NUM_PROPOSALS, (boxes * present).sum()]
 
     def terms(self, output: torch.Tensor, tables: list[torch.Tensor], present: torch.Tensor) -> list[torch.Tensor]:
@@ -70,6 +71,7 @@ class FasterRCNN:
         """The four parts of one image, summed."""
         table = table.to(anchors)
         state, owner = self._anchor_state(anchors, table)
+        outside, table = ~_in_ignored(proposals, table), objects(table)
         chosen = state == 1
         focal = sigmoid_focal_loss(
             objectness, chosen.to(anchors), self.config.focal_alpha, self.config.focal_gamma, reduction="none"
@@ -81,7 +83,7 @@ class FasterRCNN:
         good = near >= NEAR
         labels = torch.full_like(truth, self.num_classes)
         labels[good] = table[truth[good], 4].long()
-        classes = F.cross_entropy(logits, labels, reduction="sum")
+        classes = (F.cross_entropy(logits, labels, reduction="none") * (good | outside)).sum()
         second = F.smooth_l1_loss(
             refined[good], encode(table[truth[good], :4], proposals[good]), reduction="sum", beta=0.1
         )
@@ -102,14 +104,28 @@ class FasterRCNN:
 
     @staticmethod
     def _anchor_state(anchors: torch.Tensor, table: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Of each anchor: 1 positive, 0 negative, -1 neither; and its box. A box's best anchor is positive too."""
+        """Of each anchor: 1 positive, 0 negative, -1 neither; and which of the boxes that count it has. A box's best anchor
+        is positive too."""
+        ignored, table = _in_ignored(anchors, table), objects(table)
         near, owner = _nearest(anchors, table)
-        state = torch.where(near >= NEAR, 1, torch.where(near < FAR, 0, -1))
+        state = torch.where(near >= NEAR, 1, torch.where((near < FAR) & ~ignored, 0, -1))
         if len(table):
             best = box_iou(table[:, :4].to(anchors), anchors).argmax(1)
             state[best] = 1
             owner[best] = torch.arange(len(table), device=owner.device)
         return state, owner
+
+
+def _in_ignored(boxes: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+    """Which boxes [k, 4] lie, to a half at least, in a box of the table that does not count, or are near one: bool [k]."""
+    others = table[kinds(table) > 0][:, :4].to(boxes)
+    if not len(others):
+        return torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
+    sides = torch.minimum(boxes[:, None, 2:], others[None, :, 2:]) - torch.maximum(
+        boxes[:, None, :2], others[None, :, :2]
+    )
+    share = sides.clamp(min=0).prod(2) / (boxes[:, 2:] - boxes[:, :2]).prod(1, keepdim=True).clamp(min=1e-6)
+    return ((share >= NEAR) | (box_iou(boxes, others) >= FAR)).any(1)
 
 
 def _nearest(boxes: torch.Tensor, table: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

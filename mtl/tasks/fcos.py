@@ -11,7 +11,6 @@ from torch import nn
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
 from mtl.model.heads import DetectionHead
-from mtl.objective.losses import masked
 from mtl.precision import precise
 from mtl.tasks.boxes import Candidates
 
@@ -32,14 +31,14 @@ class FCOS:
 
     def counts(self, tables: list[torch.Tensor], present: torch.Tensor) -> list[torch.Tensor]:
         """Positive cells, of which all three parts are means."""
-        positive, _, _ = self._assigned(tables, present)
-        return [positive.sum()] * 3
+        return [self._assigned(tables, present).positive.sum()] * 3
 
     def terms(self, output: torch.Tensor, tables: list[torch.Tensor], present: torch.Tensor) -> list[torch.Tensor]:
         """Classes, boxes, centredness."""
-        positive, label, sides = self._assigned(tables, present)
+        cells = self._assigned(tables, present)
+        positive, sides = cells.positive, cells.sides
         flat = precise(output).flatten(2).transpose(1, 2)  # [n, cells, classes + 5]
-        truth = F.one_hot(label, self.num_classes) * positive.unsqueeze(-1)
+        truth = F.one_hot(cells.label, self.num_classes) * positive.unsqueeze(-1)
         alpha, gamma, classes = self.config.focal_alpha, self.config.focal_gamma, flat[..., : self.num_classes]
         focal = sigmoid_focal_loss(classes, truth.to(flat), alpha, gamma, reduction="none")
         found = flat[positive]
@@ -48,7 +47,8 @@ class FCOS:
         giou = generalized_box_iou_loss(_as_boxes(inner), _as_boxes(wanted))
         centre = F.binary_cross_entropy_with_logits(found[:, -1], centredness(wanted), reduction="none")
         nothing = 0.0 * flat.sum()  # keeps all outputs in the graph where there is no box
-        return [masked(focal.sum((1, 2)), present), giou.sum() + nothing, centre.sum()]
+        learnt = torch.where(cells.learns, focal.sum(2), 0.0)
+        return [learnt.sum(), giou.sum() + nothing, centre.sum()]
 
     def candidates(self, output: torch.Tensor) -> list[Candidates]:
         """Every cell's box for every class."""
@@ -60,16 +60,30 @@ class FCOS:
         boxes = torch.cat([centres - sides[..., :2], centres + sides[..., 2:]], -1)
         return [Candidates(b, s) for b, s in zip(boxes, scores, strict=True)]
 
-    def _assigned(
-        self, tables: list[torch.Tensor], present: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Asked for twice a step, with the same lists: computed once."""
+    def _assigned(self, tables: list[torch.Tensor], present: torch.Tensor) -> Cells:
+        """Asked for several times a step, with the same lists: computed once."""
         if self._last is None or self._last[0] is not tables or self._last[1] is not present:
-            stride = self.config.stride
+            stride, device = self.config.stride, present.device
             height, width = -(-self.height // stride), -(-self.width // stride)
-            positive, label, sides = assign(tables, height, width, stride, self.config.radius, present.device)
-            self._last = (tables, present, (positive & present[:, None], label, sides))
+            positive, label, sides = assign(tables, height, width, stride, self.config.radius, device)
+            learns = positive | ~not_counting(tables, cell_centres(height, width, stride, device))
+            there = present[:, None]
+            self._last = (tables, present, Cells(positive & there, learns & there, label, sides))
         return self._last[2]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """What each cell of n images learns.
+
+    positive bool [n, cells]: a box; learns bool [n, cells]: a box, or that there is none; label int64 [n, cells]; sides
+    float32 [n, cells, 4], distances to the box's sides in pixels.
+    """
+
+    positive: torch.Tensor
+    learns: torch.Tensor
+    label: torch.Tensor
+    sides: torch.Tensor
 
 
 def cell_centres(height: int, width: int, stride: int, device: torch.device) -> torch.Tensor:
@@ -83,26 +97,41 @@ def assign(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Which cell learns which box: the smallest box whose centre is within `radius` cells and that contains the cell.
 
+    Boxes that do not count (mtl/data/boxes.py) are learnt by none.
+
     Returns: positive bool [n, cells], label int64 [n, cells], sides float32 [n, cells, 4] in pixels.
     """
     centres = cell_centres(height, width, stride, device)
-    most = max([len(t) for t in tables] + [1])
-    padded = torch.zeros(len(tables), most, 5, device=device)
-    for i, table in enumerate(tables):
-        padded[i, : len(table)] = table
+    padded = _padded(tables, device)
     boxes = padded[:, None, :, :4]
     low, high = centres[None, :, None] - boxes[..., :2], boxes[..., 2:] - centres[None, :, None]
     sides = torch.cat([low, high], -1)  # [n, cells, boxes, 4]
     middle = (boxes[..., :2] + boxes[..., 2:]) / 2
     near = (centres[None, :, None] - middle).abs().amax(-1) <= radius * stride
     area = (boxes[..., 2:] - boxes[..., :2]).prod(-1).expand_as(near)
-    candidate = near & (sides.amin(-1) > 0)
+    candidate = near & (sides.amin(-1) > 0) & (padded[:, None, :, 5] == 0)
     area = torch.where(candidate, area, torch.inf)
     best = area.argmin(-1)
     positive = candidate.any(-1)
     label = padded[..., 4].long().gather(1, best)
     chosen = sides.gather(2, best[..., None, None].expand(-1, -1, 1, 4)).squeeze(2)
     return positive, label, chosen
+
+
+def not_counting(tables: list[torch.Tensor], centres: torch.Tensor) -> torch.Tensor:
+    """Which cells' centres lie in a box that does not count: bool [n, cells]."""
+    boxes = _padded(tables, centres.device)[:, None]
+    points = centres[None, :, None]
+    inside = ((points >= boxes[..., :2]) & (points < boxes[..., 2:4])).all(-1)
+    return (inside & (boxes[..., 5] > 0)).any(-1)
+
+
+def _padded(tables: list[torch.Tensor], device: torch.device) -> torch.Tensor:
+    """Tables of boxes as one tensor [n, most, 6]; rows of zeros, which hold no point, fill it up."""
+    padded = torch.zeros(len(tables), max([len(t) for t in tables] + [1]), 6, device=device)
+    for i, table in enumerate(tables):
+        padded[i, : len(table), : table.shape[1]] = table
+    return padded
 
 
 def centredness(sides: torch.Tensor) -> torch.Tensor:

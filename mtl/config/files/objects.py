@@ -18,7 +18,9 @@ class CocoSet(FileSet):
     boxes: TargetName | None = Field(default="objects", description="the target of the boxes; null for none")
     masks: TargetName | None = Field(default=None, description="the target of the categories' masks; null for none")
     classes: tuple[str, ...] = Field(default=(), description="category names in order; the file's, by id, if empty")
-    crowd: bool = Field(default=False, description="keep boxes marked iscrowd")
+    crowd: bool = Field(
+        default=False, description="take what is marked iscrowd for objects; if not, it is ignored as COCO's metrics do"
+    )
 
 
 class YoloSet(FileSet):
@@ -36,4 +38,7 @@ class VocSet(FileSet):
     boxes: TargetName | None = Field(default="objects", description="the target of the boxes; null for none")
     masks: TargetName | None = Field(default=None, description="the target of the masks; null for none")
     classes: tuple[str, ...] = Field(default=(), description="class names in order; all found, sorted, if empty")
-    difficult: bool = Field(default=True, description="keep boxes marked difficult")
+    difficult: bool = Field(
+        default=False,
+        description="take what is marked difficult for objects; if not, it is ignored as VOC's metrics do",
+    )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from mtl.config import DataError
 from mtl.config.files import VocSet
-from mtl.data.formats.base import Entry, Problem, Reading, image_id
+from mtl.data.boxes import DIFFICULT, as_rows
+from mtl.data.formats.base import Entry, Problem, Reading, ignores_marked, image_id
 from mtl.data.formats.table import number
 from mtl.data.place import Place
 from mtl.data.raw import FileRef
@@ -23,17 +24,20 @@ def read_voc(settings: VocSet, place: Place) -> Reading:
     """
     images = place.images("JPEGImages") or [n for n in place.images() if "/Segmentation" not in f"/{n}"]
     splits = _splits(place)
-    xml: dict[str, Any] = {}
+    xml: dict[str, list[_Object]] = {}
     problems: list[Problem] = []
     for name in images if settings.boxes else []:
         file = _annotation(name)
         if file not in place:
             continue
         try:
-            xml[name] = _objects(place.read(file), settings.difficult)
+            xml[name] = _objects(place.read(file))
         except (DataError, ElementTree.ParseError) as error:
             problems.append(Problem.of(image_id(name, _folder(name)), error, file))
-    names = {label for objects in xml.values() for label, _ in objects}
+    everything = [found for objects in xml.values() for found in objects]
+    names = {found.label for found in everything}
+    marked = sum(found.difficult for found in everything)
+    ignores, notes = ignores_marked("difficult", marked, len(everything), settings.difficult)
     classes = settings.classes or tuple(sorted(names))
     if not classes:
         raise DataError(
@@ -48,19 +52,20 @@ def read_voc(settings: VocSet, place: Place) -> Reading:
     entries: list[Entry] = []
     for name in images:
         found = image_id(name, _folder(name))
-        unknown = [label for label, _ in xml.get(name, []) if label not in classes]
+        unknown = [o.label for o in xml.get(name, []) if o.label not in classes]
         if unknown:
             problems.append(Problem(found, f"unknown class {unknown[0]!r}"))
         if unknown or found in bad:
             continue
         targets: dict[str, Any] = {}
         if settings.boxes and name in xml:
-            targets[settings.boxes] = [[*box, float(classes.index(label))] for label, box in xml[name]]
+            boxes = [[*o.corners, float(classes.index(o.label))] for o in xml[name]]
+            targets[settings.boxes] = as_rows(boxes, [DIFFICULT * (ignores and o.difficult) for o in xml[name]])
         mask = f"SegmentationClass/{PurePosixPath(name).stem}.png"
         if settings.masks and mask in place:
             targets[settings.masks] = FileRef(mask)
         entries.append(Entry(found, FileRef(name), targets, split=splits.get(PurePosixPath(name).stem)))
-    return Reading(specs, entries, problems)
+    return Reading(specs, entries, problems, notes=notes)
 
 
 def _folder(name: str) -> str:
@@ -84,19 +89,27 @@ def _splits(place: Place) -> dict[str, str]:
     return found
 
 
-def _objects(data: bytes, difficult: bool) -> list[tuple[str, list[float]]]:
-    """Class and corners of every object. VOC counts pixels from 1 and names the last one that is inside."""
+class _Object(NamedTuple):
+    """What an annotation says of an object; corners x1, y1, x2, y2 in pixels."""
+
+    label: str
+    corners: list[float]
+    difficult: bool
+
+
+def _objects(data: bytes) -> list[_Object]:
+    """Every object of a file. VOC counts pixels from 1 and names the last one that is inside."""
     if b"<!ENTITY" in data:
         raise DataError("the XML defines entities", fix="annotations need none; such files can be bombs")
-    found: list[tuple[str, list[float]]] = []
+    found: list[_Object] = []
     for item in ElementTree.fromstring(data).iter("object"):
-        if not difficult and item.findtext("difficult", "0").strip() == "1":
-            continue
         box = item.find("bndbox")
         if box is None:
             raise DataError("an object has no bndbox")
         x1, y1, x2, y2 = (number(box.findtext(c, ""), c) for c in ("xmin", "ymin", "xmax", "ymax"))
         if x2 < x1 or y2 < y1:
             raise DataError("a box ends before it begins", found=str([x1, y1, x2, y2]))
-        found.append((item.findtext("name", "").strip(), [max(x1 - 1, 0.0), max(y1 - 1, 0.0), x2, y2]))
+        corners = [max(x1 - 1, 0.0), max(y1 - 1, 0.0), x2, y2]
+        difficult = item.findtext("difficult", "0").strip() == "1"
+        found.append(_Object(item.findtext("name", "").strip(), corners, difficult))
     return found
