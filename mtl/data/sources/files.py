@@ -12,13 +12,15 @@ from pathlib import Path
 import orjson
 
 from mtl.config import DataError
-from mtl.config.files import FilesSource
+from mtl.config.files import FilesSource, StratifiedSplit
+from mtl.data.assignment import assign, copies_apart
 from mtl.data.formats import FORMATS, Problem, Reading
 from mtl.data.formats.base import Entry
+from mtl.data.groups import Image
 from mtl.data.place import Place
 from mtl.data.raw import FileRef, RawSample, write_problems, write_spec, write_split
 from mtl.data.spec import SPLITS, DatasetSpec, SourceRecord, TargetSpec
-from mtl.data.splits import Image, splitter
+from mtl.data.splits import read_table, splitter
 from mtl.digest import DigestCache, bytes_sha256
 
 
@@ -66,18 +68,23 @@ def _fetch(settings: FilesSource, folder: Path, cache: Path) -> DatasetSpec:
         joined, targets, slices, problems, records = _read_sets(settings, digests)
     finally:
         digests.close()
-    images, notes = _without_copies(joined, settings.duplicates, problems)
+    images = {found: _image(found, one) for found, one in joined.items()}
+    choose = splitter(settings.split, images.values())
+    apart = copies_apart(images.values(), settings.split, choose)
+    for found, error in apart:
+        problems.append(Problem.of(found, error))
+        del joined[found]
+    kept, notes = _without_copies(joined, settings, problems)
+    assigned, unplaced = assign([_image(found, kept[found]) for found in sorted(kept)], settings.split, choose)
+    problems += [Problem.of(found, error) for found, error in unplaced]
     by_split: dict[str, list[RawSample]] = {split: [] for split in SPLITS}
-    choose = splitter(settings.split)
-    for found, image in images.items():
-        entry = image.entry
-        try:
-            split = choose(Image(found, image.digests["image"], entry.split, entry.group, entry.time))
-        except DataError as error:
-            problems.append(Problem.of(found, error))
-            continue
+    for found, place in assigned.items():
+        entry = kept[found].entry
         assert entry.image is not None
-        by_split[split].append(RawSample(found, entry.image, entry.targets, entry.slices, image.key()))
+        sample = RawSample(found, entry.image, entry.targets, entry.slices, kept[found].key(), place.group)
+        by_split[place.split].append(sample)
+    if alone := sum(not place.group for place in assigned.values()):
+        notes |= {"images_without_group": alone} if alone < len(assigned) else {}
     roots = {name: chosen.path for name, chosen in settings.sets.items()}
     spec = DatasetSpec(name="files", targets=targets, slices=slices, sources=tuple(records), roots=roots, notes=notes)
     for split, samples in by_split.items():
@@ -211,6 +218,12 @@ def _merged(one: Joined, other: Joined, problems: list[Problem]) -> Joined:
                     Problem(one.entry.id, f"it has the same bytes as {other.entry.id}, but another {name!r}")
                 )
     first, second = one.entry, other.entry
+    if first.id == second.id:
+        for name in ("split", "group", "time"):
+            mine, theirs = getattr(first, name), getattr(second, name)
+            if mine and theirs and mine != theirs:
+                reason = f"two sets say different things of its {name}: {mine!r}, {theirs!r}"
+                problems.append(Problem(first.id, reason))
     entry = replace(
         first,
         targets={**second.targets, **first.targets},
@@ -222,15 +235,22 @@ def _merged(one: Joined, other: Joined, problems: list[Problem]) -> Joined:
     return Joined(entry, {**other.digests, **one.digests})
 
 
+def _image(found: str, one: Joined) -> Image:
+    """What a split may depend on."""
+    return Image(found, one.digests["image"], one.entry.split, one.entry.group, one.entry.time)
+
+
 def _without_copies(
-    joined: Mapping[str, Joined], duplicates: str, problems: list[Problem]
+    joined: Mapping[str, Joined], settings: FilesSource, problems: list[Problem]
 ) -> tuple[dict[str, Joined], dict[str, int]]:
-    """Images with the same bytes become one, with the targets of all; contradictions are problems."""
-    if duplicates == "keep":
+    """Images with the same bytes become one, with the targets of all: the one that a table has placed, or the first.
+    Contradictions are problems."""
+    if settings.duplicates == "keep":
         return dict(joined), {}
+    placed = read_table(Path(settings.split.table)) if isinstance(settings.split, StratifiedSplit) else {}
     first: dict[str, str] = {}
     kept: dict[str, Joined] = {}
-    for found in sorted(joined):
+    for found in sorted(joined, key=lambda one: (one not in placed, one)):
         content = joined[found].digests["image"]
         if content in first:
             kept[first[content]] = _merged(kept[first[content]], joined[found], problems)
