@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from mtl.config import DataError
-from mtl.data.splits import read_table, stratify, write_table
+from mtl.data.splits import read_table, write_table
+from mtl.data.stratify import stratify
 
 
 def units(count: int, seed: int = 0) -> list[tuple[str, Counter[str]]]:

@@ -47,6 +47,7 @@ def check(raw: Path, prepared: Path, manifest: Manifest, given: DatasetSpec) -> 
     balance = _balance(prepared, manifest)
     wrong, sizes = _look_at_files(raw, given)
     account = read_account(raw)
+    divided = _divided_groups(raw, given)
     return {
         "files": account["files"],
         "annotations": account["annotations"],
@@ -57,11 +58,21 @@ def check(raw: Path, prepared: Path, manifest: Manifest, given: DatasetSpec) -> 
         "copies_dropped": manifest.spec.notes.get("copies_dropped", 0),
         "near_copies": [[a[1], b[1]] for a, b in pairs],
         "leaks": [[list(a), list(b)] for a, b in leaks],
+        "divided_groups": divided,
         "wrong_extensions": wrong,
         "sizes": [[*size, number] for size, number in sorted(sizes.items())],
         "balance": balance,
-        "warnings": _warnings(balance, manifest),
+        "warnings": _warnings(balance, manifest) + _warnings_of_groups(divided, given),
     }
+
+
+def _divided_groups(raw: Path, given: DatasetSpec) -> dict[str, dict[str, int]]:
+    """Group → split → images, of groups in several splits: what is learnt of one is asked of it again."""
+    found: dict[str, Counter[str]] = {}
+    for split in SPLITS:
+        for group in RawSplit(raw, split, given).groups():
+            found.setdefault(group, Counter())[split] += 1
+    return {group: dict(splits) for group, splits in sorted(found.items()) if len(splits) > 1}
 
 
 def _look_at_files(raw: Path, given: DatasetSpec) -> tuple[list[dict[str, str]], Counter[tuple[int, int]]]:
@@ -143,6 +154,12 @@ def is_clean(report: dict[str, Any]) -> bool:
     return not (report["quarantined"] or report["annotations"] or unaccounted or 0 in report["samples"].values())
 
 
+def _warnings_of_groups(divided: dict[str, dict[str, int]], given: DatasetSpec) -> list[str]:
+    alone = given.notes.get("images_without_group", 0)
+    lines = [f"{alone} images are in no group, others are: each of them is placed alone"] if alone else []
+    return lines + ([f"{len(divided)} groups lie in several splits"] if divided else [])
+
+
 def as_lines(report: dict[str, Any]) -> list[str]:
     """The report for a terminal."""
     lines = ["samples: " + ", ".join(f"{number} {split}" for split, number in report["samples"].items())]
@@ -155,6 +172,11 @@ def as_lines(report: dict[str, Any]) -> list[str]:
     lines.append(f"copies with the same bytes, dropped: {report['copies_dropped']}")
     lines.append(f"near copies: {len(report['near_copies'])} pairs, {len(report['leaks'])} of them across splits")
     lines += [f"  {a[0]}/{a[1]} and {b[0]}/{b[1]}" for a, b in report["leaks"][:20]]
+    lines.append(f"groups in several splits: {len(report['divided_groups'])}")
+    lines += [
+        f"  {group}: " + ", ".join(f"{number} {split}" for split, number in splits.items())
+        for group, splits in list(report["divided_groups"].items())[:20]
+    ]
     lines.append(f"another format than the extension says: {len(report['wrong_extensions'])}")
     lines += [f"  {w['file']} is {w['is']}" for w in report["wrong_extensions"][:20]]
     for name, classes in report["balance"].items():

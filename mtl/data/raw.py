@@ -14,6 +14,7 @@
                 normals: 8-bit RGB PNG bytes of 255 · (n + 1) / 2 for x right, y down, z to the viewer; black is unknown
                 null where the sample does not have this target; masks, depths and normals may be files too
     slice.<s>   string
+    .group      what must stay in one split with it, e.g. a patient; null where it is alone
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ _TYPES: dict[TargetKind, pa.DataType] = {
 }
 
 
+GROUP = ".group"
+"""The column of groups: no target has such a name."""
 ROW_GROUP = 256
 """Samples that are read together."""
 
@@ -73,6 +76,7 @@ class RawSample:
     targets: dict[str, Any]
     slices: dict[str, str] = field(default_factory=dict[str, str])
     key: str = ""
+    group: str = ""
 
     def content_key(self) -> str:
         """SHA-256 of the image and the targets, which must be here."""
@@ -99,6 +103,7 @@ def _schema(spec: DatasetSpec) -> Any:
     columns += [(name, _TYPES[target.kind]) for name, target in spec.targets.items()]
     columns += [(f"{name}.file", pa.string()) for name in _encoded(spec) if spec.roots]
     columns += [(f"slice.{name}", pa.string()) for name in spec.slices]
+    columns += [(GROUP, pa.string())]
     return pa.schema(columns)
 
 
@@ -176,6 +181,7 @@ def _table(spec: DatasetSpec, samples: Sequence[RawSample]) -> Any:
             columns[f"{name}.file"] = [str(v) if isinstance(v, FileRef) else None for v in column]
     for name in spec.slices:
         columns[f"slice.{name}"] = [s.slices.get(name, "") for s in samples]
+    columns[GROUP] = [s.group or None for s in samples]
     return pa.table(columns, schema=_schema(spec))
 
 
@@ -192,7 +198,8 @@ class RawSplit:
         with self._explained():
             # Without buffers that hold all that was read ahead: a million rows are read like a thousand.
             self._file = pq.ParquetFile(self.path, pre_buffer=False, memory_map=True)
-            missing = set(_schema(spec).names) - set(self._file.schema_arrow.names)
+            self._has_groups = GROUP in self._file.schema_arrow.names  # one written before there were groups has none
+            missing = set(_schema(spec).names) - {GROUP} - set(self._file.schema_arrow.names)
             if missing:
                 raise DataError(f"{self.path} lacks columns", found=f"no {sorted(missing)}", fix="dvc repro -f fetch")
 
@@ -204,6 +211,12 @@ class RawSplit:
         with self._explained():
             for batch in self._file.iter_batches(batch_size=1 << 14, columns=["id", "key"]):
                 yield from zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True)
+
+    def groups(self) -> Iterator[str]:
+        """The group of every sample that is in one."""
+        with self._explained():
+            for batch in self._file.iter_batches(batch_size=1 << 14, columns=[GROUP]) if self._has_groups else ():
+                yield from filter(None, batch.column(0).to_pylist())
 
     def samples(self, start: int, stop: int) -> Iterator[RawSample]:
         """The samples from `start` to before `stop`."""
@@ -220,7 +233,7 @@ class RawSplit:
 
         targets = {name: found for name in self.spec.targets if (found := value(name)) is not None}
         slices = {name: row[f"slice.{name}"] for name in self.spec.slices}
-        return RawSample(row["id"], value("image"), targets, slices, row["key"])
+        return RawSample(row["id"], value("image"), targets, slices, row["key"], row.get(GROUP) or "")
 
     @contextmanager
     def _explained(self) -> Generator[None]:

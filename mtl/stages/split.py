@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mtl.config import ConfigError, load
-from mtl.config.files import FilesSource, RandomSplit, StratifiedSplit
-from mtl.data.raw import RawSample, read_spec, read_split
+from mtl.config.files import FilesSource, StratifiedSplit
+from mtl.data.groups import Image
+from mtl.data.placements import Placements, Row
+from mtl.data.raw import RawSample, read_problems, read_spec, read_split
 from mtl.data.sources.files import fetch_files
 from mtl.data.spec import SPLITS, DatasetSpec
-from mtl.data.splits import read_table, stratify, write_table
+from mtl.data.splits import read_rows, read_table, write_table
+from mtl.data.stratify import stratify
 from mtl.stages import home, run_stage
 
 
@@ -28,26 +30,45 @@ def main() -> None:
             found=f"data.source.split.type is {source.split.type if isinstance(source, FilesSource) else 'not there'}",
             fix="set data.source.split to {type: stratified, over: [targets]}",
         )
-    split = source.split
-    everything = source.model_copy(update={"split": RandomSplit(type="random", val=0.0, test=0.0)})
     with TemporaryDirectory() as scratch:
-        fetch_files(everything, config.seed, Path(scratch, "raw"), home() / "downloads")
+        fetch_files(source, config.seed, Path(scratch, "raw"), home() / "downloads")
         spec = read_spec(Path(scratch, "raw"))
         samples = [s for name in SPLITS for s in read_split(Path(scratch, "raw"), name, spec)]
-    table = read_table(Path(split.table))
-    groups = {s.id: _group(s, split) for s in samples}
+        _say_left_out(read_problems(Path(scratch, "raw")))
+    before = read_table(Path(source.split.table))
+    units, placed = extend_table(samples, source.split, spec)
+    _show(units, placed, len({s.id for s in samples} - before.keys()), "--json" in sys.argv)
+
+
+def extend_table(
+    samples: list[RawSample], split: StratifiedSplit, spec: DatasetSpec
+) -> tuple[dict[str, Counter[str]], dict[str, str]]:
+    """Write the table with all samples in it; their units (groups, or images alone) with their labels, and each unit's split."""
+    path = Path(split.table)
+    rows = read_rows(path)
     units: dict[str, Counter[str]] = {}
     for sample in sorted(samples, key=lambda s: s.key):  # an order that says nothing about names
-        units.setdefault(groups[sample.id], Counter()).update(labels(sample, split.over, spec))
-    known = {groups[found]: chosen for found, chosen in table.items() if found in groups}
-    placed = stratify(list(units.items()), known, split.val, split.test)
-    write_table(Path(split.table), table | {found: placed[group] for found, group in groups.items()})
-    _show(units, placed, len(groups.keys() - table.keys()), "--json" in sys.argv)
+        units.setdefault(_unit(sample), Counter()).update(labels(sample, split.over, spec))
+    placed = stratify(list(units.items()), _known(samples, rows, split), split.val, split.test)
+    table = {row.id: row.split for row in rows} | {s.id: placed[_unit(s)] for s in samples}
+    write_table(path, table, {row.id: row.group for row in rows} | {s.id: s.group for s in samples})
+    return units, placed
 
 
-def _group(sample: RawSample, split: StratifiedSplit) -> str:
-    found = re.search(split.group, sample.id) if split.group else None
-    return found.group(1) if found else sample.id
+def _known(samples: list[RawSample], rows: list[Row], split: StratifiedSplit) -> dict[str, str]:
+    """Units that the table has placed already, as the fetch stage reads it."""
+    images = [(sample, Image(sample.id, sample.key, group=sample.group or None)) for sample in samples]
+    table = Placements(split, rows, [image for _, image in images])
+    return {_unit(sample): found for sample, image in images if (found := table.split(image))}
+
+
+def _unit(sample: RawSample) -> str:
+    return sample.group or sample.id
+
+
+def _say_left_out(problems: list[tuple[str, str]]) -> None:
+    if problems:
+        print(f"{len(problems)} images are left out, and not placed: mtl data check names them", file=sys.stderr)
 
 
 def labels(sample: RawSample, over: tuple[str, ...], spec: DatasetSpec) -> Counter[str]:

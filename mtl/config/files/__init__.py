@@ -12,7 +12,16 @@ from pydantic import Field
 from mtl.config.files.base import Column, FileSet, TargetName
 from mtl.config.files.folders import DepthPairsSet, ImageFolderSet, MaskPairsSet
 from mtl.config.files.objects import CocoSet, VocSet, YoloSet
-from mtl.config.files.splits import FoldsSplit, GivenSplit, HashedSplit, RandomSplit, Split, StratifiedSplit, TimeSplit
+from mtl.config.files.splits import (
+    FoldsSplit,
+    GivenSplit,
+    GroupedSplit,
+    HashedSplit,
+    RandomSplit,
+    Split,
+    StratifiedSplit,
+    TimeSplit,
+)
 from mtl.config.files.tables import HuggingFaceSet, TableSet, WebDatasetSet
 from mtl.config.section import Count, Section
 
@@ -25,6 +34,7 @@ __all__ = [
     "FilesSource",
     "FoldsSplit",
     "GivenSplit",
+    "GroupedSplit",
     "HashedSplit",
     "HuggingFaceSet",
     "ImageFolderSet",

@@ -11,26 +11,35 @@ from pydantic import Field, model_validator
 from mtl.config.section import Fraction, Section
 
 
-class HashedSplit(Section):
-    """What splits by hash have: an image's place depends on nothing but itself, so new images move no old one."""
+class GroupedSplit(Section):
+    """What every split has: a group, which a table's column or the id names, is in one split."""
 
-    val: Fraction = Field(default=0.1, description="share of the validation split")
-    test: Fraction = Field(default=0.1, description="share of the test split")
-    salt: str = Field(default="", description="another one draws other splits")
     group: str = Field(
         default="", description="regular expression on the id whose first group must stay in one split, e.g. ^([^/]+)/"
     )
 
     @model_validator(mode="after")
-    def _shares(self) -> HashedSplit:
-        if self.val + self.test >= 1.0:
-            raise ValueError(f"val + test must be below 1, found {self.val + self.test:g}: nothing is left to train on")
+    def _expression(self) -> GroupedSplit:
         try:
             groups = re.compile(self.group).groups
         except re.error as error:
             raise ValueError(f"group is no regular expression: {error}") from error
         if self.group and groups != 1:
             raise ValueError(f"group must have exactly one (…), found {groups} in {self.group!r}")
+        return self
+
+
+class HashedSplit(GroupedSplit):
+    """What splits by hash have: an image's place depends on nothing but itself, so new images move no old one."""
+
+    val: Fraction = Field(default=0.1, description="share of the validation split")
+    test: Fraction = Field(default=0.1, description="share of the test split")
+    salt: str = Field(default="", description="another one draws other splits")
+
+    @model_validator(mode="after")
+    def _shares(self) -> HashedSplit:
+        if self.val + self.test >= 1.0:
+            raise ValueError(f"val + test must be below 1, found {self.val + self.test:g}: nothing is left to train on")
         return self
 
 
@@ -41,11 +50,12 @@ class RandomSplit(HashedSplit):
 
 
 class StratifiedSplit(HashedSplit):
-    """As a table says that `mtl data split` keeps balanced over several targets at once; the rest by hash."""
+    """As a table says that `mtl data split` keeps balanced over several targets at once, of its images and what is in their
+    groups; the rest by hash."""
 
     type: Literal["stratified"]
     over: tuple[str, ...] = Field(description="targets whose classes every split gets its share of")
-    table: str = Field(default="data/splits.csv", description="id,split; commit it: images in it never move")
+    table: str = Field(default="data/splits.csv", description="id,split and group; commit it: images in it never move")
 
 
 class FoldsSplit(HashedSplit):
@@ -62,8 +72,9 @@ class FoldsSplit(HashedSplit):
         return self
 
 
-class TimeSplit(Section):
-    """Train on the past, test on the latest: by the set's time, or by a date in the id."""
+class TimeSplit(GroupedSplit):
+    """Train on the past, test on the latest: by the set's time, or by a date in the id. Of a group that goes on into a later split
+    than it began in, the later images are left out."""
 
     type: Literal["time"]
     val_from: date = Field(strict=False, description="the first day of the validation split")
@@ -79,8 +90,8 @@ class TimeSplit(Section):
         return self
 
 
-class GivenSplit(Section):
-    """As the sets say: folders train, val and test, a table's column, COCO files named so."""
+class GivenSplit(GroupedSplit):
+    """As the sets say: folders train, val and test, a table's column, COCO files named so. A group in several is left out."""
 
     type: Literal["given"]
 

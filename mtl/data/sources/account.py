@@ -156,3 +156,14 @@ def container(name: str) -> str:
 def num_annotations(targets: Iterable[Mapping[str, Any]]) -> int:
     """Boxes one by one, other targets as one each."""
     return sum(len(v) if isinstance(v, list) else 1 for found in targets for v in found.values())
+
+
+def summary(account: Mapping[str, Any]) -> list[str]:
+    """What of account.json is not used, in numbers; `mtl data check` has the names."""
+    found = {
+        "annotations cannot be used": len(account["annotations"]),
+        "files left out by their sets": sum(o["number"] for a in account["files"] for o in a["left_out"].values()),
+        "files that no set uses (mtl data check names them)": sum(a["unaccounted"]["number"] for a in account["files"]),
+        **account["notes"],
+    }
+    return [f"{number} {what}" for what, number in found.items() if number]

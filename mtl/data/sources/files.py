@@ -11,15 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mtl.config import DataError
-from mtl.config.files import AnyFileSet, FilesSource
+from mtl.config.files import AnyFileSet, FilesSource, StratifiedSplit
+from mtl.data.assignment import assign, copies_apart
 from mtl.data.formats import FORMATS, Problem, Reading
 from mtl.data.formats.base import Entry
+from mtl.data.groups import Image
 from mtl.data.place import Place
 from mtl.data.raw import FileRef, RawSample, write_problems, write_spec, write_split
 from mtl.data.sources.account import Accounts, Seen, container, num_annotations
 from mtl.data.sources.joined import Joined, join, without_copies
 from mtl.data.spec import SPLITS, DatasetSpec, SourceRecord, TargetSpec
-from mtl.data.splits import Image, splitter
+from mtl.data.splits import read_table, splitter
 from mtl.digest import DigestCache, bytes_sha256
 
 
@@ -64,39 +66,58 @@ def _without_collector() -> Generator[None]:
 
 def _fetch(settings: FilesSource, folder: Path, cache: Path) -> DatasetSpec:
     sets = read_sets(settings, cache)
-    images, copies = dict(sets.joined), {}
-    if settings.duplicates == "drop":
-        images, copies = without_copies(images, sets.problems)
-    lost = sets.lost()
-    by_split: dict[str, list[RawSample]] = {split: [] for split in SPLITS}
-    choose = splitter(settings.split)
-    for found, image in images.items():
-        entry = image.entry
-        if found in lost:
-            continue
-        try:
-            split = choose(Image(found, image.digests["image"], entry.split, entry.group, entry.time))
-        except DataError as error:
-            sets.problems.append(Problem.of(found, error))
-            continue
-        assert entry.image is not None
-        by_split[split].append(RawSample(found, entry.image, entry.targets, entry.slices, image.key()))
-    roots = {name: chosen.path for name, chosen in settings.sets.items()}
+    by_split, copies = place(sets, settings)
+    samples = [sample for found in by_split.values() for sample in found]
     notes = {"copies_dropped": len(copies)} if copies else {}
+    if any(sample.group for sample in samples):
+        alone = sum(not sample.group for sample in samples)
+        notes |= {"images_without_group": alone} if alone else {}
     spec = DatasetSpec(
         name="files",
         targets=sets.targets,
         slices=tuple(sets.slices),
         sources=tuple(sets.records),
-        roots=roots,
+        roots={name: chosen.path for name, chosen in settings.sets.items()},
         notes=notes,
     )
-    for split, samples in by_split.items():
-        write_split(folder, split, spec, samples)
+    for split, found in by_split.items():
+        write_split(folder, split, spec, found)
     write_problems(folder, [(p.id, p.reason) for p in sets.problems if p.loses == "image"])
-    accounts(sets, [s for samples in by_split.values() for s in samples], copies).write(folder)
+    accounts(sets, samples, copies).write(folder)
     write_spec(folder, spec)
     return spec
+
+
+def place(sets: Sets, settings: FilesSource) -> tuple[dict[str, list[RawSample]], dict[str, str]]:
+    """The samples of each split; and of each copy that is dropped, the image that stands for it.
+
+    What can be in no split is added to the sets' problems.
+
+    Raises:
+        DataError: the table of splits cannot be read, or contradicts itself.
+    """
+    images = {found: _image(found, one) for found, one in sets.joined.items()}
+    choose = splitter(settings.split, images.values())
+    sets.problems += [Problem.of(i, error) for i, error in copies_apart(images.values(), settings.split, choose)]
+    lost, copies = sets.lost(), dict[str, str]()
+    kept = {found: one for found, one in sets.joined.items() if found not in lost}
+    if settings.duplicates == "drop":
+        placed = read_table(Path(settings.split.table)) if isinstance(settings.split, StratifiedSplit) else {}
+        kept, copies = without_copies(kept, placed, sets.problems)
+    assigned, unplaced = assign([_image(found, kept[found]) for found in sorted(kept)], settings.split, choose)
+    sets.problems += [Problem.of(found, error) for found, error in unplaced]
+    by_split: dict[str, list[RawSample]] = {split: [] for split in SPLITS}
+    for found, where in assigned.items():
+        entry = kept[found].entry
+        assert entry.image is not None
+        sample = RawSample(found, entry.image, entry.targets, entry.slices, kept[found].key(), where.group)
+        by_split[where.split].append(sample)
+    return by_split, copies
+
+
+def _image(found: str, one: Joined) -> Image:
+    """What a split may depend on."""
+    return Image(found, one.digests["image"], one.entry.split, one.entry.group, one.entry.time)
 
 
 def accounts(sets: Sets, samples: Iterable[RawSample], copies: Mapping[str, str]) -> Accounts:

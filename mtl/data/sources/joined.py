@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -57,6 +57,11 @@ def merged(one: Joined, other: Joined, problems: list[Problem]) -> Joined:
             problems.append(Problem(theirs, f"it has the same bytes as {mine}, but another {name!r}"))
             problems.append(Problem(mine, f"it has the same bytes as {theirs}, but another {name!r}"))
     first, second = one.entry, other.entry
+    if first.id == second.id:
+        for name in ("split", "group", "time"):
+            mine, theirs = getattr(first, name), getattr(second, name)
+            if mine and theirs and mine != theirs:
+                problems.append(Problem(first.id, f"different things are said of its {name}: {mine!r}, {theirs!r}"))
     entry = replace(
         first,
         targets={**second.targets, **first.targets},
@@ -73,8 +78,13 @@ def _held_out(one: str | None, other: str | None) -> str | None:
     return max((one, other), key=lambda split: -1 if split is None else SPLITS.index(split))
 
 
-def without_copies(joined: Mapping[str, Joined], problems: list[Problem]) -> tuple[dict[str, Joined], dict[str, str]]:
+def without_copies(
+    joined: Mapping[str, Joined], placed: Container[str], problems: list[Problem]
+) -> tuple[dict[str, Joined], dict[str, str]]:
     """Images with the same bytes become one, with the targets of all; contradictions are problems.
+
+    Args:
+        placed: ids that a table of splits has: of copies, such a one stays, else the first.
 
     Returns:
         The images that are kept; and of every image that is neither lost nor kept, the one that stands for it.
@@ -82,7 +92,7 @@ def without_copies(joined: Mapping[str, Joined], problems: list[Problem]) -> tup
     first: dict[str, str] = {}
     kept: dict[str, Joined] = {}
     copies: dict[str, str] = {}
-    for found in sorted(joined):
+    for found in sorted(joined, key=lambda one: (one not in placed, one)):
         content = joined[found].digests["image"]
         if content in first:
             copies[found] = first[content]
