@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mtl.config import DataError
-from mtl.data.header import read_header
+from mtl.data.header import SUFFIXES, read_header
 from mtl.data.manifest import Manifest
 from mtl.data.members import Member
 from mtl.data.near_copies import near_copies
@@ -19,14 +19,6 @@ from mtl.data.raw import FileRef, RawSplit
 from mtl.data.shards import Shard
 from mtl.data.spec import SPLITS, DatasetSpec, TargetSpec
 
-SUFFIXES = {
-    "JPEG": (".jpg", ".jpeg"),
-    "MPO": (".jpg", ".jpeg", ".mpo"),
-    "PNG": (".png",),
-    "BMP": (".bmp",),
-    "TIFF": (".tif", ".tiff"),
-    "WEBP": (".webp",),
-}
 FEW = 10
 """Samples of a class in the training split below which it is named."""
 

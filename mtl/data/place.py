@@ -14,11 +14,11 @@ from typing import Any
 import fsspec
 
 from mtl.config import DataError
+from mtl.data.header import IMAGES
 from mtl.data.members import Member, Table, refuse_cut_off
 from mtl.digest import folder_versions
 
 ARCHIVES = {".zip": "zip", ".tar": "tar", ".tgz": "tar", ".tar.gz": "tar"}
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 BUCKETS = {"s3", "s3a", "gs", "gcs", "abfs", "az"}
 """File systems whose listings have an ETag a file, which changes with its content."""
 
