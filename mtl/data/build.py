@@ -146,7 +146,8 @@ def prepare_sample(sample: RawSample, spec: DatasetSpec, config: DataConfig) -> 
     )
     for name, kind in kinds.items():
         if kind == "mask":
-            picture.masks[name] = decode_mask(sample.targets[name], len(spec.targets[name].classes))
+            target = spec.targets[name]
+            picture.masks[name] = decode_mask(sample.targets[name], len(target.classes), target.values, target.ignored)
         elif kind == "depth":
             picture.maps[name] = decode_depth(sample.targets[name], spec.targets[name].scale)
         elif kind == "normals":

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mtl.config import DataError
-from mtl.data.header import read_header
+from mtl.data.header import SUFFIXES, read_header
 from mtl.data.manifest import Manifest
 from mtl.data.members import Member
 from mtl.data.near_copies import near_copies
@@ -20,14 +20,6 @@ from mtl.data.raw import FileRef, RawSplit, read_account
 from mtl.data.shards import Shard
 from mtl.data.spec import SPLITS, DatasetSpec, TargetSpec
 
-SUFFIXES = {
-    "JPEG": (".jpg", ".jpeg"),
-    "MPO": (".jpg", ".jpeg", ".mpo"),
-    "PNG": (".png",),
-    "BMP": (".bmp",),
-    "TIFF": (".tif", ".tiff"),
-    "WEBP": (".webp",),
-}
 SHOWN = 20
 """Lines of one kind on the terminal; the report in JSON has more."""
 FEW = 10

@@ -3,52 +3,164 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
 from mtl.config import DataError
+from mtl.data.netpbm import netpbm_header
 
 MAX_PIXELS = 64_000_000
 """Pixels of the largest image that is decoded: above it, a file is taken for a decompression bomb."""
 
-_ORIENTATION = 0x0112
+SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "MPO": (".jpg", ".jpeg", ".mpo"),
+    "PNG": (".png", ".apng"),
+    "GIF": (".gif",),
+    "BMP": (".bmp", ".dib"),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "AVIF": (".avif",),
+    "JPEG2000": (".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc"),
+    "HEIF": (".heic", ".heif", ".hif"),
+}
+"""Format → the extensions that its files have. HEIF is known by name, and refused."""
+
+IMAGES = tuple(dict.fromkeys(suffix for suffixes in SUFFIXES.values() for suffix in suffixes))
+"""Extensions, in lower case, of the files that are taken for images."""
+
+_READ = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "JPEG2000")
+_LOSSY_TIFF = {"tiff_jpeg", "jpeg", "webp", "tiff_sgilog", "tiff_sgilog24"}
+_ORIENTATION, _WIDTH, _HEIGHT, _BITS, _SAMPLE_FORMAT, _PHOTOMETRIC = 274, 256, 257, 258, 339, 262
+_WHOLE_NUMBERS = 1
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
 class Header(NamedTuple):
-    """Width and height in pixels as stored, the EXIF orientation (1 to 8), and the format's name."""
+    """What a file declares of its image."""
 
     width: int
+    """In pixels, as stored: before it is turned as `orientation` says."""
     height: int
     orientation: int
+    """As EXIF counts it, 1 to 8, in whatever way the container says it."""
     format: str
+    """A key of `SUFFIXES`."""
+    maximum: int
+    """The largest value that a sample can have: 255, or 1 to 65535; 0 of a signed or fractional one."""
+    lossless: bool
+    """Whether the decoded values are for certain those that were saved."""
 
 
 def read_header(data: bytes) -> Header:
     """Read an image's header; a PNG's checksums too, for OpenCV would fill a damaged one with grey.
 
     Raises:
-        DataError: not an image, damaged, or too large.
+        DataError: not an image, damaged, too large, or in a format that is not decoded.
     """
     if not data:
         raise DataError("an image is empty", found="0 bytes")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data)) as image:
-                (width, height), kind = image.size, image.format or ""
-                if kind == "PNG":
-                    image.verify()  # after it, nothing else can be asked
-                orientation = 1 if kind == "PNG" else image.getexif().get(_ORIENTATION, 1)
-            if kind == "PNG" and (b"eXIf" in data or b"exif" in data):
-                with Image.open(io.BytesIO(data)) as image:
-                    orientation = image.getexif().get(_ORIENTATION, 1)
-    except UnidentifiedImageError as error:  # whose own words are an address in memory
-        found = f"{len(data)} bytes beginning {data[:8].hex(' ')}"
-        raise DataError("an image cannot be decoded: no known format", found=found) from error
-    except Exception as error:  # whatever PIL makes of damage
-        raise DataError("an image cannot be decoded", found=f"{type(error).__name__}: {error}") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return _read(data)
+        except DataError:
+            raise
+        except UnidentifiedImageError as error:  # whose own words are an address in memory
+            raise _unknown(data) from error
+        except Exception as error:  # whatever PIL makes of damage
+            raise DataError("an image cannot be decoded", found=f"{type(error).__name__}: {error}") from error
+
+
+def _read(data: bytes) -> Header:
+    netpbm = netpbm_header(data)
+    if netpbm is not None:
+        _refuse_large(netpbm.width, netpbm.height)
+        return Header(netpbm.width, netpbm.height, 1, "PPM", netpbm.maximum, lossless=True)
+    with Image.open(io.BytesIO(data), formats=_READ) as image:
+        kind = image.format or ""
+        tags: Mapping[int, Any] = getattr(image, "tag_v2", {})
+        # PIL gives a TIFF's size as a viewer shows it.
+        width, height = (tags[_WIDTH], tags[_HEIGHT]) if kind == "TIFF" else image.size
+        _refuse_large(width, height)
+        lossless = _keeps_values(kind, image, data)
+        maximum = _maximum(kind, image, tags)
+        if kind == "PNG":
+            image.verify()  # after it, nothing else can be asked
+        orientation = 1 if kind == "PNG" else image.getexif().get(_ORIENTATION, 1)
+    if kind == "PNG" and any(mark in data for mark in (b"eXIf", b"exif", b"XML:com.adobe.xmp")):
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+            orientation = image.getexif().get(_ORIENTATION, 1)
+    return Header(width, height, orientation if orientation in range(1, 9) else 1, kind, maximum, lossless)
+
+
+def _refuse_large(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise DataError("an image is too large", found=f"{width}×{height} pixels; {MAX_PIXELS} are allowed")
-    return Header(width, height, orientation if orientation in range(1, 9) else 1, kind)
+
+
+def _keeps_values(kind: str, image: Image.Image, data: bytes) -> bool:
+    if kind == "TIFF":
+        return image.info.get("compression") not in _LOSSY_TIFF
+    return _is_lossless_webp(data) if kind == "WEBP" else kind in ("PNG", "GIF", "BMP")
+
+
+def _is_lossless_webp(data: bytes) -> bool:
+    """By the first chunk that holds pixels; one of an animation may be of either kind."""
+    place = 12
+    while place + 8 <= len(data) and data[place : place + 4] not in (b"VP8 ", b"VP8L", b"ANMF"):
+        size = int.from_bytes(data[place + 4 : place + 8], "little")
+        place += 8 + size + size % 2
+    return data[place : place + 4] == b"VP8L"
+
+
+def _maximum(kind: str, image: ImageFile.ImageFile, tags: Mapping[int, Any]) -> int:
+    if kind == "TIFF":
+        whole = set(_numbers(tags.get(_SAMPLE_FORMAT, _WHOLE_NUMBERS))) == {_WHOLE_NUMBERS}
+        return 2 ** max(_numbers(tags.get(_BITS, 1))) - 1 if whole else 0
+    if image.mode == "1":
+        return 1
+    bits = re.search(r";(\d+)", str(image.tile[0].args)) if kind == "PNG" else None
+    return 2 ** int(bits[1]) - 1 if bits else 255
+
+
+def _numbers(value: Any) -> tuple[int, ...]:
+    return tuple(value) if isinstance(value, tuple) else (int(value),)
+
+
+def _unknown(data: bytes) -> DataError:
+    """Why PIL does not know it, for it does not say."""
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIC:
+        return DataError("an image is HEIC, which is not decoded", found=_beginning(data), fix="save it as JPEG or PNG")
+    if data[:4] in (b"II*\0", b"MM\0*"):
+        fix = "save it as PNG, or as TIFF of 8 or 16 bits, grey or RGB"
+        return DataError("a TIFF has samples of a kind that is not decoded", found=_samples_of(data), fix=fix)
+    if data[:2] == b"\xff\xd8":
+        fix = "save it anew; JPEGs of 12 bits and lossless ones are not decoded"
+        return DataError("a JPEG is damaged, or of a kind that is not decoded", found=_beginning(data), fix=fix)
+    return DataError("an image cannot be decoded: no known format", found=_beginning(data))
+
+
+def _beginning(data: bytes) -> str:
+    return f"{len(data)} bytes beginning {data[:8].hex(' ')}"
+
+
+def _samples_of(data: bytes) -> str:
+    try:
+        tags = TiffImagePlugin.ImageFileDirectory_v2(data[:8])
+        tags.load(_at(data, tags.next))
+        bits, kinds = _numbers(tags.get(_BITS, 1)), _numbers(tags.get(_SAMPLE_FORMAT, _WHOLE_NUMBERS))
+        return f"bits {bits[:8]}, sample format {kinds[:8]}, photometric {tags.get(_PHOTOMETRIC)}"
+    except Exception:  # whatever PIL makes of damage
+        return _beginning(data)
+
+
+def _at(data: bytes, place: int) -> io.BytesIO:
+    file = io.BytesIO(data)
+    file.seek(place)
+    return file

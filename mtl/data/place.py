@@ -17,12 +17,11 @@ import fsspec
 import orjson
 
 from mtl.config import DataError
-from mtl.data.header import Header, read_header
+from mtl.data.header import IMAGES, Header, read_header
 from mtl.data.members import Member, Table, refuse_cut_off
 from mtl.digest import DigestCache, folder_versions
 
 ARCHIVES = {".zip": "zip", ".tar": "tar", ".tgz": "tar", ".tar.gz": "tar"}
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 BUCKETS = {"s3", "s3a", "gs", "gcs", "abfs", "az"}
 """File systems whose listings have an ETag a file, which changes with its content."""
 
@@ -101,7 +100,7 @@ class Place:
                 return None
 
         if self.cache is not None:
-            found = self.cache.facts("header 1", self.identity, versions, look, threads)
+            found = self.cache.facts("header 2", self.identity, versions, look, threads)
         else:
             with ThreadPoolExecutor(threads) as pool:
                 looked = zip(versions, pool.map(look, versions), strict=True)

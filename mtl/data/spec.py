@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from mtl.config.masks import MaskValue, check_values
 from mtl.config.section import Section
 
 SPLITS = ("train", "val", "test")
@@ -23,7 +24,20 @@ class TargetSpec(Section):
     kind: TargetKind
     classes: tuple[str, ...] = Field(default=(), description="class names in the order of their indices")
     unit: str = Field(default="", description="unit of a value or a depth")
+    values: tuple[MaskValue, ...] = Field(
+        default=(),
+        description="what a mask's pixels have for the class in this place: a grey value or palette index, a colour "
+        "'#rrggbb', or 'transparent'; 0, 1, 2 … if empty",
+    )
+    ignored: tuple[MaskValue, ...] = Field(
+        default=(), description="further values whose pixels are not known; 255 is, unless it is one of `values`"
+    )
     scale: float = Field(default=1.0, description="depth of one step of the 16-bit PNG, in `unit`")
+
+    @model_validator(mode="after")
+    def _values(self) -> TargetSpec:
+        check_values(self.values, self.ignored, len(self.classes))
+        return self
 
 
 class SourceRecord(Section):
