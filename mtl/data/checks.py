@@ -46,6 +46,7 @@ def check(raw: Path, prepared: Path, manifest: Manifest, given: DatasetSpec) -> 
         "num_annotations": account["num_annotations"],
         "notes": account["notes"],
         "samples": {split: manifest.num_samples(split) for split in SPLITS},
+        "empty": [split for split in _needed(manifest) if not manifest.num_samples(split)],
         "quarantined": [q.model_dump() for q in manifest.quarantined],
         "copies_dropped": manifest.spec.notes.get("copies_dropped", 0),
         "near_copies": [[a[1], b[1]] for a, b in pairs],
@@ -126,12 +127,12 @@ def _counts(shard: Shard, name: str, target: TargetSpec) -> Counter[int]:
 
 
 def _warnings(balance: dict[str, dict[str, dict[str, int]]], manifest: Manifest) -> list[str]:
-    lines = [f"the {split} split is empty" for split in SPLITS if not manifest.num_samples(split)]
+    lines: list[str] = []
     for name, classes in balance.items():
         for label, numbers in classes.items():
             if numbers["train"] < FEW:
                 lines.append(f"{name}: class {label} has {numbers['train']} samples to train on")
-            lacking = [split for split in ("val", "test") if not numbers[split] and numbers["train"]]
+            lacking = [split for split in _needed(manifest) if not numbers[split] and numbers["train"]]
             if lacking:
                 lines.append(f"{name}: class {label} is not in {' and '.join(lacking)}")
     for name, target in manifest.spec.targets.items():
@@ -140,10 +141,14 @@ def _warnings(balance: dict[str, dict[str, dict[str, int]]], manifest: Manifest)
     return lines
 
 
+def _needed(manifest: Manifest) -> list[str]:
+    return [split for split in SPLITS if split != "test" or manifest.spec.judged_on == "test"]
+
+
 def is_clean(report: dict[str, Any]) -> bool:
     """Whether everything that is there can be used, or is declared as not meant."""
     unaccounted = sum(account["unaccounted"]["number"] for account in report["files"])
-    return not (report["quarantined"] or report["annotations"] or unaccounted or 0 in report["samples"].values())
+    return not (report["quarantined"] or report["annotations"] or unaccounted or report["empty"])
 
 
 def _warnings_of_groups(divided: dict[str, dict[str, int]], given: DatasetSpec) -> list[str]:
@@ -155,6 +160,7 @@ def _warnings_of_groups(divided: dict[str, dict[str, int]], given: DatasetSpec) 
 def as_lines(report: dict[str, Any]) -> list[str]:
     """The report for a terminal."""
     lines = ["samples: " + ", ".join(f"{number} {split}" for split, number in report["samples"].items())]
+    lines += [f"the {split} split is empty" for split in report["empty"]]
     for account in report["files"]:
         lines += _file_lines(account)
     bad = [(q["id"], q["reason"]) for q in report["quarantined"]]

@@ -79,7 +79,9 @@ def prepare(
     problems = [Quarantined(id=found, split="", reason=reason) for found, reason in read_problems(raw)]
     bad = [*problems, *(q for record in records for q in record.quarantined)]
     if refuse:
+        needed = {split: size for split, size in sizes.items() if split in ("train", "val", spec.judged_on)}
         _refuse_too_many(bad, sizes, raw, config.max_bad_fraction)
+        _refuse_empty(bad, needed, raw)
     height, width = image_size(config.operations)
     manifest = Manifest(
         spec=spec,
@@ -143,17 +145,20 @@ def _statistics(records: list[ShardRecord], config: DataConfig) -> Statistics:
 
 
 def _refuse_too_many(bad: list[Quarantined], sizes: Mapping[str, int], raw: Path, allowed: float) -> None:
-    empty = [split for split, size in sizes.items() if size == sum(b.split == split for b in bad)]
     account = read_account(raw)
     total = sum(sizes.values()) + sum(not b.split for b in bad)
     _refuse_share("images", [(b.id, b.reason) for b in bad], total, raw, allowed)
     _refuse_share("annotations", account["annotations"], account["num_annotations"], raw, allowed)
-    if empty:
-        raise DataError(
-            f"the {empty[0]} split of {raw} is empty",
-            found=", ".join(f"{size} {split}" for split, size in sizes.items()),
-            fix="give it at least one image: see data.source.split",
-        )
+
+
+def _refuse_empty(bad: list[Quarantined], sizes: Mapping[str, int], raw: Path) -> None:
+    for split, size in sizes.items():
+        if size == sum(b.split == split for b in bad):
+            raise DataError(
+                f"the {split} split of {raw} is empty",
+                found=", ".join(f"{number} {name}" for name, number in sizes.items()),
+                fix="give it at least one image: see data.source.split",
+            )
 
 
 def _refuse_share(what: str, bad: Sequence[tuple[str, str]], total: int, raw: Path, allowed: float) -> None:

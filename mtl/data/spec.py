@@ -59,4 +59,7 @@ class DatasetSpec(Section):
     slices: tuple[str, ...] = Field(default=(), description="names of the attributes by which samples are told apart")
     sources: tuple[SourceRecord, ...] = ()
     roots: dict[str, str] = Field(default_factory=dict, description="set → path of the files that samples refer to")
+    judged_on: Literal["test", "val"] = Field(
+        default="test", description="the split that stands for the test split: val where the data set has none"
+    )
     notes: dict[str, int] = Field(default_factory=dict, description="counts worth keeping, e.g. duplicates removed")

@@ -30,7 +30,8 @@ def splitter(settings: AnySplit, everything: Iterable[Image] = ()) -> Callable[[
             not say what is needed, or its group lies in two splits of the table.
     """
     if isinstance(settings, GivenSplit):
-        return _given
+        has_val = any(image.split == "val" for image in everything)
+        return lambda image: _given(image, settings, draws=not has_val)
     if isinstance(settings, TimeSplit):
         return lambda image: _by_time(image, settings)
     if isinstance(settings, FoldsSplit):
@@ -41,7 +42,7 @@ def splitter(settings: AnySplit, everything: Iterable[Image] = ()) -> Callable[[
     return lambda image: by_hash(image, settings)
 
 
-def position(image: Image, settings: HashedSplit, purpose: str = "split") -> float:
+def position(image: Image, settings: HashedSplit | GivenSplit, purpose: str = "split") -> float:
     """A number from 0 to 1 that the image's group, or its content, always has."""
     text = f"{purpose}\0{settings.salt}\0{unit_of(image, settings)}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48
@@ -61,12 +62,14 @@ def _fold(image: Image, settings: FoldsSplit) -> str:
     return "val" if int(position(image, settings, "fold") * settings.folds) == settings.index else "train"
 
 
-def _given(image: Image) -> str:
+def _given(image: Image, settings: GivenSplit, *, draws: bool) -> str:
+    """As its set says; of training images some are drawn for validation where no set has any."""
     if image.split is None:
         raise DataError(
             "no set says its split", fix="name the folders train, val and test, or choose another split.type"
         )
-    return image.split
+    drawn = draws and image.split == "train" and position(image, settings) < settings.val
+    return "val" if drawn else image.split
 
 
 def _by_time(image: Image, settings: TimeSplit) -> str:

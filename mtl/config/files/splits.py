@@ -94,6 +94,16 @@ class GivenSplit(GroupedSplit):
     """As the sets say: folders train, val and test, a table's column, COCO files named so. A group in several is left out."""
 
     type: Literal["given"]
+    val: Fraction = Field(
+        default=0.1,
+        description="where no set names a validation split: the share of the training images, drawn by hash, that becomes it",
+    )
+    salt: str = Field(default="", description="another one draws other validation images")
+    judged_on: Literal["test", "val"] = Field(
+        default="test",
+        description="the split that versions are judged on; val where the sets have no test split: the best epoch is chosen on the "
+        "same images, which flatters all versions a little",
+    )
 
 
 Split = Annotated[

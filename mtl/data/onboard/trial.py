@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from mtl.config.files import FilesSource
-from mtl.data.formats import Reading
+from mtl.data.formats import Entry, Reading
 from mtl.data.onboard.look import some
 from mtl.data.raw import RawSample, read_account, read_problems, read_split
 from mtl.data.sources.files import fetch_files
@@ -36,13 +36,7 @@ class Trial:
 def tried(sets: Mapping[str, dict[str, Any]], specs: Mapping[str, TargetSpec], readings: Sequence[Reading]) -> Trial:
     """Choose a split, and read the sets with it."""
     entries = [entry for reading in readings for entry in reading.entries]
-    given = {entry.split for entry in entries if entry.targets}
-    if given == set(SPLITS):
-        splits: list[dict[str, Any]] = [{"type": "given"}]
-    else:
-        share = 0.1 if len(entries) >= SMALL else 0.2
-        base = {"type": "random", "val": share, "test": share}
-        splits = [base, *({**base, "salt": str(number)} for number in range(1, SALTS))]
+    splits = _splits(entries)
     if len(entries) > LARGE:
         return Trial(splits[0], [f"{len(entries)} images were not all read: mtl data check does"])
     with TemporaryDirectory() as scratch:
@@ -51,12 +45,26 @@ def tried(sets: Mapping[str, dict[str, Any]], specs: Mapping[str, TargetSpec], r
             raw = Path(scratch, f"raw{number}")
             spec = fetch_files(source, 0, raw, Path(scratch, "downloads"))
             samples = {name: list(read_split(raw, name, spec)) for name in SPLITS}
-            if _fills(samples, specs):
-                return Trial(split, _facts(raw, samples))
+            if _fills({n: s for n, s in samples.items() if n != "test" or spec.judged_on == "test"}, specs):
+                return Trial(split, _facts(raw, samples, spec.judged_on))
         reasons = Counter(reason.split(";")[0] for _, reason in read_problems(raw)).most_common(3)
     sizes = ", ".join(f"{len(found)} {name}" for name, found in samples.items())
     why = "; ".join(f"{number} × {reason}" for reason, number in reasons)
     return Trial(splits[0], fault=f"too few images for three splits: {sizes}" + (f"; {why}" if why else ""))
+
+
+def _splits(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """What may be proposed, the best first: what the sets say, completed where they name two splits of three."""
+    given = {entry.split for entry in entries if entry.targets}
+    share = 0.1 if len(entries) >= SMALL else 0.2
+    salts = [{}, *({"salt": str(number)} for number in range(1, SALTS))]
+    if given == set(SPLITS):
+        return [{"type": "given"}]
+    if given == {"train", "val"}:
+        return [{"type": "given", "judged_on": "val"}]
+    if given == {"train", "test"}:
+        return [{"type": "given", "val": share, **salt} for salt in salts]
+    return [{"type": "random", "val": share, "test": share, **salt} for salt in salts]
 
 
 def _fills(samples: Mapping[str, list[RawSample]], specs: Mapping[str, TargetSpec]) -> bool:
@@ -73,9 +81,13 @@ def _fills(samples: Mapping[str, list[RawSample]], specs: Mapping[str, TargetSpe
     return True
 
 
-def _facts(raw: Path, samples: Mapping[str, list[RawSample]]) -> list[str]:
+def _facts(raw: Path, samples: Mapping[str, list[RawSample]], judged_on: str) -> list[str]:
     account = read_account(raw)
-    facts = [", ".join(f"{len(found)} {name}" for name, found in samples.items())]
+    facts = ["splits: " + ", ".join(f"{len(found)} {name}" for name, found in samples.items())]
+    if judged_on == "val":
+        facts.append(
+            "no labelled test images: versions are judged on the validation split, which also chooses the epoch"
+        )
     for files in account["files"]:
         left = files["unaccounted"]
         if left["number"]:

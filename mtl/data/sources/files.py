@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mtl.config import DataError
-from mtl.config.files import AnyFileSet, FilesSource, StratifiedSplit
+from mtl.config.files import AnyFileSet, FilesSource, GivenSplit, StratifiedSplit
 from mtl.data.assignment import assign, copies_apart
 from mtl.data.formats import FORMATS, Problem, Reading
 from mtl.data.formats.base import Entry
@@ -78,6 +78,7 @@ def _fetch(settings: FilesSource, folder: Path, cache: Path) -> DatasetSpec:
         slices=tuple(sets.slices),
         sources=tuple(sets.records),
         roots={name: chosen.path for name, chosen in settings.sets.items()},
+        judged_on=settings.split.judged_on if isinstance(settings.split, GivenSplit) else "test",
         notes=notes,
     )
     for split, found in by_split.items():
