@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from mtl.config import DataError, MtlError
-from mtl.data.onboard import coco, image_folder
+from mtl.data.onboard import coco, image_folder, pairs
 from mtl.data.onboard.look import Finding, Look
 
 Detector = Callable[[Look], Iterable[Finding]]
 
 DETECTORS: dict[str, Detector] = {
     "coco": coco.detect,
+    "pairs": pairs.detect,
 }
 """The most particular first. Classes that are folders are what is left when none of them finds anything."""
 

@@ -47,9 +47,11 @@ def tried(sets: Mapping[str, dict[str, Any]], specs: Mapping[str, TargetSpec], r
             samples = {name: list(read_split(raw, name, spec)) for name in SPLITS}
             if _fills({n: s for n, s in samples.items() if n != "test" or spec.judged_on == "test"}, specs):
                 return Trial(split, _facts(raw, samples, spec.judged_on))
+        copies = sum(account["copies"] for account in read_account(raw)["files"])
         reasons = Counter(reason.split(";")[0] for _, reason in read_problems(raw)).most_common(3)
     sizes = ", ".join(f"{len(found)} {name}" for name, found in samples.items())
-    why = "; ".join(f"{number} × {reason}" for reason, number in reasons)
+    lost = [f"{copies} × the same bytes as another image"] if copies else []
+    why = "; ".join([*lost, *(f"{number} × {reason}" for reason, number in reasons)])
     return Trial(splits[0], fault=f"too few images for three splits: {sizes}" + (f"; {why}" if why else ""))
 
 
