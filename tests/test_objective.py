@@ -82,7 +82,8 @@ def build(
 
 
 def batches(config: Config, prepared: Path, tasks: Any, world: World, accumulate: int, divided: bool) -> list[Batch]:
-    """A worker's micro-batches of one global batch: one task mostly unlabelled, one absent."""
+    """A worker's micro-batches of one global batch: one task mostly unlabelled, one absent, every second
+    image, so whole workers, without a box, one image without a known pixel."""
     split = Split(prepared, "train")
     rank, size = (0, 1) if divided else (world.rank, world.size)
     found: list[Batch] = []
@@ -92,6 +93,9 @@ def batches(config: Config, prepared: Path, tasks: Any, world: World, accumulate
         batch.images = batch.images.double()
         batch.present["digit"] = torch.tensor([int(i) in (0, 1, 3, 7) for i in places])
         batch.present["count"][:] = False
+        tables = batch.targets["objects"]
+        batch.targets["objects"] = [table[:0] if i % 2 else table for i, table in zip(places, tables, strict=True)]
+        batch.targets["regions"][torch.from_numpy(places == 6)] = 255
         for task in tasks.values():
             task.derive(batch)
         found.append(batch)

@@ -100,14 +100,14 @@ def _suffix(image: bytes | FileRef) -> str:
 
 def _balance(prepared: Path, manifest: Manifest) -> dict[str, dict[str, dict[str, int]]]:
     """target → class → split → number of samples (of boxes: of boxes; of masks: of images that have it)."""
-    found: dict[str, dict[str, dict[str, int]]] = {}
+    told = {name: target for name, target in manifest.spec.targets.items() if target.classes}
+    found = {name: {c: dict.fromkeys(SPLITS, 0) for c in target.classes} for name, target in told.items()}
     for split in SPLITS:
         for record in manifest.of(split):
             shard = Shard(prepared / record.file)
-            for name, target in manifest.spec.targets.items():
+            for name, target in told.items():
                 for label, number in _counts(shard, name, target).items():
-                    classes = found.setdefault(name, {c: dict.fromkeys(SPLITS, 0) for c in target.classes})
-                    classes[target.classes[label]][split] += number
+                    found[name][target.classes[label]][split] += number
     return found
 
 
@@ -129,15 +129,15 @@ def _counts(shard: Shard, name: str, target: TargetSpec) -> Counter[int]:
 def _warnings(balance: dict[str, dict[str, dict[str, int]]], manifest: Manifest) -> list[str]:
     lines: list[str] = []
     for name, classes in balance.items():
+        if not any(number for numbers in classes.values() for number in numbers.values()):
+            lines.append(f"{name}: no sample has this target")
+            continue
         for label, numbers in classes.items():
             if numbers["train"] < FEW:
                 lines.append(f"{name}: class {label} has {numbers['train']} samples to train on")
             lacking = [split for split in _needed(manifest) if not numbers[split] and numbers["train"]]
             if lacking:
                 lines.append(f"{name}: class {label} is not in {' and '.join(lacking)}")
-    for name, target in manifest.spec.targets.items():
-        if target.kind in ("label", "labels", "boxes", "mask") and name not in balance:
-            lines.append(f"{name}: no sample has this target")
     return lines
 
 

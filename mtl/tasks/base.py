@@ -106,6 +106,11 @@ class Task(ABC):
     def counts(self, batch: Batch) -> list[torch.Tensor]:
         """What each part is divided by: this worker's counts, scalars that depend on targets alone."""
 
+    def num_present(self, batch: Batch) -> torch.Tensor:
+        """This worker's images that have something to learn from, a scalar: where no worker has any, the task is absent
+        from a step. An image in which nothing is to be found teaches that; one of which nothing is known does not."""
+        return batch.present[self.target_name].sum()
+
     @abstractmethod
     def predict(self, output: torch.Tensor) -> list[Any]:
         """One JSON-able or NumPy prediction a sample, in pixels of the model's image."""

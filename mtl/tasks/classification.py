@@ -113,7 +113,8 @@ class ClassificationScorer(Scorer):
         gap = np.where(known, confidence - np.nan_to_num(correct), 0.0)
         bins = _bins(confidence)
         parts = [np.abs(weights[:, known & (bins == b)] @ gap[known & (bins == b)]) for b in range(NUM_BINS)]
-        return np.sum(parts, axis=0) / np.maximum(weights[:, known].sum(1), 1e-12)
+        total = weights[:, known].sum(1)
+        return np.where(total > 0, np.sum(parts, axis=0) / np.maximum(total, 1e-12), np.nan)
 
 
 def _bins(confidence: np.ndarray) -> np.ndarray:

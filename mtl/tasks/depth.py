@@ -31,6 +31,9 @@ class Depth(Task):
     def counts(self, batch: Batch) -> list[torch.Tensor]:
         return [torch.isfinite(batch.targets[self.target_name]).sum()]
 
+    def num_present(self, batch: Batch) -> torch.Tensor:
+        return torch.isfinite(batch.targets[self.target_name]).flatten(1).any(1).sum()
+
     def terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
         found, truth = precise(output)[:, 0], batch.targets[self.target_name]
         losses = F.l1_loss(found, truth.nan_to_num().to(found), reduction="none")

@@ -43,6 +43,9 @@ class Detection(Task):
     def counts(self, batch: Batch) -> list[torch.Tensor]:
         return self.method.counts(batch.targets[self.target_name], batch.present[self.target_name])
 
+    def num_present(self, batch: Batch) -> torch.Tensor:
+        return self.method.num_present(batch.targets[self.target_name], batch.present[self.target_name])
+
     def terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
         return self.method.terms(output, batch.targets[self.target_name], batch.present[self.target_name])
 

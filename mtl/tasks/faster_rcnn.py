@@ -33,6 +33,7 @@ class FasterRCNN:
     num_classes: int
     height: int
     width: int
+    _last: Any = None
 
     def build_head(self, channels: int) -> nn.Module:
         """Features → one row an image."""
@@ -43,19 +44,22 @@ class FasterRCNN:
 
     def counts(self, tables: list[torch.Tensor], present: torch.Tensor) -> list[torch.Tensor]:
         """Positive anchors twice, images times proposals, boxes."""
-        anchors = self._anchors(present.device)
-        positive = sum(
-            ((self._anchor_state(anchors, t)[0] == 1).sum() for t, there in zip(tables, present, strict=True) if there),
-            torch.zeros((), dtype=torch.int64, device=present.device),
-        )
+        states, _ = self._states(tables, present)
+        positive = ((states == 1) & present[:, None]).sum()
         boxes = torch.stack([(kinds(t) == 0).sum().to(present.device) for t in tables])
         return [positive, positive, present.sum() * NUM_PROPOSALS, (boxes * present).sum()]
+
+    def num_present(self, tables: list[torch.Tensor], present: torch.Tensor) -> torch.Tensor:
+        """Images with an anchor that learns something."""
+        states, _ = self._states(tables, present)
+        return ((states >= 0).any(1) & present).sum()
 
     def terms(self, output: torch.Tensor, tables: list[torch.Tensor], present: torch.Tensor) -> list[torch.Tensor]:
         """Objectness, the anchors' boxes, the proposals' classes, the proposals' boxes."""
         anchors = self._anchors(output.device).to(precise(output))
         parts = unpack(precise(output), len(anchors), NUM_PROPOSALS, self.num_classes)
-        images = [self._image(anchors, *rows) for rows in zip(*parts, tables, strict=True)]
+        states = self._states(tables, present)
+        images = [self._image(anchors, *rows) for rows in zip(*parts, tables, *states, strict=True)]
         return [masked(torch.stack(term), present) for term in zip(*images, strict=True)]
 
     def _image(
@@ -67,10 +71,11 @@ class FasterRCNN:
         logits: torch.Tensor,
         refined: torch.Tensor,
         table: torch.Tensor,
+        state: torch.Tensor,
+        owner: torch.Tensor,
     ) -> list[torch.Tensor]:
         """The four parts of one image, summed."""
         table = table.to(anchors)
-        state, owner = self._anchor_state(anchors, table)
         outside, table = ~_in_ignored(proposals, table), objects(table)
         chosen = state == 1
         focal = sigmoid_focal_loss(
@@ -97,6 +102,14 @@ class FasterRCNN:
         scores = logits.softmax(-1)[..., :-1]
         return [Candidates(b, s) for b, s in zip(move(refined, proposals), scores, strict=True)]
 
+    def _states(self, tables: list[torch.Tensor], present: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The state of every anchor and its box, [n, anchors] both. Asked for several times a step: computed once."""
+        if self._last is None or self._last[0] is not tables or self._last[1] is not present:
+            anchors = self._anchors(present.device)
+            rows = [self._anchor_state(anchors, table.to(anchors)) for table in tables]
+            self._last = (tables, present, tuple(torch.stack(part) for part in zip(*rows, strict=True)))
+        return self._last[2]
+
     def _anchors(self, device: torch.device) -> torch.Tensor:
         stride = self.config.stride
         sides = torch.tensor(self.config.anchors, device=device)
@@ -110,10 +123,17 @@ class FasterRCNN:
         near, owner = _nearest(anchors, table)
         state = torch.where(near >= NEAR, 1, torch.where((near < FAR) & ~ignored, 0, -1))
         if len(table):
-            best = box_iou(table[:, :4].to(anchors), anchors).argmax(1)
+            best = _best_anchors(table[:, :4].to(anchors), anchors)
             state[best] = 1
             owner[best] = torch.arange(len(table), device=owner.device)
         return state, owner
+
+
+def _best_anchors(boxes: torch.Tensor, anchors: torch.Tensor) -> torch.Tensor:
+    """The anchor of the highest IoU with each box, int64 [k]; of a box that lies between all anchors, the nearest."""
+    ious, best = box_iou(boxes, anchors).max(1)
+    centres = [(b[:, :2] + b[:, 2:]) / 2 for b in (boxes, anchors)]
+    return torch.where(ious > 0, best, torch.cdist(*centres).argmin(1))
 
 
 def _in_ignored(boxes: torch.Tensor, table: torch.Tensor) -> torch.Tensor:

@@ -33,6 +33,10 @@ class FCOS:
         """Positive cells, of which all three parts are means."""
         return [self._assigned(tables, present).positive.sum()] * 3
 
+    def num_present(self, tables: list[torch.Tensor], present: torch.Tensor) -> torch.Tensor:
+        """Images with a cell that learns something."""
+        return self._assigned(tables, present).learns.any(1).sum()
+
     def terms(self, output: torch.Tensor, tables: list[torch.Tensor], present: torch.Tensor) -> list[torch.Tensor]:
         """Classes, boxes, centredness."""
         cells = self._assigned(tables, present)
@@ -45,7 +49,9 @@ class FCOS:
         wanted = sides[positive].to(flat) / self.config.stride
         inner = found[:, self.num_classes : self.num_classes + 4]
         giou = generalized_box_iou_loss(_as_boxes(inner), _as_boxes(wanted))
-        centre = F.binary_cross_entropy_with_logits(found[:, -1], centredness(wanted), reduction="none")
+        # A cell outside of its box is the only one that the box has: none is nearer to its centre.
+        centred = torch.where(wanted.amin(-1) > 0, centredness(wanted), 1.0)
+        centre = F.binary_cross_entropy_with_logits(found[:, -1], centred, reduction="none")
         nothing = 0.0 * flat.sum()  # keeps all outputs in the graph where there is no box
         learnt = torch.where(cells.learns, focal.sum(2), 0.0)
         return [learnt.sum(), giou.sum() + nothing, centre.sum()]
@@ -65,7 +71,8 @@ class FCOS:
         if self._last is None or self._last[0] is not tables or self._last[1] is not present:
             stride, device = self.config.stride, present.device
             height, width = -(-self.height // stride), -(-self.width // stride)
-            positive, label, sides = assign(tables, height, width, stride, self.config.radius, device)
+            radius = self.config.radius
+            positive, label, sides = assign(tables, height, width, stride, radius, device, every_box=True)
             learns = positive | ~not_counting(tables, cell_centres(height, width, stride, device))
             there = present[:, None]
             self._last = (tables, present, Cells(positive & there, learns & there, label, sides))
@@ -93,11 +100,22 @@ def cell_centres(height: int, width: int, stride: int, device: torch.device) -> 
 
 
 def assign(
-    tables: list[torch.Tensor], height: int, width: int, stride: int, radius: float, device: torch.device
+    tables: list[torch.Tensor],
+    height: int,
+    width: int,
+    stride: int,
+    radius: float,
+    device: torch.device,
+    *,
+    every_box: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Which cell learns which box: the smallest box whose centre is within `radius` cells and that contains the cell.
 
     Boxes that do not count (mtl/data/boxes.py) are learnt by none.
+
+    Args:
+        every_box: a box that contains no such cell, for it is smaller than a cell, takes the nearest one, which lies outside
+            of it. FCOS itself leaves it out: background to the loss, and a miss to every metric.
 
     Returns: positive bool [n, cells], label int64 [n, cells], sides float32 [n, cells, 4] in pixels.
     """
@@ -110,6 +128,10 @@ def assign(
     near = (centres[None, :, None] - middle).abs().amax(-1) <= radius * stride
     area = (boxes[..., 2:] - boxes[..., :2]).prod(-1).expand_as(near)
     candidate = near & (sides.amin(-1) > 0) & (padded[:, None, :, 5] == 0)
+    if every_box:
+        lacking = ~candidate.any(1) & (padded[..., 2] > padded[..., 0]) & (padded[..., 5] == 0)
+        nearest = (centres[None, :, None] - middle).square().sum(-1).argmin(1)
+        candidate = candidate | torch.zeros_like(candidate).scatter(1, nearest[:, None], lacking[:, None])
     area = torch.where(candidate, area, torch.inf)
     best = area.argmin(-1)
     positive = candidate.any(-1)

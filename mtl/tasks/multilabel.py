@@ -73,7 +73,8 @@ class MultiLabelScorer(Scorer):
         said = scores >= self.threshold
         hits = weights @ (said & (truth > 0)).sum(1)
         total = weights @ (said.sum(1) + truth.sum(1))
-        return {"map": mean_known(np.stack(precisions)), "micro_f1": 2 * hits / np.maximum(total, 1e-12)}
+        f1 = np.where(weights.sum(1) > 0, 2 * hits / np.maximum(total, 1e-12), np.nan)
+        return {"map": mean_known(np.stack(precisions)), "micro_f1": f1}
 
     def goodness(self) -> np.ndarray:
         """Share of the classes that are right."""
@@ -89,9 +90,16 @@ class MultiLabelScorer(Scorer):
 
 
 def _average_precision(weights: np.ndarray, scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Area under the precision-recall steps of one class: weights [resamples, samples] → [resamples]."""
+    """Area under the precision-recall steps of one class: weights [resamples, samples] → [resamples].
+
+    As scikit-learn has it: a step a distinct score, so that samples of one score count alike, whatever their order.
+    """
+    if not len(scores):
+        return np.full(len(weights), np.nan)
     order = np.argsort(-scores, kind="stable")
-    weights, true = weights[:, order], weights[:, order] * truth[order]
-    precision = np.cumsum(true, 1) / np.maximum(np.cumsum(weights, 1), 1e-12)
-    total = true.sum(1)
-    return np.where(total > 0, (precision * true).sum(1) / np.maximum(total, 1e-12), np.nan)
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    true = np.cumsum(weights[:, order] * truth[order], 1)[:, ends]
+    precision = true / np.maximum(np.cumsum(weights[:, order], 1)[:, ends], 1e-12)
+    total = true[:, -1]
+    steps = np.diff(true, axis=1, prepend=0.0)
+    return np.where(total > 0, (precision * steps).sum(1) / np.maximum(total, 1e-12), np.nan)

@@ -31,6 +31,9 @@ class Normals(Task):
     def counts(self, batch: Batch) -> list[torch.Tensor]:
         return [torch.isfinite(batch.targets[self.target_name][:, 0]).sum()]
 
+    def num_present(self, batch: Batch) -> torch.Tensor:
+        return torch.isfinite(batch.targets[self.target_name][:, 0]).flatten(1).any(1).sum()
+
     def terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
         found, truth = precise(output), batch.targets[self.target_name]
         known = torch.isfinite(truth[:, 0])

@@ -30,6 +30,9 @@ class Reconstruction(Task):
     def counts(self, batch: Batch) -> list[torch.Tensor]:
         return [torch.tensor(batch.images.numel(), device=batch.images.device)]
 
+    def num_present(self, batch: Batch) -> torch.Tensor:
+        return torch.tensor(len(batch.images), device=batch.images.device)
+
     def terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
         return [F.smooth_l1_loss(precise(output), batch.images, reduction="sum")]
 

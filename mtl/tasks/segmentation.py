@@ -32,13 +32,19 @@ class Segmentation(Task):
         return DenseHead(channels, self.config.hidden, len(self.target.classes), self.config.stride)
 
     def counts(self, batch: Batch) -> list[torch.Tensor]:
-        masks = batch.targets[self.target_name]
-        return [(masks != IGNORE).sum(), batch.present[self.target_name].sum()]
+        return [(batch.targets[self.target_name] != IGNORE).sum(), self.num_present(batch)]
+
+    def num_present(self, batch: Batch) -> torch.Tensor:
+        return self._known(batch).sum()
 
     def terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
         masks = batch.targets[self.target_name]
-        overlap = dice(output, masks, batch.present[self.target_name])
+        overlap = dice(output, masks, self._known(batch))
         return [pixel_cross_entropy(output, masks), self.config.dice * overlap]
+
+    def _known(self, batch: Batch) -> torch.Tensor:
+        """Which images have a pixel that is not ignored: bool [n]."""
+        return (batch.targets[self.target_name] != IGNORE).flatten(1).any(1)
 
     def predict(self, output: torch.Tensor) -> list[Any]:
         return [{"mask": mask} for mask in output.argmax(1).to(torch.uint8).cpu().numpy()]

@@ -25,7 +25,7 @@ class Outcome:
     """What all workers agree on after a gradient is computed.
 
     losses: float64 [tasks], over the global batch, detached; 0 where absent.
-    present: bool [tasks], whether any worker has a target for the task.
+    present: bool [tasks], whether any worker has an image that the task learns from.
     weights, coefficients: float64 [tasks], of the weighting and of the aggregator.
     gramian: float64 [tasks, tasks], of the unweighted losses' gradients; None if they were not compared.
     local: [tasks], this worker's part of the losses, to tell whose samples are not finite.
@@ -87,14 +87,18 @@ class GradientMethod(ABC):
         """Gradients of one step from this worker's micro-batches; `.grad` must be empty before."""
 
     def normaliser(self, batches: Sequence[Batch]) -> Normaliser:
-        """Count every term's targets over all micro-batches and workers."""
+        """Count every task's images and every term's targets over all micro-batches and workers.
+
+        A term without a target is divided by one: a batch without a box still has a loss, of what is found in it.
+        """
         counts: list[torch.Tensor] = []
         for name, task in self.tasks.items():
-            own = torch.stack([torch.stack([c.double() for c in task.counts(batch)]) for batch in batches]).sum(0)
+            numbers = [[task.num_present(batch), *task.counts(batch)] for batch in batches]
+            own = torch.stack([torch.stack([n.double() for n in row]) for row in numbers]).sum(0)
             counts.append(own if name in self.mine else torch.zeros_like(own))
         summed = self.world.sum(torch.cat(counts).to(self.world.device)).split([len(own) for own in counts])
-        scales = [1.0 / own.clamp(min=1.0) for own in summed]
-        return Normaliser(scales, torch.stack([own.sum() > 0 for own in summed]))
+        scales = [1.0 / own[1:].clamp(min=1.0) for own in summed]
+        return Normaliser(scales, torch.stack([own[0] > 0 for own in summed]))
 
     def local_losses(self, outputs: dict[str, torch.Tensor], batch: Batch, norm: Normaliser) -> list[torch.Tensor]:
         """This worker's part of each task's global loss in one micro-batch.
