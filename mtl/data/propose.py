@@ -80,7 +80,7 @@ def propose(path: str) -> Proposal:
     if trial.fault:
         raise refusal(path, kept[0].finding, trial.fault)
     source = {"type": "files", "sets": sets, "split": trial.split}
-    proposal = Proposal(kept[0].finding.format, source, tasks, _side(place, kept), [])
+    proposal = Proposal(kept[0].finding.format, source, tasks, _side(place, kept), trial.bad_fraction)
     proposal.facts = [
         *_counts(kept, place),
         *(_fact(n, s, kept) for n, s in specs.items()),
@@ -152,9 +152,11 @@ def _tasks(specs: dict[str, TargetSpec], kept: list[Read]) -> tuple[dict[str, An
     untaught: list[str] = []
     entries = [entry for one in kept for reading in one.readings.values() for entry in reading.entries]
     for name, spec in specs.items():
-        have = sum(name in entry.targets for entry in entries)
+        have = [entry.targets[name] for entry in entries if name in entry.targets]
         if not have:
             untaught.append(f"{name}: no image has it; no task")
+        elif spec.kind == "boxes" and not any(have):
+            untaught.append(f"{name}: no image has a box; no task")
         elif spec.kind == "label" and len(spec.classes) < 2:
             untaught.append(f"{name}: one class, {', '.join(spec.classes)}; there is nothing to tell apart, so no task")
         else:

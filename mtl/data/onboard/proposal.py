@@ -21,6 +21,7 @@ class Proposal:
     source: dict[str, Any]
     tasks: dict[str, Any]
     size: int
+    bad_fraction: float
     facts: list[str] = field(default_factory=list[str])
 
     @property
@@ -32,7 +33,12 @@ class Proposal:
             {"type": "resize", "height": self.size, "width": self.size},
             {"type": "standardize"},
         ]
-        data = {"source": self.source, "operations": operations, "shard_size": SHARD_SIZE, "max_bad_fraction": 0.01}
+        data = {
+            "source": self.source,
+            "operations": operations,
+            "shard_size": SHARD_SIZE,
+            "max_bad_fraction": self.bad_fraction,
+        }
         return {"data": data, "tasks": self.tasks}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,16 +21,22 @@ LARGE = 20_000
 """Images above which nothing is tried: so many fill any split, and reading them all is what `mtl data check` is for."""
 SMALL = 200
 """Images below which a tenth is too few to judge by."""
+TOLERATED = 0.01
+"""The share of images or annotations that may be bad, if no more is."""
+MOST = 0.1
+"""The share above which something else is wrong than single images."""
 SALTS = 50
 """Random splits that are tried, until one fills all parts."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """The split that is proposed, what was seen, and why the proposal could not be run, if it could not."""
+    """The split that is proposed, what was seen, the share that cannot be used, and why the proposal could not be run, if it
+    could not."""
 
     split: dict[str, Any]
     facts: list[str] = field(default_factory=list[str])
+    bad_fraction: float = TOLERATED
     fault: str = ""
 
 
@@ -46,7 +53,7 @@ def tried(sets: Mapping[str, dict[str, Any]], specs: Mapping[str, TargetSpec], r
             spec = fetch_files(source, 0, raw, Path(scratch, "downloads"))
             samples = {name: list(read_split(raw, name, spec)) for name in SPLITS}
             if _fills({n: s for n, s in samples.items() if n != "test" or spec.judged_on == "test"}, specs):
-                return Trial(split, _facts(raw, samples, spec.judged_on))
+                return _seen(split, raw, samples, spec.judged_on)
         copies = sum(account["copies"] for account in read_account(raw)["files"])
         reasons = Counter(reason.split(";")[0] for _, reason in read_problems(raw)).most_common(3)
     sizes = ", ".join(f"{len(found)} {name}" for name, found in samples.items())
@@ -83,8 +90,9 @@ def _fills(samples: Mapping[str, list[RawSample]], specs: Mapping[str, TargetSpe
     return True
 
 
-def _facts(raw: Path, samples: Mapping[str, list[RawSample]], judged_on: str) -> list[str]:
-    account = read_account(raw)
+def _seen(split: dict[str, Any], raw: Path, samples: Mapping[str, list[RawSample]], judged_on: str) -> Trial:
+    """What was seen of a split that fills all parts."""
+    account, problems = read_account(raw), read_problems(raw)
     facts = ["splits: " + ", ".join(f"{len(found)} {name}" for name, found in samples.items())]
     if judged_on == "val":
         facts.append(
@@ -94,4 +102,13 @@ def _facts(raw: Path, samples: Mapping[str, list[RawSample]], judged_on: str) ->
         left = files["unaccounted"]
         if left["number"]:
             facts.append(f"{left['number']} files would be used by no set: {', '.join(some(left['files'])[:5])}")
-    return facts
+    images = len(problems) + sum(map(len, samples.values()))
+    bad = max(len(problems) / images, len(account["annotations"]) / max(account["num_annotations"], 1))
+    if bad <= TOLERATED:
+        return Trial(split, facts)
+    reasons = Counter(reason.split(";")[0] for _, reason in [*problems, *account["annotations"]]).most_common(3)
+    why = "; ".join(f"{number} × {reason}" for reason, number in reasons)
+    if bad > MOST:
+        return Trial(split, facts, fault=f"{bad:.0%} of its images or annotations cannot be used: {why}")
+    share = math.ceil(100 * bad) / 100
+    return Trial(split, [*facts, f"{bad:.1%} cannot be used, so max_bad_fraction is {share:g}: {why}"], share)
