@@ -47,6 +47,10 @@ def folder_versions(root: Path) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+SHA256 = "sha256"
+"""The fact that `DigestCache.digests` looks for."""
+
+
 class DigestCache:
     """What is known of files whose version (size, time, inode) is as it was when they were last read: their SHA-256, and more.
 
@@ -72,7 +76,7 @@ class DigestCache:
             data = read(name)
             return None if data is None else hashlib.sha256(data).digest()
 
-        return {name: value.hex() for name, value in self.facts("sha256", root, versions, digest, threads).items()}
+        return {name: value.hex() for name, value in self.facts(SHA256, root, versions, digest, threads).items()}
 
     def facts(
         self,
@@ -95,12 +99,14 @@ class DigestCache:
         with ThreadPoolExecutor(threads) as pool:
             looked = zip(missing, pool.map(look, missing), strict=True)
             fresh = {name: value for name, value in looked if value is not None}
-        with self._database:
-            self._database.executemany(
-                "INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?, ?)",
-                [(kind, root, name, versions[name], value) for name, value in fresh.items()],
-            )
+        self.remember(kind, root, versions, fresh)
         return found | fresh
+
+    def remember(self, kind: str, root: str, versions: Mapping[str, str], facts: Mapping[str, bytes]) -> None:
+        """Keep facts that were found on the way to others."""
+        rows = [(kind, root, name, versions[name], value) for name, value in facts.items()]
+        with self._database:
+            self._database.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?, ?)", rows)
 
     def close(self) -> None:
         """Close the database."""

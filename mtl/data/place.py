@@ -3,6 +3,8 @@ written."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import io
 import os
 import threading
@@ -19,11 +21,14 @@ import orjson
 from mtl.config import DataError
 from mtl.data.header import IMAGES, Header, read_header
 from mtl.data.members import Member, Table, refuse_cut_off
-from mtl.digest import DigestCache, folder_versions
+from mtl.digest import SHA256, DigestCache, folder_versions
 
 ARCHIVES = {".zip": "zip", ".tar": "tar", ".tgz": "tar", ".tar.gz": "tar"}
 BUCKETS = {"s3", "s3a", "gs", "gcs", "abfs", "az"}
 """File systems whose listings have an ETag a file, which changes with its content."""
+
+HEAD = 1 << 18
+"""Bytes of a bucket's file in which most formats say all that a header has; of others, the whole file is read."""
 
 MAX_FILE_BYTES = 1 << 30
 """A file above it is not read: no image is so large, and an archive's member may claim to be."""
@@ -91,21 +96,33 @@ class Place:
         """Size, orientation and format of images, or why an image says none."""
         versions = {name: self.versions[name] for name in names if name in self.versions}
         errors: dict[str, Header | DataError] = {}
+        digests: dict[str, bytes] = {}
 
         def look(name: str) -> bytes | None:
             try:
-                return orjson.dumps([*read_header(self.read(name))])
+                header, digests[name] = self._header(name)
             except DataError as error:
                 errors[name] = error
                 return None
+            return orjson.dumps([*header])
 
         if self.cache is not None:
             found = self.cache.facts("header 2", self.identity, versions, look, threads)
+            whole = {name: digest for name, digest in digests.items() if digest}
+            self.cache.remember(SHA256, self.identity, versions, whole)
         else:
             with ThreadPoolExecutor(threads) as pool:
                 looked = zip(versions, pool.map(look, versions), strict=True)
                 found = {name: value for name, value in looked if value is not None}
         return errors | {name: Header(*orjson.loads(value)) for name, value in found.items()}
+
+    def _header(self, name: str) -> tuple[Header, bytes]:
+        """An image's header; and the SHA-256 of its bytes, if it took them all: who reads them here need not again."""
+        if self.has_etags:
+            with contextlib.suppress(DataError), _explained(f"{name} cannot be read"):
+                return read_header(self._fs.cat_file(f"{self._root}/{name}", start=0, end=HEAD)), b""
+        data = self.read(name)
+        return read_header(data), hashlib.sha256(data).digest()
 
     def __contains__(self, name: str) -> bool:
         return name in self.versions
