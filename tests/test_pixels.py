@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from mtl.config import DataError
-from mtl.config.data import Decode, Orient
+from mtl.config.data import Decode, Orient, Resize
 from mtl.data import header, rasters
 from mtl.data.header import IMAGES, SUFFIXES, read_header
 from mtl.data.operations import Picture, run
@@ -406,6 +406,8 @@ def test_a_mask_fits_its_image_as_stored_or_as_shown(orientation: int) -> None:
         run((Decode(type="decode"), Orient(type="orient")), picture)
         assert (picture.masks["m"] == wanted).all()
         assert (picture.maps["d"] == wanted).all()
+        run((Resize(type="resize", height=7, width=7),), picture)
+        assert picture.masks["m"].shape == picture.maps["d"].shape == (7, 7)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -151,8 +151,10 @@ def prepare_sample(sample: RawSample, spec: DatasetSpec, config: DataConfig) -> 
             picture.maps[name] = decode_depth(sample.targets[name], spec.targets[name].scale)
         elif kind == "normals":
             picture.maps[name] = decode_normals(sample.targets[name])
+    placed = bool(picture.masks or picture.maps) or any(map(len, tables.values()))
     run(config.operations, picture)
-    _refuse_unturned(picture, config)
+    if placed:
+        _refuse_unturned(picture, config)
     ready: dict[str, Any] = {"image": picture.image, **picture.masks, **picture.maps}
     for name, kind in kinds.items():
         if kind in ("label", "value"):
@@ -172,7 +174,7 @@ def prepare_sample(sample: RawSample, spec: DatasetSpec, config: DataConfig) -> 
 def _refuse_unturned(picture: Picture, config: DataConfig) -> None:
     """What is given as a viewer shows it lies elsewhere in an image that is left as it is stored."""
     turns = any(isinstance(operation, Orient) for operation in config.operations)
-    if picture.orientation != 1 and not turns and (picture.boxes or picture.masks or picture.maps):
+    if picture.orientation != 1 and not turns:
         raise DataError(
             "an image with boxes or masks is to be turned before it is shown, and no operation does it",
             found=f"EXIF orientation {picture.orientation}",

@@ -144,7 +144,7 @@ def decode_depth(data: bytes, scale: float) -> np.ndarray:
     if fractions and scale != 1.0:
         found, fix = f"{steps.dtype}, scale {scale:g}", "scale: 1, if they are in the target's unit"
         raise DataError("a depth map of fractions has distances, and no steps to be scaled", found=found, fix=fix)
-    depth = turned(steps, header.orientation)
+    depth = np.ascontiguousarray(turned(steps, header.orientation))
     return np.where(np.isfinite(depth) & (depth > 0), depth * scale, np.nan).astype(np.float32)
 
 

@@ -92,7 +92,8 @@ def _orient(picture: Picture, operation: Orient) -> None:
     for maps in (picture.masks, picture.maps):
         for name, values in maps.items():
             if values.shape[:2] == stored != shown:
-                maps[name] = (turned_vectors if values.ndim == 3 else turned)(values, orientation)
+                values = (turned_vectors if values.ndim == 3 else turned)(values, orientation)
+                maps[name] = np.ascontiguousarray(values)
 
 
 def _refuse_other_sizes(picture: Picture) -> None:
