@@ -51,7 +51,7 @@ CUTS = st.integers(0, 5000)
 PLACES = st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(0, 255)), max_size=6)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM", "AVIF", "JPEG2000"])
 @many
 @given(cut=CUTS, places=PLACES)
 def test_a_damaged_image_is_decoded_or_explained(kind: str, cut: int, places: list[tuple[int, int]]) -> None:

@@ -7,13 +7,15 @@ import struct
 import zlib
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 from pydantic import ValidationError
 
 from mtl.config import DataError
-from mtl.data.maps import decode_mask, mask_values
+from mtl.data.maps import MAX_VALUES, decode_depth, decode_mask, decode_normals, encode_normals, mask_values
+from mtl.data.rasters import turned_vectors
 from mtl.data.spec import TargetSpec
 
 INDICES = np.random.default_rng(0).integers(0, 4, (6, 10)).astype(np.uint8)
@@ -200,3 +202,104 @@ def test_a_mask_is_turned_once_as_its_own_file_says(kind: str, orientation: int)
 def test_values_that_contradict_themselves(values: tuple[Any, ...], ignored: tuple[Any, ...], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         TargetSpec(kind="mask", classes=("a", "b"), values=values, ignored=ignored)
+
+
+DEPTH = np.array([[0, 1, 1000], [2500, 40000, 65535]], np.uint16)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
+def test_depth_is_whole_steps(kind: str) -> None:
+    found = decode_depth(encoded(DEPTH, kind), 0.001)
+    assert found.dtype == np.float32
+    assert np.isnan(found[0, 0])
+    assert np.allclose(found.ravel()[1:], DEPTH.ravel()[1:] * 0.001, rtol=1e-6)
+
+
+def test_depth_in_a_pgm_is_not_stretched_to_the_largest_value_that_it_declares() -> None:
+    steps = DEPTH // 8
+    assert decode_depth(b"P5 3 2 10000\n" + steps.astype(">u2").tobytes(), 1.0)[1, 2] == 65535 // 8
+
+
+def test_depth_of_fractions_is_distances() -> None:
+    data = encoded(np.array([[1.5, 0.0], [np.nan, -1.0]], np.float32), "TIFF")
+    assert np.array_equal(decode_depth(data, 1.0), [[1.5, np.nan], [np.nan, np.nan]], equal_nan=True)
+    with pytest.raises(DataError, match=r"fractions[\s\S]*scale 0\.001[\s\S]*scale: 1"):
+        decode_depth(data, 0.001)
+
+
+def test_what_is_a_picture_of_depth_is_refused() -> None:
+    for image, kind in (
+        (INDICES, "PNG"),
+        (COLOURS[INDICES], "PNG"),
+        (INDICES, "JPEG"),
+        (np.kron(DEPTH, DEPTH), "JPEG2000"),
+    ):
+        with pytest.raises(DataError, match="not grey of 16 bits"):
+            decode_depth(encoded(image, kind), 1.0)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_depth_and_normals_are_turned_as_their_own_file_says(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    wanted = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(encoded(DEPTH, exif=exif)))))
+    for kind in ("PNG", "TIFF"):
+        assert (np.nan_to_num(decode_depth(encoded(DEPTH, kind, exif=exif), 1.0)) == wanted).all()
+    stored = Image.open(io.BytesIO(encode_normals(DIRECTIONS)))
+    found = decode_normals(encoded(stored, exif=exif))
+    assert np.allclose(found, turned_vectors(DIRECTIONS, orientation), atol=0.01)
+
+
+DIRECTIONS = np.random.default_rng(2).normal(size=(5, 8, 3))
+DIRECTIONS /= np.linalg.norm(DIRECTIONS, axis=2, keepdims=True)
+
+
+def test_normals_of_8_and_16_bits() -> None:
+    assert np.abs(decode_normals(encode_normals(DIRECTIONS)) - DIRECTIONS).max() < 0.01
+    deep = np.round((DIRECTIONS + 1) * 32767.5).astype(np.uint16)
+    data = cv2.imencode(".png", deep[..., ::-1])[1].tobytes()
+    assert np.abs(decode_normals(data) - DIRECTIONS).max() < 1e-4
+
+
+def test_pixels_without_a_direction_are_not_known() -> None:
+    colours = np.round((DIRECTIONS + 1) * 127.5).astype(np.uint8)
+    colours[0, 0], colours[0, 1] = 0, 128
+    opacity = np.full((*colours.shape[:2], 1), 255, np.uint8)
+    opacity[0, 2] = 0
+    found = decode_normals(encoded(np.dstack([colours, opacity])))
+    assert np.isnan(found[0, :3]).all()
+    assert np.isfinite(found[1:]).all()
+
+
+def test_what_holds_no_normals_is_refused() -> None:
+    photograph = np.random.default_rng(3).integers(60, 200, (16, 16, 3), np.uint8)
+    cases = (
+        (INDICES, "PNG", "not a PNG of colours"),
+        (photograph, "JPEG", "not a PNG"),
+        (photograph, "PNG", "no unit"),
+    )
+    for image, kind, message in cases:
+        with pytest.raises(DataError, match=message):
+            decode_normals(encoded(image, kind))
+
+
+def test_a_palette_that_is_seen_through_is_still_indices() -> None:
+    data = encoded(palette_image(), transparency=bytes([0, 128, 255, 255]))
+    assert (decode_mask(data, 4) == INDICES).all()
+    found = mask_values(data)
+    assert found.kind == "palette"
+    assert (found.colours[0], found.colours[1]) == ("transparent", "#800000")
+    with pytest.raises(DataError, match="transparent in part"):
+        decode_mask(data, 4, ("transparent", *NAMES[1:]))
+
+
+def test_a_mask_cannot_have_more_classes_than_it_can_tell_apart() -> None:
+    assert decode_mask(encoded(INDICES), 255).max() == 3
+    with pytest.raises(DataError, match="more classes"):
+        decode_mask(encoded(INDICES), 257)
+
+
+def test_a_photograph_has_more_values_than_are_named() -> None:
+    photograph = np.random.default_rng(3).integers(0, 255, (64, 64, 3), np.uint8)
+    found = mask_values(encoded(photograph))
+    assert len(found.values) == MAX_VALUES < found.num_values

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import load_file
 
 from mtl.config import Config, DataError, StageError
-from mtl.config.data import Denoise
+from mtl.config.data import Decode, Denoise, Orient, Resize
 from mtl.data import manifest as manifests
 from mtl.data import parallel
-from mtl.data.build import channel_moments
+from mtl.data import plan as plans
+from mtl.data.build import channel_moments, prepare_sample
 from mtl.data.near_copies import near_copies
 from mtl.data.plan import plan
 from mtl.data.prepare import prepare
 from mtl.data.raw import RawSample, read_split
 from mtl.data.shards import Shard
-from mtl.data.spec import SPLITS, DatasetSpec
+from mtl.data.spec import SPLITS, DatasetSpec, TargetSpec
 from mtl.digest import file_sha256
+from tests.closure import closure
 from tests.conftest import ROOT, clean_environment
 from tests.test_formats import TASKS, configured, fetched, image_folder
 
@@ -242,3 +247,46 @@ def test_near_copies_are_found(photos: tuple[Path, dict[str, Any]], tmp_path: Pa
     }
     assert frozenset((first.stem, "again")) in pairs
     assert len(pairs) <= 3
+
+
+def test_a_turned_image_with_boxes_needs_the_operation_that_turns_it(config: Config) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 48)).save(buffer, "JPEG", exif=exif)
+    spec = DatasetSpec(name="x", targets={"o": TargetSpec(kind="boxes", classes=("a",)), "v": TargetSpec(kind="value")})
+    sample = RawSample("a", buffer.getvalue(), {"o": [[10.0, 50.0, 20.0, 60.0, 0.0]]}, {})
+    turning = config.data.model_copy(
+        update={
+            "operations": (Decode(type="decode"), Orient(type="orient"), Resize(type="resize", height=32, width=24))
+        }
+    )
+    assert prepare_sample(sample, spec, turning)["o"].tolist() == [[5.0, 25.0, 10.0, 30.0, 0.0]]
+    still = turning.model_copy(update={"operations": turning.operations[::2]})
+    with pytest.raises(DataError, match=r"EXIF orientation 6[\s\S]*type: orient"):
+        prepare_sample(sample, spec, still)
+    for harmless in ({"v": 1.0}, {"o": []}):
+        assert prepare_sample(replace(sample, targets=harmless), spec, still)["image"].shape == (32, 24, 3)
+
+
+def test_masks_are_read_by_the_values_of_their_target(config: Config) -> None:
+    white = np.zeros((64, 64), np.uint8)
+    white[16:] = 255
+    spec = DatasetSpec(name="x", targets={"m": TargetSpec(kind="mask", classes=("a", "b"), values=(0, 255))})
+    buffers = [io.BytesIO(), io.BytesIO()]
+    for image, buffer in zip((np.dstack([white] * 3), white), buffers, strict=True):
+        Image.fromarray(image).save(buffer, "PNG")
+    sample = RawSample("a", buffers[0].getvalue(), {"m": buffers[1].getvalue()}, {})
+    operations = (Decode(type="decode"), Resize(type="resize", height=32, width=32))
+    ready = prepare_sample(sample, spec, config.data.model_copy(update={"operations": operations}))
+    assert np.bincount(ready["m"].ravel()).tolist() == [32 * 32 // 4, 32 * 32 * 3 // 4]
+
+
+def test_another_way_to_decode_makes_shards_anew() -> None:
+    """The recipe hashes the code of all that operations and maps are made with; the spec is in it by value."""
+    made = {Path(module.__file__ or "").relative_to(ROOT).as_posix() for module in plans.CODE}
+    needed = closure("mtl.data.operations") | closure("mtl.data.maps")
+    assert {path for path in needed if path.startswith("mtl/data/")} - made == {
+        "mtl/data/__init__.py",
+        "mtl/data/spec.py",
+    }

@@ -70,9 +70,7 @@ def test_a_picture_that_was_resized_after_it_was_annotated(
 ) -> None:
     declared = Frame(max(1, round(width * factor)), max(1, round(height * factor)))
     box = (x * declared.width, y * declared.height, (x + 0.2) * declared.width, (y + 0.2) * declared.height)  # type: ignore[operator]
-    settled = settle(
-        "i", [Shape("a", 1, box)], declared, Header(width, height, 1, "JPEG", 255, False), Targets("o", None)
-    )
+    settled = settle("i", [Shape("a", 1, box)], declared, header(width, height), Targets("o", None))
     ((x1, y1, x2, y2, label),) = settled.targets["o"]
     assert (x1, y1, x2, y2) == pytest.approx((x * width, y * height, (x + 0.2) * width, (y + 0.2) * height), abs=1e-6)
     assert label == 1.0

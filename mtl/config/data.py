@@ -40,7 +40,11 @@ class Decode(Section):
     """Decode the encoded bytes to RGB or grey."""
 
     type: Literal["decode"]
-    colour: Literal["rgb", "grey"] = Field("rgb", description="channels of the decoded image")
+    colour: Literal["rgb", "grey"] = Field("rgb", description="channels of the decoded image; white where transparent")
+    bits: Annotated[int, Field(ge=9, le=16)] | None = Field(
+        default=None,
+        description="used bits of samples of 16, e.g. 12, where files do not declare them; null: refuse files that use few",
+    )
 
 
 class Orient(Section):

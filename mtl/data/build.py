@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from mtl.config import DataConfig, DataError, StageError
-from mtl.config.data import Edges
+from mtl.config.data import Edges, Orient
 from mtl.data import shards
 from mtl.data.boxes import as_table
 from mtl.data.manifest import Moments, Quarantined, ShardRecord
@@ -152,7 +152,10 @@ def prepare_sample(sample: RawSample, spec: DatasetSpec, config: DataConfig) -> 
             picture.maps[name] = decode_depth(sample.targets[name], spec.targets[name].scale)
         elif kind == "normals":
             picture.maps[name] = decode_normals(sample.targets[name])
+    placed = bool(picture.masks or picture.maps) or any(map(len, tables.values()))
     run(config.operations, picture)
+    if placed:
+        _refuse_unturned(picture, config)
     ready: dict[str, Any] = {"image": picture.image, **picture.masks, **picture.maps}
     for name, kind in kinds.items():
         if kind in ("label", "value"):
@@ -167,6 +170,17 @@ def prepare_sample(sample: RawSample, spec: DatasetSpec, config: DataConfig) -> 
                 f"{name} is no class", found=str(ready[name]), fix=f"0 to {len(spec.targets[name].classes) - 1}"
             )
     return ready
+
+
+def _refuse_unturned(picture: Picture, config: DataConfig) -> None:
+    """What is given as a viewer shows it lies elsewhere in an image that is left as it is stored."""
+    turns = any(isinstance(operation, Orient) for operation in config.operations)
+    if picture.orientation != 1 and not turns:
+        raise DataError(
+            "an image with boxes or masks is to be turned before it is shown, and no operation does it",
+            found=f"EXIF orientation {picture.orientation}",
+            fix="put {type: orient} after decode",
+        )
 
 
 def _one_hot(name: str, labels: list[int], num_classes: int) -> np.ndarray:

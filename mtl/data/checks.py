@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -37,7 +38,7 @@ def check(raw: Path, prepared: Path, manifest: Manifest, given: DatasetSpec) -> 
     pairs = near_copies(prepared, manifest)
     leaks = [pair for pair in pairs if pair[0][0] != pair[1][0]]
     balance = _balance(prepared, manifest)
-    wrong, sizes = _look_at_files(raw, given)
+    files = _look_at_files(raw, given)
     account = read_account(raw)
     divided = _divided_groups(raw, given)
     return {
@@ -52,8 +53,9 @@ def check(raw: Path, prepared: Path, manifest: Manifest, given: DatasetSpec) -> 
         "near_copies": [[a[1], b[1]] for a, b in pairs],
         "leaks": [[list(a), list(b)] for a, b in leaks],
         "divided_groups": divided,
-        "wrong_extensions": wrong,
-        "sizes": [[*size, number] for size, number in sorted(sizes.items())],
+        "wrong_extensions": files.wrong,
+        "first_of_many": files.first_of_many,
+        "sizes": [[*size, number] for size, number in sorted(files.sizes.items())],
         "balance": balance,
         "warnings": _warnings(balance, manifest) + _warnings_of_groups(divided, given),
     }
@@ -68,11 +70,19 @@ def _divided_groups(raw: Path, given: DatasetSpec) -> dict[str, dict[str, int]]:
     return {group: dict(splits) for group, splits in sorted(found.items()) if len(splits) > 1}
 
 
-def _look_at_files(raw: Path, given: DatasetSpec) -> tuple[list[dict[str, str]], Counter[tuple[int, int]]]:
-    """Files that are another format than their name says; and how many images have which width and height."""
+@dataclass
+class Files:
+    """What there is to say of the encoded images: those that are another format than their name says; those with further pages
+    or frames, which nobody reads; how many have which width and height."""
+
+    wrong: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
+    first_of_many: list[str] = field(default_factory=list[str])
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter[tuple[int, int]])
+
+
+def _look_at_files(raw: Path, given: DatasetSpec) -> Files:
     places: dict[str, Place] = {}
-    wrong: list[dict[str, str]] = []
-    sizes: Counter[tuple[int, int]] = Counter()
+    files = Files()
     for split in SPLITS:
         rows = RawSplit(raw, split, given)
         for sample in rows.samples(0, len(rows)):
@@ -83,11 +93,12 @@ def _look_at_files(raw: Path, given: DatasetSpec) -> tuple[list[dict[str, str]],
                 data = places[data.owner].read_or_none(data.name) or b""
             with contextlib.suppress(DataError):  # quarantined
                 header = read_header(data)
-                sizes[header.width, header.height] += 1
+                files.sizes[header.width, header.height] += 1
+                files.first_of_many += [sample.id] if header.has_more else []
                 suffix = _suffix(sample.image)
                 if suffix and suffix not in SUFFIXES.get(header.format, (suffix,)):
-                    wrong.append({"id": sample.id, "file": str(sample.image), "is": header.format})
-    return wrong, sizes
+                    files.wrong.append({"id": sample.id, "file": str(sample.image), "is": header.format})
+    return files
 
 
 def _suffix(image: bytes | FileRef) -> str:
@@ -177,6 +188,11 @@ def as_lines(report: dict[str, Any]) -> list[str]:
     ]
     lines.append(f"another format than the extension says: {len(report['wrong_extensions'])}")
     lines += [f"  {w['file']} is {w['is']}" for w in report["wrong_extensions"][:20]]
+    if report["first_of_many"]:
+        some = ", ".join(report["first_of_many"][:5])
+        lines.append(
+            f"with further pages or frames, of which the first is read: {len(report['first_of_many'])} ({some})"
+        )
     for name, classes in report["balance"].items():
         lines.append(f"{name}:")
         lines += [f"  {c:<20} " + ", ".join(f"{n} {s}" for s, n in numbers.items()) for c, numbers in classes.items()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
@@ -18,7 +18,7 @@ MAX_PIXELS = 64_000_000
 
 SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "MPO": (".jpg", ".jpeg", ".mpo"),
+    "MPO": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
     "PNG": (".png", ".apng"),
     "GIF": (".gif",),
     "BMP": (".bmp", ".dib"),
@@ -36,13 +36,14 @@ IMAGES = tuple(dict.fromkeys(suffix for suffixes in SUFFIXES.values() for suffix
 
 _READ = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "JPEG2000")
 _LOSSY_TIFF = {"tiff_jpeg", "jpeg", "webp", "tiff_sgilog", "tiff_sgilog24"}
-_ORIENTATION, _WIDTH, _HEIGHT, _BITS, _SAMPLE_FORMAT, _PHOTOMETRIC = 274, 256, 257, 258, 339, 262
+_ORIENTATION, _WIDTH, _HEIGHT, _BITS, _SAMPLE_FORMAT, _PHOTOMETRIC, _LARGEST = 274, 256, 257, 258, 339, 262, 281
 _WHOLE_NUMBERS = 1
+_CODESTREAM = b"\xff\x4f\xff\x51"
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
 class Header(NamedTuple):
-    """What a file declares of its image."""
+    """What a file declares of its first image."""
 
     width: int
     """In pixels, as stored: before it is turned as `orientation` says."""
@@ -52,13 +53,17 @@ class Header(NamedTuple):
     format: str
     """A key of `SUFFIXES`."""
     maximum: int
-    """The largest value that a sample can have: 255, or 1 to 65535; 0 of a signed or fractional one."""
+    """The largest value that a sample can have: 255, or 1 to 65535; 0 of signed and fractional ones."""
+    significant_bits: int
+    """Of each sample, where it says that some are filling: sBIT of a PNG; else 16."""
     lossless: bool
     """Whether the decoded values are for certain those that were saved."""
+    has_more: bool
+    """Whether further images follow, which are not read: pages, frames."""
 
 
 def read_header(data: bytes) -> Header:
-    """Read an image's header; a PNG's checksums too, for OpenCV would fill a damaged one with grey.
+    """Read an image's header; a PNG's checksums too, for decoders would fill a damaged one with grey.
 
     Raises:
         DataError: not an image, damaged, too large, or in a format that is not decoded.
@@ -68,7 +73,7 @@ def read_header(data: bytes) -> Header:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return _read(data)
+            return _netpbm(data) or _read(data)
         except DataError:
             raise
         except UnidentifiedImageError as error:  # whose own words are an address in memory
@@ -77,26 +82,32 @@ def read_header(data: bytes) -> Header:
             raise DataError("an image cannot be decoded", found=f"{type(error).__name__}: {error}") from error
 
 
+def _netpbm(data: bytes) -> Header | None:
+    found = netpbm_header(data)
+    if found is None:
+        return None
+    _refuse_large(found.width, found.height)
+    return Header(found.width, found.height, 1, "PPM", found.maximum, 16, lossless=True, has_more=False)
+
+
 def _read(data: bytes) -> Header:
-    netpbm = netpbm_header(data)
-    if netpbm is not None:
-        _refuse_large(netpbm.width, netpbm.height)
-        return Header(netpbm.width, netpbm.height, 1, "PPM", netpbm.maximum, lossless=True)
     with Image.open(io.BytesIO(data), formats=_READ) as image:
         kind = image.format or ""
         tags: Mapping[int, Any] = getattr(image, "tag_v2", {})
         # PIL gives a TIFF's size as a viewer shows it.
         width, height = (tags[_WIDTH], tags[_HEIGHT]) if kind == "TIFF" else image.size
         _refuse_large(width, height)
-        lossless = _keeps_values(kind, image, data)
-        maximum = _maximum(kind, image, tags)
+        bits = _significant_bits(data) if kind == "PNG" else 16
+        maximum = _maximum(kind, image, tags, data)
+        lossless, has_more = _keeps_values(kind, image, data), bool(getattr(image, "is_animated", False))
         if kind == "PNG":
             image.verify()  # after it, nothing else can be asked
         orientation = 1 if kind == "PNG" else image.getexif().get(_ORIENTATION, 1)
     if kind == "PNG" and any(mark in data for mark in (b"eXIf", b"exif", b"XML:com.adobe.xmp")):
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
             orientation = image.getexif().get(_ORIENTATION, 1)
-    return Header(width, height, orientation if orientation in range(1, 9) else 1, kind, maximum, lossless)
+    orientation = orientation if orientation in range(1, 9) else 1
+    return Header(width, height, orientation, kind, maximum, bits, lossless, has_more)
 
 
 def _refuse_large(width: int, height: int) -> None:
@@ -119,14 +130,36 @@ def _is_lossless_webp(data: bytes) -> bool:
     return data[place : place + 4] == b"VP8L"
 
 
-def _maximum(kind: str, image: ImageFile.ImageFile, tags: Mapping[int, Any]) -> int:
+def _maximum(kind: str, image: ImageFile.ImageFile, tags: Mapping[int, Any], data: bytes) -> int:
     if kind == "TIFF":
-        whole = set(_numbers(tags.get(_SAMPLE_FORMAT, _WHOLE_NUMBERS))) == {_WHOLE_NUMBERS}
-        return 2 ** max(_numbers(tags.get(_BITS, 1))) - 1 if whole else 0
+        if set(_numbers(tags.get(_SAMPLE_FORMAT, _WHOLE_NUMBERS))) != {_WHOLE_NUMBERS}:
+            return 0
+        stored = 2 ** max(_numbers(tags.get(_BITS, 1))) - 1
+        # Some writers put the image's own largest value there, which is no range: they are not of the form 2^n − 1.
+        largest = max(_numbers(tags.get(_LARGEST, stored)))
+        return largest if stored == 0xFFFF and 0xFF < largest < stored and not largest & (largest + 1) else stored
+    if kind == "JPEG2000":
+        place = data.find(_CODESTREAM)
+        sizes = data[place + 42 : place + 42 + 3 * int.from_bytes(data[place + 40 : place + 42], "big") : 3]
+        return 2 ** (max(sizes) + 1) - 1 if sizes and max(sizes) < 38 else 0  # the upper bit says that it is signed
     if image.mode == "1":
         return 1
     bits = re.search(r";(\d+)", str(image.tile[0].args)) if kind == "PNG" else None
     return 2 ** int(bits[1]) - 1 if bits else 255
+
+
+def _significant_bits(png: bytes) -> int:
+    found = next((body for name, body in _chunks(png) if name == b"sBIT"), b"")
+    return max(found, default=16)
+
+
+def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Of a PNG, those before its pixels."""
+    place = 8
+    while place + 8 <= len(png) and png[place + 4 : place + 8] != b"IDAT":
+        size = int.from_bytes(png[place : place + 4], "big")
+        yield png[place + 4 : place + 8], png[place + 8 : place + 8 + size]
+        place += 12 + size
 
 
 def _numbers(value: Any) -> tuple[int, ...]:
@@ -153,14 +186,10 @@ def _beginning(data: bytes) -> str:
 def _samples_of(data: bytes) -> str:
     try:
         tags = TiffImagePlugin.ImageFileDirectory_v2(data[:8])
-        tags.load(_at(data, tags.next))
+        file = io.BytesIO(data)
+        file.seek(tags.next)
+        tags.load(file)
         bits, kinds = _numbers(tags.get(_BITS, 1)), _numbers(tags.get(_SAMPLE_FORMAT, _WHOLE_NUMBERS))
         return f"bits {bits[:8]}, sample format {kinds[:8]}, photometric {tags.get(_PHOTOMETRIC)}"
     except Exception:  # whatever PIL makes of damage
         return _beginning(data)
-
-
-def _at(data: bytes, place: int) -> io.BytesIO:
-    file = io.BytesIO(data)
-    file.seek(place)
-    return file

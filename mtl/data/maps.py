@@ -6,7 +6,7 @@ All are given as a viewer shows them: a map's own orientation is applied.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
@@ -14,12 +14,15 @@ import cv2
 import numpy as np
 
 from mtl.config import DataError
-from mtl.data.header import read_header
-from mtl.data.mask_codes import classes_of, code_of, colours_of, counted, is_grey, numbers_of, value_of
-from mtl.data.rasters import read_raster, turned
+from mtl.data.mask_codes import classes_of, code_of, colours_of, counted, is_grey, numbers_of, palette_names, value_of
+from mtl.data.rasters import read_raster, turned, turned_vectors
+from mtl.data.spec import IGNORE
 
-IGNORE = 255
-"""The class index of a pixel that no loss and no metric counts."""
+_NO_DIRECTION = 0.5
+"""A vector below this length is rounding around mid grey, not a direction."""
+
+_NO_UNIT = 0.1
+"""How far lengths may be from 1, at the median: rounding to 8 bits makes 0.01, a photograph's colours 0.1 to 0.6."""
 
 MAX_VALUES = 256
 """Values of one mask that are named: a photograph has a hundred thousand."""
@@ -47,16 +50,14 @@ def mask_values(data: bytes) -> MaskValues:
     """Which values or colours one encoded mask has, whatever they mean.
 
     Raises:
-        DataError: it cannot be decoded.
+        DataError: it cannot be decoded, or has pixels that are transparent in part.
     """
     raster = read_raster(data)
     coloured = raster.palette is None and (not is_grey(raster) or raster.opacity is not None)
     found = counted(colours_of(raster) if coloured else numbers_of(raster))
     values = {value_of(c, coloured=coloured): n for c, n in islice(found.items(), MAX_VALUES)}
-    colours: dict[int, str] = {}
-    if raster.palette is not None:
-        shown = colours_of(replace(raster, values=np.array([[*found]])))[0].tolist()
-        colours = {c: str(value_of(s, coloured=True)) for c, s in zip(found, shown, strict=True)}
+    names = [] if raster.palette is None else palette_names(raster.palette)
+    colours = {code: names[code] for code in found} if names else {}
     kind = "colour" if coloured else "grey" if raster.palette is None else "palette"
     return MaskValues(kind, values, len(found), colours, raster.header.format, raster.header.lossless)
 
@@ -82,6 +83,8 @@ def decode_mask(
             found="pixels that may not have the class that was drawn",
             fix="export the masks as PNG; of black and white, taking what is above half the range restores them",
         )
+    if num_classes > IGNORE + 1:
+        raise DataError("a mask has more classes than it can tell apart", found=str(num_classes), fix="at most 255")
     coloured = any(isinstance(value, str) for value in values)
     codes = colours_of(raster) if coloured else numbers_of(raster)
     classes = {} if coloured else {IGNORE: IGNORE}
@@ -124,17 +127,25 @@ def encode_mask(mask: np.ndarray) -> bytes:
 
 
 def decode_depth(data: bytes, scale: float) -> np.ndarray:
-    """A 16-bit PNG in steps of `scale` → float32 [height, width], NaN where it is 0.
+    """A depth map → float32 [height, width], as a viewer shows it, NaN where it is not known.
+
+    Of more than 8 bits, grey, as PNG, TIFF or PGM: whole steps of `scale`, 0 where it is not known. Fractions
+    (TIFF) are distances themselves, in the target's unit, not known where they are not finite or not above 0.
 
     Raises:
-        DataError: not a 16-bit grey image.
+        DataError: it is anything else, such as 8 bits, which are a picture of depth; or it has fractions and a scale.
     """
-    read_header(data)
-    steps = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if steps is None or steps.dtype != np.uint16 or steps.ndim != 2:
-        found = "nothing that can be decoded" if steps is None else f"{steps.dtype} {steps.shape}"
-        raise DataError("a depth map is not a 16-bit grey PNG", found=found)
-    return np.where(steps == 0, np.nan, steps * scale).astype(np.float32)
+    raster = read_raster(data)
+    steps, header = raster.values, raster.header
+    fractions = steps.dtype.kind == "f"
+    if steps.ndim == 3 or steps.dtype.itemsize == 1 or raster.opacity is not None or not header.lossless:
+        found = f"{header.format}, {steps.dtype} of up to {header.maximum}, {'colour' if steps.ndim == 3 else 'grey'}"
+        raise DataError("a depth map is not grey of 16 bits without loss", found=found, fix="PNG of 16 bits, in steps")
+    if fractions and scale != 1.0:
+        found, fix = f"{steps.dtype}, scale {scale:g}", "scale: 1, if they are in the target's unit"
+        raise DataError("a depth map of fractions has distances, and no steps to be scaled", found=found, fix=fix)
+    depth = np.ascontiguousarray(turned(steps, header.orientation))
+    return np.where(np.isfinite(depth) & (depth > 0), depth * scale, np.nan).astype(np.float32)
 
 
 def encode_depth(depth: np.ndarray, scale: float) -> bytes:
@@ -144,18 +155,27 @@ def encode_depth(depth: np.ndarray, scale: float) -> bytes:
 
 
 def decode_normals(data: bytes) -> np.ndarray:
-    """An RGB PNG of 255 · (n + 1) / 2 → unit vectors float32 [height, width, 3], NaN where it is black.
+    """Colours of 255 · (n + 1) / 2 → unit vectors float32 [height, width, 3], as a viewer shows them, x to the right and
+    y down; of 16 bits likewise. NaN where nothing is known: black, transparent, or no direction at all, as mid grey.
 
     Raises:
-        DataError: not an 8-bit colour image.
+        DataError: it has no colours, its compression changes values, or most of its colours are no unit vectors.
     """
-    read_header(data)
-    colours = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-    if colours is None:
-        raise DataError("a map of normals cannot be decoded", found=f"{len(data)} bytes")
-    vectors = colours.astype(np.float32) / 127.5 - 1.0
-    vectors /= np.maximum(np.linalg.norm(vectors, axis=2, keepdims=True), 1e-6)
-    return np.where(colours.any(2, keepdims=True), vectors, np.nan).astype(np.float32)
+    raster = read_raster(data)
+    colours, header = raster.values, raster.header
+    if colours.ndim != 3 or header.maximum not in (0xFF, 0xFFFF) or not header.lossless:
+        found = f"{header.format}, {'colour' if colours.ndim == 3 else 'grey'} of up to {header.maximum}"
+        raise DataError("a map of normals is not a PNG of colours", found=found, fix="save it as RGB of 8 or 16 bits")
+    vectors = colours.astype(np.float32) * (2.0 / header.maximum) - 1.0
+    lengths = np.linalg.norm(vectors, axis=2)
+    known = colours.any(2) & (lengths > _NO_DIRECTION)
+    known &= True if raster.opacity is None else raster.opacity > 0
+    if known.any() and np.median(np.abs(lengths[known] - 1.0)) > _NO_UNIT:
+        found = f"vectors of length {np.median(lengths[known]):.2f} in most pixels"
+        raise DataError("a map of normals holds no unit vectors", found=found, fix="255 · (n + 1) / 2 a channel")
+    vectors /= np.maximum(lengths, _NO_DIRECTION)[..., None]
+    vectors[~known] = np.nan
+    return turned_vectors(vectors, header.orientation)
 
 
 def encode_normals(normals: np.ndarray) -> bytes:

@@ -11,7 +11,7 @@ from mtl.config import DataError
 from mtl.config.masks import TRANSPARENT
 from mtl.data.rasters import Raster
 
-_CLEAR = 1 << 24
+_CLEAR, _HALF = 1 << 24, -1
 _TABLE = 1 << 25
 """Codes below it are looked up in a table; above it, by sorting."""
 
@@ -38,7 +38,7 @@ def is_grey(raster: Raster) -> bool:
 
 
 def numbers_of(raster: Raster) -> np.ndarray:
-    """int64 [height, width] of grey values, or of indices into the palette.
+    """Whole numbers [height, width]: grey values, or indices into the palette.
 
     Raises:
         DataError: it has colours, transparent pixels, or values that are not whole.
@@ -49,36 +49,53 @@ def numbers_of(raster: Raster) -> np.ndarray:
         raise DataError("a mask has colours, not class indices", found=", ".join(seen), fix=fix)
     if raster.opacity is not None:
         found = f"{int((raster.opacity < raster.header.maximum).sum())} of {raster.opacity.size}"
-        raise DataError("a mask has transparent pixels", found=found)
+        raise DataError("a mask has transparent pixels", found=found, fix="export it without transparency")
     values = raster.values[..., 0] if raster.values.ndim == 3 else raster.values
-    if values.dtype.kind == "f" and not (np.isfinite(values) & (np.round(values) == values)).all():
+    if values.dtype.kind != "f":
+        return values
+    if not (np.round(values) == values).all() or np.abs(values).max() >= 1 << 31:
         raise DataError("a mask has values that are not whole", fix="save it as PNG of class indices")
-    return values.astype(np.int64)
+    return values.astype(np.int32)
 
 
 def colours_of(raster: Raster) -> np.ndarray:
-    """int64 [height, width] of what is seen: packed colours, and one code for what is transparent.
+    """int32 [height, width] of what is seen: packed colours, and one code for what is transparent.
 
     Raises:
         DataError: it has more than 8 bits a sample, or pixels that are transparent in part.
     """
     maximum = raster.header.maximum
     if raster.palette is not None:
-        seen = raster.palette[raster.values]
-        colours, opacity, maximum = seen[..., :3], seen[..., 3], 255
+        seen = _packed(raster.palette[:, :3])
+        opacity = raster.palette[:, 3]
+        codes = np.where(opacity == 0, _CLEAR, np.where(opacity == 255, seen, _HALF))[raster.values]
+    elif maximum == 0 or 255 % maximum:
+        raise DataError("a mask of colours has not 8 bits a channel", found=f"{raster.values.dtype} up to {maximum}")
     else:
-        if not 0 < maximum < 256:
-            raise DataError("a mask of colours has more than 8 bits a channel", found=str(raster.values.dtype))
-        grey = raster.values if raster.values.ndim == 3 else raster.values[..., None].repeat(3, axis=2)
-        colours, opacity = grey * (255 // maximum), raster.opacity
-    packed = colours.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
-    if opacity is None:
-        return packed
-    half = (opacity > 0) & (opacity < maximum)
+        codes = _packed(raster.values if raster.values.ndim == 3 else raster.values[..., None].repeat(3, axis=2))
+        codes *= 255 // maximum
+        if raster.opacity is not None:
+            codes[raster.opacity < maximum] = _HALF
+            codes[raster.opacity == 0] = _CLEAR
+    half = codes == _HALF
     if half.any():
         fix = "export it without smooth edges"
         raise DataError("a mask has pixels that are transparent in part", found=f"{half.sum()} of {half.size}", fix=fix)
-    return np.where(opacity == 0, _CLEAR, packed)
+    return codes
+
+
+def palette_names(palette: np.ndarray) -> list[str]:
+    """What each index of a palette shows: '#rrggbb', or 'transparent'."""
+    codes = np.where(palette[:, 3] == 0, _CLEAR, _packed(palette[:, :3]))
+    return [str(value_of(code, coloured=True)) for code in codes.tolist()]
+
+
+def _packed(colours: np.ndarray) -> np.ndarray:
+    codes = colours[..., 0].astype(np.int32)
+    for channel in (1, 2):
+        codes <<= 8
+        codes |= colours[..., channel]
+    return codes
 
 
 def classes_of(codes: np.ndarray, classes: Mapping[int, int]) -> np.ndarray:

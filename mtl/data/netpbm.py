@@ -16,6 +16,7 @@ _PLAIN = {1, 2, 3}
 _COLOUR = {3, 6}
 _BITS = {1, 4}
 _PACKED = 4
+_SPACES = np.frombuffer(b" \t\n\v\f\r", np.uint8)
 
 
 class NetpbmHeader(NamedTuple):
@@ -71,10 +72,14 @@ def _plain(text: bytes, kind: int, number: int) -> np.ndarray:
     if kind == 1:  # its digits need no space between them
         digits = np.frombuffer(b"".join(text.split()), np.uint8).astype(np.int32) - ord("0")
         return digits if digits.size == 0 or digits.max() < 2 else np.zeros(0, np.int32)
-    try:
-        return np.fromstring(text, np.int32, count=number, sep=" ")
-    except ValueError as error:
-        raise DataError("an image has a value that is no number", fix="save it anew") from error
+    codes = np.frombuffer(text, np.uint8)
+    digits = (codes >= ord("0")) & (codes <= ord("9"))
+    if not (digits | np.isin(codes, _SPACES)).all():
+        raise DataError("an image has a value that is no number", fix="save it anew")
+    begins = digits[:-1] < digits[1:]
+    # Of fewer numbers than asked for, NumPy makes up the rest.
+    available = int(np.count_nonzero(begins)) + bool(digits[:1].any())
+    return np.fromstring(text, np.int64, count=min(available, number), sep=" ") if available else codes[:0]
 
 
 def _enough(values: np.ndarray, number: int) -> np.ndarray:

@@ -23,7 +23,10 @@ from mtl.config.data import (
     Standardize,
 )
 from mtl.data.header import read_header
-from mtl.data.maps import IGNORE
+from mtl.data.pixels import decode as decode  # from here, too
+from mtl.data.pixels import decoded
+from mtl.data.rasters import turned, turned_vectors
+from mtl.data.spec import IGNORE
 
 
 @dataclass
@@ -75,42 +78,22 @@ def image_size(operations: Sequence[Operation]) -> tuple[int, int]:
     return last.height, last.width
 
 
-def decode(data: bytes, colour: str = "rgb") -> np.ndarray:
-    """Bytes of an encoded image to uint8 [height, width, 3 or 1], its EXIF orientation ignored.
-
-    Raises:
-        DataError: not an image, damaged, or too large.
-    """
-    read_header(data)
-    return _pixels(data, colour)
-
-
-def _pixels(data: bytes, colour: str) -> np.ndarray:
-    flags = (cv2.IMREAD_COLOR_RGB if colour == "rgb" else cv2.IMREAD_GRAYSCALE) | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error as error:
-        raise DataError("an image cannot be decoded", found=str(error).strip()) from error
-    if image is None:
-        raise DataError("an image cannot be decoded", found=f"{len(data)} bytes beginning {data[:8].hex(' ')}")
-    return _channels(image)
-
-
 def _decode(picture: Picture, operation: Decode) -> None:
-    picture.orientation = read_header(picture.encoded).orientation
-    picture.image = _pixels(picture.encoded, operation.colour)
+    header = read_header(picture.encoded)
+    picture.orientation = header.orientation
+    picture.image = decoded(picture.encoded, header, operation.colour, operation.bits)
 
 
 def _orient(picture: Picture, operation: Orient) -> None:
-    """Only the image turns: annotations are given in the coordinates that a viewer shows."""
-    orientation, image = picture.orientation, picture.image
-    if orientation in (5, 6, 7, 8):
-        image = image.transpose(1, 0, 2)
-    if orientation in (2, 3, 6, 7):
-        image = image[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        image = image[::-1]
-    picture.image = np.ascontiguousarray(image)
+    """The image turns, and so do maps that have its stored size alone; boxes are given as a viewer shows it."""
+    stored, orientation = picture.image.shape[:2], picture.orientation
+    picture.image = np.ascontiguousarray(turned(picture.image, orientation))
+    shown = picture.image.shape[:2]
+    for maps in (picture.masks, picture.maps):
+        for name, values in maps.items():
+            if values.shape[:2] == stored != shown:
+                values = (turned_vectors if values.ndim == 3 else turned)(values, orientation)
+                maps[name] = np.ascontiguousarray(values)
 
 
 def _refuse_other_sizes(picture: Picture) -> None:

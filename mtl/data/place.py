@@ -107,7 +107,7 @@ class Place:
             return orjson.dumps([*header])
 
         if self.cache is not None:
-            found = self.cache.facts("header 2", self.identity, versions, look, threads)
+            found = self.cache.facts("header 3", self.identity, versions, look, threads)
             whole = {name: digest for name, digest in digests.items() if digest}
             self.cache.remember(SHA256, self.identity, versions, whole)
         else:

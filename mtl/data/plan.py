@@ -14,11 +14,14 @@ from importlib import metadata
 from pathlib import Path
 
 from mtl.config import DataConfig
-from mtl.data import boxes, header, maps, operations, shards
+from mtl.data import boxes, header, maps, mask_codes, netpbm, operations, pixels, rasters, shards
 from mtl.data.spec import DatasetSpec
 
 LARGEST = 4
 """A shard is cut at this multiple of the mean size at the latest."""
+
+CODE = (boxes, header, mask_codes, maps, netpbm, operations, pixels, rasters, shards)
+"""What makes a shard's bytes of a sample's, beside build.py."""
 
 
 @dataclass(frozen=True)
@@ -56,16 +59,14 @@ def ends_shard(found: str, size: int) -> bool:
 
 
 def recipe(spec: DatasetSpec, config: DataConfig) -> str:
-    """A hash of everything but the samples that a shard's bytes depend on: operations, targets, code, OpenCV."""
-    code = [
-        Path(module.__file__ or "").read_text(encoding="utf-8") for module in (boxes, header, maps, operations, shards)
-    ]
+    """A hash of everything but the samples that a shard's bytes depend on: operations, targets, code, decoders."""
+    code = [Path(module.__file__ or "").read_text(encoding="utf-8") for module in CODE]
     code.append(Path(__file__).with_name("build.py").read_text(encoding="utf-8"))
     facts = {
         "operations": [operation.model_dump() for operation in config.operations],
         "targets": {name: target.model_dump() for name, target in sorted(spec.targets.items())},
         "slices": spec.slices,
         "code": [hashlib.sha256(text.encode()).hexdigest() for text in code],
-        "opencv": metadata.version("opencv-python-headless"),
+        "decoders": [metadata.version(name) for name in ("opencv-python-headless", "pillow")],
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -9,6 +9,9 @@ from pydantic import Field, model_validator
 from mtl.config.masks import MaskValue, check_values
 from mtl.config.section import Section
 
+IGNORE = 255
+"""The class index of a mask's pixel that no loss and no metric counts."""
+
 SPLITS = ("train", "val", "test")
 
 TargetKind = Literal["label", "labels", "boxes", "mask", "value", "depth", "normals"]
@@ -17,8 +20,9 @@ TargetKind = Literal["label", "labels", "boxes", "mask", "value", "depth", "norm
 class TargetSpec(Section):
     """One target of an image.
 
-    `label`: a class; `labels`: any number of classes; `value`: a number; `boxes`: labelled boxes, of which some may not count; `mask`: a class a
-    pixel; `depth`: a number a pixel; `normals`: a direction a pixel.
+    `label`: a class; `labels`: any number of classes; `value`: a number; `boxes`: labelled boxes, of which some may not
+    count; `mask`: a class a pixel; `depth`: a number a pixel; `normals`: a direction a pixel, x to the right and y down as in
+    the image.
     """
 
     kind: TargetKind

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from mtl.config import MtlError
 from mtl.data.raw import FileRef
-from mtl.data.spec import SPLITS, TargetSpec
+from mtl.data.spec import IGNORE, SPLITS, TargetSpec
 
 
 @dataclass(slots=True)
@@ -65,6 +65,11 @@ class Reading:
     documents: set[str] = field(default_factory=set[str])
     left_out: dict[str, str] = field(default_factory=dict[str, str])
     notes: Counter[str] = field(default_factory=Counter[str])
+
+
+def drawn_masks(classes: tuple[str, ...]) -> TargetSpec:
+    """Masks that are drawn of outlines: background, then the classes; 255 where nobody knows."""
+    return TargetSpec(kind="mask", classes=("background", *classes), ignored=(IGNORE,))
 
 
 FEW = 20

@@ -15,7 +15,16 @@ import orjson
 from mtl.config import DataError
 from mtl.config.files import CocoSet
 from mtl.data.boxes import CROWD
-from mtl.data.formats.base import Entry, Problem, Reading, folder_split, ignores_marked, image_ids, split_of
+from mtl.data.formats.base import (
+    Entry,
+    Problem,
+    Reading,
+    drawn_masks,
+    folder_split,
+    ignores_marked,
+    image_ids,
+    split_of,
+)
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.shapes import Frame, Shape, Targets, settle
 from mtl.data.formats.text import decoded
@@ -39,7 +48,7 @@ def read_coco(settings: CocoSet, place: Place) -> Reading:
     if settings.boxes:
         specs[settings.boxes] = TargetSpec(kind="boxes", classes=classes)
     if settings.masks:
-        specs[settings.masks] = TargetSpec(kind="mask", classes=("background", *classes))
+        specs[settings.masks] = drawn_masks(classes)
     reading = Reading(specs, [], documents={settings.annotations})
     shapes = _shapes(settings, document, index, others, reading)
     files = _files(settings, place, document["images"], reading)

@@ -19,7 +19,8 @@ from mtl.config import DataError
 from mtl.data.boxes import as_rows
 from mtl.data.formats.base import Problem
 from mtl.data.header import Header
-from mtl.data.maps import IGNORE, encode_mask
+from mtl.data.maps import encode_mask
+from mtl.data.spec import IGNORE
 
 Box = tuple[float, float, float, float]
 Polygon = Sequence[float]
