@@ -18,7 +18,8 @@ from mtl.config.tasks import Detection as DetectionConfig
 from mtl.data import shards
 from mtl.data.augment import MIN_VISIBLE, augmented, draw_changes
 from mtl.data.boxes import CROWD, DIFFICULT, as_table, kinds, objects
-from mtl.data.checks import as_lines, check
+from mtl.data.check_lines import as_lines
+from mtl.data.checks import check
 from mtl.data.formats.coco import read_coco
 from mtl.data.formats.voc import read_voc
 from mtl.data.loader import Split, collate

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from mtl.config import DataError
 from mtl.config.files import FilesSource, FoldsSplit, GivenSplit, RandomSplit, StratifiedSplit, TimeSplit
 from mtl.data.assignment import Assigned, assign, copies_apart
-from mtl.data.checks import as_lines, check
+from mtl.data.check_lines import as_lines
+from mtl.data.checks import check
 from mtl.data.groups import Image, group_of
 from mtl.data.prepare import prepare
 from mtl.data.raw import RawSample, RawSplit, read_problems, read_spec, read_split, write_spec, write_split

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,8 +20,6 @@ from mtl.data.raw import FileRef, RawSplit, read_account
 from mtl.data.shards import Shard
 from mtl.data.spec import SPLITS, DatasetSpec, TargetSpec
 
-SHOWN = 20
-"""Lines of one kind on the terminal; the report in JSON has more."""
 FEW = 10
 """Samples of a class in the training split below which it is named."""
 
@@ -166,65 +163,3 @@ def _warnings_of_groups(divided: dict[str, dict[str, int]], given: DatasetSpec) 
     alone = given.notes.get("images_without_group", 0)
     lines = [f"{alone} images are in no group, others are: each of them is placed alone"] if alone else []
     return lines + ([f"{len(divided)} groups lie in several splits"] if divided else [])
-
-
-def as_lines(report: dict[str, Any]) -> list[str]:
-    """The report for a terminal."""
-    lines = ["samples: " + ", ".join(f"{number} {split}" for split, number in report["samples"].items())]
-    lines += [f"the {split} split is empty" for split in report["empty"]]
-    for account in report["files"]:
-        lines += _file_lines(account)
-    bad = [(q["id"], q["reason"]) for q in report["quarantined"]]
-    lines += _problem_lines("images that cannot be used", bad)
-    lines += _problem_lines(f"annotations that cannot be used, of {report['num_annotations']}", report["annotations"])
-    lines += [f"{what}: {number}" for what, number in report["notes"].items()]
-    lines.append(f"copies with the same bytes, dropped: {report['copies_dropped']}")
-    lines.append(f"near copies: {len(report['near_copies'])} pairs, {len(report['leaks'])} of them across splits")
-    lines += [f"  {a[0]}/{a[1]} and {b[0]}/{b[1]}" for a, b in report["leaks"][:20]]
-    lines.append(f"groups in several splits: {len(report['divided_groups'])}")
-    lines += [
-        f"  {group}: " + ", ".join(f"{number} {split}" for split, number in splits.items())
-        for group, splits in list(report["divided_groups"].items())[:20]
-    ]
-    lines.append(f"another format than the extension says: {len(report['wrong_extensions'])}")
-    lines += [f"  {w['file']} is {w['is']}" for w in report["wrong_extensions"][:20]]
-    if report["first_of_many"]:
-        some = ", ".join(report["first_of_many"][:5])
-        lines.append(
-            f"with further pages or frames, of which the first is read: {len(report['first_of_many'])} ({some})"
-        )
-    for name, classes in report["balance"].items():
-        lines.append(f"{name}:")
-        lines += [f"  {c:<20} " + ", ".join(f"{n} {s}" for s, n in numbers.items()) for c, numbers in classes.items()]
-    lines += [f"warning: {line}" for line in report["warnings"]]
-    return lines
-
-
-def _file_lines(account: dict[str, Any]) -> list[str]:
-    """Every file below a path, by what became of it."""
-    numbers = {
-        "used": account["used"],
-        "copies of others": account["copies"],
-        "with a problem": account["problems"],
-        "left out by their set": sum(some["number"] for some in account["left_out"].values()),
-        "no data": account["not_data"]["number"],
-        "ignored as declared": account["ignored"],
-        "used by no set": account["unaccounted"]["number"],
-    }
-    shown = ", ".join(f"{number} {what}" for what, number in numbers.items() if number)
-    lines = [f"files of {account['path']}: {account['found']} = {shown}"]
-    lines += [f"  left out: {some['number']} × {reason}" for reason, some in account["left_out"].items()]
-    files = account["unaccounted"]["files"]
-    kinds = Counter(PurePosixPath(name).suffix.lower() or "without extension" for name in files)
-    if files:
-        lines.append("  used by no set: " + ", ".join(f"{number} {kind}" for kind, number in kinds.most_common()))
-        lines += [f"    {name}" for name in files[:SHOWN]]
-        lines.append("    if they are not meant, say so: `ignore:` of the set, as .gitignore has it")
-    return lines
-
-
-def _problem_lines(what: str, problems: Sequence[Sequence[str]]) -> list[str]:
-    reasons = Counter(reason.split(";")[0] for _, reason in problems)
-    lines = [f"{what}: {len(problems)}"]
-    lines += [f"  {number} × {reason}" for reason, number in reasons.most_common(SHOWN)]
-    return lines + [f"  {found}: {reason}" for found, reason in problems[:SHOWN]]
