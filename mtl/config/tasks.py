@@ -16,8 +16,8 @@ class TaskConfig(Section):
     weight: NonNegative = Field(default=1.0, description="what the method's weight of the task is multiplied by")
     auxiliary: bool = Field(
         default=False,
-        description="trained and reported, left out of the gate, of Δm and of what weighs the other tasks; its `weight` is "
-        "beside their mean",
+        description="trained and reported, left out of the gate, of Δm and of what weighs the other tasks; it weighs `weight` "
+        "times the mean of the others' factors, at most `weight`",
     )
     stride: Count = Field(default=4, description="pixels of the image per cell of the features read")
 

@@ -75,9 +75,9 @@ class FairGrad(GramianAggregator):
     length alone."""
 
     def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        unit = (lengths / lengths.square().mean().sqrt()).numpy()
+        unit = lengths / lengths.square().mean().sqrt()
         power = 1.0 / self.config.alpha
-        return torch.from_numpy(fair(cosines.numpy(), unit ** (power - 1.0), power) / unit)
+        return torch.from_numpy(fair(cosines.numpy(), (power - 1.0) * unit.log().numpy(), power)) / unit
 
 
 class ConFIG(GramianAggregator):

@@ -54,11 +54,14 @@ def shortest(vectors: Array) -> Array:
 
 
 def averse_to_conflict(vectors: Array, radius: float) -> Array:
-    """Factors [rows] of the vectors, as multiples of their means', whose sum has the best worst product with them within
-    a ball of that radius, in lengths of the mean, around the mean.
+    """Factors [rows] of vectors, whose weighted mean lies in a ball around their mean, and has the largest least product
+    with them of all points there.
 
-    At the solution mean + ball · p / ‖p‖ the vector p of the hull is the shortest of all `vectors + r · mean`, for the one
-    r with ‖p‖ = ball · r (from the conditions of Karush, Kuhn and Tucker).
+    The point is mean + ball · p / ‖p‖, with p in the convex hull of the vectors; by the conditions of Karush, Kuhn and
+    Tucker p + r · mean is the shortest of `vectors + r · mean`, for the one r with ‖p‖ = ball · r.
+
+    Args:
+        radius: of the ball, in lengths of the mean.
     """
     mean = vectors.mean(0)
     ball = radius * float(np.linalg.norm(mean))
@@ -75,26 +78,27 @@ def averse_to_conflict(vectors: Array, radius: float) -> Array:
     return even + len(vectors) * shortest(vectors + r * mean) / r
 
 
-def fair(cosines: Array, pull: Array, power: float) -> Array:
-    """x > 0 with cosines · x = pull · x^-power, [rows].
+def fair(cosines: Array, logarithms: Array, power: float) -> Array:
+    """x > 0 with cosines · x = e^logarithms · x^-power, [rows].
 
     It is the one minimum of a convex function, so damped Newton steps go there from anywhere. A step is halved until
     it no longer overshoots.
     """
     matrix = cosines + RIDGE * np.eye(len(cosines))
-    x = pull ** (1.0 / (1.0 + power))
 
-    def slope(at: Array) -> Array:
-        return matrix @ at - pull * at**-power
+    def pull(at: Array) -> Array:
+        return np.exp(logarithms - power * np.log(at))
 
+    x = np.exp(logarithms / (1.0 + power))  # the solution if no two gradients had anything in common
     for _ in range(200):
-        here = slope(x)
-        move = np.linalg.solve(matrix + np.diag(power * pull * x ** (-power - 1.0)), here)
-        decrement = float(here @ move)
+        here = pull(x)
+        slope = matrix @ x - here
+        move = np.linalg.solve(matrix + np.diag(power * here / x), slope)
+        decrement = float(slope @ move)
         if decrement <= 1e-26 * float(x @ matrix @ x):
             break
-        share = min(1.0, 0.9 / max(float((move / x).max()), 1e-300))
-        while share > 1e-9 and float(slope(x - share * move) @ move) < -0.5 * decrement:
+        share = 0.9 / max(float((move / x).max()), 0.9)
+        while share > 1e-9 and float((matrix @ (x - share * move) - pull(x - share * move)) @ move) < -0.5 * decrement:
             share /= 2.0
         x = x - share * move
     return x

@@ -34,7 +34,7 @@ class NashMTL(GramianAggregator):
         alpha = self.alpha[rows]
         if int(self.step) % self.config.every == 0:
             unit = lengths / (lengths[:, None] * cosines * lengths).norm().sqrt()
-            alpha = torch.from_numpy(fair(cosines.numpy(), np.ones(len(rows)), 1.0)) / unit
+            alpha = torch.from_numpy(fair(cosines.numpy(), np.zeros(len(rows)), 1.0)) / unit
             self.plan(alpha=self.alpha.index_copy(0, rows, alpha))
         weighted = alpha * lengths
         norm = (weighted @ cosines @ weighted).clamp(min=0).sqrt()
