@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,15 @@ def test_selection_is_on_validation(results: list[dict[str, Any]]) -> None:
     assert mean_weights(results, "famo", ["x", "y"]) == {"x": 1.5, "y": 3.0}
 
 
+def test_an_epoch_without_a_task_does_not_dilute_its_weight(results: list[dict[str, Any]]) -> None:
+    for found in results:
+        for row in found.get("history", [])[:1]:
+            row["train/x/weight"] = math.nan
+        for row in found.get("history", []):
+            row["train/y/weight"] = math.nan
+    assert mean_weights(results, "famo", ["x", "y"]) == {"x": 2.0}
+
+
 def test_the_table_has_signs_ranks_costs_and_failures(results: list[dict[str, Any]]) -> None:
     table = build_table(results)
     rows = {row["method"]: row for row in table["rows"]}
@@ -121,7 +131,7 @@ def test_the_table_has_signs_ranks_costs_and_failures(results: list[dict[str, An
 
 
 def test_cosines_are_drawn_for_each_level(results: list[dict[str, Any]], tmp_path: Path) -> None:
-    cosines = [[1.0, -0.2], [-0.2, 1.0]]
+    cosines = [[1.0, -0.2], [-0.2, None]]
     for method, level in (("upgrad", "features"), ("pcgrad", "features"), ("graddrop", "parameters")):
         more = result(method, 1e-3, 0, 0.5, x=0.5, y=2.0) | {"level": level}
         more["history"] = [row | {"cosines": cosines} for row in more["history"]]

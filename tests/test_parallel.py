@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as mp
@@ -27,6 +28,7 @@ from mtl.train.checkpoint import Checkpoints
 from mtl.train.distributed import World
 from mtl.train.loop import run
 from mtl.train.optimizer import build_optimizer, layer_depths
+from mtl.train.step import train_step
 from mtl.train.training import Training
 from tests.test_sharing import everything_tasks
 
@@ -49,7 +51,13 @@ def _sharded(rank: int, config: Config, prepared: Path, folder: Path) -> None:
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     training = Training(config, prepared, World(rank, 2))
     assert any(type(p.data).__name__ == "DTensor" for p in training.model.parameters())
-    train(training, 2)
+    train(training, 1)
+    broken = training.batches(np.arange(16))
+    if rank == 1:  # one worker's samples: both leave the step out, without a trace
+        broken[0].images[0] = torch.nan
+    assert train_step(training.method, training.optimizer, broken, step=0, clip_norm=5.0, may_skip=True) is None
+    order = sampler.epoch_order(0, 0, len(training.train_split))
+    training.one_step(order)
     state = training.state()
     if rank == 0:
         torch.save(state, folder / "half.pt")
@@ -157,7 +165,8 @@ def test_freezing_and_layer_decay(prepared: Path, config: Config) -> None:
     assert all(p.requires_grad for p in model.get_submodule("neck").parameters())
     _, whole = model_of("resnet18", prepared)
     depths = layer_depths(whole)
-    assert depths["backbone.net.conv1.weight"] > depths["backbone.net.layer4.0.conv1.weight"] == 1
+    assert depths["backbone.net.conv1.weight"] == 5
+    assert depths["backbone.net.layer4.0.conv1.weight"] == 1
     from mtl.objective.weighting import WEIGHTINGS
 
     train_config = config.train.model_copy(update={"layer_decay": 0.5})
@@ -170,6 +179,49 @@ def test_freezing_and_layer_decay(prepared: Path, config: Config) -> None:
     parameters = dict(whole.named_parameters())
     assert rates[id(parameters["backbone.net.layer4.0.conv1.weight"])] == config.train.learning_rate * 0.5
     assert rates[id(parameters["heads.count.out.0.weight"])] == config.train.learning_rate
+
+
+STAGES = {
+    # Parameters of the first stage, of one in between, of the last; how many stages there are.
+    "compact": (["stages.0.0.0.weight", "stages.0.1"], "stages.2", "stages.3", 4),
+    "cnn": (["stages.0.0", "stages.0.1"], "", "stages.1", 2),
+    "resnet18": (["net.conv1.weight", "net.bn1.weight"], "net.layer2", "net.layer4", 5),
+    # Its `blocks` is one module and seven groups, of which two stages have two each.
+    "efficientnet_lite0": (
+        ["net.conv_stem.weight", "net.bn1.weight", "net.blocks.0"],
+        "net.blocks.1",
+        "net.blocks.6",
+        5,
+    ),
+}
+
+
+@pytest.mark.parametrize("backbone", STAGES)
+def test_layers_decay_by_stages_whatever_the_modules(backbone: str, prepared: Path) -> None:
+    _, model = model_of(backbone, prepared)
+    depths = {name.removeprefix("backbone."): depth for name, depth in layer_depths(model).items()}
+    first, between, last, count = STAGES[backbone]
+
+    def depths_of(prefix: str) -> set[int]:
+        return {depth for name, depth in depths.items() if name.startswith(prefix)}
+
+    assert all(depths_of(prefix) == {count} for prefix in first)
+    assert not between or depths_of(between) <= set(range(2, count))
+    assert depths_of(last) == {1}
+    assert set(depths.values()) == set(range(1, count + 1))
+    assert depths.keys() == {name for name, _ in model.get_submodule("backbone").named_parameters()}
+
+
+def test_a_backbone_that_does_not_tell_its_stages_has_one_learning_rate(prepared: Path, config: Config) -> None:
+    from mtl.model.backbones import Timm
+    from mtl.objective.weighting import WEIGHTINGS
+
+    model = torch.nn.ModuleDict({"backbone": Timm("hrnet_w18_small", 3, "group")})
+    weighting = WEIGHTINGS["fixed"](config.objective.weighting, config.tasks)
+    groups = build_optimizer(model, weighting, config.train).param_groups
+    assert {group["lr"] for group in groups} == {config.train.learning_rate}
+    with pytest.raises(ConfigError, match="does not tell where its stages end"):
+        build_optimizer(model, weighting, config.train.model_copy(update={"layer_decay": 0.5}))
 
 
 def saved(model: torch.nn.Module, path: Path, drop: int = 0) -> str:

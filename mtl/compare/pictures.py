@@ -33,7 +33,7 @@ def _draw_weights(path: Path, rows: list[dict[str, Any]]) -> None:
             axis.plot(range(1, len(row["weights"]) + 1), [w[task] for w in row["weights"]], marker=".", label=task)
         axis.set_title(row["method"], fontsize=9)
         weights = [weight for epoch in row["weights"] for weight in epoch.values()]
-        if max(weights) > 10 * min(weights):  # else a logarithmic axis has one mark or none
+        if np.nanmax(weights) > 10 * np.nanmin(weights):  # else a logarithmic axis has one mark or none
             axis.set_yscale("symlog", linthresh=0.1)
         axis.grid(alpha=0.3)
     axes[0][0].legend(fontsize=6)
@@ -51,7 +51,7 @@ def _draw_cosines(path: Path, cosines: dict[str, dict[str, Any]], tasks: list[st
         axis.axis("off")
     for line, (level, found) in zip(axes, cosines.items(), strict=True):
         for epoch, (axis, matrix) in enumerate(zip(line, found["epochs"], strict=False)):
-            values = np.array(matrix)
+            values = np.array(matrix, dtype=np.float64)  # NaN for a pair that no step had
             axis.axis("on")
             axis.imshow(values, cmap="RdBu", vmin=-1, vmax=1)
             axis.set_title(f"{found['method']}, at the {level}, epoch {epoch + 1}", fontsize=8)
@@ -59,7 +59,8 @@ def _draw_cosines(path: Path, cosines: dict[str, dict[str, Any]], tasks: list[st
             axis.set_yticks(range(len(tasks)), tasks, fontsize=7)
             for i, j in np.ndindex(*values.shape):
                 colour = "white" if abs(values[i, j]) > 0.6 else "black"
-                axis.text(j, i, f"{values[i, j]:.2f}", ha="center", va="center", fontsize=6, color=colour)
+                shown = "–" if np.isnan(values[i, j]) else f"{values[i, j]:.2f}"
+                axis.text(j, i, shown, ha="center", va="center", fontsize=6, color=colour)
     figure.suptitle("cosine between the tasks' gradients of what they share", fontsize=9)
     _save(figure, path)
 

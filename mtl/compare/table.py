@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,9 +32,11 @@ def best_method(results: Sequence[Result], among: Sequence[str]) -> str | None:
 
 
 def mean_weights(results: Sequence[Result], method: str, tasks: Sequence[str]) -> dict[str, float]:
-    """Each task's weight as the method set it, a mean over epochs and seeds."""
+    """Each task's weight as the method set it, a mean over seeds and the epochs that had the task; a task that none had is
+    not named."""
     rows = [row for r in selected(results, method) for row in r["history"]]
-    return {task: float(np.mean([row[f"train/{task}/weight"] for row in rows])) for task in tasks}
+    found = {task: [w for row in rows if not math.isnan(w := row[f"train/{task}/weight"])] for task in tasks}
+    return {task: float(np.mean(weights)) for task, weights in found.items() if weights}
 
 
 def build_table(results: Sequence[Result]) -> dict[str, Any]:

@@ -47,7 +47,8 @@ class STCHWeighting(Section):
     type: Literal["stch"]
     mu: Positive = Field(default=0.1, description="smoothing; smaller is closer to the maximum")
     warmup_steps: Annotated[int, Field(ge=0)] = Field(
-        default=100, description="steps of a plain sum, whose mean losses then are the scale of 1; 0 takes raw losses"
+        default=100,
+        description="steps of a plain mean, whose mean losses are the unit from then on; 0 takes raw losses",
     )
 
 
@@ -126,15 +127,15 @@ class MGDAAggregator(Section):
     """Multiple gradient descent (Désidéri 2012, Sener & Koltun 2018): the shortest vector in the convex hull."""
 
     type: Literal["mgda"]
-    epsilon: Positive = Field(default=1e-3, description="step below which the solver stops")
-    max_iterations: Count = Field(default=100, description="of the Frank-Wolfe solver")
 
 
 class NashMTLAggregator(Section):
     """Bargaining (Navon et al. 2022): the Nash solution among the tasks."""
 
     type: Literal["nash_mtl"]
-    max_norm: NonNegative = Field(default=1.0, description="largest norm of the gradient; 0 is off")
+    max_norm: NonNegative = Field(
+        default=1.0, description="largest norm of the gradient, in the unit of the losses; 0 is off"
+    )
     every: Count = Field(default=1, description="steps between two solutions")
 
 

@@ -13,8 +13,12 @@ class TaskConfig(Section):
     """What every task has."""
 
     target: str = Field(default="", description="the data's target to learn; the task's own name if empty")
-    weight: NonNegative = Field(default=1.0, description="the task's weight under fixed weighting")
-    auxiliary: bool = Field(default=False, description="trained and reported, left out of the gate and of Δm")
+    weight: NonNegative = Field(default=1.0, description="what the method's weight of the task is multiplied by")
+    auxiliary: bool = Field(
+        default=False,
+        description="trained and reported, left out of the gate, of Δm and of what weighs the other tasks; it weighs `weight` "
+        "times the mean of the others' factors, at most `weight`",
+    )
     stride: Count = Field(default=4, description="pixels of the image per cell of the features read")
 
 

@@ -84,7 +84,9 @@ class TrainConfig(Section):
         default=0, description="steps in a row that are left out as not finite before training stops"
     )
     layer_decay: Annotated[float, Field(gt=0.0, le=1.0, strict=False)] = Field(
-        default=1.0, description="factor of the learning rate from each stage of the backbone to the one before it"
+        default=1.0,
+        description="factor of the learning rate from each stage of the backbone to the one before it; stages end where the "
+        "levels of its features do",
     )
     optimizer: Literal["adamw", "sgd"]
     learning_rate: Positive

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -24,10 +25,23 @@ Pyramid = dict[int, torch.Tensor]
 """Stride in pixels → features [n, channels, height / stride, width / stride]."""
 
 
-class Staged(nn.Module):
-    """A chain of stages, each the next level of the pyramid; `channels` has their strides and widths in order."""
+class Backbone(nn.Module, ABC):
+    """An image → a pyramid; `channels` has the strides and widths of its levels, in order."""
 
     channels: dict[int, int]
+
+    @abstractmethod
+    def stage_parameters(self) -> list[list[nn.Parameter]]:
+        """Its parameters by stage: a stage is what an image passes from one level of the pyramid to the next.
+
+        Raises:
+            ConfigError: it does not tell.
+        """
+
+
+class Staged(Backbone):
+    """A chain of stages, each the next level of the pyramid."""
+
     stages: nn.ModuleList
 
     def forward(self, images: torch.Tensor) -> Pyramid:
@@ -36,6 +50,9 @@ class Staged(nn.Module):
             images = stage(images)
             pyramid[stride] = images
         return pyramid
+
+    def stage_parameters(self) -> list[list[nn.Parameter]]:
+        return [list(stage.parameters()) for stage in self.stages]
 
 
 class Compact(Staged):
@@ -113,7 +130,7 @@ class PyramidNet(Staged):
         )
 
 
-class Timm(nn.Module):
+class Timm(Backbone):
     """Any timm network, by name, cut into its feature levels."""
 
     def __init__(self, name: str, in_channels: int, norm: str) -> None:
@@ -142,6 +159,23 @@ class Timm(nn.Module):
     def forward(self, images: torch.Tensor) -> Pyramid:
         return dict(zip(self.channels, self.net(images), strict=True))
 
+    def stage_parameters(self) -> list[list[nn.Parameter]]:
+        # timm names the module that each level comes from; modules stand in the order in which an image passes them.
+        order = [name for name, _ in self.net.named_modules()]
+        levels = self.net.feature_info.module_name()
+        ends = [end for level in levels if (end := _end(order, level)) is not None]
+        if len(ends) < len(levels):
+            raise ConfigError(
+                "train.layer_decay: this backbone does not tell where its stages end",
+                found=f"its levels come from {', '.join(levels)}",
+                fix="set train.layer_decay to 1.0, or choose another backbone",
+            )
+        found: list[list[nn.Parameter]] = [[] for _ in ends]
+        for place, module in enumerate(self.net.modules()):
+            stage = next((stage for stage, end in enumerate(ends) if place <= end), len(ends) - 1)
+            found[stage] += module.parameters(recurse=False)
+        return [stage for stage in found if stage]  # the last may be a pooling
+
 
 class _FrozenBatchNorm(nn.BatchNorm2d):
     """BatchNorm that always uses its running statistics."""
@@ -149,6 +183,13 @@ class _FrozenBatchNorm(nn.BatchNorm2d):
     def train(self, mode: bool = True) -> _FrozenBatchNorm:
         super().train(False)
         return self
+
+
+def _end(order: list[str], level: str) -> int | None:
+    """The last place of a module, or of one inside it; the network may have been unpacked, or packed once more."""
+    names = (level, level.replace(".", "_"), f"model.{level}")
+    places = [i for i, name in enumerate(order) for own in names if name == own or name.startswith(f"{own}.")]
+    return max(places, default=None)
 
 
 def _freeze_batch_norms(module: nn.Module) -> None:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping
-from typing import Any
+from typing import Any, Self
 
 import torch
-from torch import nn
 
-from mtl.objective.weighting.base import keep, seeded
+from mtl.objective.memory import Remembering, keep, seeded
 
 
-class Aggregator(nn.Module, ABC):
+class Aggregator(Remembering, ABC):
     """Jacobian of the present tasks' weighted losses → one gradient. Every worker computes the same.
 
-    `rows` are the present tasks' places among all: an absent task has no row, and its part of the state stays as it
-    is. All state is in `state_dict`.
+    `rows` are the present tasks' places among all that are aggregated: an absent task has no row, and its part of the
+    memory stays as it is. All memory is in `state_dict`, and changes in `end_step` alone.
     """
 
     step: torch.Tensor
@@ -27,6 +26,10 @@ class Aggregator(nn.Module, ABC):
         self.config, self.num_tasks, self.seed = config, num_tasks, seed
         keep(self, "step", torch.zeros((), dtype=torch.int64))
 
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """The memory stays on the CPU, wherever the model goes: numbers of tasks × tasks are worked on there."""
+        return self
+
     @contextlib.contextmanager
     def drawing(self) -> Generator[None]:
         """Within it, torch's random numbers are those of this seed and step; outside they go on as if nothing was."""
@@ -35,7 +38,8 @@ class Aggregator(nn.Module, ABC):
             yield
 
     def end_step(self) -> None:
-        """A step is over."""
+        """A step was made."""
+        self.settle()
         self.step += 1
 
     def prepare_load(self, state: Mapping[str, torch.Tensor]) -> None:  # most have a state of fixed size
@@ -43,12 +47,33 @@ class Aggregator(nn.Module, ABC):
 
 
 class GramianAggregator(Aggregator):
-    """A method that needs nothing but the products of the gradients: it works at both levels."""
+    """A method that needs nothing but the products of the gradients: it works at both levels.
 
-    @abstractmethod
+    Methods see the cosines between the gradients, and their lengths. So nothing in them depends on the unit of the
+    losses, and a gradient ten thousand times as long as another is as exact as that one.
+    """
+
     def coefficients(self, gramian: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         """gramian float64 [rows, rows], on the CPU → what each gradient is multiplied by before they are summed,
-        float64 [rows]."""
+        float64 [rows].
+
+        A gradient of no length has no say in it, and 1 itself. If the products are not finite, neither is the result.
+        """
+        self.plan()
+        if not bool(torch.isfinite(gramian).all()):
+            return torch.full_like(gramian[0], torch.nan)
+        lengths = gramian.diagonal().clamp(min=0).sqrt()
+        there = torch.nonzero(lengths).flatten()
+        found = torch.ones_like(lengths)
+        if len(there):
+            own = lengths[there]
+            cosines = (gramian[there[:, None], there] / own / own[:, None]).clamp(-1, 1).fill_diagonal_(1.0)
+            found[there] = self.solve(cosines, own, rows[there])
+        return found
+
+    @abstractmethod
+    def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """The coefficients, float64 [rows], from the gradients' cosines [rows, rows] and lengths [rows], all > 0."""
 
 
 class JacobianAggregator(Aggregator):

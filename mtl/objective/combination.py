@@ -15,10 +15,13 @@ from mtl.objective.weighting import WEIGHTINGS
 
 
 class Objective(nn.Module):
-    """What `objective:` describes. All state is in `state_dict`; every worker computes the same.
+    """What `objective:` describes. All memory is in `state_dict`; every worker computes the same.
 
-    Auxiliary tasks stay out of the aggregation: their weighted gradients are added to its result, so that they can
-    neither veto a direction nor be balanced against the tasks that count.
+    Auxiliary tasks stay out of weighting and aggregation: their weighted gradients are added to the result, so that they
+    can neither veto a direction nor be balanced against the tasks that count.
+
+    Weights, coefficients and gradients are computed without a trace: what the methods remember changes in `after_step`,
+    which is not called for a step that is left out.
     """
 
     def __init__(self, config: ObjectiveConfig, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
@@ -30,7 +33,8 @@ class Objective(nn.Module):
             # torchjd brings convex solvers along: three seconds that a plain sum need not wait for.
             from mtl.objective.aggregation import AGGREGATORS
 
-            self.aggregator = AGGREGATORS[config.aggregator.type](config.aggregator, len(tasks), seed)
+            num_tasks = self.weighting.num_tasks
+            self.aggregator = AGGREGATORS[config.aggregator.type](config.aggregator, num_tasks, seed)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **options: Any) -> Any:
         """Take over a saved state."""
@@ -40,9 +44,12 @@ class Objective(nn.Module):
             self.aggregator.prepare_load(own)
         return super().load_state_dict(state_dict, *args, **options)
 
-    def rows(self, present: torch.Tensor) -> torch.Tensor:
-        """The tasks that are aggregated in a step: present and not auxiliary. int64 [rows], on the CPU."""
-        return torch.nonzero((present & ~self.weighting.auxiliary).cpu()).flatten()
+    def rows(self, present: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The tasks that are aggregated in a step, present and not auxiliary: their places among all tasks, and among those
+        that are not auxiliary. int64 [rows] each, on the CPU."""
+        counting = self.weighting.counting
+        own = torch.nonzero(present[counting].cpu()).flatten()
+        return counting.cpu()[own], own
 
     def coefficients(self, gramian: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
         """What each task's weighted gradient is multiplied by before they are summed: float64 [tasks].
@@ -51,11 +58,11 @@ class Objective(nn.Module):
             gramian: of the weighted losses' gradients, float64 [tasks, tasks].
         """
         found = present.double()
-        rows = self.rows(present)
+        rows, own = self.rows(present)
         if isinstance(self.aggregator, GramianAggregator) and len(rows) > 1:
             part = gramian.cpu()[rows[:, None], rows]
             with self.aggregator.drawing():
-                found[rows.to(found.device)] = self.aggregator.coefficients(part, rows).to(found)
+                found[rows.to(found.device)] = self.aggregator.coefficients(part, own).to(found)
         return found
 
     def combine(
@@ -72,19 +79,19 @@ class Objective(nn.Module):
             return weigh_into_first(coefficients * weights, jacobian), coefficients
         if bool((weights != 1.0).any()):
             jacobian *= weights.to(jacobian)[:, None]
-        rows = self.rows(present)
+        rows, own = self.rows(present)
         if len(rows) == len(jacobian):
             with self.aggregator.drawing():
-                return self.aggregator.combine(jacobian, rows), present.double()
+                return self.aggregator.combine(jacobian, own), present.double()
         aggregated = jacobian[rows.to(jacobian.device)]
         found = weigh_into_first((present & self.weighting.auxiliary).double(), jacobian)
         if len(rows):
             with self.aggregator.drawing():
-                found += self.aggregator.combine(aggregated, rows)
+                found += self.aggregator.combine(aggregated, own)
         return found, present.double()
 
     def after_step(self, before: torch.Tensor, after: torch.Tensor | None, present: torch.Tensor) -> None:
-        """A step is over: the methods learn from it."""
+        """A step was made: the methods learn from it."""
         self.weighting.after_step(before, after, present)
         if self.aggregator is not None:
             self.aggregator.end_step()

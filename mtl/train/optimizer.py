@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from mtl.config import TrainConfig
+from mtl.model.backbones import Backbone
 from mtl.objective.weighting import Weighting
 from mtl.train.sharding import divided, local
 
@@ -17,7 +18,7 @@ from mtl.train.sharding import divided, local
 def build_optimizer(model: nn.Module, weighting: Weighting, config: TrainConfig) -> torch.optim.Optimizer:
     """No weight decay on norms and biases; earlier stages of the backbone learn slower by `layer_decay` each; the
     weighting's own parameters are a group of their own."""
-    depths = layer_depths(model)
+    depths = layer_depths(model) if config.layer_decay != 1.0 else {}
     members: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -39,17 +40,19 @@ def build_optimizer(model: nn.Module, weighting: Weighting, config: TrainConfig)
 
 
 def layer_depths(model: nn.Module) -> dict[str, int]:
-    """Parameter of a backbone → how many stages lie between it and the neck, from 1; others are not named."""
-    depths: dict[str, int] = {}
-    for prefix, module in model.named_modules():
-        if prefix == "backbone" or (prefix.startswith("backbones.") and prefix.count(".") == 1):
-            inner = getattr(module, "stages", None) or getattr(module, "net", module)
-            stages = list(inner.named_children())
-            names = {id(p): n for n, p in model.named_parameters()}
-            for place, (_, stage) in enumerate(stages):
-                for parameter in stage.parameters():
-                    depths[names[id(parameter)]] = len(stages) - place
-    return depths
+    """Parameter of a backbone → its stage, counted from the neck, the last is 1; others are not named.
+
+    Raises:
+        ConfigError: a backbone does not tell its stages.
+    """
+    names = {id(p): n for n, p in model.named_parameters()}
+    backbones = [module for module in model.modules() if isinstance(module, Backbone)]
+    return {
+        names[id(parameter)]: depth
+        for backbone in backbones
+        for depth, parameters in enumerate(reversed(backbone.stage_parameters()), 1)
+        for parameter in parameters
+    }
 
 
 def build_schedule(

@@ -24,25 +24,51 @@ def train_step(
 ) -> Outcome | None:
     """One step; None if it was left out because something in it is not finite.
 
+    Whether it is made is decided once, by all workers together, when all is computed and before anything is learnt: by
+    the model, the weighting's own parameters, the optimizer, the methods. A step that is left out changes nothing.
+
     Raises:
-        TrainingError: a loss or gradient is not finite and `may_skip` is false; the weights are as before.
+        TrainingError: something is not finite and `may_skip` is false; nothing was changed.
     """
     optimizer.zero_grad(set_to_none=True)
+    before = _Untouched(method)
     found = method.compute(batches)
+    own = method.objective.weighting.own_loss(found.losses, found.present)
+    if own is not None:
+        own.backward()
     norm = whole(nn.utils.clip_grad_norm_(method.model.parameters(), clip_norm or float("inf")))
-    if not (bool(torch.isfinite(found.losses).all()) and bool(torch.isfinite(norm))):
+    own_gradients = [p.grad for p in method.objective.parameters() if p.grad is not None]
+    figures = torch.cat([found.figures(), norm.double().flatten(), *own_gradients])
+    if method.world.highest(int(not bool(torch.isfinite(figures).all()))):
         optimizer.zero_grad(set_to_none=True)
+        before.restore()
         problem = _not_finite(method, found, batches, step)
         if may_skip:
             return None
         raise problem
-    own = method.objective.weighting.own_loss(found.losses, found.present)
-    if own is not None:
-        own.backward()
     optimizer.step()
     after = method.losses(batches) if method.objective.weighting.needs_losses_after else None
     method.objective.after_step(found.losses, after, found.present)
     return found
+
+
+class _Untouched:
+    """What computing a gradient changes beside gradients: statistics that norms keep of their inputs, random streams."""
+
+    def __init__(self, method: GradientMethod) -> None:
+        self.buffers = [(buffer, buffer.clone()) for buffer in method.model.buffers()]
+        self.device = method.world.device
+        self.random = torch.get_rng_state()
+        self.device_random = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
+
+    def restore(self) -> None:
+        """All as it was."""
+        with torch.no_grad():
+            for buffer, value in self.buffers:
+                buffer.copy_(value)
+        torch.set_rng_state(self.random)
+        if self.device_random is not None:
+            torch.cuda.set_rng_state(self.device_random, self.device)
 
 
 def _not_finite(method: GradientMethod, found: Outcome, batches: Sequence[Batch], step: int) -> TrainingError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from mtl.model.pretrained import freeze, load_pretrained
 from mtl.model.sharing import MultiTaskModel
 from mtl.objective.combination import Objective
 from mtl.tasks import build_model, build_tasks, image_spec
+from mtl.train.cosines import add_cosines, mean_cosines
 from mtl.train.distributed import World, make_deterministic, use_bf16
 from mtl.train.gradients import FeatureGradients, GradientMethod, Outcome, ParameterGradients, SumGradients
 from mtl.train.optimizer import EMA, build_optimizer, build_schedule
@@ -39,8 +41,10 @@ class Progress:
     best_epoch: int = -1
     seconds: float = 0.0
     sums: dict[str, list[float]] = field(default_factory=dict[str, list[float]])  # of the epoch, by task
-    cosines: list[list[float]] = field(default_factory=list[list[float]])  # of the epoch, task by task
-    compared: int = 0  # steps of the epoch in which gradients were compared
+    cosines: list[list[float]] = field(default_factory=list[list[float]])  # sums of the epoch, task by task
+    compared: list[list[int]] = field(
+        default_factory=list[list[int]]
+    )  # steps that the sums are of: both had a gradient
     history: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     worlds: list[list[int]] = field(default_factory=list[list[int]])  # from which step on with how many workers
 
@@ -140,7 +144,11 @@ class Training:
         return found
 
     def one_step(self, order: np.ndarray) -> list[float]:
-        """The next step of the epoch: the global losses by task."""
+        """The next step of the epoch: the global losses by task.
+
+        A step that is left out has had its turn, or its samples would come again and again: the places in the epoch, in
+        the mixer's sources and in the schedule move on. All else is as before it.
+        """
         config, progress = self.config, self.progress
         if self.mixer:
             indices = self.mixer.next_batch(progress.total_steps, config.train.batch_size)
@@ -176,11 +184,8 @@ class Training:
             losses = zip(names, found.losses.tolist(), found.present.tolist(), strict=True)
             self.mixer.observe({name: loss for name, loss, there in losses if there})
         if found.gramian is not None:
-            lengths = found.gramian.diagonal().clamp(min=1e-30).sqrt()
-            cosines = found.gramian / lengths / lengths[:, None]
-            old_cosines = torch.tensor(progress.cosines or torch.zeros_like(cosines).tolist(), dtype=torch.float64)
-            progress.cosines = (old_cosines + cosines.cpu()).tolist()
-            progress.compared += 1
+            gramian = found.gramian.cpu().numpy()
+            progress.cosines, progress.compared = add_cosines(progress.cosines, progress.compared, gramian)
 
     def end_epoch(self) -> dict[str, Any]:
         """Score the averaged weights on the validation split, remember them if they are the best so far, and start
@@ -205,19 +210,19 @@ class Training:
         row: dict[str, Any] = {"epoch": progress.epoch, "step": progress.total_steps, "val/score": value}
         row["learning_rate"] = self.schedule.get_last_lr()[0]
         for i, (name, task) in enumerate(self.tasks.items()):
-            steps = max(progress.sums.get("steps", [0.0] * len(self.tasks))[i], 1.0)
-            for key in ("loss", "weight"):
-                row[f"train/{name}/{key}"] = progress.sums.get(key, [0.0] * len(self.tasks))[i] / steps
+            steps = progress.sums.get("steps", [0.0] * len(self.tasks))[i]
+            for key in ("loss", "weight"):  # of a task that no step had they are not known
+                row[f"train/{name}/{key}"] = progress.sums[key][i] / steps if steps else math.nan
             row[f"val/{name}/{task.primary}"] = scorers[name].value()[task.primary]
         if self.mixer:
             row |= {f"train/draws/{name}": share for name, share in self.mixer.probabilities().items()}
-        cosines = [[value / progress.compared for value in line] for line in progress.cosines]
+        cosines = mean_cosines(progress.cosines, progress.compared)
         progress.history.append(
             row | {"seconds": round(progress.seconds, 1)} | ({"cosines": cosines} if cosines else {})
         )
         self.objective.weighting.end_epoch()
         progress.epoch, progress.step = progress.epoch + 1, 0
-        progress.sums, progress.cosines, progress.compared = {}, [], 0
+        progress.sums, progress.cosines, progress.compared = {}, [], []
         return row
 
 

@@ -1,90 +1,100 @@
-"""Aggregators that are functions of the Gramian, each through torchjd.
+"""Aggregators that are functions of the gradients' cosines and lengths alone.
 
-torchjd's methods that average the tasks (UPGrad, MGDA, Aligned-MTL, CAGrad, IMTL-G) are multiplied by the number of
-tasks, so that without conflict all methods step as far as the plain sum.
+Methods that average the tasks (UPGrad, CAGrad, MGDA, Aligned-MTL, IMTL-G) are multiplied by their number, so that they
+are to be compared with the sum. Where all tasks have one gradient, all but two then step as far as the sum: CAGrad
+1 + c times as far, FairGrad tasks^(-α / (1 + α)) times. Where gradients differ without conflict, UPGrad, PCGrad and
+GradVac still give the sum; the others' lengths and directions are their own.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
+import numpy as np
 import torch
 import torchjd.aggregation as jd
 
+from mtl.objective.aggregation.solvers import (
+    PARETO,
+    averse_to_conflict,
+    cone_projection,
+    equal_angles,
+    fair,
+    shortest,
+    unit_vectors,
+)
 from mtl.objective.aggregator import GramianAggregator
 
 
 class UPGrad(GramianAggregator):
-    """Each gradient projected onto the dual cone of all, then summed."""
+    """Each gradient projected onto the dual cone of all, then summed: it hurts no task."""
 
-    def coefficients(self, gramian: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        return len(rows) * jd.UPGradWeighting()(gramian)
+    def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        units = unit_vectors(cosines.numpy())
+        added = torch.from_numpy(np.stack([cone_projection(units, row) for row in range(len(rows))]))
+        return 1.0 + lengths @ added / lengths
 
 
 class PCGrad(GramianAggregator):
     """Conflicting parts projected away, in random order."""
 
-    def coefficients(self, gramian: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        return jd.PCGradWeighting()(gramian)
+    def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        return jd.PCGradWeighting()(products(cosines, lengths))
 
 
 class CAGrad(GramianAggregator):
-    """The best worst task within a ball around the mean gradient.
+    """The best worst task within a ball around the mean gradient. Where no direction helps all, the mean."""
 
-    torchjd divides the Gramian by its trace and gives 0 where the result is short: with one task's gradient 10⁴ times
-    the others' it always is, so that guard is off here.
-    """
-
-    def coefficients(self, gramian: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        if not bool(gramian.any()):
-            return torch.zeros(len(rows), dtype=gramian.dtype)
-        return len(rows) * jd.CAGradWeighting(c=self.config.c, norm_eps=0.0)(gramian)
+    def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(averse_to_conflict(vectors(cosines, lengths), self.config.c))
 
 
 class MGDA(GramianAggregator):
     """The shortest vector in the convex hull."""
 
-    def coefficients(self, gramian: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        method = jd.MGDAWeighting(epsilon=self.config.epsilon, max_iters=self.config.max_iterations)
-        return len(rows) * method(gramian)
+    def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        return len(rows) * torch.from_numpy(shortest(vectors(cosines, lengths)))
 
 
 class AlignedMTL(GramianAggregator):
     """All principal components made equally long."""
 
-    def coefficients(self, gramian: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        return len(rows) * jd.AlignedMTLWeighting(scale_mode=self.config.scale)(gramian)
+    def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        return len(rows) * jd.AlignedMTLWeighting(scale_mode=self.config.scale)(products(cosines, lengths))
 
 
 class IMTLG(GramianAggregator):
-    """Equal projections on every task."""
+    """Equal projections on every task, from coefficients of mean 1."""
 
-    def coefficients(self, gramian: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        return len(rows) * jd.IMTLGWeighting()(gramian)
+    def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        found = torch.from_numpy(equal_angles(cosines.numpy())) / lengths
+        total = found.sum()
+        return len(rows) * found / total if abs(total) > PARETO * found.abs().sum() else torch.zeros_like(found)
 
 
 class FairGrad(GramianAggregator):
-    """α-fair: gramian · x = x^(-1/α).
+    """α-fair: gramian · x = x^(-1/α), with gradients of length 1 in the root mean square: the unit changes the solution's
+    length alone."""
 
-    The Gramian is brought to size 1 first, which changes the solution's length alone: at 10⁻⁸, where gradients at
-    features lie, torchjd's solver stops far from the solution.
-    """
-
-    def coefficients(self, gramian: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        unit = gramian.diagonal().mean().clamp(min=1e-30)
-        method: Any = jd.FairGradWeighting(alpha=self.config.alpha)
-        return method(gramian / unit)
+    def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        unit = lengths / lengths.square().mean().sqrt()
+        power = 1.0 / self.config.alpha
+        return torch.from_numpy(fair(cosines.numpy(), (power - 1.0) * unit.log().numpy(), power)) / unit
 
 
 class ConFIG(GramianAggregator):
-    """The same cosine to every task. torchjd's works on the Jacobian: any with this Gramian gives the same result."""
+    """The same cosine to every task, as long as the gradients' projections on it together."""
 
-    def coefficients(self, gramian: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        root = square_root(gramian)
-        return torch.linalg.pinv(root.T) @ jd.ConFIG()(root)
+    def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        found = torch.from_numpy(equal_angles(cosines.numpy()))
+        square = found @ cosines @ found
+        return (lengths @ cosines @ found) / square * found / lengths if square else found
 
 
-def square_root(gramian: torch.Tensor) -> torch.Tensor:
-    """A matrix [rows, rows] whose Gramian is the one given."""
-    values, vectors = torch.linalg.eigh(gramian)
-    return vectors * values.clamp(min=0).sqrt()
+def products(cosines: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """The Gramian of the gradients, the longest of length 1."""
+    unit = lengths / lengths.max()
+    return unit[:, None] * cosines * unit
+
+
+def vectors(cosines: torch.Tensor, lengths: torch.Tensor) -> np.ndarray:
+    """Vectors [rows, rows] with these cosines, their lengths in proportion, the longest of length 1."""
+    return unit_vectors(cosines.numpy()) * (lengths / lengths.max()).numpy()[:, None]

@@ -7,19 +7,21 @@ from typing import Any
 
 import numpy as np
 import torch
-import torchjd.aggregation as jd
 
+from mtl.objective.aggregation.solvers import fair
 from mtl.objective.aggregator import GramianAggregator, JacobianAggregator
 from mtl.objective.jacobian import BLOCK, weigh_into_first
-from mtl.objective.weighting.base import keep, seeded
+from mtl.objective.memory import keep, seeded
+
+CLOSE = 1e-6
+"""The least sine of a wanted angle: no step along a gradient turns another quite parallel to it."""
 
 
 class NashMTL(GramianAggregator):
-    """The bargaining solution: gramian · x = 1 / x, every task gaining alike.
+    """The bargaining solution: gramian · x = 1 / x, every task gaining alike, for a Gramian of Frobenius norm 1.
 
     torchjd (and the paper's code) goes there by convex programs, each solved to a few digits, which turn differences
-    of rounding into 10⁻⁷. The solution is the one minimum of x·G·x / 2 - Σ log x, so damped Newton steps reach it to
-    rounding from anywhere (Nesterov & Nemirovskii 1994).
+    of rounding into 10⁻⁷. `max_norm` is a length by itself: it alone depends on the unit of the losses.
     """
 
     alpha: torch.Tensor
@@ -28,27 +30,16 @@ class NashMTL(GramianAggregator):
         super().__init__(config, num_tasks, seed)
         keep(self, "alpha", torch.ones(num_tasks, dtype=torch.float64))
 
-    def coefficients(self, gramian: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        if int(self.step) % self.config.every == 0:
-            self.alpha[rows] = bargain(gramian / gramian.norm().clamp(min=1e-30))
+    def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         alpha = self.alpha[rows]
-        norm = (alpha @ gramian @ alpha).clamp(min=0).sqrt()
+        if int(self.step) % self.config.every == 0:
+            unit = lengths / (lengths[:, None] * cosines * lengths).norm().sqrt()
+            alpha = torch.from_numpy(fair(cosines.numpy(), np.zeros(len(rows)), 1.0)) / unit
+            self.plan(alpha=self.alpha.index_copy(0, rows, alpha))
+        weighted = alpha * lengths
+        norm = (weighted @ cosines @ weighted).clamp(min=0).sqrt()
         limit = self.config.max_norm
-        return alpha / norm * limit if limit and norm > limit else alpha.clone()
-
-
-def bargain(gramian: torch.Tensor) -> torch.Tensor:
-    """x > 0 with gramian · x = 1 / x. A gradient of no length would have an endless x: it is held at 10⁵."""
-    matrix = gramian + 1e-10 * torch.eye(len(gramian), dtype=gramian.dtype)
-    x = matrix.diagonal().rsqrt()
-    for _ in range(200):
-        slope = matrix @ x - 1.0 / x
-        move = torch.linalg.solve(matrix + torch.diag(x**-2), slope)
-        decrement = float((slope @ move).clamp(min=0).sqrt())
-        x = x - move / (1.0 + decrement if decrement > 0.25 else 1.0)
-        if decrement < 1e-13:
-            break
-    return x
+        return alpha / norm * limit if limit and norm > limit else alpha
 
 
 class GradVac(GramianAggregator):
@@ -60,13 +51,32 @@ class GradVac(GramianAggregator):
         super().__init__(config, num_tasks, seed)
         keep(self, "cosines", torch.zeros(num_tasks, num_tasks, dtype=torch.float64))
 
-    def coefficients(self, gramian: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        method: Any = jd.GradVacWeighting(beta=self.config.beta)
-        method._phi_t = self.cosines[rows[:, None], rows].clone()
-        method._state_key = (len(rows), gramian.dtype)
-        found = method(gramian)
-        self.cosines[rows[:, None], rows] = method._phi_t
-        return found
+    def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        wanted = self.cosines[rows[:, None], rows]
+        parts, found = vaccinated(cosines.numpy(), wanted.numpy())
+        remembered = self.cosines.clone()
+        remembered[rows[:, None], rows] = wanted.lerp(torch.from_numpy(found), self.config.beta)
+        self.plan(cosines=remembered)
+        return lengths @ torch.from_numpy(parts) / lengths
+
+
+def vaccinated(cosines: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit gradients, each pulled in random order towards the others as far as the wanted cosines ask: what each is made of
+    [rows, rows], and the cosines that were met on the way [rows, rows]."""
+    size = len(cosines)
+    parts, found = np.eye(size), np.zeros((size, size))
+    for i in range(size):
+        others = [j for j in range(size) if j != i]
+        for place in torch.randperm(size - 1).tolist():
+            j = others[place]
+            products = parts[i] @ cosines
+            length = np.sqrt(max(float(products @ parts[i]), 0.0))
+            met = min(max(products[j] / length, -1.0), 1.0) if length > 0.0 else 0.0
+            if met < wanted[i, j]:
+                there, here = np.sqrt(1.0 - wanted[i, j] ** 2), np.sqrt(1.0 - met**2)
+                parts[i, j] += length * (wanted[i, j] * here - met * there) / max(there, CLOSE)
+            found[i, j] = met
+    return parts, found
 
 
 class GradDrop(JacobianAggregator):
@@ -109,52 +119,76 @@ def draws(like: torch.Tensor, seed: int) -> Callable[[int], torch.Tensor]:
 
 
 class ExcessMTL(JacobianAggregator):
-    """Weights by excess risk. The sum of squares is as large as the Jacobian, and part of the checkpoint."""
+    """Weights by excess risk, in multiples of each task's first.
 
-    weights: torch.Tensor
+    The paper's code takes the very first risks as they are, in the unit of the losses, and adds 10⁻⁷ under its roots,
+    which is as much as the squares of small gradients: neither here. The sum of squares is as large as the Jacobian,
+    and part of the checkpoint; what it will be after the step takes the same memory again.
+    """
+
+    logits: torch.Tensor
     baseline: torch.Tensor
-    warmup: torch.Tensor
+    steps: torch.Tensor
     squares: torch.Tensor
 
     def __init__(self, config: Any, num_tasks: int, seed: int = 0) -> None:
         super().__init__(config, num_tasks, seed)
-        keep(self, "weights", torch.full((num_tasks,), 1.0 / num_tasks, dtype=torch.float64))
-        keep(self, "baseline", torch.full((num_tasks,), torch.nan, dtype=torch.float64))
-        keep(self, "warmup", torch.zeros(num_tasks, dtype=torch.float64))
+        keep(self, "logits", torch.zeros(num_tasks, dtype=torch.float64))
+        keep(self, "baseline", torch.zeros(num_tasks, dtype=torch.float64))
+        keep(self, "steps", torch.zeros(num_tasks, dtype=torch.float64))
         keep(self, "squares", torch.zeros(num_tasks, 0))
+        self._spare = torch.zeros(num_tasks, 0)
 
     def combine(self, jacobian: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        if self.squares.shape[1] == 0:
-            self.squares = jacobian.new_zeros(self.num_tasks, jacobian.shape[1])
-        risks = [_excess(gradient, self.squares[int(row)]) for gradient, row in zip(jacobian, rows, strict=True)]
-        excess = torch.stack(risks).cpu()
-        if int(self.step) < self.config.warmup_steps:
-            self.warmup[rows] += excess / self.config.warmup_steps
-        else:
-            self._update(excess, rows)
-        return weigh_into_first(len(rows) * self.weights[rows] / self.weights[rows].sum(), jacobian)
+        self.plan()
+        risks = self._risks(jacobian, rows)
+        seen, first = self.steps[rows], self.baseline[rows]
+        warm = int(self.step) < self.config.warmup_steps
+        # The mean over the warm-up's steps that had the task, or its first risk after it.
+        first = torch.where(seen == 0, risks, first.lerp(risks, 1.0 / (seen + 1.0)) if warm else first)
+        logits = self.logits[rows]
+        if not warm:
+            moved = logits + self.config.step_size * torch.where(first > 0, risks / first, 1.0)
+            # The present tasks' weights sum to what they did before.
+            logits = moved - moved.logsumexp(0) + logits.logsumexp(0)
+        self.plan(
+            logits=self.logits.index_copy(0, rows, logits),
+            baseline=self.baseline.index_copy(0, rows, first),
+            steps=self.steps.index_copy(0, rows, seen + 1.0),
+            squares=self._spare,
+        )
+        return weigh_into_first(len(rows) * logits.softmax(0), jacobian)
 
-    def _update(self, excess: torch.Tensor, rows: torch.Tensor) -> None:
-        """The exponentiated step; the first excess of a task is its baseline, and itself taken as it is (torchjd)."""
-        known = ~self.baseline[rows].isnan()
-        first = self.warmup[rows] if self.config.warmup_steps else excess
-        self.baseline[rows] = torch.where(known, self.baseline[rows], first)
-        relative = excess / (self.baseline[rows] + 1e-7)
-        if not self.config.warmup_steps:
-            relative = torch.where(known, relative, excess)
-        moved = torch.log(self.weights[rows]) + relative * self.config.step_size
-        self.weights[rows] = torch.softmax(moved, 0) * self.weights[rows].sum()
+    def _risks(self, jacobian: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """Each task's excess risk, float64 [rows]; the sums of squares after this step are left in the spare memory."""
+        shape = (self.num_tasks, jacobian.shape[1])
+        squares = self.squares.to(jacobian) if self.squares.shape == shape else jacobian.new_zeros(shape)
+        if self._spare.shape != shape:
+            self._spare = torch.empty_like(squares)
+        present = {int(row): gradient for gradient, row in zip(jacobian, rows, strict=True)}
+        for row in set(range(self.num_tasks)) - present.keys():
+            self._spare[row] = squares[row]
+        found = [_excess(gradient, squares[row], self._spare[row]) for row, gradient in present.items()]
+        return torch.stack(found).cpu()
+
+    def settle(self) -> None:
+        before = self.squares
+        super().settle()
+        if self.squares is not before:
+            self._spare = before
 
     def prepare_load(self, state: Mapping[str, torch.Tensor]) -> None:
         # Its width is known only once there are gradients.
         self.squares = torch.zeros_like(state["squares"])
 
 
-def _excess(gradient: torch.Tensor, squares: torch.Tensor) -> torch.Tensor:
-    """Σ gradient² / √squares after the gradient's are added to it in place, block by block, so that they stay in cache."""
+def _excess(gradient: torch.Tensor, squares: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+    """Σ gradient² / √squares, with this gradient's among the squares: their sums are written to `after`. Block by block,
+    so that they stay in cache."""
     total = torch.zeros((), dtype=torch.float64, device=gradient.device)
-    for part, sums in zip(gradient.split(BLOCK), squares.split(BLOCK), strict=True):
+    least = torch.finfo(gradient.dtype).tiny  # of no coordinate that moves: 0 / 0 is to be 0
+    for part, old, new in zip(gradient.split(BLOCK), squares.split(BLOCK), after.split(BLOCK), strict=True):
         squared = part * part
-        sums += squared
-        total += torch.dot(squared, torch.rsqrt(sums + 1e-7)).double()
+        torch.add(old, squared, out=new)
+        total += torch.dot(squared, new.clamp(min=least).rsqrt_()).double()
     return total

@@ -7,18 +7,20 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-from torch import nn
 
 from mtl.config import TaskConfig
+from mtl.objective.memory import Remembering
 
-TINY = 1e-8
 
-
-class Weighting(nn.Module, ABC):
+class Weighting(Remembering, ABC):
     """Globally averaged losses → one weight a task. Every worker computes the same, in float64.
 
-    A task's weight is its declared `weight` times the method's factor; an auxiliary task's factor is at most 1. State
-    is in `state_dict`.
+    A task's weight is its declared `weight` times the method's factor. A method sees the tasks that count, and no
+    others: an auxiliary task's loss or gradient changes nothing for them. An auxiliary task's factor is the mean of those
+    of the tasks that count and are present, and at most 1: beside them it weighs what is declared, and no more than that.
+
+    `weights`, `own_loss` and `after_step` have vectors of all tasks; `factors`, `own_terms` and `learn`, which are a
+    method's, of the tasks that count. Memory is in `state_dict`, and changes in `after_step` and `end_epoch` alone.
 
     Args:
         config: the method's section of params.yaml.
@@ -31,31 +33,47 @@ class Weighting(nn.Module, ABC):
     needs_gramian: ClassVar[bool] = False
     """Whether they depend on the Gramian of the tasks' gradients."""
     needs_losses_after: ClassVar[bool] = False
-    """Whether `after_step` wants the losses of the same batch under the new weights: a second forward pass."""
+    """Whether `learn` wants the losses of the same batch under the new weights: a second forward pass."""
+
+    declared: torch.Tensor
+    auxiliary: torch.Tensor
+    counting: torch.Tensor
 
     def __init__(self, config: Any, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
         super().__init__()
-        self.config, self.seed, self.num_tasks = config, seed, len(tasks)
+        self.config, self.seed = config, seed
+        auxiliary = torch.tensor([task.auxiliary for task in tasks.values()])
         declared = torch.tensor([task.weight for task in tasks.values()], dtype=torch.float64)
         self.register_buffer("declared", declared, persistent=False)
-        self.declared: torch.Tensor
-        auxiliary = torch.tensor([task.auxiliary for task in tasks.values()])
         self.register_buffer("auxiliary", auxiliary, persistent=False)
-        self.auxiliary: torch.Tensor
+        self.register_buffer("counting", torch.nonzero(~auxiliary).flatten(), persistent=False)
+        self.num_tasks = len(self.counting)
+        """Of the tasks that count."""
 
     @abstractmethod
     def factors(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:
-        """losses float64 [tasks], present bool [tasks], gramian of the unweighted losses' gradients float64
-        [tasks, tasks] → factors float64 [tasks], detached; those of absent tasks do not matter."""
+        """losses float64 [counting], present bool [counting], gramian of the unweighted losses' gradients float64
+        [counting, counting] → factors float64 [counting], detached; those of absent tasks do not matter. What the method
+        will remember of the step is planned, no more."""
 
     def weights(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:
         """The tasks' weights, float64 [tasks]; 0 for absent ones."""
-        factors = self.factors(losses, present, gramian)
-        factors = torch.where(self.auxiliary, factors.clamp(max=1.0), factors)
-        return torch.where(present, self.declared * factors, torch.zeros_like(factors))
+        self.plan()
+        own, there = self.counting, present[self.counting]
+        factors = self.factors(losses[own], there, None if gramian is None else gramian[own][:, own])
+        count = there.sum()
+        mean = torch.where(there, factors, 0.0).sum() / count.clamp(min=1)
+        found = torch.where(count > 0, mean.clamp(max=1.0), 1.0).repeat(len(losses)).index_copy(0, own, factors)
+        return torch.where(present, self.declared * found, torch.zeros_like(found))
 
     def own_loss(self, losses: torch.Tensor, present: torch.Tensor) -> torch.Tensor | None:
-        """The loss of parameters that the main optimizer learns for the method, if it has any."""
+        """The loss of parameters that the main optimizer learns for the method, if it has any: a scalar."""
+        own = self.counting
+        terms = self.own_terms(losses[own])
+        return None if terms is None else (self.declared[own] * terms * present[own]).sum()
+
+    def own_terms(self, losses: torch.Tensor) -> torch.Tensor | None:
+        """What these parameters are to make small, of each task by itself: [counting]."""
         return None
 
     def parameter_group(self) -> dict[str, object] | None:
@@ -63,17 +81,19 @@ class Weighting(nn.Module, ABC):
         return None
 
     def after_step(self, before: torch.Tensor, after: torch.Tensor | None, present: torch.Tensor) -> None:
-        """Learn from a step: the losses before it and, if asked for, of the same batch after it, float64 [tasks]."""
+        """Learn from a step that was made: the losses before it and, if asked for, of the same batch after it, float64
+        [tasks]."""
+        self.settle()
+        own = self.counting
+        self.learn(before[own], None if after is None else after[own], present[own])
+
+    def learn(self, before: torch.Tensor, after: torch.Tensor | None, present: torch.Tensor) -> None:
+        """As `after_step`, of the tasks that count."""
 
     def end_epoch(self) -> None:
         """An epoch is over."""
 
 
-def keep(module: nn.Module, name: str, value: torch.Tensor) -> None:
-    """A tensor that is part of the method's state."""
-    module.register_buffer(name, value)
-
-
-def seeded(seed: int, step: int) -> torch.Generator:
-    """Random numbers that depend on seed and step alone, so that all workers draw the same."""
-    return torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**63)
+def shares(values: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """The softmax over those that are known, 0 for others: [counting]."""
+    return torch.where(known, torch.softmax(torch.where(known, values, -torch.inf), 0), 0.0)

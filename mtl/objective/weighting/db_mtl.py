@@ -8,14 +8,15 @@ from typing import Any
 import torch
 
 from mtl.config import TaskConfig
-from mtl.objective.weighting.base import TINY, Weighting, keep
+from mtl.objective.memory import keep
+from mtl.objective.weighting.base import Weighting
 
 
 class DBMTL(Weighting):
     """Σ longest / length · ∇log loss.
 
     The paper averages gradients over steps; here their squared lengths are averaged: tasks numbers instead of tasks ×
-    parameters, and equal to the paper's at beta 0.
+    parameters, and equal to the paper's at beta 0. A loss of 0 has no logarithm: its task waits.
     """
 
     needs_losses = True
@@ -24,13 +25,15 @@ class DBMTL(Weighting):
 
     def __init__(self, config: Any, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
         super().__init__(config, tasks, seed)
-        keep(self, "squares", torch.full((len(tasks),), torch.nan, dtype=torch.float64))
+        keep(self, "squares", torch.zeros(self.num_tasks, dtype=torch.float64))
 
     def factors(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:
         assert gramian is not None
-        squares = gramian.diagonal().clamp(min=0) / (losses + TINY) ** 2
-        running = self.config.beta * self.squares + (1 - self.config.beta) * squares
-        running = torch.where(self.squares.isnan(), squares, running)
-        self.squares.copy_(torch.where(present, running, self.squares))
-        lengths = torch.where(present, running.sqrt(), 0.0)
-        return lengths.max() / ((lengths + TINY) * (losses + TINY))
+        known = present & (losses > 0)
+        losses = torch.where(known, losses, 1.0)
+        squares = gramian.diagonal().clamp(min=0) / losses**2
+        running = torch.where(self.squares > 0, self.squares.lerp(squares, 1 - self.config.beta), squares)
+        self.plan(squares=torch.where(known, running, self.squares))
+        lengths = torch.where(known, running.sqrt(), 0.0)
+        ratios = torch.where(lengths > 0, lengths.max() / lengths, 1.0)
+        return torch.where(known, ratios / losses, 0.0)

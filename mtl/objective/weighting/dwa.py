@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from mtl.config import TaskConfig
-from mtl.objective.weighting.base import TINY, Weighting, keep
+from mtl.objective.memory import keep
+from mtl.objective.weighting.base import Weighting
 
 
 class DWA(Weighting):
@@ -24,18 +25,19 @@ class DWA(Weighting):
 
     def __init__(self, config: Any, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
         super().__init__(config, tasks, seed)
-        keep(self, "sums", torch.zeros(len(tasks), dtype=torch.float64))
-        keep(self, "counts", torch.zeros(len(tasks), dtype=torch.float64))
-        keep(self, "averages", torch.ones(2, len(tasks), dtype=torch.float64))
+        keep(self, "sums", torch.zeros(self.num_tasks, dtype=torch.float64))
+        keep(self, "counts", torch.zeros(self.num_tasks, dtype=torch.float64))
+        keep(self, "averages", torch.ones(2, self.num_tasks, dtype=torch.float64))
         keep(self, "epochs", torch.zeros((), dtype=torch.int64))
 
     def factors(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:
         if int(self.epochs) < 2:
             return torch.ones_like(losses)
-        rates = self.averages[1] / self.averages[0].clamp(min=TINY)
+        older, newer = self.averages
+        rates = torch.where(older > 0, newer / older, 1.0)
         return self.num_tasks * torch.softmax(rates / self.config.temperature, 0)
 
-    def after_step(self, before: torch.Tensor, after: torch.Tensor | None, present: torch.Tensor) -> None:
+    def learn(self, before: torch.Tensor, after: torch.Tensor | None, present: torch.Tensor) -> None:
         self.sums += before * present
         self.counts += present
 

@@ -9,31 +9,33 @@ import torch
 from torch import nn
 
 from mtl.config import TaskConfig
-from mtl.objective.weighting.base import TINY, Weighting
+from mtl.objective.weighting.base import Weighting, shares
 from mtl.objective.weighting.learned import OwnAdam
 
 
 class FAMO(Weighting):
-    """c · Σ softmax(w) · log loss; after the step w follows how much each log loss fell on the same batch."""
+    """c · Σ softmax(w) · log loss; after the step w follows how much each log loss fell on the same batch.
+
+    A loss of 0 has no logarithm: its task is out of the step, as one that is absent.
+    """
 
     needs_losses = True
     needs_losses_after = True
 
     def __init__(self, config: Any, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
         super().__init__(config, tasks, seed)
-        self.logits = nn.Parameter(torch.zeros(len(tasks), dtype=torch.float64), requires_grad=False)
+        self.logits = nn.Parameter(torch.zeros(self.num_tasks, dtype=torch.float64), requires_grad=False)
         self.adam = OwnAdam(self.logits, config.learning_rate, config.weight_decay)
 
     def factors(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:
-        parts = self._shares(present) / (losses + TINY)
-        return parts / parts.sum()
+        known = present & (losses > 0)
+        parts = shares(self.logits.detach(), known) / torch.where(known, losses, 1.0)
+        return parts / torch.where(known.any(), parts.sum(), 1.0)
 
-    def after_step(self, before: torch.Tensor, after: torch.Tensor | None, present: torch.Tensor) -> None:
+    def learn(self, before: torch.Tensor, after: torch.Tensor | None, present: torch.Tensor) -> None:
         assert after is not None
-        fallen = torch.where(present, torch.log(before + TINY) - torch.log(after + TINY), 0.0)
-        shares = self._shares(present)
+        known = present & (before > 0) & (after > 0) & torch.isfinite(after)
+        fallen = torch.where(known, torch.log(before) - torch.log(after), 0.0)
+        own = shares(self.logits.detach(), known)
         # Of softmax: d(Σ fallen · shares) / d logits.
-        self.adam.step(shares * (fallen - (shares * fallen).sum()))
-
-    def _shares(self, present: torch.Tensor) -> torch.Tensor:
-        return torch.softmax(torch.where(present, self.logits.detach(), -torch.inf), 0)
+        self.adam.step(own * (fallen - (own * fallen).sum()))

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import torch
 
-from mtl.objective.weighting.base import TINY, Weighting
+from mtl.objective.weighting.base import Weighting
 
 
 class GLS(Weighting):
-    """The geometric mean of the present tasks' losses: its derivative by a loss is mean / (tasks · loss)."""
+    """The geometric mean of the present tasks' losses: its derivative by a loss is mean / (tasks · loss).
+
+    One loss of 0 would make the mean 0 for all: such a task waits.
+    """
 
     needs_losses = True
 
     def factors(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:
-        count = present.sum().clamp(min=1)
-        logs = torch.log(losses.clamp(min=TINY))
-        mean = torch.exp((logs * present).sum() / count)
-        return mean / (count * losses.clamp(min=TINY))
+        known = present & (losses > 0)
+        count = known.sum().clamp(min=1)
+        losses = torch.where(known, losses, 1.0)
+        mean = torch.exp(torch.log(losses).sum() / count)
+        return torch.where(known, mean / (count * losses), 0.0)

@@ -9,8 +9,12 @@ import torch
 from torch import nn
 
 from mtl.config import TaskConfig
-from mtl.objective.weighting.base import TINY, Weighting, keep
+from mtl.objective.memory import keep
+from mtl.objective.weighting.base import Weighting
 from mtl.objective.weighting.learned import OwnAdam
+
+LEAST = 1e-8
+"""Of a weight."""
 
 
 class GradNorm(Weighting):
@@ -26,26 +30,27 @@ class GradNorm(Weighting):
 
     def __init__(self, config: Any, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
         super().__init__(config, tasks, seed)
-        self.values = nn.Parameter(torch.ones(len(tasks), dtype=torch.float64), requires_grad=False)
-        self.adam = OwnAdam(self.values, config.learning_rate)
-        keep(self, "first_losses", torch.full((len(tasks),), torch.nan, dtype=torch.float64))
+        self.values = nn.Parameter(torch.ones(self.num_tasks, dtype=torch.float64), requires_grad=False)
+        self.adam = OwnAdam(self.values, config.learning_rate, epsilon=0.0)  # gradients have the unit of the losses
+        keep(self, "first_losses", torch.zeros(self.num_tasks, dtype=torch.float64))
         self._gradient: torch.Tensor | None = None
 
     def factors(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:
         assert gramian is not None
-        first = torch.where(present & self.first_losses.isnan(), losses, self.first_losses)
-        self.first_losses.copy_(first)
+        first = torch.where(present & (self.first_losses == 0), losses, self.first_losses)
+        self.plan(first_losses=first)
         lengths = gramian.diagonal().clamp(min=0).sqrt()
         norms = torch.where(present, self.values * lengths, 0.0)
         count = present.sum().clamp(min=1)
-        ratio = torch.where(present, losses / first.clamp(min=TINY), 0.0)
-        rate = ratio / (ratio.sum() / count).clamp(min=TINY)
+        ratio = torch.where(present & (first > 0), losses / first, 0.0)
+        mean = ratio.sum() / count
+        rate = torch.where(mean > 0, ratio / mean, 1.0)
         target = norms.sum() / count * rate**self.config.alpha
         self._gradient = torch.where(present, torch.sign(norms - target) * lengths, 0.0)
         return self.values.detach().clone()
 
-    def after_step(self, before: torch.Tensor, after: torch.Tensor | None, present: torch.Tensor) -> None:
+    def learn(self, before: torch.Tensor, after: torch.Tensor | None, present: torch.Tensor) -> None:
         assert self._gradient is not None
         self.adam.step(self._gradient)
-        self.values.clamp_(min=TINY)
+        self.values.clamp_(min=LEAST)
         self.values *= self.num_tasks / self.values.sum()

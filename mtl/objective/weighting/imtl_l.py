@@ -17,13 +17,13 @@ class IMTLL(Weighting):
 
     def __init__(self, config: Any, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
         super().__init__(config, tasks, seed)
-        self.log_scale = nn.Parameter(torch.zeros(len(tasks), dtype=torch.float64))
+        self.log_scale = nn.Parameter(torch.zeros(self.num_tasks, dtype=torch.float64))
 
     def factors(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:
         return torch.exp(self.log_scale.detach())
 
-    def own_loss(self, losses: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        return (self.declared * (torch.exp(self.log_scale) * losses - self.log_scale) * present).sum()
+    def own_terms(self, losses: torch.Tensor) -> torch.Tensor:
+        return torch.exp(self.log_scale) * losses - self.log_scale
 
     def parameter_group(self) -> dict[str, object]:
         return {"params": [self.log_scale], "lr": self.config.learning_rate, "weight_decay": 0.0}

@@ -5,23 +5,30 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from mtl.objective.weighting.base import keep
+from mtl.objective.memory import keep
 
-BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
+BETA_1, BETA_2 = 0.9, 0.999
 
 
 class OwnAdam(nn.Module):
-    """Adam (Kingma & Ba 2015) with L2 weight decay, as torch.optim.Adam's, on one vector."""
+    """Adam (Kingma & Ba 2015) with L2 weight decay, as torch.optim.Adam's, on one vector.
+
+    Args:
+        epsilon: as Adam's, in the unit of the gradients: 0 where they have one, for then it would decide how much is
+            little.
+    """
 
     steps: torch.Tensor
     first: torch.Tensor
     second: torch.Tensor
 
-    def __init__(self, values: nn.Parameter, learning_rate: float, weight_decay: float = 0.0) -> None:
+    def __init__(
+        self, values: nn.Parameter, learning_rate: float, weight_decay: float = 0.0, epsilon: float = 1e-8
+    ) -> None:
         super().__init__()
         # In a list, so that the values stay the owner's and are saved once.
         self._values = [values]
-        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.learning_rate, self.weight_decay, self.epsilon = learning_rate, weight_decay, epsilon
         keep(self, "steps", torch.zeros((), dtype=torch.int64))
         keep(self, "first", torch.zeros_like(values.data))
         keep(self, "second", torch.zeros_like(values.data))
@@ -35,5 +42,6 @@ class OwnAdam(nn.Module):
         self.first.lerp_(gradient, 1 - BETA_1)
         self.second.mul_(BETA_2).addcmul_(gradient, gradient, value=1 - BETA_2)
         count = int(self.steps)
-        scale = (self.second / (1 - BETA_2**count)).sqrt() + EPSILON
-        values -= self.learning_rate / (1 - BETA_1**count) * self.first / scale
+        scale = (self.second / (1 - BETA_2**count)).sqrt() + self.epsilon
+        move = torch.where(scale > 0, self.first / scale, 0.0)
+        values -= self.learning_rate / (1 - BETA_1**count) * move

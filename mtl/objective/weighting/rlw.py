@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from mtl.config import TaskConfig
-from mtl.objective.weighting.base import Weighting, keep, seeded
+from mtl.objective.memory import keep, seeded
+from mtl.objective.weighting.base import Weighting
 
 
 class RLW(Weighting):
@@ -24,5 +25,5 @@ class RLW(Weighting):
         drawn = torch.randn(self.num_tasks, generator=seeded(self.seed, int(self.step)), dtype=torch.float64)
         return self.num_tasks * torch.softmax(drawn, 0).to(losses.device)
 
-    def after_step(self, before: torch.Tensor, after: torch.Tensor | None, present: torch.Tensor) -> None:
+    def learn(self, before: torch.Tensor, after: torch.Tensor | None, present: torch.Tensor) -> None:
         self.step += 1

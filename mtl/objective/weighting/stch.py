@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from mtl.config import TaskConfig
-from mtl.objective.weighting.base import TINY, Weighting, keep
+from mtl.objective.memory import keep
+from mtl.objective.weighting.base import Weighting, shares
 
 
 class STCH(Weighting):
@@ -25,19 +26,17 @@ class STCH(Weighting):
     def __init__(self, config: Any, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
         super().__init__(config, tasks, seed)
         keep(self, "step", torch.zeros((), dtype=torch.int64))
-        keep(self, "sums", torch.zeros(len(tasks), dtype=torch.float64))
-        keep(self, "counts", torch.zeros(len(tasks), dtype=torch.float64))
+        keep(self, "sums", torch.zeros(self.num_tasks, dtype=torch.float64))
+        keep(self, "counts", torch.zeros(self.num_tasks, dtype=torch.float64))
 
     def factors(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:
         count = present.sum().clamp(min=1)
         if int(self.step) < self.config.warmup_steps:
             return torch.ones_like(losses) / count
-        scale = torch.where(self.counts > 0, self.sums / self.counts.clamp(min=1), torch.ones_like(losses))
-        preference = 1.0 / (count * scale.clamp(min=TINY))
-        exponents = torch.where(present, preference * losses / self.config.mu, -torch.inf)
-        return preference * torch.softmax(exponents, 0)
+        preference = 1.0 / (count * torch.where(self.sums > 0, self.sums / self.counts, 1.0))
+        return preference * shares(preference * losses / self.config.mu, present)
 
-    def after_step(self, before: torch.Tensor, after: torch.Tensor | None, present: torch.Tensor) -> None:
+    def learn(self, before: torch.Tensor, after: torch.Tensor | None, present: torch.Tensor) -> None:
         if int(self.step) < self.config.warmup_steps:
             self.sums += before * present
             self.counts += present

@@ -13,21 +13,17 @@ from mtl.objective.weighting.base import Weighting
 
 
 class Uncertainty(Weighting):
-    """exp(-s)·loss + s, s a learned log variance for each task.
-
-    The task's declared `weight` scales both terms, so an auxiliary task can be held small.
-    """
+    """exp(-s)·loss + s, s a learned log variance for each task; the task's declared `weight` scales both terms."""
 
     def __init__(self, config: Any, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
         super().__init__(config, tasks, seed)
-        self.log_variance = nn.Parameter(torch.zeros(len(tasks), dtype=torch.float64))
+        self.log_variance = nn.Parameter(torch.zeros(self.num_tasks, dtype=torch.float64))
 
     def factors(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:
         return torch.exp(-self.log_variance.detach())
 
-    def own_loss(self, losses: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        terms = torch.exp(-self.log_variance) * losses + self.log_variance
-        return (self.declared * terms * present).sum()
+    def own_terms(self, losses: torch.Tensor) -> torch.Tensor:
+        return torch.exp(-self.log_variance) * losses + self.log_variance
 
     def parameter_group(self) -> dict[str, object]:
         return {"params": [self.log_variance], "lr": self.config.learning_rate, "weight_decay": 0.0}

@@ -38,6 +38,11 @@ class Outcome:
     gramian: torch.Tensor | None = None
     local: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
 
+    def figures(self) -> torch.Tensor:
+        """All that methods learn from, float64 [figures]: if one is not finite, none may."""
+        parts = [self.losses, self.weights, self.coefficients]
+        return torch.cat(parts if self.gramian is None else [*parts, self.gramian.flatten()])
+
 
 @dataclass
 class Normaliser:
