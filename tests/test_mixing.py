@@ -104,6 +104,16 @@ def test_the_roulette_follows_what_is_behind() -> None:
     assert by_gap.probabilities() == pytest.approx({"a": 1.0 / 1.75, "b": 0.25 / 1.75, "c": 0.5 / 1.75})
 
 
+def test_the_roulette_does_not_depend_on_the_unit_of_a_loss() -> None:
+    found: list[dict[str, float]] = []
+    for unit in (1.0, 1e-14):
+        made = mixer(type="roulette", memory=0.0, floor=0.3)
+        for losses in ({"x": 1.0, "y": 1.0, "z": 1.0}, {"x": 0.1, "y": 0.7, "z": 1.0}):
+            made.observe({task: loss * unit for task, loss in losses.items()})
+        found.append(made.probabilities())
+    assert found[0] == pytest.approx(found[1])
+
+
 def test_a_mixer_resumes_exactly() -> None:
     whole, part = (mixer(type="roulette", memory=0.9) for _ in range(2))
     for step in range(5):

@@ -68,7 +68,7 @@ class Mixer:
         """How far a source's tasks are behind, a mean over those that have been seen; 1 before any was."""
         assert self.config.type == "roulette"
         if self.config.by == "loss":
-            found = [self.recent[t] / max(self.first[t], 1e-12) for t in tasks if t in self.recent]
+            found = [self.recent[t] / self.first[t] for t in tasks if self.first.get(t, 0.0) > 0]
         else:
             known = self.config.baselines
             found = [max(self.recent[t] / known[t] - 1.0, 0.0) for t in tasks if t in self.recent and t in known]
@@ -109,7 +109,7 @@ def build_mixer(config: Mixing, split: Split, targets: Mapping[str, str], seed: 
     """The mixer of a training split; None for natural mixing, which is a plain shuffle.
 
     Args:
-        targets: task → name of its target in the data, for tasks that need one.
+        targets: task → name of its target in the data, for tasks that need one and count: an auxiliary one draws no source.
 
     Raises:
         ConfigError: the data set does not say where its samples come from.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import json
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,11 @@ def disagreement(task: Task, one: Any, other: Any) -> float:
     return float(np.abs(first.astype(float) - second.astype(float)).mean() / np.iinfo(first.dtype).max)
 
 
+def _differ(task: Task, one: Any, other: Any, score: float) -> bool:
+    """Whether two answers differ by more than rounding: of a value, whatever its unit is."""
+    return not math.isclose(one, other, rel_tol=1e-6) if task.serves == "value" else score > 1e-6
+
+
 def _boxes(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> float:
     first, second = ([b for b in boxes if b["score"] >= SHOWN] for boxes in (one, other))
     if not first or not second:
@@ -67,16 +73,18 @@ def compare(first: Store, second: Store, tasks: dict[str, Task]) -> tuple[dict[s
     Tasks that are not in both results are named and left out.
     """
     scores: dict[str, dict[str, float]] = {name: {} for name in tasks}
+    changed = dict.fromkeys(tasks, 0)
     for one, other in zip(tables(first), tables(second), strict=True):
         shared = [name for name in tasks if name in one.column_names and name in other.column_names]
         for a, b in zip(one.to_pylist(), other.to_pylist(), strict=True):
             if a[ERROR] is None and b[ERROR] is None:
                 for name in shared:
                     scores[name][a[PATH]] = disagreement(tasks[name], a[name], b[name])
+                    changed[name] += _differ(tasks[name], a[name], b[name], scores[name][a[PATH]])
     found = {
         name: {
             "mean": float(np.mean(list(values.values()))),
-            "changed": float(np.mean([value > 1e-6 for value in values.values()])),
+            "changed": changed[name] / len(values),
             "unit": tasks[name].target.unit if tasks[name].serves == "value" else "",
             "images": len(values),
         }

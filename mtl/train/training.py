@@ -71,7 +71,7 @@ class Training:
         self.ema = EMA(self.model, config.train.ema_decay)
         self.best = whole({name: value.clone() for name, value in self.ema.shadow.items()})
         self.progress = Progress()
-        own = {name: task.target_name for name, task in self.tasks.items() if task.kind}
+        own = {n: task.target_name for n, task in self.tasks.items() if task.kind and not task.config.auxiliary}
         self.mixer = build_mixer(config.train.mixing, self.train_split, own, config.seed)
         self.method = self._method()
 
