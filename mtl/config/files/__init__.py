@@ -11,7 +11,7 @@ from pydantic import Field
 
 from mtl.config.files.base import Column, FileSet, TargetName
 from mtl.config.files.folders import DepthPairsSet, ImageFolderSet, MaskPairsSet
-from mtl.config.files.objects import CocoSet, VocSet, YoloSet
+from mtl.config.files.objects import CocoSet, CvatSet, KittiSet, VocSet, YoloSet
 from mtl.config.files.splits import FoldsSplit, GivenSplit, HashedSplit, RandomSplit, Split, StratifiedSplit, TimeSplit
 from mtl.config.files.tables import HuggingFaceSet, TableSet, WebDatasetSet
 from mtl.config.section import Count, Section
@@ -20,6 +20,7 @@ __all__ = [
     "AnyFileSet",
     "CocoSet",
     "Column",
+    "CvatSet",
     "DepthPairsSet",
     "FileSet",
     "FilesSource",
@@ -28,6 +29,7 @@ __all__ = [
     "HashedSplit",
     "HuggingFaceSet",
     "ImageFolderSet",
+    "KittiSet",
     "MaskPairsSet",
     "RandomSplit",
     "Split",
@@ -45,6 +47,8 @@ AnyFileSet = Annotated[
     | CocoSet
     | YoloSet
     | VocSet
+    | KittiSet
+    | CvatSet
     | MaskPairsSet
     | DepthPairsSet
     | HuggingFaceSet
