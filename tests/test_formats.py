@@ -117,6 +117,22 @@ def yolo(folder: Path, scenes: list[RawSample], spec: DatasetSpec) -> dict[str, 
     return {"format": "yolo"}
 
 
+def yolo_darknet(folder: Path, scenes: list[RawSample], spec: DatasetSpec) -> dict[str, Any]:
+    numbers = {name: i for i, name in enumerate(spec.targets["objects"].classes)}
+    boxes_of(scenes, spec).save_yolo_darknet(folder / "obj_train_data", label_to_id=numbers)
+    for s in scenes:
+        save(folder / "obj_train_data" / f"{s.id}.png", s)
+    (folder / "obj.names").write_text("\n".join(numbers))
+    return {"format": "yolo"}
+
+
+def cvat(folder: Path, scenes: list[RawSample], spec: DatasetSpec) -> dict[str, Any]:
+    boxes_of(scenes, spec).save_cvat(folder / "annotations.xml")
+    for s in scenes:
+        save(folder / "images" / f"{s.id}.png", s)
+    return {"format": "cvat", "classes": spec.targets["objects"].classes}
+
+
 def voc(folder: Path, scenes: list[RawSample], spec: DatasetSpec) -> dict[str, Any]:
     boxes_of(scenes, spec).save_pascal_voc(folder / "Annotations")
     for s in scenes:
@@ -217,6 +233,8 @@ WRITERS: dict[str, Writer] = {
     "table": table,
     "coco": coco,
     "yolo": yolo,
+    "yolo_darknet": yolo_darknet,
+    "cvat": cvat,
     "voc": voc,
     "mask_pairs": mask_pairs,
     "depth_pairs": depth_pairs,

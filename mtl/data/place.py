@@ -8,7 +8,7 @@ import hashlib
 import io
 import os
 import threading
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
@@ -217,6 +217,19 @@ class Place:
             return self.read(name)
         except DataError:
             return None
+
+    def contents(self, names: Iterable[str], threads: int = 16) -> Iterator[tuple[str, bytes | DataError]]:
+        """Files with their bytes, or why they cannot be read, in the order of the names: small ones, read several at a time."""
+
+        def read(name: str) -> bytes | DataError:
+            try:
+                return self.read(name)
+            except DataError as error:
+                return error
+
+        wanted = list(names)
+        with ThreadPoolExecutor(threads) as pool:
+            yield from zip(wanted, pool.map(read, wanted), strict=True)
 
     def _member(self, target: str) -> bytes:
         size = self._fs.size(target) or 0

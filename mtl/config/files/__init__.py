@@ -11,7 +11,7 @@ from pydantic import Field
 
 from mtl.config.files.base import Column, FileSet, TargetName
 from mtl.config.files.folders import DepthPairsSet, ImageFolderSet, MaskPairsSet
-from mtl.config.files.objects import CocoSet, VocSet, YoloSet
+from mtl.config.files.objects import CocoSet, CvatSet, KittiSet, VocSet, YoloSet
 from mtl.config.files.splits import (
     FoldsSplit,
     GivenSplit,
@@ -29,6 +29,7 @@ __all__ = [
     "AnyFileSet",
     "CocoSet",
     "Column",
+    "CvatSet",
     "DepthPairsSet",
     "FileSet",
     "FilesSource",
@@ -38,6 +39,7 @@ __all__ = [
     "HashedSplit",
     "HuggingFaceSet",
     "ImageFolderSet",
+    "KittiSet",
     "MaskPairsSet",
     "RandomSplit",
     "Split",
@@ -55,6 +57,8 @@ AnyFileSet = Annotated[
     | CocoSet
     | YoloSet
     | VocSet
+    | KittiSet
+    | CvatSet
     | MaskPairsSet
     | DepthPairsSet
     | HuggingFaceSet

@@ -7,8 +7,10 @@ from typing import Any
 
 from mtl.data.formats.base import Entry, Problem, Reading
 from mtl.data.formats.coco import read_coco
+from mtl.data.formats.cvat import read_cvat
 from mtl.data.formats.huggingface import read_huggingface
 from mtl.data.formats.image_folder import read_image_folder
+from mtl.data.formats.kitti import read_kitti
 from mtl.data.formats.pairs import read_depth_pairs, read_mask_pairs
 from mtl.data.formats.table import read_table
 from mtl.data.formats.voc import read_voc
@@ -24,6 +26,8 @@ FORMATS: dict[str, Callable[[Any, Place], Reading]] = {
     "coco": read_coco,
     "yolo": read_yolo,
     "voc": read_voc,
+    "kitti": read_kitti,
+    "cvat": read_cvat,
     "mask_pairs": read_mask_pairs,
     "depth_pairs": read_depth_pairs,
     "huggingface": read_huggingface,

@@ -1,91 +1,154 @@
-"""YOLO: `images/…/name.jpg` and `labels/…/name.txt` with lines `class x y width height`, in shares of the image."""
+"""YOLO: a text file an image, with a line an object. Darknet's, Ultralytics', Roboflow's, CVAT's and LabelImg's layouts."""
 
 from __future__ import annotations
 
-import math
-
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
 from mtl.config import DataError
 from mtl.config.files import YoloSet
-from mtl.data.formats.base import Entry, Problem, Reading, folder_split, image_id
-from mtl.data.header import read_header
+from mtl.data.boxes import DIFFICULT
+from mtl.data.formats.base import Entry, Problem, Reading, ignores_marked, image_ids
+from mtl.data.formats.object_targets import object_targets
+from mtl.data.formats.partners import id_folder
+from mtl.data.formats.shapes import Frame, Shape, Targets, settle
+from mtl.data.formats.text import decoded, lines
+from mtl.data.formats.yolo_classes import Classes, classes_of
+from mtl.data.formats.yolo_declared import declared_in
+from mtl.data.formats.yolo_layout import Layout, arranged, own_root
+from mtl.data.formats.yolo_lines import Row, Survey, read_row
+from mtl.data.header import Header
 from mtl.data.place import Place
 from mtl.data.raw import FileRef
-from mtl.data.spec import TargetSpec
 
 
 def read_yolo(settings: YoloSet, place: Place) -> Reading:
-    """Images with their boxes; an empty text file means no boxes, a missing one that they are not known.
+    """Images with their boxes and masks; an image without a text file shows nothing, if others of its split have one.
 
     Raises:
-        DataError: there are no class names.
+        DataError: there are no class names, or lines count classes from 1.
     """
-    classes = settings.classes or _names(place)
-    entries: list[Entry] = []
-    problems: list[Problem] = []
-    for name in place.images():
-        label = _label_file(name)
-        found = image_id(name, "images") if name.startswith("images/") else image_id(name)
-        if label not in place:
-            entries.append(Entry(found, FileRef(name), {}, split=folder_split(name)))
+    reading = Reading({}, [])
+    declared = declared_in(settings, place, reading.notes)
+    if declared is not None:
+        reading.documents |= declared.documents
+        # Label Studio says the same names again.
+        reading.documents |= {name for name in place.names("", (".json",)) if name.rsplit("/", 1)[-1] == "notes.json"}
+    root = own_root(place, settings.data)
+    layout = arranged(place, declared, settings.encoding, reading, root)
+    texts = _texts(settings, place, layout)
+    survey = Survey(declared.keypoints if declared else 0)
+    for text in texts.values():
+        for _, row in _rows(text):
+            if isinstance(row, Row):
+                survey.add(row)
+    where = declared.file if declared else place.path
+    classes = classes_of(declared.names if declared else {}, settings.classes, survey, where)
+    reading.targets |= object_targets(Targets(settings.boxes, settings.masks), classes.names)
+    reader = _Reader(settings, survey, classes, reading)
+    reading.entries = reader.entries(layout, texts, place.headers(layout.images))
+    return reading
+
+
+def _texts(settings: YoloSet, place: Place, layout: Layout) -> dict[str, str | DataError]:
+    """Label file → what it says, or why it is no text."""
+    texts: dict[str, str | DataError] = {}
+    for label, data in place.contents(dict.fromkeys(layout.labels.values())):
+        try:
+            if isinstance(data, DataError):
+                raise data
+            texts[label] = decoded(data, settings.encoding)
+        except DataError as error:
+            texts[label] = error
+    return texts
+
+
+def _rows(text: str | DataError) -> Iterator[tuple[int, Row | DataError]]:
+    """Numbers of lines, with what they say or why they cannot be read."""
+    for number, line in lines(text if isinstance(text, str) else ""):
+        if line.lower().startswith(("imagesource:", "gsd:")):  # DOTA's header
             continue
         try:
-            boxes = _boxes(place.read(label).decode(), len(classes), place.read(name))
-        except (DataError, UnicodeDecodeError) as error:
-            problems.append(Problem.of(found, error, label))
-            continue
-        entries.append(Entry(found, FileRef(name), {settings.boxes: boxes}, split=folder_split(name)))
-    return Reading({settings.boxes: TargetSpec(kind="boxes", classes=classes)}, entries, problems)
+            yield number, read_row(number, line)
+        except DataError as error:
+            yield number, error
 
 
-def _label_file(name: str) -> str:
-    """images/train/a.jpg → labels/train/a.txt; train/images/a.jpg → train/labels/a.txt; a.jpg → a.txt."""
-    parts = name.rsplit(".", 1)[0].split("/")
-    places = [number for number, part in enumerate(parts[:-1]) if part == "images"]
-    if places:
-        parts[places[-1]] = "labels"
-    return "/".join(parts) + ".txt"
+class _Reader:
+    """From lines to targets."""
 
+    def __init__(self, settings: YoloSet, survey: Survey, classes: Classes, reading: Reading) -> None:
+        self._settings, self._survey, self._classes, self._reading = settings, survey, classes, reading
+        total = sum((survey.numbers + survey.names).values())
+        self._ignores, notes = ignores_marked("difficult", survey.num_difficult, total, keep=False)
+        reading.notes += notes
 
-def _names(place: Place) -> tuple[str, ...]:
-    for file in ("data.yaml", "dataset.yaml"):
-        if file in place:
+    def entries(
+        self, layout: Layout, texts: Mapping[str, str | DataError], headers: Mapping[str, Header | DataError]
+    ) -> list[Entry]:
+        """One an image; and a problem of each that cannot be used."""
+        ids = image_ids(layout.images, id_folder(layout.images))
+        labelled = {layout.splits[image] for image in layout.labels}
+        result: list[Entry] = []
+        for image in layout.images:
+            entry = Entry(ids[image], FileRef(image), {}, split=layout.splits[image])
+            result.append(entry)
+            label = layout.labels.get(image)
+            if label is None:
+                known = self._settings.background and entry.split in labelled
+                what = "in which there is nothing" if known else "which have no label"
+                self._reading.notes[f"images without a text file, {what}"] += 1
+                if not known:
+                    continue
+            self._add_targets(entry, label, texts.get(label or "", ""), headers[image])
+        return result
+
+    def _add_targets(self, entry: Entry, label: str | None, text: str | DataError, header: Header | DataError) -> None:
+        if isinstance(text, DataError):
+            self._reading.problems.append(Problem.of(entry.id, text, label or "", label or ""))
+            return
+        if label is not None:
+            self._reading.documents.add(label)
+        try:
+            if isinstance(header, DataError):
+                raise header
+            entry.targets = self._targets(entry.id, label or "", text, header)
+        except DataError as error:
+            self._reading.problems.append(Problem.of(entry.id, error, label or ""))
+
+    def _targets(self, found: str, label: str, text: str, header: Header) -> dict[str, object]:
+        shapes: dict[tuple[str, tuple[float, ...]], Shape | None] = {}
+        frame, lost = Frame(relative=True), list[Problem]()
+        for number, row in _rows(text):
             try:
-                names = (YAML(typ="safe", pure=True).load(place.read(file).decode()) or {}).get("names")
-            except (YAMLError, UnicodeDecodeError, AttributeError) as error:
-                raise DataError(f"{file} cannot be read", found=" ".join(str(error).split())) from error
-            if isinstance(names, dict):
-                names = [names[key] for key in sorted(names)] if sorted(names) == list(range(len(names))) else None
-            if names:
-                return tuple(str(name) for name in names)
-    if "classes.txt" in place:
-        return tuple(line.strip() for line in place.read("classes.txt").decode().splitlines() if line.strip())
-    raise DataError(
-        f"{place.path} does not say its classes' names", fix="`classes:` in params.yaml, or `names:` in data.yaml"
-    )
+                if isinstance(row, DataError):
+                    raise row
+                if (row.label, row.values) in shapes:
+                    self._reading.notes["lines that say the same again, left out"] += 1
+                    continue
+                frame = Frame() if row.dota else frame
+                shapes[row.label, row.values] = self._shape(row)
+            except DataError as error:
+                lost.append(Problem(found, f"{error.line}; in: {label}, line {number}", loses="annotation"))
+        self._reading.problems += lost
+        if lost and not shapes:  # which is not the same as nothing
+            raise DataError("none of its lines can be used", found=lost[0].reason.split(";")[0])
+        names = Targets(self._settings.boxes, self._settings.masks)
+        settled = settle(found, [s for s in shapes.values() if s], frame, header, names, label)
+        self._reading.problems += settled.problems
+        self._reading.notes += settled.notes
+        return settled.targets
 
-
-def _boxes(text: str, num_classes: int, image: bytes) -> list[list[float]]:
-    """Corners in pixels and label of each line."""
-    lines = [line.split() for line in text.splitlines() if line.strip()]
-    if not lines:
-        return []
-    width, height = read_header(image)[:2]
-    boxes: list[list[float]] = []
-    for line in lines:
-        try:
-            numbers = [float(word) for word in line]
-        except ValueError as error:
-            raise DataError("a line is not numbers", found=" ".join(line)[:80]) from error
-        if len(numbers) != 5 or not all(math.isfinite(n) for n in numbers):
-            raise DataError("a line is not: class x y width height", found=" ".join(line)[:80])
-        label, x, y, w, h = numbers
-        if not (label.is_integer() and 0 <= label < num_classes):
-            raise DataError("unknown class", found=line[0], fix=f"0 to {num_classes - 1}")
-        if not (0 <= x <= 1 and 0 <= y <= 1 and 0 < w <= 1 and 0 < h <= 1):
-            raise DataError("a box is not in shares of the image", found=" ".join(line)[:80])
-        corners = [(x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height]
-        boxes.append([*corners, label])
-    return boxes
+    def _shape(self, row: Row) -> Shape | None:
+        """None of a class that is left out."""
+        index, notes = self._classes.of(row), Counter[str]()
+        if index is None:
+            self._reading.notes["annotations of classes that are not declared, passed over"] += 1
+            return None
+        box = self._survey.box(row, notes)
+        outline = () if box else (self._survey.outline(row, notes),)
+        if outline and not self._settings.masks:
+            notes["outlines, of which the boxes are taken"] += 1
+        self._reading.notes += notes
+        kind = DIFFICULT if self._ignores and row.difficult else 0.0
+        return Shape(f"line {row.number}", index, box, outline, kind=kind)

@@ -6,13 +6,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from mtl.config import DataError, MtlError
-from mtl.data.onboard import coco, image_folder, pairs
+from mtl.data.onboard import coco, cvat, image_folder, kitti, pairs, voc, yolo
 from mtl.data.onboard.look import Finding, Look
 
 Detector = Callable[[Look], Iterable[Finding]]
 
 DETECTORS: dict[str, Detector] = {
     "coco": coco.detect,
+    "cvat": cvat.detect,
+    "voc": voc.detect,
+    "kitti": kitti.detect,
+    "yolo": yolo.detect,
     "pairs": pairs.detect,
 }
 """The most particular first. Classes that are folders are what is left when none of them finds anything."""
