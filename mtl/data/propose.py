@@ -17,7 +17,7 @@ from mtl.data.formats import FORMATS, Reading
 from mtl.data.header import Header
 from mtl.data.onboard.detect_format import detect_format, refusal
 from mtl.data.onboard.look import Finding, Look, some
-from mtl.data.onboard.proposal import Proposal
+from mtl.data.onboard.proposal import Proposal, patterns
 from mtl.data.onboard.trial import tried
 from mtl.data.place import Place
 from mtl.data.raw import FileRef
@@ -75,7 +75,11 @@ def propose(path: str) -> Proposal:
     tasks, untaught = _tasks(specs, kept)
     if not tasks:
         raise refusal(path, kept[0].finding, _nothing_to_learn(kept, untaught))
-    sets = {name: section for one in kept for name, section in one.finding.sets.items()}
+    sets = _sets(kept)
+    unread = [finding.evidence for finding in findings if finding not in [one.finding for one in kept]]
+    ignored = patterns(frozenset().union(*unread) - frozenset().union(*(one.finding.evidence for one in kept)))
+    if ignored:
+        next(iter(sets.values()))["ignore"] = ignored
     trial = tried(sets, specs, [r for one in kept for r in one.readings.values()])
     if trial.fault:
         raise refusal(path, kept[0].finding, trial.fault)
@@ -89,6 +93,15 @@ def propose(path: str) -> Proposal:
         *trial.facts,
     ]
     return proposal
+
+
+def _sets(kept: list[Read]) -> dict[str, dict[str, Any]]:
+    """The sections of all findings; of two that are called alike, the second by its format too."""
+    sets: dict[str, dict[str, Any]] = {}
+    for one in kept:
+        for name, section in one.finding.sets.items():
+            sets[name if name not in sets else f"{name}_{one.finding.format}"] = {**section}
+    return sets
 
 
 def _stepped_into(path: str) -> Place:

@@ -11,15 +11,19 @@ from pydantic import Field
 
 from mtl.config.files.base import Column, FileSet, TargetName
 from mtl.config.files.folders import DepthPairsSet, ImageFolderSet, MaskPairsSet
-from mtl.config.files.objects import CocoSet, VocSet, YoloSet
+from mtl.config.files.objects import CocoPanopticSet, CocoSet, VocSet, YoloSet
 from mtl.config.files.splits import FoldsSplit, GivenSplit, HashedSplit, RandomSplit, Split, StratifiedSplit, TimeSplit
 from mtl.config.files.tables import HuggingFaceSet, TableSet, WebDatasetSet
+from mtl.config.files.tools import CreateMlSet, DatumaroSet, LabelMeSet, LabelStudioSet, SuperviselySet, ViaSet
 from mtl.config.section import Count, Section
 
 __all__ = [
     "AnyFileSet",
+    "CocoPanopticSet",
     "CocoSet",
     "Column",
+    "CreateMlSet",
+    "DatumaroSet",
     "DepthPairsSet",
     "FileSet",
     "FilesSource",
@@ -28,12 +32,16 @@ __all__ = [
     "HashedSplit",
     "HuggingFaceSet",
     "ImageFolderSet",
+    "LabelMeSet",
+    "LabelStudioSet",
     "MaskPairsSet",
     "RandomSplit",
     "Split",
     "StratifiedSplit",
+    "SuperviselySet",
     "TableSet",
     "TimeSplit",
+    "ViaSet",
     "VocSet",
     "WebDatasetSet",
     "YoloSet",
@@ -43,8 +51,15 @@ AnyFileSet = Annotated[
     ImageFolderSet
     | TableSet
     | CocoSet
+    | CocoPanopticSet
     | YoloSet
     | VocSet
+    | LabelMeSet
+    | LabelStudioSet
+    | SuperviselySet
+    | CreateMlSet
+    | ViaSet
+    | DatumaroSet
     | MaskPairsSet
     | DepthPairsSet
     | HuggingFaceSet

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mtl.config import parse, read_params
 
+MANY = 10
+"""Files of one folder and kind above which a pattern names them."""
 SHARD_SIZE = 32
 """What a new image costs is one shard: small enough for a weekly retraining, large enough for a bucket."""
 
@@ -34,6 +38,24 @@ class Proposal:
         ]
         data = {"source": self.source, "operations": operations, "shard_size": SHARD_SIZE, "max_bad_fraction": 0.01}
         return {"data": data, "tasks": self.tasks}
+
+
+def patterns(names: Iterable[str]) -> list[str]:
+    """Files that were looked at and are not read, as `ignore` of a set has them; many of one folder and kind by one pattern."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name in sorted(names):
+        path = PurePosixPath(name)
+        groups.setdefault((path.parent.as_posix(), path.suffix), []).append(name)
+    found: list[str] = []
+    for (folder, suffix), some in groups.items():
+        where = "" if folder == "." else f"/{_escaped(folder)}"
+        found += [f"{where}/*{_escaped(suffix)}"] if len(some) > MANY else [f"/{_escaped(name)}" for name in some]
+    return found
+
+
+def _escaped(name: str) -> str:
+    """Without what .gitignore takes for more than a letter."""
+    return re.sub(r"([\\*?\[\]!# ])", r"\\\1", name)
 
 
 def sections_as_yaml(proposal: Proposal) -> str:
