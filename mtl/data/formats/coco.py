@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from mtl.config import DataError
-from mtl.config.files import CocoSet
+from mtl.config.files import CocoPanopticSet, CocoSet
 from mtl.data.boxes import CROWD
 from mtl.data.formats.base import Entry, Problem, Reading, file_split, folder_split, ignores_marked, image_ids
 from mtl.data.formats.classes import PASSED_OVER, Chosen, chosen
@@ -34,7 +34,7 @@ def read_coco(settings: CocoSet, place: Place) -> Reading:
     classes = chosen(settings.classes, names, settings.annotations, reading.notes, masks=bool(settings.masks))
     reading.targets = classes.specs(settings.boxes, settings.masks)
     shapes = _shapes(settings, lists, classes, reading)
-    pictures = _by_file(lists, files_of(settings, place, lists.images.values(), reading), shapes)
+    pictures = _by_file(lists, files_of(settings, Files(place.images()), lists.images.values(), reading), shapes)
     relative = is_relative(lists.annotations)
     if relative:
         reading.notes["boxes given as shares of their picture"] += len(lists.annotations)
@@ -110,9 +110,10 @@ def declared_frame(image: Item) -> Frame:
     return Frame()
 
 
-def files_of(settings: CocoSet, place: Place, images: Iterable[Item], reading: Reading) -> dict[str, str]:
-    """Image id → its file. Names are relative to `images` where that is said; else they are looked for."""
-    known = Files(place.images())
+def files_of(
+    settings: CocoSet | CocoPanopticSet, known: Files, images: Iterable[Item], reading: Reading
+) -> dict[str, str]:
+    """Image id → its file. Names are relative to `images` where that is said; else they are looked for among those known."""
     near = PurePosixPath(settings.annotations).parent.as_posix()
     found: dict[str, str] = {}
     for image in images:

@@ -150,6 +150,11 @@ def _near(one: float, other: float) -> bool:
 
 
 def is_relative(annotations: list[Item]) -> bool:
-    """Whether all coordinates are shares of the picture, as Azure writes them: boxes of a pixel are nobody's."""
-    found = [box for item in annotations if (box := numbers(item.get("bbox"), 4)) is not None]
-    return bool(found) and all(0.0 <= value <= 1.0 for box in found for value in box)
+    """Whether all coordinates are shares of the picture, as Azure writes them: boxes within a pixel are nobody's."""
+    boxes = [box for item in annotations if (box := numbers(item.get("bbox"), 4)) is not None]
+    drawn = [box for box in boxes if box[2] > 0 and box[3] > 0]
+    if not drawn or any(not 0.0 <= value <= 1.0 for box in drawn for value in box):
+        return False
+    outlines = [item["segmentation"] for item in annotations if isinstance(item.get("segmentation"), list)]
+    points = [value for outline in outlines for part in outline for value in numbers(part) or ()]
+    return all(value <= 1.0 for value in points)

@@ -44,7 +44,10 @@ def read_panoptic(settings: CocoPanopticSet, place: Place) -> Reading:
     if boxes:
         reading.targets[boxes] = TargetSpec(kind="boxes", classes=things)
     crowds = _crowds(lists, reading)
-    files, maps = files_of(settings, place, lists.images.values(), reading), Files(place.images())
+    folder = _folder(settings)
+    maps = Files(place.images(folder))
+    images = Files(name for name in place.images() if not name.startswith(f"{folder}/"))
+    files = files_of(settings, images, lists.images.values(), reading)
     headers, ids = place.headers(files.values()), image_ids(files.values(), settings.images)
     entries: list[Entry] = []
     for annotation in lists.annotations:
@@ -75,6 +78,12 @@ def read_panoptic(settings: CocoPanopticSet, place: Place) -> Reading:
     return reading
 
 
+def _folder(settings: CocoPanopticSet) -> str:
+    """Where the maps are: beside the file, in a folder that is called like it, if nothing is said."""
+    document = PurePosixPath(settings.annotations)
+    return settings.segments.strip("/") or (document.parent / document.stem).as_posix()
+
+
 def _crowds(lists: Lists, reading: Reading) -> bool:
     """Whether segments that are marked as crowds are ignored."""
     marks = [is_crowd(segment) for annotation in lists.annotations for segment in items(annotation, "segments_info")]
@@ -89,13 +98,11 @@ def _segments(settings: CocoPanopticSet, annotation: Item, place: Place, maps: F
     Raises:
         DataError: the PNG is missing or damaged.
     """
-    document = PurePosixPath(settings.annotations)
-    folder = settings.segments or (document.parent / document.stem).as_posix()
-    name = text(annotation.get("file_name"))
+    wanted = f"{_folder(settings)}/{text(annotation.get('file_name'))}"
     try:
-        file = maps.at(f"{folder}/{name}")
+        file = maps.at(wanted)
     except DataError as error:
-        raise DataError("a map of segments is not there", found=f"{folder}/{name}", fix="set `segments`") from error
+        raise DataError("a map of segments is not there", found=wanted, fix="add it, or set `segments`") from error
     reading.documents.add(file)
     data = place.read(file)
     read_header(data)

@@ -65,12 +65,13 @@ def _said_again(files: Files) -> dict[str, str]:
     """File → why it is left out beside others: it is about images that they have, and says less, or the same."""
     found: dict[str, str] = {}
     pairs = overlapping({name: file.here for name, file in files.items()})
-    for one, other in [*pairs, *((other, one) for one, other in pairs)]:
-        mine, theirs = files[one].summary, files[other].summary
-        if mine.keypoints and not theirs.keypoints:
-            found[one] = f"keypoints of the images that {other} has"
-        elif "stuff" in PurePosixPath(one).stem.lower() and "stuff" not in PurePosixPath(other).stem.lower():
-            found[one] = f"stuff of the images that {other} has"
+    both = [*pairs, *((other, one) for one, other in pairs)]
+    for one, other in both:
+        if _is_stuff(one) and not _is_stuff(other):
+            found[one] = "stuff of images whose objects another file has"
+    for one, other in both:
+        if files[one].summary.keypoints and not files[other].summary.keypoints and other not in found:
+            found[one] = "keypoints of images whose objects another file has"
     for name, file in files.items():
         parts = [
             other for other, part in files.items() if other != name and part.here < file.here and other not in found
@@ -81,6 +82,10 @@ def _said_again(files: Files) -> dict[str, str]:
         if not {one, other} & found.keys() and files[one] == files[other]:
             found[other] = f"as much as {one}"
     return found
+
+
+def _is_stuff(file: str) -> bool:
+    return "stuff" in PurePosixPath(file).stem.lower()
 
 
 def _data_set(look: Look, kind: str, files: Files) -> Finding:
@@ -112,7 +117,7 @@ def _data_set(look: Look, kind: str, files: Files) -> Finding:
         sets[names[file]] = settings
     if masks and outlined and outlined == sum(file.summary.boxed for file in files.values()):
         facts.append("every outline is its box: the masks say no more than the boxes")
-    return Finding("coco", sets, frozenset(files), tuple(facts))
+    return Finding("coco_panoptic" if kind == PANOPTIC else "coco", sets, frozenset(files), tuple(facts))
 
 
 def _segments(look: Look, file: str) -> dict[str, str]:

@@ -33,6 +33,7 @@ NAMED = (
     Named("CIFAR (Python pickles, which may hold code)", ("*batches.meta",), FOLDERS),
     Named("Datumaro's Arrow files", ("*datum-*.arrow",), "export it as datumaro or coco"),
     Named("Datumaro's binary files", ("*.datum",), "export it as datumaro or coco"),
+    Named("ICDAR", ("*_gt.txt", "*_gt.bmp"), "texts are no target here; export its masks as COCO"),
     Named("WIDER FACE", ("*wider_face_*bbx_gt.txt",), COCO),
     Named("MOT sequences", ("*gt/gt.txt", "*img1/*"), COCO),
     Named("MOTS sequences", ("*instances/labels.txt",), COCO),
