@@ -90,7 +90,8 @@ def _picture(settings: DatumaroSet, picture: Picture, item: Item, names: list[st
                 continue
             group = identity(found.get("group")) or "0"
             known = (label, group) if group != "0" else (label, f"alone {place}")
-            groups.setdefault(known, []).append(shape_of(what, kind, found))
+            shape = shape_of(what, kind, found)
+            groups.setdefault(known, []).append(shape)
         except DataError as error:
             problem = Problem(text(item.get("id")), f"{error.line}; in: {picture.document}, {what}", loses="annotation")
             reading.problems.append(problem)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
-from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from mtl.config import DataError
@@ -16,6 +16,7 @@ from mtl.data.formats.locate import locate, lost, unused
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.pictures import Picture
 from mtl.data.formats.shapes import Frame, Shape
+from mtl.data.formats.xml_files import parsed, text_of
 from mtl.data.place import Place
 
 MARKS = (b"<imagesize>", b"<polygon>", b"<segm>", b"<sourceImage>")
@@ -34,27 +35,20 @@ def web_pictures(names: Sequence[str], place: Place, files: Files, reading: Read
     for name in names:
         reading.documents.add(name)
         try:
-            root = _root(place.read(name))
-            mention = (root.findtext("folder") or "").strip() + "/" + (root.findtext("filename") or "").strip()
-            image = locate(files, mention.lstrip("/"), PurePosixPath(name).parent.as_posix())
-        except ElementTree.ParseError as error:
-            unused(reading, name, Problem(name, f"an XML file is damaged; found: {error}", file=name))
+            root = parsed(place.read(name))
         except DataError as error:
-            unused(reading, name, lost(name, error, "LabelMe", file=name))
-        else:
-            width, height = (number(root.findtext(f"imagesize/{side}") or "") for side in ("ncols", "nrows"))
-            frame = Frame(width, height) if width and height else Frame()
-            found.append(Picture(image, name, frame, _objects(name, root, place, files, reading)))
+            unused(reading, name, replace(Problem.of(name, error, name, file=name), loses="annotation"))
+            continue
+        folder, mention = text_of(root, "folder"), text_of(root, "filename")
+        try:
+            image = locate(files, f"{folder}/{mention}".lstrip("/"), PurePosixPath(name).parent.as_posix())
+        except DataError as error:
+            unused(reading, name, lost(mention or name, error, "LabelMe", file=name))
+            continue
+        width, height = (number(text_of(root, f"imagesize/{side}")) for side in ("ncols", "nrows"))
+        frame = Frame(width, height) if width and height and min(width, height) > 0 else Frame()
+        found.append(Picture(image, name, frame, _objects(name, root, place, files, reading)))
     return found
-
-
-def _root(data: bytes) -> Element:
-    if b"<!ENTITY" in data:
-        raise DataError("the XML defines entities", fix="annotations need none; such files can be bombs")
-    try:
-        return ElementTree.fromstring(data)
-    except (LookupError, ValueError) as error:
-        raise DataError("an encoding is not known", found=str(error), fix="save the file as UTF-8") from error
 
 
 def _objects(name: str, root: Element, place: Place, files: Files, reading: Reading) -> list[tuple[str, Shape]]:
@@ -62,8 +56,8 @@ def _objects(name: str, root: Element, place: Place, files: Files, reading: Read
     drawn: dict[str, tuple[str, Shape]] = {}
     whole: dict[str, str] = {}
     for place_in_file, item in enumerate(root.iter("object")):
-        label, known = (item.findtext("name") or "").strip(), (item.findtext("id") or str(place_in_file)).strip()
-        if (item.findtext("deleted") or "0").strip() == "1":
+        label, known = text_of(item, "name"), text_of(item, "id") or str(place_in_file)
+        if text_of(item, "deleted") == "1":
             reading.notes["objects that are marked deleted, passed over"] += 1
             continue
         try:
@@ -72,7 +66,7 @@ def _objects(name: str, root: Element, place: Place, files: Files, reading: Read
             reading.problems.append(Problem(name, f"{error.line}; in: object {known}", loses="annotation"))
             continue
         drawn[known] = (label, shape)
-        whole[known] = (item.findtext("parts/ispartof") or "").strip() or known
+        whole[known] = text_of(item, "parts/ispartof") or known
     groups: dict[tuple[str, str], list[Shape]] = {}
     for known, (label, shape) in drawn.items():
         groups.setdefault((label, whole[known]), []).append(shape)
@@ -85,16 +79,16 @@ def _shape(what: str, item: Element, name: str, place: Place, files: Files, read
     Raises:
         DataError: it has no points, or its mask is not there.
     """
-    mask = (item.findtext("segm/mask") or "").strip()
+    mask = text_of(item, "segm/mask")
     if mask:
         file = locate(files, mask, PurePosixPath(name).parent.as_posix().replace("Annotations", "Masks", 1))
         reading.documents.add(file)
         return bitmap(what, place.read(file), 0, 0)
-    numbers = [number(point.findtext(axis) or "") for point in item.iter("pt") for axis in ("x", "y")]
+    numbers = [number(text_of(point, axis)) for point in item.iter("pt") for axis in ("x", "y")]
     points = [value for value in numbers if value is not None]
     if len(points) < len(numbers) or len(points) < 4:
         raise DataError("an object has no outline", found=f"{len(numbers) // 2} points")
-    if (item.findtext("type") or "").strip() == "bounding_box":
+    if text_of(item, "type") == "bounding_box":
         box = (min(points[::2]), min(points[1::2]), max(points[::2]), max(points[1::2]))
         return Shape(what, 0, box)
     return Shape(what, 0, polygons=[points])

@@ -160,7 +160,7 @@ def _sound_box(shape: Shape, frame: Frame, place: np.ndarray, size: tuple[int, i
     if x2 <= x1 or y2 <= y1:
         raise DataError("a box has no area", found=_shown((x1, y1, x2, y2)))
     corners = place @ np.array([[x1, x2], [y1, y2], [1.0, 1.0]])
-    (left, right), (top, bottom) = np.sort(corners[0]), np.sort(corners[1])
+    (left, right), (top, bottom) = np.sort(corners[0]).tolist(), np.sort(corners[1]).tolist()
     width, height = size
     inside = (max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height)))
     area = max(inside[2] - inside[0], 0.0) * max(inside[3] - inside[1], 0.0)

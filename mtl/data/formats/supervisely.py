@@ -15,7 +15,7 @@ from mtl.data.formats.locate import locate, lost, unused
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.pictures import Picture, gather
 from mtl.data.formats.shapes import Frame
-from mtl.data.formats.supervisely_shapes import shape_of
+from mtl.data.formats.supervisely_shapes import in_whole_pixels, shape_of
 from mtl.data.place import Place
 
 META = "meta.json"
@@ -73,10 +73,11 @@ def _picture(
     width, height = number(size.get("width")), number(size.get("height"))
     picture = Picture(image, name, Frame(width, height) if width and height else Frame(), [])
     assert picture.objects is not None
+    whole = in_whole_pixels(document["objects"])
     for place, item in enumerate(document["objects"]):
         what = f"object {place}"
         try:
-            found = shape_of(what, item, reading.notes)
+            found = shape_of(what, item, whole, reading.notes)
         except DataError as error:
             reading.problems.append(Problem(name, f"{error.line}; in: {what}", loses="annotation"))
             continue
