@@ -398,7 +398,7 @@ def test_supervisely_fractions_of_pixels_end_where_they_say(tmp_path: Path) -> N
         {"classTitle": "dog", "geometryType": "multipolygon", "parts": parts},
     ]
     assert objects(read(place(tmp_path, "supervisely", document))) == [("dog", 4.0, 6.0, 25.0, 17.0), ("dog", *BOX)]
-    document["objects"][0]["points"]["exterior"] = [[4.5, 6.25], [24.0, 16.0]]
+    document = changed(document, ("objects", 0, "points", "exterior"), [[4.5, 6.25], [24.0, 16.0]])
     assert objects(read(place(tmp_path, "supervisely", document)))[0] == ("dog", 4.5, 6.25, 24.0, 16.0)
 
 

@@ -75,11 +75,7 @@ def propose(path: str) -> Proposal:
     tasks, untaught = _tasks(specs, kept)
     if not tasks:
         raise refusal(path, kept[0].finding, _nothing_to_learn(kept, untaught))
-    sets = _sets(kept)
-    unread = [finding.evidence for finding in findings if finding not in [one.finding for one in kept]]
-    ignored = patterns(frozenset().union(*unread) - frozenset().union(*(one.finding.evidence for one in kept)))
-    if ignored:
-        next(iter(sets.values()))["ignore"] = ignored
+    sets = _sets(kept, findings)
     trial = tried(sets, specs, [r for one in kept for r in one.readings.values()])
     if trial.fault:
         raise refusal(path, kept[0].finding, trial.fault)
@@ -95,12 +91,18 @@ def propose(path: str) -> Proposal:
     return proposal
 
 
-def _sets(kept: list[Read]) -> dict[str, dict[str, Any]]:
-    """The sections of all findings; of two that are called alike, the second by its format too."""
+def _sets(kept: list[Read], findings: list[Finding]) -> dict[str, dict[str, Any]]:
+    """The sections of all findings that are kept; of two that are called alike, the second by its format too. Files that others
+    claim are declared as not meant: the facts name them."""
     sets: dict[str, dict[str, Any]] = {}
     for one in kept:
         for name, section in one.finding.sets.items():
             sets[name if name not in sets else f"{name}_{one.finding.format}"] = {**section}
+    used = frozenset[str]().union(*(one.finding.evidence for one in kept))
+    unread = patterns(frozenset[str]().union(*(finding.evidence for finding in findings)) - used)
+    if unread:
+        first = next(iter(sets.values()))
+        first["ignore"] = [*first.get("ignore", ()), *unread]
     return sets
 
 

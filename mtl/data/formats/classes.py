@@ -18,7 +18,7 @@ class Chosen(NamedTuple):
     """Names in the order of their indices; and the index of every name as files have it that is one of them."""
 
     classes: tuple[str, ...]
-    index: dict[str, int]
+    by_name: dict[str, int]
 
     def specs(self, boxes: str | None, masks: str | None) -> dict[str, TargetSpec]:
         """The targets that objects of these classes become."""

@@ -77,7 +77,7 @@ def category_names(categories: Iterable[Item], used: Iterable[str | None]) -> li
 
 def _shapes(settings: CocoSet, lists: Lists, classes: Chosen, reading: Reading) -> dict[str, list[Shape]]:
     """The objects of every image, by its id."""
-    index = {known: classes.index.get(c["name"]) for known, c in lists.categories.items()}
+    index = {known: classes.by_name.get(c["name"]) for known, c in lists.categories.items()}
     marked = sum(is_crowd(annotation) for annotation in lists.annotations)
     ignores, notes = ignores_marked("iscrowd", marked, len(lists.annotations), settings.crowd)
     reading.notes += notes

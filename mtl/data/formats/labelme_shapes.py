@@ -66,8 +66,9 @@ def _figure(what: str, kind: str, points: list[list[float]], item: dict[str, Any
     if kind == "rectangle" and len(points) in (2, 4):
         return Shape(what, 0, (min(flat[::2]), min(flat[1::2]), max(flat[::2]), max(flat[1::2])))
     if kind == "circle" and len(points) == 2:
-        radius = math.hypot(points[1][0] - points[0][0], points[1][1] - points[0][1])
-        return Shape(what, 0, polygons=[ellipse(*points[0], radius, radius)])
+        (x, y), (edge_x, edge_y) = points
+        radius = math.hypot(edge_x - x, edge_y - y)
+        return Shape(what, 0, polygons=[ellipse(x, y, radius, radius)])
     if kind == "mask" and len(points) == 2:
         left, top = (round(min(flat[axis::2])) for axis in (0, 1))
         return bitmap(what, from_base64(item.get("mask")), left, top)

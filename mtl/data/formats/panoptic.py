@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -21,10 +22,24 @@ from mtl.data.formats.coco_shapes import is_crowd
 from mtl.data.formats.documents import identity, items, number, numbers, read_json, text
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.shapes import Shape, Targets, settle
-from mtl.data.header import read_header
+from mtl.data.header import Header, read_header
 from mtl.data.place import Place
 from mtl.data.raw import FileRef
 from mtl.data.spec import TargetSpec
+
+
+@dataclass(frozen=True)
+class _Set:
+    """What is known of a set before its pictures are looked at. things: categories that are objects, whose boxes are a target."""
+
+    settings: CocoPanopticSet
+    place: Place
+    lists: Lists
+    classes: Chosen
+    things: tuple[str, ...]
+    maps: Files
+    crowds: bool
+    reading: Reading
 
 
 def read_panoptic(settings: CocoPanopticSet, place: Place) -> Reading:
@@ -33,49 +48,73 @@ def read_panoptic(settings: CocoPanopticSet, place: Place) -> Reading:
     Raises:
         DataError: the file is missing, is no JSON or lacks a list.
     """
-    lists = lists_of(read_json(place, settings.annotations), settings.annotations)
-    reading = Reading({}, [], lists.problems, documents={settings.annotations}, notes=lists.notes)
+    file = settings.annotations
+    lists = lists_of(read_json(place, file), file)
+    reading = Reading({}, [], lists.problems, documents={file}, notes=lists.notes)
     names = category_names(lists.categories.values(), lists.categories)
-    classes = chosen(settings.classes, names, settings.annotations, reading.notes, masks=True)
-    named = {c["name"] for c in lists.categories.values() if number(c.get("isthing")) != 0}
-    things = tuple(name for name in classes.classes if name in named)
-    boxes = settings.boxes if things else None
+    classes = chosen(settings.classes, names, file, reading.notes, masks=True)
+    objects = {c["name"] for c in lists.categories.values() if number(c.get("isthing")) != 0}
+    things = tuple(name for name in classes.classes if name in objects) if settings.boxes else ()
     reading.targets = classes.specs(None, settings.masks)
-    if boxes:
-        reading.targets[boxes] = TargetSpec(kind="boxes", classes=things)
-    crowds = _crowds(lists, reading)
+    if settings.boxes and things:
+        reading.targets[settings.boxes] = TargetSpec(kind="boxes", classes=things)
     folder = _folder(settings)
-    maps = Files(place.images(folder))
     images = Files(name for name in place.images() if not name.startswith(f"{folder}/"))
+    whole = _Set(settings, place, lists, classes, things, Files(place.images(folder)), _crowds(lists, reading), reading)
     files = files_of(settings, images, lists.images.values(), reading)
     headers, ids = place.headers(files.values()), image_ids(files.values(), settings.images)
+    annotations = _by_image(lists, file, reading)
     entries: list[Entry] = []
-    for annotation in lists.annotations:
-        image = annotation["image_id"]
-        if image not in lists.images:
-            reason = f"{settings.annotations}: an annotation's image is not in the list of images; found: {image}"
-            reading.problems.append(Problem(annotation["what"], reason, loses="annotation"))
-        if image not in files:
-            continue
-        name, header = files[image], headers[files[image]]
+    for known, name in files.items():
+        split = file_split(file) or folder_split(name)
         try:
-            segments = _segments(settings, annotation, place, maps, reading)
-            shapes = _shapes(annotation, segments, lists, classes, crowds, reading)
-            if isinstance(header, DataError):
-                raise header
-            frame = declared_frame(lists.images[image])
-            drawn = [*shapes, _nothing(annotation, segments)]
-            settled = settle(ids[name], drawn, frame, header, Targets(None, settings.masks), settings.annotations)
-            boxed = settle(ids[name], _of(things, shapes, classes), frame, header, Targets(boxes, None))
+            targets = _targets(whole, ids[name], lists.images[known], annotations.get(known), headers[name])
         except DataError as error:
-            reading.problems.append(Problem.of(ids[name], error, settings.annotations, name))
+            reading.problems.append(Problem.of(ids[name], error, file, name))
             continue
-        reading.problems += settled.problems
-        reading.notes += settled.notes
-        split = file_split(settings.annotations) or folder_split(name)
-        entries.append(Entry(ids[name], FileRef(name), settled.targets | boxed.targets, split=split))
+        entries.append(Entry(ids[name], FileRef(name), targets, split=split))
     reading.entries = entries
     return reading
+
+
+def _by_image(lists: Lists, file: str, reading: Reading) -> dict[str, Item]:
+    """Image id → its annotation."""
+    found: dict[str, Item] = {}
+    for annotation in lists.annotations:
+        if annotation["image_id"] in lists.images:
+            found[annotation["image_id"]] = annotation
+        else:
+            reason = f"{file}: an annotation's image is not in the list of images; found: {annotation['image_id']}"
+            reading.problems.append(Problem(annotation["what"], reason, loses="annotation"))
+    return found
+
+
+def _targets(
+    whole: _Set, found: str, image: Item, annotation: Item | None, header: Header | DataError
+) -> dict[str, Any]:
+    """Mask and boxes of one picture; none if it has no annotation.
+
+    Raises:
+        DataError: it cannot be read, or its map.
+    """
+    if isinstance(header, DataError):
+        raise header
+    if "doubtful" in image:
+        raise DataError(image["doubtful"], fix="give every image an id of its own")
+    if annotation is None:
+        whole.reading.notes["images without segments, not labelled"] += 1
+        return {}
+    settings, frame = whole.settings, declared_frame(image)
+    segments = _segments(settings, annotation, whole.place, whole.maps, whole.reading)
+    shapes = _shapes(whole, annotation, segments)
+    drawn = [*shapes, _nothing(annotation, segments)]
+    settled = settle(found, drawn, frame, header, Targets(None, settings.masks), settings.annotations)
+    whole.reading.problems += settled.problems
+    whole.reading.notes += settled.notes
+    if not whole.things:
+        return settled.targets
+    boxed = settle(found, _of_things(whole, shapes), frame, header, Targets(settings.boxes, None))
+    return settled.targets | boxed.targets
 
 
 def _folder(settings: CocoPanopticSet) -> str:
@@ -114,25 +153,23 @@ def _segments(settings: CocoPanopticSet, annotation: Item, place: Place, maps: F
     return colours @ np.array([1, 256, 65536], np.int32)
 
 
-def _shapes(
-    annotation: Item, segments: np.ndarray, lists: Lists, classes: Chosen, crowds: bool, reading: Reading
-) -> list[Shape]:
-    """The segments of one picture, and what is none of them, which does not count."""
+def _shapes(whole: _Set, annotation: Item, segments: np.ndarray) -> list[Shape]:
+    """The segments of one picture."""
     found: list[Shape] = []
     for segment in items(annotation, "segments_info"):
         known, category = number(segment.get("id")), identity(segment.get("category_id"))
         what = f"{annotation['what']}, segment {segment.get('id')}"
-        if known is None or category not in lists.categories:
+        if known is None or category not in whole.lists.categories:
             reason = f"a segment has no id, or a category that is none; in: {what}"
-            reading.problems.append(Problem(annotation["what"], reason, loses="annotation"))
+            whole.reading.problems.append(Problem(annotation["what"], reason, loses="annotation"))
             continue
-        label = classes.index.get(lists.categories[category]["name"])
+        label = whole.classes.by_name.get(whole.lists.categories[category]["name"])
         if label is None:
-            reading.notes[PASSED_OVER] += 1
+            whole.reading.notes[PASSED_OVER] += 1
             continue
         sides = numbers(segment.get("bbox"), 4)
         box = (sides[0], sides[1], sides[0] + sides[2], sides[1] + sides[3]) if sides else None
-        kind = CROWD if crowds and is_crowd(segment) else 0.0
+        kind = CROWD if whole.crowds and is_crowd(segment) else 0.0
         found.append(Shape(what, label, box, mask=partial(_pixels, segments, int(known)), kind=kind))
     return found
 
@@ -152,7 +189,11 @@ def _nothing(annotation: Item, segments: np.ndarray) -> Shape:
     return Shape("no segment", 0, (0.0, 0.0, float(width), float(height)), mask=partial(_pixels, empty, 1), kind=CROWD)
 
 
-def _of(things: tuple[str, ...], shapes: list[Shape], classes: Chosen) -> list[Shape]:
+def _of_things(whole: _Set, shapes: list[Shape]) -> list[Shape]:
     """Those that are things, by their own indices."""
-    names = [classes.classes[shape.label] for shape in shapes]
-    return [replace(s, label=things.index(n)) for s, n in zip(shapes, names, strict=True) if n in things]
+    names = [whole.classes.classes[shape.label] for shape in shapes]
+    return [
+        replace(shape, label=whole.things.index(name))
+        for shape, name in zip(shapes, names, strict=True)
+        if name in whole.things
+    ]

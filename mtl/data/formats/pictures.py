@@ -59,20 +59,8 @@ def gather(
     files = [picture.image for picture in pictures if isinstance(picture.image, str)]
     beside = _beside(place, files)
     ids, headers = image_ids({*files, *beside}), place.headers(set(files))
-    entries: list[Entry] = []
-    for picture in pictures:
-        file = picture.image if isinstance(picture.image, str) else ""
-        found = ids[file] if file else image_id(picture.document)
-        try:
-            header = headers[file] if file else read_header(_bytes(picture.image))
-            if isinstance(header, DataError):
-                raise header
-            targets = _targets(settings, picture, found, header, classes, reading)
-        except DataError as error:
-            reading.problems.append(Problem.of(found, error, picture.document, file))
-            continue
-        split = picture.split or file_split(picture.document) or folder_split(file)
-        entries.append(Entry(found, FileRef(file) if file else picture.image, targets, split=split))  # type: ignore[arg-type]
+    several = (_entry(settings, picture, ids, headers, classes, reading) for picture in pictures)
+    entries = [entry for entry in several if entry is not None]
     unlabelled = [Entry(ids[name], FileRef(name), {}, split=folder_split(name)) for name in beside]
     if unlabelled:
         reading.notes["pictures beside the others that no annotation names, not labelled"] += len(unlabelled)
@@ -80,9 +68,28 @@ def gather(
     return reading
 
 
-def _bytes(value: str | bytes) -> bytes:
-    assert isinstance(value, bytes)
-    return value
+def _entry(
+    settings: DrawnSet,
+    picture: Picture,
+    ids: Mapping[str, str],
+    headers: Mapping[str, Header | DataError],
+    classes: Chosen,
+    reading: Reading,
+) -> Entry | None:
+    """The entry of one picture; None, and a problem, if it cannot be used."""
+    file = picture.image if isinstance(picture.image, str) else ""
+    image = FileRef(file) if isinstance(picture.image, str) else picture.image
+    found = ids[file] if file else image_id(picture.document)
+    try:
+        header = read_header(image) if isinstance(image, bytes) else headers[file]
+        if isinstance(header, DataError):
+            raise header
+        targets = _targets(settings, picture, found, header, classes, reading)
+    except DataError as error:
+        reading.problems.append(Problem.of(found, error, picture.document, file))
+        return None
+    split = picture.split or file_split(picture.document) or folder_split(file)
+    return Entry(found, image, targets, split=split)
 
 
 def _beside(place: Place, files: Sequence[str]) -> list[str]:
@@ -104,8 +111,8 @@ def _targets(
     if picture.objects is not None and classes.classes:
         shapes: list[Shape] = []
         for name, shape in picture.objects:
-            if name in classes.index:
-                shapes.append(replace(shape, label=classes.index[name]))
+            if name in classes.by_name:
+                shapes.append(replace(shape, label=classes.by_name[name]))
             else:
                 reading.notes[PASSED_OVER] += 1
         names = Targets(settings.boxes, settings.masks)

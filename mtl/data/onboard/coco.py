@@ -15,6 +15,9 @@ from mtl.data.onboard.look import Finding, Look, identifier
 PARTIAL = 2
 """Where fewer than one in so many of the listed images are here, the others are meant to be away."""
 
+HALF = 0.5
+"""The share of objects with an outline above which masks are proposed: of the others, the whole boxes are unknown."""
+
 Files = Mapping[str, Listed]
 
 
@@ -97,8 +100,11 @@ def _data_set(look: Look, kind: str, files: Files) -> Finding:
         return Finding("coco", evidence=frozenset(files), fault=fault)
     names = _set_names([*files])
     classes = list(dict.fromkeys(c for file in files.values() for c in file.summary.classes))
-    outlined = sum(file.summary.outlined for file in files.values())
-    masks = 2 * outlined > sum(file.summary.annotations for file in files.values())
+    summaries = [file.summary for file in files.values()]
+    total = max(1, sum(found.annotations for found in summaries))
+    outlined = sum(found.outlined * found.annotations for found in summaries) / total
+    boxed = sum(found.boxed * found.annotations for found in summaries) / total
+    masks = outlined > HALF
     facts: list[str] = []
     sets: dict[str, dict[str, Any]] = {}
     for file, found in files.items():
@@ -115,7 +121,7 @@ def _data_set(look: Look, kind: str, files: Files) -> Finding:
             settings["partial"] = True
             facts.append(f"{file}: {missing} of the images that it lists are not here")
         sets[names[file]] = settings
-    if masks and outlined and outlined == sum(file.summary.boxed for file in files.values()):
+    if masks and outlined == boxed:
         facts.append("every outline is its box: the masks say no more than the boxes")
     return Finding("coco_panoptic" if kind == PANOPTIC else "coco", sets, frozenset(files), tuple(facts))
 
