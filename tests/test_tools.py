@@ -21,7 +21,8 @@ from mtl.data.formats.brush import decode_brush
 from mtl.data.maps import decode_mask
 from mtl.data.place import Place
 from mtl.data.propose import propose
-from mtl.data.raw import FileRef, read_account
+from mtl.data.raw import FileRef, read_account, read_split
+from mtl.data.spec import SPLITS
 from tests.test_damage import ANYTHING
 from tests.test_formats import configured, fetched
 from tests.tool_files import (
@@ -31,6 +32,7 @@ from tests.tool_files import (
     HEIGHT,
     WIDTH,
     bitmap_of,
+    coco,
     datumaro,
     label_studio,
     labelme,
@@ -556,6 +558,59 @@ def test_json_that_is_none_of_this_is_left_alone(tmp_path: Path) -> None:
     write(tmp_path / "rows.json", [{"id": 1, "image": "0.png", "label": "cat"}])
     (tmp_path / "broken.json").write_text("{")
     assert propose(str(tmp_path)).format == "image_folder"
+
+
+@pytest.mark.parametrize("cut", [1, 40])
+def test_annotations_that_are_cut_off_are_a_fault_and_not_classes(cut: int, tmp_path: Path) -> None:
+    for number in range(12):
+        picture(tmp_path / ("one", "two")[number % 2] / f"{number}.png", number)
+    (tmp_path / "instances.json").write_text(json.dumps(coco())[:-cut])
+    with pytest.raises(DataError, match=r"instances.json is not JSON"):
+        propose(str(tmp_path))
+
+
+def test_pictures_in_their_annotations_alone(tmp_path: Path) -> None:
+    for number in range(20):
+        held = base64.b64encode(picture(tmp_path / "x.png", number).read_bytes()).decode()
+        shapes_ = [labelme()["shapes"][0] | {"label": ("cat", "dog")[number % 2]}]
+        write(
+            tmp_path / "set" / f"{number}.json",
+            labelme() | {"imageData": held, "imagePath": "x.jpg", "shapes": shapes_},
+        )
+    proposal = propose(str(tmp_path / "set"))
+    assert proposal.format == "labelme"
+    assert {"objects", "regions", "flags"} >= proposal.tasks.keys() >= {"objects", "regions"}
+
+
+def test_what_is_declared_as_not_meant_is_not_read(tmp_path: Path) -> None:
+    section = place(tmp_path / "set", "labelme")
+    write(tmp_path / "set" / "old" / "a.json", shapes({"points": [[1, 1], [9, 1], [9, 9]]}) | {"imagePath": "../a.png"})
+    config = configured({"own": section | {"ignore": ["old/"]}}, {"objects": {"type": "detection"}})
+    spec = fetched(config, tmp_path / "raw")
+    (sample,) = [s for split in SPLITS for s in read_split(tmp_path / "raw", split, spec)]
+    assert sample.targets["objects"] == [[*BOX, 0.0]]
+    (files,) = read_account(tmp_path / "raw")["files"]
+    assert (files["found"], files["used"], files["ignored"]) == (3, 2, 1)
+
+
+def test_a_second_format_of_the_same_pictures_is_named_and_declared_as_not_meant(tmp_path: Path) -> None:
+    given_ = tmp_path / "set"
+    for number in range(20):
+        picture(given_ / f"{number}.png", number)
+        thing = labelme()["shapes"][0] | {"label": ("cat", "dog")[number % 2]}
+        write(given_ / f"{number}.json", labelme() | {"imagePath": f"{number}.png", "shapes": [thing]})
+    document = coco()
+    document["images"] = [{"id": n, "file_name": f"{n}.png"} for n in range(20)]
+    document["annotations"] = [
+        {**document["annotations"][0], "id": n, "image_id": n, "category_id": (5, 9)[n % 2]} for n in range(20)
+    ]
+    write(given_ / "coco" / "all.json", document)
+    proposal = propose(str(given_))
+    assert proposal.format == "coco"
+    assert any("also there, not proposed: labelme" in fact for fact in proposal.facts)
+    fetched(configured(proposal.source["sets"], proposal.tasks, split=proposal.source["split"]), tmp_path / "raw")
+    (files,) = read_account(tmp_path / "raw")["files"]
+    assert (files["used"], files["ignored"], files["unaccounted"]["number"]) == (21, 20, 0)
 
 
 def test_two_exports_of_the_same_tasks_are_not_guessed(tmp_path: Path) -> None:

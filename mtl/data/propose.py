@@ -21,6 +21,7 @@ from mtl.data.onboard.proposal import Proposal, patterns
 from mtl.data.onboard.trial import tried
 from mtl.data.place import Place
 from mtl.data.raw import FileRef
+from mtl.data.sources.account import container
 from mtl.data.spec import TargetKind, TargetSpec
 
 TASK_OF: dict[TargetKind, str] = {
@@ -98,8 +99,11 @@ def _sets(kept: list[Read], findings: list[Finding]) -> dict[str, dict[str, Any]
     for one in kept:
         for name, section in one.finding.sets.items():
             sets[name if name not in sets else f"{name}_{one.finding.format}"] = {**section}
-    used = frozenset[str]().union(*(one.finding.evidence for one in kept))
-    unread = patterns(frozenset[str]().union(*(finding.evidence for finding in findings)) - used)
+    readings = [reading for one in kept for reading in one.readings.values()]
+    refs = [ref for r in readings for e in r.entries for ref in (e.image, *e.targets.values())]
+    used = {container(ref.name) for ref in refs if isinstance(ref, FileRef)}
+    used |= {name for reading in readings for name in reading.documents}
+    unread = patterns(frozenset[str]().union(*(finding.evidence for finding in findings)) - used, used)
     if unread:
         first = next(iter(sets.values()))
         first["ignore"] = [*first.get("ignore", ()), *unread]
@@ -122,7 +126,7 @@ def _read(path: str, place: Place, finding: Finding) -> Read:
     for name, section in finding.sets.items():
         try:
             chosen = _set(section)
-            readings[name] = FORMATS[chosen.format](chosen, place)
+            readings[name] = FORMATS[chosen.format](chosen, place.without(chosen.ignore))
         except DataError as error:
             raise refusal(path, finding, error.line) from error
     return Read(finding, readings)

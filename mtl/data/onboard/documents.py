@@ -11,6 +11,10 @@ from mtl.config import DataError
 from mtl.data.formats.documents import read_json
 from mtl.data.onboard.look import SAMPLED, Finding, Look, some
 
+DAMAGED = "damaged"
+WORDS = (b'"annotations"', b'"shapes"', b'"regions"', b'"bbox"', b'"segmentation"', b'"classTitle"', b'"coordinates"')
+"""What only annotations say: a file that has one of them and cannot be read was meant."""
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -30,6 +34,7 @@ def detect_documents(look: Look, kinds: Iterable[Kind]) -> Iterator[Finding]:
     """The findings of every kind that is there, in their order."""
     chosen = [*kinds]
     found: dict[str, dict[str, Any]] = {kind.name: {} for kind in chosen}
+    found[DAMAGED] = {}
     for names in _folders(look).values():
         looked = {name: _told(look, name, chosen) for name in some(names)}
         fits = {told[0] for told in looked.values()}
@@ -42,6 +47,9 @@ def detect_documents(look: Look, kinds: Iterable[Kind]) -> Iterator[Finding]:
     for kind in chosen:
         if found[kind.name]:
             yield from kind.findings(look, found[kind.name])
+    if found[DAMAGED] and not any(found[kind.name] for kind in chosen):
+        name, fault = next(iter(found[DAMAGED].items()))
+        yield Finding("annotations in JSON", evidence=frozenset(found[DAMAGED]), fault=f"{name}: {fault}")
 
 
 def _folders(look: Look) -> dict[str, list[str]]:
@@ -55,8 +63,9 @@ def _told(look: Look, name: str, kinds: Iterable[Kind]) -> tuple[str, Any]:
     """The kind of a document, nothing if it is of none; and its summary."""
     try:
         document = read_json(look.place, name)
-    except DataError:
-        return "", None
+    except DataError as error:
+        data = look.place.read_or_none(name) or b""
+        return (DAMAGED, error.line) if any(word in data for word in WORDS) else ("", None)
     kind = next((kind for kind in kinds if kind.fits(document)), None)
     return (kind.name, kind.summary(document)) if kind else ("", None)
 

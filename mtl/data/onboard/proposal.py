@@ -40,17 +40,28 @@ class Proposal:
         return {"data": data, "tasks": self.tasks}
 
 
-def patterns(names: Iterable[str]) -> list[str]:
-    """Files that were looked at and are not read, as `ignore` of a set has them; many of one folder and kind by one pattern."""
+def patterns(names: Iterable[str], used: Iterable[str]) -> list[str]:
+    """Files that were looked at and are not read, as `ignore` of a set has them; many of one folder and kind by one pattern.
+
+    Args:
+        used: files that no pattern may leave out.
+    """
     groups: dict[tuple[str, str], list[str]] = {}
     for name in sorted(names):
-        path = PurePosixPath(name)
-        groups.setdefault((path.parent.as_posix(), path.suffix), []).append(name)
+        groups.setdefault(_kind(name), []).append(name)
+    taken = {_kind(name) for name in used}
     found: list[str] = []
     for (folder, suffix), some in groups.items():
         where = "" if folder == "." else f"/{_escaped(folder)}"
-        found += [f"{where}/*{_escaped(suffix)}"] if len(some) > MANY else [f"/{_escaped(name)}" for name in some]
+        many = len(some) > MANY and suffix and (folder, suffix) not in taken
+        found += [f"{where}/*{_escaped(suffix)}"] if many else [f"/{_escaped(name)}" for name in some]
     return found
+
+
+def _kind(name: str) -> tuple[str, str]:
+    """The folder and the extension."""
+    path = PurePosixPath(name)
+    return path.parent.as_posix(), path.suffix
 
 
 def _escaped(name: str) -> str:
