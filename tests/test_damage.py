@@ -310,11 +310,11 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_run_length_masks_are_those_of_pycocotools() -> None:
     from faster_coco_eval.core import mask as rle
 
-    from mtl.data.formats.coco import _runs
+    from mtl.data.formats.runs import draw_runs
 
     rng = np.random.default_rng(6)
     for _ in range(200):
         mask = (rng.random((int(rng.integers(1, 40)), int(rng.integers(1, 40)))) < rng.random()).astype(np.uint8)
         code = rle.encode(np.asfortranarray(mask))
         given = {"size": list(mask.shape), "counts": code["counts"].decode()}
-        assert (_runs(given, *mask.shape) == mask).all()
+        assert (draw_runs(given, *mask.shape) == mask).all()

@@ -4,11 +4,12 @@ written."""
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import io
 import os
 import threading
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
@@ -17,6 +18,7 @@ from typing import Any
 
 import fsspec
 import orjson
+from pathspec import PathSpec
 
 from mtl.config import DataError
 from mtl.data.header import IMAGES, Header, read_header
@@ -49,11 +51,18 @@ class Place:
         self.path, self.cache = path, cache
         self._lock = threading.Lock()
         self._table: tuple[str, Table] | None = None
+        self._ignored: PathSpec | None = None
         self._outer, inner = split_archive(path)
         with _explained(f"{path} cannot be opened"):
             self._fs, self._root = _opened(self._outer)
             if inner:
                 self._root = f"{self._root}/{inner}".lstrip("/")
+
+    def without(self, patterns: Sequence[str]) -> Place:
+        """The same place, in whose listings files are left out, as .gitignore has them: they are no part of a set."""
+        other = copy.copy(self)
+        other._ignored = PathSpec.from_lines("gitwildmatch", patterns) if patterns else None
+        return other
 
     @cached_property
     def versions(self) -> Mapping[str, str]:
@@ -86,7 +95,8 @@ class Place:
         prefix = f"{folder.strip('/')}/" if folder.strip("/.") else ""
         found = (n for n in self.versions if n.startswith(prefix))
         shown = (n for n in found if not any(p.startswith((".", "__MACOSX")) for p in n.split("/")))
-        return sorted(n for n in shown if not suffixes or n.lower().endswith(suffixes))
+        wanted = sorted(n for n in shown if not suffixes or n.lower().endswith(suffixes))
+        return wanted if self._ignored is None else [n for n in wanted if not self._ignored.match_file(n)]
 
     def images(self, folder: str = "") -> list[str]:
         """Images in a folder and below it, sorted."""

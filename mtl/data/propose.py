@@ -17,10 +17,11 @@ from mtl.data.formats import FORMATS, Reading
 from mtl.data.header import Header
 from mtl.data.onboard.detect_format import detect_format, refusal
 from mtl.data.onboard.look import Finding, Look, some
-from mtl.data.onboard.proposal import Proposal
+from mtl.data.onboard.proposal import Proposal, patterns
 from mtl.data.onboard.trial import tried
 from mtl.data.place import Place
 from mtl.data.raw import FileRef
+from mtl.data.sources.account import container
 from mtl.data.spec import TargetKind, TargetSpec
 
 TASK_OF: dict[TargetKind, str] = {
@@ -75,7 +76,7 @@ def propose(path: str) -> Proposal:
     tasks, untaught = _tasks(specs, kept)
     if not tasks:
         raise refusal(path, kept[0].finding, _nothing_to_learn(kept, untaught))
-    sets = {name: section for one in kept for name, section in one.finding.sets.items()}
+    sets = _sets(kept, findings)
     trial = tried(sets, specs, [r for one in kept for r in one.readings.values()])
     if trial.fault:
         raise refusal(path, kept[0].finding, trial.fault)
@@ -89,6 +90,24 @@ def propose(path: str) -> Proposal:
         *trial.facts,
     ]
     return proposal
+
+
+def _sets(kept: list[Read], findings: list[Finding]) -> dict[str, dict[str, Any]]:
+    """The sections of all findings that are kept; of two that are called alike, the second by its format too. Files that others
+    claim are declared as not meant: the facts name them."""
+    sets: dict[str, dict[str, Any]] = {}
+    for one in kept:
+        for name, section in one.finding.sets.items():
+            sets[name if name not in sets else f"{name}_{one.finding.format}"] = {**section}
+    readings = [reading for one in kept for reading in one.readings.values()]
+    refs = [ref for r in readings for e in r.entries for ref in (e.image, *e.targets.values())]
+    used = {container(ref.name) for ref in refs if isinstance(ref, FileRef)}
+    used |= {name for reading in readings for name in reading.documents}
+    unread = patterns(frozenset[str]().union(*(finding.evidence for finding in findings)) - used, used)
+    if unread:
+        first = next(iter(sets.values()))
+        first["ignore"] = [*first.get("ignore", ()), *unread]
+    return sets
 
 
 def _stepped_into(path: str) -> Place:
@@ -107,7 +126,7 @@ def _read(path: str, place: Place, finding: Finding) -> Read:
     for name, section in finding.sets.items():
         try:
             chosen = _set(section)
-            readings[name] = FORMATS[chosen.format](chosen, place)
+            readings[name] = FORMATS[chosen.format](chosen, place.without(chosen.ignore))
         except DataError as error:
             raise refusal(path, finding, error.line) from error
     return Read(finding, readings)

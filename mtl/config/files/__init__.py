@@ -11,7 +11,7 @@ from pydantic import Field
 
 from mtl.config.files.base import Column, FileSet, TargetName
 from mtl.config.files.folders import DepthPairsSet, ImageFolderSet, MaskPairsSet
-from mtl.config.files.objects import CocoSet, CvatSet, KittiSet, VocSet, YoloSet
+from mtl.config.files.objects import CocoPanopticSet, CocoSet, CvatSet, KittiSet, VocSet, YoloSet
 from mtl.config.files.splits import (
     FoldsSplit,
     GivenSplit,
@@ -23,13 +23,17 @@ from mtl.config.files.splits import (
     TimeSplit,
 )
 from mtl.config.files.tables import HuggingFaceSet, TableSet, WebDatasetSet
+from mtl.config.files.tools import CreateMlSet, DatumaroSet, LabelMeSet, LabelStudioSet, SuperviselySet, ViaSet
 from mtl.config.section import Count, Section
 
 __all__ = [
     "AnyFileSet",
+    "CocoPanopticSet",
     "CocoSet",
     "Column",
+    "CreateMlSet",
     "CvatSet",
+    "DatumaroSet",
     "DepthPairsSet",
     "FileSet",
     "FilesSource",
@@ -40,12 +44,16 @@ __all__ = [
     "HuggingFaceSet",
     "ImageFolderSet",
     "KittiSet",
+    "LabelMeSet",
+    "LabelStudioSet",
     "MaskPairsSet",
     "RandomSplit",
     "Split",
     "StratifiedSplit",
+    "SuperviselySet",
     "TableSet",
     "TimeSplit",
+    "ViaSet",
     "VocSet",
     "WebDatasetSet",
     "YoloSet",
@@ -55,10 +63,17 @@ AnyFileSet = Annotated[
     ImageFolderSet
     | TableSet
     | CocoSet
+    | CocoPanopticSet
     | YoloSet
     | VocSet
     | KittiSet
     | CvatSet
+    | LabelMeSet
+    | LabelStudioSet
+    | SuperviselySet
+    | CreateMlSet
+    | ViaSet
+    | DatumaroSet
     | MaskPairsSet
     | DepthPairsSet
     | HuggingFaceSet

@@ -19,8 +19,29 @@ class CocoSet(FileSet):
     masks: TargetName | None = Field(default=None, description="the target of the categories' masks; null for none")
     classes: tuple[str, ...] = Field(default=(), description="category names in order; the file's, by id, if empty")
     crowd: bool = Field(
-        default=False, description="take what is marked iscrowd for objects; if not, it is ignored as COCO's metrics do"
+        default=False, description="boxes marked iscrowd are objects; if false, what is found there is ignored"
     )
+    partial: bool = Field(
+        default=False,
+        description="of the images that the file lists, those that are not here are meant to be away: counted, no problems",
+    )
+
+
+class CocoPanopticSet(FileSet):
+    """COCO panoptic: a PNG a picture, whose colours are segments; a JSON file says of which category each is."""
+
+    format: Literal["coco_panoptic"]
+    annotations: str = Field(description="the JSON file, inside path")
+    segments: str = Field(
+        default="", description="folder of the PNGs, inside path; beside the JSON and called so if empty"
+    )
+    images: str = Field(default="", description="folder of the images, inside path")
+    boxes: TargetName | None = Field(default="objects", description="the target of things' boxes; null for none")
+    masks: TargetName | None = Field(
+        default="regions", description="the target of all categories' masks; null for none"
+    )
+    classes: tuple[str, ...] = Field(default=(), description="category names in order; the file's, by id, if empty")
+    partial: bool = Field(default=False, description="images that are listed and not here are meant to be away")
 
 
 class YoloSet(FileSet):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -134,3 +135,10 @@ def split_of(name: str) -> str | None:
 def folder_split(name: str) -> str | None:
     """The split that one of a file's folders says: the innermost that says any."""
     return next((found for part in reversed(name.split("/")[:-1]) if (found := split_of(part))), None)
+
+
+def file_split(file: str) -> str | None:
+    """The split that an annotation file's name says, or its folder's: instances_train2017.json, valid/_annotations.coco.json."""
+    words = re.split(r"[^a-zA-Z0-9]+", file.rsplit("/", 1)[-1].rpartition(".")[0])
+    said = {split for word in words if (split := split_of(word)) is not None}
+    return said.pop() if len(said) == 1 else folder_split(file)

@@ -128,7 +128,7 @@ def settle(
     drawn: list[tuple[int, np.ndarray]] = []
     for shape in shapes:
         try:
-            box = _sound_box(shape, place, size, settled.notes)
+            box = _sound_box(shape, frame, place, size, settled.notes)
         except DataError as error:
             settled.problems.append(_lost(found, error, shape, file))
             continue
@@ -153,15 +153,15 @@ def _lost(found: str, error: DataError, shape: Shape, file: str) -> Problem:
     return replace(Problem.of(found, error, where), loses="annotation")
 
 
-def _sound_box(shape: Shape, place: np.ndarray, size: tuple[int, int], notes: Counter[str]) -> Box:
+def _sound_box(shape: Shape, frame: Frame, place: np.ndarray, size: tuple[int, int], notes: Counter[str]) -> Box:
     """A box in the picture, cut off at its border."""
-    x1, y1, x2, y2 = shape.box or _around(shape.polygons)
+    x1, y1, x2, y2 = shape.box or _around(shape, frame, size)
     if not all(math.isfinite(v) for v in (x1, y1, x2, y2)):
         raise DataError("a box is not finite", found=str([x1, y1, x2, y2]))
     if x2 <= x1 or y2 <= y1:
         raise DataError("a box has no area", found=_shown((x1, y1, x2, y2)))
     corners = place @ np.array([[x1, x2], [y1, y2], [1.0, 1.0]])
-    (left, right), (top, bottom) = np.sort(corners[0]), np.sort(corners[1])
+    (left, right), (top, bottom) = np.sort(corners[0]).tolist(), np.sort(corners[1]).tolist()
     width, height = size
     inside = (max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height)))
     area = max(inside[2] - inside[0], 0.0) * max(inside[3] - inside[1], 0.0)
@@ -173,11 +173,17 @@ def _sound_box(shape: Shape, place: np.ndarray, size: tuple[int, int], notes: Co
     return (float(inside[0]), float(inside[1]), float(inside[2]), float(inside[3]))
 
 
-def _around(polygons: Sequence[Polygon]) -> Box:
-    points = [value for polygon in polygons for value in polygon]
-    if not points:
+def _around(shape: Shape, frame: Frame, size: tuple[int, int]) -> Box:
+    """The box of an outline, in the frame."""
+    if shape.polygons:
+        points = [value for polygon in _paired(shape.polygons) for value in polygon]
+        return min(points[::2]), min(points[1::2]), max(points[::2]), max(points[1::2])
+    if shape.mask is None:
         raise DataError("an object has neither a box nor an outline")
-    return min(points[::2]), min(points[1::2]), max(points[::2]), max(points[1::2])
+    rows, columns = shape.mask(int(frame.height or size[1]), int(frame.width or size[0])).nonzero()
+    if not len(rows):
+        raise DataError("an object's mask is empty")
+    return float(columns.min()), float(rows.min()), float(columns.max() + 1), float(rows.max() + 1)
 
 
 def _pixels(
@@ -206,7 +212,8 @@ def _region(shape: Shape, frame: Frame, place: np.ndarray, size: tuple[int, int]
     width, height = size
     if shape.polygons:
         moved = [
-            (place @ np.vstack([np.reshape(p, (-1, 2)).T, np.ones(len(p) // 2)])).T.ravel() for p in shape.polygons
+            (place @ np.vstack([np.reshape(p, (-1, 2)).T, np.ones(len(p) // 2)])).T.ravel()
+            for p in _paired(shape.polygons)
         ]
         return draw_polygons([polygon.tolist() for polygon in moved], height, width)
     if shape.mask is None:
@@ -218,6 +225,18 @@ def _region(shape: Shape, frame: Frame, place: np.ndarray, size: tuple[int, int]
     centred = place.copy()
     centred[:, 2] += place[:, :2] @ np.array([0.5, 0.5]) - 0.5
     return cv2.warpAffine(region, centred, (width, height), flags=cv2.INTER_NEAREST)
+
+
+def _paired(polygons: Sequence[Polygon]) -> Sequence[Polygon]:
+    """Polygons that are points at least.
+
+    Raises:
+        DataError: one is not.
+    """
+    for polygon in polygons:
+        if len(polygon) < 2 or len(polygon) % 2:
+            raise DataError("an outline is no polygon", found=str(list(polygon))[:80], fix="x and y of every corner")
+    return polygons
 
 
 def draw_polygons(polygons: Sequence[Polygon], height: int, width: int) -> np.ndarray:

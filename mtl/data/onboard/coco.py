@@ -2,74 +2,139 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from mtl.data.onboard.coco_images import Listed, listed
+from mtl.data.onboard.coco_summary import FEDERATED, INSTANCES, PANOPTIC, Summary, is_coco, summary
+from mtl.data.onboard.documents import Kind, overlapping
 from mtl.data.onboard.look import Finding, Look, identifier
 
-Document = dict[str, Any]
+PARTIAL = 2
+"""Where fewer than one in so many of the listed images are here, the others are meant to be away."""
+
+HALF = 0.5
+"""The share of objects with an outline above which masks are proposed: of the others, the whole boxes are unknown."""
+
+Files = Mapping[str, Listed]
 
 
-def detect(look: Look) -> Iterator[Finding]:
-    """One finding of all files with objects; one each of what COCO has besides."""
-    instances: dict[str, Document] = {}
-    for name in look.unclaimed(".json"):
-        document = look.json(name)
-        if not _is_coco(document):
+def _findings(look: Look, documents: Mapping[str, Summary]) -> Iterator[Finding]:
+    """One finding of all files that are one data set's; one each of what is there besides."""
+    federated = [name for name, found in documents.items() if found.kind == FEDERATED]
+    if federated:
+        fault = f"{federated[0]} is LVIS: of each image a few categories only are labelled, and of the others nothing is known"
+        yield Finding("coco", evidence=frozenset(documents), fault=fault)
+        return
+    files = {name: listed(look, name, found) for name, found in documents.items()}
+    for kind in (INSTANCES, PANOPTIC):
+        used = {name: file for name, file in files.items() if file.summary.kind == kind and file.here}
+        if not used:
             continue
-        kind = _kind(document)
-        if kind == "instances":
-            instances[name] = document
-        else:
-            yield Finding("coco", evidence=frozenset([name]), facts=(f"{name} has {kind}: not read",))
-    keypoints = {n: d for n, d in instances.items() if any("keypoints" in a for a in _items(d, "annotations"))}
-    if len(keypoints) < len(instances):  # the same people and more stand in the others
-        for name in keypoints:
-            del instances[name]
-            yield Finding("coco", evidence=frozenset([name]), facts=(f"{name} has keypoints: not read",))
-    if instances:
-        yield _instances(look, instances)
+        again = _said_again(used)
+        kept = {name: file for name, file in used.items() if name not in again}
+        yield _data_set(look, kind, kept)
+        for name in [name for name in files if name not in kept]:
+            fact = f"{name}: {again.get(name) or _why_not(files[name])}, not read"
+            yield Finding("coco", evidence=frozenset([name]), facts=(fact,))
+        return
+    yield _fault(files)
 
 
-def _is_coco(document: Any) -> bool:
-    if not isinstance(document, dict) or not isinstance(document.get("images"), list):
-        return False
-    lists = [key for key in ("annotations", "categories") if isinstance(document.get(key), list)]
-    return bool(lists) and any("file_name" in image or "id" in image for image in _items(document, "images")[:8])
+COCO = Kind("coco", is_coco, summary, _findings)
 
 
-def _items(document: Document, name: str) -> list[Document]:
-    found = document.get(name)
-    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+def _fault(files: Files) -> Finding:
+    """What is there is COCO, and nothing of it can be used."""
+    objects = [(name, file) for name, file in files.items() if file.summary.kind in (INSTANCES, PANOPTIC)]
+    if objects:
+        name, file = objects[0]
+        fault = f"none of the {len(file.summary.images)} images that {name} lists is found; {file.missing}"
+    else:
+        kinds = dict.fromkeys(file.summary.kind for file in files.values())
+        fault = f"its files have {', '.join(kinds)}; boxes or outlines are wanted"
+    return Finding("coco", evidence=frozenset(files), fault=fault)
 
 
-def _kind(document: Document) -> str:
-    """What the annotations are; `instances` if they are objects, or if there are none of any kind."""
-    annotations = _items(document, "annotations")
-    if any("segments_info" in a for a in annotations):
-        return "panoptic segments"
-    if annotations and all("caption" in a for a in annotations):
-        return "captions"
-    if annotations and not any("bbox" in a or "segmentation" in a for a in annotations):
-        return "annotations without boxes or outlines"
-    return "instances" if annotations or _items(document, "categories") else "images without annotations"
+def _why_not(file: Listed) -> str:
+    if file.summary.kind in (INSTANCES, PANOPTIC):
+        return f"{file.summary.kind}" if file.here else f"none of its {len(file.summary.images)} images is here"
+    return file.summary.kind
 
 
-def _instances(look: Look, documents: dict[str, Document]) -> Finding:
-    names = _set_names(list(documents))
-    classes = list(dict.fromkeys(c for document in documents.values() for c in _classes(document)))
-    masks = all(_all_outlined(document) for document in documents.values())
+def _said_again(files: Files) -> dict[str, str]:
+    """File → why it is left out beside others: it is about images that they have, and says less, or the same."""
+    found: dict[str, str] = {}
+    pairs = overlapping({name: file.here for name, file in files.items()})
+    both = [*pairs, *((other, one) for one, other in pairs)]
+    for one, other in both:
+        if _is_stuff(one) and not _is_stuff(other):
+            found[one] = "stuff of images whose objects another file has"
+    for one, other in both:
+        if files[one].summary.keypoints and not files[other].summary.keypoints and other not in found:
+            found[one] = "keypoints of images whose objects another file has"
+    for name, file in files.items():
+        parts = [
+            other for other, part in files.items() if other != name and part.here < file.here and other not in found
+        ]
+        if len(parts) > 1 and file.here == frozenset().union(*(files[part].here for part in parts)):
+            found[name] = f"the images of {', '.join(parts)} together"
+    for one, other in pairs:
+        if not {one, other} & found.keys() and files[one] == files[other]:
+            found[other] = f"as much as {one}"
+    return found
+
+
+def _is_stuff(file: str) -> bool:
+    return "stuff" in PurePosixPath(file).stem.lower()
+
+
+def _data_set(look: Look, kind: str, files: Files) -> Finding:
+    """A set a file; their classes are the same."""
+    twice = overlapping({name: file.here for name, file in files.items()})
+    if twice:
+        one, other = twice[0]
+        fault = f"{one} and {other} annotate the same images: keep one, or give each a set and targets of its own"
+        return Finding("coco", evidence=frozenset(files), fault=fault)
+    names = _set_names([*files])
+    classes = list(dict.fromkeys(c for file in files.values() for c in file.summary.classes))
+    summaries = [file.summary for file in files.values()]
+    total = max(1, sum(found.annotations for found in summaries))
+    outlined = sum(found.outlined * found.annotations for found in summaries) / total
+    boxed = sum(found.boxed * found.annotations for found in summaries) / total
+    masks = outlined > HALF
+    facts: list[str] = []
     sets: dict[str, dict[str, Any]] = {}
-    for file, document in documents.items():
+    for file, found in files.items():
         settings: dict[str, Any] = {"path": look.place.path, "format": "coco", "annotations": file}
-        folder = _images_folder(look, file, _items(document, "images"))
-        settings |= {"images": folder} if folder else {}
-        settings |= {"boxes": "objects"} | ({"masks": "regions"} if masks else {})
-        if len(documents) > 1:
+        settings |= {"images": found.folder} if found.folder else {}
+        if kind == PANOPTIC:
+            settings |= {"format": "coco_panoptic", **_segments(look, file)}
+        else:
+            settings |= {"boxes": "objects"} | ({"masks": "regions"} if masks else {})
+        if len(files) > 1:
             settings |= {"classes": classes, "id_prefix": f"{names[file]}/"}
+        missing = len({*found.summary.images}) - len(found.here)
+        if PARTIAL * len(found.here) < len({*found.summary.images}):
+            settings["partial"] = True
+            facts.append(f"{file}: {missing} of the images that it lists are not here")
         sets[names[file]] = settings
-    return Finding("coco", sets, frozenset(documents))
+    if masks and outlined == boxed:
+        facts.append("every outline is its box: the masks say no more than the boxes")
+    return Finding("coco_panoptic" if kind == PANOPTIC else "coco", sets, frozenset(files), tuple(facts))
+
+
+def _segments(look: Look, file: str) -> dict[str, str]:
+    """The folder of the maps, if it is not beside the file and called like it."""
+    path = PurePosixPath(file)
+    usual = (path.parent / path.stem).as_posix()
+    if any(image.startswith(f"{usual}/") for image in look.images):
+        return {}
+    folders = Counter(PurePosixPath(image).parent.as_posix() for image in look.images if image.lower().endswith(".png"))
+    alike = [folder for folder in folders if PurePosixPath(folder).name == path.stem]
+    return {"segments": alike[0]} if len(alike) == 1 else {}
 
 
 def _set_names(files: list[str]) -> dict[str, str]:
@@ -80,31 +145,3 @@ def _set_names(files: list[str]) -> dict[str, str]:
     if len(set(stems)) < len(files):
         stems = [f"{stem}_{number}" for number, stem in enumerate(stems)]
     return dict(zip(files, stems, strict=True)) if len(files) > 1 else dict.fromkeys(files, "images")
-
-
-def _classes(document: Document) -> list[str]:
-    """Names as the reader takes them: without the super-category of all that Roboflow puts first and nothing is of."""
-    used = {str(a.get("category_id")) for a in _items(document, "annotations")}
-    categories = _items(document, "categories")
-    parents = {str(c.get("supercategory")) for c in categories if c.get("name") != c.get("supercategory")}
-    return [
-        str(c.get("name")).strip() for c in categories if str(c.get("id")) in used or str(c.get("name")) not in parents
-    ]
-
-
-def _all_outlined(document: Document) -> bool:
-    annotations = _items(document, "annotations")
-    return bool(annotations) and all(a.get("segmentation") for a in annotations)
-
-
-def _images_folder(look: Look, file: str, images: list[Document]) -> str:
-    """The folder that the file names are relative to, where names alone do not tell the file: train2017 and val2017 may both
-    have a 1.jpg, and the annotations' name says which is meant."""
-    mentions = [str(image.get("file_name")) for image in images[:1]]
-    if not mentions:
-        return ""
-    name = mentions[0].replace("\\", "/").lstrip("./")
-    folders = [n[: len(n) - len(name)].strip("/") for n in look.images if n == name or n.endswith(f"/{name}")]
-    near, stem = PurePosixPath(file).parent.as_posix(), PurePosixPath(file).stem
-    ranked = sorted(folders, key=lambda f: (f == near.strip("."), bool(f) and f.split("/")[-1] in stem, -len(f)))
-    return ranked[-1] if ranked else ""

@@ -6,17 +6,31 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from mtl.config import DataError, MtlError
-from mtl.data.onboard import coco, cvat, image_folder, kitti, pairs, voc, yolo
+from mtl.data.onboard import cvat, elsewhere, image_folder, kitti, labelme, pairs, via, voc, yolo
+from mtl.data.onboard.coco import COCO
+from mtl.data.onboard.createml import CREATEML
+from mtl.data.onboard.datumaro import DATUMARO
+from mtl.data.onboard.documents import Kind, detect_documents
+from mtl.data.onboard.label_studio import LABEL_STUDIO
+from mtl.data.onboard.labelme import LABELME
 from mtl.data.onboard.look import Finding, Look
+from mtl.data.onboard.supervisely import SUPERVISELY
+from mtl.data.onboard.via import VIA
 
 Detector = Callable[[Look], Iterable[Finding]]
 
+DOCUMENTS: tuple[Kind, ...] = (DATUMARO, COCO, LABELME, SUPERVISELY, VIA, LABEL_STUDIO, CREATEML)
+"""Formats whose annotations are JSON."""
+
 DETECTORS: dict[str, Detector] = {
-    "coco": coco.detect,
+    "documents": lambda look: detect_documents(look, DOCUMENTS),
     "cvat": cvat.detect,
+    "labelme on the web": labelme.detect_web,
+    "via as a table": via.detect_table,
     "voc": voc.detect,
     "kitti": kitti.detect,
     "yolo": yolo.detect,
+    "elsewhere": elsewhere.detect,
     "pairs": pairs.detect,
 }
 """The most particular first. Classes that are folders are what is left when none of them finds anything."""

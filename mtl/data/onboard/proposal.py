@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mtl.config import parse, read_params
 
+MANY = 10
+"""Files of one folder and kind above which a pattern names them."""
 SHARD_SIZE = 32
 """What a new image costs is one shard: small enough for a weekly retraining, large enough for a bucket."""
 
@@ -40,6 +44,35 @@ class Proposal:
             "max_bad_fraction": self.bad_fraction,
         }
         return {"data": data, "tasks": self.tasks}
+
+
+def patterns(names: Iterable[str], used: Iterable[str]) -> list[str]:
+    """Files that were looked at and are not read, as `ignore` of a set has them; many of one folder and kind by one pattern.
+
+    Args:
+        used: files that no pattern may leave out.
+    """
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name in sorted(names):
+        groups.setdefault(_kind(name), []).append(name)
+    taken = {_kind(name) for name in used}
+    found: list[str] = []
+    for (folder, suffix), some in groups.items():
+        where = "" if folder == "." else f"/{_escaped(folder)}"
+        many = len(some) > MANY and suffix and (folder, suffix) not in taken
+        found += [f"{where}/*{_escaped(suffix)}"] if many else [f"/{_escaped(name)}" for name in some]
+    return found
+
+
+def _kind(name: str) -> tuple[str, str]:
+    """The folder and the extension."""
+    path = PurePosixPath(name)
+    return path.parent.as_posix(), path.suffix
+
+
+def _escaped(name: str) -> str:
+    """Without what .gitignore takes for more than a letter."""
+    return re.sub(r"([\\*?\[\]!# ])", r"\\\1", name)
 
 
 def sections_as_yaml(proposal: Proposal) -> str:

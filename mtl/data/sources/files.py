@@ -166,7 +166,7 @@ def _read_set(
         ids: of images of sets before, by path and file: a file is one image, whatever a set calls it.
     """
     place = Place(chosen.path, cache)
-    reading = FORMATS[chosen.format](chosen, place)
+    reading = FORMATS[chosen.format](chosen, place.without(chosen.ignore))
     _unite(sets.targets, reading.targets, name)
     sets.slices |= dict.fromkeys(reading.slices)
     sets.notes += reading.notes

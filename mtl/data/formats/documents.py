@@ -1,0 +1,152 @@
+"""JSON documents as tools leave them: what they are is read, whatever is in them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import orjson
+
+from mtl.config import DataError
+from mtl.data.formats.base import Problem, Reading
+from mtl.data.formats.text import decoded
+from mtl.data.place import Place
+
+AHEAD = 16
+"""Documents that are read at a time."""
+
+
+def read_json(place: Place, name: str) -> Any:
+    """A JSON document; NaN, a byte order mark and UTF-16 are taken, which JSON itself has not.
+
+    Raises:
+        DataError: it is not there, or no JSON.
+    """
+    data = place.read(name)
+    try:
+        return orjson.loads(data)
+    except ValueError:
+        return _lenient(data, name)
+
+
+def _lenient(data: bytes, name: str) -> Any:
+    try:
+        return json.loads(decoded(data))
+    except DataError as error:
+        raise DataError(f"{name} is not JSON", found=error.line) from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{name} is not JSON", found=str(error) or type(error).__name__) from error
+
+
+def number(value: Any) -> float | None:
+    """A finite number, whether it is written 1, 1.5 or "1.5"; None if it is none."""
+    if isinstance(value, str) and len(value) < 32:
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def numbers(value: Any, count: int | None = None) -> list[float] | None:
+    """A list of finite numbers, of this length; None if it is none."""
+    if not isinstance(value, list) or (count is not None and len(value) != count):
+        return None
+    if {*map(type, value)} <= {float}:  # the usual case of millions of corners: looked at all at once
+        return value if math.isfinite(sum(value)) or all(map(math.isfinite, value)) else None
+    found = [number(item) for item in value]
+    return None if any(item is None for item in found) else [item for item in found if item is not None]
+
+
+def identity(value: Any) -> str | None:
+    """An id, whether it is written 1, 1.0, "1" or "1.0"; None if it is none."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else None
+    if isinstance(value, int):
+        return str(value)
+    if not isinstance(value, str):
+        return None
+    text = value.strip()
+    whole, dot, rest = text.partition(".")
+    return whole if dot and whole.isdecimal() and rest and not rest.strip("0") else text
+
+
+def items(document: Any, key: str) -> list[dict[str, Any]]:
+    """The objects in a list of a document; none if it has no such list."""
+    found = document.get(key) if isinstance(document, dict) else None
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+
+
+def section(document: Any, key: str) -> dict[str, Any]:
+    """An object in a document; an empty one if it has none of that name."""
+    found = document.get(key) if isinstance(document, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def text(value: Any) -> str:
+    """A name without spaces around it; nothing if it is none."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return ""
+    return str(value).strip()
+
+
+def shown(value: Any) -> str:
+    """The beginning of a value, for messages."""
+    return repr(value)[:80]
+
+
+def documents_of(
+    place: Place, annotations: str, fits: Callable[[Any], bool], what: str, reading: Reading
+) -> Iterator[tuple[str, Any]]:
+    """Name and document of all JSON files of one format, in order; their names go into the reading.
+
+    Args:
+        annotations: the file; or the folder, in which files of other formats may lie too.
+        fits: whether a document is of the format.
+
+    Raises:
+        DataError: the file that is named is none; or there is none at all.
+    """
+    if annotations in place:
+        document = read_json(place, annotations)
+        if not fits(document):
+            raise DataError(f"{annotations} is not {what}", found=shown(document))
+        reading.documents.add(annotations)
+        yield annotations, document
+        return
+    some = False
+    for name, document in _read(place, place.names(annotations, (".json",))):
+        if isinstance(document, DataError):
+            reading.problems.append(Problem(name, document.line, loses="annotation", file=name))
+        elif fits(document):
+            some = True
+            reading.documents.add(name)
+            yield name, document
+    if not some:
+        raise DataError(f"{place.path} has no {what}", found=f"none in {annotations or 'it'}", fix="name the file")
+
+
+def _read(place: Place, names: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """Documents, or why they are none, in order; some are read at a time, for a bucket answers slowly."""
+
+    def one(name: str) -> Any:
+        try:
+            return read_json(place, name)
+        except DataError as error:
+            return error
+
+    with ThreadPoolExecutor(AHEAD) as pool:
+        for start in range(0, len(names), AHEAD):
+            some = names[start : start + AHEAD]
+            yield from zip(some, pool.map(one, some), strict=True)

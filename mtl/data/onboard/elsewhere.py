@@ -1,0 +1,119 @@
+"""What is known by its look and cannot be read: it is named, with what its tool can write instead. Looked for last."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import PurePosixPath
+from typing import Any
+
+from mtl.config import DataError
+from mtl.data.formats.documents import items, read_json, section
+from mtl.data.onboard.look import Finding, Look, some
+from mtl.data.place import ARCHIVES
+
+COCO = "export it as COCO"
+FOLDERS = "export it as folders of images, one a class"
+
+
+@dataclass(frozen=True)
+class Named:
+    """A format by the names of its files: there is one for each pattern, as fnmatch has it, in small letters."""
+
+    name: str
+    patterns: tuple[str, ...]
+    fix: str
+
+
+NAMED = (
+    Named("MNIST (IDX)", ("*idx3-ubyte*",), FOLDERS),
+    Named("MNIST in CSV", ("*mnist_*.csv",), FOLDERS),
+    Named("CIFAR (Python pickles, which may hold code)", ("*batches.meta",), FOLDERS),
+    Named("Datumaro's Arrow files", ("*datum-*.arrow",), "export it as datumaro or coco"),
+    Named("Datumaro's binary files", ("*.datum",), "export it as datumaro or coco"),
+    Named("ICDAR", ("*_gt.txt", "*_gt.bmp"), "texts are no target here; export its masks as COCO"),
+    Named("WIDER FACE", ("*wider_face_*bbx_gt.txt",), COCO),
+    Named("MOT sequences", ("*gt/gt.txt", "*img1/*"), COCO),
+    Named("MOTS sequences", ("*instances/labels.txt",), COCO),
+    Named("LFW", ("*pairs.txt", "*people.txt"), FOLDERS),
+    Named("Market-1501", ("*bounding_box_train/*",), "describe its identities in a table, one row an image"),
+    Named("VGGFace2", ("*bb_landmark/*",), "describe its boxes in a table, or export it as COCO"),
+    Named("DOTA", ("*labeltxt/*.txt",), "export its boxes as YOLO oriented boxes, or as COCO"),
+    Named("MVTec AD", ("*ground_truth/*_mask.png",), "describe its images in a table; its masks as mask_pairs"),
+)
+"""The most particular first."""
+
+KINDS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+    ("Labelbox", lambda d: {"data_row", "projects"} <= d.keys() or {"Labeled Data", "Label"} <= d.keys(), COCO),
+    ("VoTT", lambda d: {"asset", "regions"} <= d.keys() or {"assets", "tags"} <= d.keys(), "export it as Pascal VOC"),
+    ("Scale", lambda d: "task_id" in d and ("response" in d or "params" in d), COCO),
+    ("V7 Darwin", lambda d: "annotations" in d and {"slots", "path"} & section(d, "item").keys() != set(), COCO),
+    ("BDD100K", lambda d: any("box2d" in one for one in items(d, "labels")), COCO),
+    ("VGG Image Annotator 3", lambda d: {"project", "metadata", "view"} <= d.keys(), COCO),
+    ("Segment Anything", lambda d: "image_id" in section(d, "image"), "its masks have no classes"),
+    ("YouTube-VIS", lambda d: {"videos", "annotations"} <= d.keys(), "export the frames as COCO"),
+    ("SageMaker Ground Truth", lambda d: "source-ref" in d, COCO),
+    ("Ultralytics' NDJSON", lambda d: "class_names" in d and d.get("type") == "dataset", "export it as YOLO"),
+)
+"""Name, whether a JSON object is of it, and what to do instead; of a list its first item says."""
+
+
+def detect(look: Look) -> Iterator[Finding]:
+    """What is there; with a fault if nothing that can be read is there besides."""
+    for name, fix, evidence in [*_by_documents(look), *_by_names(look), *_texts(look), *_by_archives(look)]:
+        if look.claimed:
+            yield Finding(name, evidence=evidence, facts=(f"also there, not read: {name}",))
+        else:
+            yield Finding(name, evidence=evidence, fault=f"it is not read; {fix}")
+        return
+
+
+def _by_names(look: Look) -> Iterator[tuple[str, str, frozenset[str]]]:
+    names = {name: name.lower() for name in look.names if name not in look.claimed}
+    for rule in NAMED:
+        found = [[name for name, small in names.items() if fnmatch(small, pattern)] for pattern in rule.patterns]
+        if all(found):
+            yield rule.name, rule.fix, frozenset(name for matched in found for name in matched)
+
+
+def _by_documents(look: Look) -> Iterator[tuple[str, str, frozenset[str]]]:
+    found: dict[tuple[str, str], set[str]] = {}
+    for name in some(look.unclaimed(".json", ".jsonl", ".ndjson", ".manifest")):
+        document = _first(look, name)
+        if not isinstance(document, dict):
+            continue
+        for kind, fits, fix in KINDS:
+            if fits(document):
+                found.setdefault((kind, fix), set()).add(name)
+                break
+    for (kind, fix), names in found.items():
+        yield kind, fix, frozenset(names)
+
+
+def _first(look: Look, name: str) -> Any:
+    """A document; of a list, or of one a line, the first."""
+    try:
+        if not name.lower().endswith(".json"):
+            return json.loads((look.text(name) or "").partition("\n")[0])
+        document = read_json(look.place, name)
+    except (DataError, ValueError, RecursionError):
+        return None
+    return document[0] if isinstance(document, list) and document else document
+
+
+def _texts(look: Look) -> Iterator[tuple[str, str, frozenset[str]]]:
+    """ICDAR: gt_a.txt for a.png, or gt.txt beside images/."""
+    stems = {f"gt_{PurePosixPath(image).stem}.txt" for image in look.images}
+    folders = {f"{PurePosixPath(image).parent.parent.as_posix()}/gt.txt".removeprefix("./") for image in look.images}
+    found = [name for name in look.unclaimed(".txt") if PurePosixPath(name).name in stems or name in folders]
+    if found:
+        yield "ICDAR", "texts are no target here; export its boxes as COCO", frozenset(found)
+
+
+def _by_archives(look: Look) -> Iterator[tuple[str, str, frozenset[str]]]:
+    """A folder of archives alone, which are not stepped into."""
+    archives = [name for name in look.names if name.lower().endswith(tuple(ARCHIVES))]
+    if archives and not look.images and not any(PurePosixPath(name).suffix == ".tar" for name in archives):
+        yield "a folder of archives", f"name one of them, e.g. {look.place.path}/{archives[0]}", frozenset(archives)
