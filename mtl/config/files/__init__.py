@@ -13,11 +13,12 @@ from mtl.config.files.base import Column, FileSet, TargetName
 from mtl.config.files.folders import DepthPairsSet, ImageFolderSet, MaskPairsSet
 from mtl.config.files.objects import CocoSet, VocSet, YoloSet
 from mtl.config.files.splits import FoldsSplit, GivenSplit, HashedSplit, RandomSplit, Split, StratifiedSplit, TimeSplit
-from mtl.config.files.tables import HuggingFaceSet, TableSet, WebDatasetSet
+from mtl.config.files.tables import BoxTableSet, HuggingFaceSet, TableSet, Tabular, WebDatasetSet
 from mtl.config.section import Count, Section
 
 __all__ = [
     "AnyFileSet",
+    "BoxTableSet",
     "CocoSet",
     "Column",
     "DepthPairsSet",
@@ -33,6 +34,7 @@ __all__ = [
     "Split",
     "StratifiedSplit",
     "TableSet",
+    "Tabular",
     "TimeSplit",
     "VocSet",
     "WebDatasetSet",
@@ -42,6 +44,7 @@ __all__ = [
 AnyFileSet = Annotated[
     ImageFolderSet
     | TableSet
+    | BoxTableSet
     | CocoSet
     | YoloSet
     | VocSet

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mtl.data.formats.base import Entry, Problem, Reading
+from mtl.data.formats.box_table import read_box_table
 from mtl.data.formats.coco import read_coco
 from mtl.data.formats.huggingface import read_huggingface
 from mtl.data.formats.image_folder import read_image_folder
@@ -21,6 +22,7 @@ __all__ = ["FORMATS", "Entry", "Problem", "Reading"]
 FORMATS: dict[str, Callable[[Any, Place], Reading]] = {
     "image_folder": read_image_folder,
     "table": read_table,
+    "box_table": read_box_table,
     "coco": read_coco,
     "yolo": read_yolo,
     "voc": read_voc,

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 from mtl.config import DataError
 from mtl.config.files import VocSet
 from mtl.data.formats.base import Entry, Problem, Reading, image_id
-from mtl.data.formats.table import number
+from mtl.data.formats.cells import number
 from mtl.data.place import Place
 from mtl.data.raw import FileRef
 from mtl.data.spec import TargetSpec

@@ -1,0 +1,212 @@
+"""A table's cells as targets: what is missing, what is a number, which labels there are."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from mtl.config import DataError
+from mtl.config.files import Column
+from mtl.data.spec import TargetSpec
+
+Cell = str | tuple[str, ...]
+"""A cell without spaces around it; several texts where the file itself has a list."""
+
+_WHOLE = re.compile(r"([+-]?\d+)\.0+")
+_COMMA = re.compile(r"[+-]?\d+,\d+")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
+
+
+def as_cell(value: Any) -> Cell:
+    """What a typed file has, as the cell of a text would be."""
+    if value is None or value != value:
+        return ""
+    if isinstance(value, list | tuple):
+        return tuple(part if isinstance(part := as_cell(item), str) else "|".join(part) for item in value)
+    if isinstance(value, dict):
+        return json.dumps(value, default=str)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace").strip()
+    return value.isoformat() if hasattr(value, "isoformat") else str(value).strip()
+
+
+def number(text: str, what: str, comma: bool = False) -> float:
+    """A finite number.
+
+    Args:
+        comma: whether decimals stand behind a comma.
+
+    Raises:
+        DataError: it is none.
+    """
+    try:
+        if "_" in text or (comma and "." in text):
+            raise ValueError
+        value = float(text.replace(",", ".") if comma else text)
+    except ValueError as error:
+        fix = "write it without separators of thousands, or set `decimal`" if {",", "."} & {*text} else ""
+        raise DataError(f"{what} is no number", found=repr(text), fix=fix) from error
+    if not math.isfinite(value):
+        raise DataError(f"{what} is not finite", found=repr(text), fix="leave the cell empty where it is unknown")
+    return value
+
+
+def has_decimal_commas(cells: Iterable[Cell], decimal: str = "") -> bool:
+    """Whether numbers of a column have a comma before their decimals: `3,5`. 1,234 may be a thousand and more, so that a column
+    of nothing else is refused by `number`, until `decimal` says what it is."""
+    if decimal:
+        return decimal == ","
+    commas = [cell for cell in cells if isinstance(cell, str) and _COMMA.fullmatch(cell)]
+    return any(not _THOUSANDS.fullmatch(cell) for cell in commas)
+
+
+def whole(cell: Cell) -> Cell:
+    """1.0 as 1: what becomes of whole numbers in a column with gaps."""
+    found = _WHOLE.fullmatch(cell) if isinstance(cell, str) else None
+    return found.group(1) if found else cell
+
+
+def parts(cell: Cell, separator: str) -> list[str]:
+    """The labels of a cell: of a list, of a text with separators, or of a list that was written as text."""
+    if isinstance(cell, str):
+        if len(cell) > 1 and cell[0] + cell[-1] in ("[]", "{}", "()"):
+            return [part.strip().strip("\"'").strip() for part in cell[1:-1].split(",") if part.strip()]
+        cell = tuple(cell.split(separator))
+    return [part.strip() for part in cell if part.strip()]
+
+
+def in_order(found: set[str]) -> tuple[str, ...]:
+    """Sorted; numbers by their value."""
+
+    def order(label: str) -> tuple[bool, int, str]:
+        is_number = re.fullmatch(r"-?[0-9]{1,18}", label) is not None
+        return not is_number, int(label) if is_number else 0, label
+
+    return tuple(sorted(found, key=order))
+
+
+def column_spec(column: Column, cells: Sequence[Cell]) -> TargetSpec:
+    """The target of a column; its classes are those declared, or all that its cells hold."""
+    classes = column.classes or column.columns
+    known = [cell for cell in cells if cell not in column.missing]
+    if not classes and column.kind == "label":
+        classes = in_order({cell for cell in _labels(known) if isinstance(cell, str)})
+    elif not classes and column.kind == "labels":
+        classes = in_order({part for cell in known for part in parts(cell, column.separator)} - {*column.missing})
+    if column.kind in ("label", "labels", "mask") and not classes:
+        raise DataError(
+            f"the column {column.column} has no classes",
+            found="no cell has a value" if column.kind != "mask" else "a mask's classes are not in the table",
+            fix="declare `classes`",
+        )
+    return TargetSpec(kind=column.kind, classes=classes, unit=column.unit, scale=column.scale)
+
+
+def _labels(cells: Sequence[Cell]) -> Sequence[Cell]:
+    """Whole numbers without `.0`, if the column has no others."""
+    numbers = [whole(cell) for cell in cells]
+    return numbers if all(isinstance(n, str) and re.fullmatch(r"[+-]?\d+", n) for n in numbers) else cells
+
+
+class Cells:
+    """The cells of one target: what they mean depends on the others of their column.
+
+    Args:
+        rows: all rows, each a cell by column.
+
+    Raises:
+        DataError: no class is declared, and none found.
+    """
+
+    def __init__(self, column: Column, rows: Sequence[Mapping[str, Cell]], decimal: str = "") -> None:
+        self.column = column
+        cells = [row[column.column] for row in rows] if column.column else []
+        self.spec = column_spec(column, cells)
+        self._missing = {*column.missing} - {*self.spec.classes}
+        self._comma = column.kind == "value" and has_decimal_commas(cells, decimal)
+        self._index = {name: place for place, name in enumerate(self.spec.classes)}
+        self.notes: Counter[str] = self._said(cells)
+
+    def of(self, row: Mapping[str, Cell]) -> Any:
+        """The target that a row has; None if it is not known. Masks and depths: the cell's text, a file's name.
+
+        Raises:
+            DataError: it is no class or no number.
+        """
+        if self.column.columns:
+            return self._marked([row[name] for name in self.column.columns])
+        cell = row[self.column.column]
+        if cell in self._missing:
+            return None
+        if self.column.kind == "labels":
+            return self._indices(cell)
+        if not isinstance(cell, str):
+            raise DataError(f"{self.column.column} is a list", found=str(cell)[:80], fix="kind: labels")
+        if self.column.kind == "value":
+            return number(cell, self.column.column, self._comma)
+        return self._one(cell) if self.column.kind == "label" else cell
+
+    def _one(self, cell: str) -> int:
+        found = self._index.get(cell, self._index.get(str(whole(cell))))
+        if found is None:
+            raise DataError(f"{self.column.column}: unknown class", found=repr(cell), fix="add it to `classes`")
+        return found
+
+    def _indices(self, cell: Cell) -> list[int]:
+        if isinstance(cell, str) and cell in self._index:
+            return [self._index[cell]]
+        labels = parts(cell, self.column.separator)
+        unknown = [label for label in labels if label in self._missing]
+        if unknown:
+            raise DataError(f"{self.column.column}: one of its labels is not known", found=str(labels)[:80])
+        return sorted({self._one(label) for label in labels})
+
+    def _marked(self, cells: Sequence[Cell]) -> Any:
+        """The classes whose columns are 1, or the one; None if any is not known."""
+        marks = [mark_of(cell, self._missing) for cell in cells]
+        for name, cell, mark in zip(self.column.columns, cells, marks, strict=True):
+            if mark is not None and mark not in (-1, 0, 1):
+                raise DataError(f"{name} is neither 0 nor 1", found=repr(cell))
+        if any(mark is None or mark < 0 for mark in marks):
+            if any(mark is not None for mark in marks):
+                self.notes[
+                    "images of which one class at least is uncertain or not said, so that their labels are not known"
+                ] += 1
+            return None
+        found = [place for place, mark in enumerate(marks) if mark]
+        if self.column.kind == "labels":
+            return found
+        if len(found) != 1:
+            raise DataError("an image has one label", found=f"{len(found)} of its columns are 1", fix="kind: labels")
+        return found[0]
+
+    def _said(self, cells: Sequence[Cell]) -> Counter[str]:
+        """What a person may take otherwise: words that stand for nothing, labels that differ in their case."""
+        name, notes = self.column.column, Counter[str]()
+        for cell in cells:
+            if cell and cell in self._missing:
+                notes[f"cells {cell} of {name}, taken as not known (a class, if it is declared as one)"] += 1
+        variants: dict[str, list[str]] = {}
+        for label in self.spec.classes if self.column.kind in ("label", "labels") else ():
+            variants.setdefault(label.casefold(), []).append(label)
+        for labels in (found for found in variants.values() if len(found) > 1):
+            notes[f"classes of {name} that differ in their case alone, kept apart ({', '.join(labels)})"] = len(labels)
+        return notes
+
+
+def mark_of(cell: Cell, missing: Iterable[str]) -> float | None:
+    """What a column of 0 and 1 says: a number, or None if it is missing; not a number where it says something else."""
+    if cell in missing or cell == "":
+        return None
+    try:
+        return (
+            {"true": 1.0, "false": 0.0}.get(str(cell).lower())
+            if str(cell).lower() in ("true", "false")
+            else float(str(cell))
+        )
+    except ValueError:
+        return math.nan
