@@ -15,7 +15,7 @@ from mtl.data.formats.box_forms import Form, Sample, are_relative, find_form, fi
 from mtl.data.formats.box_rows import ONLY, Listed, columns_of, listed_boxes
 from mtl.data.formats.cells import in_order
 from mtl.data.formats.named_images import Named, facts_columns, text
-from mtl.data.formats.shapes import Frame, Shape, Targets, settle
+from mtl.data.formats.shapes import Frame, Shape, Targets, settle, shown_size
 from mtl.data.formats.sheet import Options, parsed
 from mtl.data.header import Header
 from mtl.data.place import Place
@@ -126,7 +126,7 @@ def _sample(listed: Mapping[str, Listed], headers: Mapping[str, Header | DataErr
     for name, one in listed.items():
         header = headers.get(name)
         if isinstance(header, Header) and len(boxes) < LOOKED_AT:
-            width, height = one.frame.width or header.width, one.frame.height or header.height
+            width, height = (one.frame.width, one.frame.height) if one.frame.width else shown_size(header)
             boxes += [row.numbers for row in one.rows]
             sizes += [(width, height)] * len(one.rows)
     return Sample(np.array(boxes, float).reshape(-1, 4), np.array(sizes, float).reshape(-1, 2))

@@ -17,7 +17,7 @@ from mtl.data.formats.base import ignores_marked
 from mtl.data.formats.box_forms import Form, Sample, are_relative, find_form
 from mtl.data.formats.cells import as_cell, in_order
 from mtl.data.formats.hf_features import box_field, fields_of, kind_of, named_classes
-from mtl.data.formats.shapes import Frame, Shape
+from mtl.data.formats.shapes import Frame, Shape, shown_size
 from mtl.data.header import Header
 from mtl.data.spec import TargetSpec
 
@@ -219,7 +219,7 @@ def _form(fields: Fields, rows: Sequence[tuple[Any, Header | None]], settings: H
             except DataError:
                 continue
             assert header is not None
-            sizes.append((header.width, header.height))
+            sizes.append(shown_size(header))
             area = one.get(fields.area) if fields.area else None
             areas.append(float(area) if isinstance(area, int | float) else math.nan)
     if not boxes:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from mtl.config import DataError
 from mtl.config.files import Column, HuggingFaceSet
-from mtl.data.formats.base import Entry, Problem, Reading, folder_split, split_of
-from mtl.data.formats.hf_features import Classes, Plain, column_of, kind_of, target_of
+from mtl.data.formats.base import Entry, Problem, Reading, folder_split, image_ids, split_of
+from mtl.data.formats.hf_features import Classes, Plain, target_of
 from mtl.data.formats.hf_files import STATES, features_of, is_metadata, rows_of, splits_of
-from mtl.data.formats.hf_objects import Fields, Objects, object_fields
+from mtl.data.formats.hf_objects import Fields, Objects
+from mtl.data.formats.hf_plan import SIZE, Plan, check_same, plan_of
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.named_images import split_of_table
 from mtl.data.formats.shapes import Targets, settle
@@ -24,13 +25,21 @@ from mtl.data.raw import FileRef
 from mtl.data.spec import TargetSpec
 from mtl.digest import bytes_sha256
 
-SIZE = ("width", "height")
-"""Columns of the size of the picture that was annotated."""
+Meaning = Classes | Plain | Objects | None
+"""How the values of a target's column are read; None: they are maps, and nothing is to be read."""
+
+
+class Encoded(NamedTuple):
+    """An image or a map. sha256, data: of bytes that were read in a row; nothing of a file beside."""
+
+    value: FileRef | bytes
+    sha256: str = ""
+    data: bytes = b""
 
 
 @dataclass
 class Record:
-    """One row. values: of the columns that are wanted."""
+    """One row. values: of the columns that are wanted, but for the image's; header: its image's, where objects need it."""
 
     entry: Entry
     values: dict[str, Any]
@@ -38,30 +47,8 @@ class Record:
     header: Header | None = None
 
 
-@dataclass
-class Plan:
-    """Which columns are what. objects: target → its fields."""
-
-    image: str
-    columns: dict[str, Column]
-    features: dict[str, Any]
-    objects: dict[str, Fields] = field(default_factory=dict[str, Fields])
-
-    def wanted(self) -> list[str]:
-        """Columns to be read."""
-        names = [self.image, *(column.column for column in self.columns.values())]
-        for target, fields in self.objects.items():
-            beside = (fields.box, fields.category, fields.area, fields.crowd) if fields.columns else ()
-            names += [name for name in beside if name] + ([*SIZE] if self.sized(target) else [])
-        return list(dict.fromkeys(names))
-
-    def sized(self, target: str) -> bool:
-        """Whether the rows say how large the picture was."""
-        return target in self.objects and all(kind_of(self.features.get(name)) == "whole" for name in SIZE)
-
-
 def read_huggingface(settings: HuggingFaceSet, place: Place) -> Reading:
-    """A row an image; its id is the split's name and the row's number, or the file's of one that lies beside the rows.
+    """A row an image; its id is the split's name and the row's number, or the file's name where it lies beside the rows.
 
     Raises:
         DataError: it cannot be read, lacks a column, or what a column is cannot be told.
@@ -69,77 +56,25 @@ def read_huggingface(settings: HuggingFaceSet, place: Place) -> Reading:
     splits = splits_of(place)
     files = [file for some in splits.values() for file in some]
     plan = plan_of(settings, features_of(place, files[0]))
-    _check_same(plan, place, files)
+    check_same(plan, place, files)
     reading = Reading({}, [])
     reading.documents = {*files, *(n for n in place.names() if n.rpartition("/")[2] in STATES)}
     records = _records(plan, place, splits, reading)
-    targets: dict[str, Classes | Plain | Objects | None] = {}
-    for name, column in plan.columns.items():
-        targets[name] = _meaning(name, plan, column, records, settings)
-        found = targets[name]
-        reading.targets[name] = (
-            TargetSpec(kind=column.kind, classes=column.classes, unit=column.unit, scale=column.scale)
-            if found is None
-            else found.spec
-        )
-    for record in records:
-        for name, meaning in targets.items():
+    meanings = {name: _meaning(name, plan, records, settings) for name in plan.columns}
+    for name, meaning in meanings.items():
+        reading.targets[name] = meaning.spec if meaning else _map_spec(plan.columns[name])
+        for record in records:
             _add(record, name, meaning, plan, reading)
-    reading.entries = [record.entry for record in records]
-    for meaning in targets.values():
         reading.notes += meaning.notes if meaning else {}
-    _leave_out(place, files, reading)
+    reading.entries = [record.entry for record in records]
+    if any(is_metadata(file) for file in files):
+        used = {v.name for e in reading.entries for v in (e.image, *e.targets.values()) if isinstance(v, FileRef)}
+        reading.left_out = {name: "no row of the metadata names it" for name in place.images() if name not in used}
     return reading
 
 
-def plan_of(settings: HuggingFaceSet, features: Mapping[str, Any]) -> Plan:
-    """What the columns that are wanted are.
-
-    Raises:
-        DataError: one is missing, or cannot be what it is to be.
-    """
-    image = settings.image or image_column(features)
-    declared = {t: c if isinstance(c, Column) else Column(column=c, kind="label") for t, c in settings.targets.items()}
-    missing = sorted({image, *(column.column for column in declared.values())} - features.keys())
-    if missing:
-        raise DataError("columns are missing", found=f"no {missing}; it has {sorted(features)}")
-    plan = Plan(image, {}, dict(features))
-    for target, given in settings.targets.items():
-        column = declared[target]
-        fields = object_fields(column.column, features, settings.category, column.classes)
-        if fields is not None:
-            plan.objects[target] = fields
-        plan.columns[target] = column if fields or isinstance(given, Column) else column_of(given, features[given])
-    return plan
-
-
-def image_column(features: Mapping[str, Any]) -> str:
-    """The column of the images.
-
-    Raises:
-        DataError: none can be, or several.
-    """
-    images = [name for name, feature in features.items() if kind_of(feature) == "image"]
-    for choices in (
-        ["image"] if kind_of(features.get("image")) in ("image", "bytes", "text") else [],
-        images,
-        [name for name, feature in features.items() if kind_of(feature) == "bytes"],
-    ):
-        if len(choices) == 1:
-            return choices[0]
-        if choices:
-            fix = "declare `image`; others may be masks"
-            raise DataError("which column has the images, several could", found=", ".join(choices), fix=fix)
-    raise DataError("no column has images", found=f"it has {sorted(features)}", fix="declare `image`")
-
-
-def _check_same(plan: Plan, place: Place, files: list[str]) -> None:
-    """What all files say of the columns."""
-    for file in files[1:]:
-        here = features_of(place, file)
-        different = sorted(name for name in plan.wanted() if here.get(name) != plan.features.get(name))
-        if different:
-            raise DataError(f"{file} says something else of {', '.join(different)} than the files before it")
+def _map_spec(column: Column) -> TargetSpec:
+    return TargetSpec(kind=column.kind, classes=column.classes, unit=column.unit, scale=column.scale)
 
 
 def _records(plan: Plan, place: Place, splits: Mapping[str, list[str]], reading: Reading) -> list[Record]:
@@ -151,57 +86,74 @@ def _records(plan: Plan, place: Place, splits: Mapping[str, list[str]], reading:
         for file in files:
             for row, values in enumerate(rows_of(place, file, plan.wanted())):
                 found = f"{split}/{next(numbers):08d}"
-                where = f"{file}, row {row + 1}"
                 try:
-                    records.append(_record(plan, place, file, row, values, found, beside))
+                    record = _record(plan, place, file, row, values, found, beside)
                 except DataError as error:
-                    reading.problems.append(Problem.of(found, error, where))
+                    reading.problems.append(Problem.of(found, error, f"{file}, row {row + 1}"))
                     continue
-                if records[-1].entry.split is None:
-                    records[-1].entry.split = split_of(split) or split_of_table(split)
-    return records
+                record.entry.split = record.entry.split or split_of(split) or split_of_table(split)
+                records.append(record)
+    return _with_headers(records, place, reading) if plan.objects else records
 
 
 def _record(plan: Plan, place: Place, file: str, row: int, values: dict[str, Any], found: str, beside: Files) -> Record:
-    where = f"{file}, row {row + 1}"
-    image, sha256, data = _encoded(place, file, row, plan.image, values[plan.image], beside)
-    entry = Entry(found, image, {}, digests={"image": sha256} if sha256 else {})
-    if isinstance(image, FileRef) and not sha256:
-        entry.id, entry.split = PurePosixPath(image.name).with_suffix("").as_posix(), folder_split(image.name)
-    header = read_header(data or place.read(image.name)) if plan.objects and isinstance(image, FileRef) else None
-    if plan.objects and header is None:
-        header = read_header(data)
-    kept = {name: value for name, value in values.items() if name != plan.image}
-    for target, column in plan.columns.items():
-        if column.kind in ("mask", "depth") and target not in plan.objects and values[column.column] is not None:
-            kept[column.column], digest, _ = _encoded(place, file, row, column.column, values[column.column], beside)
-            entry.digests |= {target: digest} if digest else {}
-    return Record(entry, kept, where, header)
-
-
-def _encoded(
-    place: Place, file: str, row: int, column: str, value: Any, beside: Files
-) -> tuple[FileRef | bytes, str, bytes]:
-    """An image or a map: where it is, or its bytes; the SHA-256 of those that were seen, and they themselves.
+    """A row as an entry without targets.
 
     Raises:
-        DataError: there is none.
+        DataError: it has no image, or one that cannot be decoded.
+    """
+    image = _encoded(place, file, row, plan.image, values[plan.image], beside)
+    entry = Entry(found, image.value, {}, digests={"image": image.sha256} if image.sha256 else {})
+    if not image.data and isinstance(image.value, FileRef):
+        entry.id = image_ids([image.value.name])[image.value.name]
+        entry.split = folder_split(image.value.name)
+    header = read_header(image.data) if plan.objects and image.data else None
+    kept = {name: value for name, value in values.items() if name != plan.image}
+    for target, column in plan.columns.items():
+        if column.kind in ("mask", "depth") and target not in plan.objects and kept[column.column] is not None:
+            found_map = _encoded(place, file, row, column.column, kept[column.column], beside)
+            kept[column.column] = found_map.value
+            entry.digests |= {target: found_map.sha256} if found_map.sha256 else {}
+    return Record(entry, kept, f"{file}, row {row + 1}", header)
+
+
+def _encoded(place: Place, file: str, row: int, column: str, value: Any, beside: Files) -> Encoded:
+    """An image or a map: its bytes in a row, or the file that the row names.
+
+    Raises:
+        DataError: there is neither.
     """
     data = value.get("bytes") if isinstance(value, dict) else value
     path = value.get("path") if isinstance(value, dict) else value
     if isinstance(data, bytes) and data:
         sha256 = bytes_sha256(data)
-        member = Member.of(file, f"{row}.{column}", sha256)
-        return (FileRef(str(member)) if place.has_parts else data), sha256, data
+        member = FileRef(str(Member.of(file, f"{row}.{column}", sha256)))
+        return Encoded(member if place.has_parts else data, sha256, data)
     if isinstance(path, str) and path:
-        return FileRef(beside.find(path, PurePosixPath(file).parent.as_posix().strip("."))), "", b""
-    raise DataError("the row has no image's bytes, and no path of one", found=f"column {column}")
+        return Encoded(FileRef(beside.find(path, PurePosixPath(file).parent.as_posix().strip("."))))
+    raise DataError("the row has no image", found=f"neither bytes nor a path in the column {column}")
 
 
-def _meaning(
-    name: str, plan: Plan, column: Column, records: list[Record], settings: HuggingFaceSet
-) -> Classes | Plain | Objects | None:
-    """How the values of a target's column are read; None for maps, which are images."""
+def _with_headers(records: Sequence[Record], place: Place, reading: Reading) -> list[Record]:
+    """Records whose image says its size; problems of others."""
+    names = {r.entry.image.name for r in records if r.header is None and isinstance(r.entry.image, FileRef)}
+    headers = place.headers(sorted(names))
+    kept: list[Record] = []
+    for record in records:
+        image = record.entry.image
+        header = record.header or (headers.get(image.name) if isinstance(image, FileRef) else None)
+        if isinstance(header, Header):
+            record.header = header
+            kept.append(record)
+        else:
+            error = header or DataError("its image cannot be read")
+            file = image.name if isinstance(image, FileRef) else ""
+            reading.problems.append(Problem.of(record.entry.id, error, record.where, file))
+    return kept
+
+
+def _meaning(name: str, plan: Plan, records: Sequence[Record], settings: HuggingFaceSet) -> Meaning:
+    column = plan.columns[name]
     if name in plan.objects:
         fields = plan.objects[name]
         rows = [(_objects(fields, column, record), record.header) for record in records]
@@ -215,19 +167,17 @@ def _objects(fields: Fields, column: Column, record: Record) -> Any:
     return record.values if fields.columns else record.values[column.column]
 
 
-def _add(record: Record, name: str, meaning: Classes | Plain | Objects | None, plan: Plan, reading: Reading) -> None:
+def _add(record: Record, name: str, meaning: Meaning, plan: Plan, reading: Reading) -> None:
     """Add a target to a row's entry; a problem if its value cannot be used."""
-    column = plan.columns[name]
+    value = record.values[plan.columns[name].column]
     try:
-        value = record.values[column.column]
         if isinstance(meaning, Objects):
             if value is not None:
                 _settle(record, name, meaning, plan, reading)
             return
         value = meaning.of(value) if meaning else value
     except DataError as error:
-        problem = Problem.of(record.entry.id, error, record.where)
-        reading.problems.append(replace(problem, loses="annotation"))
+        reading.problems.append(_lost(record, error))
         return
     if value is not None:
         record.entry.targets[name] = value
@@ -239,16 +189,10 @@ def _settle(record: Record, name: str, meaning: Objects, plan: Plan, reading: Re
     width, height = (record.values.get(side) if plan.sized(name) else None for side in SIZE)
     frame = meaning.frame(width, height)
     settled = settle(record.entry.id, shapes, frame, record.header, Targets(name, None), record.where)
-    for error in wrong:
-        problem = Problem.of(record.entry.id, error, record.where)
-        reading.problems.append(replace(problem, loses="annotation"))
-    reading.problems += settled.problems
+    reading.problems += [_lost(record, error) for error in wrong] + settled.problems
     reading.notes += settled.notes
     record.entry.targets |= settled.targets
 
 
-def _leave_out(place: Place, files: list[str], reading: Reading) -> None:
-    """Images beside metadata that no row names."""
-    if any(is_metadata(file) for file in files):
-        used = {v.name for e in reading.entries for v in (e.image, *e.targets.values()) if isinstance(v, FileRef)}
-        reading.left_out |= {name: "no row of the metadata names it" for name in place.images() if name not in used}
+def _lost(record: Record, error: DataError) -> Problem:
+    return replace(Problem.of(record.entry.id, error, record.where), loses="annotation")

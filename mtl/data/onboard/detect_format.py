@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from mtl.config import DataError, MtlError
-from mtl.data.onboard import coco, image_folder
+from mtl.data.onboard import coco, huggingface, image_folder, tables, webdataset
 from mtl.data.onboard.look import Finding, Look
 
 Detector = Callable[[Look], Iterable[Finding]]
 
 DETECTORS: dict[str, Detector] = {
     "coco": coco.detect,
+    "huggingface": huggingface.detect,
+    "webdataset": webdataset.detect,
+    "tables": tables.detect,
 }
 """The most particular first. Classes that are folders are what is left when none of them finds anything."""
 

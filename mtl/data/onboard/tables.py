@@ -1,0 +1,141 @@
+"""Tables of images and of boxes. All that are there are one proposal: a set each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from mtl.config import DataError
+from mtl.config.files import Column
+from mtl.data.formats.cells import Cell, column_spec, in_order
+from mtl.data.onboard.box_tables import box_finding, is_box_table
+from mtl.data.onboard.columns import guess
+from mtl.data.onboard.look import Finding, Look, some
+from mtl.data.onboard.masks import mask_classes
+from mtl.data.onboard.table_files import MAP, Candidate, candidates
+from mtl.data.onboard.table_names import set_names
+from mtl.data.raw import FileRef
+
+ANSWERS = "submission"
+"""In the name of a form for answers, whose labels are made up."""
+
+
+def detect(look: Look) -> Iterator[Finding]:
+    """At most one finding of boxes and one of tables with a row an image; what else is a table is named."""
+    found = list(candidates(look))
+    broken = [one for one in found if isinstance(one, tuple)]
+    tables = [one for one in found if isinstance(one, Candidate)]
+    for file, reason in broken:
+        yield Finding("table", evidence=frozenset([file]), fault=reason)
+    boxes = [table for table in tables if is_box_table(table)]
+    if boxes:
+        yield from box_finding(look, boxes, [table for table in tables if table not in boxes])
+    rows = [table for table in tables if table not in boxes]
+    named = [table for table in rows if table.image and not _is_form(table)]
+    facts = [f"{t.file} is a form for answers: not read" for t in rows if _is_form(t)]
+    lost = [table for table in rows if table.missing and not table.image]
+    facts += [f"{t.file} names images of which none is there ({t.missing}): not read" for t in lost]
+    other = [t.file for t in rows if not (t.image or t.missing or _is_form(t) or t.file in look.claimed)]
+    facts += [f"{', '.join(other[:5])}: no column names images that are there: not read"] if other else []
+    if named:
+        yield _finding(look, named, facts)
+    elif lost and not boxes:
+        evidence = frozenset(table.file for table in lost)
+        yield Finding("table", evidence=evidence, facts=tuple(facts[:-1]), fault=_none_there(look, lost[0]))
+    elif facts:
+        yield Finding("table", facts=tuple(facts))
+
+
+def _is_form(table: Candidate) -> bool:
+    return ANSWERS in PurePosixPath(table.file).stem.lower()
+
+
+def _none_there(look: Look, table: Candidate) -> str:
+    there = f"; there are {', '.join(look.images[:2])} …" if look.images else ""
+    return f"{table.file} names images of which none is there ({table.missing}{there})"
+
+
+def _finding(look: Look, tables: Sequence[Candidate], facts: list[str]) -> Finding:
+    names = set_names([table.file for table in tables])
+    sets: dict[str, dict[str, Any]] = {}
+    evidence = frozenset(table.file for table in tables)
+    for table in tables:
+        try:
+            sets[names[table.file]] = _section(look, table, facts)
+        except DataError as error:
+            return Finding("table", evidence=evidence, facts=tuple(facts), fault=error.line)
+    _agree(sets, {names[table.file]: table for table in tables})
+    without = [t.file for t in tables if not sets[names[t.file]]["targets"]]
+    if len(without) == len(tables):
+        return Finding("table", evidence=evidence, fault="; ".join([f"{without[0]} has no column to learn", *facts]))
+    facts += [f"{file} has no labels: its images are used without" for file in without]
+    return Finding("table", sets, evidence, tuple(facts))
+
+
+def _section(look: Look, table: Candidate, facts: list[str]) -> dict[str, Any]:
+    """A set of one table.
+
+    Raises:
+        DataError: two columns have one name.
+    """
+    sheet = table.sheet
+    sheet.require(sheet.columns)
+    facts += table.facts
+    rest = {name: sheet.cells(name) for name in sheet.columns if name != table.image}
+    maps = {name: found for name, cells in rest.items() if (found := _maps(look, table.file, name, cells, facts))}
+    found = guess({name: cells for name, cells in rest.items() if name not in maps})
+    facts += [f"{table.file}: {fact}" for fact in found.facts]
+    for name, settings in maps.items():
+        if settings.get("classes") != []:
+            found.add(name, settings)
+    section = {"path": look.place.path, "format": "table", "table": table.file, "image": table.image}
+    section |= {"images": table.images} if table.images else {}
+    section |= table.settings | {"targets": found.targets}
+    return section | {k: v for k, v in (("split", found.split), ("group", found.group), ("time", found.time)) if v}
+
+
+def _maps(look: Look, file: str, name: str, cells: Sequence[Cell], facts: list[str]) -> dict[str, Any]:
+    """A column of files as masks or depths; without classes if nothing can be said of them; nothing if it names no files."""
+    near = PurePosixPath(file).parent.as_posix().strip(".")
+    files: list[str] = []
+    for cell in some([cell for cell in cells if isinstance(cell, str) and "." in cell]):
+        try:
+            files.append(look.files.find(str(cell), near))
+        except DataError:
+            continue
+    if not files or len({*files}) * 2 < len(some(cells)) or not (MAP.search(name) or MAP.search(files[0])):
+        return {}
+    if any(word in f"{name} {files[0]}".lower() for word in ("depth", "disparity")):
+        facts.append(f"{name}: depths; what a step of their files is, `scale` has to say (0.001 m is supposed)")
+        return {"column": name, "kind": "depth", "unit": "m", "scale": 0.001}
+    classes = mask_classes(look.place, [FileRef(found) for found in files])
+    if not classes:
+        facts.append(f"{name}: masks whose values are no indices of classes: describe them yourself")
+    return {"column": name, "kind": "mask", "classes": classes}
+
+
+def _agree(sets: dict[str, dict[str, Any]], tables: dict[str, Candidate]) -> None:
+    """Targets of one name in several tables have one kind and the same classes; else they are different targets."""
+    for target in {name for section in sets.values() for name in section["targets"]}:
+        having = [name for name, section in sets.items() if target in section["targets"]]
+        kinds = {(sets[n]["targets"][target]["kind"], *sets[n]["targets"][target].get("columns", ())) for n in having}
+        if len(having) < 2:
+            continue
+        if len(kinds) > 1:
+            for name in having:
+                targets = sets[name]["targets"]
+                sets[name]["targets"] = {f"{name}_{t}" if t == target else t: c for t, c in targets.items()}
+            continue
+        classes = {c for n in having for c in _classes(sets[n]["targets"][target], tables[n])}
+        if classes:
+            for name in having:
+                sets[name]["targets"][target]["classes"] = list(in_order(classes))
+
+
+def _classes(settings: dict[str, Any], table: Candidate) -> tuple[str, ...]:
+    """Those of a column of labels, as the reader finds them."""
+    column = Column.model_validate(settings, strict=False)
+    if column.kind not in ("label", "labels") or column.columns:
+        return ()
+    return column_spec(column, table.sheet.cells(column.column)).classes
