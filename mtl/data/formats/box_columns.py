@@ -72,7 +72,7 @@ CENTRES = (
     ("centerx", "centery", "w", "h"),
     ("xcentre", "ycentre", "width", "height"),
 )
-LISTS = ("bbox", "bboxes", "box", "boxes", "boundingbox", "boundingboxes", "boxesstring", "bndbox")
+LISTS = ("bbox", "bboxes", "box", "boxes", "boundingbox", "boundingboxes", "boxesstring", "bndbox", "annotations")
 WIDTHS, HEIGHTS = ("width", "imagewidth", "imgwidth", "w"), ("height", "imageheight", "imgheight", "h")
 CROWDS = ("isgroupof", "iscrowd")
 
@@ -96,29 +96,32 @@ def plain(name: str) -> str:
     return found.group(1) if found else word
 
 
-def box_columns(columns: Sequence[str]) -> BoxColumns | None:
-    """The columns of boxes; None if the names of none say so."""
+def box_columns(columns: Sequence[str], box: Sequence[str] = ()) -> BoxColumns:
+    """The columns of boxes and what is said of them; those that no name tells are empty.
+
+    Args:
+        box: columns of the four numbers, where they are declared.
+    """
     by_name: dict[str, str] = {}
     for column in columns:
         by_name.setdefault(plain(column), column)
-    found = _four(by_name)
-    if found is None:
-        return None
-    box, form = found
+    found, form = _four(by_name)
+    if box and tuple(box) != found:
+        found, form = tuple(box), None
 
-    def first(names: Sequence[str]) -> str:
-        return next((by_name[n] for n in names if n in by_name and by_name[n] not in box), "")
+    def first(names: Sequence[str], taken: Sequence[str]) -> str:
+        return next((by_name[n] for n in names if n in by_name and by_name[n] not in taken), "")
 
-    image = first(IMAGES)
-    label = next((by_name[n] for n in LABELS if n in by_name and by_name[n] not in (*box, image)), "")
-    size = (first(WIDTHS), first(HEIGHTS))
-    return BoxColumns(box, form, image, label, first(CROWDS), size if all(size) else ())
+    image = first(IMAGES, found)
+    size = (first(WIDTHS, found), first(HEIGHTS, found))
+    label = first(LABELS, (*found, image))
+    return BoxColumns(found, form, image, label, first(CROWDS, found), size if all(size) else ())
 
 
-def _four(by_name: dict[str, str]) -> tuple[tuple[str, ...], str | None] | None:
+def _four(by_name: dict[str, str]) -> tuple[tuple[str, ...], str | None]:
     for form, choices in (("xyxy", CORNERS), ("cxcywh", CENTRES), ("xywh", SIDES)):
         for names in choices:
             if all(name in by_name for name in names):
                 return tuple(by_name[name] for name in names), form
     lists = [by_name[name] for name in LISTS if name in by_name]
-    return ((lists[0],), None) if lists else None
+    return tuple(lists[:1]), None

@@ -46,14 +46,15 @@ def columns_of(settings: BoxTableSet, sheet: Sheet) -> BoxColumns:
     Raises:
         DataError: nothing says which columns the image and the box are.
     """
-    found = box_columns(sheet.columns) or BoxColumns(settings.box, None)
+    sheet.require(settings.box)
+    found = box_columns(sheet.columns, settings.box)
     if not settings.header and not settings.box:
         if len(sheet.columns) != 6:
             fix = "path, x1, y1, x2, y2, class; or declare image, box and label as 1, 2, 3 …"
             raise DataError(f"{sheet.file} has {len(sheet.columns)} columns without names", fix=fix)
         found = RETINANET
-    if settings.box:
-        found = replace(found, box=settings.box, form=found.form if settings.box == found.box else None)
+    if len(found.box) == 1 and any("'width'" in str(cell).replace('"', "'") for cell in sheet.cells(found.box[0])):
+        found = replace(found, form="xywh")
     image, label = settings.image or found.image, settings.label or found.label
     chosen = replace(
         found, image=image, label=label, crowd=settings.crowd or found.crowd, size=settings.size or found.size

@@ -128,6 +128,7 @@ class Cells:
         self.spec = column_spec(column, cells)
         self._missing = {*column.missing} - {*self.spec.classes}
         self._comma = column.kind == "value" and has_decimal_commas(cells, decimal)
+        self._absent = self._mark_of_nothing(rows)
         self._index = {name: place for place, name in enumerate(self.spec.classes)}
         self.notes: Counter[str] = self._said(cells)
 
@@ -167,7 +168,7 @@ class Cells:
 
     def _marked(self, cells: Sequence[Cell]) -> Any:
         """The classes whose columns are 1, or the one; None if any is not known."""
-        marks = [mark_of(cell, self._missing) for cell in cells]
+        marks = [0.0 if mark == self._absent else mark for mark in (mark_of(cell, self._missing) for cell in cells)]
         for name, cell, mark in zip(self.column.columns, cells, marks, strict=True):
             if mark is not None and mark not in (-1, 0, 1):
                 raise DataError(f"{name} is neither 0 nor 1", found=repr(cell))
@@ -183,6 +184,11 @@ class Cells:
         if len(found) != 1:
             raise DataError("an image has one label", found=f"{len(found)} of its columns are 1", fix="kind: labels")
         return found[0]
+
+    def _mark_of_nothing(self, rows: Sequence[Mapping[str, Cell]]) -> float:
+        """What columns of marks have where the image does not show the class: 0, or −1 if there is no 0, as CelebA has it."""
+        marks = (mark_of(row[name], self._missing) for row in rows for name in self.column.columns)
+        return 0.0 if any(mark == 0 for mark in marks) else -1.0
 
     def _said(self, cells: Sequence[Cell]) -> Counter[str]:
         """What a person may take otherwise: words that stand for nothing, labels that differ in their case."""

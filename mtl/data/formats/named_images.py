@@ -60,7 +60,7 @@ class Named:
         self.found = self._files.find_all(
             (text(row.cells[column]) for row in sheet.rows if text(row.cells[column])), self._near
         )
-        self.ids = image_ids({name for name in self.found.values() if isinstance(name, str)}, settings.images)
+        self.ids = image_ids({name for name in self.found.values() if isinstance(name, str)})
         self._lost: set[str] = set()
         self._ragged()
 

@@ -210,7 +210,7 @@ def sniffed(text: str) -> str:
     """The delimiter that cuts the header, and most of the first rows alike, into most cells; a comma if none does."""
     beginning = text[: 1 << 16]
 
-    def cut(delimiter: str) -> tuple[bool, int]:
+    def cut(delimiter: str) -> tuple[bool, bool, int]:
         reader = csv.reader(io.StringIO(beginning, newline=""), delimiter=delimiter, skipinitialspace=True)
         widths: list[int] = []
         try:
@@ -220,9 +220,9 @@ def sniffed(text: str) -> str:
                 if len(widths) == SNIFFED:
                     break
         except csv.Error:
-            return False, 0
+            widths = []
         if not widths:
-            return False, 0
-        return sum(width == widths[0] for width in widths) * 2 > len(widths), widths[0]
+            return False, False, 0
+        return widths[0] > 1, 2 * sum(width == widths[0] for width in widths) > len(widths), widths[0]
 
     return max(DELIMITERS, key=cut)

@@ -29,11 +29,9 @@ def is_box_table(table: Candidate) -> bool:
     if table.settings.get("header") is False:
         return len(sheet.columns) == 6 and _are_numbers(sheet.cells(c) for c in RETINANET.box)
     found = box_columns(sheet.columns)
-    if found is None:
-        return False
     if len(found.box) == 1:
         return _are_lists(sheet.cells(found.box[0]))
-    return _are_numbers(sheet.cells(c) for c in found.box)
+    return bool(found.box) and _are_numbers(sheet.cells(c) for c in found.box)
 
 
 def _are_numbers(columns: Any) -> bool:
@@ -91,7 +89,6 @@ def _columns(look: Look, table: Candidate) -> dict[str, Any]:
         DataError: no column names images that are there.
     """
     found = RETINANET if table.settings.get("header") is False else box_columns(table.sheet.columns)
-    assert found is not None
     if not table.image:
         raise DataError(
             f"{table.file} has boxes of images of which none is there",
@@ -107,7 +104,7 @@ def _columns(look: Look, table: Candidate) -> dict[str, Any]:
 def _labels(table: Candidate) -> set[str]:
     """What its rows call the classes."""
     found = RETINANET if table.settings.get("header") is False else box_columns(table.sheet.columns)
-    cells = table.sheet.cells(found.label) if found and found.label else []
+    cells = table.sheet.cells(found.label) if found.label else []
     return {cell for cell in cells if isinstance(cell, str) and cell not in MISSING}
 
 

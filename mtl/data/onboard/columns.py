@@ -32,7 +32,7 @@ _ID = re.compile(
 )
 _FILE = re.compile(r"(^|_)(size|filesize|bytes|width|height|channels|depth_bits|dpi|seed)$|^(w|h)$")
 _FOLD = re.compile(r"(^|_)(k?fold|cv)($|_)|^is_(train|valid|val|test)$")
-_CODE = re.compile(r"encodedpixels|(^|_)rle($|_)|segmentation|polygon|points|landmark|embedding|bbox|boxes")
+_CODE = re.compile(r"encoded_?pixels|(^|_)rle($|_)|segmentation|polygon|points|landmark|embedding|bbox|boxes")
 _INTEGER = re.compile(r"[+-]?\d{1,18}")
 _REAL = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 _TRUTH = {"true", "false", "yes", "no", "t", "f", "y", "n"}
@@ -208,7 +208,7 @@ def _together(columns: Mapping[str, Sequence[Cell]], found: Guess) -> set[str]:
     only = bool(rows) and all(sum(mark == 1 for mark in row) == 1 for row in rows)
     if len(names) < 2 or (len(names) == 2 and not only):
         return set()
-    has_zero = any(mark == 0 for row in rows for mark in row)
+    has_zero = any(mark == 0 for row in rows for mark in row)  # without, −1 is what is not there
     unknown = sum(any(mark is None or (has_zero and mark < 0) for mark in row) for row in rows)
     if 2 * unknown > len(rows):
         for name in names:

@@ -142,8 +142,13 @@ class _Names:
                 candidate.image, candidate.images = column, folder
 
     def _covers(self, column: str, cells: Sequence[str]) -> bool:
-        """Whether cells without an extension are ids of images: the column's name says so, or most images are named."""
-        return _rank(column) < len(IMAGE_NAMES) - 2 or 2 * len({*cells}) >= len(self._look.images)
+        """Whether cells without an extension are ids of images: the column's name says so; or they are most images', and are not
+        the numbers of something else."""
+        rank = _rank(column)
+        if rank < len(IMAGE_NAMES) - 2:
+            return True
+        numbers = all(cell.isdecimal() for cell in cells)
+        return (rank < len(IMAGE_NAMES) or not numbers) and 2 * len({*cells}) >= len(self._look.images)
 
     def _found(self, sample: Sequence[str], file: str) -> tuple[int, str]:
         """How many of some mentions are there, and the folder that they are relative to; none if they are looked for."""
