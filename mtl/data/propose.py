@@ -65,7 +65,7 @@ def propose(path: str) -> Proposal:
     facts += [fact for finding in findings for fact in finding.facts]
     for finding in findings:
         if finding.fault:
-            raise refusal(path, finding, finding.fault)
+            raise refusal(path, finding, "; ".join(dict.fromkeys([finding.fault, *facts])))
     read = [_read(path, place, finding) for finding in findings if finding.sets]
     if not read:
         raise _unknown(path, look, facts)

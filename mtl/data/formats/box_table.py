@@ -126,9 +126,9 @@ def _sample(listed: Mapping[str, Listed], headers: Mapping[str, Header | DataErr
     for name, one in listed.items():
         header = headers.get(name)
         if isinstance(header, Header) and len(boxes) < LOOKED_AT:
-            width, height = (one.frame.width, one.frame.height) if one.frame.width else shown_size(header)
+            shown = shown_size(header)
             boxes += [row.numbers for row in one.rows]
-            sizes += [(width, height)] * len(one.rows)
+            sizes += [(one.frame.width or shown[0], one.frame.height or shown[1])] * len(one.rows)
     return Sample(np.array(boxes, float).reshape(-1, 4), np.array(sizes, float).reshape(-1, 2))
 
 

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from mtl.config import DataError
@@ -204,7 +204,7 @@ class Cells:
         return notes
 
 
-def mark_of(cell: Cell, missing: Iterable[str]) -> float | None:
+def mark_of(cell: Cell, missing: Collection[Cell]) -> float | None:
     """What a column of 0 and 1 says: a number, or None if it is missing; not a number where it says something else."""
     if cell in missing or cell == "":
         return None

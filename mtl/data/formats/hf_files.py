@@ -114,11 +114,14 @@ def features_of(place: Place, file: str) -> dict[str, Any]:
 
     try:
         if is_metadata(file):
-            return _named_images(dict(Features.from_arrow_schema(_metadata(place, file).schema)))
+            schema = _metadata(place, file).schema
+            _check_names(file, schema.names)
+            return _named_images(dict(Features.from_arrow_schema(schema)))
         with place.opened(file) as source:
             schema = (
                 pa.ipc.open_stream(source).schema if file.endswith(".arrow") else pq.ParquetFile(source).schema_arrow
             )
+        _check_names(file, schema.names)
         features = dict(Features.from_arrow_schema(schema))
     except DataError:
         raise
@@ -127,7 +130,13 @@ def features_of(place: Place, file: str) -> dict[str, Any]:
     if b"huggingface" in (schema.metadata or {}):
         return features
     said = _card(place)
-    return {name: said.get(name, feature) for name, feature in features.items()}
+    return {name: said.get(name, feature) for name, feature in features.items() if name}
+
+
+def _check_names(file: str, names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"{file} has several columns of one name", found=", ".join(twice), fix="rename one")
 
 
 def _card(place: Place) -> dict[str, Any]:
@@ -163,7 +172,7 @@ def rows_of(place: Place, file: str, columns: Sequence[str]) -> Iterator[dict[st
             for batch in batches:
                 for start in range(0, batch.num_rows, ROWS):
                     yield from batch.slice(start, ROWS).to_pylist()
-    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:  # a damaged file may claim any size
+    except (pa.ArrowException, OSError, ValueError, LookupError, MemoryError) as error:  # a damaged file may claim any size
         raise DataError(f"{file} cannot be read", found=f"{type(error).__name__}: {error}") from error
 
 

@@ -7,17 +7,21 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import PurePosixPath
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from mtl.config import DataError
 from mtl.data.place import IMAGES
 
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*")
+"""Of a URL: the protocol and the host."""
+
+
 def normal(name: str) -> str:
     """A path as files have it: slashes, composed letters, no `./`, no drive, no protocol."""
     text = unicodedata.normalize("NFC", name.strip().replace("\\", "/"))
-    if "://" in text:
-        text = unquote(urlsplit(text).path)
+    if _SCHEME.match(text):
+        text = unquote(_SCHEME.sub("", text).partition("?")[0].partition("#")[0])
     if len(text) > 1 and text[1] == ":" and text[0].isalpha():
         text = text[2:]
     return "/".join(part for part in text.split("/") if part not in ("", "."))

@@ -123,7 +123,7 @@ def _target(name: str, known: Sequence[Cell], gaps: bool, found: Guess) -> str:
     """Add a target; or why it is none."""
     lists = [cell for cell in known if not isinstance(cell, str)]
     texts = [cell for cell in known if isinstance(cell, str)]
-    if lists:
+    if 2 * len(lists) >= len(known):
         return _tags(name, known, "|", found)
     if _CODE.search(_plain(name)) or any(cell[:1] == "{" or cell[:2] == "[{" for cell in texts):
         return "it has outlines, boxes or other lists of numbers, which tables are not read for"

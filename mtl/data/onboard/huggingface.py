@@ -79,7 +79,7 @@ def _guess(look: Look, splits: dict[str, list[str]], features: dict[str, Any]) -
     others = {name: kind_of(feature) for name, feature in features.items() if name not in (image, *objects)}
     plain = [name for name, kind in others.items() if kind in PLAIN]
     sample = _sample(look, splits, plain)
-    guessed = guess({name: [as_cell(row[name]) for row in sample] for name in plain}, together=False)
+    guessed = guess({name: [as_cell(row.get(name)) for row in sample] for name in plain}, together=False)
     found = Guess(facts=guessed.facts)
     for name in objects:
         found.add("objects", name)

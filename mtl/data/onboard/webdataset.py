@@ -105,12 +105,7 @@ def _guess(look: Look, samples: Sequence[Sample]) -> tuple[Guess, Counter[str]]:
     columns: dict[str, list[Cell]] = {}
     problems: Counter[str] = Counter()
     for number, sample in enumerate(samples):
-        try:
-            row = _row(sample)
-        except DataError as error:
-            problems[error.line] += 1
-            continue
-        for name, cell in row.items():
+        for name, cell in _row(sample, problems).items():
             columns.setdefault(name, [""] * len(samples))[number] = cell
     found = guess({name.removeprefix(JSON): cells for name, cells in columns.items()}, together=False)
     by_plain = {name.removeprefix(JSON): name for name in columns}
@@ -131,18 +126,18 @@ def _guess(look: Look, samples: Sequence[Sample]) -> tuple[Guess, Counter[str]]:
     return renamed, problems
 
 
-def _row(sample: Sample) -> dict[str, Cell]:
+def _row(sample: Sample, problems: Counter[str]) -> dict[str, Cell]:
     """What a sample's members say, as cells of a table."""
     row: dict[str, Cell] = {}
-    for name in TEXTS:
-        data = sample.inline(name)
-        if data is not None:
-            row[name] = decoded(data).strip()
-    for key, value in document_of(sample).items():
-        if not isinstance(value, dict) and not (
-            isinstance(value, list) and any(isinstance(v, dict | list) for v in value)
-        ):
-            row[f"{JSON}{key}"] = as_cell(value)
+    try:
+        row = {name: decoded(data).strip() for name in TEXTS if (data := sample.inline(name)) is not None}
+        for key, value in document_of(sample).items():
+            if not isinstance(value, dict) and not (
+                isinstance(value, list) and any(isinstance(v, dict | list) for v in value)
+            ):
+                row[f"{JSON}{key}"] = as_cell(value)
+    except DataError as error:
+        problems[error.line] += 1
     return row
 
 
