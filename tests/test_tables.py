@@ -355,7 +355,7 @@ def test_init_says_what_a_column_is(tmp_path: Path, cells: list[str], settings: 
     column = found["targets"]["what"]
     assert column["kind"] == settings["kind"]
     assert column.get("separator") == settings.get("separator")
-    assert ("-1" in column.get("missing", [])) == ("missing" in settings)
+    assert column.get("also_missing", []) == (["-1"] if "missing" in settings else [])
     assert set(proposal.tasks) == {"what"}
 
 

@@ -75,7 +75,7 @@ def propose(path: str) -> Proposal:
     tasks, untaught = _tasks(specs, kept)
     if not tasks:
         raise refusal(path, kept[0].finding, _nothing_to_learn(kept, untaught))
-    sets = {name: section for one in kept for name, section in one.finding.sets.items()}
+    sets = _sets(kept)
     trial = tried(sets, specs, [r for one in kept for r in one.readings.values()])
     if trial.fault:
         raise refusal(path, kept[0].finding, trial.fault)
@@ -144,6 +144,18 @@ def _without_doubles(read: list[Read]) -> tuple[list[Read], list[str]]:
         else:
             kept.append(one)
     return kept, facts
+
+
+def _sets(kept: list[Read]) -> dict[str, dict[str, Any]]:
+    """All sets, each under a name of its own."""
+    sets: dict[str, dict[str, Any]] = {}
+    for one in kept:
+        for name, section in one.finding.sets.items():
+            chosen, number = name, 2
+            while chosen in sets:
+                chosen, number = f"{name}_{number}", number + 1
+            sets[chosen] = section
+    return sets
 
 
 def _tasks(specs: dict[str, TargetSpec], kept: list[Read]) -> tuple[dict[str, Any], list[str]]:

@@ -74,6 +74,7 @@ class Column(Section):
     missing: tuple[str, ...] = Field(
         default=MISSING, description="cells that say that nothing is known; a declared class never does"
     )
+    also_missing: tuple[str, ...] = Field(default=(), description="further ones, e.g. -1")
     unit: str = Field(default="", description="of a value or a depth")
     scale: Positive = Field(default=1.0, description="depth of one step of the 16-bit PNG, in `unit`")
 
@@ -86,6 +87,11 @@ class Column(Section):
         if self.columns and self.classes and len(self.classes) != len(self.columns):
             raise ValueError(f"{len(self.columns)} columns have {len(self.classes)} classes; one each, in their order")
         return self
+
+    @property
+    def unknown(self) -> frozenset[str]:
+        """Cells that say that nothing is known."""
+        return frozenset([*self.missing, *self.also_missing]) - {*self.classes}
 
     @property
     def names(self) -> tuple[str, ...]:

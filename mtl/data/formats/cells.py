@@ -70,6 +70,11 @@ def whole(cell: Cell) -> Cell:
     return found.group(1) if found else cell
 
 
+def is_missing(cell: Cell, column: Column) -> bool:
+    """Whether a cell says that nothing is known: -1.0 as -1."""
+    return cell in column.unknown or (whole(cell) in column.unknown and cell not in column.classes)
+
+
 def parts(cell: Cell, separator: str) -> list[str]:
     """The labels of a cell: of a list, of a text with separators, or of a list that was written as text."""
     if isinstance(cell, str):
@@ -92,11 +97,11 @@ def in_order(found: set[str]) -> tuple[str, ...]:
 def column_spec(column: Column, cells: Sequence[Cell]) -> TargetSpec:
     """The target of a column; its classes are those declared, or all that its cells hold."""
     classes = column.classes or column.columns
-    known = [cell for cell in cells if cell not in column.missing]
+    known = [cell for cell in cells if not is_missing(cell, column)]
     if not classes and column.kind == "label":
         classes = in_order({cell for cell in _labels(known) if isinstance(cell, str)})
     elif not classes and column.kind == "labels":
-        classes = in_order({part for cell in known for part in parts(cell, column.separator)} - {*column.missing})
+        classes = in_order({part for cell in known for part in parts(cell, column.separator)} - column.unknown)
     if column.kind in ("label", "labels", "mask") and not classes:
         raise DataError(
             f"the column {column.column} has no classes",
@@ -126,7 +131,6 @@ class Cells:
         self.column = column
         cells = [row[column.column] for row in rows] if column.column else []
         self.spec = column_spec(column, cells)
-        self._missing = {*column.missing} - {*self.spec.classes}
         self._comma = column.kind == "value" and has_decimal_commas(cells, decimal)
         self._absent = self._mark_of_nothing(rows)
         self._index = {name: place for place, name in enumerate(self.spec.classes)}
@@ -141,7 +145,7 @@ class Cells:
         if self.column.columns:
             return self._marked([row[name] for name in self.column.columns])
         cell = row[self.column.column]
-        if cell in self._missing:
+        if is_missing(cell, self.column):
             return None
         if self.column.kind == "labels":
             return self._indices(cell)
@@ -161,14 +165,16 @@ class Cells:
         if isinstance(cell, str) and cell in self._index:
             return [self._index[cell]]
         labels = parts(cell, self.column.separator)
-        unknown = [label for label in labels if label in self._missing]
+        unknown = [label for label in labels if is_missing(label, self.column)]
         if unknown:
             raise DataError(f"{self.column.column}: one of its labels is not known", found=str(labels)[:80])
         return sorted({self._one(label) for label in labels})
 
     def _marked(self, cells: Sequence[Cell]) -> Any:
         """The classes whose columns are 1, or the one; None if any is not known."""
-        marks = [0.0 if mark == self._absent else mark for mark in (mark_of(cell, self._missing) for cell in cells)]
+        marks = [
+            0.0 if mark == self._absent else mark for mark in (mark_of(cell, self.column.unknown) for cell in cells)
+        ]
         for name, cell, mark in zip(self.column.columns, cells, marks, strict=True):
             if mark is not None and mark not in (-1, 0, 1):
                 raise DataError(f"{name} is neither 0 nor 1", found=repr(cell))
@@ -187,14 +193,14 @@ class Cells:
 
     def _mark_of_nothing(self, rows: Sequence[Mapping[str, Cell]]) -> float:
         """What columns of marks have where the image does not show the class: 0, or −1 if there is no 0, as CelebA has it."""
-        marks = (mark_of(row[name], self._missing) for row in rows for name in self.column.columns)
+        marks = (mark_of(row[name], self.column.unknown) for row in rows for name in self.column.columns)
         return 0.0 if any(mark == 0 for mark in marks) else -1.0
 
     def _said(self, cells: Sequence[Cell]) -> Counter[str]:
         """What a person may take otherwise: words that stand for nothing, labels that differ in their case."""
         name, notes = self.column.column, Counter[str]()
         for cell in cells:
-            if cell and cell in self._missing:
+            if cell and is_missing(cell, self.column):
                 notes[f"cells {cell} of {name}, taken as not known (a class, if it is declared as one)"] += 1
         variants: dict[str, list[str]] = {}
         for label in self.spec.classes if self.column.kind in ("label", "labels") else ():

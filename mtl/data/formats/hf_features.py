@@ -8,7 +8,6 @@ from typing import Any
 
 from mtl.config import DataError
 from mtl.config.files import Column
-from mtl.config.files.base import MISSING
 from mtl.data.formats.cells import Cell, Cells, as_cell
 from mtl.data.spec import TargetSpec
 
@@ -113,8 +112,8 @@ class Plain:
 
     def __init__(self, column: Column, values: Sequence[Any], whole: bool) -> None:
         cells = [as_cell(value) for value in values]
-        if whole and column.kind == "label" and column.missing == MISSING and _only_unlabelled(cells):
-            column = column.model_copy(update={"missing": (*MISSING, str(UNLABELLED))})
+        if whole and column.kind == "label" and not column.classes and _only_unlabelled(cells):
+            column = column.model_copy(update={"also_missing": (*column.also_missing, str(UNLABELLED))})
         self._name = column.column
         self._cells = Cells(column, [{self._name: cell} for cell in cells])
         self.spec, self.notes = self._cells.spec, self._cells.notes

@@ -172,7 +172,13 @@ def rows_of(place: Place, file: str, columns: Sequence[str]) -> Iterator[dict[st
             for batch in batches:
                 for start in range(0, batch.num_rows, ROWS):
                     yield from batch.slice(start, ROWS).to_pylist()
-    except (pa.ArrowException, OSError, ValueError, LookupError, MemoryError) as error:  # a damaged file may claim any size
+    except (
+        pa.ArrowException,
+        OSError,
+        ValueError,
+        LookupError,
+        MemoryError,
+    ) as error:  # a damaged file may claim any size
         raise DataError(f"{file} cannot be read", found=f"{type(error).__name__}: {error}") from error
 
 

@@ -12,7 +12,6 @@ from urllib.parse import unquote
 from mtl.config import DataError
 from mtl.data.place import IMAGES
 
-
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*")
 """Of a URL: the protocol and the host."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mtl.config import DataError
@@ -15,7 +15,6 @@ from mtl.data.formats.box_table import read_box_table
 from mtl.data.formats.cells import in_order
 from mtl.data.onboard.look import Finding, Look
 from mtl.data.onboard.table_files import Candidate
-from mtl.data.onboard.table_names import set_names
 
 _NUMBER = re.compile(r"-?\d+([.,]\d+)?([eE]-?\d+)?")
 VIA = "region_shape_attributes"
@@ -47,8 +46,14 @@ def _are_lists(cells: Sequence[Any]) -> bool:
     return bool(lists) and all(re.fullmatch(r"[\s\[\](){}\d.,;:eE'\"xywidthegn-]*|no_box", cell) for cell in known)
 
 
-def box_finding(look: Look, tables: Sequence[Candidate], others: Sequence[Candidate]) -> Iterator[Finding]:
-    """One finding of all tables of boxes, with the files that name their classes."""
+def box_finding(
+    look: Look, tables: Sequence[Candidate], others: Sequence[Candidate], set_names: Mapping[str, str]
+) -> Iterator[Finding]:
+    """One finding of all tables of boxes, with the files that name their classes.
+
+    Args:
+        others: tables of something else. set_names: file → name of its set.
+    """
     evidence = {table.file for table in tables}
     via = [table.file for table in tables if VIA in table.sheet.columns]
     if via:
@@ -58,7 +63,6 @@ def box_finding(look: Look, tables: Sequence[Candidate], others: Sequence[Candid
     declared, names, file = _described(others, {label for table in tables for label in _labels(table)})
     evidence |= {file} if file else set()
     look.claimed |= evidence
-    set_name = set_names([table.file for table in tables])
     sets: dict[str, dict[str, Any]] = {}
     facts: list[str] = []
     classes: set[str] = set()
@@ -74,7 +78,7 @@ def box_finding(look: Look, tables: Sequence[Candidate], others: Sequence[Candid
             yield Finding("box_table", evidence=frozenset(evidence), facts=tuple(facts), fault=error.line)
             return
         classes |= {*reading.targets["objects"].classes}
-        sets[set_name[table.file]] = section
+        sets[set_names[table.file]] = section
     if len(tables) > 1 and not declared:
         for section in sets.values():
             section["classes"] = list(in_order(classes))

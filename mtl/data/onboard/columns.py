@@ -24,7 +24,8 @@ MOST_TAGS = 200
 _SPLIT = {"split", "subset", "set", "partition", "phase", "usage", "dataset"}
 _TIME = re.compile(r"(^|_)(time|date|datetime|timestamp|created|captured|taken|day)($|_)")
 _GROUP = re.compile(
-    r"(^|_)(patient|subject|person|participant|case|animal|individual|scene|video|sequence|session|group|series)($|_)"
+    r"(^|_)(patient|subject|person|participant|case|animal|individual|lesion|scene|video|sequence|session|group|series)"
+    r"(_(id|ids|uid|no|nr|number|name|code|key|index))?$"
 )
 _LABEL = re.compile(r"class|categor|label|species|breed|type|diagnos|target|grade|stage")
 _ID = re.compile(
@@ -35,6 +36,7 @@ _FOLD = re.compile(r"(^|_)(k?fold|cv)($|_)|^is_(train|valid|val|test)$")
 _CODE = re.compile(r"encoded_?pixels|(^|_)rle($|_)|segmentation|polygon|points|landmark|embedding|bbox|boxes")
 _INTEGER = re.compile(r"[+-]?\d{1,18}")
 _REAL = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
+_DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}([ T].*)?")
 _TRUTH = {"true", "false", "yes", "no", "t", "f", "y", "n"}
 
 
@@ -68,12 +70,16 @@ def guess(columns: Mapping[str, Sequence[Cell]], together: bool = True) -> Guess
     unused: list[str] = []
     for name, cells in columns.items():
         known = [cell for cell in cells if cell not in MISSING]
-        if name in grouped:
+        if name in grouped or not name:
             continue
         gaps = len(known) < len(cells)
         reason = "no cell has a value" if not known else _role(name, known, found) or _target(name, known, gaps, found)
         if reason:
             unused.append(f"{name} ({reason})")
+    if not found.targets and found.group and not _GROUP.search(_plain(found.group)):
+        found.add(found.group, {"column": found.group, "kind": "label"})
+        unused = [reason for reason in unused if not reason.startswith(f"{found.group} (")]
+        found.group = ""
     if unused:
         found.facts.append(f"columns that are no targets: {', '.join(unused)}")
     return found
@@ -86,13 +92,16 @@ def _plain(name: str) -> str:
 
 def _role(name: str, known: Sequence[Cell], found: Guess) -> str:
     """What a column says besides targets, or nothing; then it may be a target."""
-    plain, distinct = _plain(name), set(known)
-    if plain in _SPLIT and all(isinstance(cell, str) and split_of(cell) for cell in known):
+    plain, distinct = _plain(name), {*known}
+    if plain in _SPLIT:
+        if not all(isinstance(cell, str) and split_of(cell) for cell in known):
+            return f"a split whose parts are not called train, val and test, but {', '.join(sorted(map(str, distinct))[:3])}"
         found.split = found.split or name
         return "train, val, test" if found.split == name else "a further split"
     if _FOLD.search(plain):
         return "numbers of folds, which are no split: split: {type: folds} makes one"
-    if _TIME.search(plain) and not _LABEL.search(plain):
+    dates = all(isinstance(cell, str) and _DATE.fullmatch(cell) for cell in known)
+    if dates or (_TIME.search(plain) and not _LABEL.search(plain)):
         if all(isinstance(cell, str) and _is_time(cell) for cell in known):
             found.time = found.time or name
             return "the time"
@@ -135,6 +144,8 @@ def _target(name: str, known: Sequence[Cell], gaps: bool, found: Guess) -> str:
     if all(_number(cell) for cell in texts) and (has_decimal_commas(texts) or not any("," in cell for cell in texts)):
         found.add(name, {"column": name, "kind": "value"})
         return ""
+    if all(_number(cell) for cell in texts):
+        return "numbers with separators of thousands, or with decimal commas: set `decimal`"
     separator = next((s for s in "|;, " if _is_listed(texts, s)), "")
     if separator or all(cell[:1] + cell[-1:] == "[]" for cell in texts):
         return _tags(name, texts, separator or ",", found)
@@ -161,7 +172,7 @@ def _whole(name: str, texts: Sequence[str], gaps: bool, found: Guess) -> str:
         return ""
     settings: dict[str, Any] = {"column": name, "kind": "label"}
     if -1 in values and 0 in values and min(values) == -1 and len(values) > 2:
-        settings["missing"] = [*MISSING, "-1"]
+        settings["also_missing"] = ["-1"]
         found.facts.append(f"{name}: −1 is taken for no label, as the others are counted from 0")
     found.add(name, settings)
     return ""
@@ -212,7 +223,7 @@ def _together(columns: Mapping[str, Sequence[Cell]], found: Guess) -> set[str]:
     unknown = sum(any(mark is None or (has_zero and mark < 0) for mark in row) for row in rows)
     if 2 * unknown > len(rows):
         for name in names:
-            found.add(name, {"column": name, "kind": "label", "missing": [*MISSING, "-1"]})
+            found.add(name, {"column": name, "kind": "label", "also_missing": ["-1"]})
         found.facts.append(
             f"{', '.join(names)}: a task each, for {unknown} of {len(rows)} rows do not say all; −1, uncertain, is not known"
         )

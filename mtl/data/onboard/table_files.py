@@ -127,13 +127,13 @@ class _Names:
         for place, column in enumerate(candidate.sheet.columns):
             cells = [c for c in candidate.sheet.cells(column) if isinstance(c, str) and c]
             sample = [str(cell) for cell in some(cells)]
-            if not sample or candidate.sheet.columns.count(column) > 1:
+            if not (sample and column) or candidate.sheet.columns.count(column) > 1:
                 continue
             named = sum(map(_has_suffix, sample)) * 2 > len(sample)
             found, folder = self._found(sample, candidate.file)
             if named and not found and not MAP.search(column):
                 candidate.missing = candidate.missing or f"{column}: {sample[0]}"
-            if 2 * found < len(sample) or not (named or self._covers(column, cells)):
+            if 2 * found < len(sample) or not (named or self._covers(column, cells, folder)):
                 continue
             is_map = MAP.search(column) is not None
             score = (not is_map, len({*sample}) * found / len(sample), named, -_rank(column), -place)
@@ -141,14 +141,15 @@ class _Names:
                 best = score
                 candidate.image, candidate.images = column, folder
 
-    def _covers(self, column: str, cells: Sequence[str]) -> bool:
-        """Whether cells without an extension are ids of images: the column's name says so; or they are most images', and are not
-        the numbers of something else."""
+    def _covers(self, column: str, cells: Sequence[str], folder: str) -> bool:
+        """Whether cells without an extension are ids of images: the column's name says so; or they are most images of their folder,
+        and are not the numbers of something else."""
         rank = _rank(column)
         if rank < len(IMAGE_NAMES) - 2:
             return True
         numbers = all(cell.isdecimal() for cell in cells)
-        return (rank < len(IMAGE_NAMES) or not numbers) and 2 * len({*cells}) >= len(self._look.images)
+        there = len(self._look.place.images(folder)) if folder else len(self._look.images)
+        return (rank < len(IMAGE_NAMES) or not numbers) and 2 * len({*cells}) >= there
 
     def _found(self, sample: Sequence[str], file: str) -> tuple[int, str]:
         """How many of some mentions are there, and the folder that they are relative to; none if they are looked for."""

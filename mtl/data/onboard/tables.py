@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 from mtl.config import DataError
 from mtl.config.files import Column
+from mtl.config.files.base import MISSING
+from mtl.data.formats.box_columns import plain
 from mtl.data.formats.cells import Cell, column_spec, in_order
 from mtl.data.onboard.box_tables import box_finding, is_box_table
 from mtl.data.onboard.columns import guess
@@ -17,6 +19,8 @@ from mtl.data.onboard.table_files import MAP, Candidate, candidates
 from mtl.data.onboard.table_names import set_names
 from mtl.data.raw import FileRef
 
+VERIFIED = {"imageid", "labelname", "confidence"}
+"""Columns of Open Images' labels, some of which are said to be wrong."""
 ANSWERS = "submission"
 """In the name of a form for answers, whose labels are made up."""
 
@@ -24,31 +28,40 @@ ANSWERS = "submission"
 def detect(look: Look) -> Iterator[Finding]:
     """At most one finding of boxes and one of tables with a row an image; what else is a table is named."""
     found = list(candidates(look))
-    broken = [one for one in found if isinstance(one, tuple)]
+    others = bool(look.claimed)
+    for one in found:
+        if isinstance(one, tuple):
+            yield _refused(one[1], [one[0]], others, [])
     tables = [one for one in found if isinstance(one, Candidate)]
-    for file, reason in broken:
-        yield Finding("table", evidence=frozenset([file]), fault=reason)
     boxes = [table for table in tables if is_box_table(table)]
+    rest = [table for table in tables if table not in boxes]
+    forms = [table for table in rest if ANSWERS in PurePosixPath(table.file).stem.lower()]
+    verified = [table for table in rest if {plain(name) for name in table.sheet.columns} >= VERIFIED]
+    named = [table for table in rest if table.image and table not in (*forms, *verified)]
+    names = set_names([table.file for table in (*boxes, *named)])
     if boxes:
-        yield from box_finding(look, boxes, [table for table in tables if table not in boxes])
-    rows = [table for table in tables if table not in boxes]
-    named = [table for table in rows if table.image and not _is_form(table)]
-    facts = [f"{t.file} is a form for answers: not read" for t in rows if _is_form(t)]
-    lost = [table for table in rows if table.missing and not table.image]
+        yield from box_finding(look, boxes, rest, names)
+    facts = [f"{table.file} is a form for answers: not read" for table in forms]
+    facts += [f"{table.file} says which labels were verified, right or wrong: not read" for table in verified]
+    lost = [table for table in rest if table.missing and not table.image]
     facts += [f"{t.file} names images of which none is there ({t.missing}): not read" for t in lost]
-    other = [t.file for t in rows if not (t.image or t.missing or _is_form(t) or t.file in look.claimed)]
+    other = [t.file for t in rest if not t.image and t not in (*lost, *forms) and t.file not in look.claimed]
     facts += [f"{', '.join(other[:5])}: no column names images that are there: not read"] if other else []
+    others = others or bool(boxes)
     if named:
-        yield _finding(look, named, facts)
-    elif lost and not boxes:
-        evidence = frozenset(table.file for table in lost)
-        yield Finding("table", evidence=evidence, facts=tuple(facts[:-1]), fault=_none_there(look, lost[0]))
+        proposal = _finding(look, named, names, [table.file for table in forms], facts)
+        yield proposal if proposal.sets else _refused(proposal.fault, [*proposal.evidence], others, facts)
+    elif lost:
+        yield _refused(_none_there(look, lost[0]), [table.file for table in lost], others, facts)
     elif facts:
         yield Finding("table", facts=tuple(facts))
 
 
-def _is_form(table: Candidate) -> bool:
-    return ANSWERS in PurePosixPath(table.file).stem.lower()
+def _refused(why: str, files: Sequence[str], others: bool, facts: Sequence[str]) -> Finding:
+    """Tables that name images and cannot be used: nothing else is looked for, unless something else was found before."""
+    if others:
+        return Finding("table", facts=tuple(dict.fromkeys([*facts, why])))
+    return Finding("table", evidence=frozenset(files), facts=tuple(facts), fault=why)
 
 
 def _none_there(look: Look, table: Candidate) -> str:
@@ -56,20 +69,34 @@ def _none_there(look: Look, table: Candidate) -> str:
     return f"{table.file} names images of which none is there ({table.missing}{there})"
 
 
-def _finding(look: Look, tables: Sequence[Candidate], facts: list[str]) -> Finding:
-    names = set_names([table.file for table in tables])
+def _finding(
+    look: Look, tables: Sequence[Candidate], names: Mapping[str, str], forms: list[str], facts: list[str]
+) -> Finding:
+    """One of all tables with a row an image.
+
+    Args:
+        names: of the sets, by file. forms: files that are no labels, which the first set ignores.
+    """
     sets: dict[str, dict[str, Any]] = {}
     evidence = frozenset(table.file for table in tables)
     for table in tables:
         try:
             sets[names[table.file]] = _section(look, table, facts)
         except DataError as error:
-            return Finding("table", evidence=evidence, facts=tuple(facts), fault=error.line)
-    _agree(sets, {names[table.file]: table for table in tables})
-    without = [t.file for t in tables if not sets[names[t.file]]["targets"]]
+            return Finding("table", evidence=evidence, fault=error.line)
+    without = [table for table in tables if not sets[names[table.file]]["targets"]]
     if len(without) == len(tables):
-        return Finding("table", evidence=evidence, fault="; ".join([f"{without[0]} has no column to learn", *facts]))
-    facts += [f"{file} has no labels: its images are used without" for file in without]
+        return Finding("table", evidence=evidence, fault=f"{without[0].file} has no column to learn")
+    for table in without:
+        others = {cell for other in tables if other not in without for cell in other.sheet.cells(other.image)}
+        if others >= {*table.sheet.cells(table.image)}:
+            del sets[names[table.file]]
+            facts.append(f"{table.file} has no labels of images that others have: not read")
+        else:
+            facts.append(f"{table.file} has no labels: its images are used without")
+    _agree(sets, {names[table.file]: table for table in tables})
+    if forms:
+        next(iter(sets.values()))["ignore"] = forms
     return Finding("table", sets, evidence, tuple(facts))
 
 
@@ -89,10 +116,24 @@ def _section(look: Look, table: Candidate, facts: list[str]) -> dict[str, Any]:
     for name, settings in maps.items():
         if settings.get("classes") != []:
             found.add(name, settings)
+    for settings in found.targets.values():
+        if settings["kind"] == "label" and _has_several(sheet.cells(table.image), settings, rest):
+            settings["kind"] = "labels"
+            facts.append(
+                f"{table.file}: {settings['column']}: rows of one image have different labels, which are taken together"
+            )
     section = {"path": look.place.path, "format": "table", "table": table.file, "image": table.image}
     section |= {"images": table.images} if table.images else {}
     section |= table.settings | {"targets": found.targets}
     return section | {k: v for k, v in (("split", found.split), ("group", found.group), ("time", found.time)) if v}
+
+
+def _has_several(images: Sequence[Cell], settings: dict[str, Any], columns: dict[str, list[Cell]]) -> bool:
+    """Whether images have a row for each of several labels: more of them than errors would make."""
+    said: dict[Cell, set[Cell]] = {}
+    for image, label in zip(images, columns[settings["column"]], strict=True) if "column" in settings else ():
+        said.setdefault(image, set()).add(label)
+    return sum(len(labels - {*MISSING}) > 1 for labels in said.values()) * 10 > len(said)
 
 
 def _maps(look: Look, file: str, name: str, cells: Sequence[Cell], facts: list[str]) -> dict[str, Any]:
