@@ -81,7 +81,7 @@ class HuggingFaceSet(FileSet):
 
     format: Literal["huggingface"]
     image: str = Field(default="", description="the column of the images; the only one that can be if empty")
-    targets: dict[TargetName, str | Column] = Field(
+    targets: dict[TargetName, Annotated[str, Field(min_length=1)] | Column] = Field(
         description="target → column: ClassLabel, text, number, image (mask) or objects; or a column with its kind and classes"
     )
     boxes: BoxForm | None = Field(

@@ -50,6 +50,8 @@ def plan_of(settings: HuggingFaceSet, features: Mapping[str, Any]) -> Plan:
     missing = sorted({image, *(column.column for column in declared.values())} - features.keys())
     if missing:
         raise DataError("columns are missing", found=f"no {missing}; it has {sorted(features)}")
+    if image in {column.column for column in declared.values()}:
+        raise DataError(f"the column {image} has the images, and is to be a target", fix="declare `image`, or leave it out")
     plan = Plan(image, {}, dict(features))
     for target, given in settings.targets.items():
         column = declared[target]
