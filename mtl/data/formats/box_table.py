@@ -16,7 +16,8 @@ from mtl.data.formats.box_rows import ONLY, Listed, columns_of, listed_boxes
 from mtl.data.formats.cells import in_order
 from mtl.data.formats.named_images import Named, facts_columns, text
 from mtl.data.formats.shapes import Frame, Shape, Targets, settle, shown_size
-from mtl.data.formats.sheet import Options, parsed
+from mtl.data.formats.sheet import Options
+from mtl.data.formats.sheet_files import parsed
 from mtl.data.header import Header
 from mtl.data.place import Place
 from mtl.data.spec import TargetSpec

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from mtl.config import DataError
 from mtl.config.files import Column
-from mtl.data.formats.cells import Cell, Cells, as_cell
+from mtl.data.formats.cells import Cell, as_cell
+from mtl.data.formats.column_cells import Cells
 from mtl.data.spec import TargetSpec
 
 UNLABELLED = -1
@@ -30,20 +31,6 @@ def kind_of(feature: Any) -> str:
     families = {"float": "real", "decimal": "real", "int": "whole", "uint": "whole", "bool": "flag", "string": "text"}
     families |= {"large_string": "text", "binary": "bytes", "large_binary": "bytes"}
     return next((kind for family, kind in families.items() if dtype.startswith(family)), "other")
-
-
-def fields_of(feature: Any) -> dict[str, Any]:
-    """Field → what it is, of a struct of lists or a list of structs; nothing of anything else."""
-    inner = getattr(feature, "feature", None)
-    if isinstance(inner, dict):
-        return dict(inner)
-    return {n: getattr(f, "feature", f) for n, f in feature.items()} if isinstance(feature, dict) else {}
-
-
-def box_field(fields: Mapping[str, Any]) -> str:
-    """The field of boxes: lists of numbers, by their name; nothing if there is none."""
-    names = [n for n, f in fields.items() if "box" in n.lower() and kind_of(f) in ("list of real", "list of whole")]
-    return names[0] if len(names) == 1 else "bbox" if "bbox" in names else ""
 
 
 def named_classes(feature: Any) -> tuple[str, ...]:

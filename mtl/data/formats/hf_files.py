@@ -14,25 +14,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mtl.config import DataError
-from mtl.config.files.base import MISSING
 from mtl.data.formats.base import split_of
+from mtl.data.formats.hf_metadata import check_names, is_metadata, metadata_features, metadata_table
 from mtl.data.formats.named_images import split_of_table
-from mtl.data.formats.sheet import Options, parsed
 from mtl.data.place import Place
 
 ROWS = 64
 """Read at a time: images may be large."""
-METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
-"""Beside images, whose names it has in the column file_name."""
 STATES = ("state.json", "dataset_info.json", "dataset_dict.json", "dataset_infos.json")
 """What is written beside the rows."""
 _SHARD = re.compile(r"(?P<split>.+?)-\d{5}-of-\d{5}")
-_FILE = "file_name"
-
-
-def is_metadata(file: str) -> bool:
-    """Whether a file says in its rows which images they are of."""
-    return file.rpartition("/")[2].lower() in METADATA
 
 
 def splits_of(place: Place) -> dict[str, list[str]]:
@@ -114,14 +105,12 @@ def features_of(place: Place, file: str) -> dict[str, Any]:
 
     try:
         if is_metadata(file):
-            schema = _metadata(place, file).schema
-            _check_names(file, schema.names)
-            return _named_images(dict(Features.from_arrow_schema(schema)))
+            return metadata_features(place, file)
         with place.opened(file) as source:
             schema = (
                 pa.ipc.open_stream(source).schema if file.endswith(".arrow") else pq.ParquetFile(source).schema_arrow
             )
-        _check_names(file, schema.names)
+        check_names(file, schema.names)
         features = dict(Features.from_arrow_schema(schema))
     except DataError:
         raise
@@ -131,12 +120,6 @@ def features_of(place: Place, file: str) -> dict[str, Any]:
         return features
     said = _card(place)
     return {name: said.get(name, feature) for name, feature in features.items() if name}
-
-
-def _check_names(file: str, names: Sequence[str]) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise DataError(f"{file} has several columns of one name", found=", ".join(twice), fix="rename one")
 
 
 def _card(place: Place) -> dict[str, Any]:
@@ -162,7 +145,7 @@ def rows_of(place: Place, file: str, columns: Sequence[str]) -> Iterator[dict[st
     """
     try:
         if is_metadata(file):
-            yield from _metadata(place, file, renamed=True).select([*columns]).to_pylist()
+            yield from metadata_table(place, file).select([*columns]).to_pylist()
             return
         with place.opened(file) as source:
             if file.endswith(".arrow"):
@@ -186,49 +169,3 @@ def _sound(batch: Any) -> Any:
     """Arrow reads offsets as they are: wrong ones would reach out of memory."""
     batch.validate(full=True)
     return batch
-
-
-def _metadata(place: Place, file: str, renamed: bool = False) -> Any:
-    """A metadata file as an Arrow table."""
-    data = place.read(file)
-    try:
-        if file.lower().endswith(".parquet"):
-            table = pq.read_table(pa.BufferReader(data))
-        elif file.lower().endswith(".jsonl"):
-            table = pa.Table.from_pylist(
-                [json.loads(line) for line in data.decode("utf-8-sig").splitlines() if line.strip()]
-            )
-        else:
-            sheet = parsed(data, file, Options())
-            sheet.require(sheet.columns)
-            if sheet.ragged:
-                raise DataError(f"line {sheet.ragged[0].place}: {sheet.ragged[0].reason}")
-            table = pa.table({name: _typed([str(cell) for cell in sheet.cells(name)]) for name in sheet.columns})
-    except DataError as error:
-        raise DataError(f"{file} cannot be read", found=error.line) from error
-    except Exception as error:  # whatever is in it
-        raise DataError(f"{file} cannot be read", found=f"{type(error).__name__}: {error}") from error
-    if _FILE not in table.column_names:
-        fix = "it needs the column file_name"
-        raise DataError(f"{file} does not say which images its rows are of", found=str(table.column_names), fix=fix)
-    return table.rename_columns([_renamed(name) for name in table.column_names]) if renamed else table
-
-
-def _renamed(name: str) -> str:
-    """As `datasets` calls them: file_name becomes image, mask_file_name becomes mask."""
-    return "image" if name == _FILE else name.removesuffix(f"_{_FILE}") if name.endswith(f"_{_FILE}") else name
-
-
-def _named_images(features: dict[str, Any]) -> dict[str, Any]:
-    from datasets import Image
-
-    return {_renamed(name): Image() if _renamed(name) != name else feature for name, feature in features.items()}
-
-
-def _typed(cells: list[str]) -> list[Any]:
-    """Numbers, where all cells of a column are."""
-    known = [cell for cell in cells if cell not in MISSING]
-    for pattern, kind in ((r"-?(0|[1-9]\d{0,17})", int), (r"-?\d+(\.\d*)?([eE][+-]?\d+)?", float)):
-        if known and all(re.fullmatch(pattern, cell) for cell in known):
-            return [kind(cell) if cell not in MISSING else None for cell in cells]
-    return [cell if cell not in MISSING else None for cell in cells]

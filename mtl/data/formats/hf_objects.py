@@ -1,11 +1,10 @@
-"""Objects of a Hugging Face data set: which field says their class, what the four numbers of a box are."""
+"""Objects of a Hugging Face data set: their classes, and what the four numbers of a box are."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,89 +15,13 @@ from mtl.data.boxes import CROWD
 from mtl.data.formats.base import ignores_marked
 from mtl.data.formats.box_forms import Form, Sample, are_relative, find_form
 from mtl.data.formats.cells import as_cell, in_order
-from mtl.data.formats.hf_features import box_field, fields_of, kind_of, named_classes
+from mtl.data.formats.hf_fields import Fields
 from mtl.data.formats.shapes import Frame, Shape, shown_size
 from mtl.data.header import Header
 from mtl.data.spec import TargetSpec
 
-NAMES = (
-    "category",
-    "categories",
-    "categoryname",
-    "categoryid",
-    "categoryids",
-    "class",
-    "classes",
-    "classname",
-    "classlabel",
-    "classid",
-    "label",
-    "labels",
-    "labelname",
-    "labelid",
-    "name",
-    "names",
-)
 LOOKED_AT = 20_000
 """Boxes of which it is found out what their numbers are."""
-
-
-@dataclass(frozen=True)
-class Fields:
-    """Names of the fields of objects; empty where there is none. columns: the fields are columns of the rows themselves."""
-
-    box: str
-    category: str
-    classes: tuple[str, ...]
-    area: str = ""
-    crowd: str = ""
-    columns: bool = False
-
-
-def object_fields(column: str, features: Mapping[str, Any], category: str, declared: tuple[str, ...]) -> Fields | None:
-    """The fields of a column of objects, or of one of boxes beside one of classes; None if it is neither.
-
-    Raises:
-        DataError: which field says the class cannot be told.
-    """
-    fields, beside = fields_of(features[column]), False
-    if not box_field(fields):
-        kind = kind_of(features[column])
-        if "box" not in column.lower() or kind not in ("list of list of real", "list of list of whole"):
-            return None
-        lists = {n: f.feature for n, f in features.items() if kind_of(f).startswith("list of ")}
-        fields, beside = {column: lists[column], **{n: f for n, f in lists.items() if n != column}}, True
-    box = column if beside else box_field(fields)
-    chosen = category or _category(column, fields, box, declared)
-    if chosen and chosen not in fields:
-        raise DataError(f"{column} has no field {chosen}", found=f"it has {sorted(fields)}", fix="correct `category`")
-    classes = named_classes(fields[chosen]) if chosen else ()
-
-    def optional(name: str) -> str:
-        return name if name in fields else ""
-
-    return Fields(box, chosen, classes, optional("area"), optional("iscrowd"), beside)
-
-
-def _category(column: str, fields: Mapping[str, Any], box: str, declared: tuple[str, ...]) -> str:
-    """The field that says the class: the only one of declared classes; else by its name, text before numbers."""
-
-    def is_named(name: str) -> bool:
-        return name.lower().replace("_", "").replace("-", "") in NAMES
-
-    kinds = {name: kind_of(feature) for name, feature in fields.items() if name != box}
-    choices = (
-        [name for name, kind in kinds.items() if kind == "classes"],
-        [name for name, kind in kinds.items() if kind == "text" and is_named(name)],
-        [name for name, kind in kinds.items() if kind == "whole" and is_named(name)],
-        [name for name, kind in kinds.items() if kind == "text"],
-    )
-    found = next((names for names in choices if names), [])
-    if len(found) == 1 or (not found and len(declared) == 1):
-        return found[0] if found else ""
-    what = f"which field of {column} says the class, " + ("several could" if found else "none is called so")
-    fix = "declare `category`; of a single class, declare it: {column: …, classes: [name]}"
-    raise DataError(what, found=", ".join(found or sorted(kinds)), fix=fix)
 
 
 class Objects:

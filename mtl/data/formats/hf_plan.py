@@ -9,8 +9,8 @@ from typing import Any
 from mtl.config import DataError
 from mtl.config.files import Column, HuggingFaceSet
 from mtl.data.formats.hf_features import column_of, kind_of
+from mtl.data.formats.hf_fields import Fields, object_fields
 from mtl.data.formats.hf_files import features_of
-from mtl.data.formats.hf_objects import Fields, object_fields
 from mtl.data.place import Place
 
 SIZE = ("width", "height")
@@ -51,7 +51,9 @@ def plan_of(settings: HuggingFaceSet, features: Mapping[str, Any]) -> Plan:
     if missing:
         raise DataError("columns are missing", found=f"no {missing}; it has {sorted(features)}")
     if image in {column.column for column in declared.values()}:
-        raise DataError(f"the column {image} has the images, and is to be a target", fix="declare `image`, or leave it out")
+        raise DataError(
+            f"the column {image} has the images, and is to be a target", fix="declare `image`, or leave it out"
+        )
     plan = Plan(image, {}, dict(features))
     for target, given in settings.targets.items():
         column = declared[target]

@@ -12,8 +12,10 @@ from mtl.config import DataError
 from mtl.config.files import Column, HuggingFaceSet
 from mtl.data.formats.base import Entry, Problem, Reading, folder_split, image_ids, split_of
 from mtl.data.formats.hf_features import Classes, Plain, target_of
-from mtl.data.formats.hf_files import STATES, features_of, is_metadata, rows_of, splits_of
-from mtl.data.formats.hf_objects import Fields, Objects
+from mtl.data.formats.hf_fields import Fields
+from mtl.data.formats.hf_files import STATES, features_of, rows_of, splits_of
+from mtl.data.formats.hf_metadata import is_metadata
+from mtl.data.formats.hf_objects import Objects
 from mtl.data.formats.hf_plan import SIZE, Plan, check_same, plan_of
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.named_images import split_of_table

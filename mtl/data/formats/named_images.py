@@ -12,7 +12,8 @@ from mtl.config.files.base import MISSING
 from mtl.data.formats.base import Entry, Problem, Reading, folder_split, image_ids, split_of
 from mtl.data.formats.cells import Cell
 from mtl.data.formats.mentions import Files
-from mtl.data.formats.sheet import Options, Sheet, parsed
+from mtl.data.formats.sheet import Options, Sheet
+from mtl.data.formats.sheet_files import parsed
 from mtl.data.place import Place
 from mtl.data.raw import FileRef
 

@@ -10,7 +10,8 @@ from typing import Any
 from mtl.config import DataError
 from mtl.config.files import TableSet
 from mtl.data.formats.base import Entry, Problem, Reading
-from mtl.data.formats.cells import Cell, Cells
+from mtl.data.formats.cells import Cell
+from mtl.data.formats.column_cells import Cells
 from mtl.data.formats.named_images import Named, facts_columns, sheet_of
 from mtl.data.place import Place
 from mtl.data.raw import FileRef

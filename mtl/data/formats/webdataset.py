@@ -8,7 +8,8 @@ from typing import Any
 from mtl.config import DataError
 from mtl.config.files import Column, WebDatasetSet
 from mtl.data.formats.base import Entry, Problem, Reading, folder_split
-from mtl.data.formats.cells import Cell, Cells, as_cell
+from mtl.data.formats.cells import Cell, as_cell
+from mtl.data.formats.column_cells import Cells
 from mtl.data.formats.named_images import split_of_table
 from mtl.data.formats.tar_samples import TARS, Content, Sample, samples_of
 from mtl.data.formats.text import decoded

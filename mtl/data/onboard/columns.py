@@ -5,14 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
-from mtl.config.files.base import MISSING, TAKEN
-from mtl.data.formats.base import split_of
+from mtl.config.files.base import MISSING
 from mtl.data.formats.cells import Cell, has_decimal_commas, mark_of, parts, whole
-from mtl.data.onboard.look import identifier
+from mtl.data.onboard.column_roles import FILE, FOLD, GROUP, ID, Guess, is_number, plain_name, role
 
 MOST_CLASSES = 20
 """Whole numbers of which there are more are numbers, not names of classes."""
@@ -21,41 +18,8 @@ FEW_CLASSES = 5
 MOST_TAGS = 200
 """Different labels in lists above which they are words of a text."""
 
-_SPLIT = {"split", "subset", "set", "partition", "phase", "usage", "dataset"}
-_TIME = re.compile(r"(^|_)(time|date|datetime|timestamp|created|captured|taken|day)($|_)")
-_GROUP = re.compile(
-    r"(^|_)(patient|subject|person|participant|case|animal|individual|lesion|scene|video|sequence|session|group|series)"
-    r"(_(id|ids|uid|no|nr|number|name|code|key|index))?$"
-)
-_LABEL = re.compile(r"class|categor|label|species|breed|type|diagnos|target|grade|stage")
-_ID = re.compile(
-    r"(^|_)(id|ids|uid|uuid|guid|index|idx|row|nr|no|number|hash|phash|md5|sha\d*|checksum|url|uri|link)$|^unnamed|hash$"
-)
-_FILE = re.compile(r"(^|_)(size|filesize|bytes|width|height|channels|depth_bits|dpi|seed)$|^(w|h)$")
-_FOLD = re.compile(r"(^|_)(k?fold|cv)($|_)|^is_(train|valid|val|test)$")
 _CODE = re.compile(r"encoded_?pixels|(^|_)rle($|_)|segmentation|polygon|points|landmark|embedding|bbox|boxes")
 _INTEGER = re.compile(r"[+-]?\d{1,18}")
-_REAL = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
-_DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}([ T].*)?")
-_TRUTH = {"true", "false", "yes", "no", "t", "f", "y", "n"}
-
-
-@dataclass
-class Guess:
-    """What a table's columns are. targets: name → a Column's settings, or its name; facts: what is not used, and why."""
-
-    targets: dict[str, Any] = field(default_factory=dict[str, Any])
-    split: str = ""
-    group: str = ""
-    time: str = ""
-    facts: list[str] = field(default_factory=list[str])
-
-    def add(self, name: str, settings: Any) -> None:
-        """A target, under a name that no other has."""
-        chosen, number = identifier(name), 2
-        while chosen in self.targets or chosen in TAKEN:
-            chosen, number = f"{identifier(name)}_{number}", number + 1
-        self.targets[chosen] = settings
 
 
 def guess(columns: Mapping[str, Sequence[Cell]], together: bool = True) -> Guess:
@@ -73,10 +37,10 @@ def guess(columns: Mapping[str, Sequence[Cell]], together: bool = True) -> Guess
         if name in grouped or not name:
             continue
         gaps = len(known) < len(cells)
-        reason = "no cell has a value" if not known else _role(name, known, found) or _target(name, known, gaps, found)
+        reason = "no cell has a value" if not known else role(name, known, found) or _target(name, known, gaps, found)
         if reason:
             unused.append(f"{name} ({reason})")
-    if not found.targets and found.group and not _GROUP.search(_plain(found.group)):
+    if not found.targets and found.group and not GROUP.search(plain_name(found.group)):
         found.add(found.group, {"column": found.group, "kind": "label"})
         unused = [reason for reason in unused if not reason.startswith(f"{found.group} (")]
         found.group = ""
@@ -85,66 +49,23 @@ def guess(columns: Mapping[str, Sequence[Cell]], together: bool = True) -> Guess
     return found
 
 
-def _plain(name: str) -> str:
-    """Words of a name in lower case: ImageId as image_id."""
-    return identifier(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name))
-
-
-def _role(name: str, known: Sequence[Cell], found: Guess) -> str:
-    """What a column says besides targets, or nothing; then it may be a target."""
-    plain, distinct = _plain(name), {*known}
-    if plain in _SPLIT:
-        if not all(isinstance(cell, str) and split_of(cell) for cell in known):
-            return f"a split whose parts are not called train, val and test, but {', '.join(sorted(map(str, distinct))[:3])}"
-        found.split = found.split or name
-        return "train, val, test" if found.split == name else "a further split"
-    if _FOLD.search(plain):
-        return "numbers of folds, which are no split: split: {type: folds} makes one"
-    dates = all(isinstance(cell, str) and _DATE.fullmatch(cell) for cell in known)
-    if dates or (_TIME.search(plain) and not _LABEL.search(plain)):
-        if all(isinstance(cell, str) and _is_time(cell) for cell in known):
-            found.time = found.time or name
-            return "the time"
-        return "a time, not in ISO 8601"
-    is_id = bool(_ID.search(plain)) and not _LABEL.search(plain)
-    if (_GROUP.search(plain) or is_id) and 2 < len(distinct) < len(known):
-        if _GROUP.search(plain) and (not found.group or not _GROUP.search(_plain(found.group))):
-            found.group = name
-        found.group = found.group or name
-        return "what stays in one split" if found.group == name else "a further group"
-    if is_id or _GROUP.search(plain):
-        return "names or numbers of rows"
-    return "of the file" if _FILE.search(plain) and all(_number(cell) for cell in known) else ""
-
-
-def _is_time(cell: str) -> bool:
-    try:
-        return bool(datetime.fromisoformat(cell)) and not cell.isdecimal()
-    except ValueError:
-        return False
-
-
-def _number(cell: Cell) -> bool:
-    return isinstance(cell, str) and _REAL.fullmatch(cell) is not None
-
-
 def _target(name: str, known: Sequence[Cell], gaps: bool, found: Guess) -> str:
     """Add a target; or why it is none."""
     lists = [cell for cell in known if not isinstance(cell, str)]
     texts = [cell for cell in known if isinstance(cell, str)]
     if 2 * len(lists) >= len(known):
         return _tags(name, known, "|", found)
-    if _CODE.search(_plain(name)) or any(cell[:1] == "{" or cell[:2] == "[{" for cell in texts):
+    if _CODE.search(plain_name(name)) or any(cell[:1] == "{" or cell[:2] == "[{" for cell in texts):
         return "it has outlines, boxes or other lists of numbers, which tables are not read for"
     distinct = {whole(cell) for cell in texts}
     if len(distinct) == 1:
         return f"always {texts[0]}"
     if all(_INTEGER.fullmatch(str(cell)) for cell in distinct):
         return _whole(name, texts, gaps, found)
-    if all(_number(cell) for cell in texts) and (has_decimal_commas(texts) or not any("," in cell for cell in texts)):
+    if all(is_number(cell) for cell in texts) and (has_decimal_commas(texts) or not any("," in cell for cell in texts)):
         found.add(name, {"column": name, "kind": "value"})
         return ""
-    if all(_number(cell) for cell in texts):
+    if all(is_number(cell) for cell in texts):
         return "numbers with separators of thousands, or with decimal commas: set `decimal`"
     separator = next((s for s in "|;, " if _is_listed(texts, s)), "")
     if separator or all(cell[:1] + cell[-1:] == "[]" for cell in texts):
@@ -205,8 +126,8 @@ def _tags(name: str, known: Sequence[Cell], separator: str, found: Guess) -> str
 
 def _is_mark(name: str, cells: Sequence[Cell]) -> bool:
     """Whether a column has 0 and 1 alone, −1 for what is uncertain, and gaps."""
-    plain = _plain(name)
-    if _FOLD.search(plain) or _FILE.search(plain) or _GROUP.search(plain) or _ID.search(plain):
+    plain = plain_name(name)
+    if FOLD.search(plain) or FILE.search(plain) or GROUP.search(plain) or ID.search(plain):
         return False
     marks = {mark_of(cell, MISSING) for cell in cells if isinstance(cell, str)} - {None}
     return all(isinstance(cell, str) for cell in cells) and bool(marks) and marks <= {-1.0, 0.0, 1.0} and 1.0 in marks

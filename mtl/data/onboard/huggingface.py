@@ -9,10 +9,12 @@ from typing import Any
 from mtl.config import DataError
 from mtl.data.formats.cells import as_cell
 from mtl.data.formats.hf_features import kind_of
-from mtl.data.formats.hf_files import STATES, features_of, is_metadata, rows_of, splits_of
-from mtl.data.formats.hf_objects import object_fields
+from mtl.data.formats.hf_fields import object_fields
+from mtl.data.formats.hf_files import STATES, features_of, rows_of, splits_of
+from mtl.data.formats.hf_metadata import is_metadata
 from mtl.data.formats.hf_plan import image_column
-from mtl.data.onboard.columns import Guess, guess
+from mtl.data.onboard.column_roles import Guess
+from mtl.data.onboard.columns import guess
 from mtl.data.onboard.look import SAMPLED, Finding, Look
 from mtl.data.onboard.masks import mask_classes
 

@@ -14,7 +14,8 @@ from mtl.data.formats.box_columns import IMAGES as IMAGE_NAMES
 from mtl.data.formats.box_columns import plain
 from mtl.data.formats.mentions import normal
 from mtl.data.formats.named_images import split_of_table
-from mtl.data.formats.sheet import Options, Sheet, parsed
+from mtl.data.formats.sheet import Options, Sheet
+from mtl.data.formats.sheet_files import parsed
 from mtl.data.onboard.look import Look, some
 from mtl.data.place import IMAGES
 

@@ -10,7 +10,8 @@ from mtl.config import DataError
 from mtl.config.files import Column
 from mtl.config.files.base import MISSING
 from mtl.data.formats.box_columns import plain
-from mtl.data.formats.cells import Cell, column_spec, in_order
+from mtl.data.formats.cells import Cell, in_order
+from mtl.data.formats.column_cells import column_spec
 from mtl.data.onboard.box_tables import box_finding, is_box_table
 from mtl.data.onboard.columns import guess
 from mtl.data.onboard.look import Finding, Look, some

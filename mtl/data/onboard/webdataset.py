@@ -13,7 +13,8 @@ from mtl.data.formats.cells import Cell, as_cell
 from mtl.data.formats.tar_samples import TARS, Sample, samples_of
 from mtl.data.formats.text import decoded, lines
 from mtl.data.formats.webdataset import JSON, document_of, image_of
-from mtl.data.onboard.columns import Guess, guess
+from mtl.data.onboard.column_roles import Guess
+from mtl.data.onboard.columns import guess
 from mtl.data.onboard.look import Finding, Look, identifier
 from mtl.data.onboard.masks import mask_classes
 
