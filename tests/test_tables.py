@@ -348,6 +348,7 @@ def test_init_says_which_columns_are_no_targets(tmp_path: Path) -> None:
         (["-1", "1"], {"kind": "label"}),
         (["0.0", "1.0", "", "2.0"], {"kind": "label"}),
         (["NA", "cat", "dog"], {"kind": "label"}),
+        (["red car", "blue car", "red bus", "blue bus", "red van", "blue van"], {"kind": "label"}),
     ],
 )
 def test_init_says_what_a_column_is(tmp_path: Path, cells: list[str], settings: dict[str, Any]) -> None:
@@ -357,6 +358,30 @@ def test_init_says_what_a_column_is(tmp_path: Path, cells: list[str], settings: 
     assert column.get("separator") == settings.get("separator")
     assert column.get("also_missing", []) == (["-1"] if "missing" in settings else [])
     assert set(proposal.tasks) == {"what"}
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "kept", "reason"),
+    [
+        ("time_of_day", ["day", "night"], True, ""),
+        ("taken", ["01.02.2024", "03.02.2024"], False, "ISO 8601"),
+        ("number", ["3", "7", "9"], True, ""),
+        ("body_mass_index", ["21.5", "30.25", "18.1"], True, ""),
+        ("leaf_width", ["1.5", "2.5", "3.25"], True, ""),
+        ("phase", ["growth", "rest"], True, ""),
+        ("partition", ["0", "1", "2"], False, "train, val and test"),
+        ("label_id", ["4", "7"], False, "the number of label"),
+        ("price", ["1,200", "2,300", "1,400"], False, "decimal"),
+    ],
+)
+def test_names_of_columns_do_not_mislead(
+    header: str, cells: list[str], kept: bool, reason: str, tmp_path: Path
+) -> None:
+    lines = [f'{n};{("cat", "dog")[i % 2]};"{cells[i % len(cells)]}"' for i, n in enumerate(FORTY)]
+    proposal, found = proposed(tmp_path, "\n".join([f"image;label;{header}", *lines]))
+    assert (header in found["targets"]) == kept
+    assert any(header in fact and reason in fact for fact in proposal.facts)
+    assert "group" not in found
 
 
 def test_init_puts_columns_of_0_and_1_together(tmp_path: Path) -> None:

@@ -13,17 +13,22 @@ from mtl.data.formats.base import split_of
 from mtl.data.formats.cells import Cell
 from mtl.data.onboard.look import identifier
 
-_SPLIT = {"split", "subset", "set", "partition", "phase", "usage", "dataset"}
+_SPLIT = {"split", "subset", "partition"}
+_PERHAPS_SPLIT = {"set", "phase", "usage", "dataset", "part"}
 _TIME = re.compile(r"(^|_)(time|date|datetime|timestamp|created|captured|taken|day)($|_)")
 GROUP = re.compile(
     r"(^|_)(patient|subject|person|participant|case|animal|individual|lesion|scene|video|sequence|session|group|series)"
     r"(_(id|ids|uid|no|nr|number|name|code|key|index))?$"
 )
 _LABEL = re.compile(r"class|categor|label|species|breed|type|diagnos|target|grade|stage")
-ID = re.compile(
-    r"(^|_)(id|ids|uid|uuid|guid|index|idx|row|nr|no|number|hash|phash|md5|sha\d*|checksum|url|uri|link)$|^unnamed|hash$"
+ID = re.compile(r"(^|_)(id|ids|uid|uuid|guid)$")
+"""Names of what a row is, or of what several rows belong to."""
+_ROW = re.compile(r"(^|_)(index|idx|row|nr|no|number|hash|phash|md5|sha\d*|checksum|url|uri|link)$|^unnamed|hash$")
+"""Names of what a row is, where no two have the same."""
+FILE = re.compile(
+    r"(^|_)(filesize|file_size|size_bytes|bytes|channels|bit_depth|dpi|seed)$"
+    r"|^((image|img|original|orig|picture)_?)*(width|height)$|^[wh]$"
 )
-FILE = re.compile(r"(^|_)(size|filesize|bytes|width|height|channels|depth_bits|dpi|seed)$|^(w|h)$")
 FOLD = re.compile(r"(^|_)(k?fold|cv)($|_)|^is_(train|valid|val|test)$")
 _REAL = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 _DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}([ T].*)?")
@@ -55,28 +60,43 @@ def plain_name(name: str) -> str:
 def role(name: str, known: Sequence[Cell], found: Guess) -> str:
     """What a column says besides targets, or nothing; then it may be a target."""
     plain, distinct = plain_name(name), {*known}
-    if plain in _SPLIT:
-        if not all(isinstance(cell, str) and split_of(cell) for cell in known):
-            return f"a split whose parts are not called train, val and test, but {', '.join(sorted(map(str, distinct))[:3])}"
+    if plain in _SPLIT | _PERHAPS_SPLIT and all(isinstance(cell, str) and split_of(cell) for cell in known):
         found.split = found.split or name
         return "train, val, test" if found.split == name else "a further split"
+    if plain in _SPLIT:
+        return (
+            f"a split whose parts are not called train, val and test, but {', '.join(sorted(map(str, distinct))[:3])}"
+        )
     if FOLD.search(plain):
         return "numbers of folds, which are no split: split: {type: folds} makes one"
-    dates = all(isinstance(cell, str) and _DATE.fullmatch(cell) for cell in known)
-    if dates or (_TIME.search(plain) and not _LABEL.search(plain)):
+    if _is_of_times(plain, known):
         if all(isinstance(cell, str) and _is_time(cell) for cell in known):
             found.time = found.time or name
             return "the time"
         return "a time, not in ISO 8601"
     is_id = bool(ID.search(plain)) and not _LABEL.search(plain)
-    if (GROUP.search(plain) or is_id) and 2 < len(distinct) < len(known):
-        if GROUP.search(plain) and (not found.group or not GROUP.search(plain_name(found.group))):
-            found.group = name
-        found.group = found.group or name
-        return "what stays in one split" if found.group == name else "a further group"
     if is_id or GROUP.search(plain):
+        return _group(name, known, found)
+    if _ROW.search(plain) and len(distinct) == len(known) and not any("." in str(c) and is_number(c) for c in known):
         return "names or numbers of rows"
     return "of the file" if FILE.search(plain) and all(is_number(cell) for cell in known) else ""
+
+
+def _group(name: str, known: Sequence[Cell], found: Guess) -> str:
+    """What several rows have in common, a patient before an id; or what a row is called."""
+    if not 2 < len({*known}) < len(known):
+        return "names or numbers of rows"
+    if not found.group or (GROUP.search(plain_name(name)) and not GROUP.search(plain_name(found.group))):
+        found.group = name
+    return "what stays in one split" if found.group == name else "a further group"
+
+
+def _is_of_times(plain: str, known: Sequence[Cell]) -> bool:
+    """Whether a column has dates, by its cells, or by its name and numbers in all cells: day and night are labels."""
+    if all(isinstance(cell, str) and _DATE.fullmatch(cell) for cell in known):
+        return True
+    named = _TIME.search(plain) and not _LABEL.search(plain)
+    return bool(named) and all(any(letter.isdecimal() for letter in str(cell)) for cell in known)
 
 
 def _is_time(cell: str) -> bool:
@@ -87,4 +107,5 @@ def _is_time(cell: str) -> bool:
 
 
 def is_number(cell: Cell) -> bool:
+    """Whether a cell is written as a number, with a point or a comma."""
     return isinstance(cell, str) and _REAL.fullmatch(cell) is not None

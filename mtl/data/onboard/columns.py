@@ -40,6 +40,7 @@ def guess(columns: Mapping[str, Sequence[Cell]], together: bool = True) -> Guess
         reason = "no cell has a value" if not known else role(name, known, found) or _target(name, known, gaps, found)
         if reason:
             unused.append(f"{name} ({reason})")
+    unused += _doubles(columns, found)
     if not found.targets and found.group and not GROUP.search(plain_name(found.group)):
         found.add(found.group, {"column": found.group, "kind": "label"})
         unused = [reason for reason in unused if not reason.startswith(f"{found.group} (")]
@@ -47,6 +48,20 @@ def guess(columns: Mapping[str, Sequence[Cell]], together: bool = True) -> Guess
     if unused:
         found.facts.append(f"columns that are no targets: {', '.join(unused)}")
     return found
+
+
+def _doubles(columns: Mapping[str, Sequence[Cell]], found: Guess) -> list[str]:
+    """Take away numbers that stand for the labels of another column: class_id beside class_name."""
+    labels = {name: s["column"] for name, s in found.targets.items() if s["kind"] == "label" and "column" in s}
+    numbers = {n: c for n, c in labels.items() if all(is_number(cell) for cell in columns[c] if cell not in MISSING)}
+    gone: list[str] = []
+    for name, column in numbers.items():
+        for other in (c for n, c in labels.items() if n not in numbers):
+            pairs = {*zip(columns[column], columns[other], strict=True)}
+            if len(pairs) == len({*columns[column]}) == len({*columns[other]}) and name in found.targets:
+                del found.targets[name]
+                gone.append(f"{column} (the number of {other})")
+    return gone
 
 
 def _target(name: str, known: Sequence[Cell], gaps: bool, found: Guess) -> str:
@@ -107,7 +122,8 @@ def _is_listed(texts: Sequence[str], separator: str) -> bool:
     if separator in "|;":
         return True
     labels = Counter(label for found in split for label in {*found})
-    return len(labels) < len(set(texts)) and len(labels) * 2 <= len(texts) and all(n > 1 for n in labels.values())
+    vary = len({len(found) for found in split}) > 1  # red car and blue bus are two words each
+    return vary and len(labels) < len({*texts}) and len(labels) * 2 <= len(texts) and min(labels.values()) > 1
 
 
 def _tags(name: str, known: Sequence[Cell], separator: str, found: Guess) -> str:
@@ -118,7 +134,7 @@ def _tags(name: str, known: Sequence[Cell], separator: str, found: Guess) -> str
     if separator != "|":
         settings["separator"] = separator
     if any(isinstance(cell, str) for cell in known):
-        shown = next(cell for cell in known if len(parts(cell, separator)) > 1 or not isinstance(cell, str))
+        shown = max(known, key=lambda cell: len(parts(cell, separator)))
         found.facts.append(f"{name}: several labels a cell, between them {separator!r}: {shown}")
     found.add(name, settings)
     return ""
