@@ -233,6 +233,20 @@ def test_numbers_that_may_be_several_things_are_refused(folder: Path) -> None:
     assert boxes(found)["0"] == [("cat", 2.0, 3.0, 10.0, 12.0)]
 
 
+@pytest.mark.parametrize("form", ["xyxy", "xywh"])
+def test_how_numbers_are_spread_says_what_they_are(form: str, folder: Path) -> None:
+    """All boxes lie in their pictures as either: but a right corner moves with the left one, and a width does not."""
+    place = np.random.default_rng(0).integers(0, 9, (40, 2))
+    size = np.random.default_rng(1).integers(15, 20, (40, 2))
+    numbers = np.hstack([place, size + (place if form == "xyxy" else 0)])
+    lines = [f'{i % 4},"{[*map(int, row)]}",cat' for i, row in enumerate(numbers)]
+    written(folder / "a.csv", "\n".join(["image,bbox,label", *lines]))
+    found = read(folder, format="box_table", table="a.csv")
+    assert boxes(found)["0"] == [
+        ("cat", *map(float, (*p, *(p + s)))) for p, s in zip(place[::4], size[::4], strict=True)
+    ]
+
+
 def test_several_boxes_in_a_cell(folder: Path) -> None:
     text = (
         "image_id;what;species\n"

@@ -27,6 +27,9 @@ FEW_WRONG = 0.02
 BEYOND = 0.02
 """By how much of a side a box may reach beyond its picture: rounding, not another form."""
 
+ENOUGH = 10
+"""Different boxes whose spread says something."""
+
 
 class Form(NamedTuple):
     """How boxes are written. relative: in shares of the picture's sides."""
@@ -41,8 +44,10 @@ class Form(NamedTuple):
 
     def corners(self, numbers: Sequence[float]) -> Corners:
         """x1, y1, x2, y2 of four numbers."""
-        x1, y1, x2, y2 = FORMS[self.form](np.array([numbers], float))[0].tolist()
-        return x1, y1, x2, y2
+        a, b, c, d = numbers
+        if self.form == "xyxy":
+            return a, b, c, d
+        return (a, b, a + c, b + d) if self.form == "xywh" else (a - c / 2, b - d / 2, a + c / 2, b + d / 2)
 
 
 class Sample(NamedTuple):
@@ -71,7 +76,7 @@ def fitting(sample: Sample, relative: bool) -> list[Form]:
 
 
 def find_form(sample: Sample, form: str | None, relative: bool | None) -> Form:
-    """The form that is declared, or the only one in which the boxes lie in their pictures.
+    """The form that is declared, or the only one in which the boxes lie in their pictures and are spread as boxes are.
 
     Raises:
         DataError: several could be meant, or none.
@@ -79,7 +84,7 @@ def find_form(sample: Sample, form: str | None, relative: bool | None) -> Form:
     shares = are_relative(sample.boxes) if relative is None else relative
     if form is not None:
         return Form(form, shares)
-    found = fitting(sample, shares)
+    found = _by_spread(sample.boxes, fitting(sample, shares))
     if len(found) == 1:
         return found[0]
     words = " or ".join(f"{one.form} ({one.words})" for one in found)
@@ -88,6 +93,25 @@ def find_form(sample: Sample, form: str | None, relative: bool | None) -> Form:
         found=f"they may be {words}" if found else f"in none of {', '.join(FORMS)} do they lie in their pictures",
         fix=f"declare it: one of {', '.join(FORMS)}",
     )
+
+
+def _by_spread(boxes: np.ndarray, forms: list[Form]) -> list[Form]:
+    """Of forms that are all possible, those that the spread of the numbers speaks for, if it speaks for corners or sizes at all.
+
+    Wherever objects are, a right corner moves with the left one: their difference varies less than it does alone. A width
+    does not: the difference varies more, by as much as the left side does. Three quarters of that, on both axes, are asked for.
+    """
+    distinct = np.unique(boxes, axis=0)
+    if len(forms) < 2 or len(distinct) < ENOUGH:
+        return forms
+    starts, ends = distinct[:, :2], distinct[:, 2:]
+    more = (ends - starts).var(0) - ends.var(0)
+    enough = 0.75 * starts.var(0)
+    if (starts.var(0) == 0).any():
+        return forms
+    if (more > enough).all():
+        return [form for form in forms if form.form != "xyxy"]
+    return [form for form in forms if form.form == "xyxy"] if (more < -enough).all() else forms
 
 
 def _share_wrong(sample: Sample, form: Form) -> float:
