@@ -99,14 +99,14 @@ def _by_spread(boxes: np.ndarray, forms: list[Form]) -> list[Form]:
     """Of forms that are all possible, those that the spread of the numbers speaks for, if it speaks for corners or sizes at all.
 
     Wherever objects are, a right corner moves with the left one: their difference varies less than it does alone. A width
-    does not: the difference varies more, by as much as the left side does. Three quarters of that, on both axes, are asked for.
+    does not: the difference varies more, by as much as the left side does. Half of that, on both axes, is asked for.
     """
     distinct = np.unique(boxes, axis=0)
     if len(forms) < 2 or len(distinct) < ENOUGH:
         return forms
     starts, ends = distinct[:, :2], distinct[:, 2:]
     more = (ends - starts).var(0) - ends.var(0)
-    enough = 0.75 * starts.var(0)
+    enough = 0.5 * starts.var(0)
     if (starts.var(0) == 0).any():
         return forms
     if (more > enough).all():
