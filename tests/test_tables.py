@@ -321,7 +321,7 @@ def test_init_says_which_columns_are_no_targets(tmp_path: Path) -> None:
     header = ",id,image,label,score,count,filesize,sha1,patient_id,fold,split,url,taken_at"
     row = "{i},9{i},{name},{label},0.{i},{i}0,12{i},ab{i}ff,p{p},{f},{s},http://x/{i},2024-01-01"
     lines = [
-        row.format(i=i, name=n, label=("cat", "dog")[i % 2], p=i % 7, f=i % 5, s=("train", "val", "test")[i % 3])
+        row.format(i=i, name=n, label=("cat", "dog")[i % 2], p=i % 9, f=i % 5, s=("train", "val", "test")[i % 3])
         for i, n in enumerate(FORTY)
     ]
     proposal, found = proposed(tmp_path, "\n".join([header, *lines]))

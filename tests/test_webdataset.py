@@ -103,11 +103,11 @@ def test_members_of_a_key_need_not_stand_side_by_side(tmp_path: Path) -> None:
 
 def test_a_bad_member_costs_its_target(tmp_path: Path) -> None:
     bad = {3: b"[1, 2]", 4: b"{", 5: b"\xff\xfe\xfd", 6: b'{"label": NaN}', 7: b'{"label": [1]}', 8: b"{}"}
-    tar(tmp_path / "x.tar", samples(json=lambda i: bad.get(i, json.dumps({"label": i % 3}))))
+    tar(tmp_path / "x.tar", samples(2 * COUNT, json=lambda i: bad.get(i, json.dumps({"label": i % 3}))))
     section = section_of(tmp_path)
     found = read(tmp_path, **section)
-    assert len(found.entries) == COUNT
-    assert sorted(set(range(COUNT)) - {int(name) for name in labels(found, "label")}) == [*bad]
+    assert len(found.entries) == 2 * COUNT
+    assert sorted(set(range(2 * COUNT)) - {int(name) for name in labels(found, "label")}) == [*bad]
     assert sorted((p.id, p.loses) for p in found.problems) == [(f"000{i}", "annotation") for i in (3, 4, 5, 7)]
     assert all("x.tar" in problem.reason for problem in found.problems)
 

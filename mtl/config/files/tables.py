@@ -25,7 +25,7 @@ class Tabular(FileSet):
         default=True, description="the first line has the columns' names; otherwise they are called 1, 2, 3 …"
     )
     delimiter: Annotated[str, Field(max_length=1)] = Field(
-        default="", description="between cells; a comma, semicolon, tab or | is found in the header if empty"
+        default="", description="between cells; a comma, semicolon, tab or bar is found in the header if empty"
     )
     encoding: str = Field(default="", description="e.g. latin-1; UTF-8, or what a byte order mark says, if empty")
     decimal: Literal["", ".", ","] = Field(
