@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from mtl.config import DataError
 from mtl.config.files import Column, HuggingFaceSet
 from mtl.data.formats.base import Entry, Problem, Reading, folder_split, image_ids, split_of
+from mtl.data.formats.column_cells import column_spec
 from mtl.data.formats.hf_features import Classes, Plain, target_of
 from mtl.data.formats.hf_fields import Fields
 from mtl.data.formats.hf_files import STATES, features_of, rows_of, splits_of
@@ -24,7 +25,6 @@ from mtl.data.header import Header, read_header
 from mtl.data.members import Member
 from mtl.data.place import Place
 from mtl.data.raw import FileRef
-from mtl.data.spec import TargetSpec
 from mtl.digest import bytes_sha256
 
 Meaning = Classes | Plain | Objects | None
@@ -64,7 +64,7 @@ def read_huggingface(settings: HuggingFaceSet, place: Place) -> Reading:
     records = _records(plan, place, splits, reading)
     meanings = {name: _meaning(name, plan, records, settings) for name in plan.columns}
     for name, meaning in meanings.items():
-        reading.targets[name] = meaning.spec if meaning else _map_spec(plan.columns[name])
+        reading.targets[name] = meaning.spec if meaning else column_spec(plan.columns[name], [])
         for record in records:
             _add(record, name, meaning, plan, reading)
         reading.notes += meaning.notes if meaning else {}
@@ -73,10 +73,6 @@ def read_huggingface(settings: HuggingFaceSet, place: Place) -> Reading:
         used = {v.name for e in reading.entries for v in (e.image, *e.targets.values()) if isinstance(v, FileRef)}
         reading.left_out = {name: "no row of the metadata names it" for name in place.images() if name not in used}
     return reading
-
-
-def _map_spec(column: Column) -> TargetSpec:
-    return TargetSpec(kind=column.kind, classes=column.classes, unit=column.unit, scale=column.scale)
 
 
 def _records(plan: Plan, place: Place, splits: Mapping[str, list[str]], reading: Reading) -> list[Record]:

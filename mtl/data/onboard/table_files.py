@@ -42,8 +42,9 @@ class Candidate:
 
 def candidates(look: Look) -> Iterator[Candidate | tuple[str, str]]:
     """Tables; of a file that names images and cannot be read, it and the reason."""
-    names = _Names(look)
-    for file in look.unclaimed(*SUFFIXES):
+    files = look.unclaimed(*SUFFIXES)
+    names = _Names(look) if files else None
+    for file in files:
         if file.lower().endswith(".json") and not _is_list(look.json(file)):
             continue
         try:
@@ -52,6 +53,7 @@ def candidates(look: Look) -> Iterator[Candidate | tuple[str, str]]:
             if _mentions_images(look, file):
                 yield file, error.line
             continue
+        assert names is not None
         names.choose(candidate)
         yield candidate
 
@@ -73,7 +75,7 @@ def _read(look: Look, file: str) -> Candidate:
         settings["encoding"] = encoding
         shown = next(re.finditer(r"\w*[^\W\x00-\x7f]\w*", data.decode(encoding)))[0]
         facts.append(f"{file} is not UTF-8; read as {encoding} it says {shown}: if that is wrong, correct `encoding`")
-    if sheet.unit == "line" and file.lower().endswith((".csv", ".tsv", ".tab")) and _is_row(look, sheet.columns):
+    if sheet.unit == "line" and file.lower().endswith((".csv", ".tsv", ".tab")) and _is_row(sheet.columns):
         sheet = parsed(data, file, Options(encoding=settings.get("encoding", ""), header=False))
         settings["header"] = False
         facts.append(f"{file} has no line of names: its columns are 1, 2, 3 …")
@@ -93,7 +95,7 @@ def _legacy_encoding(data: bytes) -> str | None:
     return encoding if runs and fits and "\0" not in text else None
 
 
-def _is_row(look: Look, header: Sequence[str]) -> bool:
+def _is_row(header: Sequence[str]) -> bool:
     """Whether a first line names an image, as only a row does."""
     return any(_has_suffix(cell) for cell in header)
 

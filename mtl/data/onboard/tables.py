@@ -15,7 +15,7 @@ from mtl.data.formats.column_cells import column_spec
 from mtl.data.onboard.box_tables import box_finding, is_box_table
 from mtl.data.onboard.columns import guess
 from mtl.data.onboard.look import Finding, Look, some
-from mtl.data.onboard.masks import mask_classes
+from mtl.data.onboard.masks import mask_section
 from mtl.data.onboard.table_files import MAP, Candidate, candidates
 from mtl.data.onboard.table_names import set_names
 from mtl.data.raw import FileRef
@@ -115,7 +115,7 @@ def _section(look: Look, table: Candidate, facts: list[str]) -> dict[str, Any]:
     found = guess({name: cells for name, cells in rest.items() if name not in maps})
     facts += [f"{table.file}: {fact}" for fact in found.facts]
     for name, settings in maps.items():
-        if settings.get("classes") != []:
+        if settings["kind"] == "depth" or "classes" in settings:
             found.add(name, settings)
     for settings in found.targets.values():
         if settings["kind"] == "label" and _has_several(sheet.cells(table.image), settings, rest):
@@ -130,11 +130,11 @@ def _section(look: Look, table: Candidate, facts: list[str]) -> dict[str, Any]:
 
 
 def _has_several(images: Sequence[Cell], settings: dict[str, Any], columns: dict[str, list[Cell]]) -> bool:
-    """Whether images have a row for each of several labels: more of them than errors would make."""
+    """Whether images have a row for each of several labels: a third of them at least, which is more than errors make."""
     said: dict[Cell, set[Cell]] = {}
     for image, label in zip(images, columns[settings["column"]], strict=True) if "column" in settings else ():
         said.setdefault(image, set()).add(label)
-    return sum(len(labels - {*MISSING}) > 1 for labels in said.values()) * 10 > len(said)
+    return sum(len(labels - {*MISSING}) > 1 for labels in said.values()) * 3 > len(said)
 
 
 def _maps(look: Look, file: str, name: str, cells: Sequence[Cell], facts: list[str]) -> dict[str, Any]:
@@ -151,10 +151,10 @@ def _maps(look: Look, file: str, name: str, cells: Sequence[Cell], facts: list[s
     if any(word in f"{name} {files[0]}".lower() for word in ("depth", "disparity")):
         facts.append(f"{name}: depths; what a step of their files is, `scale` has to say (0.001 m is supposed)")
         return {"column": name, "kind": "depth", "unit": "m", "scale": 0.001}
-    classes = mask_classes(look.place, [FileRef(found) for found in files])
-    if not classes:
+    section = mask_section(look.place, [FileRef(found) for found in files])
+    if not section:
         facts.append(f"{name}: masks whose values are no indices of classes: describe them yourself")
-    return {"column": name, "kind": "mask", "classes": classes}
+    return {"column": name, "kind": "mask"} | section
 
 
 def _agree(sets: dict[str, dict[str, Any]], tables: dict[str, Candidate]) -> None:

@@ -16,7 +16,7 @@ from mtl.data.formats.webdataset import JSON, document_of, image_of
 from mtl.data.onboard.column_roles import Guess
 from mtl.data.onboard.columns import guess
 from mtl.data.onboard.look import Finding, Look, identifier
-from mtl.data.onboard.masks import mask_classes
+from mtl.data.onboard.masks import mask_section
 
 LOOKED_AT = 2000
 """Samples of the first tar file of which it is found out what they have."""
@@ -117,13 +117,10 @@ def _guess(look: Look, samples: Sequence[Sample]) -> tuple[Guess, Counter[str]]:
     for extension in sorted(
         {name for sample in samples for name in sample.members if "." in name and _is_picture(name)}
     ):
-        masks = [s.members[extension].value for s in samples[:64] if extension in s.members]
-        classes = mask_classes(look.place, masks)
-        if classes:
-            renamed.add(
-                "regions" if extension == "seg.png" else identifier(extension.rsplit(".", 1)[0]),
-                {"column": extension, "kind": "mask", "classes": classes},
-            )
+        section = mask_section(look.place, [s.members[extension].value for s in samples[:64] if extension in s.members])
+        if section:
+            target = "regions" if extension == "seg.png" else identifier(extension.rsplit(".", 1)[0])
+            renamed.add(target, {"column": extension, "kind": "mask"} | section)
     return renamed, problems
 
 
