@@ -107,6 +107,14 @@ def coco(folder: Path, scenes: list[RawSample], spec: DatasetSpec) -> dict[str, 
     return {"format": "coco", "images": "images"}
 
 
+def box_table(folder: Path, scenes: list[RawSample], spec: DatasetSpec) -> dict[str, Any]:
+    """As Open Images has it: shares of the sides, and a column that no box is marked in."""
+    for s in scenes:
+        save(folder / "images" / f"{s.id}.png", s)
+    boxes_of(scenes, spec).save_openimage(folder / "train-annotations-bbox.csv")
+    return {"format": "box_table", "table": "train-annotations-bbox.csv", "classes": spec.targets["objects"].classes}
+
+
 def yolo(folder: Path, scenes: list[RawSample], spec: DatasetSpec) -> dict[str, Any]:
     numbers = {name: i for i, name in enumerate(spec.targets["objects"].classes)}
     found = boxes_of(scenes, spec)
@@ -231,6 +239,7 @@ Writer = Callable[[Path, list[RawSample], DatasetSpec], dict[str, Any]]
 WRITERS: dict[str, Writer] = {
     "image_folder": image_folder,
     "table": table,
+    "box_table": box_table,
     "coco": coco,
     "yolo": yolo,
     "yolo_darknet": yolo_darknet,

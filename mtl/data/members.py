@@ -93,7 +93,7 @@ class Table:
         self._last: tuple[int, str, Any] | None = None
 
     def bytes_at(self, row: int, column: str) -> bytes:
-        """An image as Hugging Face's `datasets` keeps it: a struct of bytes and path.
+        """An image as Hugging Face's `datasets` keeps it: a struct of bytes and path; or the bytes alone.
 
         Raises:
             DataError: there is none.
@@ -103,7 +103,8 @@ class Table:
             if self._last is None or self._last[:2] != (part, column):
                 self._last = (part, column, self._column(part, column))
             before = self._ends[part - 1] if part else 0
-            found = self._last[2][row - before].as_py()["bytes"]
+            cell = self._last[2][row - before].as_py()
+            found = cell if isinstance(cell, bytes) else cell["bytes"]
         except (LookupError, TypeError, ValueError, OSError, NotImplementedError, MemoryError) as error:
             raise DataError(f"no bytes in row {row}, {column}", found=f"{type(error).__name__}: {error}") from error
         if not isinstance(found, bytes):

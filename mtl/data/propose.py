@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -66,7 +67,7 @@ def propose(path: str) -> Proposal:
     facts += [fact for finding in findings for fact in finding.facts]
     for finding in findings:
         if finding.fault:
-            raise refusal(path, finding, finding.fault)
+            raise refusal(path, finding, "; ".join(dict.fromkeys([finding.fault, *facts])))
     read = [_read(path, place, finding) for finding in findings if finding.sets]
     if not read:
         raise _unknown(path, look, facts)
@@ -93,12 +94,14 @@ def propose(path: str) -> Proposal:
 
 
 def _sets(kept: list[Read], findings: list[Finding]) -> dict[str, dict[str, Any]]:
-    """The sections of all findings that are kept; of two that are called alike, the second by its format too. Files that others
-    claim are declared as not meant: the facts name them."""
+    """The sections of all findings that are kept, each under a name of its own. Files that others claim are declared as not
+    meant: the facts name them."""
     sets: dict[str, dict[str, Any]] = {}
     for one in kept:
         for name, section in one.finding.sets.items():
-            sets[name if name not in sets else f"{name}_{one.finding.format}"] = {**section}
+            numbered = (f"{name}_{number}" for number in itertools.count(2))
+            free = (n for n in itertools.chain([name], numbered) if n not in sets)
+            sets[next(free)] = {**section}
     readings = [reading for one in kept for reading in one.readings.values()]
     refs = [ref for r in readings for e in r.entries for ref in (e.image, *e.targets.values())]
     used = {container(ref.name) for ref in refs if isinstance(ref, FileRef)}

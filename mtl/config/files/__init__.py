@@ -22,12 +22,13 @@ from mtl.config.files.splits import (
     StratifiedSplit,
     TimeSplit,
 )
-from mtl.config.files.tables import HuggingFaceSet, TableSet, WebDatasetSet
+from mtl.config.files.tables import BoxTableSet, HuggingFaceSet, TableSet, Tabular, WebDatasetSet
 from mtl.config.files.tools import CreateMlSet, DatumaroSet, LabelMeSet, LabelStudioSet, SuperviselySet, ViaSet
 from mtl.config.section import Count, Section
 
 __all__ = [
     "AnyFileSet",
+    "BoxTableSet",
     "CocoPanopticSet",
     "CocoSet",
     "Column",
@@ -52,6 +53,7 @@ __all__ = [
     "StratifiedSplit",
     "SuperviselySet",
     "TableSet",
+    "Tabular",
     "TimeSplit",
     "ViaSet",
     "VocSet",
@@ -62,6 +64,7 @@ __all__ = [
 AnyFileSet = Annotated[
     ImageFolderSet
     | TableSet
+    | BoxTableSet
     | CocoSet
     | CocoPanopticSet
     | YoloSet

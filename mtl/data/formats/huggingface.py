@@ -1,189 +1,196 @@
-"""Data sets of Hugging Face `datasets`: saved to disk (Arrow), or Parquet files as on the hub. It says what the columns are."""
+"""Data sets of Hugging Face `datasets`: it says what the columns are. Images stay where they are."""
 
 from __future__ import annotations
 
 import itertools
-import json
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
 
 from mtl.config import DataError
-from mtl.config.files import HuggingFaceSet
-from mtl.data.formats.base import Entry, Problem, Reading, split_of
-from mtl.data.formats.table import number
+from mtl.config.files import Column, HuggingFaceSet
+from mtl.data.formats.base import Entry, Problem, Reading, folder_split, image_ids, split_of
+from mtl.data.formats.column_cells import column_spec
+from mtl.data.formats.hf_features import Classes, Plain, target_of
+from mtl.data.formats.hf_fields import Fields
+from mtl.data.formats.hf_files import STATES, features_of, rows_of, splits_of
+from mtl.data.formats.hf_metadata import is_metadata
+from mtl.data.formats.hf_objects import Objects
+from mtl.data.formats.hf_plan import SIZE, Plan, check_same, plan_of
+from mtl.data.formats.mentions import Files
+from mtl.data.formats.named_images import split_of_table
+from mtl.data.formats.shapes import Targets, settle
+from mtl.data.header import Header, read_header
 from mtl.data.members import Member
 from mtl.data.place import Place
 from mtl.data.raw import FileRef
-from mtl.data.spec import TargetKind, TargetSpec
 from mtl.digest import bytes_sha256
 
-ROWS = 64
-"""Read at a time: images may be large."""
+Meaning = Classes | Plain | Objects | None
+"""How the values of a target's column are read; None: they are maps, and nothing is to be read."""
+
+
+class Encoded(NamedTuple):
+    """An image or a map. sha256, data: of bytes that were read in a row; nothing of a file beside."""
+
+    value: FileRef | bytes
+    sha256: str = ""
+    data: bytes = b""
+
+
+@dataclass
+class Record:
+    """One row. values: of the columns that are wanted, but for the image's; header: its image's, where objects need it."""
+
+    entry: Entry
+    values: dict[str, Any]
+    where: str
+    header: Header | None = None
 
 
 def read_huggingface(settings: HuggingFaceSet, place: Place) -> Reading:
-    """A row an image; its id is the split's name and the row's number. Images stay where they are.
+    """A row an image; its id is the split's name and the row's number, or the file's name where it lies beside the rows.
 
     Raises:
-        DataError: it cannot be read, or lacks a column.
+        DataError: it cannot be read, lacks a column, or what a column is cannot be told.
     """
-    specs: dict[str, TargetSpec] = {}
-    entries: list[Entry] = []
-    problems: list[Problem] = []
-    for name, files in splits_of(place).items():
+    splits = splits_of(place)
+    files = [file for some in splits.values() for file in some]
+    plan = plan_of(settings, features_of(place, files[0]))
+    check_same(plan, place, files)
+    reading = Reading({}, [])
+    reading.documents = {*files, *(n for n in place.names() if n.rpartition("/")[2] in STATES)}
+    records = _records(plan, place, splits, reading)
+    meanings = {name: _meaning(name, plan, records, settings) for name in plan.columns}
+    for name, meaning in meanings.items():
+        reading.targets[name] = meaning.spec if meaning else column_spec(plan.columns[name], [])
+        for record in records:
+            _add(record, name, meaning, plan, reading)
+        reading.notes += meaning.notes if meaning else {}
+    reading.entries = [record.entry for record in records]
+    if any(is_metadata(file) for file in files):
+        used = {v.name for e in reading.entries for v in (e.image, *e.targets.values()) if isinstance(v, FileRef)}
+        reading.left_out = {name: "no row of the metadata names it" for name in place.images() if name not in used}
+    return reading
+
+
+def _records(plan: Plan, place: Place, splits: Mapping[str, list[str]], reading: Reading) -> list[Record]:
+    """All rows that have an image."""
+    beside = Files(place.images())
+    records: list[Record] = []
+    for split, files in splits.items():
         numbers = itertools.count()
         for file in files:
-            specs = _same(specs, _specs(settings, features_of(place, file)), file)
-            for row, values in enumerate(_rows(place, file, [settings.image, *settings.targets.values()])):
-                found = f"{name}/{next(numbers):08d}"
+            for row, values in enumerate(rows_of(place, file, plan.wanted())):
+                found = f"{split}/{next(numbers):08d}"
                 try:
-                    targets = {
-                        t: _target(values[c], specs[t]) for t, c in settings.targets.items() if values[c] is not None
-                    }
-                    data = (values[settings.image] or {}).get("bytes")
-                    if not data:
-                        raise DataError("the row has no image's bytes")
+                    record = _record(plan, place, file, row, values, found, beside)
                 except DataError as error:
-                    problems.append(Problem.of(found, error))
+                    reading.problems.append(Problem.of(found, error, f"{file}, row {row + 1}"))
                     continue
-                sha256 = bytes_sha256(data)
-                member = Member.of(file, f"{row}.{settings.image}", sha256)
-                image = FileRef(str(member)) if place.has_parts else data
-                entries.append(Entry(found, image, targets, split=split_of(name), digests={"image": sha256}))
-    return Reading(specs, entries, problems)
+                record.entry.split = record.entry.split or split_of(split) or split_of_table(split)
+                records.append(record)
+    return _with_headers(records, place, reading) if plan.objects else records
 
 
-def splits_of(place: Place) -> dict[str, list[str]]:
-    """Split → its files, in order.
+def _record(plan: Plan, place: Place, file: str, row: int, values: dict[str, Any], found: str, beside: Files) -> Record:
+    """A row as an entry without targets.
 
     Raises:
-        DataError: there are none, or the list of them is damaged.
+        DataError: it has no image, or one that cannot be decoded.
     """
-    files = place.names(suffixes=(".parquet",))
-    splits: dict[str, list[str]] = {}
-    for file in files:
-        # <split>-00000-of-00001.parquet, as the hub writes them, or a folder a split
-        stem = Path(file).name.split("-")[0].removesuffix(".parquet")
-        splits.setdefault(stem if split_of(stem) else Path(file).parent.name or "all", []).append(file)
-    if splits:
-        return splits
-    if not {"dataset_dict.json", "state.json"} & place.versions.keys():
-        raise DataError(
-            f"{place.path} cannot be read",
-            found="neither Parquet files, nor a dataset_dict.json or state.json",
-            fix="name the folder that save_to_disk or to_parquet wrote",
-        )
-    try:
-        names = json.loads(place.read("dataset_dict.json"))["splits"] if "dataset_dict.json" in place else [""]
-        for name in names:
-            folder = f"{name}/" if name else ""
-            state = json.loads(place.read(f"{folder}state.json"))
-            splits[name or "all"] = [f"{folder}{file['filename']}" for file in state["_data_files"]]
-    except (ValueError, LookupError, TypeError) as error:
-        raise DataError(
-            f"{place.path} is no data set that was saved to disk",
-            found=f"{type(error).__name__}: {error}",
-            fix="save it again with save_to_disk, or to_parquet",
-        ) from error
-    return splits
+    image = _encoded(place, file, row, plan.image, values[plan.image], beside)
+    entry = Entry(found, image.value, {}, digests={"image": image.sha256} if image.sha256 else {})
+    if not image.data and isinstance(image.value, FileRef):
+        entry.id = image_ids([image.value.name])[image.value.name]
+        entry.split = folder_split(image.value.name)
+    header = read_header(image.data) if plan.objects and image.data else None
+    kept = {name: value for name, value in values.items() if name != plan.image}
+    for target, column in plan.columns.items():
+        if column.kind in ("mask", "depth") and target not in plan.objects and kept[column.column] is not None:
+            found_map = _encoded(place, file, row, column.column, kept[column.column], beside)
+            kept[column.column] = found_map.value
+            entry.digests |= {target: found_map.sha256} if found_map.sha256 else {}
+    return Record(entry, kept, f"{file}, row {row + 1}", header)
 
 
-def features_of(place: Place, file: str) -> dict[str, Any]:
-    """Column → what it is, as `datasets` reads it from the file's own description.
+def _encoded(place: Place, file: str, row: int, column: str, value: Any, beside: Files) -> Encoded:
+    """An image or a map: its bytes in a row, or the file that the row names.
 
     Raises:
-        DataError: the file cannot be read.
+        DataError: there is neither.
     """
-    from datasets import Features
+    data = value.get("bytes") if isinstance(value, dict) else value
+    path = value.get("path") if isinstance(value, dict) else value
+    if isinstance(data, bytes) and data:
+        sha256 = bytes_sha256(data)
+        member = FileRef(str(Member.of(file, f"{row}.{column}", sha256)))
+        return Encoded(member if place.has_parts else data, sha256, data)
+    if isinstance(path, str) and path:
+        return Encoded(FileRef(beside.find(path, PurePosixPath(file).parent.as_posix().strip("."))))
+    raise DataError("the row has no image", found=f"neither bytes nor a path in the column {column}")
 
+
+def _with_headers(records: Sequence[Record], place: Place, reading: Reading) -> list[Record]:
+    """Records whose image says its size; problems of others."""
+    names = {r.entry.image.name for r in records if r.header is None and isinstance(r.entry.image, FileRef)}
+    headers = place.headers(sorted(names))
+    kept: list[Record] = []
+    for record in records:
+        image = record.entry.image
+        header = record.header or (headers.get(image.name) if isinstance(image, FileRef) else None)
+        if isinstance(header, Header):
+            record.header = header
+            kept.append(record)
+        else:
+            error = header or DataError("its image cannot be read")
+            file = image.name if isinstance(image, FileRef) else ""
+            reading.problems.append(Problem.of(record.entry.id, error, record.where, file))
+    return kept
+
+
+def _meaning(name: str, plan: Plan, records: Sequence[Record], settings: HuggingFaceSet) -> Meaning:
+    column = plan.columns[name]
+    if name in plan.objects:
+        fields = plan.objects[name]
+        rows = [(_objects(fields, column, record), record.header) for record in records]
+        return Objects(fields, rows, settings, column.classes)
+    if column.kind in ("mask", "depth"):
+        return None
+    return target_of(column, plan.features[column.column], [record.values[column.column] for record in records])
+
+
+def _objects(fields: Fields, column: Column, record: Record) -> Any:
+    return record.values if fields.columns else record.values[column.column]
+
+
+def _add(record: Record, name: str, meaning: Meaning, plan: Plan, reading: Reading) -> None:
+    """Add a target to a row's entry; a problem if its value cannot be used."""
+    value = record.values[plan.columns[name].column]
     try:
-        with place.opened(file) as source:
-            schema = (
-                pa.ipc.open_stream(source).schema if file.endswith(".arrow") else pq.ParquetFile(source).schema_arrow
-            )
-        return dict(Features.from_arrow_schema(schema))
-    except DataError:
-        raise
-    except Exception as error:  # pyarrow and datasets raise many kinds
-        raise DataError(f"{file} cannot be read", found=f"{type(error).__name__}: {error}") from error
+        if isinstance(meaning, Objects):
+            if value is not None:
+                _settle(record, name, meaning, plan, reading)
+            return
+        value = meaning.of(value) if meaning else value
+    except DataError as error:
+        reading.problems.append(_lost(record, error))
+        return
+    if value is not None:
+        record.entry.targets[name] = value
 
 
-def _rows(place: Place, file: str, columns: list[str]) -> Iterator[dict[str, Any]]:
-    """The rows, some of which are in memory at a time."""
-    try:
-        with place.opened(file) as source:
-            if file.endswith(".arrow"):
-                batches = (_sound(batch).select(columns) for batch in pa.ipc.open_stream(source))
-            else:
-                batches = pq.ParquetFile(source, pre_buffer=False).iter_batches(ROWS, columns=columns)
-            for batch in batches:
-                for start in range(0, batch.num_rows, ROWS):
-                    yield from batch.slice(start, ROWS).to_pylist()
-    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:  # a damaged file may claim any size
-        raise DataError(f"{file} cannot be read", found=f"{type(error).__name__}: {error}") from error
+def _settle(record: Record, name: str, meaning: Objects, plan: Plan, reading: Reading) -> None:
+    assert record.header is not None
+    shapes, wrong = meaning.shapes(_objects(plan.objects[name], plan.columns[name], record))
+    width, height = (record.values.get(side) if plan.sized(name) else None for side in SIZE)
+    frame = meaning.frame(width, height)
+    settled = settle(record.entry.id, shapes, frame, record.header, Targets(name, None), record.where)
+    reading.problems += [_lost(record, error) for error in wrong] + settled.problems
+    reading.notes += settled.notes
+    record.entry.targets |= settled.targets
 
 
-def _sound(batch: Any) -> Any:
-    """Arrow reads offsets as they are: wrong ones would reach out of memory."""
-    batch.validate(full=True)
-    return batch
-
-
-def _same(before: dict[str, TargetSpec], here: dict[str, TargetSpec], file: str) -> dict[str, TargetSpec]:
-    """What all files say of the targets."""
-    if before and before != here:
-        different = sorted(name for name in here if here[name] != before[name])
-        raise DataError(f"{file} says something else of {', '.join(different)} than the files before it")
-    return here
-
-
-def _specs(settings: HuggingFaceSet, features: dict[str, Any]) -> dict[str, TargetSpec]:
-    missing = sorted({settings.image, *settings.targets.values()} - features.keys())
-    if missing:
-        raise DataError("columns are missing", found=f"no {missing}; it has {sorted(features)}")
-    return {target: spec_of(column, features[column]) for target, column in settings.targets.items()}
-
-
-def spec_of(column: str, feature: Any) -> TargetSpec:
-    """What a feature is a target of."""
-    kind = type(feature).__name__
-    if kind == "ClassLabel":
-        return TargetSpec(kind="label", classes=tuple(feature.names))
-    if kind == "Value" and feature.dtype.startswith(("float", "int", "uint")):
-        return TargetSpec(kind="value")
-    inner: Any = getattr(feature, "feature", None)
-    if kind in ("List", "Sequence", "LargeList") and type(inner).__name__ == "ClassLabel":
-        return TargetSpec(kind="labels", classes=tuple(inner.names))
-    fields = feature if isinstance(feature, dict) else inner if isinstance(inner, dict) else None
-    if fields and "bbox" in fields:
-        name = "category" if "category" in fields else "label"
-        labels = getattr(fields.get(name), "feature", fields.get(name))
-        return TargetSpec(kind="boxes", classes=tuple(getattr(labels, "names", None) or ("object",)))
-    raise DataError(
-        f"the column {column} cannot be a target",
-        found=str(feature)[:120],
-        fix="ClassLabel, a list of them, a number, or objects with bbox and category",
-    )
-
-
-def _target(value: Any, spec: TargetSpec) -> Any:
-    kind: TargetKind = spec.kind
-    if kind == "value":
-        return number(str(value), "a value")
-    if kind == "label":
-        return None if value < 0 else int(value)  # -1 is what datasets writes for no label
-    if kind == "labels":
-        return sorted(int(v) for v in value)
-    items: Any = [value] if isinstance(value, dict) else value
-    if isinstance(value, dict):  # a struct of lists
-        labels = value.get("category", value.get("label")) or [0] * len(value["bbox"])
-        items = [{"bbox": b, "category": c} for b, c in zip(value["bbox"], labels, strict=True)]
-    boxes: list[list[float]] = []
-    for item in items:
-        x, y, width, height = (number(str(v), "a box's side") for v in item["bbox"])
-        boxes.append([x, y, x + width, y + height, float(item.get("category", item.get("label", 0)))])
-    return boxes
+def _lost(record: Record, error: DataError) -> Problem:
+    return replace(Problem.of(record.entry.id, error, record.where), loses="annotation")

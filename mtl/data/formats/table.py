@@ -1,164 +1,108 @@
-"""A table with a row an image."""
+"""A table with a row an image, or several rows that say different things of it."""
 
 from __future__ import annotations
 
-import io
-import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.csv as pc
-import pyarrow.parquet as pq
-
 from mtl.config import DataError
-from mtl.config.files import Column, TableSet
-from mtl.data.formats.base import Entry, Problem, Reading, image_id, split_of
+from mtl.config.files import TableSet
+from mtl.data.formats.base import Entry, Problem, Reading
+from mtl.data.formats.cells import Cell
+from mtl.data.formats.column_cells import Cells
+from mtl.data.formats.named_images import Named, facts_columns, sheet_of
 from mtl.data.place import Place
 from mtl.data.raw import FileRef
-from mtl.data.spec import TargetSpec
+from mtl.data.spec import SPLITS
+
+
+@dataclass
+class Told:
+    """What rows have said of one image so far. places: target → the row that said it; contested: targets that rows contradict
+    each other in."""
+
+    entry: Entry
+    places: dict[str, str] = field(default_factory=dict[str, str])
+    contested: set[str] = field(default_factory=set[str])
 
 
 def read_table(settings: TableSet, place: Place) -> Reading:
-    """Every row an image; columns are targets.
+    """Every row an image; columns are targets. One cell that cannot be used costs its target, not its image.
 
     Raises:
         DataError: the table is missing, cannot be read or lacks a column.
     """
-    rows = _rows(settings, place)
-    specs = {
-        name: column_spec(column, [row[column.column] for row in rows]) for name, column in settings.targets.items()
-    }
-    entries: list[Entry] = []
-    problems: list[Problem] = []
-    for number, row in enumerate(rows):
-        name = row[settings.image].removeprefix("./")
-        if not name:
-            problems.append(Problem(f"row {number + 1}", f"the column {settings.image} is empty"))
+    columns = [name for column in settings.targets.values() for name in column.names]
+    sheet = sheet_of(settings, place, [settings.image, *columns, *facts_columns(settings)])
+    rows = [row.cells for row in sheet.rows]
+    cells = {name: Cells(column, rows, settings.decimal) for name, column in settings.targets.items()}
+    reading = Reading({name: one.spec for name, one in cells.items()}, [], slices=settings.slices)
+    reading.documents = {settings.table}
+    named = Named(settings, place, sheet, settings.image, reading)
+    maps = {n: named.maps(sheet.cells(c.column)) for n, c in settings.targets.items() if c.kind in ("mask", "depth")}
+    told: dict[str, Told] = {}
+    for row in sheet.rows:
+        file = named.of(row.place, row.cells)
+        if file is None:
             continue
-        targets: dict[str, Any] = {}
-        try:
-            for target, column in settings.targets.items():
-                value = cell(row[column.column], column, specs[target], place)
-                if value is not None:
-                    targets[target] = value
-        except DataError as error:
-            problems.append(Problem.of(image_id(name), error))
-            continue
-        entries.append(
-            Entry(
-                image_id(name),
-                FileRef(name),
-                targets,
-                split=split_of(row[settings.split]) if settings.split else None,
-                group=row[settings.group] or None if settings.group else None,
-                time=row[settings.time] or None if settings.time else None,
-                slices={column: row[column] for column in settings.slices},
-            )
-        )
-    return Reading(specs, entries, problems, settings.slices)
-
-
-def _rows(settings: TableSet, place: Place) -> list[dict[str, str]]:
-    data = place.read(settings.table)
-    try:
-        if settings.table.lower().endswith((".parquet", ".pq")):
-            table = pq.read_table(io.BytesIO(data))
+        entry, where = named.entry(file, row.cells), named.where(row.place)
+        entry.targets = _targets(row.cells, cells, maps, entry.id, where, reading)
+        if file in told:
+            _unite(told[file], entry, where, cells, reading)
         else:
-            # As text: 007 is a name, not 7, and what a column is, params.yaml says.
-            text = pc.ConvertOptions(strings_can_be_null=False, column_types=_texts(data))
-            table = pc.read_csv(io.BytesIO(data), convert_options=text)
-    except (pa.ArrowException, UnicodeDecodeError) as error:
-        raise DataError(f"{settings.table} cannot be read", found=str(error), fix="CSV or Parquet") from error
-    extra = [c for c in (settings.split, settings.group, settings.time) if c]
-    wanted = [settings.image, *(c.column for c in settings.targets.values()), *extra, *settings.slices]
-    missing = sorted(set(wanted) - set(table.column_names))
-    if missing:
-        raise DataError(
-            f"{settings.table} lacks columns", found=f"no {missing}; it has {table.column_names}", fix="name others"
-        )
-    return [
-        {key: _text(value) for key, value in row.items()}
-        for row in table.select(list(dict.fromkeys(wanted))).to_pylist()
-    ]
+            told[file] = Told(entry, dict.fromkeys(entry.targets, where))
+    named.finish(told)
+    reading.entries = [one.entry for one in told.values()]
+    for one in cells.values():
+        reading.notes += one.notes
+    return reading
 
 
-def _texts(data: bytes) -> dict[str, Any]:
-    header = pc.open_csv(io.BytesIO(data)).schema.names
-    return dict.fromkeys(header, pa.string())
+def _targets(
+    row: Mapping[str, Cell],
+    cells: Mapping[str, Cells],
+    maps: Mapping[str, Mapping[str, str | DataError]],
+    found: str,
+    where: str,
+    reading: Reading,
+) -> dict[str, Any]:
+    targets: dict[str, Any] = {}
+    for name, one in cells.items():
+        try:
+            value = one.of(row)
+            if value is not None and name in maps:
+                file = maps[name][value]
+                if isinstance(file, DataError):
+                    raise file
+                value = FileRef(file)
+        except DataError as error:
+            reading.problems.append(Problem(found, f"{error.line}; in: {where}", loses="annotation"))
+            continue
+        if value is not None:
+            targets[name] = value
+    return targets
 
 
-def _text(value: Any) -> str:
-    if value is None or value != value:
-        return ""
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
-
-
-def column_spec(column: Column, cells: list[str]) -> TargetSpec:
-    """The target of a column; its classes are those declared, or all that its cells hold."""
-    classes = column.classes
-    if not classes and column.kind == "label":
-        classes = _in_order({c for c in cells if c})
-    elif not classes and column.kind == "labels":
-        classes = _in_order({part for c in cells for part in _parts(c, column)})
-    if column.kind in ("label", "labels", "mask") and not classes:
-        raise DataError(
-            f"the column {column.column} has no classes",
-            found="no cell has a value" if column.kind != "mask" else "a mask's classes are not in the table",
-            fix="declare `classes`",
-        )
-    return TargetSpec(kind=column.kind, classes=classes, unit=column.unit, scale=column.scale)
-
-
-def _in_order(found: set[str]) -> tuple[str, ...]:
-    """Sorted; numbers by their value."""
-    return tuple(sorted(found, key=lambda c: (int(c), c) if c.isdecimal() else (-1, c)))
-
-
-def cell(text: str, column: Column, spec: TargetSpec, place: Place) -> Any:
-    """A cell's target; None where it is empty.
-
-    Raises:
-        DataError: it is no class, no number or no file.
-    """
-    if not text:
-        return None
-    if column.kind in ("mask", "depth"):
-        if text not in place:
-            raise DataError(f"{column.column}: the file {text} is not there")
-        return FileRef(text)
-    if column.kind == "value":
-        return number(text, column.column)
-    return labels_of(text, column, spec)
-
-
-def labels_of(text: str, column: Column, spec: TargetSpec) -> int | list[int]:
-    """The index of a label, or the sorted indices of several.
-
-    Raises:
-        DataError: one is no class.
-    """
-    labels = [text] if column.kind == "label" else _parts(text, column)
-    unknown = [label for label in labels if label not in spec.classes]
-    if unknown:
-        raise DataError(f"{column.column}: unknown class", found=repr(unknown[0]), fix="add it to `classes`")
-    found = sorted(spec.classes.index(label) for label in labels)
-    return found[0] if column.kind == "label" else found
-
-
-def number(text: str, what: str) -> float:
-    """A finite number.
-
-    Raises:
-        DataError: it is none.
-    """
-    try:
-        value = float(text)
-    except ValueError as error:
-        raise DataError(f"{what} is no number", found=repr(text)) from error
-    if not math.isfinite(value):
-        raise DataError(f"{what} is not finite", found=repr(text), fix="leave the cell empty where it is unknown")
-    return value
-
-
-def _parts(text: str, column: Column) -> list[str]:
-    return [part.strip() for part in text.split(column.separator) if part.strip()]
+def _unite(told: Told, entry: Entry, where: str, cells: Mapping[str, Cells], reading: Reading) -> None:
+    """Add what a further row says of an image: the same, more, or something else."""
+    before = told.entry
+    if entry.targets.items() <= before.targets.items():
+        reading.notes["rows that say again what one before says of their image"] += 1
+    for name, value in entry.targets.items():
+        if name in told.contested:
+            continue
+        if name not in before.targets:
+            before.targets[name], told.places[name] = value, where
+        elif cells[name].spec.kind == "labels":
+            before.targets[name] = sorted({*before.targets[name], *value})
+        elif before.targets[name] != value:
+            told.contested.add(name)
+            del before.targets[name]
+            reason = f"{told.places[name]} and {where} say different things of its {name!r}"
+            reading.problems.append(Problem(before.id, reason, loses="annotation"))
+    if before.split != entry.split:
+        reading.notes["images that rows put into several splits, kept in the one that is trained on least"] += 1
+        order = Counter({split: number for number, split in enumerate(SPLITS, 1)})
+        before.split = max(before.split, entry.split, key=lambda split: order[split or ""])

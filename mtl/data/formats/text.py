@@ -30,6 +30,8 @@ def decoded(data: bytes, encoding: str = "") -> str:
         where = f"byte {data[error.start]:#04x} at {error.start}"
         fix = "save it as UTF-8, or declare `encoding`, e.g. latin-1, where the format has it"
         raise DataError(f"a text is not {encoding or 'UTF-8'}", found=where, fix=fix) from error
+    except UnicodeError as error:  # of codecs that are none of letters
+        raise DataError(f"a text is not {encoding}", found=str(error)[:120]) from error
     return text.removeprefix("\ufeff")
 
 

@@ -1,133 +1,152 @@
-"""WebDataset: tar files whose members of one key are one sample, grouped by the webdataset library.
-
-Images stay in their tar where it can be read in parts; a compressed one, one in an archive or on a web server cannot.
-"""
+"""WebDataset: tar files whose members of one key are one sample."""
 
 from __future__ import annotations
 
 import json
-import tarfile
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from mtl.config import DataError
 from mtl.config.files import Column, WebDatasetSet
-from mtl.data.formats.base import Entry, Problem, Reading, split_of
-from mtl.data.formats.table import column_spec, labels_of, number
-from mtl.data.members import Member, refuse_cut_off
-from mtl.data.place import IMAGES, MAX_FILE_BYTES, Place
-from mtl.data.raw import FileRef
-from mtl.data.spec import TargetSpec
-from mtl.digest import bytes_sha256
+from mtl.data.formats.base import Entry, Problem, Reading, folder_split
+from mtl.data.formats.cells import Cell, as_cell
+from mtl.data.formats.column_cells import Cells
+from mtl.data.formats.named_images import split_of_table
+from mtl.data.formats.tar_samples import TARS, Content, Sample, samples_of
+from mtl.data.formats.text import decoded
+from mtl.data.place import Place
 
-
-class Content(NamedTuple):
-    """What a member holds, or where it is, and the SHA-256 of it."""
-
-    value: bytes | FileRef
-    sha256: str
+JSON = "json:"
 
 
 def read_webdataset(settings: WebDatasetSet, place: Place) -> Reading:
     """A sample a key; the id is the key.
 
     Raises:
-        DataError: there is no tar file.
+        DataError: there is no tar file, one cannot be read, or a target has no classes.
     """
-    files = place.names(suffixes=(".tar", ".tar.gz", ".tgz"))
+    files = place.names(suffixes=TARS)
     if not files:
         raise DataError(f"{place.path} has no tar file", fix="name the folder that holds the shards")
-    samples = [(file, sample) for file in files for sample in samples_of(place, file)]
-    texts = {t: [_text(sample, c) for _, sample in samples] for t, c in settings.targets.items()}
-    specs = {t: column_spec(c, texts[t]) for t, c in settings.targets.items()}
+    reading = Reading({}, [], documents={*files})
+    samples = [sample for file in files for sample in samples_of(place, file)]
+    rows = [row_of(sample, settings, reading) for sample in samples]
+    cells = {target: Cells(_lower(column), rows) for target, column in settings.targets.items()}
+    reading.targets = {target: one.spec for target, one in cells.items()}
     entries: list[Entry] = []
-    problems: list[Problem] = []
-    for number_, (file, sample) in enumerate(samples):
-        key = sample["__key__"]
-        image = next((value for name, value in sample.items() if f".{name.lower()}" in IMAGES), None)
-        if image is None:
-            problems.append(Problem(key, f"{file}: no image among {sorted(k for k in sample if k[0] != '_')}"))
-            continue
-        found: dict[str, Any] = {}
-        digests = {"image": image.sha256}
+    for sample, row in zip(samples, rows, strict=True):
         try:
-            for target, column in settings.targets.items():
-                if column.kind in ("mask", "depth") and column.column in sample:
-                    found[target], digests[target] = sample[column.column]
-                elif texts[target][number_]:
-                    found[target] = _target(column, texts[target][number_], specs[target])
+            image = sample.members[image_of(sample, settings)]
         except DataError as error:
-            problems.append(Problem.of(key, error, file))
+            reading.problems.append(Problem.of(sample.key, error, sample.file))
             continue
-        stem = file.rsplit("/", 1)[-1].split("-")[0].split(".")[0]
-        entries.append(Entry(key, image.value, found, split=split_of(stem), digests=digests))
-    return Reading(specs, entries, problems)
+        split = split_of_table(sample.file) or folder_split(sample.file)
+        entry = Entry(sample.key, image.value, {}, split=split, digests={"image": image.sha256})
+        for target, one in cells.items():
+            _add(entry, target, one, sample, row, reading)
+        entries.append(entry)
+    reading.entries = entries
+    for one in cells.values():
+        reading.notes += one.notes
+    return reading
 
 
-def samples_of(place: Place, file: str) -> Iterator[dict[str, Any]]:
-    """The samples of a tar file: `__key__`, and the members' Content by extension.
+def _lower(column: Column) -> Column:
+    """Extensions have no case; keys of the json member have."""
+    name = column.column if column.column.lower().startswith(JSON) else column.column.lower()
+    return column.model_copy(update={"column": name})
+
+
+def image_of(sample: Sample, settings: WebDatasetSet) -> str:
+    """The extension of the member that is the image.
 
     Raises:
-        DataError: it is no tar file, or damaged.
+        DataError: there is none, or several that no target is of.
     """
-    from webdataset.tariterators import group_by_keys
-
-    try:
-        with place.opened(file) as stream:
-            yield from group_by_keys(_members(stream, file, stays=place.has_parts and file.endswith(".tar")))
-    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
-        raise DataError(f"{file} cannot be read", found=f"{type(error).__name__}: {error}") from error
-
-
-def _members(stream: Any, file: str, *, stays: bool) -> Iterator[dict[str, Any]]:
-    """As the library's own iterator gives them.
-
-    Args:
-        stays: images need not be kept in memory: they are read where they are.
-    """
-    with tarfile.open(fileobj=stream) as tar:
-        stays = stays and tar.fileobj is stream  # else it is compressed, whatever its name says
-        for member in tar:
-            if not member.isfile():
-                continue
-            if member.size > MAX_FILE_BYTES:
-                raise DataError(f"{member.name} of {file} is too large", found=f"{member.size} bytes")
-            content = tar.extractfile(member)
-            assert content is not None
-            data = content.read()
-            sha256 = bytes_sha256(data)
-            value: bytes | FileRef = data
-            if stays and not member.issparse() and member.name.lower().endswith(IMAGES):
-                place = f"{member.offset_data}+{member.size}"
-                value = FileRef(str(Member.of(file, place, sha256, member.name)))
-            yield {"fname": member.name, "data": Content(value, sha256), "__url__": file}
-        refuse_cut_off(tar)
+    maps = {column.column.lower() for column in settings.targets.values()}
+    images = [name for name in sample.images() if name not in maps]
+    if settings.image:
+        images = [name for name in sample.members if name == settings.image.lower().lstrip(".")]
+    if len(images) == 1:
+        return images[0]
+    found = ", ".join(sorted(sample.members)[:6])
+    if images:
+        raise DataError("several members are images", found=found, fix="declare `image`: the extension of the image")
+    fix = "a key ends at the first dot of a name: write names without others" if _has_dots(sample) else ""
+    raise DataError("no member is an image", found=found, fix=fix)
 
 
-def _text(sample: dict[str, Any], column: Column) -> str:
-    """What a member says, as a table's cell would."""
-    if column.kind in ("mask", "depth"):
-        return ""
-    if column.column.startswith("json:"):
+def _has_dots(sample: Sample) -> bool:
+    """Whether what comes after the key's end looks like the rest of a key."""
+    return any(
+        "." in name and f".{name.rsplit('.', 1)[1]}" in (".jpg", ".jpeg", ".png", ".webp") for name in sample.members
+    )
+
+
+def row_of(sample: Sample, settings: WebDatasetSet, reading: Reading) -> dict[str, Cell]:
+    """What a sample's members say, as a table's cells would."""
+    row: dict[str, Cell] = {}
+    for column in settings.targets.values():
+        name = _lower(column).column
         try:
-            value = json.loads(inline(sample, "json") or b"{}").get(column.column.removeprefix("json:"))
-        except (ValueError, AttributeError):
-            return ""
-        if isinstance(value, list):
-            return column.separator.join(str(v) for v in value)
-        return "" if value is None else str(value)
-    return inline(sample, column.column).decode("utf-8", "replace").strip()
+            row[name] = "" if column.kind in ("mask", "depth") else cell_of(sample, name)
+        except DataError as error:
+            row[name] = ""
+            problem = Problem(sample.key, f"{error.line}; in: {sample.file}", loses="annotation")
+            reading.problems += [problem] if problem not in reading.problems[-8:] else []
+    return row
 
 
-def inline(sample: dict[str, Any], name: str) -> bytes:
-    """A member that is text; nothing if there is none."""
-    found = sample.get(name)
-    return found.value if isinstance(found, Content) and isinstance(found.value, bytes) else b""
+def cell_of(sample: Sample, name: str) -> Cell:
+    """What a member says, or a key of the json member.
+
+    Raises:
+        DataError: it is no text, no JSON or no object.
+    """
+    if not name.lower().startswith(JSON):
+        return decoded(sample.inline(name) or b"").strip()
+    document = document_of(sample)
+    return as_cell(document.get(name[len(JSON) :]))
 
 
-def _target(column: Column, text: str, spec: TargetSpec) -> Any:
-    if column.kind == "value":
-        return number(text, column.column)
-    if column.kind == "label" and text not in spec.classes and text.isdecimal() and int(text) < len(spec.classes):
-        return int(text)  # the class's index, as the cls member has it
-    return labels_of(text, column, spec)
+def document_of(sample: Sample) -> dict[str, Any]:
+    """The json member; empty if there is none.
+
+    Raises:
+        DataError: it is no object.
+    """
+    data = sample.inline("json")
+    if data is None:
+        return {}
+    try:
+        document = json.loads(decoded(data))
+    except (ValueError, RecursionError) as error:
+        raise DataError("the json member is no JSON", found=str(error)[:120]) from error
+    if not isinstance(document, dict):
+        raise DataError("the json member is no object of keys", found=str(document)[:80])
+    return document
+
+
+def _add(entry: Entry, target: str, cells: Cells, sample: Sample, row: dict[str, Cell], reading: Reading) -> None:
+    """Add a target to a sample; a problem if it cannot be used."""
+    column = cells.column
+    try:
+        if column.kind in ("mask", "depth"):
+            found: Content | None = sample.members.get(column.column)
+            if found is not None:
+                entry.targets[target], entry.digests[target] = found
+            return
+        value = _index(cells, row[column.column]) if column.kind == "label" else None
+        value = cells.of(row) if value is None else value
+    except DataError as error:
+        reason = f"{error.line}; in: {sample.file}"
+        reading.problems.append(Problem(sample.key, reason, loses="annotation"))
+        return
+    if value is not None:
+        entry.targets[target] = value
+
+
+def _index(cells: Cells, cell: Cell) -> int | None:
+    """The class's index, as the cls member has it beside declared names."""
+    classes = cells.spec.classes
+    is_index = isinstance(cell, str) and cell not in classes and cell.isascii() and cell.isdecimal()
+    return int(str(cell)) if is_index and int(str(cell)) < len(classes) else None

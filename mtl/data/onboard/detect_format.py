@@ -6,7 +6,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from mtl.config import DataError, MtlError
-from mtl.data.onboard import cvat, elsewhere, image_folder, kitti, labelme, pairs, via, voc, yolo
+from mtl.data.onboard import (
+    cvat,
+    elsewhere,
+    huggingface,
+    image_folder,
+    kitti,
+    labelme,
+    pairs,
+    tables,
+    via,
+    voc,
+    webdataset,
+    yolo,
+)
 from mtl.data.onboard.coco import COCO
 from mtl.data.onboard.createml import CREATEML
 from mtl.data.onboard.datumaro import DATUMARO
@@ -30,8 +43,11 @@ DETECTORS: dict[str, Detector] = {
     "voc": voc.detect,
     "kitti": kitti.detect,
     "yolo": yolo.detect,
-    "elsewhere": elsewhere.detect,
+    "huggingface": huggingface.detect,
+    "webdataset": webdataset.detect,
+    "tables": tables.detect,
     "pairs": pairs.detect,
+    "elsewhere": elsewhere.detect,
 }
 """The most particular first. Classes that are folders are what is left when none of them finds anything."""
 

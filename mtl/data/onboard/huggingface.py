@@ -1,0 +1,132 @@
+"""Hugging Face data sets: Parquet files with images, what save_to_disk wrote, images with a metadata file."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+from mtl.config import DataError
+from mtl.data.formats.cells import as_cell
+from mtl.data.formats.hf_features import kind_of
+from mtl.data.formats.hf_fields import object_fields
+from mtl.data.formats.hf_files import STATES, features_of, rows_of, splits_of
+from mtl.data.formats.hf_metadata import is_metadata
+from mtl.data.formats.hf_plan import image_column
+from mtl.data.onboard.column_roles import Guess
+from mtl.data.onboard.columns import guess
+from mtl.data.onboard.look import SAMPLED, Finding, Look
+from mtl.data.onboard.masks import mask_section
+
+PLAIN = ("text", "whole", "real", "flag", "list of text", "list of whole")
+"""Kinds of columns that may be many things."""
+LOOKED_AT = 2000
+"""Rows whose values say what a column of texts or numbers is."""
+
+
+def detect(look: Look) -> Iterator[Finding]:
+    """At most one; one with a fault if it is one and cannot be proposed."""
+    files = _files(look)
+    if not files:
+        return
+    evidence = frozenset([*files, *(name for name in look.names if name.rpartition("/")[2] in STATES)])
+    try:
+        splits = splits_of(look.place)
+        first = next(iter(splits.values()))[0]
+        features = features_of(look.place, first)
+        found = _guess(look, splits, features)
+    except DataError as error:
+        yield Finding("huggingface", evidence=evidence, fault=error.line)
+        return
+    facts = tuple(found.facts)
+    if not found.targets:
+        fault = "; ".join([f"no column is a target: it has {', '.join(features)}", *facts])
+        yield Finding("huggingface", evidence=evidence, fault=fault)
+        return
+    section = {"path": look.place.path, "format": "huggingface", "image": image_column(features)}
+    yield Finding("huggingface", {"images": section | {"targets": found.targets}}, evidence, facts)
+
+
+def _files(look: Look) -> list[str]:
+    """Files that are a Hugging Face data set's: tables with images in them, and what lies beside images."""
+    if any(name.rpartition("/")[2] in ("dataset_dict.json", "state.json") for name in look.names):
+        return look.unclaimed(".arrow")
+    tables = [name for name in look.unclaimed(".parquet") if not is_metadata(name)]
+    if tables and _has_images(look, tables[0]):
+        return tables
+    return [
+        name for name in look.unclaimed(".csv", ".jsonl", ".parquet") if is_metadata(name) and _names_files(look, name)
+    ]
+
+
+def _has_images(look: Look, file: str) -> bool:
+    try:
+        return any(kind_of(feature) in ("image", "bytes") for feature in features_of(look.place, file).values())
+    except DataError:
+        return "-of-" in file  # damaged, and called as the hub calls its files
+
+
+def _names_files(look: Look, file: str) -> bool:
+    """Whether a metadata file is one of images: it has the column file_name, or cannot be read and says so all the same."""
+    try:
+        return "image" in features_of(look.place, file)
+    except DataError as error:
+        return "file_name" in error.line or b"file_name" in look.place.read(file)
+
+
+def _guess(look: Look, splits: dict[str, list[str]], features: dict[str, Any]) -> Guess:
+    """The columns that can be targets: of objects, of classes, of images; and those whose values have to say what they are."""
+    image = image_column(features)
+    objects = [name for name in features if object_fields(name, features, "", ()) is not None]
+    others = {name: kind_of(feature) for name, feature in features.items() if name not in (image, *objects)}
+    plain = [name for name, kind in others.items() if kind in PLAIN]
+    sample = _sample(look, splits, plain)
+    guessed = guess({name: [as_cell(row.get(name)) for row in sample] for name in plain}, together=False)
+    found = Guess(facts=guessed.facts)
+    for name in objects:
+        found.add("objects", name)
+    for name, kind in others.items():
+        if kind in ("classes", "list of classes"):
+            found.add(name, name)
+        elif kind == "image":
+            _map(look, splits, name, found)
+        elif name not in plain:
+            found.facts.append(f"{name} is no target: {str(features[name])[:60]}")
+    for name, settings in guessed.targets.items():
+        found.add(name, _settings(settings, others))
+    return found
+
+
+def _settings(settings: dict[str, Any], kinds: dict[str, str]) -> Any:
+    """A column's name, where its type says the rest; else what it is to be taken for."""
+    same = {("text", "label"), ("flag", "label"), ("real", "value"), ("whole", "value")}
+    same |= {("list of text", "labels"), ("list of whole", "labels")}
+    is_said = (kinds[settings["column"]], settings["kind"]) in same and len(settings) == 2
+    return settings["column"] if is_said else settings
+
+
+def _sample(look: Look, splits: dict[str, list[str]], columns: list[str]) -> list[dict[str, Any]]:
+    """Rows of the first files of each split."""
+    rows: list[dict[str, Any]] = []
+    for files in splits.values():
+        rows += itertools.islice(rows_of(look.place, files[0], columns), LOOKED_AT)
+    return rows
+
+
+def _map(look: Look, splits: dict[str, list[str]], name: str, found: Guess) -> None:
+    """A further column of images: masks, if their values are indices of classes."""
+    first = next(iter(splits.values()))[0]
+    if "depth" in name.lower():
+        found.facts.append(f"{name} has depths: what a step is, `scale` has to say (0.001 m is supposed)")
+        found.add(name, {"column": name, "kind": "depth", "unit": "m", "scale": 0.001})
+        return
+    values = [row[name] for row in itertools.islice(rows_of(look.place, first, [name]), SAMPLED)]
+    masks = [v["bytes"] for v in values if isinstance(v, dict) and v.get("bytes")]
+    masks += [look.place.read(look.files.find(v)) for v in values if isinstance(v, str) and v]
+    section = mask_section(look.place, masks)
+    if section:
+        found.add(name, {"column": name, "kind": "mask"} | section)
+    else:
+        found.facts.append(
+            f"{name}: images whose values are no indices of classes: describe it yourself if it has masks"
+        )

@@ -1,0 +1,183 @@
+"""Tables of images and of boxes. All that are there are one proposal: a set each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from mtl.config import DataError
+from mtl.config.files import Column
+from mtl.config.files.base import MISSING
+from mtl.data.formats.box_columns import plain
+from mtl.data.formats.cells import Cell, in_order
+from mtl.data.formats.column_cells import column_spec
+from mtl.data.onboard.box_tables import box_finding, is_box_table
+from mtl.data.onboard.columns import guess
+from mtl.data.onboard.look import Finding, Look, some
+from mtl.data.onboard.masks import mask_section
+from mtl.data.onboard.table_files import MAP, Candidate, candidates
+from mtl.data.onboard.table_names import set_names
+from mtl.data.raw import FileRef
+
+VERIFIED = {"imageid", "labelname", "confidence"}
+"""Columns of Open Images' labels, some of which are said to be wrong."""
+ANSWERS = "submission"
+"""In the name of a form for answers, whose labels are made up."""
+
+
+def detect(look: Look) -> Iterator[Finding]:
+    """At most one finding of boxes and one of tables with a row an image; what else is a table is named."""
+    found = list(candidates(look))
+    others = bool(look.claimed)
+    for one in found:
+        if isinstance(one, tuple):
+            yield _refused(one[1], [one[0]], others, [])
+    tables = [one for one in found if isinstance(one, Candidate)]
+    boxes = [table for table in tables if is_box_table(table)]
+    rest = [table for table in tables if table not in boxes]
+    forms = [table for table in rest if ANSWERS in PurePosixPath(table.file).stem.lower()]
+    verified = [table for table in rest if {plain(name) for name in table.sheet.columns} >= VERIFIED]
+    named = [table for table in rest if table.image and table not in (*forms, *verified)]
+    names = set_names([table.file for table in (*boxes, *named)])
+    if boxes:
+        yield from box_finding(look, boxes, rest, names)
+    facts = [f"{table.file} is a form for answers: not read" for table in forms]
+    facts += [f"{table.file} says which labels were verified, right or wrong: not read" for table in verified]
+    lost = [table for table in rest if table.missing and not table.image]
+    facts += [f"{t.file} names images of which none is there ({t.missing}): not read" for t in lost]
+    other = [t.file for t in rest if not t.image and t not in (*lost, *forms) and t.file not in look.claimed]
+    facts += [f"{', '.join(other[:5])}: no column names images that are there: not read"] if other else []
+    others = others or bool(boxes)
+    if named:
+        proposal = _finding(look, named, names, [table.file for table in forms], facts)
+        yield proposal if proposal.sets else _refused(proposal.fault, [*proposal.evidence], others, facts)
+    elif lost:
+        yield _refused(_none_there(look, lost[0]), [table.file for table in lost], others, facts)
+    elif facts:
+        yield Finding("table", facts=tuple(facts))
+
+
+def _refused(why: str, files: Sequence[str], others: bool, facts: Sequence[str]) -> Finding:
+    """Tables that name images and cannot be used: nothing else is looked for, unless something else was found before."""
+    if others:
+        return Finding("table", facts=tuple(dict.fromkeys([*facts, why])))
+    return Finding("table", evidence=frozenset(files), facts=tuple(facts), fault=why)
+
+
+def _none_there(look: Look, table: Candidate) -> str:
+    there = f"; there are {', '.join(look.images[:2])} …" if look.images else ""
+    return f"{table.file} names images of which none is there ({table.missing}{there})"
+
+
+def _finding(
+    look: Look, tables: Sequence[Candidate], names: Mapping[str, str], forms: list[str], facts: list[str]
+) -> Finding:
+    """One of all tables with a row an image.
+
+    Args:
+        names: of the sets, by file. forms: files that are no labels, which the first set ignores.
+    """
+    sets: dict[str, dict[str, Any]] = {}
+    evidence = frozenset(table.file for table in tables)
+    for table in tables:
+        try:
+            sets[names[table.file]] = _section(look, table, facts)
+        except DataError as error:
+            return Finding("table", evidence=evidence, fault=error.line)
+    without = [table for table in tables if not sets[names[table.file]]["targets"]]
+    if len(without) == len(tables):
+        return Finding("table", evidence=evidence, fault=f"{without[0].file} has no column to learn")
+    for table in without:
+        others = {cell for other in tables if other not in without for cell in other.sheet.cells(other.image)}
+        if others >= {*table.sheet.cells(table.image)}:
+            del sets[names[table.file]]
+            facts.append(f"{table.file} has no labels of images that others have: not read")
+        else:
+            facts.append(f"{table.file} has no labels: its images are used without")
+    _agree(sets, {names[table.file]: table for table in tables})
+    if forms:
+        next(iter(sets.values()))["ignore"] = forms
+    return Finding("table", sets, evidence, tuple(facts))
+
+
+def _section(look: Look, table: Candidate, facts: list[str]) -> dict[str, Any]:
+    """A set of one table.
+
+    Raises:
+        DataError: two columns have one name.
+    """
+    sheet = table.sheet
+    sheet.require(sheet.columns)
+    facts += table.facts
+    rest = {name: sheet.cells(name) for name in sheet.columns if name != table.image}
+    maps = {name: found for name, cells in rest.items() if (found := _maps(look, table.file, name, cells, facts))}
+    found = guess({name: cells for name, cells in rest.items() if name not in maps})
+    facts += [f"{table.file}: {fact}" for fact in found.facts]
+    for name, settings in maps.items():
+        if settings["kind"] == "depth" or "classes" in settings:
+            found.add(name, settings)
+    for settings in found.targets.values():
+        if settings["kind"] == "label" and _has_several(sheet.cells(table.image), settings, rest):
+            settings["kind"] = "labels"
+            facts.append(
+                f"{table.file}: {settings['column']}: rows of one image have different labels, which are taken together"
+            )
+    section = {"path": look.place.path, "format": "table", "table": table.file, "image": table.image}
+    section |= {"images": table.images} if table.images else {}
+    section |= table.settings | {"targets": found.targets}
+    return section | {k: v for k, v in (("split", found.split), ("group", found.group), ("time", found.time)) if v}
+
+
+def _has_several(images: Sequence[Cell], settings: dict[str, Any], columns: dict[str, list[Cell]]) -> bool:
+    """Whether images have a row for each of several labels: a third of them at least, which is more than errors make."""
+    said: dict[Cell, set[Cell]] = {}
+    for image, label in zip(images, columns[settings["column"]], strict=True) if "column" in settings else ():
+        said.setdefault(image, set()).add(label)
+    return sum(len(labels - {*MISSING}) > 1 for labels in said.values()) * 3 > len(said)
+
+
+def _maps(look: Look, file: str, name: str, cells: Sequence[Cell], facts: list[str]) -> dict[str, Any]:
+    """A column of files as masks or depths; without classes if nothing can be said of them; nothing if it names no files."""
+    near = PurePosixPath(file).parent.as_posix().strip(".")
+    files: list[str] = []
+    for cell in some([cell for cell in cells if isinstance(cell, str) and "." in cell]):
+        try:
+            files.append(look.files.find(str(cell), near))
+        except DataError:
+            continue
+    if not files or len({*files}) * 2 < len(some(cells)) or not (MAP.search(name) or MAP.search(files[0])):
+        return {}
+    if any(word in f"{name} {files[0]}".lower() for word in ("depth", "disparity")):
+        facts.append(f"{name}: depths; what a step of their files is, `scale` has to say (0.001 m is supposed)")
+        return {"column": name, "kind": "depth", "unit": "m", "scale": 0.001}
+    section = mask_section(look.place, [FileRef(found) for found in files])
+    if not section:
+        facts.append(f"{name}: masks whose values are no indices of classes: describe them yourself")
+    return {"column": name, "kind": "mask"} | section
+
+
+def _agree(sets: dict[str, dict[str, Any]], tables: dict[str, Candidate]) -> None:
+    """Targets of one name in several tables have one kind and the same classes; else they are different targets."""
+    for target in {name for section in sets.values() for name in section["targets"]}:
+        having = [name for name, section in sets.items() if target in section["targets"]]
+        kinds = {(sets[n]["targets"][target]["kind"], *sets[n]["targets"][target].get("columns", ())) for n in having}
+        if len(having) < 2:
+            continue
+        if len(kinds) > 1:
+            for name in having:
+                targets = sets[name]["targets"]
+                sets[name]["targets"] = {f"{name}_{t}" if t == target else t: c for t, c in targets.items()}
+            continue
+        classes = {c for n in having for c in _classes(sets[n]["targets"][target], tables[n])}
+        if classes:
+            for name in having:
+                sets[name]["targets"][target]["classes"] = list(in_order(classes))
+
+
+def _classes(settings: dict[str, Any], table: Candidate) -> tuple[str, ...]:
+    """Those of a column of labels, as the reader finds them."""
+    column = Column.model_validate(settings, strict=False)
+    if column.kind not in ("label", "labels") or column.columns:
+        return ()
+    return column_spec(column, table.sheet.cells(column.column)).classes
