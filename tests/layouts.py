@@ -634,7 +634,7 @@ def _(d: Path) -> None:
     for i in range(NUMBER):
         x1, y1, x2, y2 = box(i)
         name = image(d / "ds" / "img" / f"im{i}.png", i).name
-        points = {"exterior": [[x1, y1], [x2, y2]], "interior": []}
+        points = {"exterior": [[x1, y1], [x2 - 1, y2 - 1]], "interior": []}  # pixels that are inside
         item = {"classTitle": kind(i), "geometryType": "rectangle", "points": points, "tags": []}
         written(
             d / "ds" / "ann" / f"{name}.json",

@@ -17,9 +17,10 @@ import pytest
 from mtl.config import DataError
 from mtl.data.maps import decode_mask
 from mtl.data.onboard.proposal import Proposal
+from mtl.data.place import Place
 from mtl.data.propose import propose
-from mtl.data.raw import RawSample, read_account, read_problems, read_split
-from mtl.data.spec import SPLITS, DatasetSpec, TargetKind
+from mtl.data.raw import FileRef, RawSample, read_account, read_problems, read_split
+from mtl.data.spec import SPLITS, DatasetSpec, TargetKind, TargetSpec
 from tests.conftest import ROOT
 from tests.test_formats import configured, fetched
 
@@ -33,7 +34,6 @@ class Row:
     """What is to come of an export: these targets, as the source has them; or, in these words, a refusal. Either if both are there.
 
     split: whether the format says it. apart: pixels by which the format lets a box's side differ, and a mask's edge.
-    needs: what has to be merged before.
     """
 
     boxes: bool = False
@@ -42,17 +42,13 @@ class Row:
     split: bool = True
     apart: float = 0.01
     refused: str = ""
-    needs: str = ""
 
-
-VOC, YOLO, KITTI, CVAT = "the reader of VOC", "the reader of YOLO", "the reader of KITTI", "the reader of CVAT's XML"
-TABLES, DENSE = "tables", "dense layouts"
 
 ROWS = {
     "datumaro_arrow": Row(refused="Datumaro's Arrow files"),
-    "datumaro_camvid": Row(masks=True, needs=DENSE),
+    "datumaro_camvid": Row(masks=True),
     "datumaro_cifar": Row(refused="CIFAR"),
-    "datumaro_cityscapes": Row(masks=True, needs=DENSE),
+    "datumaro_cityscapes": Row(masks=True),
     "datumaro_coco": Row(boxes=True, masks=True),
     "datumaro_coco_captions": Row(refused="captions"),
     "datumaro_coco_image_info": Row(refused="images without annotations"),
@@ -61,7 +57,7 @@ ROWS = {
     "datumaro_coco_panoptic": Row(masks=True),
     "datumaro_coco_person_keypoints": Row(boxes=True),
     "datumaro_coco_stuff": Row(boxes=True, masks=True),
-    "datumaro_cvat": Row(boxes=True, masks=True, needs=CVAT),
+    "datumaro_cvat": Row(boxes=True, masks=True),
     "datumaro_datumaro": Row(boxes=True, masks=True, label=True),
     "datumaro_datumaro_binary": Row(refused="Datumaro's binary files"),
     "datumaro_dota": Row(refused="DOTA"),
@@ -71,11 +67,11 @@ ROWS = {
     "datumaro_image_dir": Row(refused="no format that is known"),
     "datumaro_image_zip": Row(refused="a folder of archives"),
     "datumaro_imagenet": Row(label=True, split=False),
-    "datumaro_imagenet_txt": Row(label=True, needs=TABLES),
+    "datumaro_imagenet_txt": Row(label=True),
     "datumaro_imagenet_with_subset_dirs": Row(label=True),
-    "datumaro_kitti": Row(boxes=True, apart=1.0, needs=KITTI),
-    "datumaro_kitti_detection": Row(boxes=True, apart=1.0, needs=KITTI),
-    "datumaro_kitti_segmentation": Row(masks=True, refused="looks like kitti", needs=DENSE),
+    "datumaro_kitti": Row(boxes=True, apart=1.0),
+    "datumaro_kitti_detection": Row(boxes=True, apart=1.0),
+    "datumaro_kitti_segmentation": Row(masks=True, refused="looks like kitti"),
     "datumaro_label_me": Row(boxes=True, masks=True),
     "datumaro_lfw": Row(refused="LFW"),
     "datumaro_market1501": Row(refused="Market-1501"),
@@ -86,35 +82,35 @@ ROWS = {
     "datumaro_mvtec_classification": Row(label=True),
     "datumaro_mvtec_detection": Row(refused="MVTec"),
     "datumaro_mvtec_segmentation": Row(refused="MVTec"),
-    "datumaro_open_images": Row(boxes=True, apart=1.0, needs=TABLES),
+    "datumaro_open_images": Row(boxes=True, apart=1.0),
     "datumaro_segment_anything": Row(refused="Segment Anything"),
     "datumaro_vgg_face2": Row(refused="VGGFace2"),
-    "datumaro_voc": Row(boxes=True, apart=1.0, needs=VOC),
-    "datumaro_voc_action": Row(boxes=True, apart=1.0, needs=VOC),
-    "datumaro_voc_classification": Row(label=True, refused="looks like voc", needs=VOC),
-    "datumaro_voc_detection": Row(boxes=True, apart=1.0, needs=VOC),
-    "datumaro_voc_instance_segmentation": Row(masks=True, needs=VOC),
-    "datumaro_voc_layout": Row(boxes=True, apart=1.0, needs=VOC),
-    "datumaro_voc_segmentation": Row(masks=True, needs=VOC),
+    "datumaro_voc": Row(boxes=True, apart=1.0),
+    "datumaro_voc_action": Row(boxes=True, apart=1.0),
+    "datumaro_voc_classification": Row(label=True, refused="looks like voc"),
+    "datumaro_voc_detection": Row(boxes=True, apart=1.0),
+    "datumaro_voc_instance_segmentation": Row(masks=True),
+    "datumaro_voc_layout": Row(boxes=True, apart=1.0),
+    "datumaro_voc_segmentation": Row(masks=True),
     "datumaro_wider_face": Row(refused="WIDER FACE"),
-    "datumaro_yolo": Row(boxes=True, apart=0.1, needs=YOLO),
-    "datumaro_yolo_ultralytics": Row(boxes=True, apart=0.1, needs=YOLO),
+    "datumaro_yolo": Row(boxes=True, apart=0.1),
+    "datumaro_yolo_ultralytics": Row(boxes=True, apart=0.1),
     "supervision_coco": Row(boxes=True),
     "supervision_coco_masks": Row(boxes=True, masks=True, apart=1.0),
     "supervision_createml": Row(boxes=True),
     "supervision_folders": Row(label=True),
     "supervision_labelme": Row(boxes=True, masks=True, apart=1.0),
-    "supervision_voc": Row(boxes=True, apart=1.0, needs=VOC),
-    "supervision_voc_masks": Row(boxes=True, apart=1.0, needs=VOC),
-    "supervision_yolo": Row(boxes=True, apart=0.1, needs=YOLO),
-    "supervision_yolo_masks": Row(boxes=True, masks=True, apart=1.1, needs=YOLO),
+    "supervision_voc": Row(boxes=True, apart=1.0),
+    "supervision_voc_masks": Row(boxes=True, apart=1.0),
+    "supervision_yolo": Row(boxes=True, apart=0.1),
+    "supervision_yolo_masks": Row(boxes=True, masks=True, apart=1.1),
     "labelme": Row(boxes=True, masks=True),
     "label_studio_coco": Row(boxes=True, split=False),
-    "label_studio_csv": Row(label=True, split=False, needs=TABLES),
+    "label_studio_csv": Row(label=True, split=False),
     "label_studio_json": Row(boxes=True, label=True, split=False),
     "label_studio_json_min": Row(boxes=True, label=True, split=False),
-    "label_studio_voc": Row(boxes=True, split=False, apart=1.0, needs=VOC),
-    "label_studio_yolo": Row(boxes=True, split=False, apart=0.1, needs=YOLO),
+    "label_studio_voc": Row(boxes=True, split=False, apart=1.0),
+    "label_studio_yolo": Row(boxes=True, split=False, apart=0.1),
     "supervisely": Row(boxes=True, masks=True, label=True),
 }
 
@@ -123,13 +119,7 @@ def test_every_export_has_a_row() -> None:
     assert {path.stem for path in EXPORTS.glob("*.zip")} == ROWS.keys()
 
 
-def rows() -> list[Any]:
-    """Rows that need what is not merged are known to fail: strictly, so that they are seen to pass."""
-    marks = {n: [pytest.mark.xfail(strict=True, reason=f"needs {r.needs}")] if r.needs else [] for n, r in ROWS.items()}
-    return [pytest.param(name, marks=marks[name]) for name in ROWS]
-
-
-@pytest.mark.parametrize("name", rows())
+@pytest.mark.parametrize("name", sorted(ROWS))
 def test_an_export_is_read_as_its_source_or_refused_by_name(name: str, tmp_path: Path) -> None:
     row = ROWS[name]
     reads = row.boxes or row.masks or row.label
@@ -165,25 +155,27 @@ def everything(proposal: Proposal, folder: Path) -> tuple[DatasetSpec, dict[str,
     return spec, found
 
 
-def target(spec: DatasetSpec, kind: TargetKind, sample: RawSample) -> tuple[Any, tuple[str, ...]]:
-    """The value of the target of a kind, and its classes."""
+def target(spec: DatasetSpec, kind: TargetKind, sample: RawSample) -> tuple[Any, TargetSpec]:
+    """The value of the target of a kind, and what it is."""
     names = [name for name, found in spec.targets.items() if found.kind == kind]
     assert len(names) == 1, f"targets of kind {kind}: {names}"
-    return sample.targets[names[0]], spec.targets[names[0]].classes
+    return sample.targets[names[0]], spec.targets[names[0]]
 
 
 def compare(row: Row, scene: str, sample: RawSample, spec: DatasetSpec) -> None:
     things = TRUTH[scene]["things"]
     if row.boxes:
-        boxes, classes = target(spec, "boxes", sample)
-        found = sorted((classes[int(box[4])], *box[:4]) for box in boxes)
+        boxes, what = target(spec, "boxes", sample)
+        found = sorted((what.classes[int(box[4])], *box[:4]) for box in boxes)
         wanted = sorted((t["label"], t["x"], t["y"], t["x"] + t["width"], t["y"] + t["height"]) for t in things)
         assert [box[0] for box in found] == [box[0] for box in wanted]
         sides = np.array([box[1:] for box in found]) - np.array([box[1:] for box in wanted])
         assert np.abs(sides).max() <= row.apart
     if row.masks:
-        mask, classes = target(spec, "mask", sample)
-        names = np.array([*classes, *["background"] * (256 - len(classes))])[decode_mask(mask, len(classes))]
+        mask, what = target(spec, "mask", sample)
+        data = Place(spec.roots[mask.owner]).read(mask.name) if isinstance(mask, FileRef) else mask
+        regions = decode_mask(data, len(what.classes), what.values, what.ignored)
+        names = np.array([*what.classes, *["background"] * (256 - len(what.classes))])[regions]
         wanted_mask = np.full(SIZE, "background", names.dtype)
         for thing in things:
             x, y, w, h = (thing[side] for side in ("x", "y", "width", "height"))
@@ -191,8 +183,8 @@ def compare(row: Row, scene: str, sample: RawSample, spec: DatasetSpec) -> None:
             wanted_mask[y : y + h, x : x + w // 2] = thing["label"]
         assert (names == wanted_mask)[inside(wanted_mask) if row.apart >= 1.0 else ...].all()
     if row.label:
-        label, classes = target(spec, "label", sample)
-        assert classes[label] == things[0]["label"]
+        label, what = target(spec, "label", sample)
+        assert what.classes[label] == things[0]["label"]
 
 
 def inside(mask: np.ndarray) -> np.ndarray:

@@ -169,7 +169,7 @@ def test_what_looks_like_a_format_is_refused_with_its_fault(tmp_path: Path) -> N
     with pytest.raises(DataError, match=r"looks like coco \(instances.json\)") as raised:
         propose(str(tmp_path))
     assert "no image has a box" in str(raised.value)
-    assert "unknown class" in str(raised.value)
+    assert "list of categories" in str(raised.value)
 
 
 def test_two_formats_of_the_same_objects_are_one_proposal(tmp_path: Path) -> None:

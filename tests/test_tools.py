@@ -62,10 +62,9 @@ def objects(reading: Reading, number: int = 0) -> list[tuple[float | str, ...]]:
 
 def names(reading: Reading, number: int = 0) -> np.ndarray:
     """The class of every pixel of an entry's mask."""
-    classes = reading.targets["regions"].classes
-    return np.array([*classes, *["?"] * (256 - len(classes))])[
-        decode_mask(reading.entries[number].targets["regions"], len(classes))
-    ]
+    what = reading.targets["regions"]
+    regions = decode_mask(reading.entries[number].targets["regions"], len(what.classes), what.values, what.ignored)
+    return np.array([*what.classes, *["?"] * (256 - len(what.classes))])[regions]
 
 
 @pytest.mark.parametrize("form", DOCUMENTS)
@@ -121,7 +120,8 @@ def test_anything_anywhere_is_read_or_explained(form: str, tmp_path: Path, data:
         rows = np.array(entry.targets.get("objects", [])).reshape(-1, 5)
         assert np.isfinite(rows).all()
         if "regions" in entry.targets:
-            decode_mask(entry.targets["regions"], len(reading.targets["regions"].classes))
+            what = reading.targets["regions"]
+            decode_mask(entry.targets["regions"], len(what.classes), what.values, what.ignored)
 
 
 # LabelMe

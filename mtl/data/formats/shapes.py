@@ -120,7 +120,8 @@ def settle(
         file: of the annotations, for messages.
 
     Raises:
-        DataError: the picture has another shape than its annotation says.
+        DataError: the picture has another shape than its annotation says; or nothing of what it says of it can be used, which is
+            not that there is nothing.
     """
     settled = Settled({}, [], Counter())
     place, size = placement(header, frame, settled.notes), shown_size(header)
@@ -140,6 +141,8 @@ def settle(
                 settled.problems.append(_lost(found, error, shape, file))
                 region = None
             drawn.append(_pixels(shape, box, region, size, settled.notes))
+    if shapes and not kept:
+        raise DataError(f"none of its {len(shapes)} annotations can be used", found=settled.problems[0].reason)
     if names.boxes:
         rows = [[*box, float(shape.label)] for shape, box in kept]
         settled.targets[names.boxes] = as_rows(rows, [shape.kind for shape, _ in kept])

@@ -43,11 +43,11 @@ DETECTORS: dict[str, Detector] = {
     "voc": voc.detect,
     "kitti": kitti.detect,
     "yolo": yolo.detect,
+    "elsewhere": elsewhere.detect,
     "huggingface": huggingface.detect,
     "webdataset": webdataset.detect,
     "tables": tables.detect,
     "pairs": pairs.detect,
-    "elsewhere": elsewhere.detect,
 }
 """The most particular first. Classes that are folders are what is left when none of them finds anything."""
 

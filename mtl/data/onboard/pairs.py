@@ -85,6 +85,8 @@ def detect(look: Look) -> Iterator[Finding]:
 
 def _layouts(look: Look) -> list[Layout]:
     """The layouts that pair most files, each map once."""
+    if not look.images:
+        return []
     names = [n for n in look.unclaimed(*_suffixes(look)) if not any(fnmatch(n, pattern) for pattern in OTHERS)]
     left = set(names)
     chosen: list[Layout] = []

@@ -51,7 +51,8 @@ def detect(look: Look) -> Iterator[Finding]:
     others = others or bool(boxes)
     if named:
         proposal = _finding(look, named, names, [table.file for table in forms], facts)
-        yield proposal if proposal.sets else _refused(proposal.fault, [*proposal.evidence], others, facts)
+        fault = proposal.fault
+        yield _refused(fault, [*proposal.evidence], others, facts) if fault else proposal
     elif lost:
         yield _refused(_none_there(look, lost[0]), [table.file for table in lost], others, facts)
     elif facts:
@@ -87,7 +88,7 @@ def _finding(
             return Finding("table", evidence=evidence, fault=error.line)
     without = [table for table in tables if not sets[names[table.file]]["targets"]]
     if len(without) == len(tables):
-        return Finding("table", evidence=evidence, fault=f"{without[0].file} has no column to learn")
+        return Finding("table", facts=(*facts, f"{without[0].file} has no column to learn: not read"))
     for table in without:
         others = {cell for other in tables if other not in without for cell in other.sheet.cells(other.image)}
         if others >= {*table.sheet.cells(table.image)}:
