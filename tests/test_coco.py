@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from mtl.config import DataError
+from mtl.data.boxes import CROWD, DIFFICULT
 from mtl.data.formats import Reading
 from mtl.data.maps import IGNORE, decode_mask
 from mtl.data.propose import propose
@@ -186,6 +187,19 @@ def test_declared_classes_select_and_may_be_written_differently(declared: list[s
     assert reading.targets["objects"].classes == tuple(declared)
     assert [row[0] for row in objects(reading)] == declared[:1]
     assert not reading.problems
+
+
+@pytest.mark.parametrize(("mark", "kind"), [("iscrowd", CROWD), ("ignore", DIFFICULT)])
+def test_boxes_that_do_not_count(mark: str, kind: float, tmp_path: Path) -> None:
+    document = coco()
+    document["annotations"] += [
+        {**document["annotations"][0], "id": 2, "bbox": [1, 1, 5, 5], "segmentation": [], mark: 1}
+    ]
+    assert [row[5] for row in found(tmp_path, document).entries[0].targets["objects"]] == [0.0, kind]
+    assert [len(row) for row in found(tmp_path, document, crowd=True).entries[0].targets["objects"]] == [5, 5]
+    for annotation in document["annotations"]:
+        annotation[mark] = 1  # a tool that marks all means nothing by it
+    assert [len(row) for row in found(tmp_path, document).entries[0].targets["objects"]] == [5, 5]
 
 
 def test_declared_classes_of_which_there_is_none_are_an_error(tmp_path: Path) -> None:
