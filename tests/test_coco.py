@@ -14,12 +14,11 @@ from PIL import Image
 from mtl.config import DataError
 from mtl.data.boxes import CROWD, DIFFICULT
 from mtl.data.formats import Reading
-from mtl.data.maps import IGNORE, decode_mask
 from mtl.data.propose import propose
 from mtl.data.raw import read_account, read_problems, read_split
 from mtl.data.spec import SPLITS
 from tests.test_formats import configured, fetched
-from tests.test_tools import names, objects, read
+from tests.test_tools import names, objects, pixels, read
 from tests.tool_files import BOX, CORNERS, HEIGHT, WIDTH, coco, mask, picture, write
 
 Document = dict[str, Any]
@@ -407,11 +406,11 @@ def test_panoptic_segments_are_masks_of_all_and_boxes_of_things(tmp_path: Path) 
     assert spec.targets["regions"].classes == ("background", "sky", "dog")
     assert spec.targets["objects"].classes == ("dog",)
     wanted = np.where(mask() > 0, 2, 1)
-    wanted[25:] = IGNORE
+    wanted[25:] = 255
     for split in SPLITS:
         for sample in read_split(tmp_path / "raw", split, spec):
             assert sample.targets["objects"] == [[*BOX, 0.0]]
-            assert (decode_mask(sample.targets["regions"], 3) == wanted).all()
+            assert (pixels(sample.targets["regions"]) == wanted).all()
     (files,) = read_account(tmp_path / "raw")["files"]
     assert files["unaccounted"]["number"] == 0
     assert read_problems(tmp_path / "raw") == []

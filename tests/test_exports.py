@@ -17,8 +17,9 @@ import pytest
 from mtl.config import DataError
 from mtl.data.maps import decode_mask
 from mtl.data.onboard.proposal import Proposal
+from mtl.data.place import Place
 from mtl.data.propose import propose
-from mtl.data.raw import RawSample, read_account, read_problems, read_split
+from mtl.data.raw import FileRef, RawSample, read_account, read_problems, read_split
 from mtl.data.spec import SPLITS, DatasetSpec, TargetKind
 from tests.conftest import ROOT
 from tests.test_formats import configured, fetched
@@ -32,13 +33,14 @@ SIZE = (48, 64)
 class Row:
     """What is to come of an export: these targets, as the source has them; or, in these words, a refusal. Either if both are there.
 
-    split: whether the format says it. apart: pixels by which the format lets a box's side differ, and a mask's edge.
+    named: whether the format keeps the boxes' classes. split: whether it says it. apart: pixels by which the format lets a box's side differ, and a mask's edge.
     needs: what has to be merged before.
     """
 
     boxes: bool = False
     masks: bool = False
     label: bool = False
+    named: bool = True
     split: bool = True
     apart: float = 0.01
     refused: str = ""
@@ -61,10 +63,10 @@ ROWS = {
     "datumaro_coco_panoptic": Row(masks=True),
     "datumaro_coco_person_keypoints": Row(boxes=True),
     "datumaro_coco_stuff": Row(boxes=True, masks=True),
-    "datumaro_cvat": Row(boxes=True, masks=True, needs=CVAT),
+    "datumaro_cvat": Row(boxes=True, needs=CVAT),
     "datumaro_datumaro": Row(boxes=True, masks=True, label=True),
     "datumaro_datumaro_binary": Row(refused="Datumaro's binary files"),
-    "datumaro_dota": Row(refused="DOTA"),
+    "datumaro_dota": Row(boxes=True, refused="DOTA"),
     "datumaro_icdar_text_localization": Row(refused="ICDAR"),
     "datumaro_icdar_text_segmentation": Row(refused="ICDAR"),
     "datumaro_icdar_word_recognition": Row(refused="ICDAR"),
@@ -88,7 +90,7 @@ ROWS = {
     "datumaro_mvtec_segmentation": Row(refused="MVTec"),
     "datumaro_open_images": Row(boxes=True, apart=1.0, needs=TABLES),
     "datumaro_segment_anything": Row(refused="Segment Anything"),
-    "datumaro_vgg_face2": Row(refused="VGGFace2"),
+    "datumaro_vgg_face2": Row(boxes=True, named=False, refused="VGGFace2"),
     "datumaro_voc": Row(boxes=True, apart=1.0, needs=VOC),
     "datumaro_voc_action": Row(boxes=True, apart=1.0, needs=VOC),
     "datumaro_voc_classification": Row(label=True, refused="looks like voc", needs=VOC),
@@ -178,12 +180,14 @@ def compare(row: Row, scene: str, sample: RawSample, spec: DatasetSpec) -> None:
         boxes, classes = target(spec, "boxes", sample)
         found = sorted((classes[int(box[4])], *box[:4]) for box in boxes)
         wanted = sorted((t["label"], t["x"], t["y"], t["x"] + t["width"], t["y"] + t["height"]) for t in things)
+        if not row.named:
+            found, wanted = (sorted(("", *box[1:]) for box in boxes_) for boxes_ in (found, wanted))
         assert [box[0] for box in found] == [box[0] for box in wanted]
         sides = np.array([box[1:] for box in found]) - np.array([box[1:] for box in wanted])
         assert np.abs(sides).max() <= row.apart
     if row.masks:
         mask, classes = target(spec, "mask", sample)
-        names = np.array([*classes, *["background"] * (256 - len(classes))])[decode_mask(mask, len(classes))]
+        names = np.array([*classes, *["background"] * (256 - len(classes))])[decoded(mask, spec)]
         wanted_mask = np.full(SIZE, "background", names.dtype)
         for thing in things:
             x, y, w, h = (thing[side] for side in ("x", "y", "width", "height"))
@@ -193,6 +197,14 @@ def compare(row: Row, scene: str, sample: RawSample, spec: DatasetSpec) -> None:
     if row.label:
         label, classes = target(spec, "label", sample)
         assert classes[label] == things[0]["label"]
+
+
+def decoded(mask: bytes | FileRef, spec: DatasetSpec) -> np.ndarray:
+    """Class indices of a mask, here or in a file, whose values its target may declare."""
+    data = Place(spec.roots[mask.owner]).read(mask.name) if isinstance(mask, FileRef) else mask
+    (found,) = [found for found in spec.targets.values() if found.kind == "mask"]
+    declared = {name: getattr(found, name) for name in ("values", "ignored") if name in type(found).model_fields}
+    return decode_mask(data, len(found.classes), **declared)
 
 
 def inside(mask: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ DOCUMENTS: tuple[Kind, ...] = (DATUMARO, COCO, LABELME, SUPERVISELY, VIA, LABEL_
 
 DETECTORS: dict[str, Detector] = {
     "documents": lambda look: detect_documents(look, DOCUMENTS),
+    "documents of elsewhere": elsewhere.detect_documents,
     "labelme on the web": labelme.detect_web,
     "via as a table": via.detect_table,
     "elsewhere": elsewhere.detect,
