@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 
 from mtl.config import DataError
+from mtl.data.boxes import CROWD, DIFFICULT
 from mtl.data.formats import Reading
-from mtl.data.maps import IGNORE, decode_mask
 from mtl.data.propose import propose
 from mtl.data.raw import read_account, read_problems, read_split
 from mtl.data.spec import SPLITS
 from tests.test_formats import configured, fetched
-from tests.test_tools import names, objects, read
+from tests.test_tools import names, objects, pixels, read
 from tests.tool_files import BOX, CORNERS, HEIGHT, WIDTH, coco, mask, picture, write
 
 Document = dict[str, Any]
@@ -186,6 +186,19 @@ def test_declared_classes_select_and_may_be_written_differently(declared: list[s
     assert reading.targets["objects"].classes == tuple(declared)
     assert [row[0] for row in objects(reading)] == declared[:1]
     assert not reading.problems
+
+
+@pytest.mark.parametrize(("mark", "kind"), [("iscrowd", CROWD), ("ignore", DIFFICULT)])
+def test_boxes_that_do_not_count(mark: str, kind: float, tmp_path: Path) -> None:
+    document = coco()
+    document["annotations"] += [
+        {**document["annotations"][0], "id": 2, "bbox": [1, 1, 5, 5], "segmentation": [], mark: 1}
+    ]
+    assert [row[5] for row in found(tmp_path, document).entries[0].targets["objects"]] == [0.0, kind]
+    assert [len(row) for row in found(tmp_path, document, crowd=True).entries[0].targets["objects"]] == [5, 5]
+    for annotation in document["annotations"]:
+        annotation[mark] = 1  # a tool that marks all means nothing by it
+    assert [len(row) for row in found(tmp_path, document).entries[0].targets["objects"]] == [5, 5]
 
 
 def test_declared_classes_of_which_there_is_none_are_an_error(tmp_path: Path) -> None:
@@ -393,11 +406,11 @@ def test_panoptic_segments_are_masks_of_all_and_boxes_of_things(tmp_path: Path) 
     assert spec.targets["regions"].classes == ("background", "sky", "dog")
     assert spec.targets["objects"].classes == ("dog",)
     wanted = np.where(mask() > 0, 2, 1)
-    wanted[25:] = IGNORE
+    wanted[25:] = 255
     for split in SPLITS:
         for sample in read_split(tmp_path / "raw", split, spec):
             assert sample.targets["objects"] == [[*BOX, 0.0]]
-            assert (decode_mask(sample.targets["regions"], 3) == wanted).all()
+            assert (pixels(sample.targets["regions"]) == wanted).all()
     (files,) = read_account(tmp_path / "raw")["files"]
     assert files["unaccounted"]["number"] == 0
     assert read_problems(tmp_path / "raw") == []

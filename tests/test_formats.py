@@ -148,6 +148,20 @@ def voc(folder: Path, scenes: list[RawSample], spec: DatasetSpec) -> dict[str, A
     return {"format": "voc", "classes": spec.targets["objects"].classes}
 
 
+def labelme(folder: Path, scenes: list[RawSample], spec: DatasetSpec) -> dict[str, Any]:
+    boxes_of(scenes, spec).save_labelme(folder)
+    for s in scenes:
+        save(folder / f"{s.id}.png", s)
+    return {"format": "labelme", "classes": spec.targets["objects"].classes}
+
+
+def via(folder: Path, scenes: list[RawSample], spec: DatasetSpec) -> dict[str, Any]:
+    for s in scenes:
+        save(folder / "images" / f"{s.id}.png", s)
+    boxes_of(scenes, spec).save_via_json(folder / "regions.json", image_folder=folder / "images")
+    return {"format": "via", "classes": spec.targets["objects"].classes}
+
+
 def mask_pairs(folder: Path, scenes: list[RawSample], spec: DatasetSpec) -> dict[str, Any]:
     for s in scenes:
         save(folder / "images" / f"{s.id}.png", s)
@@ -245,6 +259,8 @@ WRITERS: dict[str, Writer] = {
     "yolo_darknet": yolo_darknet,
     "cvat": cvat,
     "voc": voc,
+    "labelme": labelme,
+    "via": via,
     "mask_pairs": mask_pairs,
     "depth_pairs": depth_pairs,
     "huggingface": huggingface,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from mtl.config import DataError
 from mtl.config.files import FilesSource
 from mtl.data.formats import FORMATS, Reading
 from mtl.data.formats.brush import decode_brush
-from mtl.data.maps import decode_mask
 from mtl.data.place import Place
 from mtl.data.propose import propose
 from mtl.data.raw import FileRef, read_account, read_split
@@ -60,11 +61,15 @@ def objects(reading: Reading, number: int = 0) -> list[tuple[float | str, ...]]:
     return [(classes[int(row[4])], *row[:4]) for row in reading.entries[number].targets["objects"]]
 
 
+def pixels(mask_: bytes) -> np.ndarray:
+    """uint8 [height, width]: class indices, and 255."""
+    return np.asarray(Image.open(io.BytesIO(mask_)))
+
+
 def names(reading: Reading, number: int = 0) -> np.ndarray:
-    """The class of every pixel of an entry's mask."""
-    what = reading.targets["regions"]
-    regions = decode_mask(reading.entries[number].targets["regions"], len(what.classes), what.values, what.ignored)
-    return np.array([*what.classes, *["?"] * (256 - len(what.classes))])[regions]
+    """The class of every pixel of an entry's mask; ? of those that are not known."""
+    classes = reading.targets["regions"].classes
+    return np.array([*classes, *["?"] * (256 - len(classes))])[pixels(reading.entries[number].targets["regions"])]
 
 
 @pytest.mark.parametrize("form", DOCUMENTS)
@@ -120,8 +125,10 @@ def test_anything_anywhere_is_read_or_explained(form: str, tmp_path: Path, data:
         rows = np.array(entry.targets.get("objects", [])).reshape(-1, 5)
         assert np.isfinite(rows).all()
         if "regions" in entry.targets:
-            what = reading.targets["regions"]
-            decode_mask(entry.targets["regions"], len(what.classes), what.values, what.ignored)
+            assert {*np.unique(pixels(entry.targets["regions"]))} <= {
+                *range(len(reading.targets["regions"].classes)),
+                255,
+            }
 
 
 # LabelMe
@@ -555,7 +562,6 @@ def test_json_that_is_none_of_this_is_left_alone(tmp_path: Path) -> None:
         picture(tmp_path / ("one", "two")[number % 2] / f"{number}.png", number)
     write(tmp_path / "package.json", {"name": "x", "version": "1.0.0"})
     write(tmp_path / "list.json", [1, 2, 3])
-    write(tmp_path / "rows.json", [{"id": 1, "image": "0.png", "label": "cat"}])
     (tmp_path / "broken.json").write_text("{")
     assert propose(str(tmp_path)).format == "image_folder"
 

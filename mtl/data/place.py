@@ -51,7 +51,7 @@ class Place:
         self.path, self.cache = path, cache
         self._lock = threading.Lock()
         self._table: tuple[str, Table] | None = None
-        self._ignored: PathSpec | None = None
+        self._ignored: PathSpec[Any] | None = None
         self._outer, inner = split_archive(path)
         with _explained(f"{path} cannot be opened"):
             self._fs, self._root = _opened(self._outer)

@@ -105,7 +105,7 @@ def _sets(kept: list[Read], findings: list[Finding]) -> dict[str, dict[str, Any]
     readings = [reading for one in kept for reading in one.readings.values()]
     refs = [ref for r in readings for e in r.entries for ref in (e.image, *e.targets.values())]
     used = {container(ref.name) for ref in refs if isinstance(ref, FileRef)}
-    used |= {name for reading in readings for name in reading.documents}
+    used |= {name for r in readings for name in (*r.documents, *r.left_out, *(p.file for p in r.problems))}
     unread = patterns(frozenset[str]().union(*(finding.evidence for finding in findings)) - used, used)
     if unread:
         first = next(iter(sets.values()))

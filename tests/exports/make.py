@@ -90,15 +90,21 @@ def scenes(most: int = 2) -> list[Scene]:
     return found
 
 
+def classes(kinds: set[str]) -> list[str]:
+    """Formats of maps have a class for what is none."""
+    return ["background", *CLASSES] if "coloured" in kinds else [*CLASSES]
+
+
 def datumaro_items(kinds: set[str]) -> Iterator[Any]:
     import datumaro
     from datumaro.components import annotation as a
     from datumaro.components.media import Image as Picture
 
+    names = classes(kinds)
     for scene in scenes(1 if "one" in kinds else 2):
         found: list[Any] = []
         for place, thing in enumerate(scene.things, 1):
-            label, sides = CLASSES.index(thing.label), (thing.x, thing.y, thing.width, thing.height)
+            label, sides = names.index(thing.label), (thing.x, thing.y, thing.width, thing.height)
             same = {
                 "label": label,
                 "group": place,
@@ -117,7 +123,7 @@ def datumaro_items(kinds: set[str]) -> Iterator[Any]:
             if "points" in kinds:
                 found.append(a.Points([thing.x + 1, thing.y + 1, thing.x + 5, thing.y + 5], **same))
         if "label" in kinds:
-            found.append(a.Label(CLASSES.index(scene.things[0].label)))
+            found.append(a.Label(names.index(scene.things[0].label)))
         if "caption" in kinds:
             found.append(a.Caption("a thing"))
         pixels = scene.pixels()
@@ -135,9 +141,9 @@ def datumaro_items(kinds: set[str]) -> Iterator[Any]:
 
 
 DATUMARO = {
-    "camvid": "mask",
+    "camvid": "mask coloured",
     "cifar": "label small",
-    "cityscapes": "mask",
+    "cityscapes": "mask coloured",
     "coco": "bbox polygon",
     "coco_captions": "caption",
     "coco_image_info": "",
@@ -146,7 +152,7 @@ DATUMARO = {
     "coco_panoptic": "mask",
     "coco_person_keypoints": "bbox points",
     "coco_stuff": "mask",
-    "cvat": "bbox polygon label",
+    "cvat": "bbox label",
     "datumaro": "bbox polygon mask label",
     "datumaro_binary": "bbox",
     "arrow": "bbox",
@@ -159,9 +165,9 @@ DATUMARO = {
     "imagenet": "label",
     "imagenet_txt": "label",
     "imagenet_with_subset_dirs": "label",
-    "kitti": "bbox mask",
+    "kitti": "bbox mask coloured",
     "kitti_detection": "bbox",
-    "kitti_segmentation": "mask",
+    "kitti_segmentation": "mask coloured",
     "label_me": "bbox polygon mask",
     "lfw": "label points",
     "market1501": "label",
@@ -191,11 +197,14 @@ DATUMARO = {
 
 def datumaro_export(folder: Path, form: str, kinds: str) -> None:
     import datumaro
+    from datumaro.components.annotation import AnnotationType, LabelCategories, MaskCategories
     from datumaro.components.media import Image as Picture
 
-    found = datumaro.Dataset.from_iterable(
-        list(datumaro_items({*kinds.split()})), categories=list(CLASSES), media_type=Picture
-    )
+    known = {*kinds.split()}
+    categories: dict[Any, Any] = {AnnotationType.label: LabelCategories.from_iterable(classes(known))}
+    if "coloured" in known:
+        categories[AnnotationType.mask] = MaskCategories(dict(enumerate([(0, 0, 0), *COLOURS])))
+    found = datumaro.Dataset.from_iterable(list(datumaro_items(known)), categories=categories, media_type=Picture)
     # JPEG changes pixels and costs three times as much; these formats have fixed names.
     fixed = form in ("cifar", "mnist", "mnist_csv", "wider_face", "market1501", "mot_seq_gt", "mots_png", "arrow")
     found.export(str(folder), form, save_media=True, **({} if fixed else {"image_ext": ".png"}))

@@ -19,7 +19,8 @@ class CocoSet(FileSet):
     masks: TargetName | None = Field(default=None, description="the target of the categories' masks; null for none")
     classes: tuple[str, ...] = Field(default=(), description="category names in order; the file's, by id, if empty")
     crowd: bool = Field(
-        default=False, description="boxes marked iscrowd are objects; if false, what is found there is ignored"
+        default=False,
+        description="boxes marked iscrowd or ignore are objects; if false, what is found there is ignored",
     )
     partial: bool = Field(
         default=False,

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 from typing import Any
 
 from mtl.config import DataError
 from mtl.config.files import CocoPanopticSet, CocoSet
-from mtl.data.boxes import CROWD
+from mtl.data.boxes import CROWD, DIFFICULT
 from mtl.data.formats.base import Entry, Problem, Reading, file_split, folder_split, ignores_marked, image_ids
 from mtl.data.formats.classes import PASSED_OVER, Chosen, chosen
 from mtl.data.formats.coco_lists import Item, Lists, is_relative, lists_of
-from mtl.data.formats.coco_shapes import is_crowd, shape_of
-from mtl.data.formats.documents import number, read_json
+from mtl.data.formats.coco_shapes import is_crowd, is_ignored, shape_of
+from mtl.data.formats.documents import frame_of, read_json
 from mtl.data.formats.locate import locate, lost
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.shapes import Frame, Shape, Targets, settle
-from mtl.data.header import MAX_PIXELS
 from mtl.data.place import Place
 from mtl.data.raw import FileRef
 
@@ -78,9 +77,7 @@ def category_names(categories: Iterable[Item], used: Iterable[str | None]) -> li
 def _shapes(settings: CocoSet, lists: Lists, classes: Chosen, reading: Reading) -> dict[str, list[Shape]]:
     """The objects of every image, by its id."""
     index = {known: classes.by_name.get(c["name"]) for known, c in lists.categories.items()}
-    marked = sum(is_crowd(annotation) for annotation in lists.annotations)
-    ignores, notes = ignores_marked("iscrowd", marked, len(lists.annotations), settings.crowd)
-    reading.notes += notes
+    ignored = _ignored(settings, lists, reading)
     found: dict[str, list[Shape]] = {}
     for annotation in lists.annotations:
         what, image, category = annotation["what"], annotation["image_id"], annotation["category_id"]
@@ -95,19 +92,29 @@ def _shapes(settings: CocoSet, lists: Lists, classes: Chosen, reading: Reading) 
             label = index.get(category)
             if label is None:
                 raise DataError("a category is not in the list of categories", found=f"{category}")
-            kind = CROWD if ignores and is_crowd(annotation) else 0.0
+            kind = next((kind for kind, marks in ignored.items() if marks(annotation)), 0.0)
             found.setdefault(image, []).append(shape_of(annotation, what, label, kind, reading.notes))
         except DataError as error:
             reading.problems.append(Problem(f"image {image}", f"{error.line}; in: {what}", loses="annotation"))
     return found
 
 
+def _ignored(settings: CocoSet, lists: Lists, reading: Reading) -> dict[float, Callable[[Item], bool]]:
+    """Which marks mean that a box does not count; too many of one mean nothing."""
+    found: dict[float, Callable[[Item], bool]] = {}
+    for kind, mark, marks in ((CROWD, "iscrowd", is_crowd), (DIFFICULT, "ignore", is_ignored)):
+        ignores, notes = ignores_marked(
+            mark, sum(map(marks, lists.annotations)), len(lists.annotations), settings.crowd
+        )
+        reading.notes += notes
+        if ignores:
+            found[kind] = marks
+    return found
+
+
 def declared_frame(image: Item) -> Frame:
     """The size that a file says of a picture, if it says one."""
-    width, height = number(image.get("width")), number(image.get("height"))
-    if width and height and 0 < width * height <= MAX_PIXELS and min(width, height) > 0:
-        return Frame(width, height)
-    return Frame()
+    return frame_of(image.get("width"), image.get("height"))
 
 
 def files_of(

@@ -21,6 +21,11 @@ def is_crowd(annotation: Item) -> bool:
     return annotation.get("iscrowd") in (1, "1", True)
 
 
+def is_ignored(annotation: Item) -> bool:
+    """Whether it is an object that is not to be counted, as sets of persons mark it."""
+    return annotation.get("ignore") in (1, "1", True)
+
+
 def shape_of(annotation: Item, what: str, label: int, kind: float, notes: Counter[str]) -> Shape:
     """One object.
 

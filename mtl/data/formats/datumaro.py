@@ -10,7 +10,7 @@ from mtl.config import DataError
 from mtl.config.files import Column, DatumaroSet
 from mtl.data.formats.base import Problem, Reading, ignores_marked
 from mtl.data.formats.datumaro_shapes import NO_AREA, shape_of
-from mtl.data.formats.documents import documents_of, identity, items, number, numbers, section, text
+from mtl.data.formats.documents import documents_of, frame_of, identity, items, number, numbers, section, text
 from mtl.data.formats.figures import outlined, united
 from mtl.data.formats.locate import locate, lost
 from mtl.data.formats.mentions import Files
@@ -75,7 +75,7 @@ def _image(name: str, item: Item, files: Files, reading: Reading) -> str | None:
 
 def _picture(settings: DatumaroSet, picture: Picture, item: Item, names: list[str], reading: Reading) -> Picture:
     size = numbers(section(item, "image").get("size") or section(item, "media").get("size"), 2)
-    picture.frame = Frame(size[1], size[0]) if size and min(size) > 0 else Frame()
+    picture.frame = frame_of(size[1], size[0]) if size else Frame()
     labels: list[str] = []
     groups: dict[tuple[str, str], list[Shape]] = {}
     for place, found in enumerate(items(item, "annotations")):

@@ -12,7 +12,9 @@ import orjson
 
 from mtl.config import DataError
 from mtl.data.formats.base import Problem, Reading
+from mtl.data.formats.shapes import Frame
 from mtl.data.formats.text import decoded
+from mtl.data.header import MAX_PIXELS
 from mtl.data.place import Place
 
 AHEAD = 16
@@ -65,6 +67,14 @@ def numbers(value: Any, count: int | None = None) -> list[float] | None:
         return value if math.isfinite(sum(value)) or all(map(math.isfinite, value)) else None
     found = [number(item) for item in value]
     return None if any(item is None for item in found) else [item for item in found if item is not None]
+
+
+def frame_of(width: Any, height: Any) -> Frame:
+    """The frame of a size that a document says; of one that no picture has, and of none, the picture as it is shown."""
+    across, down = number(width), number(height)
+    if across is None or down is None or min(across, down) < 1 or across * down > MAX_PIXELS:
+        return Frame()
+    return Frame(across, down)
 
 
 def identity(value: Any) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 from mtl.config import DataError
 from mtl.data.formats.answers import Answer
 from mtl.data.formats.brush import brush
-from mtl.data.formats.documents import number, numbers, section, shown, text
+from mtl.data.formats.documents import frame_of, number, numbers, section, shown, text
 from mtl.data.formats.figures import ellipse, turned
 from mtl.data.formats.label_studio_tasks import Result
 from mtl.data.formats.shapes import Frame, Shape
@@ -61,16 +61,13 @@ def said(results: Sequence[Result], notes: Counter[str]) -> Said:
 
 
 def _frame(results: Sequence[Result]) -> Frame:
-    sizes = {
-        (width, height)
-        for result in results
-        if _is_region(section(result, "value"))
-        and (width := number(result.get("original_width")))
-        and (height := number(result.get("original_height")))
-    }
+    """The picture's size, which every region says; shares of it if none does."""
+    regions = [result for result in results if _is_region(section(result, "value"))]
+    sizes = {frame_of(region.get("original_width"), region.get("original_height")) for region in regions} - {Frame()}
     if len(sizes) > 1:
-        raise DataError("the regions of a task are of pictures of several sizes", found=str(sorted(sizes)[:3]))
-    return Frame(*sizes.pop()) if sizes else Frame(relative=True)
+        found = ", ".join(f"{size.width:g}×{size.height:g}" for size in sizes)
+        raise DataError("the regions of a task are of pictures of several sizes", found=found)
+    return sizes.pop() if sizes else Frame(relative=True)
 
 
 def _is_region(value: Mapping[str, Any]) -> bool:

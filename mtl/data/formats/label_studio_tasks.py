@@ -96,8 +96,8 @@ def _row_results(row: Result) -> list[Result]:
             if isinstance(value, dict):
                 sizes = {key: value.get(key) for key in ("original_width", "original_height")}
                 found.append({"from_name": control, "value": value, **sizes})
-            elif isinstance(value, str | int | float) and not isinstance(value, bool):
-                found.append({"from_name": control, "value": {"text": [text(value)]}})
+            elif isinstance(value, str):  # one choice; a number is of the data, for a control's is in a list
+                found.append({"from_name": control, "value": {"text": [value.strip()]}})
     return found
 
 

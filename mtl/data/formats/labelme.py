@@ -11,13 +11,12 @@ from mtl.config import DataError
 from mtl.config.files import Column, LabelMeSet
 from mtl.data.formats.base import Reading
 from mtl.data.formats.classes import is_background
-from mtl.data.formats.documents import documents_of, number, section, text
+from mtl.data.formats.documents import documents_of, frame_of, section, text
 from mtl.data.formats.labelme_shapes import IGNORED, shapes_of
 from mtl.data.formats.labelme_web import is_web, web_pictures
 from mtl.data.formats.locate import locate, lost, unused
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.pictures import Picture, gather
-from mtl.data.formats.shapes import Frame
 from mtl.data.formats.text import decoded, lines
 from mtl.data.place import Place
 
@@ -63,8 +62,7 @@ def _picture(
     image = _image(name, document, files, reading)
     if image is None:
         return None
-    width, height = number(document.get("imageWidth")), number(document.get("imageHeight"))
-    frame = Frame(width, height) if width and height and min(width, height) > 0 else Frame()
+    frame = frame_of(document.get("imageWidth"), document.get("imageHeight"))
     picture = Picture(image, name, frame, shapes_of(name, document["shapes"], reading))
     flags = section(document, "flags")
     if flags and settings.flags:

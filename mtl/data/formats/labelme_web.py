@@ -10,12 +10,12 @@ from xml.etree.ElementTree import Element
 from mtl.config import DataError
 from mtl.data.formats.base import Problem, Reading
 from mtl.data.formats.bitmaps import bitmap
-from mtl.data.formats.documents import number
+from mtl.data.formats.documents import frame_of, number
 from mtl.data.formats.figures import outlined, united
 from mtl.data.formats.locate import locate, lost, unused
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.pictures import Picture
-from mtl.data.formats.shapes import Frame, Shape
+from mtl.data.formats.shapes import Shape
 from mtl.data.formats.xml_files import parsed, text_of
 from mtl.data.place import Place
 
@@ -45,8 +45,7 @@ def web_pictures(names: Sequence[str], place: Place, files: Files, reading: Read
         except DataError as error:
             unused(reading, name, lost(mention or name, error, "LabelMe", file=name))
             continue
-        width, height = (number(text_of(root, f"imagesize/{side}")) for side in ("ncols", "nrows"))
-        frame = Frame(width, height) if width and height and min(width, height) > 0 else Frame()
+        frame = frame_of(text_of(root, "imagesize/ncols"), text_of(root, "imagesize/nrows"))
         found.append(Picture(image, name, frame, _objects(name, root, place, files, reading)))
     return found
 

@@ -10,11 +10,10 @@ from mtl.config import DataError
 from mtl.config.files import Column, SuperviselySet
 from mtl.data.formats.answers import Answer
 from mtl.data.formats.base import Problem, Reading, folder_split, split_of
-from mtl.data.formats.documents import documents_of, items, number, read_json, section, text
+from mtl.data.formats.documents import documents_of, frame_of, items, number, read_json, section, text
 from mtl.data.formats.locate import locate, lost, unused
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.pictures import Picture, gather
-from mtl.data.formats.shapes import Frame
 from mtl.data.formats.supervisely_shapes import in_whole_pixels, shape_of
 from mtl.data.place import Place
 
@@ -70,8 +69,7 @@ def _picture(
         unused(reading, name, lost(path.stem, error, "Supervisely", file=name))
         return None
     size = section(document, "size")
-    width, height = number(size.get("width")), number(size.get("height"))
-    picture = Picture(image, name, Frame(width, height) if width and height else Frame(), [])
+    picture = Picture(image, name, frame_of(size.get("width"), size.get("height")), [])
     assert picture.objects is not None
     whole = in_whole_pixels(document["objects"])
     for place, item in enumerate(document["objects"]):

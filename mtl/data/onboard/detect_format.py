@@ -37,7 +37,11 @@ DOCUMENTS: tuple[Kind, ...] = (DATUMARO, COCO, LABELME, SUPERVISELY, VIA, LABEL_
 
 DETECTORS: dict[str, Detector] = {
     "documents": lambda look: detect_documents(look, DOCUMENTS),
+<<<<<<< HEAD
     "cvat": cvat.detect,
+=======
+    "documents of elsewhere": elsewhere.detect_documents,
+>>>>>>> json-formats
     "labelme on the web": labelme.detect_web,
     "via as a table": via.detect_table,
     "voc": voc.detect,

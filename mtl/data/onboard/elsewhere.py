@@ -15,6 +15,10 @@ from mtl.data.formats.documents import items, read_json, section
 from mtl.data.onboard.look import Finding, Look, some
 from mtl.data.place import ARCHIVES
 
+Found = tuple[str, str, frozenset[str]]
+"""A format's name, what to do instead, and the files that are of it."""
+
+DOCUMENTS = (".json", ".jsonl", ".ndjson", ".manifest")
 COCO = "export it as COCO"
 FOLDERS = "export it as folders of images, one a class"
 
@@ -61,17 +65,25 @@ KINDS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
 """Name, whether a JSON object is of it, and what to do instead; of a list its first item says."""
 
 
+def detect_documents(look: Look) -> Iterator[Finding]:
+    """Documents that no other format may take for its own."""
+    for name, fix, evidence in _by_documents(look, look.unclaimed(*DOCUMENTS)):
+        yield Finding(name, evidence=evidence, facts=(f"{name}, which is not read: {fix}",))
+
+
 def detect(look: Look) -> Iterator[Finding]:
-    """What is there; with a fault if nothing that can be read is there besides."""
-    for name, fix, evidence in [*_by_documents(look), *_by_names(look), *_texts(look), *_by_archives(look)]:
-        if look.claimed:
-            yield Finding(name, evidence=evidence, facts=(f"also there, not read: {name}",))
-        else:
+    """What is there, with a fault if there is nothing that can be read."""
+    documents = _by_documents(look, look.place.names(suffixes=DOCUMENTS))
+    ours = frozenset[str]().union(*(evidence for _, _, evidence in documents))
+    for name, fix, evidence in [*documents, *_by_names(look), *_texts(look), *_by_archives(look)]:
+        if look.claimed <= ours:
             yield Finding(name, evidence=evidence, fault=f"it is not read; {fix}")
+        elif not evidence <= look.claimed:
+            yield Finding(name, evidence=evidence, facts=(f"{name}, which is not read: {fix}",))
         return
 
 
-def _by_names(look: Look) -> Iterator[tuple[str, str, frozenset[str]]]:
+def _by_names(look: Look) -> Iterator[Found]:
     names = {name: name.lower() for name in look.names if name not in look.claimed}
     for rule in NAMED:
         found = [[name for name, small in names.items() if fnmatch(small, pattern)] for pattern in rule.patterns]
@@ -79,18 +91,14 @@ def _by_names(look: Look) -> Iterator[tuple[str, str, frozenset[str]]]:
             yield rule.name, rule.fix, frozenset(name for matched in found for name in matched)
 
 
-def _by_documents(look: Look) -> Iterator[tuple[str, str, frozenset[str]]]:
+def _by_documents(look: Look, names: list[str]) -> list[Found]:
     found: dict[tuple[str, str], set[str]] = {}
-    for name in some(look.unclaimed(".json", ".jsonl", ".ndjson", ".manifest")):
+    for name in some(names):
         document = _first(look, name)
-        if not isinstance(document, dict):
-            continue
-        for kind, fits, fix in KINDS:
-            if fits(document):
-                found.setdefault((kind, fix), set()).add(name)
-                break
-    for (kind, fix), names in found.items():
-        yield kind, fix, frozenset(names)
+        kind = next(((kind, fix) for kind, fits, fix in KINDS if isinstance(document, dict) and fits(document)), None)
+        if kind is not None:
+            found.setdefault(kind, set()).add(name)
+    return [(kind, fix, frozenset(files)) for (kind, fix), files in found.items()]
 
 
 def _first(look: Look, name: str) -> Any:
@@ -104,7 +112,7 @@ def _first(look: Look, name: str) -> Any:
     return document[0] if isinstance(document, list) and document else document
 
 
-def _texts(look: Look) -> Iterator[tuple[str, str, frozenset[str]]]:
+def _texts(look: Look) -> Iterator[Found]:
     """ICDAR: gt_a.txt for a.png, or gt.txt beside images/."""
     stems = {f"gt_{PurePosixPath(image).stem}.txt" for image in look.images}
     folders = {f"{PurePosixPath(image).parent.parent.as_posix()}/gt.txt".removeprefix("./") for image in look.images}
@@ -113,7 +121,7 @@ def _texts(look: Look) -> Iterator[tuple[str, str, frozenset[str]]]:
         yield "ICDAR", "texts are no target here; export its boxes as COCO", frozenset(found)
 
 
-def _by_archives(look: Look) -> Iterator[tuple[str, str, frozenset[str]]]:
+def _by_archives(look: Look) -> Iterator[Found]:
     """A folder of archives alone, which are not stepped into."""
     archives = [name for name in look.names if name.lower().endswith(tuple(ARCHIVES))]
     if archives and not look.images and not any(PurePosixPath(name).suffix == ".tar" for name in archives):
