@@ -20,7 +20,7 @@ import torch
 from mtl.config import load
 from mtl.data.loader import Split
 from mtl.monitor import profile as profiles
-from mtl.monitor.drift import compare
+from mtl.monitor.drift import compare, usual_indices
 from mtl.package.predictor import Predictor
 from mtl.package.profiling import NUM_REFERENCE, profile
 
@@ -44,6 +44,7 @@ def main() -> None:
     split = Split(Path("outputs/prepared"), "test")
     fresh = np.setdiff1d(np.arange(len(split)), split.spread(NUM_REFERENCE))
     pixels = split.rows(fresh)["image"]
+    sizes = {size: usual_indices(reference, size) for size in (50, 100, 200)}
     rows: list[dict[str, Any]] = []
     for name, change in SHIFTS.items():
         shifted = change(pixels)
@@ -52,15 +53,14 @@ def main() -> None:
             for i in range(0, len(shifted), 100)
         ]
         everything = profiles.join(parts)
-        for size in (50, 100, 200):
+        for size, usual in sizes.items():
             alarms = 0
             for number in range(num_batches):
                 rng = np.random.default_rng(number)
                 batch = everything.take(rng.choice(len(everything), size, replace=False))
                 settings = config.monitor
-                alarms += any(
-                    one.shifted for one in compare(reference, batch, alpha=settings.alpha, min_psi=settings.min_psi)
-                )
+                found = compare(reference, batch, alpha=settings.alpha, min_psi=settings.min_psi, usual=usual)
+                alarms += any(one.shifted for one in found)
             rows.append({"shift": name, "images": size, "alarms": alarms / num_batches})
             print(rows[-1], flush=True)
     Path("benchmarks/results/drift.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")

@@ -71,7 +71,8 @@ def metrics() -> None:
 
 @app.command()
 def monitor(as_json: AsJson = False) -> None:
-    """Compare the production images that are new with what the champion was made with (exit code 3: they have shifted)."""
+    """Compare the production images that are new with what the champion was made with (exit code 3: they have shifted; 1: nothing
+    of them could be judged)."""
     from flows.monitor import look
     from flows.settings import load_settings
     from mtl.config import load
@@ -92,6 +93,8 @@ def monitor(as_json: AsJson = False) -> None:
     if found["state"] == "event":
         typer.echo('next     mtl retrain --reason "…"', err=True)
         raise typer.Exit(3)
+    if found["state"] == "unjudged":
+        raise typer.Exit(1)
 
 
 @app.command()

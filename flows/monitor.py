@@ -1,4 +1,5 @@
-"""The flow that looks at production images: what is new is compared with the champion's reference, an event tells of a shift.
+"""The flow that looks at production images: what is new is compared with the champion's reference, labels that have come with
+what was answered; an event tells of a shift.
 
 With `mtl serve` the event starts a retraining, whose versions carry the reason. After an event the next one waits for
 `monitor.cooldown_hours`: what is found meanwhile is in the reports, and starts nothing.
@@ -10,23 +11,31 @@ import hashlib
 import json
 import tempfile
 import uuid
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from prefect import flow, get_run_logger
 from prefect.events import emit_event
 
+from flows.looks import Late, Looks, late_labels
 from flows.settings import Settings, load_settings
 from flows.versioning import run_quietly
 from flows.workspace import running
 from mtl.config import Config, DataError, RegistryError, load
 from mtl.data.place import Place
+from mtl.monitor.late_labels import FEWEST
 from mtl.registry import Registry
 from mtl.store import Store
 
 EVENT = "mtl.drift"
+NAMED = 3
+"""Reasons that a line names."""
+Say = Callable[[str], None]
+Tell = Callable[[str, dict[str, Any], str], None]
 
 
 @flow(name="monitor", log_prints=False)
@@ -51,61 +60,105 @@ def emit(model: str, result: dict[str, Any], batch: str) -> None:
     )
 
 
-def look(
-    settings: Settings, config: Config, say: Callable[[str], None], tell: Callable[[str, dict[str, Any], str], None]
-) -> dict[str, Any]:
-    """Compare what is new; `state` is waiting, unshifted, cooling or event.
+def look(settings: Settings, config: Config, say: Say, tell: Tell) -> dict[str, Any]:
+    """Compare what is new; `state` is waiting, unshifted, unjudged (nothing could be compared), cooling or event.
 
-    What was seen is written down last: a look that was killed is made again.
+    What was seen is written down last: a look that was killed is made again. An event is written down before it is told: one
+    that may not have been told is told by the next look, and counts once.
 
     Raises:
-        DataError: the images cannot be listed.
+        DataError: the images or the labels cannot be read.
         RegistryError: there is no champion.
         StageError: the comparison failed.
     """
     with running(settings, "monitor"):
-        folder = settings.home / "monitor"
-        state = _read(folder / "state.json")
-        place, versions = _arrived(settings, config)
-        new = {name: version for name, version in versions.items() if state["seen"].get(name) != version}
-        if len(new) < config.monitor.min_images:
-            say(f"monitor: {len(new)} new images, {config.monitor.min_images} are worth a look")
+        looks = Looks.read(settings.home / "monitor")
+        if looks.pending:
+            return _told(looks, config, say, tell)
+        looks.forget(config.monitor.keep_days)
+        place, versions, others = _arrived(settings, config)
+        new = looks.new(versions)
+        chosen = new if len(new) >= config.monitor.min_images else {}
+        late = Late({}, [], [])
+        if config.monitor.labels:
+            late = late_labels(settings.root / config.monitor.labels, looks, versions, chosen)
+        fresh = sum(looks.judged.get(name) != digest for name, digest in late.digests().items())
+        if not chosen and fresh < FEWEST:
+            line = f"monitor: {len(new)} new images, {config.monitor.min_images} are worth a look"
+            say("; ".join([line, *others]))
             return {"state": "waiting", "images": len(new)}
-        batch = hashlib.sha256(json.dumps(sorted(new.items())).encode()).hexdigest()[:16]
-        result = _compare(settings, config, [[place, name, new[name]] for name in sorted(new)], folder / batch)
-        reason = "; ".join(result["reasons"][:3]) + (" …" if len(result["reasons"]) > 3 else "")
-        now = datetime.now(UTC)
-        outcome = {
-            "images": len(new),
-            "reason": reason,
-            "page": str(folder / batch / "page.html"),
-            "state": "unshifted",
-        }
-        if result["reasons"]:
-            last = state["last_event"] and datetime.fromisoformat(state["last_event"])
-            cooling = last and now - last < timedelta(hours=config.monitor.cooldown_hours)
-            outcome["state"] = "cooling" if cooling else "event"
-            if not cooling:
-                tell(config.registry.model, outcome, batch)
-                state["last_event"] = now.isoformat(timespec="seconds")
-        state["seen"] |= new
-        Store(str(folder)).put("state.json", json.dumps(state).encode())
-        say(f"monitor: {len(new)} images, {outcome['state']}" + (f": {reason}" if reason else ""))
+        batch = hashlib.sha256(json.dumps([sorted(chosen.items()), late.digests()]).encode()).hexdigest()[:16]
+        _keep_late(looks, replace(late, said=[*others, *late.said]), batch)
+        images = [[place, name, versions[name]] for name in [*sorted(chosen), *late.again]]
+        result = _compare(settings, config, images, looks.folder / batch)
+        outcome = _outcome(result, looks, config, fresh=fresh > 0) | {"images": len(chosen), "batch": batch}
+        outcome["page"] = str(looks.folder / batch / "page.html")
+        looks.add(batch, chosen, late.again)
+        if outcome["state"] != "cooling":  # what was found then may be told later
+            looks.judged = late.digests()
+        if outcome["state"] == "event":
+            looks.last_event, looks.pending = datetime.now(UTC).isoformat(timespec="seconds"), outcome
+        looks.save()
+        if looks.pending:
+            return _told(looks, config, say, tell)
+        say(_line(outcome))
         return outcome
 
 
-def _arrived(settings: Settings, config: Config) -> tuple[str, dict[str, str]]:
-    """Where production images arrive, and those that are there: name → what changes when the file does."""
+def _told(looks: Looks, config: Config, say: Say, tell: Tell) -> dict[str, Any]:
+    """Tell of the event that is pending."""
+    assert looks.pending is not None
+    outcome = looks.pending
+    tell(config.registry.model, outcome, outcome["batch"])
+    looks.pending = None
+    looks.save()
+    say(_line(outcome))
+    return outcome
+
+
+def _outcome(result: dict[str, Any], looks: Looks, config: Config, *, fresh: bool) -> dict[str, Any]:
+    """What a look has found. The same labels are no second reason."""
+    reasons = result["reasons"] + (result.get("late_reasons", []) if fresh else [])
+    state = "unshifted" if result.get("judged", True) else "unjudged"
+    if reasons:
+        last = looks.last_event and datetime.fromisoformat(looks.last_event)
+        cooling = last and datetime.now(UTC) - last < timedelta(hours=config.monitor.cooldown_hours)
+        state = "cooling" if cooling else "event"
+    return {"state": state, "reason": _listed(reasons), "unjudged": result.get("unjudged", [])}
+
+
+def _line(outcome: dict[str, Any]) -> str:
+    line = f"monitor: {outcome['images']} images, {outcome['state']}"
+    line += f": {outcome['reason']}" if outcome["reason"] else ""
+    return line + (f"; not judged: {_listed(outcome['unjudged'])}" if outcome["unjudged"] else "")
+
+
+def _listed(lines: list[str]) -> str:
+    return "; ".join(lines[:NAMED]) + (f"; and {len(lines) - NAMED} more" if len(lines) > NAMED else "")
+
+
+def _keep_late(looks: Looks, late: Late, batch: str) -> None:
+    """Put the labels of a look into its folder, by the images' names, with the looks that have answered for them."""
+    earlier = [past.batch for past in looks.recent if past.batch != batch]
+    content = {"labels": late.labels, "again": late.again, "earlier": earlier, "said": late.said}
+    Store(str(looks.folder / batch)).put("late.json", json.dumps(content, indent=1).encode())
+
+
+def _arrived(settings: Settings, config: Config) -> tuple[str, dict[str, str], list[str]]:
+    """Where production images arrive; those that are there, name → what changes when the file does; and what is no image."""
     path = config.monitor.path
     path = path if "://" in path else str(settings.root / path)
     if Path(path).is_dir() and not any(Path(path).iterdir()):
-        return path, {}
+        return path, {}, []
     try:
         place = Place(path)
-        return path, {name: place.versions[name] for name in place.images()}
+        images = {name: place.versions[name] for name in place.images()}
+        kinds = Counter(PurePosixPath(name).suffix or name for name in place.names() if name not in images)
     except DataError as error:
         fix = "set monitor.path to where production images arrive, or make the folder"
         raise DataError(error.what, found=error.found, fix=fix) from error
+    told = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common(NAMED))
+    return path, images, [f"{kinds.total()} files are no images by their names: {told}"] if kinds else []
 
 
 def _compare(settings: Settings, config: Config, images: list[list[str]], out: Path) -> dict[str, Any]:
@@ -121,16 +174,9 @@ def _compare(settings: Settings, config: Config, images: list[list[str]], out: P
             "bundle": str(package / "artifacts" / "bundle"),
             "version": champion.number,
             "images": images,
-            "labels": str(settings.root / config.monitor.labels) if config.monitor.labels else "",
             "out": str(out),
         }
         path = Path(scratch, "job.json")  # too long for a command line
         path.write_text(json.dumps(job), encoding="utf-8")
         run_quietly("mtl.stages.monitor", str(path), folder=settings.root)
     return json.loads((out / "report.json").read_text(encoding="utf-8"))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {"seen": {}, "last_event": None}
-    return json.loads(path.read_text(encoding="utf-8"))

@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 
 from flows.monitor import look
-from mtl.config import DataError, load
+from mtl.config import DataError, StageError, load
 from mtl.data.raw import read_split
 from mtl.data.spec import DatasetSpec
 from mtl.monitor import profile as profiles
-from mtl.monitor.drift import compare, psi
-from mtl.monitor.late_labels import late_performance, read_labels
+from mtl.monitor.drift import compare
 from mtl.monitor.page import write_page
 from mtl.monitor.profile import Profile
 from mtl.package.predictor import Predictor
 from mtl.package.profiling import profile, write_reference
+from mtl.serving.looked import look as look_at
 from tests.conftest import embedded, mtl, set_params
 
 
@@ -36,13 +36,13 @@ def population(rng: np.random.Generator, count: int, shift: float = 0.0) -> Prof
     return Profile(values, labels, {name: ["a", "b", "c"] for name in labels}, base.astype(np.float32))
 
 
-def test_false_alarms_in_at_most_five_percent_of_200_batches() -> None:
+def test_false_alarms_in_at_most_five_percent_of_100_batches() -> None:
     alarms = 0
-    for draw in range(200):
+    for draw in range(100):
         rng = np.random.default_rng(draw)
         reference = population(rng, 500)
         alarms += any(one.shifted for one in compare(reference, population(rng, 100), alpha=0.05, min_psi=0.0))
-    assert alarms / 200 <= 0.05 + 1.64 * (0.05 * 0.95 / 200) ** 0.5
+    assert alarms / 100 <= 0.05 + 1.64 * (0.05 * 0.95 / 100) ** 0.5
 
 
 def test_power_grows_with_the_shift_and_the_batch() -> None:
@@ -107,16 +107,6 @@ def test_as_far_as_its_own_groups_are_apart_is_no_shift() -> None:
     assert night.index > night.usual > 0
 
 
-def test_the_stability_index() -> None:
-    counts = np.array([100, 100, 100])
-    assert psi(counts, counts) == 0.0
-    assert psi(counts, counts * 7) == pytest.approx(0.0, abs=1e-4)
-    # By hand: shares 0.5/0.5 against 0.9/0.1 of large counts.
-    expected = 0.4 * np.log(0.9 / 0.5) + -0.4 * np.log(0.1 / 0.5)
-    assert psi(np.array([50000, 50000]), np.array([90000, 10000])) == pytest.approx(expected, rel=1e-3)
-    assert np.isfinite(psi(np.array([100, 0]), np.array([0, 100])))
-
-
 def test_empty_and_constant_columns_do_not_stop_it() -> None:
     nothing = np.full(50, np.nan, np.float32)
     reference = Profile(
@@ -133,9 +123,18 @@ def test_images_without_a_label_or_a_value_have_a_page(tmp_path: Path) -> None:
         side.values["stat0"][::3] = np.nan
     findings = [one.as_json() for one in compare(reference, batch, alpha=0.05, min_psi=0.1)]
     assert {"one", "stat0"} <= {one["name"] for one in findings}
-    result = {"findings": findings, "late": [], "reasons": [], "images": 60, "version": 1, "unreadable": []}
+    result: dict[str, Any] = {"findings": findings, "late": [], "reasons": [], "late_reasons": [], "unjudged": ["<x>"]}
+    result |= {"images": 60, "version": 1, "unreadable": [], "judged": 0}
     write_page(tmp_path / "page.html", result, reference, batch)
-    assert (tmp_path / "page.html").read_text().count("<img") == 1
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("<img") == 1
+    assert "<li>&lt;x&gt;</li>" in page
+    assert "nothing could be judged" in page
+    lacking = [one.as_json() for one in compare(reference, batch.take(np.arange(5)), alpha=0.05, min_psi=0.1)]
+    write_page(tmp_path / "page.html", result | {"findings": lacking}, reference, batch.take(np.arange(5)))
+    assert "not compared: too few images have one: 5 in production" in (tmp_path / "page.html").read_text()
+    write_page(tmp_path / "page.html", result | {"findings": []}, reference, None)
+    assert "<img" not in (tmp_path / "page.html").read_text()
 
 
 def test_a_reference_travels(tmp_path: Path) -> None:
@@ -173,31 +172,6 @@ def test_production_images_get_the_references_profile(
     for name, values in reference.values.items():
         assert np.allclose(np.sort(values), np.sort(again.values[name]), rtol=2e-3, atol=1e-4), name
     assert not any(one.shifted for one in compare(reference, again, alpha=0.05, min_psi=0.0))
-
-
-# --- labels that come late
-
-
-def test_late_labels_beside_the_registered_metrics(tmp_path: Path) -> None:
-    answers = {f"{i}.png": {"digit": "1", "count": 2.0} for i in range(100)}
-    labels = {f"{i}.png": {"digit": "1" if i < 50 else "2", "count": "2"} for i in range(100)}
-    known = {
-        "digit": {"serves": "label", "value": 0.9, "low": 0.88, "high": 0.92},
-        "count": {"serves": "value", "value": 0.3, "low": 0.25, "high": 0.35},
-    }
-    digit, count = late_performance(labels, answers, known)
-    assert (digit["worse"], digit["value"], digit["images"]) == (True, 0.5, 100)
-    assert (count["worse"], count["value"]) == (False, 0.0)
-    few = dict(list(labels.items())[:10])
-    assert late_performance(few, answers, known) == []
-    path = tmp_path / "labels.csv"
-    path.write_text("image,digit,note\nsome/0.png,1,x\n1.png,,y\n")
-    assert read_labels(path, ["digit", "count"]) == {"0.png": {"digit": "1"}, "1.png": {}}
-    path.write_text("file,digit\n0.png,1\n")
-    with pytest.raises(DataError, match="lack columns"):
-        read_labels(path, ["digit"])
-    with pytest.raises(DataError, match="no number"):
-        late_performance({n: {"count": "many"} for n in labels}, answers, {"count": known["count"]})
 
 
 # --- the flow's look
@@ -252,19 +226,50 @@ def test_a_shift_is_an_event_once_and_then_it_cools_down(
     assert len(events) == 1
 
 
-def test_a_killed_look_is_made_again(retrained: Path, watched: Path, raw: Path, spec: DatasetSpec) -> None:
-    settings = embedded(retrained)
-    config = load(retrained / "params.yaml", ["monitor.min_images=20"])
-    drop(watched, raw, spec, "a", shift=True)
+def test_labels_that_come_late_are_judged_by_what_was_answered(
+    retrained: Path, watched: Path, raw: Path, spec: DatasetSpec
+) -> None:
+    """The images are gone by then; a copy of one counts once, and what cannot be judged is said."""
+    before = (retrained / "params.yaml").read_text()
+    set_params(retrained / "params.yaml", "monitor.min_images=20", "monitor.labels=labels.csv")
+    events: list[str] = []
 
-    def die(model: str, result: dict[str, Any], batch: str) -> None:
-        raise KeyboardInterrupt
+    def now() -> tuple[dict[str, Any], dict[str, Any]]:
+        config = load(retrained / "params.yaml")
+        found = look(embedded(retrained), config, lambda line: None, lambda *told: events.append(told[2]))
+        return found, json.loads(Path(found["page"]).with_name("report.json").read_text())
 
-    batches: list[str] = []
-    with pytest.raises(KeyboardInterrupt):
-        look(settings, config, lambda line: None, die)
-    look(settings, config, lambda line: None, lambda model, result, batch: batches.append(batch))
-    assert len(batches) == 1
+    try:
+        drop(watched, raw, spec, "a", shift=False)
+        names = sorted(path.name for path in watched.iterdir())
+        shutil.copy(watched / names[0], watched / "z-copy.png")
+        found, report = now()
+        assert (found["state"], report["copies"], report["late"]) == ("unshifted", ["z-copy.png"], [])
+        assert len(report["findings"]) == report["judged"] > 15
+        assert "1 images have the bytes of another one: each counts once" in report["unjudged"]
+        for path in watched.iterdir():
+            path.unlink()
+        rows = [f"{name.removesuffix('.png')},1000,x,1\n" for name in [*names, "z-copy.png", "never.png"]]
+        (retrained / "labels.csv").write_text("image,count,species,note\n" + "".join(rows))
+        found, report = now()
+        assert (found["state"], len(events)) == ("event", 1)
+        assert found["reason"].startswith("count mae 99")
+        (row,) = report["late"]
+        assert (row["task"], row["images"], row["worse"], row["version"]) == ("count", 24, True, 1)
+        told = "; ".join(report["unjudged"])
+        for line in ("no look has seen: never", "bytes of another one", "no class of the model: x", "labels of note"):
+            assert line in told
+        assert "count" in Path(found["page"]).read_text()
+    finally:
+        (retrained / "params.yaml").write_text(before)
+        (retrained / "labels.csv").unlink(missing_ok=True)
+
+
+def test_a_bucket_out_of_reach_is_no_unreadable_image(tmp_path: Path) -> None:
+    nobody: Any = None  # is asked
+    with pytest.raises(StageError, match=r"a\.png"):
+        look_at(nobody, [["memory://nowhere", "a.png", ""]], answered=False)
+    assert look_at(nobody, [[str(tmp_path), "a.png", ""]], answered=False).unreadable[0][0] == "a.png"
 
 
 def test_the_command(retrained: Path, watched: Path, raw: Path, spec: DatasetSpec, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from mtl.config.gate import valid_cron
-from mtl.config.section import Count, Fraction, NonNegative, Section
+from mtl.config.section import Count, Fraction, NonNegative, Positive, Section
 
 
 class MonitorConfig(Section):
@@ -15,11 +15,16 @@ class MonitorConfig(Section):
 
     path: str = Field(default="incoming", description="folder, archive or bucket in which production images arrive")
     labels: str = Field(
-        default="", description="CSV of labels that come late: `image`, and a column a task; empty: none"
+        default="",
+        description="CSV of labels that come late: `image` (path or id, as in `path`), and a column a task; empty: none",
+    )
+    keep_days: Positive = Field(
+        default=30.0, description="for which answers wait for labels that come after their look"
     )
     min_images: Count = Field(default=100, description="new images that are worth a look; fewer wait for more")
-    alpha: Annotated[float, Field(gt=0.0, le=0.2)] = Field(
-        default=0.05, description="share of looks at unshifted images that may alarm, over all comparisons together"
+    alpha: Annotated[float, Field(ge=0.001, le=0.2)] = Field(
+        default=0.05,
+        description="share of looks at unshifted images that may alarm, over all comparisons together; labels that come late have a fifth of it",
     )
     min_psi: NonNegative = Field(default=0.1, description="stability index below which a shift is too small to matter")
     max_unreadable: Fraction = Field(

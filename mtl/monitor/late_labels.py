@@ -3,67 +3,155 @@
 from __future__ import annotations
 
 import csv
+import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from mtl.config import DataError
+from mtl.monitor.drift import holm
+from mtl.monitor.matching import listed, match
 
-NUM_RESAMPLES, CONFIDENCE, FEWEST = 1000, 0.95, 20
+CONFIDENCE, FEWEST = 0.95, 20
+LATE_SHARE = 0.2
+"""Of alpha that the labels have which come late, where there are such; the images' own comparisons have the rest."""
+
+Labels = dict[str, dict[str, str]]
+"""Image → column → text; empty cells left out."""
 
 
-def read_labels(path: Path, tasks: list[str]) -> dict[str, dict[str, str]]:
-    """Image's file name → task → label, empty ones left out.
+def read_labels(path: Path, tasks: list[str] | None = None, problems: list[str] | None = None) -> Labels:
+    """Labels by what the column `image` says, a path or an id.
+
+    Args:
+        tasks: the columns that are read; None: all.
+        problems: takes what of the file cannot be used.
 
     Raises:
         DataError: it cannot be read, or has no column `image`, or none of a task.
     """
+    told = [] if problems is None else problems
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+            rows = list(csv.DictReader(file, skipinitialspace=True))
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"the labels in {path} cannot be read", found=str(error), fix="check monitor.labels") from error
-    columns = set(rows[0]) if rows else set[str]()
-    if rows and ("image" not in columns or not columns & set(tasks)):
-        fix = f"a column `image` and some of {', '.join(tasks)}"
+    columns = {column for column in rows[0] if column} if rows else set[str]()
+    wanted = columns - {"image"} if tasks is None else columns & set(tasks)
+    if rows and ("image" not in columns or not wanted):
+        fix = f"a column `image` and some of {', '.join(tasks)}" if tasks else "a column `image`, and a column a task"
         raise DataError(f"the labels in {path} lack columns", found=", ".join(sorted(columns)), fix=fix)
-    return {row["image"].rpartition("/")[2]: {task: row[task] for task in tasks if row.get(task)} for row in rows}
+    found: dict[str, dict[str, set[str]]] = {}
+    for image, row in _usable(rows, path.name, told):
+        cells = found.setdefault(image, {})
+        for column in sorted(wanted):
+            if text := (row[column] or "").strip():
+                cells.setdefault(column, set()).add(text)
+    divided = [f"{image} ({column})" for image, cells in found.items() for column in cells if len(cells[column]) > 1]
+    if divided:
+        told.append(f"{len(divided)} labels are another in another row: {listed(divided)}")
+    return {image: {c: t.copy().pop() for c, t in cells.items() if len(t) == 1} for image, cells in found.items()}
 
 
-def late_performance(
-    labels: dict[str, dict[str, str]], answers: dict[str, dict[str, Any]], registered: dict[str, dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """Accuracy of labels and mean absolute error of values, with intervals, beside the registered ones.
-
-    Args:
-        answers: image → columns of `Predictor.predict`.
-        registered: task → serves (label or value), value, low and high of accuracy or mae.
-
-    `worse`: the whole interval is worse than the whole registered one.
-    """
-    found: list[dict[str, Any]] = []
-    for task, before in registered.items():
-        known = [
-            (answers[image][task], given[task]) for image, given in labels.items() if task in given and image in answers
-        ]
-        if len(known) < FEWEST:
-            continue
-        upwards = before["serves"] == "label"
-        scores = np.array([_score(answer, truth, upwards, task) for answer, truth in known])
-        draws = np.random.default_rng(0).integers(len(scores), size=(NUM_RESAMPLES, len(scores)))
-        tail = (1 - CONFIDENCE) / 2
-        low, high = (float(q) for q in np.quantile(scores[draws].mean(1), [tail, 1 - tail]))
-        worse = high < before["low"] if upwards else low > before["high"]
-        row = {"task": task, "metric": "accuracy" if upwards else "mae", "images": len(scores), "worse": bool(worse)}
-        found.append(row | {"value": float(scores.mean()), "low": low, "high": high, "registered": before["value"]})
+def _usable(rows: list[dict[str, str]], name: str, problems: list[str]) -> list[tuple[str, dict[str, str]]]:
+    """Rows with the image that they name; of the others it is told."""
+    found: list[tuple[str, dict[str, str]]] = []
+    bad: list[str] = []
+    for number, row in enumerate(rows, 2):
+        image = (row["image"] or "").strip().replace("\\", "/").removeprefix("./")
+        if image and len(row) == len(rows[0].keys() - {None}):  # a row with more cells has them under None
+            found.append((image, row))
+        else:
+            bad.append(str(number))
+    if bad:
+        problems.append(f"{name}: {len(bad)} rows name no image or have more cells than the header: line {listed(bad)}")
     return found
 
 
-def _score(answer: Any, truth: str, is_label: bool, task: str) -> float:
-    if is_label:
-        return float(str(answer) == truth)
+def late_performance(
+    labels: Mapping[str, Mapping[str, str]],
+    answers: Mapping[str, Mapping[str, Any]],
+    registered: Mapping[str, Mapping[str, Any]],
+    *,
+    alpha: float = 0.01,
+    problems: list[str] | None = None,
+) -> list[dict[str, Any]]:
+    """Accuracy of labels and mean absolute error of values, with intervals of 95 %, beside the registered ones.
+
+    Accuracy has Clopper and Pearson's interval; the error, which is skewed and never negative, Student's of its logarithm.
+
+    Args:
+        labels: by image, as `match` finds it among the answers'.
+        answers: image → columns of `Predictor.predict`.
+        registered: task → serves (label or value), value, low and high of accuracy or mae, and the classes of a label.
+        alpha: how often a task that does as registered may be called worse, over all tasks together.
+        problems: takes what cannot be judged.
+
+    `worse`: surely worse than the bad end of the registered interval (binomial or Student's test, Holm over the tasks).
+    """
+    told = [] if problems is None else problems
+    found: list[dict[str, Any]] = []
+    matched = match(labels, answers, told)
+    for task, before in registered.items():
+        scores = _scores(task, before, matched, answers, told)
+        if len(scores) >= FEWEST:
+            found.append(_row(task, before, np.array(scores)))
+        else:
+            told.append(f"{task}: {len(scores)} labels have come, {FEWEST} are needed")
+    sure = holm([row["p"] for row in found], [1 / len(found)] * len(found) if found else [], alpha)
+    return [row | {"worse": worse} for row, worse in zip(found, sure, strict=True)]
+
+
+def _scores(
+    task: str, before: Mapping[str, Any], labels: Labels, answers: Mapping[str, Mapping[str, Any]], problems: list[str]
+) -> list[float]:
+    """1 or 0 of a label, the absolute error of a value; of what can be judged."""
+    scores: list[float] = []
+    unusable: list[str] = []
+    for image, given in labels.items():
+        answer, truth = answers[image].get(task), given.get(task, "")
+        if answer is None or not truth:
+            continue
+        if before["serves"] != "label":
+            number = _number(truth)
+            scores += [] if number is None else [abs(float(answer) - number)]
+            unusable += [truth] if number is None else []
+        elif before.get("classes") and truth not in before["classes"]:
+            unusable.append(truth)
+        else:
+            scores.append(float(str(answer) == truth))
+    if unusable:
+        what = "are no class of the model" if before["serves"] == "label" else "are no number"
+        problems.append(f"{task}: {len(unusable)} labels {what}: {listed(sorted(set(unusable)))}")
+    return scores
+
+
+def _number(text: str) -> float | None:
     try:
-        return abs(float(answer) - float(truth))
-    except ValueError as error:
-        raise DataError(f"a label of {task} is no number", found=truth[:40], fix="correct monitor.labels") from error
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _row(task: str, before: Mapping[str, Any], scores: np.ndarray) -> dict[str, Any]:
+    number, value = len(scores), float(scores.mean())
+    is_label = before["serves"] == "label"
+    if is_label:
+        interval = stats.binomtest(int(scores.sum()), number).proportion_ci(CONFIDENCE)
+        low, high, p = interval.low, interval.high, stats.binom.cdf(int(scores.sum()), number, before["low"])
+    else:
+        error = float(scores.std(ddof=1)) / number**0.5
+        width = stats.t.ppf((1 + CONFIDENCE) / 2, number - 1) * error / value if value else 0.0
+        low, high = value * math.exp(-width), value * math.exp(width)
+        p = stats.t.sf((value - before["high"]) / error, number - 1) if error else float(value <= before["high"])
+    row = {"task": task, "metric": "accuracy" if is_label else "mae", "images": number, "p": float(p)}
+    return row | {"value": value, "low": float(low), "high": float(high), "registered": before["value"]}
+
+
+def unjudged_columns(labels: Iterable[Mapping[str, str]], registered: Mapping[str, Any]) -> list[str]:
+    """Columns of labels that say nothing of a task with an accuracy or an error."""
+    return sorted({column for given in labels for column in given} - registered.keys())

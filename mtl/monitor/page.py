@@ -13,31 +13,43 @@ from mtl.monitor.profile import Profile
 from mtl.reports.document import TABLES, as_png, document
 
 NUM_PLOTS = 9
+PLOTTED = ("ks", "chi2")
+"""Tests of what has a distribution to draw."""
 
 
-def write_page(path: Path, result: dict[str, Any], reference: Profile, batch: Profile) -> None:
-    """The findings as a table, and the surest of them as histograms: reference and batch."""
+def write_page(path: Path, result: dict[str, Any], reference: Profile, batch: Profile | None) -> None:
+    """The findings as a table, and the surest of them as histograms: reference and batch, if any image was compared."""
     rows = "".join(
-        f"<tr><td>{escape(one['name'])}</td><td>{one['test']}</td><td>{one['p']:.2g}</td><td>{one['index']:.3f}</td><td>{one['usual']:.3f}</td>"
-        f"<td>{_number(one['reference'])}</td><td>{_number(one['batch'])}</td><td>{'shifted' if one['shifted'] else ''}</td></tr>"
+        f"<tr><td>{escape(one['name'])}</td><td>{one['test']}</td><td>{_number(one['p'])}</td><td>{_number(one['index'])}</td>"
+        f"<td>{one['usual']:.3f}</td><td>{_number(one['reference'])}</td><td>{_number(one['batch'])}</td><td>{_verdict(one)}</td></tr>"
         for one in result["findings"]
     )
     late = "".join(
-        f"<tr><td>{escape(one['task'])}</td><td>{one['metric']}</td><td>{one['value']:.4f} [{one['low']:.4f}, {one['high']:.4f}]"
+        f"<tr><td>{escape(one['task'])}</td><td>{one['version']}</td><td>{one['images']}</td><td>{one['metric']}</td><td>{one['value']:.4f} [{one['low']:.4f}, {one['high']:.4f}]"
         f"</td><td>{one['registered']:.4f}</td><td>{'worse' if one['worse'] else ''}</td></tr>"
         for one in result["late"]
     )
     style = TABLES + "td:last-child{color:#b00020}img{max-width:100%}"
-    reasons = "; ".join(result["reasons"]) or "nothing has shifted"
+    reasons = [*result["reasons"], *result["late_reasons"]]
+    verdict = "; ".join(reasons) or ("nothing has shifted" if result["judged"] else "nothing could be judged")
     body = f"<h1>{result['images']} production images beside version {escape(str(result['version']))}</h1>"
-    body += f"<p><b>{escape(reasons)}</b></p><p>{len(result['unreadable'])} could not be read.</p>"
-    body += f'<img alt="distributions" src="data:image/png;base64,{_plots(result, reference, batch)}">'
-    body += "<table><tr><th>what</th><th>test</th><th>p</th><th>index</th><th>usual</th><th>reference</th><th>now</th><th></th></tr>"
-    body += f"{rows}</table>"
+    body += f"<p><b>{escape(verdict)}</b></p><p>{len(result['unreadable'])} could not be read.</p>"
+    if result["unjudged"]:
+        lines = "".join(f"<li>{escape(line)}</li>" for line in result["unjudged"])
+        body += f"<p>Not judged, so not known to be as before:</p><ul>{lines}</ul>"
+    if batch is not None and any(one["test"] in PLOTTED for one in result["findings"]):
+        body += f'<img alt="distributions" src="data:image/png;base64,{_plots(result, reference, batch)}">'
+    if result["findings"]:
+        body += "<table><tr><th>what</th><th>test</th><th>p</th><th>index</th><th>usual</th><th>reference</th><th>now</th><th></th></tr>"
+        body += f"{rows}</table>"
     if late:
-        body += "<h2>With the labels that have come</h2><table><tr><th>task</th><th>metric</th><th>now</th><th>registered</th>"
-        body += f"<th></th></tr>{late}</table>"
+        body += "<h2>With the labels that have come</h2><table><tr><th>task</th><th>version</th><th>images</th><th>metric</th>"
+        body += f"<th>now</th><th>registered</th><th></th></tr>{late}</table>"
     path.write_text(document("Monitor", body, style), encoding="utf-8")
+
+
+def _verdict(one: dict[str, Any]) -> str:
+    return escape(f"not compared: {one['reason']}") if one["reason"] else "shifted" if one["shifted"] else ""
 
 
 def _number(value: float | None) -> str:
@@ -50,7 +62,7 @@ def _plots(result: dict[str, Any], reference: Profile, batch: Profile) -> str:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    names = [one["name"] for one in result["findings"] if one["name"] != "embedding"][:NUM_PLOTS]
+    names = [one["name"] for one in result["findings"] if one["test"] in PLOTTED][:NUM_PLOTS]
     columns = 3
     figure, axes = plt.subplots(
         -(-len(names) // columns), columns, figsize=(10, 2.3 * -(-len(names) // columns)), squeeze=False
@@ -59,7 +71,7 @@ def _plots(result: dict[str, Any], reference: Profile, batch: Profile) -> str:
         axis.axis("off")
     for axis, name in zip(axes.flat, names, strict=False):
         if name in reference.values:
-            both = [side.values[name][~np.isnan(side.values[name])] for side in (reference, batch)]
+            both = [side.values[name][np.isfinite(side.values[name])].astype(np.float64) for side in (reference, batch)]
             edges = np.histogram_bin_edges(np.concatenate(both), 20)
             for values, colour in zip(both, ("#888888", "#b00020"), strict=True):
                 axis.hist(values, edges, density=True, alpha=0.5, color=colour)

@@ -15,6 +15,8 @@ from mtl.config import DataError
 
 NAME = "reference.safetensors"
 """Lies in a bundle: the profile of images of every split."""
+FORM = "exact"
+"""Kept with it. One without was rounded to four digits."""
 
 
 @dataclass
@@ -60,22 +62,18 @@ def join(parts: Iterable[Profile]) -> Profile:
 
 
 def write(path: Path, profile: Profile) -> None:
-    """Write a profile, at four digits: it is compared as a distribution, and other machines round otherwise."""
-    tensors = {f"value/{name}": _rounded(array) for name, array in profile.values.items()}
+    """Write a profile, exactly: rounded, its values would be other ones than those that production images have."""
+    tensors = {f"value/{name}": array for name, array in profile.values.items()}
     tensors |= {f"label/{name}": array.astype(np.int32) for name, array in profile.labels.items()}
     if profile.embedding is not None:
-        tensors["embedding"] = _rounded(profile.embedding)
+        tensors["embedding"] = profile.embedding
     if profile.groups is not None:
         tensors["groups"] = profile.groups.astype(np.int32)
-    save_file(dict(sorted(tensors.items())), path, metadata={"classes": json.dumps(profile.classes, sort_keys=True)})
-
-
-def _rounded(array: np.ndarray) -> np.ndarray:
-    """Four significant digits."""
-    array = array.astype(np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        digits = np.where(array == 0, 1.0, 10.0 ** (3 - np.floor(np.log10(np.abs(array)))))
-    return (np.round(array * digits) / digits).astype(np.float32)
+    contiguous = {name: np.ascontiguousarray(array) for name, array in sorted(tensors.items())}
+    described = json.dumps(
+        {"classes": profile.classes, "form": FORM}, sort_keys=True
+    )  # in one: their order is not kept
+    save_file(contiguous, path, metadata={"profile": described})
 
 
 def read(path: Path) -> Profile:
@@ -88,7 +86,7 @@ def read(path: Path) -> Profile:
         with safe_open(path, framework="numpy") as file:
             names = list(file.keys())
             tensors = {name: file.get_tensor(name) for name in names}
-            classes = json.loads(file.metadata()["classes"])
+            described = json.loads(file.metadata().get("profile", "{}"))
     except FileNotFoundError as error:
         fix = "register a version made by this program's present code (mtl retrain)"
         raise DataError(
@@ -96,10 +94,13 @@ def read(path: Path) -> Profile:
         ) from error
     except Exception as error:  # the library's own kinds
         raise DataError("the model's reference is damaged", found=str(error)) from error
+    if described.get("form") != FORM:
+        fix = "register a version made by this program's present code (mtl retrain --force)"
+        raise DataError("the model's reference cannot be compared with", found="one rounded to four digits", fix=fix)
     return Profile(
         {name.removeprefix("value/"): array for name, array in tensors.items() if name.startswith("value/")},
         {name.removeprefix("label/"): array for name, array in tensors.items() if name.startswith("label/")},
-        classes,
+        described["classes"],
         tensors.get("embedding"),
         tensors.get("groups"),
     )

@@ -1,6 +1,10 @@
 """Not in dvc.yaml: production images beside what a packaged model was made with. The job is a JSON file:
 
-{"bundle": FOLDER, "version": 3, "images": [[place, name, version], …], "labels": CSV or "", "out": FOLDER}
+{"bundle": FOLDER, "version": 3, "images": [[place, name, version], …], "out": FOLDER}
+
+`out/late.json`, if it is there, has the labels that have come, {"labels": {name: {task: text}}, "again": [name, …], "earlier":
+[look, …], "said": [line, …]}: `again` are images of earlier looks that are predicted for their labels alone, `earlier` the folders
+beside `out` whose answers are judged too.
 """
 
 from __future__ import annotations
@@ -10,89 +14,105 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from mtl.config import DataError, load
-from mtl.data.operations import Picture
+from mtl.config import MonitorConfig, load
 from mtl.monitor import profile as profiles
-from mtl.monitor.drift import compare
-from mtl.monitor.late_labels import late_performance, read_labels
+from mtl.monitor.drift import Finding, compare
+from mtl.monitor.kept_answers import NAME, judge_kept
+from mtl.monitor.late_labels import LATE_SHARE
 from mtl.monitor.page import write_page
-from mtl.package.predictor import BATCH, Predictor
-from mtl.package.profiling import profile
+from mtl.package.predictor import Predictor
 from mtl.reports import EvalReport, read_report
-from mtl.serving.sources import Reader
+from mtl.serving.looked import Answers, Looked, look
 from mtl.stages import run_stage
+from mtl.store import Store
 
 
 def main() -> None:
-    """Compare, and write report.json and page.html."""
+    """Compare, and write answers.json, page.html and report.json."""
     job, settings = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")), load()
     config = settings.monitor
     torch.set_num_threads(settings.train.threads_per_worker)
     bundle, out = Path(job["bundle"]), Path(job["out"])
     predictor, reference = Predictor(bundle), profiles.read(bundle / profiles.NAME)
-    batch, answers, unreadable = look(predictor, job["images"], answered=bool(job["labels"]))
-    findings = compare(reference, batch, alpha=config.alpha, min_psi=config.min_psi) if batch else []
-    late: list[dict[str, Any]] = []
-    if job["labels"]:
-        known = registered(predictor, read_report(EvalReport, bundle / "evaluation.json"))
-        late = late_performance(read_labels(Path(job["labels"]), list(known)), answers, known)
+    path = out / "late.json"
+    late = json.loads(path.read_bytes()) if path.exists() else {"labels": {}, "again": [], "earlier": [], "said": []}
+    again = set(late["again"])
+    asked = [image for image in job["images"] if image[1] not in again]
+    found = look(predictor, asked, answered=bool(config.labels))
+    more = look(predictor, [image for image in job["images"] if image[1] in again], answered=True)
+    known = registered(predictor, read_report(EvalReport, bundle / "evaluation.json"))
+    kept = {
+        "version": job["version"],
+        "registered": known,
+        "images": _of_tasks({**more.answers, **found.answers}, known),
+    }
+    Store(str(out)).put(NAME, json.dumps(kept).encode())
+    findings, unjudged = _findings(reference, found, predictor, config)
+    rows, told = judge_kept(kept, late, out.parent, config.alpha * LATE_SHARE)
+    result = {
+        "version": job["version"],
+        "images": len(asked),
+        "unreadable": found.unreadable,
+        "copies": found.copies,
+        "findings": [one.as_json() for one in findings],
+        "late": rows,
+        "judged": sum(not one.reason for one in findings) + len(rows),
+        "reasons": _reasons(findings, found, len(asked), config.max_unreadable),
+        "late_reasons": [
+            f"{one['task']} {one['metric']} {one['value']:.3f}, registered {one['registered']:.3f}"
+            for one in rows
+            if one["worse"] and one["version"] == job["version"]
+        ],
+        "unjudged": unjudged + _gone(more) + told,
+    }
+    write_page(out / "page.html", result, reference, found.profile)
+    Store(str(out)).put("report.json", (json.dumps(result, indent=1) + "\n").encode())
+
+
+def _gone(more: Looked) -> list[str]:
+    number = len(more.unreadable)
+    return [f"{number} labelled images of earlier looks cannot be read any more"] if number else []
+
+
+def _of_tasks(answers: Answers, known: dict[str, Any]) -> Answers:
+    """Without the answers that no label is compared with."""
+    return {
+        name: one | {"answers": {task: one["answers"][task] for task in known}} for name, one in sorted(answers.items())
+    }
+
+
+def _findings(
+    reference: profiles.Profile, found: Looked, predictor: Predictor, config: MonitorConfig
+) -> tuple[list[Finding], list[str]]:
+    """All comparisons, and what was not compared."""
+    unjudged: list[str] = []
+    if found.unreadable:
+        unjudged.append(f"{len(found.unreadable)} images cannot be read")
+    if found.copies:
+        unjudged.append(f"{len(found.copies)} images have the bytes of another one: each counts once")
+    if found.profile is None:
+        return [], unjudged
+    alpha = config.alpha * (1 - LATE_SHARE) if config.labels else config.alpha
+    findings = compare(reference, found.profile, alpha=alpha, min_psi=config.min_psi)
+    unjudged += [f"{one.name}: {one.reason}" for one in findings if one.reason]
+    names = {name.partition("/")[0] for name in found.profile.values} | found.profile.labels.keys()
+    silent = [name for name, task in predictor.tasks.items() if name not in names and not task.config.auxiliary]
+    unjudged += [f"{name}: nothing of its answers is compared" for name in silent]
+    if reference.embedding is None and found.profile.embedding is None:
+        unjudged.append("embedding: the model has none")
+    return findings, unjudged
+
+
+def _reasons(findings: list[Finding], found: Looked, asked: int, max_unreadable: float) -> list[str]:
     reasons = [
         f"{one.name} shifted (p {one.p:.1g}, index {one.index:.2f}, usual up to {one.usual:.2f})"
         for one in findings
         if one.shifted
     ]
-    reasons += [
-        f"{one['task']} {one['metric']} {one['value']:.3f}, registered {one['registered']:.3f}"
-        for one in late
-        if one["worse"]
-    ]
-    share = len(unreadable) / len(job["images"])
-    if share > config.max_unreadable:
-        reasons.append(f"{share:.1%} of the images cannot be read")
-    result = {
-        "version": job["version"],
-        "images": len(job["images"]),
-        "unreadable": unreadable,
-        "findings": [one.as_json() for one in findings],
-        "late": late,
-        "reasons": reasons,
-    }
-    out.mkdir(parents=True, exist_ok=True)
-    if batch:
-        write_page(out / "page.html", result, reference, batch)
-    (out / "report.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-
-
-def look(
-    predictor: Predictor, images: list[list[str]], *, answered: bool
-) -> tuple[profiles.Profile | None, dict[str, dict[str, Any]], list[list[str]]]:
-    """The profile of what can be read, the answers by file name if they are wanted, and what cannot be read with its reason."""
-    reader = Reader()
-    parts: list[profiles.Profile] = []
-    answers: dict[str, dict[str, Any]] = {}
-    unreadable: list[list[str]] = []
-    for start in range(0, len(images), BATCH):
-        pictures: list[Picture] = []
-        encoded: dict[str, bytes] = {}
-        for place, name, _ in images[start : start + BATCH]:
-            try:
-                data = reader.read(place, name)
-                picture = predictor.prepare(data)
-                if isinstance(picture, DataError):
-                    raise picture
-                pictures.append(picture)
-                encoded[name.rpartition("/")[2]] = data
-            except DataError as error:
-                unreadable.append([name, error.what])
-        if pictures:
-            pixels = np.stack([picture.image for picture in pictures])
-            parts.append(profile(predictor.model, predictor.tasks, predictor.statistics, pixels))
-            if answered:
-                answers |= dict(zip(encoded, predictor.predict(list(encoded.values())), strict=True))
-    return (profiles.join(parts) if parts else None), answers, unreadable
+    share = len(found.unreadable) / max(asked, 1)
+    return reasons + ([f"{share:.1%} of the images cannot be read"] if share > max_unreadable else [])
 
 
 def registered(predictor: Predictor, report: EvalReport) -> dict[str, dict[str, Any]]:
@@ -105,6 +125,7 @@ def registered(predictor: Predictor, report: EvalReport) -> dict[str, dict[str, 
             low = known.value if known.low is None else known.low
             high = known.value if known.high is None else known.high
             found[name] = {"serves": task.serves, "value": known.value, "low": low, "high": high}
+            found[name] |= {"classes": list(task.target.classes)} if task.serves == "label" else {}
     return found
 
 

@@ -1,0 +1,78 @@
+"""Production images as a packaged model sees them: read, profiled and answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mtl.config import DataError, StageError
+from mtl.data.operations import Picture
+from mtl.digest import bytes_sha256
+from mtl.monitor import profile as profiles
+from mtl.package.predictor import BATCH, Predictor
+from mtl.package.profiling import profile
+from mtl.serving.sources import Reader
+
+Answers = dict[str, dict[str, Any]]
+"""Image → its content's digest, and its `answers` by task."""
+
+
+@dataclass
+class Looked:
+    """What was found of images: the profile of those that can be read, each content once; answers by name, if they are wanted."""
+
+    profile: profiles.Profile | None = None
+    answers: Answers = field(default_factory=dict[str, dict[str, Any]])
+    unreadable: list[list[str]] = field(default_factory=list[list[str]])
+    copies: list[str] = field(default_factory=list[str])
+
+
+def look(predictor: Predictor, images: list[list[str]], *, answered: bool) -> Looked:
+    """Read and predict images: what can be read is profiled, an image with the bytes of another one is one with it.
+
+    Raises:
+        StageError: a bucket or a server does not give an image: it may be out of reach, which says nothing of the image.
+    """
+    reader, found = Reader(), Looked()
+    parts: list[profiles.Profile] = []
+    seen: set[str] = set()
+    for start in range(0, len(images), BATCH):
+        pictures: dict[str, Picture] = {}
+        encoded: dict[str, bytes] = {}
+        for place, name, _ in images[start : start + BATCH]:
+            try:
+                data = _read(reader, place, name)
+                picture = predictor.prepare(data)
+                if isinstance(picture, DataError):
+                    raise picture
+            except DataError as error:
+                found.unreadable.append([name, error.what])
+                continue
+            content = bytes_sha256(data)
+            encoded[name], found.answers[name] = data, {"content": content}
+            if content in seen:
+                found.copies.append(name)
+            else:
+                seen.add(content)
+                pictures[name] = picture
+        if pictures:
+            pixels = np.stack([picture.image for picture in pictures.values()])
+            parts.append(profile(predictor.model, predictor.tasks, predictor.statistics, pixels))
+        if answered:
+            for name, row in zip(encoded, predictor.predict(list(encoded.values())), strict=True):
+                found.answers[name]["answers"] = row
+    if not answered:
+        found.answers.clear()
+    found.profile = profiles.join(parts) if parts else None
+    return found
+
+
+def _read(reader: Reader, place: str, name: str) -> bytes:
+    try:
+        return reader.read(place, name)
+    except DataError as error:
+        if "://" in place:
+            raise StageError(error.what, found=error.found, fix="look again: mtl monitor") from error
+        raise
