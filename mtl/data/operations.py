@@ -22,8 +22,8 @@ from mtl.config.data import (
     Resize,
     Standardize,
 )
+from mtl.data.geometry import Fit
 from mtl.data.header import read_header
-from mtl.data.maps import IGNORE
 
 
 @dataclass
@@ -38,13 +38,52 @@ class Picture:
     """uint8 [height, width] class indices; 255 is ignored."""
     maps: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
     """float32 [height, width] or [height, width, 3]; NaN is unknown."""
-    scale: tuple[float, float] = (1.0, 1.0)
-    """Pixels of `image` per pixel of the decoded one: x, y."""
-    offset: tuple[float, float] = (0.0, 0.0)
-    """Where the decoded image's corner lies in `image`: x, y in pixels."""
+    fits: list[Fit] = field(default_factory=list[Fit])
+    """How the picture, as it was decoded and turned, was set into others until it was `image`."""
     encoded: bytes = b""
     orientation: int = 1
     """As EXIF counts it, of the decoded image."""
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Pixels of `image` per pixel of the picture: x, y."""
+        x, y = 1.0, 1.0
+        for fit in self.fits:
+            x, y = x * fit.scale[0], y * fit.scale[1]
+        return x, y
+
+    @property
+    def offset(self) -> tuple[float, float]:
+        """Where the picture's corner lies in `image`: x, y in pixels."""
+        x, y = 0.0, 0.0
+        for fit in self.fits:
+            x, y = x * fit.scale[0] + fit.left, y * fit.scale[1] + fit.top
+        return x, y
+
+    @property
+    def region(self) -> tuple[float, float, float, float]:
+        """Where the picture lies in `image`: x1, y1, x2, y2 in pixels; beside it is padding."""
+        height, width = self.fits[0].source if self.fits else self.image.shape[:2]
+        (left, top), (across, down) = self.offset, self.scale
+        return left, top, left + width * across, top + height * down
+
+    def boxes_back(self, boxes: np.ndarray) -> np.ndarray:
+        """Boxes [n, 4] of `image` in pixels of the picture, clipped to it: one that lies beside it has no area."""
+        for fit in reversed(self.fits):
+            boxes = fit.boxes_back(boxes)
+        return boxes
+
+    def classes_back(self, mask: np.ndarray) -> np.ndarray:
+        """A mask of `image` as one of the picture, of exactly its size."""
+        for fit in reversed(self.fits):
+            mask = fit.classes_back(mask)
+        return mask
+
+    def measures_back(self, values: np.ndarray) -> np.ndarray:
+        """Numbers or directions of `image` as the picture's, of exactly its size."""
+        for fit in reversed(self.fits):
+            values = fit.measures_back(values)
+        return values
 
 
 def run(operations: Sequence[Operation], picture: Picture) -> Picture:
@@ -122,38 +161,12 @@ def _refuse_other_sizes(picture: Picture) -> None:
 
 def _resize(picture: Picture, operation: Resize) -> None:
     height, width = picture.image.shape[:2]
-    sx, sy = operation.width / width, operation.height / height
-    if operation.keep_aspect:
-        sx = sy = min(sx, sy)
-    new_width, new_height = max(1, round(width * sx)), max(1, round(height * sy))
-    pad_x, pad_y = operation.width - new_width, operation.height - new_height
-    left, top = pad_x // 2, pad_y // 2
-    borders = (top, pad_y - top, left, pad_x - left)
-    if (new_width, new_height) != (width, height):
-        shrinks = sx < 1 or sy < 1
-        picture.image = _channels(
-            cv2.resize(
-                picture.image,
-                (new_width, new_height),
-                interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
-            )
-        )
-    if any(borders):
-        picture.image = _channels(cv2.copyMakeBorder(picture.image, *borders, cv2.BORDER_REPLICATE))
-    for name, mask in picture.masks.items():
-        mask = cv2.resize(mask, (new_width, new_height), interpolation=cv2.INTER_NEAREST)
-        picture.masks[name] = cv2.copyMakeBorder(mask, *borders, cv2.BORDER_CONSTANT, value=IGNORE)
-    for name, values in picture.maps.items():
-        values = cv2.resize(values, (new_width, new_height), interpolation=cv2.INTER_NEAREST)
-        padding = (borders[:2], borders[2:], (0, 0))[: values.ndim]
-        picture.maps[name] = np.pad(values, padding, constant_values=np.nan)
-    # The exact factors, after rounding to whole pixels.
-    fx, fy = new_width / width, new_height / height
-    for name, boxes in picture.boxes.items():
-        factors = np.array([fx, fy, fx, fy], np.float32)
-        picture.boxes[name] = boxes * factors + np.array([left, top, left, top], np.float32)
-    picture.scale = (picture.scale[0] * fx, picture.scale[1] * fy)
-    picture.offset = (picture.offset[0] * fx + left, picture.offset[1] * fy + top)
+    fit = Fit.of((height, width), (operation.height, operation.width), keep_aspect=operation.keep_aspect)
+    picture.image = fit.image(picture.image)
+    picture.masks = {name: fit.classes(mask) for name, mask in picture.masks.items()}
+    picture.maps = {name: fit.measures(values) for name, values in picture.maps.items()}
+    picture.boxes = {name: fit.boxes(boxes) for name, boxes in picture.boxes.items()}
+    picture.fits.append(fit)
 
 
 def _denoise(picture: Picture, operation: Denoise) -> None:

@@ -132,8 +132,8 @@ class FasterRCNN:
 def _best_anchors(boxes: torch.Tensor, anchors: torch.Tensor) -> torch.Tensor:
     """The anchor of the highest IoU with each box, int64 [k]; of a box that lies between all anchors, the nearest."""
     ious, best = box_iou(boxes, anchors).max(1)
-    centres = [(b[:, :2] + b[:, 2:]) / 2 for b in (boxes, anchors)]
-    return torch.where(ious > 0, best, torch.cdist(*centres).argmin(1))
+    centres, others = ((b[:, :2] + b[:, 2:]) / 2 for b in (boxes, anchors))
+    return torch.where(ious > 0, best, torch.cdist(centres, others).argmin(1))
 
 
 def _in_ignored(boxes: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
