@@ -23,7 +23,8 @@ from mtl.data.build import prepare_sample
 from mtl.data.geometry import Fit, resample, resample_classes, resample_measures
 from mtl.data.loader import Batch
 from mtl.data.manifest import Statistics
-from mtl.data.operations import Picture, run
+from mtl.data.operations import run
+from mtl.data.picture import Picture
 from mtl.data.raw import RawSample
 from mtl.data.spec import DatasetSpec, TargetSpec
 from mtl.tasks import build_model, build_tasks

@@ -17,7 +17,8 @@ from mtl.data import shards
 from mtl.data.boxes import as_table
 from mtl.data.manifest import Moments, Quarantined, ShardRecord
 from mtl.data.maps import decode_depth, decode_mask, decode_normals
-from mtl.data.operations import Picture, grey, image_size, run
+from mtl.data.operations import grey, image_size, run
+from mtl.data.picture import Picture
 from mtl.data.place import Place
 from mtl.data.plan import Planned
 from mtl.data.raw import FileRef, RawSample, RawSplit

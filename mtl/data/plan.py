@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 from mtl.config import DataConfig
-from mtl.data import boxes, geometry, header, maps, operations, shards
+from mtl.data import boxes, geometry, header, maps, operations, picture, shards
 from mtl.data.spec import DatasetSpec
 
 LARGEST = 4
@@ -59,7 +59,7 @@ def recipe(spec: DatasetSpec, config: DataConfig) -> str:
     """A hash of everything but the samples that a shard's bytes depend on: operations, targets, code, OpenCV."""
     code = [
         Path(module.__file__ or "").read_text(encoding="utf-8")
-        for module in (boxes, geometry, header, maps, operations, shards)
+        for module in (boxes, geometry, header, maps, operations, picture, shards)
     ]
     code.append(Path(__file__).with_name("build.py").read_text(encoding="utf-8"))
     facts = {

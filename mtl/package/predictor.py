@@ -18,7 +18,8 @@ from mtl.data.drawing import as_rgb
 from mtl.data.loader import as_images
 from mtl.data.manifest import Statistics
 from mtl.data.maps import encode_depth, encode_normals
-from mtl.data.operations import Picture, run
+from mtl.data.operations import run
+from mtl.data.picture import Picture
 from mtl.package.bundle import read_bundle
 from mtl.tasks import Task
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from mtl.config import DataError, load
-from mtl.data.operations import Picture
+from mtl.data.picture import Picture
 from mtl.monitor import profile as profiles
 from mtl.monitor.drift import compare
 from mtl.monitor.late_labels import late_performance, read_labels
