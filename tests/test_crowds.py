@@ -29,8 +29,11 @@ from mtl.data.prepare import prepare
 from mtl.data.raw import read_spec
 from mtl.data.sources.files import fetch_files
 from mtl.data.spec import DatasetSpec, TargetSpec
+from mtl.model.rcnn import anchor_boxes
 from mtl.tasks import build_tasks
 from mtl.tasks.base import ImageSpec
+from mtl.tasks.faster_rcnn import FasterRCNN
+from mtl.tasks.fcos import cell_centres, not_counting
 from tests.conftest import ROOT
 
 SIDE, NUM_IMAGES = 64, 24
@@ -224,6 +227,14 @@ def test_a_detector_learns_nothing_in_a_crowd(method: str) -> None:
     only, none = gradient(crowd)
     assert (only[0, :2, :, 8:] == 0).all() if method == "fcos" else (only != 0).sum() < (alone != 0).sum()
     assert not any(none[:2])
+
+
+def test_a_difficult_box_smaller_than_a_cell_keeps_its_cell_from_learning() -> None:
+    centres = cell_centres(4, 4, 8, torch.device("cpu"))
+    tiny = torch.tensor([[8.5, 16.5, 10.5, 18.5, 0.0, DIFFICULT]])
+    assert torch.nonzero(not_counting([tiny, tiny[:0], tiny[:, :5]], centres)).tolist() == [[0, 9]]
+    state, _ = FasterRCNN._anchor_state(anchor_boxes(4, 4, 8, torch.tensor([8.0, 16.0])), tiny)
+    assert torch.nonzero(state < 0).flatten().tolist() == [18], "the smaller one of the cell's two anchors"
 
 
 def test_a_crowd_stays_as_long_as_any_of_it_is_in_the_image(config: Config, split: Split) -> None:

@@ -17,7 +17,8 @@ from mtl.config import Config, DataError
 from mtl.config.data import Binarize, Decode, Denoise, Edges, Equalize, Gradients, Operation, Orient, Resize, ZooSource
 from mtl.data import sampler
 from mtl.data.loader import Split, collate
-from mtl.data.operations import Picture, decode, num_channels, run
+from mtl.data.operations import decode, num_channels, run
+from mtl.data.picture import Picture
 from mtl.data.prepare import prepare
 from mtl.data.sources.parts import load_parts
 from mtl.data.sources.unpickle import load_array
@@ -168,6 +169,18 @@ def test_denoise_brings_a_noisy_image_closer(method: str) -> None:
     denoise = Denoise.model_validate({"type": "denoise", "method": method, "size": 5, "strength": 40.0})
     found = run([Decode(type="decode"), denoise], picture).image
     assert np.abs(found.astype(int) - 120).mean() < 0.6 * np.abs(noisy.astype(int) - 120).mean()
+
+
+@pytest.mark.parametrize("method", ["median", "bilateral", "nlmeans"])
+def test_channels_beside_the_colours_are_denoised_and_resized_too(method: str) -> None:
+    """OpenCV's filters take four channels at most: here come seven."""
+    more = (Gradients(type="gradients"), Edges(type="edges"), Binarize(type="binarize", output="channel"))
+    denoise = Denoise.model_validate({"type": "denoise", "method": method, "size": 7})
+    found = _run(*more, Gradients(type="gradients"), denoise, Resize(type="resize", height=20, width=90))
+    assert found.image.shape == (20, 90, 7)
+    alone = _run(denoise, Resize(type="resize", height=20, width=90))
+    if method != "bilateral":  # which looks at all colours at once
+        assert (found.image[..., :3] == alone.image).all()
 
 
 def test_binarize_edges_and_equalize() -> None:

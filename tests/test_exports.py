@@ -33,7 +33,8 @@ SIZE = (48, 64)
 class Row:
     """What is to come of an export: these targets, as the source has them; or, in these words, a refusal. Either if both are there.
 
-    "datumaro_cvat": Row(boxes=True),
+    split: whether the format says it. named: whether it says classes. apart: pixels by which the format lets a box's side differ,
+    and a mask's edge.
     """
 
     boxes: bool = False

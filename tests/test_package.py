@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import pickletools
 import subprocess
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from mtl.config import DataError
@@ -60,6 +62,28 @@ def test_bytes_files_and_arrays_are_one_image(bundle: Path, raw: Path, spec: Dat
     ):
         with pytest.raises(DataError, match=fragment):
             predictor.predict([wrong])
+
+
+@pytest.mark.parametrize("keep_aspect", [False, True])
+def test_predictions_are_of_the_picture_that_a_viewer_shows(bundle: Path, keep_aspect: bool) -> None:
+    """A photograph stored on its side: masks have the size that it is shown at, and boxes lie in it."""
+    exif, buffer = Image.Exif(), io.BytesIO()
+    exif[0x0112] = 6
+    pixels = np.random.default_rng(0).integers(0, 255, (67, 101, 3), np.uint8)
+    Image.fromarray(pixels).save(buffer, "JPEG", exif=exif)
+    predictor = Predictor(bundle)
+    operations = tuple(
+        o.model_copy(update={"keep_aspect": keep_aspect}) if o.type == "resize" else o
+        for o in predictor.bundle.operations
+    )
+    predictor.bundle = predictor.bundle.model_copy(update={"operations": operations})
+    (row,) = predictor.predict([buffer.getvalue()])
+    assert Image.open(io.BytesIO(base64.b64decode(row["regions"]))).size == (67, 101)
+    assert predictor.shown(buffer.getvalue()).shape == (101, 67, 3)
+    assert row["objects"]
+    for box in row["objects"]:
+        assert 0 <= box["x1"] < box["x2"] <= 67
+        assert 0 <= box["y1"] < box["y2"] <= 101
 
 
 def test_one_bad_image_does_not_cost_the_others(bundle: Path, raw: Path, spec: DatasetSpec) -> None:

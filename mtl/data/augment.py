@@ -1,4 +1,4 @@
-"""Augmentation of a whole batch at once; boxes and masks move with the image.
+"""Augmentation of a whole batch at once; boxes, masks, depths and normals move with the image, by one affine map.
 
 What happens to a sample depends on the seed, the epoch and the sample's place in the global batch alone, so any
 number of workers augments alike.
@@ -26,7 +26,7 @@ MIN_VISIBLE = 0.3
 class Changes:
     """What is done to each of n samples.
 
-    matrix: float32 [n, 2, 3], from output to input in coordinates -1 to 1, as `affine_grid` takes it.
+    matrix: float32 [n, 2, 3], from output to input in coordinates -1 to 1, of square images: see `on`.
     colour: float32 [n, 3]: added brightness (of 1), factor of contrast, factor of saturation.
     draws: float64 [n], from 0 to 1, for tasks that make their own targets.
     """
@@ -38,6 +38,19 @@ class Changes:
     def at(self, places: np.ndarray) -> Changes:
         """Those of the samples at some places of the global batch."""
         return Changes(self.matrix[places], self.colour[places], self.draws[places])
+
+    def on(self, height: int, width: int) -> np.ndarray:
+        """The matrices for images of a size, as `affine_grid` takes them: float32 [n, 2, 3].
+
+        From -1 to 1 are as many pixels as a side has; so that a turn is one in pixels, it is another matrix where sides
+        differ. Shifts are rounded to whole pixels: a mask knows no halves, and would lie beside its image.
+        """
+        found = self.matrix.copy()
+        found[:, 0, 1] *= height / width
+        found[:, 1, 0] *= width / height
+        half = np.array([width, height], np.float32) / 2
+        found[:, :, 2] = np.round(found[:, :, 2] * half) / half
+        return found
 
 
 def draw_changes(config: AugmentConfig, seed: int, epoch: int, step: int, num_samples: int) -> Changes:
@@ -60,21 +73,23 @@ def augmented(split: Split, indices: np.ndarray, changes: Changes) -> Batch:
     rows = split.rows(indices)
     pixels = torch.from_numpy(rows["image"]).permute(0, 3, 1, 2).float()
     size = [len(indices), 1, *pixels.shape[2:]]
-    grid = F.affine_grid(torch.from_numpy(changes.matrix), size, align_corners=False)
-    pixels = F.grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)
+    matrix = changes.on(size[2], size[3])
+    grid = F.affine_grid(torch.from_numpy(matrix), size, align_corners=False)
+    pixels = _sample(pixels, grid, "bilinear")
     pixels = _recolour(pixels, torch.from_numpy(changes.colour))
     targets: dict[str, Any] = {}
     for name, target in split.spec.targets.items():
         if target.kind == "boxes":
             tables = [torch.from_numpy(table) for table in rows[name]]
-            targets[name] = [_move_boxes(t, m, size[2], size[3]) for t, m in zip(tables, changes.matrix, strict=True)]
+            targets[name] = [_move_boxes(t, m, size[2], size[3]) for t, m in zip(tables, matrix, strict=True)]
         elif target.kind == "mask":
             targets[name] = _move_masks(torch.from_numpy(rows[name]), grid)
         elif target.kind == "depth":
-            targets[name] = _sample(torch.from_numpy(rows[name])[:, None], grid)[:, 0]
+            targets[name] = _sample_measures(torch.from_numpy(rows[name])[:, None], grid)[:, 0]
         elif target.kind == "normals":
-            moved = _sample(torch.from_numpy(rows[name]).permute(0, 3, 1, 2), grid)
-            targets[name] = _turn_normals(moved, torch.from_numpy(changes.matrix))
+            moved = _sample_measures(torch.from_numpy(rows[name]).permute(0, 3, 1, 2), grid)
+            moved = _mirror_normals(moved, grid)
+            targets[name] = _turn_normals(moved, torch.from_numpy(matrix))
         else:
             targets[name] = torch.from_numpy(rows[name])
     return Batch(
@@ -100,20 +115,39 @@ def _recolour(pixels: torch.Tensor, colour: torch.Tensor) -> torch.Tensor:
 
 def _move_masks(masks: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
     """Nearest class; reflected at the border like the pixels."""
-    return _sample(masks[:, None].float(), grid)[:, 0].round().long()
+    return _sample(masks[:, None].float(), grid, "nearest")[:, 0].round().long()
 
 
-def _sample(values: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-    """Nearest values [n, c, h, w]; reflected at the border like the pixels."""
-    return F.grid_sample(values, grid, mode="nearest", padding_mode="reflection", align_corners=False)
+def _sample_measures(values: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+    """[n, c, h, w] with NaN unknown: linear between what is known, where that is half at least, else NaN."""
+    known = torch.isfinite(values).all(1, keepdim=True)
+    weight = _sample(known.float(), grid, "bilinear")
+    found = _sample(torch.where(known, values, 0.0), grid, "bilinear") / weight.clamp(min=1e-4)
+    return torch.where(weight > 0.5 - 1e-4, found, torch.nan)
+
+
+def _sample(values: torch.Tensor, grid: torch.Tensor, mode: str) -> torch.Tensor:
+    """Values [n, c, h, w] where the grid says; reflected at the border."""
+    return F.grid_sample(values, grid, mode=mode, padding_mode="reflection", align_corners=False)
+
+
+def _mirror_normals(normals: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+    """Where the border is reflected the surface is mirrored: sampled unit vectors [n, 3, h, w], grid [n, h, w, 2]."""
+    odd = ((grid + 1) / 2).floor().remainder(2).permute(0, 3, 1, 2)
+    return torch.cat([normals[:, :2] * (1 - 2 * odd), normals[:, 2:]], 1)
 
 
 def _turn_normals(normals: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
-    """Directions in the image plane turn and flip with it: unit vectors [n, 3, h, w] stay unit vectors."""
-    forward = torch.linalg.inv(matrix[:, :, :2])
-    forward = forward / torch.linalg.det(forward).abs().sqrt()[:, None, None]
-    plane = torch.einsum("nij,njhw->nihw", forward, normals[:, :2])
-    return torch.cat([plane, normals[:, 2:]], 1)
+    """Directions in the image plane turn and flip with it: unit vectors [n, 3, h, w] stay unit vectors.
+
+    A zoom turns none of them: it is the camera's. What slants stretches of a surface is as a slope is, inverse to them.
+    """
+    height, width = normals.shape[2:]
+    half = torch.tensor([width, height]).to(matrix) / 2
+    backward = matrix[:, :, :2] * half[:, None] / half  # of pixels: as the slopes of a surface go
+    turn = backward.transpose(1, 2) / torch.linalg.det(backward).abs().sqrt()[:, None, None]
+    plane = torch.einsum("nij,njhw->nihw", turn, normals[:, :2])
+    return F.normalize(torch.cat([plane, normals[:, 2:]], 1), dim=1)
 
 
 def _move_boxes(table: torch.Tensor, matrix: np.ndarray, height: int, width: int) -> torch.Tensor:

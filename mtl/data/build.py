@@ -17,7 +17,8 @@ from mtl.data import shards
 from mtl.data.boxes import as_table
 from mtl.data.manifest import Moments, Quarantined, ShardRecord
 from mtl.data.maps import decode_depth, decode_mask, decode_normals
-from mtl.data.operations import Picture, grey, image_size, run
+from mtl.data.operations import grey, image_size, run
+from mtl.data.picture import Picture
 from mtl.data.place import Place
 from mtl.data.plan import Planned
 from mtl.data.raw import FileRef, RawSample, RawSplit
@@ -163,8 +164,9 @@ def prepare_sample(sample: RawSample, spec: DatasetSpec, config: DataConfig) -> 
         elif kind == "labels":
             ready[name] = _one_hot(name, sample.targets[name], len(spec.targets[name].classes))
         elif kind == "boxes":
-            ready[name] = np.concatenate([picture.boxes[name], tables[name][:, 4:]], axis=1)
-            _check_boxes(name, ready[name], spec.targets[name], picture.image.shape)
+            table = np.concatenate([picture.boxes[name], tables[name][:, 4:]], axis=1)
+            _check_boxes(name, table, spec.targets[name], picture.region)
+            ready[name] = table
         if kind == "label" and not 0 <= ready[name] < len(spec.targets[name].classes):
             raise DataError(
                 f"{name} is no class", found=str(ready[name]), fix=f"0 to {len(spec.targets[name].classes) - 1}"
@@ -191,14 +193,23 @@ def _one_hot(name: str, labels: list[int], num_classes: int) -> np.ndarray:
     return row
 
 
-def _check_boxes(name: str, table: np.ndarray, target: TargetSpec, shape: tuple[int, ...]) -> None:
+def _check_boxes(name: str, table: np.ndarray, target: TargetSpec, region: tuple[float, float, float, float]) -> None:
+    """Refuse what is no box of the picture, and clip in place those that reach out of it by less than half a pixel.
+
+    Args:
+        region: where the picture lies in the image, x1, y1, x2, y2.
+    """
     if not len(table):
         return
-    height, width = shape[:2]
+    x1, y1, x2, y2 = region
+    lowest, highest = table[:, :2].min(0), table[:, 2:4].max(0)
+    if lowest[0] < x1 - 0.5 or lowest[1] < y1 - 0.5 or highest[0] > x2 + 0.5 or highest[1] > y2 + 0.5:
+        where = f"{x2 - x1:g}×{y2 - y1:g}"
+        raise DataError(f"{name} has a box outside the image of {where}", found=str(table[:, :4].tolist()))
+    table[:, 0:4:2] = table[:, 0:4:2].clip(x1, x2)
+    table[:, 1:4:2] = table[:, 1:4:2].clip(y1, y2)
     if (table[:, 2] <= table[:, 0]).any() or (table[:, 3] <= table[:, 1]).any():
         raise DataError(f"{name} has a box without area", found=str(table[:, :4].tolist()))
-    if table[:, :4].min() < -0.5 or table[:, 2].max() > width + 0.5 or table[:, 3].max() > height + 0.5:
-        raise DataError(f"{name} has a box outside the image of {width}×{height}", found=str(table[:, :4].tolist()))
     if table[:, 4].min() < 0 or table[:, 4].max() >= len(target.classes):
         raise DataError(f"{name} has a label that is no class", found=str(table[:, 4].tolist()))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
@@ -22,32 +21,12 @@ from mtl.config.data import (
     Resize,
     Standardize,
 )
+from mtl.data.geometry import Fit
 from mtl.data.header import read_header
+from mtl.data.picture import Picture
 from mtl.data.pixels import decode as decode  # from here, too
 from mtl.data.pixels import decoded
 from mtl.data.rasters import turned, turned_vectors
-from mtl.data.spec import IGNORE
-
-
-@dataclass
-class Picture:
-    """An image on its way through the operations, with the targets that move with it."""
-
-    image: np.ndarray
-    """uint8 [height, width, channels]; RGB first, then extra channels. Encoded bytes before `decode`."""
-    boxes: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
-    """float32 [n, 4]: x1, y1, x2, y2 in pixels of `image`."""
-    masks: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
-    """uint8 [height, width] class indices; 255 is ignored."""
-    maps: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
-    """float32 [height, width] or [height, width, 3]; NaN is unknown."""
-    scale: tuple[float, float] = (1.0, 1.0)
-    """Pixels of `image` per pixel of the decoded one: x, y."""
-    offset: tuple[float, float] = (0.0, 0.0)
-    """Where the decoded image's corner lies in `image`: x, y in pixels."""
-    encoded: bytes = b""
-    orientation: int = 1
-    """As EXIF counts it, of the decoded image."""
 
 
 def run(operations: Sequence[Operation], picture: Picture) -> Picture:
@@ -105,55 +84,29 @@ def _refuse_other_sizes(picture: Picture) -> None:
 
 def _resize(picture: Picture, operation: Resize) -> None:
     height, width = picture.image.shape[:2]
-    sx, sy = operation.width / width, operation.height / height
-    if operation.keep_aspect:
-        sx = sy = min(sx, sy)
-    new_width, new_height = max(1, round(width * sx)), max(1, round(height * sy))
-    pad_x, pad_y = operation.width - new_width, operation.height - new_height
-    left, top = pad_x // 2, pad_y // 2
-    borders = (top, pad_y - top, left, pad_x - left)
-    if (new_width, new_height) != (width, height):
-        shrinks = sx < 1 or sy < 1
-        picture.image = _channels(
-            cv2.resize(
-                picture.image,
-                (new_width, new_height),
-                interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
-            )
-        )
-    if any(borders):
-        picture.image = _channels(cv2.copyMakeBorder(picture.image, *borders, cv2.BORDER_REPLICATE))
-    for name, mask in picture.masks.items():
-        mask = cv2.resize(mask, (new_width, new_height), interpolation=cv2.INTER_NEAREST)
-        picture.masks[name] = cv2.copyMakeBorder(mask, *borders, cv2.BORDER_CONSTANT, value=IGNORE)
-    for name, values in picture.maps.items():
-        values = cv2.resize(values, (new_width, new_height), interpolation=cv2.INTER_NEAREST)
-        padding = (borders[:2], borders[2:], (0, 0))[: values.ndim]
-        picture.maps[name] = np.pad(values, padding, constant_values=np.nan)
-    # The exact factors, after rounding to whole pixels.
-    fx, fy = new_width / width, new_height / height
-    for name, boxes in picture.boxes.items():
-        factors = np.array([fx, fy, fx, fy], np.float32)
-        picture.boxes[name] = boxes * factors + np.array([left, top, left, top], np.float32)
-    picture.scale = (picture.scale[0] * fx, picture.scale[1] * fy)
-    picture.offset = (picture.offset[0] * fx + left, picture.offset[1] * fy + top)
+    fit = Fit.of((height, width), (operation.height, operation.width), keep_aspect=operation.keep_aspect)
+    picture.image = fit.image(picture.image)
+    picture.masks = {name: fit.classes(mask) for name, mask in picture.masks.items()}
+    picture.maps = {name: fit.measures(values) for name, values in picture.maps.items()}
+    picture.boxes = {name: fit.boxes(boxes) for name, boxes in picture.boxes.items()}
+    picture.fits.append(fit)
 
 
 def _denoise(picture: Picture, operation: Denoise) -> None:
     image, size, strength = picture.image, operation.size, operation.strength
     if operation.method == "median":
-        image = cv2.medianBlur(image, size)
+        image = np.dstack([cv2.medianBlur(p, size) for p in _together(image, (1, 3, 4))])
     elif operation.method == "bilateral":
-        planes = [cv2.bilateralFilter(p, size, strength, strength) for p in _bilateral_planes(image)]
+        planes = [cv2.bilateralFilter(p, size, strength, strength) for p in _together(image, (1, 3))]
         image = np.dstack(planes)
     else:
         image = np.dstack([cv2.fastNlMeansDenoising(p, None, strength, size, 21) for p in cv2.split(image)])
     picture.image = _channels(image)
 
 
-def _bilateral_planes(image: np.ndarray) -> list[np.ndarray]:
-    """OpenCV's bilateral filter takes one or three channels."""
-    return [image] if image.shape[2] in (1, 3) else list(cv2.split(image))
+def _together(image: np.ndarray, numbers: tuple[int, ...]) -> list[np.ndarray]:
+    """The image if it has as many channels as a filter of OpenCV takes, else each channel by itself."""
+    return [image] if image.shape[2] in numbers else list(cv2.split(image))
 
 
 def _binarize(picture: Picture, operation: Binarize) -> None:

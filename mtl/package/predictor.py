@@ -18,7 +18,8 @@ from mtl.data.drawing import as_rgb
 from mtl.data.loader import as_images
 from mtl.data.manifest import Statistics
 from mtl.data.maps import encode_depth, encode_normals
-from mtl.data.operations import Picture, run
+from mtl.data.operations import run
+from mtl.data.picture import Picture
 from mtl.package.bundle import read_bundle
 from mtl.tasks import Task
 
@@ -138,15 +139,7 @@ def _typed(name: str, task: Task, prediction: dict[str, Any], picture: Picture) 
     if task.serves == "value":
         return {name: float(prediction["value"])}
     if task.serves == "boxes":
-        offset, scale = np.array(picture.offset * 2), np.array(picture.scale * 2)
-        boxes = ((prediction["boxes"] - offset) / scale).tolist()
-        labels, scores = prediction["labels"].tolist(), prediction["scores"].tolist()
-        return {
-            name: [
-                {"label": task.target.classes[label], "score": score, "x1": x1, "y1": y1, "x2": x2, "y2": y2}
-                for (x1, y1, x2, y2), label, score in zip(boxes, labels, scores, strict=True)
-            ]
-        }
+        return {name: _boxes(task, prediction, picture)}
     if "mask" in prediction:
         return {name: _png(_to_source(prediction["mask"], picture))}
     if "map" in prediction:
@@ -164,13 +157,21 @@ def _typed(name: str, task: Task, prediction: dict[str, Any], picture: Picture) 
     }
 
 
-def _to_source(mask: np.ndarray, picture: Picture) -> np.ndarray:
-    """A mask at the model's size → at the size of the image that came in, without the padding."""
-    height, width = mask.shape[:2]
-    left, top = (round(v) for v in picture.offset)
-    inner = mask[top : height - top or None, left : width - left or None] if left or top else mask
-    size = (round(inner.shape[1] / picture.scale[0]), round(inner.shape[0] / picture.scale[1]))
-    return cv2.resize(inner, size, interpolation=cv2.INTER_NEAREST)
+def _boxes(task: Task, prediction: dict[str, Any], picture: Picture) -> list[dict[str, Any]]:
+    """Detections in pixels of the image that came in, clipped to it; what lies in the padding alone is none."""
+    boxes = picture.boxes_back(prediction["boxes"])
+    return [
+        {"label": task.target.classes[label], "score": score, "x1": x1, "y1": y1, "x2": x2, "y2": y2}
+        for (x1, y1, x2, y2), label, score in zip(
+            boxes.tolist(), prediction["labels"].tolist(), prediction["scores"].tolist(), strict=True
+        )
+        if x1 < x2 and y1 < y2
+    ]
+
+
+def _to_source(values: np.ndarray, picture: Picture) -> np.ndarray:
+    """A mask or a map at the model's size → at the size of the image that came in, without the padding."""
+    return picture.classes_back(values) if values.dtype == np.uint8 else picture.measures_back(values)
 
 
 def _png(image: np.ndarray) -> str:

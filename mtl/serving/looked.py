@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mtl.config import DataError, StageError
-from mtl.data.operations import Picture
+from mtl.data.picture import Picture
 from mtl.digest import bytes_sha256
 from mtl.monitor import profile as profiles
 from mtl.package.predictor import BATCH, Predictor

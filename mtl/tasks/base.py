@@ -115,6 +115,10 @@ class Task(ABC):
     def predict(self, output: torch.Tensor) -> list[Any]:
         """One JSON-able or NumPy prediction a sample, in pixels of the model's image."""
 
+    def in_image(self, output: torch.Tensor) -> torch.Tensor:
+        """Of a dense output, which is made of whole cells, what lies in the image: [..., height, width]."""
+        return output[..., : self.image.height, : self.image.width]
+
     @abstractmethod
     def scorer(self) -> Scorer:
         """An empty scorer."""

@@ -35,12 +35,12 @@ class Depth(Task):
         return torch.isfinite(batch.targets[self.target_name]).flatten(1).any(1).sum()
 
     def terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
-        found, truth = precise(output)[:, 0], batch.targets[self.target_name]
+        found, truth = precise(self.in_image(output))[:, 0], batch.targets[self.target_name]
         losses = F.l1_loss(found, truth.nan_to_num().to(found), reduction="none")
         return [torch.where(torch.isfinite(truth), losses, torch.zeros_like(losses)).sum()]
 
     def predict(self, output: torch.Tensor) -> list[Any]:
-        return [{"map": depth} for depth in precise(output)[:, 0].cpu().numpy()]
+        return [{"map": depth} for depth in precise(self.in_image(output))[:, 0].cpu().numpy()]
 
     def scorer(self) -> Scorer:
         return PixelScorer(self.target_name, "map", _sums, ("mae", "rmse", "abs_rel", "delta1"), ("rmse",))

@@ -119,7 +119,10 @@ class FasterRCNN:
     def _anchor_state(anchors: torch.Tensor, table: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Of each anchor: 1 positive, 0 negative, -1 neither; and which of the boxes that count it has. A box's best anchor
         is positive too."""
-        ignored, table = _in_ignored(anchors, table), objects(table)
+        ignored = _in_ignored(anchors, table)
+        if len(others := table[kinds(table) > 0]):
+            ignored[_best_anchors(others[:, :4].to(anchors), anchors)] = True
+        table = objects(table)
         near, owner = _nearest(anchors, table)
         state = torch.where(near >= NEAR, 1, torch.where((near < FAR) & ~ignored, 0, -1))
         if len(table):
@@ -132,8 +135,8 @@ class FasterRCNN:
 def _best_anchors(boxes: torch.Tensor, anchors: torch.Tensor) -> torch.Tensor:
     """The anchor of the highest IoU with each box, int64 [k]; of a box that lies between all anchors, the nearest."""
     ious, best = box_iou(boxes, anchors).max(1)
-    centres = [(b[:, :2] + b[:, 2:]) / 2 for b in (boxes, anchors)]
-    return torch.where(ious > 0, best, torch.cdist(*centres).argmin(1))
+    centres, others = ((b[:, :2] + b[:, 2:]) / 2 for b in (boxes, anchors))
+    return torch.where(ious > 0, best, torch.cdist(centres, others).argmin(1))
 
 
 def _in_ignored(boxes: torch.Tensor, table: torch.Tensor) -> torch.Tensor:

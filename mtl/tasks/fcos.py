@@ -129,9 +129,7 @@ def assign(
     area = (boxes[..., 2:] - boxes[..., :2]).prod(-1).expand_as(near)
     candidate = near & (sides.amin(-1) > 0) & (padded[:, None, :, 5] == 0)
     if every_box:
-        lacking = ~candidate.any(1) & (padded[..., 2] > padded[..., 0]) & (padded[..., 5] == 0)
-        nearest = (centres[None, :, None] - middle).square().sum(-1).argmin(1)
-        candidate = candidate | torch.zeros_like(candidate).scatter(1, nearest[:, None], lacking[:, None])
+        candidate = _with_nearest(candidate, centres, padded, padded[..., 5] == 0)
     area = torch.where(candidate, area, torch.inf)
     best = area.argmin(-1)
     positive = candidate.any(-1)
@@ -141,11 +139,23 @@ def assign(
 
 
 def not_counting(tables: list[torch.Tensor], centres: torch.Tensor) -> torch.Tensor:
-    """Which cells' centres lie in a box that does not count: bool [n, cells]."""
-    boxes = _padded(tables, centres.device)[:, None]
-    points = centres[None, :, None]
-    inside = ((points >= boxes[..., :2]) & (points < boxes[..., 2:4])).all(-1)
-    return (inside & (boxes[..., 5] > 0)).any(-1)
+    """Which cells' centres lie in a box that does not count, or are the nearest to one in which none lies: bool [n, cells]."""
+    if all(table.shape[1] == 5 for table in tables):
+        return torch.zeros(len(tables), len(centres), dtype=torch.bool, device=centres.device)
+    padded = _padded(tables, centres.device)
+    boxes, points = padded[:, None], centres[None, :, None]
+    inside = ((points >= boxes[..., :2]) & (points < boxes[..., 2:4])).all(-1) & (boxes[..., 5] > 0)
+    return _with_nearest(inside, centres, padded, padded[..., 5] > 0).any(-1)
+
+
+def _with_nearest(
+    chosen: torch.Tensor, centres: torch.Tensor, padded: torch.Tensor, wanted: torch.Tensor
+) -> torch.Tensor:
+    """The cells of each box, bool [n, cells, boxes], and of `wanted` boxes (bool [n, boxes]) without any the nearest."""
+    lacking = ~chosen.any(1) & wanted & (padded[..., 2] > padded[..., 0])
+    middle = (padded[:, None, :, :2] + padded[:, None, :, 2:4]) / 2
+    nearest = (centres[None, :, None] - middle).square().sum(-1).argmin(1)
+    return chosen | torch.zeros_like(chosen).scatter(1, nearest[:, None], lacking[:, None])
 
 
 def _padded(tables: list[torch.Tensor], device: torch.device) -> torch.Tensor:

@@ -35,14 +35,15 @@ class Normals(Task):
         return torch.isfinite(batch.targets[self.target_name][:, 0]).flatten(1).any(1).sum()
 
     def terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
-        found, truth = precise(output), batch.targets[self.target_name]
+        found, truth = precise(self.in_image(output)), batch.targets[self.target_name]
         known = torch.isfinite(truth[:, 0])
         # Divided by a length of at least a little: where nothing is predicted the direction has no gradient.
         losses = 1.0 - F.cosine_similarity(found, truth.nan_to_num().to(found), dim=1, eps=1e-6)
         return [torch.where(known, losses, torch.zeros_like(losses)).sum()]
 
     def predict(self, output: torch.Tensor) -> list[Any]:
-        return [{"normals": n} for n in F.normalize(precise(output), dim=1).permute(0, 2, 3, 1).cpu().numpy()]
+        found = F.normalize(precise(self.in_image(output)), dim=1)
+        return [{"normals": n} for n in found.permute(0, 2, 3, 1).cpu().numpy()]
 
     def scorer(self) -> Scorer:
         return PixelScorer(self.target_name, "normals", _sums, ("angle", "within_11", "within_30"))

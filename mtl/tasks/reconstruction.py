@@ -34,10 +34,10 @@ class Reconstruction(Task):
         return torch.tensor(len(batch.images), device=batch.images.device)
 
     def terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
-        return [F.smooth_l1_loss(precise(output), batch.images, reduction="sum")]
+        return [F.smooth_l1_loss(precise(self.in_image(output)), batch.images, reduction="sum")]
 
     def predict(self, output: torch.Tensor) -> list[Any]:
-        return [{"pixels": image} for image in to_pixels(precise(output).cpu(), self.image)]
+        return [{"pixels": image} for image in to_pixels(precise(self.in_image(output)).cpu(), self.image)]
 
     def scorer(self) -> Scorer:
         return ReconstructionScorer(self)

@@ -38,7 +38,7 @@ class Segmentation(Task):
         return self._known(batch).sum()
 
     def terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
-        masks = batch.targets[self.target_name]
+        masks, output = batch.targets[self.target_name], self.in_image(output)
         overlap = dice(output, masks, self._known(batch))
         return [pixel_cross_entropy(output, masks), self.config.dice * overlap]
 
@@ -47,7 +47,7 @@ class Segmentation(Task):
         return (batch.targets[self.target_name] != IGNORE).flatten(1).any(1)
 
     def predict(self, output: torch.Tensor) -> list[Any]:
-        return [{"mask": mask} for mask in output.argmax(1).to(torch.uint8).cpu().numpy()]
+        return [{"mask": mask} for mask in self.in_image(output).argmax(1).to(torch.uint8).cpu().numpy()]
 
     def scorer(self) -> Scorer:
         return SegmentationScorer(self.target_name, self.target.classes)

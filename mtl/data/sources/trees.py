@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from mtl.config import DataError
+from mtl.data.geometry import Fit
 from mtl.data.spec import SourceRecord
 from mtl.download import Wheel, download
 
@@ -62,12 +63,12 @@ def _photograph(wheel: zipfile.ZipFile, name: str) -> Photograph:
     image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
     if image is None:
         raise DataError(f"deepforest's {name}.png cannot be decoded")
-    small = cv2.resize(image, (image.shape[1] // SHRINK, image.shape[0] // SHRINK), interpolation=cv2.INTER_AREA)
+    fit = Fit.of(image.shape[:2], (image.shape[0] // SHRINK, image.shape[1] // SHRINK), keep_aspect=False)
     # The wheel is pinned by hash: this XML is what it was when it was looked at.
     tree = ElementTree.fromstring(wheel.read(f"deepforest/data/{name}.xml"))
     corners = ("xmin", "ymin", "xmax", "ymax")
     boxes = [[float(box.findtext(c) or "nan") for c in corners] for box in tree.iter("bndbox")]
-    return Photograph(small, np.array(boxes, np.float64) / SHRINK)
+    return Photograph(fit.image(image), fit.boxes(np.array(boxes, np.float64)).astype(np.float64))
 
 
 def random_tile(photographs: list[Photograph], rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
