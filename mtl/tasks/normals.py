@@ -13,7 +13,7 @@ from torch import nn
 from mtl.data.loader import Batch
 from mtl.model.heads import DenseHead
 from mtl.precision import precise
-from mtl.tasks.base import Direction, Scorer, Task
+from mtl.tasks.base import ENOUGH, Direction, Scorer, Task
 from mtl.tasks.pixels import PixelScorer
 
 
@@ -43,6 +43,14 @@ class Normals(Task):
 
     def scorer(self) -> Scorer:
         return PixelScorer(self.target_name, "normals", _sums, ("angle", "within_11", "within_30"))
+
+    def blind(self, truths: list[Any]) -> Any:
+        """Each pixel's mean direction; all pixels' where too few images know it."""
+        known = sum(np.isfinite(normals[0]).astype(int) for normals in truths)
+        summed = np.sum([np.nan_to_num(normals) for normals in truths], axis=0, dtype=np.float64)
+        everywhere = summed.sum((1, 2))[:, None, None]
+        mean = np.where(known >= ENOUGH, summed, everywhere)
+        return {"normals": (mean / np.maximum(np.linalg.norm(mean, axis=0), 1e-12)).transpose(1, 2, 0)}
 
     def caption(self, prediction: Any, batch: Batch, index: int) -> str:
         row = _sums(prediction["normals"], batch.targets[self.target_name][index].cpu().numpy())
