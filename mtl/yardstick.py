@@ -55,24 +55,22 @@ class Yardstick:
             better = np.where(other > 0, 1.0 - own / other, 0.0)
             return np.where(own <= other, better, other / own - 1.0)
 
-    def scale(self, old: float, new: float) -> float:
-        """What a change from `old` is a share of: what it has, or what it can still gain, whichever is more.
+    def gain(self, new: float, old: float) -> float:
+        """The change from `old` to `new` as a share of what the metric has, or can still gain, whichever is more: positive
+        is better, whatever its direction.
 
         A share has its value, and can gain the rest; what an error has is the distance to the blind answer's. So a
         change of a tiny metric is tiny, none gains more than 100 %, and from 0.5 on, a share changes relative to its
         own value. Where no blind answer is known, an error changes relative to the larger of the two.
         """
-        can_gain = self.error(old)
+        return float(self.gains(np.array(new), np.array(old)))
+
+    def gains(self, new: np.ndarray, old: np.ndarray) -> np.ndarray:
+        """The same of many values, each pair by itself."""
+        after, before = self.errors(new), self.errors(old)
         if self.is_share:
-            has = 1.0 - can_gain
+            has = 1.0 - before
         else:
-            has = self.error(new) if self.blind is None else self.error(self.blind) - can_gain
-        return max(can_gain, has) or 1.0  # both perfect: no change of whatever
-
-    def gain(self, new: float, old: float) -> float:
-        """The change from `old` to `new` as a share of the scale: positive is better, whatever the metric's direction."""
-        return (self.error(old) - self.error(new)) / self.scale(old, new)
-
-    def gains(self, new: np.ndarray, old: np.ndarray, scale: float) -> np.ndarray:
-        """The same of many values, as shares of one scale."""
-        return (self.errors(old) - self.errors(new)) / scale
+            has = after if self.blind is None else self.error(self.blind) - before
+        scale = np.maximum(before, has)
+        return (before - after) / np.where(scale == 0, 1.0, scale)  # both perfect: no change, of whatever

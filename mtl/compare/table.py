@@ -43,7 +43,7 @@ def mean_weights(results: Sequence[Result], method: str, tasks: Sequence[str]) -
 
 
 def build_table(results: Sequence[Result]) -> dict[str, Any]:
-    """Rows of methods: test metrics, Δm (positive: better than each task alone; `Yardstick.scale` has its unit), mean rank over
+    """Rows of methods: test metrics, Δm (positive: better than each task alone; `Yardstick.gain` has its unit), mean rank over
     tasks (1 is best), step time and memory beside the plain sum's.
 
     Intervals are of 95 % over seeds, by Student's t; of Δm, over the seeds of the tasks alone as well. Of a single seed none is

@@ -33,11 +33,10 @@ def paired_gain(
     jackknife: tuple[Replicates, Replicates] = ((), ()),
 ) -> Estimate:
     """From two metrics' values and resamples, the new one's first, as many of the resamples as both have."""
-    scale = yard.scale(values[1], values[0])
 
     def change(pair: tuple[Replicates, Replicates]) -> np.ndarray:
         count = min(len(found) for found in pair)
-        return yard.gains(numbers(pair[0][:count]), numbers(pair[1][:count]), scale)
+        return yard.gains(numbers(pair[0][:count]), numbers(pair[1][:count]))
 
     return Estimate(yard.gain(*values), change(replicates), change(jackknife))
 
