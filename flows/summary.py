@@ -5,6 +5,9 @@ from __future__ import annotations
 from mtl.registry import Version
 from mtl.reports import Decision, EvalReport
 
+UNSAID = ("same test samples", "task kept")
+"""Rules that need no word where they are kept."""
+
 
 def metrics_table(report: EvalReport) -> list[tuple[str, str, str, str]]:
     """Rows of task, metric, value, interval."""
@@ -33,13 +36,14 @@ def markdown(report: EvalReport, decision: Decision, version: Version) -> str:
 
 def decision_lines(decision: Decision) -> list[str]:
     """The decision for a person: what it is, and a line for each task with all that was asked of it."""
-    lines = [decision.summary.split(": ")[0] if not decision.promote else decision.summary]
-    tasks = dict.fromkeys(rule.task for rule in decision.rules)
+    lines = [decision.summary if decision.promote else decision.summary.split(": ")[0]]
+    rules = [rule for rule in decision.rules if not (rule.passed and rule.name in UNSAID)]
+    tasks = dict.fromkeys(rule.task for rule in rules)
     for task in sorted(tasks, key=lambda name: name is None):
         asked = [
             f"{'✓' if rule.passed else '✗'} {rule.name}: {rule.found}"
             + ("" if rule.passed else f" (required: {rule.required})")
-            for rule in decision.rules
+            for rule in rules
             if rule.task == task
         ]
         lines.append(f"{task or 'all tasks':<12} " + " · ".join(asked))

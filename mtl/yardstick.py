@@ -28,6 +28,11 @@ class Yardstick:
         """Whether the metric lies between 0 and 1, 1 being perfect."""
         return self.direction == "max" and self.unit != DECIBEL
 
+    @property
+    def all_alike(self) -> bool:
+        """Whether the blind answer is perfect, for all targets are the same: nothing can be shown with them."""
+        return self.blind is not None and self.error(self.blind) <= 0
+
     def error(self, value: float) -> float:
         """Distance from perfect: what a share lacks of 1, an error itself, the squared error behind dB."""
         return float(self.errors(np.array(value)))

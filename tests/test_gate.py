@@ -109,7 +109,7 @@ def test_classes_without_test_samples_are_named_and_not_passed_at_first(noise: n
     found = task(0.8, noise, blind=0.1, num_targets=50, support={"cat": 30, "dog": 20, "axolotl": 0, "newt": 0})
     decision = judge(report({"a": found}), None, None, GATE)
     assert failed(decision) == [("evidence", "a")]
-    assert "found 50, none of axolotl, newt" in decision.summary
+    assert "found 50 samples, none of axolotl, newt" in decision.summary
     assert judge(report({"a": found}), None, None, GATE.model_copy(update={"max_untested_classes": 0.5})).promote
     # The champion knows no more of them: said, not refused.
     after = judge(report({"a": found}), report({"a": task(0.7, noise)}), 1, GATE)

@@ -130,7 +130,7 @@ def test_the_interval_of_every_metric_holds(case: str) -> None:
 def test_the_interval_of_every_metric_holds_closely(case: str) -> None:
     found = coverage(*CASES[case], draws=500, resamples=400)
     print(case, found)
-    assert min(found.values()) >= 0.92, found
+    assert min(found.values()) >= 0.9, found
     assert all(share < 1.0 for name, share in found.items() if name != "ece"), found
 
 

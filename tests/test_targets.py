@@ -15,7 +15,7 @@ from mtl.train.checkpoint import Checkpoints
 from mtl.train.distributed import World
 from mtl.train.loop import run
 from mtl.train.training import Training
-from tests.test_blind import as_they_are, made, small, without
+from tests.test_blind import all_one_target, as_they_are, made, small, without
 
 
 def trained(training: Training, folder: Path) -> list[str]:
@@ -57,6 +57,11 @@ def test_without_a_test_target_it_says_that_nothing_will_pass(config: Config, tm
     prepared = made(config, tmp_path, {"test": without("kind")}, (32, 16, 8))
     (line,) = Training(small(config, "kind", "size"), prepared, World()).doubts
     assert line.startswith("no test image has a target of kind")
+
+
+def test_targets_that_are_all_alike_are_said(config: Config, tmp_path: Path) -> None:
+    (line,) = Training(small(config, "kind"), made(config, tmp_path, all_one_target, (32, 16, 8)), World()).doubts
+    assert line.startswith("all validation targets of kind are alike")
 
 
 def test_an_auxiliary_task_may_lack_validation_and_test_targets(config: Config, tmp_path: Path) -> None:

@@ -136,8 +136,9 @@ def _possible(
     if low == high:
         unseen = 1 - tail ** (1 / count)
         low, high = value - unseen, value + unseen
-    low = low if yard.unit and yard.direction == "max" and not yard.is_share else max(low, 0.0)
-    return low, min(high, 1.0) if yard.is_share else high
+    if yard.is_share:
+        return max(low, 0.0), min(high, 1.0)
+    return (max(low, 0.0) if yard.direction == "min" else low), high
 
 
 def _known(scorer: Scorer) -> np.ndarray:

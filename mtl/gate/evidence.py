@@ -53,7 +53,7 @@ def _evidence(name: str, task: TaskReport, may_lack: float) -> Rule | None:
         return Rule(name="evidence", task=name, required=required, found="no sample has this target", passed=False)
     if count is None:
         return None
-    found = f"{count}"
+    found = f"{count} samples"
     if untested:
         more = f" and {len(untested) - SHOWN} more" if len(untested) > SHOWN else ""
         found += f", none of {', '.join(untested[:SHOWN])}{more}"
@@ -72,7 +72,7 @@ def _better_than_blind(name: str, task: TaskReport, config: GateConfig, *, new: 
             yield Rule(name=title, task=name, required=required, found=found, passed=False)
         return
     compared = f"{task.primary} {value:.4f}, without looking {task.blind.value:.4f}"
-    if task.yardstick.error(task.blind.value) <= 0:
+    if task.yardstick.all_alike:
         found = f"{compared}: that is perfect, all targets are alike, so nothing can be shown"
         yield Rule(name=title, task=name, required=required, found=found, passed=False)
         return

@@ -8,8 +8,7 @@ import numpy as np
 
 from mtl.config import GateConfig
 from mtl.intervals import Estimate
-from mtl.reports import Replicates, Rule, TaskReport, numbers
-from mtl.yardstick import Yardstick
+from mtl.reports import Rule, TaskReport, same_number
 
 Pair = tuple[TaskReport, TaskReport]
 """Challenger's and champion's."""
@@ -18,27 +17,11 @@ Pair = tuple[TaskReport, TaskReport]
 def gain(new: TaskReport, old: TaskReport) -> Estimate:
     """The challenger's gain over the champion in a task, positive is better; NaN where one of the two has no value."""
     yard = new.yardstick if new.blind else old.yardstick
-    values = [task.metrics[task.primary].value for task in (new, old)]
-    after, before = (float("nan") if value is None else value for value in values)
-    paired = len(new.jackknife) == len(old.jackknife)
-    return paired_gain(
-        yard, (after, before), (new.replicates, old.replicates), (new.jackknife, old.jackknife) if paired else ((), ())
-    )
-
-
-def paired_gain(
-    yard: Yardstick,
-    values: tuple[float, float],
-    replicates: tuple[Replicates, Replicates],
-    jackknife: tuple[Replicates, Replicates] = ((), ()),
-) -> Estimate:
-    """From two metrics' values and resamples, the new one's first, as many of the resamples as both have."""
-
-    def change(pair: tuple[Replicates, Replicates]) -> np.ndarray:
-        count = min(len(found) for found in pair)
-        return yard.gains(numbers(pair[0][:count]), numbers(pair[1][:count]))
-
-    return Estimate(yard.gain(*values), change(replicates), change(jackknife))
+    after, before = (task.metrics[task.primary].value for task in (new, old))
+    if after is None or before is None:
+        return Estimate(float("nan"), np.array([]), np.array([]))
+    jackknife = yard.gains(*same_number(new.jackknife, old.jackknife))
+    return Estimate(yard.gain(after, before), yard.gains(*same_number(new.replicates, old.replicates)), jackknife)
 
 
 def tails(count: int, config: GateConfig) -> Iterator[float]:

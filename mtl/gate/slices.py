@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mtl.config import GateConfig
-from mtl.gate.gains import Pair, interval_rule, paired_gain, tails
+from mtl.gate.gains import Pair, interval_rule, tails
 from mtl.intervals import student
-from mtl.reports import FEWEST, Rule, SliceReport
+from mtl.reports import FEWEST, Rule, SliceReport, same_number
 from mtl.yardstick import Yardstick
 
 
@@ -72,8 +72,8 @@ def _judged(task: str, where: str, after: SliceReport, before: SliceReport, yard
         return None
     blind = after.blind if after.blind is not None else before.blind
     own = Yardstick(yard.direction, yard.unit, blind)
-    found = paired_gain(own, (after.value, before.value), (after.replicates, before.replicates))
-    known = found.replicates[np.isfinite(found.replicates)]
+    gains = own.gains(*same_number(after.replicates, before.replicates))
+    known = gains[np.isfinite(gains)]
     if len(known) < 2:
         return None
-    return Slice(task, where, found.point, float(np.std(known, ddof=1)), after.num_samples - 1)
+    return Slice(task, where, own.gain(after.value, before.value), float(np.std(known, ddof=1)), after.num_samples - 1)

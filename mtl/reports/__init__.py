@@ -16,8 +16,8 @@ from mtl.reports.types import (
     SliceReport,
     TaskReport,
     TrainReport,
-    numbers,
     read_report,
+    same_number,
 )
 
 __all__ = [
@@ -34,6 +34,6 @@ __all__ = [
     "SliceReport",
     "TaskReport",
     "TrainReport",
-    "numbers",
     "read_report",
+    "same_number",
 ]

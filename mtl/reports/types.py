@@ -35,6 +35,12 @@ def numbers(replicates: Replicates) -> np.ndarray:
     return np.array(replicates, np.float64)
 
 
+def same_number(one: Replicates, other: Replicates) -> tuple[np.ndarray, np.ndarray]:
+    """As many of two metrics' resamples as both have."""
+    count = min(len(one), len(other))
+    return numbers(one[:count]), numbers(other[:count])
+
+
 class Metric(Report):
     """One metric of one task on the test split."""
 
@@ -100,12 +106,9 @@ class TaskReport(Report):
         value = self.metrics[self.primary].value
         if value is None or self.blind is None:
             return None
-        yard, blind = self.yardstick, self.blind
-        return Estimate(
-            yard.skill(value),
-            yard.skills(numbers(self.replicates), numbers(blind.replicates)),
-            yard.skills(numbers(self.jackknife), numbers(blind.jackknife)),
-        )
+        pairs = ((self.replicates, self.blind.replicates), (self.jackknife, self.blind.jackknife))
+        replicates, jackknife = (self.yardstick.skills(*same_number(*pair)) for pair in pairs)
+        return Estimate(self.yardstick.skill(value), replicates, jackknife)
 
 
 class EvalReport(Report):

@@ -54,6 +54,11 @@ def doubts(
             "more than once"
         )
     counting = [name for name, task in tasks.items() if not task.config.auxiliary]
+    alike = [name for name in counting if name in judged and judged[name].all_alike]
+    if alike:
+        found.append(
+            f"all validation targets of {', '.join(alike)} are alike: whether anything is learnt cannot be seen"
+        )
     unjudged = [name for name in counting if name not in judged]
     if unjudged:
         found.append(
