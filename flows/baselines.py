@@ -6,11 +6,14 @@ import json
 import sys
 from typing import Any
 
+import numpy as np
+
 from flows.settings import Settings
 from flows.versioning import run_module
 from flows.workspace import alone
 from mtl.config import load
-from mtl.gate import relative_gains
+from mtl.gate import gain
+from mtl.intervals import Estimate
 from mtl.reports import EvalReport, read_report
 
 
@@ -30,34 +33,52 @@ def run_baselines(settings: Settings, as_json: bool) -> None:
             print(f"baseline {name}: {config.train.epochs} epochs", file=sys.stderr, flush=True)
             # Content keys make this idempotent: a baseline that is complete is only scored again.
             run_module("mtl.stages.baseline", name, folder=settings.root)
-    rows = compare(multi, {n: read_report(EvalReport, outputs / "baselines" / f"{n}.json") for n in names})
-    (outputs / "baselines" / "table.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    if as_json:
-        print(json.dumps(rows, indent=1))
-        return
-    print(f"{'task':<10} {'metric':<10} {'alone':>8} {'together':>9} {'Δm':>8}")
-    for row in rows["tasks"]:
-        print(
-            f"{row['task']:<10} {row['metric']:<10} {row['alone']:>8.4f} {row['together']:>9.4f} {row['delta']:>+8.2%}"
-        )
-    print(f"{'overall':<10} {'':<10} {'':>8} {'':>9} {rows['overall']:>+8.2%}   (positive: sharing gains)")
+    table = compare(multi, {n: read_report(EvalReport, outputs / "baselines" / f"{n}.json") for n in names})
+    (outputs / "baselines" / "table.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(table, indent=1) if as_json else show(table))
 
 
 def compare(multi: EvalReport, alone: dict[str, EvalReport]) -> dict[str, Any]:
-    """Δm: relative gain of the shared model over each task's own, positive is better, and their mean."""
-    rows: list[dict[str, Any]] = []
-    deltas: list[float] = []
-    for name, single in alone.items():
-        delta, _ = relative_gains(multi.tasks[name], single.tasks[name])
-        metric = single.tasks[name].primary
-        rows.append(
-            {
-                "task": name,
-                "metric": metric,
-                "alone": single.primary(name).value,
-                "together": multi.primary(name).value,
-                "delta": delta,
-            }
-        )
-        deltas.append(delta)
-    return {"tasks": rows, "overall": sum(deltas) / len(deltas)}
+    """Δm: gain of the shared model over each task's own (positive is better; `Yardstick.gain` has its unit), and their mean,
+    with paired intervals over the test samples. Tasks that cannot be judged are left out and named."""
+    gains = {name: gain(multi.tasks[name], single.tasks[name]) for name, single in alone.items()}
+    known = {name: found for name, found in gains.items() if np.isfinite(found.point)}
+    rows = [
+        {
+            "task": name,
+            "metric": alone[name].tasks[name].primary,
+            "alone": alone[name].primary(name).value,
+            "together": multi.primary(name).value,
+            "delta": found.point,
+            "interval": found.interval((1 - multi.confidence) / 2),
+        }
+        for name, found in known.items()
+    ]
+    overall = Estimate.mean(list(known.values())) if known else None
+    return {
+        "tasks": rows,
+        "overall": overall and overall.point,
+        "interval": overall and overall.interval((1 - multi.confidence) / 2),
+        "confidence": multi.confidence,
+        "not_judged": [name for name in gains if name not in known],
+    }
+
+
+def show(table: dict[str, Any]) -> str:
+    """The table as lines."""
+    lines = [f"{'task':<10} {'metric':<10} {'alone':>8} {'together':>9} {'Δm':>8}   {table['confidence']:.0%} interval"]
+    for row in table["tasks"]:
+        values = f"{row['alone']:>8.4f} {row['together']:>9.4f} {row['delta']:>+8.2%}"
+        lines.append(f"{row['task']:<10} {row['metric']:<10} {values}   {_shown(row['interval'])}")
+    if table["overall"] is not None:
+        overall = f"{'overall':<10} {'':<10} {'':>8} {'':>9} {table['overall']:>+8.2%}"
+        lines.append(f"{overall}   {_shown(table['interval'])}  (positive: sharing gains)")
+    lines += [f"{name}: no test sample has its target, so nothing is known" for name in table["not_judged"]]
+    lines.append(
+        "Intervals are over test samples. Each model is one training: `mtl compare --seeds 3` shows what seeds do."
+    )
+    return "\n".join(lines)
+
+
+def _shown(ends: tuple[float, float] | None) -> str:
+    return "unknown" if ends is None else f"[{ends[0]:+.2%}, {ends[1]:+.2%}]"

@@ -14,7 +14,7 @@ from flows.versions import opened
 from mtl.config import RegistryError
 from mtl.gate import judge
 from mtl.promotion import ROLLBACK
-from mtl.reports import Decision
+from mtl.reports import METHOD, Decision
 
 
 def promote(settings: Settings, number: int, *, override: bool, why: str) -> tuple[Decision, dict[str, Any] | None]:
@@ -32,19 +32,24 @@ def promote(settings: Settings, number: int, *, override: bool, why: str) -> tup
     version, champion = registry.get(number), registry.champion()
     if champion is not None and champion.number == number:
         raise RegistryError(f"version {number} is champion already")
+    report = registry.evaluation(version)
     before = champion and (registry.comparison(version, champion) or registry.evaluation(champion))
+    obstacle = ""
+    if before is not None and {report.method, before.method} != {METHOD}:
+        obstacle = "a report of an earlier way of judging; mtl retrain judges the champion again"
     latency: float | None = None
     if config.gate.max_latency_ms is not None:
         with tempfile.TemporaryDirectory() as scratch:
             package = registry.package(version, Path(scratch), settings.public_key, settings.packages)
             latency = measure_latency(settings.root, package)
     decision = judge(
-        registry.evaluation(version),
+        report,
         before,
         champion.number if champion else None,
         config.gate,
         num_bytes=registry.package_bytes(version),
         latency_ms=latency,
+        obstacle=obstacle,
     )
     if not decision.promote and not override:
         return decision, None

@@ -7,13 +7,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from flows.lineage import collect
 from flows.predict import predict
 from flows.settings import Settings
 from flows.versions import opened
-from mtl.gate import comparable, relative_gains
+from mtl.gate import comparable, gain
 from mtl.reports import EvalReport
 from mtl.tracking import flatten
 
@@ -86,9 +84,9 @@ def _metrics(before: EvalReport, after: EvalReport) -> dict[str, dict[str, Any]]
             "gain": None,
         }
         if paired and old and new and old.primary == new.primary:
-            point, gains = relative_gains(new, old)
-            low, high = np.quantile(gains, [(1 - before.confidence) / 2, (1 + before.confidence) / 2])
-            row |= {"gain": point, "gain_interval": [float(low), float(high)]}
+            change = gain(new, old)
+            ends = change.interval((1 - before.confidence) / 2)
+            row |= {"gain": change.point, "gain_interval": list(ends)} if ends else {}
         found[name] = row
     return found
 

@@ -27,8 +27,8 @@ def gather(
 ) -> tuple[EvalReport, Decision]:
     """The challenger's report and the gate's decision, made in the folder of its run.
 
-    If the test samples (or the resamples) are others than when the champion was registered, the champion's package is
-    judged again on the present ones.
+    If the test samples (or the resamples, or the way of judging) are others than when the champion was registered, its
+    package is judged again on the present ones.
     """
     outputs = folder / "outputs"
     report = read_report(EvalReport, outputs / "evaluate" / "report.json")
@@ -75,6 +75,8 @@ def champion_report(
         if comparable(report, before):
             return before
         why = "the test samples have changed"
+        if before.method != report.method:
+            why = "its report was made by an earlier way of judging"
     except RegistryError as error:
         if not isinstance(error.__cause__, ValueError):
             raise

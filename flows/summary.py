@@ -5,6 +5,9 @@ from __future__ import annotations
 from mtl.registry import Version
 from mtl.reports import Decision, EvalReport
 
+UNSAID = ("same test samples", "task kept")
+"""Rules that need no word where they are kept."""
+
 
 def metrics_table(report: EvalReport) -> list[tuple[str, str, str, str]]:
     """Rows of task, metric, value, interval."""
@@ -20,7 +23,8 @@ def metrics_table(report: EvalReport) -> list[tuple[str, str, str, str]]:
 
 def markdown(report: EvalReport, decision: Decision, version: Version) -> str:
     """The report as Markdown."""
-    lines = [f"# Version {version.number}", "", decision.summary, "", "| task | metric | value | 95 % interval |"]
+    head = f"| task | metric | value | {report.confidence:.0%} interval |"
+    lines = [f"# Version {version.number}", "", decision.summary, "", head]
     lines += ["| --- | --- | --- | --- |", *(f"| {' | '.join(row)} |" for row in metrics_table(report)), ""]
     lines += ["| rule | task | required | found | |", "| --- | --- | --- | --- | --- |"]
     for rule in decision.rules:
@@ -28,6 +32,22 @@ def markdown(report: EvalReport, decision: Decision, version: Version) -> str:
             f"| {rule.name} | {rule.task or ''} | {rule.required} | {rule.found} | {'✓' if rule.passed else '✗'} |"
         )
     return "\n".join(lines)
+
+
+def decision_lines(decision: Decision) -> list[str]:
+    """The decision for a person: what it is, and a line for each task with all that was asked of it."""
+    lines = [decision.summary if decision.promote else decision.summary.split(": ")[0]]
+    rules = [rule for rule in decision.rules if not (rule.passed and rule.name in UNSAID)]
+    tasks = dict.fromkeys(rule.task for rule in rules)
+    for task in sorted(tasks, key=lambda name: name is None):
+        asked = [
+            f"{'✓' if rule.passed else '✗'} {rule.name}: {rule.found}"
+            + ("" if rule.passed else f" (required: {rule.required})")
+            for rule in rules
+            if rule.task == task
+        ]
+        lines.append(f"{task or 'all tasks':<12} " + " · ".join(asked))
+    return lines
 
 
 def show(report: EvalReport, decision: Decision, version: Version, page: str, seconds: float) -> None:
@@ -42,7 +62,10 @@ def show(report: EvalReport, decision: Decision, version: Version, page: str, se
     for row in metrics_table(report):
         table.add_row(*row)
     console.print(table)
-    console.print(f"decision  {decision.summary}", highlight=False, soft_wrap=True)
+    first, *more = decision_lines(decision)
+    console.print(f"decision  {first}", highlight=False, soft_wrap=True, markup=False)
+    for line in more:
+        console.print(f"          {line}", highlight=False, soft_wrap=True, markup=False)
     console.print(f"weights   sha256 {version.tags.get('mtl.weights_sha256')}", highlight=False, soft_wrap=True)
     console.print(f"report    {page}", highlight=False, soft_wrap=True)
     console.print(f"took      {seconds:.0f} s", highlight=False)

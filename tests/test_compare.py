@@ -7,16 +7,18 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mtl.compare.job import trials_of
 from mtl.compare.pictures import draw
 from mtl.compare.plan import Comparison, Trial, methods, trials, weighted
-from mtl.compare.table import best_method, build_table, markdown, mean_weights, selected
+from mtl.compare.table import best_method, build_table, delta, markdown, mean_weights, selected
 from mtl.compare.trial import run_trial
 from mtl.config import Config, ConfigError, DataError
 from mtl.objective.aggregation import AGGREGATORS
 from mtl.objective.weighting import WEIGHTINGS
+from mtl.yardstick import Yardstick
 from tests.conftest import mtl
 
 
@@ -128,6 +130,65 @@ def test_the_table_has_signs_ranks_costs_and_failures(results: list[dict[str, An
     assert text.index("famo") < text.index("| fixed")  # by Δm
     assert "failed: ValueError: no" in text
     assert text.splitlines()[2].startswith("| *each task alone* | 0.500 ± 0.000 | 2.000 ± 0.000 | 0 |")
+
+
+def test_one_seed_says_nothing_of_the_spread(results: list[dict[str, Any]]) -> None:
+    """A row of a single surviving seed, or a task alone that has one, shows ? and not 0."""
+    famo = [r for r in results if r["method"] != "famo" or r["seed"] == 1]
+    failed = {"method": "famo", "learning_rate": 1e-3, "seed": 0, "error": "ValueError: no"}
+    table = build_table([*famo, failed])
+    rows = {row["method"]: row for row in table["rows"]}
+    assert rows["famo"]["delta_m"] == {"mean": pytest.approx(0.25), "half": None}
+    assert rows["famo"]["metrics"]["x"]["half"] is None
+    assert rows["fixed"]["delta_m"]["half"] > 0
+    assert "| famo (1 of 3 seeds) | 0.500 ± ? | 1.000 ± ? | +25.0 ± ? |" in markdown(table)
+    single = build_table([r for r in results if not r["method"].startswith("alone") or r["seed"] == 0])
+    assert all(row["delta_m"]["half"] is None for row in single["rows"] if "delta_m" in row)
+
+
+def test_a_rate_at_which_seeds_fail_is_not_chosen_for_the_one_that_did_not(results: list[dict[str, Any]]) -> None:
+    lucky = result("famo", 3e-3, 0, 0.9, x=0.9, y=0.1)
+    lost = [{"method": "famo", "learning_rate": 3e-3, "seed": s, "error": "ValueError: no"} for s in (1, 2)]
+    assert {r["learning_rate"] for r in selected([*results, lucky, *lost], "famo")} == {1e-3}
+
+
+def test_a_task_without_a_test_target_is_named_and_in_no_mean(results: list[dict[str, Any]]) -> None:
+    for found in results:
+        if "test" in found and "y" in found["test"]:
+            found["test"]["y"] = None
+    table = build_table(results)
+    assert table["not_judged"] == ["y"]
+    assert {row["method"]: row["delta_m"]["mean"] for row in table["rows"] if "delta_m" in row}["famo"] == 0.0
+    assert "Without a test target, and so in no column: y." in markdown(table)
+
+
+def test_what_a_method_gains_is_measured_as_the_gate_measures_it(results: list[dict[str, Any]]) -> None:
+    """Alone at chance, a gain is no longer divided by nearly nothing; an error alone may be a small part of the blind one."""
+    for found in results:
+        if "test" in found:
+            found["blind"] = {"x": 0.1, "y": 8.0}
+            found["test"] |= {"x": found["test"]["x"] - 0.45} if "x" in found["test"] else {}
+    rows = {row["method"]: row for row in build_table(results)["rows"]}
+    assert rows["fixed"]["delta"]["x"] == pytest.approx(0.11 / 0.95)
+    assert rows["famo"]["delta"]["y"] == pytest.approx(1.0 / 6.0)
+
+
+@pytest.mark.parametrize("spread", [0.1, 1.0, 3.0])
+def test_the_interval_of_a_mean_gain_holds_whatever_the_noise_of_the_tasks_alone(spread: float) -> None:
+    rng, seeds, draws = np.random.default_rng(0), 3, 400
+    truth = {"a": (0.62, 0.60), "b": (0.35, 0.33), "c": (0.80, 0.81), "d": (0.40, 0.42)}
+    yards = {task: Yardstick("min" if task == "d" else "max", blind=0.65) for task in truth}
+    true = np.mean([yards[task].gain(new, old) for task, (new, old) in truth.items()])
+    hits = 0
+    for _ in range(draws):
+        found, base = (
+            {task: pair[side] + noise * rng.normal(0, 0.01, seeds) for task, pair in truth.items()}
+            for side, noise in ((0, 1.0), (1, spread))
+        )
+        cell = delta(found, base, yards)
+        assert cell["mean"] is not None and cell["half"] is not None
+        hits += abs(cell["mean"] - true) <= cell["half"]
+    assert 0.92 <= hits / draws <= 0.99
 
 
 def test_cosines_are_drawn_for_each_level(results: list[dict[str, Any]], tmp_path: Path) -> None:

@@ -136,7 +136,8 @@ def test_images_with_other_labels_each_are_drawn_on_one_sheet(sources: Path, con
     from mtl.config import load
     from mtl.evaluate.evaluator import score
     from mtl.evaluate.pictures import draw_curves, draw_predictions
-    from mtl.evaluate.report import build_report, write_tables
+    from mtl.evaluate.report import build_report
+    from mtl.evaluate.tables import write_tables
     from mtl.tasks import build_model, build_tasks, image_spec
 
     chosen = load(ROOT / "params.yaml", [f"@{ROOT}/docs/examples/sources.yaml", "evaluate.num_resamples=100"])

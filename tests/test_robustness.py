@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,17 +13,22 @@ from safetensors.torch import load_file
 
 from mtl.config import Config, DataError
 from mtl.config.data import Resize
+from mtl.config.tasks import Edges, Rotation
+from mtl.config.tasks import Reconstruction as ReconstructionConfig
 from mtl.data import manifest
 from mtl.data.loader import Split
 from mtl.data.prepare import prepare
 from mtl.data.raw import RawSample, read_split, write_spec, write_split
 from mtl.data.spec import SPLITS, DatasetSpec
 from mtl.evaluate.judge import judge_model, judge_weights
-from mtl.evaluate.robustness import CORRUPTIONS, corrupt, robustness
+from mtl.evaluate.report import build_report
+from mtl.evaluate.robustness import CORRUPTIONS, _damaged, corrupt, robustness
 from mtl.gate import comparable
 from mtl.package.bundle import read_bundle
 from mtl.package.rejudge import rejudge
+from mtl.reports import EvalReport
 from mtl.tasks import Task, build_model, build_tasks, image_spec
+from mtl.tasks.reconstruction import to_pixels
 
 
 @pytest.fixture
@@ -141,3 +147,59 @@ def test_a_bundle_that_is_damaged_is_refused(config: Config, prepared: Path, bun
     (tmp_path / "bundle" / "weights.safetensors").write_bytes(b"nothing")
     with pytest.raises(DataError, match="damaged"):
         rejudge(tmp_path / "bundle", config, prepared.parent)
+
+
+def test_what_is_true_of_a_damaged_image_is_what_was_true_before(prepared: Path) -> None:
+    """Or a task that makes its own targets would be judged by the damage's."""
+    split = Split(prepared, "test")
+    image = image_spec(split.manifest)
+    kinds = {"outline": Edges(type="edges"), "image": ReconstructionConfig(type="reconstruction")}
+    tasks = build_tasks({**kinds, "turn": Rotation(type="rotation")}, split.spec.targets, image)
+    (clean,), (noisy,) = (list(_damaged(split, kind, np.arange(8), 8)) for kind in ("none", "noise"))
+    for batch in (clean, noisy):
+        for task in tasks.values():
+            task.derive(batch)
+    assert not torch.equal(clean.images, noisy.images)
+    for name in ("outline", "turn"):
+        target = tasks[name].target_name
+        assert torch.equal(clean.targets[target], noisy.targets[target])
+    assert not torch.equal(clean.views["turn"], noisy.views["turn"])  # what it looks at is damaged
+    scorer = tasks["image"].scorer()
+    scorer.add([{"pixels": pixels} for pixels in to_pixels(clean.images, image)], noisy)
+    assert scorer.value()["psnr"] == 100.0  # to have undone the damage is perfect
+
+
+def test_resamples_go_by_id_whatever_the_order(config: Config, prepared: Path) -> None:
+    split = Split(prepared, "test")
+    task = build_tasks({"count": config.tasks["count"]}, split.spec.targets, image_spec(split.manifest))["count"]
+    errors, order = np.random.default_rng(0).normal(0, 1, len(split)), np.random.default_rng(1).permutation(len(split))
+    found: list[EvalReport] = []
+    for chosen in (np.arange(len(split)), order):
+        scorer = task.scorer()
+        scorer.rows = list(errors[chosen])
+        other = Split(prepared, "test")
+        other.ids = [split.ids[i] for i in chosen]
+        found.append(build_report({"count": scorer}, {"count": task}, other, config, "test"))
+    one, another = found
+    assert comparable(one, another)
+    assert one.tasks["count"].replicates == pytest.approx(another.tasks["count"].replicates)
+    assert one.tasks["count"].jackknife == pytest.approx(another.tasks["count"].jackknife)
+
+
+def test_a_champion_that_reads_other_images_is_not_compared(
+    config: Config, raw: Path, spec: DatasetSpec, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many, but not the same: what pairs by place would compare different images."""
+    outputs = moved(config, raw, spec, tmp_path, size=32)
+
+    def prepare_without_one(data: Any, source: Path, folder: Path, say: Any) -> None:
+        samples = list(read_split(source, "test", spec))
+        samples[0] = RawSample("another", samples[0].image, samples[0].targets, samples[0].slices)
+        (source / "test.parquet").unlink()
+        write_split(source, "test", spec, sorted(samples, key=lambda sample: sample.id))
+        prepare(data, source, folder, say=say)
+
+    monkeypatch.setattr("mtl.package.rejudge.prepare", prepare_without_one)
+    with pytest.raises(DataError, match="they cannot be compared") as caught:
+        rejudge(bundle, config, outputs)
+    assert "46 and 46 images; in one of the two alone: another, " in str(caught.value)

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from mtl.gate import as_gain
+from mtl.intervals import half_width
+from mtl.yardstick import Direction, Yardstick
 
 Result = dict[str, Any]
 
 
 def selected(results: Sequence[Result], method: str) -> list[Result]:
-    """A method's trials at the learning rate with the best mean validation score; those that failed are left out."""
-    mine = [r for r in results if r["method"] == method and "error" not in r]
-    rates = {r["learning_rate"] for r in mine}
-    if not mine:
+    """A method's trials at the learning rate with the best mean validation score, of those rates at which the most seeds did
+    not fail: a rate is no good for the one seed that survived it."""
+    by_rate: dict[float, list[Result]] = {}
+    for result in results:
+        if result["method"] == method and "error" not in result:
+            by_rate.setdefault(result["learning_rate"], []).append(result)
+    if not by_rate:
         return []
-    best = max(sorted(rates), key=lambda rate: np.mean([r["val_score"] for r in mine if r["learning_rate"] == rate]))
-    return [r for r in mine if r["learning_rate"] == best]
+    return max(
+        (by_rate[rate] for rate in sorted(by_rate)),
+        key=lambda mine: (len(mine), np.mean([r["val_score"] for r in mine])),
+    )
 
 
 def best_method(results: Sequence[Result], among: Sequence[str]) -> str | None:
@@ -40,13 +46,22 @@ def mean_weights(results: Sequence[Result], method: str, tasks: Sequence[str]) -
 
 
 def build_table(results: Sequence[Result]) -> dict[str, Any]:
-    """Rows of methods: test metrics with 95 % t-intervals over seeds, Δm in percent (positive: better than each task
-    alone), mean rank over tasks (1 is best), step time and memory beside the plain sum's."""
+    """Rows of methods: test metrics, Δm (positive: better than each task alone; `Yardstick.gain` has its unit), mean rank over
+    tasks (1 is best), step time and memory beside the plain sum's.
+
+    Intervals are of 95 % over seeds, by Student's t; of Δm, over the seeds of the tasks alone as well. Of a single seed none is
+    known: `half` is None.
+    """
     names = list(dict.fromkeys(r["method"] for r in results))
     shared = [name for name in names if not name.startswith("alone")]
     chosen = {name: selected(results, name) for name in names}
-    directions: dict[str, str] = next(r["directions"] for name in shared for r in chosen[name])
-    base = {t: float(np.mean([r["test"][t] for r in chosen[f"alone: {t}"]])) for t in directions}
+    first = next(r for name in shared for r in chosen[name])
+    everything: dict[str, str] = first["directions"]
+    used = [r for mine in chosen.values() for r in mine]
+    directions = {t: d for t, d in everything.items() if all(r["test"].get(t, 0.0) is not None for r in used)}
+    units, blind = first.get("units", {}), first.get("blind", {})
+    yards = {t: Yardstick(_direction(d), units.get(t, ""), blind.get(t)) for t, d in directions.items()}
+    base = {t: np.array([r["test"][t] for r in chosen[f"alone: {t}"]]) for t in directions}
     plain = chosen.get("fixed") or next(chosen[name] for name in shared if chosen[name])
     ranks = _ranks(chosen, [name for name in shared if chosen[name]], directions)
     rows: list[dict[str, Any]] = []
@@ -56,18 +71,15 @@ def build_table(results: Sequence[Result]) -> dict[str, Any]:
             errors = [r["error"] for r in results if r["method"] == name]
             rows.append({"method": name, "error": errors[0]})
             continue
-        metrics = {t: _interval([r["test"][t] for r in mine]) for t in directions}
-        deltas = {t: as_gain(metrics[t]["mean"] - base[t], base[t], directions[t]) for t in directions}
-        per_seed = [
-            np.mean([as_gain(r["test"][t] - base[t], base[t], directions[t]) for t in directions]) for r in mine
-        ]
+        found = {t: np.array([r["test"][t] for r in mine]) for t in directions}
         rows.append(
             {
                 "method": name,
+                "seeds": len(mine),
                 "learning_rate": mine[0]["learning_rate"],
-                "metrics": metrics,
-                "delta": deltas,
-                "delta_m": _interval([float(v) for v in per_seed]),
+                "metrics": {t: _interval(found[t]) for t in directions},
+                "delta": {t: delta(found, base, {t: yards[t]})["mean"] for t in directions},
+                "delta_m": delta(found, base, yards),
                 "rank": ranks[name],
                 "step": _median(mine, "step_seconds") / _median(plain, "step_seconds"),
                 "memory": _median(mine, "peak_mib") / _median(plain, "peak_mib"),
@@ -75,18 +87,47 @@ def build_table(results: Sequence[Result]) -> dict[str, Any]:
                 "weights": _curves(mine),
             }
         )
-    rows.sort(key=lambda row: -row["delta_m"]["mean"] if "delta_m" in row else 1e9)
-    metric_names: dict[str, str] = next(r["metrics"] for name in shared for r in chosen[name])
-    alone = {t: _interval([r["test"][t] for r in chosen[f"alone: {t}"]]) for t in directions}
+    rows.sort(key=lambda row: -(row.get("delta_m", {}).get("mean") or -1e9))
+    metric_names: dict[str, str] = first["metrics"]
     return {
-        "alone": alone,
+        "alone": {t: _interval(base[t]) for t in directions},
         "rows": rows,
         "metrics": {t: metric_names[t] for t in directions},
         "directions": directions,
+        "not_judged": [t for t in everything if t not in directions],
         "seeds": len({r["seed"] for r in results}),
         "cosines": _cosines(results),
         "tasks": list(metric_names),
     }
+
+
+def delta(
+    found: Mapping[str, np.ndarray], base: Mapping[str, np.ndarray], yards: Mapping[str, Yardstick]
+) -> dict[str, float | None]:
+    """Δm: the mean gain over each task alone, and half of its 95 % interval; None where a side has no seed, or only one.
+
+    The seeds of a method are one group, those of each task alone another: what leaving out each seed changes (the jackknife)
+    gives the variance of each, and Welch and Satterthwaite's rule their degrees of freedom together.
+
+    Args:
+        found: task → its test metric with each seed [seeds]; base: the same of each task alone.
+    """
+
+    def mean(means: Mapping[str, float], alone: Mapping[str, float]) -> float:
+        return float(np.mean([yards[t].gain(means[t], alone[t]) for t in yards]))
+
+    if not all(len(found[t]) and len(base[t]) for t in yards):
+        return {"mean": None, "half": None}
+    means, alone = ({t: float(side[t].mean()) for t in yards} for side in (found, base))
+    without = {t: _without_each(found[t]) for t in yards}
+    parts = [[mean(dict(zip(yards, left, strict=True)), alone) for left in zip(*without.values(), strict=True)]]
+    parts += [[mean(means, {**alone, t: left}) for left in _without_each(base[t])] for t in yards]
+    return {"mean": mean(means, alone), "half": half_width(parts, 0.025)}
+
+
+def _without_each(values: np.ndarray) -> list[float]:
+    """The mean without each of the values; nothing to say of a single one."""
+    return [float(np.delete(values, i).mean()) for i in range(len(values))] if len(values) > 1 else []
 
 
 def markdown(table: dict[str, Any]) -> str:
@@ -103,28 +144,37 @@ def markdown(table: dict[str, Any]) -> str:
         if "error" in row:
             lines.append(f"| {row['method']} | failed: {row['error'][:80]} |" + " |" * (len(tasks) + 4))
             continue
-        cells = [_shown(row["metrics"][t]) for t in tasks]
-        delta = f"{100 * row['delta_m']['mean']:+.1f} ± {100 * row['delta_m']['half']:.1f}"
-        cells += [
-            delta,
-            f"{row['rank']:.1f}",
-            f"{row['learning_rate']:g}",
-            f"{row['step']:.2f}",
-            f"{row['memory']:.2f}",
+        failed = "" if row["seeds"] == table["seeds"] else f" ({row['seeds']} of {table['seeds']} seeds)"
+        cells = [
+            row["method"] + failed,
+            *(_shown(row["metrics"][t]) for t in tasks),
+            _shown(row["delta_m"], percent=True),
         ]
-        lines.append(f"| {row['method']} | " + " | ".join(cells) + " |")
+        cells += [f"{row['rank']:.1f}", f"{row['learning_rate']:g}", f"{row['step']:.2f}", f"{row['memory']:.2f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    if table["not_judged"]:
+        lines += ["", f"Without a test target, and so in no column: {', '.join(table['not_judged'])}."]
     return "\n".join(lines) + "\n"
 
 
-def _shown(cell: dict[str, float]) -> str:
-    return f"{cell['mean']:.3f} ± {cell['half']:.3f}"
+def _shown(cell: dict[str, float | None], *, percent: bool = False) -> str:
+    """A mean and half of its interval; ? for what is not known."""
+    mean, half = cell["mean"], cell["half"]
+    if mean is None:
+        return "?"
+    text = f"{100 * mean:+.1f}" if percent else f"{mean:.3f}"
+    return f"{text} ± " + ("?" if half is None else f"{100 * half:.1f}" if percent else f"{half:.3f}")
 
 
-def _interval(values: list[float]) -> dict[str, float]:
-    """Mean, and half of the 95 % interval of the mean by Student's t (0 with one value)."""
-    spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    factor = float(stats.t.ppf(0.975, len(values) - 1)) if len(values) > 1 else 0.0
-    return {"mean": float(np.mean(values)), "half": factor * spread / len(values) ** 0.5}
+def _interval(values: np.ndarray) -> dict[str, float | None]:
+    """Mean, and half of the 95 % interval of the mean; None where they are not known."""
+    if not len(values):
+        return {"mean": None, "half": None}
+    return {"mean": float(values.mean()), "half": half_width([_without_each(values)], 0.025)}
+
+
+def _direction(name: str) -> Direction:
+    return "max" if name == "max" else "min"
 
 
 def _ranks(chosen: dict[str, list[Result]], names: list[str], directions: dict[str, str]) -> dict[str, float]:

@@ -17,6 +17,7 @@ from mtl.compare.plan import Trial
 from mtl.config import DataError
 from mtl.data.loader import Split
 from mtl.data.staging import at_hand
+from mtl.evaluate.blind import yardsticks
 from mtl.evaluate.evaluator import score
 from mtl.store import Store
 from mtl.train.checkpoint import Checkpoints
@@ -33,9 +34,10 @@ def run_trial(trial: Trial, prepared: Path, url: str, given: dict[str, Any] | No
         given: a shipment, for a node that does not see the prepared folder.
 
     Returns:
-        method, learning_rate, seed; `val_score`, by which methods are selected; `test`, task → metric → value; `history`;
-        `level`, where gradients were compared if they were; `step_seconds`, the median; `peak_mib`, of the process during
-        it. A training that stopped with an error has `error`.
+        method, learning_rate, seed; `val_score`, by which methods are selected; `test`, task → its primary metric (None
+        where no test sample has the target); `blind`, task → the same of the best answer that does not look at the image;
+        `units`, `history`; `level`, where gradients were compared if they were; `step_seconds`, the median; `peak_mib`, of
+        the process during it. A training that stopped with an error has `error`.
 
     Raises:
         DataError, OSError: the data cannot be read, or the result cannot be written.
@@ -71,16 +73,21 @@ def _train(trial: Trial, prepared: Path, checkpoints: Path) -> dict[str, Any]:
     progress = run(training, Checkpoints(Store(str(checkpoints)), 1), report=_ignore, say=_ignore)
     training.averaged.load_state_dict(training.best)
     test, size = Split(prepared, "test"), trial.config.evaluate.batch_size
-    scorers = score(training.averaged, training.tasks, test, size, device=training.world.device)
+    tasks = training.tasks
+    scorers = score(training.averaged, tasks, test, size, device=training.world.device)
+    found = {name: scorer.value()[tasks[name].primary] for name, scorer in scorers.items()}
+    yards = yardsticks(tasks, test, size)
     return {
         "val_score": progress.best_score,
-        "test": {name: scorer.value()[training.tasks[name].primary] for name, scorer in scorers.items()},
+        "test": {name: value if name in yards else None for name, value in found.items()},
+        "blind": {name: yard.blind for name, yard in yards.items()},
+        "units": {name: yard.unit for name, yard in yards.items()},
         "history": progress.history,
         "level": trial.config.objective.level,
         "step_seconds": float(np.median(seconds)),
         "peak_mib": _peak_mib(),
-        "directions": {n: t.directions[t.primary] for n, t in training.tasks.items() if not t.config.auxiliary},
-        "metrics": {n: t.primary for n, t in training.tasks.items()},
+        "directions": {n: t.directions[t.primary] for n, t in tasks.items() if not t.config.auxiliary},
+        "metrics": {n: t.primary for n, t in tasks.items()},
     }
 
 

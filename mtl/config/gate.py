@@ -29,11 +29,22 @@ class GateConfig(Section):
     """What a challenger must show to replace the champion."""
 
     margin: Fraction = Field(
-        description="relative loss of a task's metric that is tolerated; the interval must stay above it"
+        description="loss of a task that is tolerated, as a share of what its metric has or can still gain, whichever is "
+        "more; the interval must stay above it"
     )
     min_improvement: NonNegative | None = Field(
-        description="mean relative gain over the tasks that the interval must stay above, the champion's metric being 1; "
-        "null: not to be worse is enough"
+        description="mean gain over the tasks, in the same unit, that the interval must stay above, no task being surely "
+        "worse; null: not to be worse is enough"
+    )
+    min_skill: Fraction | None = Field(
+        default=0.0,
+        description="what every task must surely exceed, champion or not: 0 is the best answer that does not look at the "
+        "image, 1 perfection; null: not asked for, so a model that has learnt nothing may pass",
+    )
+    max_untested_classes: Fraction = Field(
+        default=0.0,
+        description="share of the classes that may lack test samples in a task that the champion does not have: nothing is "
+        "known of them",
     )
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(description="of the paired intervals, over all tasks")
     correction: Literal["holm", "bonferroni", "none"] = Field(

@@ -28,7 +28,9 @@ class Classification(TaskConfig):
     type: Literal["classification"]
     label_smoothing: Fraction = Field(default=0.05, description="share of the target spread over all classes")
     hidden: Count = Field(default=64, description="channels of the head")
-    floor: Fraction = Field(default=0.0, description="accuracy that the first champion must reach")
+    floor: Fraction | None = Field(
+        default=None, description="accuracy that the task must reach before it has a champion"
+    )
 
 
 class MultiLabel(TaskConfig):
@@ -37,7 +39,9 @@ class MultiLabel(TaskConfig):
     type: Literal["multilabel"]
     hidden: Count = Field(default=64, description="channels of the head")
     threshold: Fraction = Field(default=0.5, description="probability from which a label is given")
-    floor: Fraction = Field(default=0.0, description="mean average precision that the first champion must reach")
+    floor: Fraction | None = Field(
+        default=None, description="mean average precision that the task must reach before it has a champion"
+    )
 
 
 class Detection(TaskConfig):
@@ -58,7 +62,7 @@ class Detection(TaskConfig):
     score_threshold: Fraction = Field(default=0.02, description="boxes below it are not kept")
     nms_threshold: Fraction = Field(default=0.5, description="IoU above which the weaker of two boxes goes")
     max_detections: Count = Field(default=20, description="boxes kept an image")
-    floor: Fraction = Field(default=0.0, description="mAP50 that the first champion must reach")
+    floor: Fraction | None = Field(default=None, description="mAP50 that the task must reach before it has a champion")
 
 
 class Segmentation(TaskConfig):
@@ -67,7 +71,7 @@ class Segmentation(TaskConfig):
     type: Literal["segmentation"]
     hidden: Count = Field(default=32, description="channels of the head")
     dice: NonNegative = Field(default=1.0, description="weight of the Dice loss beside cross-entropy")
-    floor: Fraction = Field(default=0.0, description="mIoU that the first champion must reach")
+    floor: Fraction | None = Field(default=None, description="mIoU that the task must reach before it has a champion")
 
 
 class Regression(TaskConfig):
@@ -76,7 +80,9 @@ class Regression(TaskConfig):
     type: Literal["regression"]
     hidden: Count = Field(default=64, description="channels of the head")
     beta: Positive = Field(default=0.5, description="where smooth L1 turns from quadratic to linear, in target units")
-    floor: Positive = Field(default=1e9, description="mean absolute error that the first champion must not exceed")
+    floor: Positive | None = Field(
+        default=None, description="mean absolute error that the task must not exceed before it has a champion"
+    )
 
 
 class Reconstruction(TaskConfig):
@@ -84,7 +90,9 @@ class Reconstruction(TaskConfig):
 
     type: Literal["reconstruction"]
     hidden: Count = Field(default=32, description="channels of the head")
-    floor: NonNegative = Field(default=0.0, description="PSNR in dB that the first champion must reach")
+    floor: NonNegative | None = Field(
+        default=None, description="PSNR in dB that the task must reach before it has a champion"
+    )
 
 
 class Depth(TaskConfig):
@@ -92,7 +100,9 @@ class Depth(TaskConfig):
 
     type: Literal["depth"]
     hidden: Count = Field(default=32, description="channels of the head")
-    floor: Positive = Field(default=1e9, description="mean absolute error that the first champion must not exceed")
+    floor: Positive | None = Field(
+        default=None, description="mean absolute error that the task must not exceed before it has a champion"
+    )
 
 
 class Normals(TaskConfig):
@@ -100,7 +110,9 @@ class Normals(TaskConfig):
 
     type: Literal["normals"]
     hidden: Count = Field(default=32, description="channels of the head")
-    floor: Positive = Field(default=180.0, description="mean angle in degrees that the first champion must not exceed")
+    floor: Positive | None = Field(
+        default=None, description="mean angle in degrees that the task must not exceed before it has a champion"
+    )
 
 
 class Rotation(TaskConfig):
@@ -109,7 +121,9 @@ class Rotation(TaskConfig):
     type: Literal["rotation"]
     hidden: Count = Field(default=64, description="channels of the head")
     label_smoothing: Fraction = Field(default=0.0, description="share of the target spread over all turns")
-    floor: Fraction = Field(default=0.0, description="accuracy that the first champion must reach")
+    floor: Fraction | None = Field(
+        default=None, description="accuracy that the task must reach before it has a champion"
+    )
 
 
 class Edges(TaskConfig):
@@ -120,7 +134,7 @@ class Edges(TaskConfig):
     dice: NonNegative = Field(default=1.0, description="weight of the Dice loss beside cross-entropy")
     low: NonNegative = Field(default=50.0, description="Canny's lower threshold, of 255")
     high: NonNegative = Field(default=150.0, description="Canny's upper threshold, of 255")
-    floor: Fraction = Field(default=0.0, description="mIoU that the first champion must reach")
+    floor: Fraction | None = Field(default=None, description="mIoU that the task must reach before it has a champion")
 
 
 AnyTask = Annotated[

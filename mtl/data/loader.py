@@ -28,6 +28,7 @@ class Batch:
     present, by name: bool [n], whether the sample has this target.
     draws: float64 [n], a random number from 0 to 1 for each sample, for tasks that make their own targets.
     views, by task: images of its own that a task looks at, beside the batch's.
+    undamaged: the images before they were damaged, of which tasks make their own targets; None if they were not.
     """
 
     ids: list[str]
@@ -36,6 +37,12 @@ class Batch:
     present: dict[str, torch.Tensor]
     draws: torch.Tensor
     views: dict[str, torch.Tensor] = field(default_factory=dict[str, torch.Tensor])
+    undamaged: torch.Tensor | None = None
+
+    @property
+    def originals(self) -> torch.Tensor:
+        """The images as they were, whatever the model is shown: [n, channels, height, width]."""
+        return self.images if self.undamaged is None else self.undamaged
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
@@ -46,6 +53,7 @@ class Batch:
             present={name: value.to(device, non_blocking=True) for name, value in self.present.items()},
             draws=self.draws,
             views={name: value.to(device, non_blocking=True) for name, value in self.views.items()},
+            undamaged=None if self.undamaged is None else self.undamaged.to(device, non_blocking=True),
         )
 
 

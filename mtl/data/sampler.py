@@ -9,8 +9,9 @@ import numpy as np
 
 
 def steps_per_epoch(num_samples: int, batch_size: int) -> int:
-    """Whole global batches an epoch; the incomplete last one is dropped, other samples next epoch."""
-    return num_samples // batch_size
+    """Whole global batches an epoch; the incomplete last one is dropped, other samples next epoch. Of fewer samples than a
+    batch has, one that repeats some."""
+    return max(num_samples // batch_size, 1) if num_samples else 0
 
 
 def epoch_order(seed: int, epoch: int, num_samples: int) -> np.ndarray:
@@ -19,8 +20,8 @@ def epoch_order(seed: int, epoch: int, num_samples: int) -> np.ndarray:
 
 
 def global_batch(order: np.ndarray, step: int, batch_size: int) -> np.ndarray:
-    """Sample indices of the epoch's batch number `step`, for all workers together."""
-    return order[step * batch_size : (step + 1) * batch_size]
+    """Sample indices of the epoch's batch number `step`, for all workers together: `batch_size` of them."""
+    return np.resize(order, batch_size) if len(order) < batch_size else order[step * batch_size :][:batch_size]
 
 
 def micro_batches(num_samples: int, rank: int, world_size: int, accumulate: int) -> list[np.ndarray]:

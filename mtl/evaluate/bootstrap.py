@@ -1,8 +1,13 @@
-"""Bootstrap intervals over test images."""
+"""Resamples of test images: bootstrap and jackknife."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+
+NUM_PARTS = 25
+"""Of the jackknife: parts of the samples that are left out, one after the other."""
 
 
 def resample_counts(seed: int, num_resamples: int, num_samples: int) -> np.ndarray:
@@ -17,8 +22,23 @@ def resample_counts(seed: int, num_resamples: int, num_samples: int) -> np.ndarr
     return counts
 
 
+def jackknife_weights(num_samples: int) -> np.ndarray:
+    """1 for each sample, but 0 for one part of them: float64 [parts, samples], at most NUM_PARTS parts."""
+    parts = min(NUM_PARTS, num_samples)
+    return (np.arange(num_samples) % parts != np.arange(parts)[:, None]).astype(np.float64)
+
+
+def places(ids: Sequence[str]) -> np.ndarray:
+    """Where each sample stands in the order of ids: resamples are drawn there, so that they are the same whatever the
+    order in which samples were judged: int64 [samples]."""
+    found = np.empty(len(ids), np.int64)
+    found[np.argsort(np.array(ids), kind="stable")] = np.arange(len(ids))
+    return found
+
+
 def interval(replicates: np.ndarray, confidence: float) -> tuple[float | None, float | None]:
-    """Percentile interval of the finite replicates; None where there are none."""
+    """Percentile interval of the finite replicates; None where there are none. `mtl.intervals.Estimate` has one that
+    holds for more than means."""
     finite = replicates[np.isfinite(replicates)]
     if not len(finite):
         return None, None

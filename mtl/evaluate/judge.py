@@ -11,6 +11,7 @@ from torch import nn
 
 from mtl.config import Config
 from mtl.data.loader import Split
+from mtl.evaluate.blind import score_blind
 from mtl.evaluate.evaluator import score
 from mtl.evaluate.report import build_report
 from mtl.evaluate.robustness import robustness
@@ -45,4 +46,6 @@ def judge_model(model: nn.Module, tasks: dict[str, Task], split: Split, config: 
     settings = config.evaluate
     scorers = score(model, tasks, split, settings.batch_size, device=torch.device("cpu"))
     found = robustness(model, tasks, split, settings.corruptions, settings.num_corrupted, settings.batch_size)
-    return Judged(model, tasks, split, scorers, build_report(scorers, tasks, split, config, split_name, found))
+    blind = score_blind(tasks, split, settings.batch_size)
+    report = build_report(scorers, tasks, split, config, split_name, found, blind)
+    return Judged(model, tasks, split, scorers, report)

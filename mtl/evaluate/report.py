@@ -1,27 +1,28 @@
-"""From the scorers of a test run to the EvalReport, the metrics and the tables of plots."""
+"""From the scorers of a test run to the EvalReport."""
 
 from __future__ import annotations
 
-import csv
-import json
+import hashlib
 import math
 from collections import Counter
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from mtl.config import Config
 from mtl.data.loader import Split
-from mtl.evaluate.bootstrap import interval, resample_counts
-from mtl.reports import EvalReport, Metric, SliceReport, TaskReport
+from mtl.evaluate.bootstrap import jackknife_weights, places, resample_counts
+from mtl.intervals import Estimate
+from mtl.reports import FEWEST, METHOD, BlindReport, EvalReport, Metric, Replicates, SliceReport, TaskReport
 from mtl.tasks import Task
 from mtl.tasks.base import Scorer
+from mtl.yardstick import Yardstick
 
-MIN_SLICE = 20
-"""A slice with fewer samples says nothing and is left out."""
+MIN_SLICE = FEWEST
+"""An attribute's value that fewer images have is no slice."""
 NUM_SLICE_RESAMPLES = 200
 """Enough for a standard error, which is what a slice's interval is made of."""
+DIGITS = 9
+"""Of replicates, significant ones: a metric may be as small as it likes."""
 
 
 def build_report(
@@ -31,17 +32,23 @@ def build_report(
     config: Config,
     split_name: str,
     robustness: dict[str, dict[str, float]] | None = None,
+    blind: dict[str, Scorer] | None = None,
 ) -> EvalReport:
-    """Values, intervals, paired replicates and slices of every task; what robustness found, by corruption and task."""
-    corrupted = robustness or {}
-    counts = resample_counts(config.seed, config.evaluate.num_resamples, len(split))
-    groups = _slices(split)
+    """Values, intervals, paired replicates and slices of every task; what robustness found, by corruption and task; what
+    blind answers reach."""
+    corrupted, without = robustness or {}, blind or {}
+    place = places(split.ids)
+    counts = resample_counts(config.seed, config.evaluate.num_resamples, len(split))[:, place]
+    groups, small = _slices(split)
     return EvalReport(
+        method=METHOD,
+        ids_sha256=hashlib.sha256("\0".join(sorted(split.ids)).encode()).hexdigest(),
         samples_sha256=split.manifest.split_sha256[split_name],
         num_samples=len(split),
         seed=config.seed,
         num_resamples=config.evaluate.num_resamples,
         confidence=config.evaluate.confidence,
+        small_slices=small,
         tasks={
             name: _task_report(
                 scorers[name],
@@ -50,6 +57,8 @@ def build_report(
                 groups,
                 config.evaluate.confidence,
                 {kind: _finite(found[name]) for kind, found in corrupted.items() if name in found},
+                without.get(name),
+                jackknife_weights(len(split))[:, place],
             )
             for name, task in tasks.items()
         },
@@ -63,17 +72,19 @@ def _task_report(
     groups: dict[str, dict[str, np.ndarray]],
     confidence: float,
     robustness: dict[str, float | None],
+    blind: Scorer | None = None,
+    parts: np.ndarray | None = None,
 ) -> TaskReport:
-    values, replicates = scorer.value(), scorer.metrics(counts)
-    metrics: dict[str, Metric] = {}
-    for name, value in values.items():
-        low, high = interval(replicates[name], confidence)
-        direction = task.directions.get(name, task.directions[task.primary])
-        metrics[name] = Metric(
-            value=_finite(value), low=low, high=high, direction=direction, unit=task.units.get(name, task.target.unit)
-        )
+    """One task's.
+
+    Args:
+        blind: filled with the best answers that do not look at the images.
+        parts: the jackknife's weights, float64 [parts, samples].
+    """
+    left_out = jackknife_weights(counts.shape[1]) if parts is None else parts
+    replicates, jackknife = scorer.metrics(counts), scorer.metrics(left_out)
     slices = {
-        attribute: {value: _slice(scorer, task, counts, chosen) for value, chosen in values_of.items()}
+        attribute: {value: _slice(scorer, task, counts, chosen, blind) for value, chosen in values_of.items()}
         for attribute, values_of in groups.items()
     }
     return TaskReport(
@@ -81,52 +92,99 @@ def _task_report(
         auxiliary=task.config.auxiliary,
         primary=task.primary,
         floor=task.config.floor,
-        metrics=metrics,
+        metrics=_metrics(scorer, task, counts, replicates, jackknife, (1 - confidence) / 2),
         replicates=_rounded(replicates[task.primary]),
+        jackknife=_rounded(jackknife[task.primary]),
+        num_targets=int(_known(scorer).sum()),
+        support=scorer.support(),
+        blind=_blind(blind, task, counts, left_out),
         slices=slices,
         robustness=robustness,
     )
 
 
-def _slice(scorer: Scorer, task: Task, counts: np.ndarray, chosen: np.ndarray) -> SliceReport:
-    weights = np.vstack([chosen, counts[:NUM_SLICE_RESAMPLES] * chosen]).astype(np.float64)
+def _metrics(
+    scorer: Scorer,
+    task: Task,
+    counts: np.ndarray,
+    replicates: dict[str, np.ndarray],
+    jackknife: dict[str, np.ndarray],
+    tail: float,
+) -> dict[str, Metric]:
+    """Every metric with its interval."""
+    own, count = scorer.own_intervals(counts, tail), int(_known(scorer).sum())
+    found: dict[str, Metric] = {}
+    for name, value in scorer.value().items():
+        direction = task.directions.get(name, task.directions[task.primary])
+        unit = task.units.get(name, task.target.unit)
+        ends = own.get(name) or Estimate(value, replicates[name], jackknife[name]).interval(tail)
+        low, high = _possible(ends, value, Yardstick(direction, unit), count, tail)
+        found[name] = Metric(value=_finite(value), low=low, high=high, direction=direction, unit=unit)
+    return found
+
+
+def _possible(
+    ends: tuple[float, float] | None, value: float, yard: Yardstick, count: int, tail: float
+) -> tuple[float | None, float | None]:
+    """An interval within what the metric can be. One of width 0, where all samples are alike, shows no spread, not that
+    there is none: a share may lack as much as so many samples can miss (the rule of three), of others nothing is known."""
+    if ends is None:
+        return None, None
+    low, high = ends
+    if low == high and not yard.is_share:
+        return None, None
+    if low == high:
+        unseen = 1 - tail ** (1 / count)
+        low, high = value - unseen, value + unseen
+    if yard.is_share:
+        return max(low, 0.0), min(high, 1.0)
+    return (max(low, 0.0) if yard.direction == "min" else low), high
+
+
+def _known(scorer: Scorer) -> np.ndarray:
+    """Which samples have the target: bool [samples]."""
+    return ~np.isnan(scorer.goodness())
+
+
+def _blind(scorer: Scorer | None, task: Task, counts: np.ndarray, parts: np.ndarray) -> BlindReport | None:
+    value = scorer.value()[task.primary] if scorer else math.nan
+    if scorer is None or not math.isfinite(value):
+        return None
+    replicates, jackknife = (_rounded(scorer.primary(weights, task.primary)) for weights in (counts, parts))
+    return BlindReport(value=value, replicates=replicates, jackknife=jackknife)
+
+
+def _slice(
+    scorer: Scorer, task: Task, counts: np.ndarray, chosen: np.ndarray, blind: Scorer | None = None
+) -> SliceReport:
+    """One task where `chosen` (bool [samples]); without replicates where too few samples have the target."""
+    num_targets = int((_known(scorer) & chosen).sum())
+    resamples = counts[:NUM_SLICE_RESAMPLES] if num_targets >= MIN_SLICE else counts[:0]
+    weights = np.vstack([chosen, resamples * chosen]).astype(np.float64)
     found = scorer.primary(weights, task.primary)
-    return SliceReport(value=_finite(float(found[0])), num_samples=int(chosen.sum()), replicates=_rounded(found[1:]))
+    without = blind.primary(weights[:1], task.primary)[0] if blind else math.nan
+    return SliceReport(
+        value=_finite(float(found[0])),
+        num_samples=num_targets,
+        replicates=_rounded(found[1:]),
+        blind=_finite(float(without)),
+    )
 
 
-def _rounded(replicates: np.ndarray) -> tuple[float, ...]:
-    return tuple(round(float(v), 9) for v in np.nan_to_num(replicates))
+def _rounded(replicates: np.ndarray) -> Replicates:
+    return tuple(float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None for value in replicates.tolist())
 
 
-def _slices(split: Split) -> dict[str, dict[str, np.ndarray]]:
-    """Attribute → value → which samples have it."""
-    everything = split.slices()
+def _slices(split: Split) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, int]]:
+    """Attribute → value → which samples have it; and attribute → how many values are too rare for that."""
     groups: dict[str, dict[str, np.ndarray]] = {}
-    for attribute, values in everything.items():
-        array = np.array(values)
-        frequent = [value for value, count in sorted(Counter(values).items()) if count >= MIN_SLICE]
-        groups[attribute] = {value: array == value for value in frequent}
-    return groups
-
-
-def write_tables(folder: Path, report: EvalReport, scorers: dict[str, Scorer]) -> None:
-    """`metrics.json` for `dvc metrics` and a CSV a curve for `dvc plots`."""
-    values = {name: {m: metric.value for m, metric in task.metrics.items()} for name, task in report.tasks.items()}
-    (folder / "metrics.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    tables: dict[str, list[dict[str, Any]]] = {"confusion": [], "reliability": [], "precision_recall": []}
-    for name, scorer in scorers.items():
-        for curve, rows in scorer.curves().items():
-            tables[curve] += [{"task": name, **row} for row in rows]
-    empty = {
-        "confusion": ["task", "actual", "predicted"],
-        "reliability": ["task", "confidence", "accuracy", "count"],
-        "precision_recall": ["task", "recall", "precision"],
-    }
-    for curve, rows in tables.items():
-        with (folder / f"{curve}.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=empty[curve])
-            writer.writeheader()
-            writer.writerows(rows)
+    small: dict[str, int] = {}
+    for attribute, values in split.slices().items():
+        array, counts = np.array(values), Counter(values)
+        groups[attribute] = {value: array == value for value in sorted(counts) if counts[value] >= MIN_SLICE}
+        if rare := len(counts) - len(groups[attribute]):
+            small[attribute] = rare
+    return groups, small
 
 
 def _finite(value: float) -> float | None:

@@ -16,7 +16,7 @@ from torch import nn
 
 from mtl.config.gate import Corruption
 from mtl.data.loader import Batch, Split, as_images, collate
-from mtl.evaluate.evaluator import fill
+from mtl.evaluate.evaluator import fill, refuse_not_finite
 from mtl.tasks import Task
 
 CLEAN: Literal["none"] = "none"
@@ -82,16 +82,19 @@ def robustness(
     found: dict[str, dict[str, float]] = {}
     for kind in (CLEAN, *kinds) if kinds else ():
         scorers = {name: task.scorer() for name, task in judged.items()}
-        fill(scorers, model, tasks, _damaged(split, kind, split.spread(num_samples), batch_size), torch.device("cpu"))
+        batches = _damaged(split, kind, split.spread(num_samples), batch_size)
+        refuse_not_finite(fill(scorers, model, tasks, batches, torch.device("cpu")))
         found[kind] = {name: scorers[name].value()[task.primary] for name, task in judged.items()}
     return found
 
 
 def _damaged(split: Split, kind: Corruption | Literal["none"], chosen: np.ndarray, batch_size: int) -> Iterator[Batch]:
+    """Batches whose images are damaged; what is true of them is what was true before."""
     for start in range(0, len(chosen), batch_size):
         indices = chosen[start : start + batch_size]
         batch = collate(split, indices)
         if kind != CLEAN:
+            batch.undamaged = batch.images
             pixels = split.rows(indices)["image"]
             damaged = np.stack([corrupt(image, kind, int(i)) for image, i in zip(pixels, indices, strict=True)])
             batch.images = as_images(torch.from_numpy(damaged), split.manifest.statistics)

@@ -33,8 +33,6 @@ def rejudge(bundle_folder: Path, config: Config, outputs: Path) -> EvalReport:
             if task.kind and split.spec.targets.get(task.target_name) != task.target
         }
         known = {name: task for name, task in tasks.items() if name not in reasons}
-        if not known:
-            return _nothing(split, config, reasons)
         report = judge_model(model, known, split, config, "test").report
     kept = {name for name in reasons if not tasks[name].config.auxiliary}
     return report.model_copy(update={"not_judged": {name: reasons[name] for name in sorted(kept)}})
@@ -54,10 +52,14 @@ def _test_split(bundle: Bundle, config: Config, outputs: Path, scratch: Path) ->
         data = config.data.model_copy(update={"operations": bundle.operations})
         prepare(data, raw, prepared, say=_silent)
     split = Split(prepared, "test")
-    if len(split) != present.num_samples("test"):
+    wanted, found = set(Split(outputs / "prepared", "test").ids), set(split.ids)
+    if wanted != found:
+        only = sorted(wanted ^ found)
+        shown = ", ".join(only[:8]) + (f" and {len(only) - 8} more" if len(only) > 8 else "")
         raise DataError(
-            "the champion's preprocessing cannot read every test image that this one can",
-            found=f"{len(split)} of {present.num_samples('test')}",
+            "the champion's preprocessing can read other test images than this one: they cannot be compared",
+            found=f"{len(found)} and {len(wanted)} images; in one of the two alone: {shown}",
+            fix="mend or remove these images; `mtl data check` says what is wrong with them",
         )
     image = bundle.image
     statistics = manifests.Statistics(mean=image.mean, std=image.std)
@@ -73,16 +75,3 @@ def _silent(line: str) -> None:
 def _described(split: Split, target: str) -> str:
     found = split.spec.targets.get(target)
     return "no such target" if found is None else str(list(found.classes) or found.kind)
-
-
-def _nothing(split: Split, config: Config, reasons: dict[str, str]) -> EvalReport:
-    settings = config.evaluate
-    return EvalReport(
-        samples_sha256=split.manifest.split_sha256["test"],
-        num_samples=len(split),
-        seed=config.seed,
-        num_resamples=settings.num_resamples,
-        confidence=settings.confidence,
-        tasks={},
-        not_judged=reasons,
-    )

@@ -7,6 +7,7 @@ from typing import Any
 
 from mtl.config import Config
 from mtl.reports.document import TABLES, document
+from mtl.reports.notes import notes
 from mtl.reports.types import Decision, EvalReport, TaskReport, TrainReport
 
 NUM_WORST = 3
@@ -33,6 +34,7 @@ def write_card(
         registry=config.registry,
         config=config,
         evaluation=evaluation,
+        notes=notes(evaluation),
         training=training,
         decision=decision,
         facts=facts,
@@ -55,7 +57,7 @@ def _worst(task: TaskReport) -> list[tuple[str, float, int]]:
         (f"{attribute} {value}", one.value, one.num_samples)
         for attribute, values in task.slices.items()
         for value, one in values.items()
-        if one.value is not None
+        if one.value is not None and one.replicates  # else too few samples to say so
     ]
     upwards = task.metrics[task.primary].direction == "max"
     return sorted(found, key=lambda one: one[1] if upwards else -one[1])[:NUM_WORST]

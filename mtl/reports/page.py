@@ -6,6 +6,7 @@ import base64
 from pathlib import Path
 from typing import Any
 
+from mtl.reports.notes import notes
 from mtl.reports.types import Decision, EvalReport, TrainReport
 
 PICTURES = (
@@ -39,6 +40,7 @@ def write_page(
     ]
     html = environment.from_string(template).render(
         evaluation=evaluation,
+        notes=notes(evaluation),
         training=training,
         decision=decision,
         facts=facts,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mtl.config import load
 from mtl.evaluate.judge import judge_weights
 from mtl.evaluate.pictures import draw_curves, draw_predictions
-from mtl.evaluate.report import write_tables
+from mtl.evaluate.tables import write_tables
 from mtl.reports import TrainReport, read_report
 from mtl.stages import OUTPUTS, run_stage
 

@@ -12,8 +12,10 @@ from torch import nn
 
 from mtl.data.loader import Batch
 from mtl.data.spec import TargetKind, TargetSpec
+from mtl.yardstick import Direction
 
-Direction = Literal["max", "min"]
+ENOUGH = 20
+"""Images that must know a pixel before it gets a blind answer of its own: of fewer it would be learnt by heart."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,17 @@ class Scorer(ABC):
     def primary(self, weights: np.ndarray, name: str) -> np.ndarray:
         """One metric under many weights; a scorer whose other metrics are dear computes this one alone."""
         return self.metrics(weights)[name]
+
+    def support(self) -> dict[str, int]:
+        """Class → samples that have it; empty for a type without classes."""
+        return {}
+
+    def own_intervals(self, counts: np.ndarray, tail: float) -> dict[str, tuple[float, float]]:
+        """Metric → its interval, which leaves out `tail` on each side, where the usual one would not hold.
+
+        counts: how often each sample is in each resample, float64 [resamples, samples].
+        """
+        return {}
 
     def curves(self) -> dict[str, list[dict[str, Any]]]:
         """Tables for plots, by name: each a list of rows."""
@@ -122,6 +135,20 @@ class Task(ABC):
     @abstractmethod
     def scorer(self) -> Scorer:
         """An empty scorer."""
+
+    def truths(self, batch: Batch) -> list[Any]:
+        """The targets of the samples that have one, for `blind`."""
+        target = batch.targets[self.target_name]
+        return [target[i].cpu().numpy() for i in np.flatnonzero(batch.present[self.target_name].cpu().numpy())]
+
+    @abstractmethod
+    def blind(self, truths: list[Any]) -> Any:
+        """The best answer that does not look at the image, as `predict` gives it, from what `truths` gives (one at
+        least): whatever does no better has learnt nothing."""
+
+    def blind_answers(self, answer: Any, draws: torch.Tensor) -> list[Any]:
+        """That answer to samples with these `Batch.draws`; where a metric ranks the samples, ties are broken by chance."""
+        return [answer] * len(draws)
 
     @abstractmethod
     def caption(self, prediction: Any, batch: Batch, index: int) -> str:

@@ -9,12 +9,15 @@ import torch
 from torch import nn
 
 from mtl.data.loader import Batch
+from mtl.intervals import NORMAL, wilson
 from mtl.model.heads import VotingHead
 from mtl.objective.losses import cross_entropy
 from mtl.precision import precise
 from mtl.tasks.base import Direction, Scorer, Task, mean_known, weighted_mean
 
 NUM_BINS = 10
+LEAST = 1e-7
+"""A probability below it counts as it in the negative log-likelihood, as float32 tells no smaller one from 0."""
 
 
 class Classification(Task):
@@ -23,7 +26,7 @@ class Classification(Task):
     kind = "label"
     serves = "label"
     primary = "accuracy"
-    directions: ClassVar[dict[str, Direction]] = {"accuracy": "max", "macro_f1": "max", "ece": "min"}
+    directions: ClassVar[dict[str, Direction]] = {"accuracy": "max", "macro_f1": "max", "ece": "min", "nll": "min"}
 
     def build_head(self, channels: int) -> nn.Module:
         return VotingHead(channels, self.config.hidden, len(self.target.classes))
@@ -44,6 +47,12 @@ class Classification(Task):
 
     def scorer(self) -> Scorer:
         return ClassificationScorer(self.target_name, self.target.classes)
+
+    def blind(self, truths: list[Any]) -> Any:
+        """The most frequent class, each class scored by its share."""
+        shares = np.bincount(truths, minlength=len(self.target.classes)) / len(truths)
+        index = int(shares.argmax())
+        return {"label": self.target.classes[index], "index": index, "scores": shares.tolist()}
 
     def caption(self, prediction: Any, batch: Batch, index: int) -> str:
         truth = self.target.classes[int(batch.targets[self.target_name][index])]
@@ -67,13 +76,43 @@ class ClassificationScorer(Scorer):
             self.rows.append((truth, index, scores[index], scores[truth]) if present else None)
 
     def metrics(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        truth, predicted, confidence, _ = self._columns()
+        truth, predicted, confidence, likelihood = self._columns()
         correct = np.where(np.isnan(truth), np.nan, truth == predicted)
+        total = weights[:, ~np.isnan(truth)].sum(1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ece = np.abs(self._gaps(weights, confidence, correct)).sum(1) / total
         return {
             "accuracy": weighted_mean(weights, correct),
             "macro_f1": self._macro_f1(weights, truth, predicted),
-            "ece": self._ece(weights, confidence, correct),
+            "ece": ece,
+            "nll": weighted_mean(weights, -np.log(np.maximum(likelihood, LEAST))),
         }
+
+    def support(self) -> dict[str, int]:
+        truth = self._columns()[0]
+        counts = np.bincount(truth[~np.isnan(truth)].astype(int), minlength=len(self.classes))
+        return dict(zip(self.classes, counts.tolist(), strict=True))
+
+    def own_intervals(self, counts: np.ndarray, tail: float) -> dict[str, tuple[float, float]]:
+        """Accuracy: Wilson's, for resamples show too little spread near 1.
+
+        ECE: a sum of absolute values is too large by chance, and larger still on resamples, whose percentiles lie above
+        the truth. But the noise of each bin is known. The truth is not smaller than the sum found by more than the sum of
+        the noises' absolute values; and not larger by more than their sum with the true gaps' signs, whatever those are.
+        """
+        truth, predicted, confidence, _ = self._columns()
+        known = ~np.isnan(truth)
+        correct = np.where(known, truth == predicted, np.nan)
+        total = counts[:, known].sum(1)
+        if not known.any() or not total.all():
+            return {}
+        gap = self._gaps(np.ones((1, len(truth))), confidence, correct)[0] / known.sum()
+        noise = self._gaps(counts, confidence, correct) / total[:, None] - gap
+        ece = float(np.abs(gap).sum())
+        below = float(np.quantile(np.abs(noise).sum(1), 1 - tail))
+        above = -NORMAL.inv_cdf(tail) * float(noise.var(0, ddof=1).sum()) ** 0.5
+        accuracy = wilson(float(correct[known].mean()), int(known.sum()), tail)
+        return {"accuracy": accuracy, "ece": (max(ece - below, 0.0), min(ece + above, 1.0))}
 
     def goodness(self) -> np.ndarray:
         return self._columns()[3]
@@ -108,13 +147,11 @@ class ClassificationScorer(Scorer):
             scores.append(np.where(total > 0, 2 * hits / np.maximum(total, 1e-12), np.nan))
         return mean_known(np.stack(scores))
 
-    def _ece(self, weights: np.ndarray, confidence: np.ndarray, correct: np.ndarray) -> np.ndarray:
+    def _gaps(self, weights: np.ndarray, confidence: np.ndarray, correct: np.ndarray) -> np.ndarray:
+        """Summed confidence minus number right by bin of confidence: [resamples, bins]."""
         known = ~np.isnan(correct)
-        gap = np.where(known, confidence - np.nan_to_num(correct), 0.0)
-        bins = _bins(confidence)
-        parts = [np.abs(weights[:, known & (bins == b)] @ gap[known & (bins == b)]) for b in range(NUM_BINS)]
-        total = weights[:, known].sum(1)
-        return np.where(total > 0, np.sum(parts, axis=0) / np.maximum(total, 1e-12), np.nan)
+        gap, bins = confidence - correct, _bins(confidence)
+        return np.stack([weights[:, known & (bins == b)] @ gap[known & (bins == b)] for b in range(NUM_BINS)], 1)
 
 
 def _bins(confidence: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from torch import nn
 from mtl.data.loader import Batch
 from mtl.model.heads import DenseHead
 from mtl.precision import precise
-from mtl.tasks.base import Direction, Scorer, Task
+from mtl.tasks.base import ENOUGH, Direction, Scorer, Task
 from mtl.tasks.pixels import PixelScorer
 
 
@@ -44,6 +44,14 @@ class Depth(Task):
 
     def scorer(self) -> Scorer:
         return PixelScorer(self.target_name, "map", _sums, ("mae", "rmse", "abs_rel", "delta1"), ("rmse",))
+
+    def blind(self, truths: list[Any]) -> Any:
+        """Each pixel's median, which has the smallest mean absolute error; all pixels' where too few images know it."""
+        stacked = np.sort(np.stack(truths), axis=0)  # unknown ones last
+        known = np.isfinite(stacked).sum(0)
+        low, high = (np.take_along_axis(stacked, k[None], 0)[0] for k in (np.maximum(known - 1, 0) // 2, known // 2))
+        everywhere = np.nanmedian(stacked)
+        return {"map": np.where(known >= ENOUGH, (low + high) / 2, everywhere).astype(np.float32)}
 
     def caption(self, prediction: Any, batch: Batch, index: int) -> str:
         row = _sums(prediction["map"], batch.targets[self.target_name][index].cpu().numpy())

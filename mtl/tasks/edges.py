@@ -26,7 +26,7 @@ class Edges(Segmentation):
         self.target = EDGES
 
     def derive(self, batch: Batch) -> None:
-        pixels = to_pixels(batch.images, self.image)
+        pixels = to_pixels(batch.originals, self.image)
         masks = [(cv2.Canny(grey(image), self.config.low, self.config.high) > 0) for image in pixels]
         batch.targets[self.target_name] = torch.from_numpy(np.stack(masks)).long()
         batch.present[self.target_name] = torch.ones(len(masks), dtype=torch.bool)

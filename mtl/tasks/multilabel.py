@@ -15,6 +15,9 @@ from mtl.objective.losses import masked
 from mtl.precision import precise
 from mtl.tasks.base import Direction, Scorer, Task, mean_known
 
+TIE = 1e-9
+"""Of a score: enough to break ties, too little to change what is said."""
+
 
 class MultiLabel(Task):
     """A sigmoid a class, for which all places vote; binary cross-entropy, a mean over classes."""
@@ -37,16 +40,27 @@ class MultiLabel(Task):
         return [masked(losses, batch.present[self.target_name])]
 
     def predict(self, output: torch.Tensor) -> list[Any]:
-        return [
-            {
-                "labels": [self.target.classes[i] for i in np.nonzero(row >= self.config.threshold)[0]],
-                "scores": row.tolist(),
-            }
-            for row in precise(output).sigmoid().cpu().numpy()
-        ]
+        rows = precise(output).sigmoid().cpu().numpy()
+        return [{"labels": self._said(row), "scores": row.tolist()} for row in rows]
+
+    def _said(self, scores: np.ndarray) -> list[str]:
+        return [self.target.classes[i] for i in np.nonzero(scores >= self.config.threshold)[0]]
 
     def scorer(self) -> Scorer:
-        return MultiLabelScorer(self.target_name, self.config.threshold)
+        return MultiLabelScorer(self.target_name, self.config.threshold, self.target.classes)
+
+    def blind(self, truths: list[Any]) -> Any:
+        """Each class as probable as it is frequent."""
+        shares = np.mean(truths, axis=0)
+        return {"labels": self._said(shares), "scores": shares.tolist()}
+
+    def blind_answers(self, answer: Any, draws: torch.Tensor) -> list[Any]:
+        """In an order of chance: on few samples the average precision of a random order is above a class's share."""
+        found: list[Any] = []
+        for draw in draws.tolist():
+            rng = np.random.Generator(np.random.PCG64(int(draw * 2**48)))
+            found.append({**answer, "scores": (np.array(answer["scores"]) + TIE * rng.random(len(answer["scores"])))})
+        return found
 
     def caption(self, prediction: Any, batch: Batch, index: int) -> str:
         truth = np.nonzero(batch.targets[self.target_name][index].cpu().numpy())[0]
@@ -56,9 +70,9 @@ class MultiLabel(Task):
 class MultiLabelScorer(Scorer):
     """A row a sample: scores and truth, float64 [2, classes]."""
 
-    def __init__(self, target: str, threshold: float) -> None:
+    def __init__(self, target: str, threshold: float, classes: tuple[str, ...] = ()) -> None:
         super().__init__()
-        self.target, self.threshold = target, threshold
+        self.target, self.threshold, self.classes = target, threshold, classes
 
     def add(self, predictions: list[Any], batch: Batch) -> None:
         truths, present = batch.targets[self.target].cpu().numpy(), batch.present[self.target].tolist()
@@ -73,8 +87,12 @@ class MultiLabelScorer(Scorer):
         said = scores >= self.threshold
         hits = weights @ (said & (truth > 0)).sum(1)
         total = weights @ (said.sum(1) + truth.sum(1))
-        f1 = np.where(weights.sum(1) > 0, 2 * hits / np.maximum(total, 1e-12), np.nan)
-        return {"map": mean_known(np.stack(precisions)), "micro_f1": f1}
+        micro_f1 = np.where(weights.sum(1) > 0, 2 * hits / np.maximum(total, 1e-12), np.nan)
+        return {"map": mean_known(np.stack(precisions)), "micro_f1": micro_f1}
+
+    def support(self) -> dict[str, int]:
+        counts = (self._table()[1][:, 1] > 0).sum(0).tolist()
+        return dict(zip(self.classes, counts, strict=True)) if len(counts) == len(self.classes) else {}
 
     def goodness(self) -> np.ndarray:
         """Share of the classes that are right."""

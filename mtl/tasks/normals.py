@@ -13,7 +13,7 @@ from torch import nn
 from mtl.data.loader import Batch
 from mtl.model.heads import DenseHead
 from mtl.precision import precise
-from mtl.tasks.base import Direction, Scorer, Task
+from mtl.tasks.base import ENOUGH, Direction, Scorer, Task
 from mtl.tasks.pixels import PixelScorer
 
 
@@ -48,6 +48,15 @@ class Normals(Task):
     def scorer(self) -> Scorer:
         return PixelScorer(self.target_name, "normals", _sums, ("angle", "within_11", "within_30"))
 
+    def blind(self, truths: list[Any]) -> Any:
+        """Each pixel's median direction, near which the mean angle is smallest; all pixels' where too few images know it."""
+        stacked = np.stack(truths)
+        known = np.isfinite(stacked[:, 0])
+        stacked = np.where(known[:, None], stacked, 0.0)
+        everywhere = _median_direction(stacked.transpose(0, 2, 3, 1).reshape(-1, 3, 1, 1))
+        median = np.where(known.sum(0) >= ENOUGH, _median_direction(stacked), everywhere)
+        return {"normals": median.transpose(1, 2, 0)}
+
     def caption(self, prediction: Any, batch: Batch, index: int) -> str:
         row = _sums(prediction["normals"], batch.targets[self.target_name][index].cpu().numpy())
         return f"{self.name}: off by {row[1] / max(row[0], 1):.1f} degrees"
@@ -55,6 +64,16 @@ class Normals(Task):
     def draw(self, canvas: np.ndarray, prediction: Any, scale: int) -> np.ndarray:
         shown = ((prediction["normals"] + 1) * 127.5).astype(np.uint8)
         return cv2.resize(shown, canvas.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+
+
+def _median_direction(vectors: np.ndarray) -> np.ndarray:
+    """Unit vectors [n, 3, h, w], 0 where unknown → those [3, h, w] whose distances to them have the smallest sum (Weiszfeld
+    1937, ten steps from the mean)."""
+    found = vectors.sum(0)
+    for _ in range(10):
+        found = found / np.maximum(np.linalg.norm(found, axis=0), 1e-12)
+        found = (vectors / np.maximum(np.linalg.norm(vectors - found, axis=1, keepdims=True), 1e-2)).sum(0)
+    return found / np.maximum(np.linalg.norm(found, axis=0), 1e-12)
 
 
 def _sums(found: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from mtl.data.drawing import as_rgb
 from mtl.data.loader import Batch
 from mtl.model.heads import DenseHead
 from mtl.precision import precise
-from mtl.tasks.base import Direction, ImageSpec, Scorer, Task, weighted_mean
+from mtl.tasks.base import ENOUGH, Direction, ImageSpec, Scorer, Task, weighted_mean
 
 
 class Reconstruction(Task):
@@ -34,7 +34,7 @@ class Reconstruction(Task):
         return torch.tensor(len(batch.images), device=batch.images.device)
 
     def terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
-        return [F.smooth_l1_loss(precise(self.in_image(output)), batch.images, reduction="sum")]
+        return [F.smooth_l1_loss(precise(self.in_image(output)), batch.originals, reduction="sum")]
 
     def predict(self, output: torch.Tensor) -> list[Any]:
         return [{"pixels": image} for image in to_pixels(precise(self.in_image(output)).cpu(), self.image)]
@@ -42,8 +42,18 @@ class Reconstruction(Task):
     def scorer(self) -> Scorer:
         return ReconstructionScorer(self)
 
+    def truths(self, batch: Batch) -> list[Any]:
+        return list(to_pixels(batch.originals.cpu(), self.image))
+
+    def blind(self, truths: list[Any]) -> Any:
+        """The mean image; of few images their mean colour."""
+        mean = np.mean(truths, axis=0)
+        if len(truths) < ENOUGH:
+            mean = np.broadcast_to(mean.mean((0, 1)), mean.shape)
+        return {"pixels": mean.round().astype(np.uint8)}
+
     def caption(self, prediction: Any, batch: Batch, index: int) -> str:
-        truth = to_pixels(batch.images[index : index + 1], self.image)[0]
+        truth = to_pixels(batch.originals[index : index + 1], self.image)[0]
         return f"{self.name}: {psnr(prediction['pixels'], truth):.1f} dB"
 
     def draw(self, canvas: np.ndarray, prediction: Any, scale: int) -> np.ndarray:
@@ -64,7 +74,7 @@ class ReconstructionScorer(Scorer):
         self.task = task
 
     def add(self, predictions: list[Any], batch: Batch) -> None:
-        truths = to_pixels(batch.images.cpu(), self.task.image)
+        truths = to_pixels(batch.originals.cpu(), self.task.image)
         self.rows += [psnr(p["pixels"], truth) for p, truth in zip(predictions, truths, strict=True)]
 
     def metrics(self, weights: np.ndarray) -> dict[str, np.ndarray]:

@@ -43,6 +43,10 @@ class Regression(Task):
     def scorer(self) -> Scorer:
         return RegressionScorer(self.target_name)
 
+    def blind(self, truths: list[Any]) -> Any:
+        """The median: no number has a smaller mean absolute error."""
+        return {"value": float(np.median(truths))}
+
     def caption(self, prediction: Any, batch: Batch, index: int) -> str:
         return f"{self.name}: {prediction['value']:.1f} (is {float(batch.targets[self.target_name][index]):g})"
 

@@ -104,7 +104,9 @@ def _resume(training: Training, checkpoints: Checkpoints, say: Callable[[str], N
 
 
 def _doubt(training: Training, say: Callable[[str], None]) -> None:
-    """Say at the beginning where an aggregator will have nothing to do."""
+    """Say at the beginning what cannot be judged, and where an aggregator will have nothing to do."""
+    for line in training.doubts:
+        say(f"train: {line}")
     objective = training.config.objective
     if objective.aggregator.type == "sum" or objective.level == "parameters":
         return

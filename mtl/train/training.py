@@ -16,6 +16,7 @@ from mtl.data import sampler
 from mtl.data.augment import augmented, draw_changes
 from mtl.data.loader import Batch, Split
 from mtl.data.mixing import build_mixer
+from mtl.data.spec import SPLITS
 from mtl.evaluate.evaluator import overall, score
 from mtl.model.pretrained import freeze, load_pretrained
 from mtl.model.sharing import MultiTaskModel
@@ -27,6 +28,7 @@ from mtl.train.gradients import FeatureGradients, GradientMethod, Outcome, Param
 from mtl.train.optimizer import EMA, build_optimizer, build_schedule
 from mtl.train.sharding import load_model, load_optimizer, shard, whole
 from mtl.train.step import train_step
+from mtl.train.targets import doubts, val_yardsticks
 
 
 @dataclass
@@ -37,7 +39,7 @@ class Progress:
     step: int = 0  # of the epoch
     total_steps: int = 0  # optimizer steps since the beginning
     skipped: int = 0  # steps in a row that were left out
-    best_score: float = -1.0
+    best_score: float = -math.inf
     best_epoch: int = -1
     seconds: float = 0.0
     sums: dict[str, list[float]] = field(default_factory=dict[str, list[float]])  # of the epoch, by task
@@ -55,9 +57,12 @@ class Training:
     def __init__(self, config: Config, prepared: Path, world: World, cache: Path | None = None) -> None:
         self.config, self.world = config, world
         make_deterministic(config.seed, config.train.threads_per_worker)
-        self.train_split, self.val_split = Split(prepared, "train"), Split(prepared, "val")
+        splits = {name: Split(prepared, name) for name in SPLITS}
+        self.train_split, self.val_split = splits["train"], splits["val"]
         manifest = self.train_split.manifest
         self.tasks = build_tasks(config.tasks, manifest.spec.targets, image_spec(manifest))
+        self.yardsticks = val_yardsticks(self.tasks, splits, config.evaluate.batch_size)
+        self.doubts = doubts(self.tasks, splits, self.yardsticks, config.train.batch_size)
         self.model = build_model(config.model, self.tasks).to(world.device)
         self.pretrained = load_pretrained(self.model, config.model, cache)
         freeze(self.model, config.model)
@@ -203,7 +208,8 @@ class Training:
             world_size=world.size,
             gather=world.gather,
         )
-        value = overall(scorers, self.tasks)
+        # The first worker's, for all must agree: another machine's may differ in the last bit.
+        value = world.from_first(overall(scorers, self.tasks, self.yardsticks))
         if value > progress.best_score:
             progress.best_score, progress.best_epoch = value, progress.epoch
             self.best = {name: tensor.clone() for name, tensor in weights.items()}
@@ -213,7 +219,8 @@ class Training:
             steps = progress.sums.get("steps", [0.0] * len(self.tasks))[i]
             for key in ("loss", "weight"):  # of a task that no step had they are not known
                 row[f"train/{name}/{key}"] = progress.sums[key][i] / steps if steps else math.nan
-            row[f"val/{name}/{task.primary}"] = scorers[name].value()[task.primary]
+            if name in self.yardsticks:
+                row[f"val/{name}/{task.primary}"] = scorers[name].value()[task.primary]
         if self.mixer:
             row |= {f"train/draws/{name}": share for name, share in self.mixer.probabilities().items()}
         cosines = mean_cosines(progress.cosines, progress.compared)

@@ -1,0 +1,43 @@
+"""What an evaluation does not show, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mtl.reports.types import FEWEST, EvalReport, TaskReport
+
+FEW = 10
+"""Samples of a class: with fewer, intervals of means over classes are too narrow (tests/test_intervals.py)."""
+SHOWN = 12
+
+
+def notes(evaluation: EvalReport) -> list[str]:
+    """A line for each task, class and slice of which nothing or little is known."""
+    found = [f"{name} was not judged: {why}" for name, why in evaluation.not_judged.items()]
+    for name, task in evaluation.tasks.items():
+        found += [f"{name}: {line}" for line in _of_task(task)]
+    for attribute, count in evaluation.small_slices.items():
+        found.append(
+            f"{attribute}: {count} of its values have fewer than {FEWEST} images, and are judged with the others alone"
+        )
+    return found
+
+
+def _of_task(task: TaskReport) -> Iterator[str]:
+    count = task.num_targets
+    if count == 0:
+        yield "no test sample has its target: nothing is known"
+        return
+    if count is not None and count < FEWEST:
+        yield f"{count} test samples have its target: too few to say anything"
+    none = [label for label, number in task.support.items() if number == 0]
+    few = [f"{label} ({number})" for label, number in task.support.items() if 0 < number < FEW]
+    if none:
+        yield f"no test sample of {_named(none)}: nothing is known of how it does there"
+    if few:
+        yield f"few test samples of {_named(few)}: intervals of means over classes are too narrow"
+
+
+def _named(labels: list[str]) -> str:
+    more = f" and {len(labels) - SHOWN} more" if len(labels) > SHOWN else ""
+    return ", ".join(labels[:SHOWN]) + more
