@@ -109,7 +109,9 @@ def _suffix(image: bytes | FileRef) -> str:
 def _balance(prepared: Path, manifest: Manifest) -> dict[str, dict[str, dict[str, int]]]:
     """target → class → split → number of samples (of boxes: of boxes; of masks: of images that have it)."""
     told = {name: target for name, target in manifest.spec.targets.items() if target.classes}
-    found = {name: {c: dict.fromkeys(SPLITS, 0) for c in target.classes} for name, target in told.items()}
+    found: dict[str, dict[str, dict[str, int]]] = {
+        name: {c: dict.fromkeys(SPLITS, 0) for c in target.classes} for name, target in told.items()
+    }
     for split in SPLITS:
         for record in manifest.of(split):
             shard = Shard(prepared / record.file)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,8 +13,8 @@ from typing import Any
 from mtl.config.files import FilesSource
 from mtl.data.formats import Entry, Reading
 from mtl.data.onboard.look import some
-from mtl.data.raw import RawSample, read_account, read_problems, read_split
-from mtl.data.sources.files import fetch_files
+from mtl.data.raw import RawSample
+from mtl.data.sources.files import Sets, accounts, place, read_sets
 from mtl.data.spec import SPLITS, TargetSpec
 
 LARGE = 20_000
@@ -40,26 +40,53 @@ class Trial:
     fault: str = ""
 
 
-def tried(sets: Mapping[str, dict[str, Any]], specs: Mapping[str, TargetSpec], readings: Sequence[Reading]) -> Trial:
+def tried(
+    sections: Mapping[str, dict[str, Any]], specs: Mapping[str, TargetSpec], readings: Sequence[Reading]
+) -> Trial:
     """Choose a split, and read the sets with it."""
     entries = [entry for reading in readings for entry in reading.entries]
     splits = _splits(entries)
     if len(entries) > LARGE:
         return Trial(splits[0], [f"{len(entries)} images were not all read: mtl data check does"])
     with TemporaryDirectory() as scratch:
-        for number, split in enumerate(splits):
-            source = FilesSource.model_validate({"type": "files", "sets": sets, "split": split}, strict=False)
-            raw = Path(scratch, f"raw{number}")
-            spec = fetch_files(source, 0, raw, Path(scratch, "downloads"))
-            samples = {name: list(read_split(raw, name, spec)) for name in SPLITS}
-            if _fills({n: s for n, s in samples.items() if n != "test" or spec.judged_on == "test"}, specs):
-                return _seen(split, raw, samples, spec.judged_on)
-        copies = sum(account["copies"] for account in read_account(raw)["files"])
-        reasons = Counter(reason.split(";")[0] for _, reason in read_problems(raw)).most_common(3)
-    sizes = ", ".join(f"{len(found)} {name}" for name, found in samples.items())
-    lost = [f"{copies} × the same bytes as another image"] if copies else []
-    why = "; ".join([*lost, *(f"{number} × {reason}" for reason, number in reasons)])
-    return Trial(splits[0], fault=f"too few images for three splits: {sizes}" + (f"; {why}" if why else ""))
+        sets = read_sets(_source(sections, splits[0]), Path(scratch, "digests.sqlite"))
+    placed: list[Placed] = []
+    for split in splits:
+        source = _source(sections, split)
+        mine = replace(sets, problems=[*sets.problems])
+        placed.append(Placed(split, mine, *place(mine, source)))
+        if _fills(placed[-1].judged, specs):
+            return _seen(placed[-1])
+    return Trial(splits[0], fault=_too_few(placed[-1]))
+
+
+@dataclass(frozen=True)
+class Placed:
+    """What a split makes of the sets: samples by split, and copies that are dropped."""
+
+    split: dict[str, Any]
+    sets: Sets
+    samples: dict[str, list[RawSample]]
+    copies: dict[str, str]
+
+    @property
+    def judged(self) -> dict[str, list[RawSample]]:
+        """The splits that a training needs."""
+        on_val = self.split.get("judged_on") == "val"
+        return {name: found for name, found in self.samples.items() if name != "test" or not on_val}
+
+
+def _source(sections: Mapping[str, dict[str, Any]], split: dict[str, Any]) -> FilesSource:
+    return FilesSource.model_validate({"type": "files", "sets": sections, "split": split}, strict=False)
+
+
+def _too_few(placed: Placed) -> str:
+    """Why no split fills all parts."""
+    sizes = ", ".join(f"{len(found)} {name}" for name, found in placed.samples.items())
+    reasons = Counter(p.reason.split(";")[0] for p in placed.sets.problems if p.loses == "image").most_common(3)
+    lost = [f"{len(placed.copies)} × the same bytes as another image"] if placed.copies else []
+    why = [*lost, *(f"{number} × {reason}" for reason, number in reasons)]
+    return "; ".join([f"too few images for three splits: {sizes}", *why])
 
 
 def _splits(entries: Sequence[Entry]) -> list[dict[str, Any]]:
@@ -90,23 +117,27 @@ def _fills(samples: Mapping[str, list[RawSample]], specs: Mapping[str, TargetSpe
     return True
 
 
-def _seen(split: dict[str, Any], raw: Path, samples: Mapping[str, list[RawSample]], judged_on: str) -> Trial:
+def _seen(placed: Placed) -> Trial:
     """What was seen of a split that fills all parts."""
-    account, problems = read_account(raw), read_problems(raw)
-    facts = ["splits: " + ", ".join(f"{len(found)} {name}" for name, found in samples.items())]
-    if judged_on == "val":
+    split = placed.split
+    samples = [sample for found in placed.samples.values() for sample in found]
+    account = accounts(placed.sets, samples, placed.copies)
+    facts = ["splits: " + ", ".join(f"{len(found)} {name}" for name, found in placed.samples.items())]
+    if split.get("judged_on") == "val":
         facts.append(
             "no labelled test images: versions are judged on the validation split, which also chooses the epoch"
         )
-    for files in account["files"]:
-        left = files["unaccounted"]
-        if left["number"]:
-            facts.append(f"{left['number']} files would be used by no set: {', '.join(some(left['files'])[:5])}")
-    images = len(problems) + sum(map(len, samples.values()))
-    bad = max(len(problems) / images, len(account["annotations"]) / max(account["num_annotations"], 1))
+    for files in account.files:
+        if files.unaccounted:
+            shown = ", ".join(some(files.unaccounted)[:5])
+            facts.append(f"{len(files.unaccounted)} files would be used by no set: {shown}")
+    problems = [problem for problem in placed.sets.problems if problem.loses == "image"]
+    bad = max(
+        len(problems) / (len(problems) + len(samples)), len(account.annotations) / max(account.num_annotations, 1)
+    )
     if bad <= TOLERATED:
         return Trial(split, facts)
-    reasons = Counter(reason.split(";")[0] for _, reason in [*problems, *account["annotations"]]).most_common(3)
+    reasons = Counter(p.reason.split(";")[0] for p in [*problems, *account.annotations]).most_common(3)
     why = "; ".join(f"{number} × {reason}" for reason, number in reasons)
     if bad > MOST:
         return Trial(split, facts, fault=f"{bad:.0%} of its images or annotations cannot be used: {why}")
