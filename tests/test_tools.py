@@ -107,7 +107,7 @@ def changed(document: Any, path: tuple[Any, ...], value: Any) -> Any:
     return found
 
 
-some = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+some = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.mark.parametrize("form", DOCUMENTS)

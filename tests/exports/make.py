@@ -1,9 +1,8 @@
 """Write one small data set in every format that other tools export, as zips beside this file. Run by hand, in an environment of its
 own, for none of its imports is needed by the project:
 
-    uv venv /tmp/exports && uv pip install --python /tmp/exports/bin/python datumaro supervision label-studio-sdk supervisely
-    uv pip install --python /tmp/exports/bin/python --no-deps labelme imgviz
-    /tmp/exports/bin/python tests/exports/make.py
+    uv venv their && uv pip install --python their/bin/python datumaro supervision label-studio-sdk supervisely labelme
+    their/bin/python tests/exports/make.py
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def _shapes(settings: CocoSet, lists: Lists, classes: Chosen, reading: Reading) 
         try:
             label = index.get(category)
             if label is None:
-                raise DataError("a category is not in the list of categories", found=f"{category}")
+                raise DataError("unknown class", found=f"category {category}, which is not in the list of categories")
             kind = next((kind for kind, marks in ignored.items() if marks(annotation)), 0.0)
             found.setdefault(image, []).append(shape_of(annotation, what, label, kind, reading.notes))
         except DataError as error:
