@@ -219,6 +219,13 @@ def test_rows_that_say_the_same_are_one_and_others_are_named(folder: Path) -> No
     assert "line 7" in problem.reason
 
 
+def test_an_image_is_in_one_split_and_one_group(folder: Path) -> None:
+    text = "image,label,split,who\nimg/0.png,cat,train,p\nimg/0.png,cat,test,p\nimg/1.png,cat,train,p\nimg/1.png,cat,train,q\nimg/2.png,dog,,p\nimg/2.png,dog,val,\n"
+    found = table(folder, text, split="split", group="who")
+    assert [(p.id, p.loses) for p in found.problems] == [("img/0", "image"), ("img/1", "image")]
+    assert [(e.split, e.group) for e in found.entries if e.id == "img/2"] == [("val", "p")]
+
+
 def test_lists_of_labels(folder: Path) -> None:
     text = "image;tags\nimg/0.png;a b\nimg/1.png;b\nimg/2.png;\nimg/3.png;['a', \"b\"]\n"
     found = table(folder, text, targets={"tags": {"column": "tags", "kind": "labels", "separator": " "}})
