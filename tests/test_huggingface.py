@@ -12,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from mtl.config import DataError
@@ -150,6 +152,19 @@ def test_objects_without_a_class_are_not_one_without_a_word(tmp_path: Path) -> N
     assert len(found.entries[0].targets["objects"]) == 2
     chosen = read(tmp_path / "two", format="huggingface", targets={"objects": "objects"}, boxes="xyxy", category="kind")
     assert [box[4] for box in chosen.entries[0].targets["objects"]] == [1.0, 0.0]
+
+
+def test_a_declared_size_is_what_boxes_are_measured_in(tmp_path: Path) -> None:
+    objects = {"bbox": (2 * CORNERS).tolist(), "label": [0, -1]}
+    columns = {"image": images(), "objects": [objects] * ROWS, "width": [128] * ROWS, "height": [96] * ROWS}
+    whole = datasets.Value("int32")
+    features = {"image": datasets.Image(), "width": whole, "height": whole}
+    saved(tmp_path, columns, features | {"objects": {"bbox": FLOATS, "label": datasets.List(whole)}})
+    written(tmp_path / "trainer_state.json", "{}")
+    found = read(tmp_path, format="huggingface", targets={"objects": "objects"})
+    assert found.targets["objects"].classes == ("0",)
+    assert found.entries[0].targets["objects"] == [[*CORNERS[0], 0.0]]
+    assert len(found.problems) == ROWS
 
 
 def test_a_bad_object_costs_itself_and_what_is_not_known_is_no_label(tmp_path: Path) -> None:
@@ -401,3 +416,26 @@ def test_damaged_files_are_refused_by_name(tmp_path: Path) -> None:
         pictures(tmp_path / name, ["0.png"])
         with pytest.raises(DataError, match="huggingface"):
             propose(str(tmp_path / name))
+
+
+JUNK = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-2, 300), st.floats(), st.text(max_size=3)),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["bbox", "category", "id"]), inner, max_size=3)
+    ),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(objects=st.lists(JUNK, min_size=1, max_size=3), label=JUNK)
+def test_whatever_is_in_metadata(objects: list[Any], label: Any, tmp_path: Path) -> None:
+    pictures(tmp_path, ["0.png", "1.png"], SIZE)
+    rows = [{"file_name": f"{i % 2}.png", "objects": found, "label": label} for i, found in enumerate(objects)]
+    written(tmp_path / "metadata.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    for targets in ({"objects": "objects"}, {"label": "label"}):
+        try:
+            found = read(tmp_path, format="huggingface", targets=targets, boxes="xywh")
+        except DataError:
+            continue
+        for entry in found.entries if "objects" in targets and found.targets["objects"].kind == "boxes" else []:
+            assert all(np.isfinite(box).all() for box in entry.targets.get("objects", []))

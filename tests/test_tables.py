@@ -15,6 +15,9 @@ from PIL import Image
 
 from mtl.config import DataError
 from mtl.data.formats.base import Reading
+from mtl.data.onboard.detect_format import detect_format
+from mtl.data.onboard.look import Look
+from mtl.data.place import Place
 from mtl.data.propose import propose
 from tests.small_sets import fetched, labels, pictures, read, written
 
@@ -217,6 +220,13 @@ def test_rows_that_say_the_same_are_one_and_others_are_named(folder: Path) -> No
     assert problem.loses == "annotation"
     assert "line 6" in problem.reason
     assert "line 7" in problem.reason
+
+
+def test_an_image_is_in_one_split_and_one_group(folder: Path) -> None:
+    text = "image,label,split,who\nimg/0.png,cat,train,p\nimg/0.png,cat,test,p\nimg/1.png,cat,train,p\nimg/1.png,cat,train,q\nimg/2.png,dog,,p\nimg/2.png,dog,val,\n"
+    found = table(folder, text, split="split", group="who")
+    assert [(p.id, p.loses) for p in found.problems] == [("img/0", "image"), ("img/1", "image")]
+    assert [(e.split, e.group) for e in found.entries if e.id == "img/2"] == [("val", "p")]
 
 
 def test_lists_of_labels(folder: Path) -> None:
@@ -469,17 +479,23 @@ def test_a_table_of_something_else_is_not_taken_for_labels(tmp_path: Path) -> No
     assert any("log.csv" in fact for fact in proposal.facts)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    data=st.one_of(
-        st.binary(max_size=120),
-        st.text(max_size=80).map(lambda t: ("image,label,n\n" + t).encode("utf-8", "replace")),
-        st.lists(
-            st.sampled_from(["img/0.png", "x", "1,5", '"', ",", ";", "\n", "\r", "NA", "\0", "{", "é"]), max_size=20
-        ).map(lambda words: ("image;label;n\n" + "".join(words)).encode()),
+many = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+WORDS = ["img/0.png", "2", "cat", "1,5", "2.5", '"', ",", ";", "\n", "\r", "NA", "\0", "{", "é", "http://[x", "-1", "²"]
+HEADERS = ["image,label,n", "image;label;n", "image,x1,y1,x2,y2,label", "id,bbox", "image,a,b,c,split,time,patient"]
+ANY = st.one_of(
+    st.binary(max_size=120),
+    st.tuples(st.sampled_from(HEADERS), st.text(max_size=80)).map(
+        lambda pair: "\n".join(pair).encode("utf-8", "replace")
     ),
-    name=st.sampled_from(["t.csv", "t.tsv", "t.jsonl", "t.json", "t.parquet"]),
+    st.tuples(st.sampled_from(HEADERS), st.lists(st.sampled_from(WORDS), max_size=30)).map(
+        lambda pair: (pair[0] + "\n" + "".join(pair[1])).encode()
+    ),
 )
+NAMES = st.sampled_from(["t.csv", "t.tsv", "t.jsonl", "t.json", "t.parquet"])
+
+
+@many
+@given(data=ANY, name=NAMES)
 def test_whatever_is_in_a_table(folder: Path, data: bytes, name: str) -> None:
     targets = LABEL | {"n": {"column": "n", "kind": "value"}}
     try:
@@ -491,3 +507,12 @@ def test_whatever_is_in_a_table(folder: Path, data: bytes, name: str) -> None:
     for entry in found.entries:
         assert isinstance(entry.targets.get("label", 0), int)
         assert np.isfinite(entry.targets.get("n", 0.0))
+
+
+@many
+@given(data=ANY, name=NAMES)
+def test_init_looks_at_whatever_is_in_a_table(folder: Path, data: bytes, name: str) -> None:
+    written(folder / name, data)
+    for finding in detect_format(Look(Place(str(folder)))):
+        assert finding.sets or finding.facts or finding.fault
+    (folder / name).unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -88,7 +89,7 @@ class Column(Section):
             raise ValueError(f"{len(self.columns)} columns have {len(self.classes)} classes; one each, in their order")
         return self
 
-    @property
+    @cached_property
     def unknown(self) -> frozenset[str]:
         """Cells that say that nothing is known."""
         return frozenset([*self.missing, *self.also_missing]) - {*self.classes}

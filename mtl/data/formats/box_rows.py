@@ -60,8 +60,7 @@ def columns_of(settings: BoxTableSet, sheet: Sheet) -> BoxColumns:
         found, image=image, label=label, crowd=settings.crowd or found.crowd, size=settings.size or found.size
     )
     if "regionshapeattributes" in {name.replace("_", "") for name in sheet.columns}:
-        fix = "export COCO or JSON from VGG Image Annotator"
-        raise DataError(f"{sheet.file} is VGG Image Annotator's CSV, which is not read", fix=fix)
+        raise DataError(f"{sheet.file} is VGG Image Annotator's CSV", fix="format: via reads it")
     if not image or len(chosen.box) not in (1, 4):
         what = "box" if image else "image"
         raise DataError(

@@ -41,7 +41,7 @@ def splits_of(place: Place) -> dict[str, list[str]]:
         raise DataError(f"{place.path} has several data sets of Parquet files", found=names, fix=fix)
     for file in files:
         splits.setdefault(_split(file), []).append(file)
-    saved = {} if splits else _saved(place)
+    saved = {} if splits or not place.names(suffixes=(".arrow",)) else _saved(place)
     described = [] if splits or saved else [file for file in place.names() if is_metadata(file)]
     for file in described:
         splits.setdefault(PurePosixPath(file).parent.name or "all", []).append(file)
@@ -78,7 +78,8 @@ def _saved(place: Place) -> dict[str, list[str]]:
         if "dataset_dict.json" in place:
             folders = [f"{name}/" for name in json.loads(place.read("dataset_dict.json"))["splits"]]
         else:
-            folders = [name.removesuffix("state.json") for name in place.names() if name.endswith("state.json")]
+            states = [name for name in place.names() if name.rpartition("/")[2] == "state.json"]
+            folders = [name.removesuffix("state.json") for name in states]
         for folder in folders:
             state = json.loads(place.read(f"{folder}state.json"))
             if state.get("_indices_files") or state.get("_indices_data_files"):
@@ -155,13 +156,7 @@ def rows_of(place: Place, file: str, columns: Sequence[str]) -> Iterator[dict[st
             for batch in batches:
                 for start in range(0, batch.num_rows, ROWS):
                     yield from batch.slice(start, ROWS).to_pylist()
-    except (
-        pa.ArrowException,
-        OSError,
-        ValueError,
-        LookupError,
-        MemoryError,
-    ) as error:  # a damaged file may claim any size
+    except (pa.ArrowException, OSError, ValueError, LookupError, MemoryError) as error:  # damage may claim any size
         raise DataError(f"{file} cannot be read", found=f"{type(error).__name__}: {error}") from error
 
 

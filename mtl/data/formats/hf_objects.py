@@ -15,9 +15,10 @@ from mtl.data.boxes import CROWD
 from mtl.data.formats.base import ignores_marked
 from mtl.data.formats.box_forms import Form, Sample, are_relative, find_form
 from mtl.data.formats.cells import as_cell, in_order
+from mtl.data.formats.hf_features import UNLABELLED
 from mtl.data.formats.hf_fields import Fields
-from mtl.data.formats.shapes import Frame, Shape, shown_size
-from mtl.data.header import Header
+from mtl.data.formats.named_images import text
+from mtl.data.formats.shapes import Shape
 from mtl.data.spec import TargetSpec
 
 LOOKED_AT = 20_000
@@ -28,7 +29,7 @@ class Objects:
     """Values of a column of objects.
 
     Args:
-        rows: the values of all rows, and the headers of their images.
+        rows: the values of all rows, and the width and height that their boxes are measured in.
 
     Raises:
         DataError: what the numbers of a box are cannot be told.
@@ -37,7 +38,7 @@ class Objects:
     def __init__(
         self,
         fields: Fields,
-        rows: Sequence[tuple[Any, Header | None]],
+        rows: Sequence[tuple[Any, tuple[float, float]]],
         settings: HuggingFaceSet,
         declared: tuple[str, ...],
     ) -> None:
@@ -73,13 +74,6 @@ class Objects:
             if shape is not None:
                 shapes.append(shape)
         return shapes, wrong
-
-    def frame(self, width: Any, height: Any) -> Frame:
-        """What the boxes are measured in: the declared size, if there is one."""
-        if self.form.relative:
-            return Frame(relative=True)
-        declared = all(isinstance(side, int | float) and math.isfinite(side) and side > 0 for side in (width, height))
-        return Frame(float(width), float(height)) if declared else Frame()
 
     def _shape(self, what: str, one: Mapping[str, Any]) -> Shape | None:
         label = _label(self.fields, one) if self.fields.category else self.spec.classes[0]
@@ -122,7 +116,7 @@ def _label(fields: Fields, one: Mapping[str, Any]) -> str:
     value = one.get(fields.category)
     if fields.classes and isinstance(value, int):
         return fields.classes[value] if 0 <= value < len(fields.classes) else ""
-    return str(as_cell(value))
+    return "" if value == UNLABELLED else text(as_cell(value))
 
 
 def _numbers(box: Any) -> list[float]:
@@ -131,18 +125,17 @@ def _numbers(box: Any) -> list[float]:
     return [float(side) for side in box]
 
 
-def _form(fields: Fields, rows: Sequence[tuple[Any, Header | None]], settings: HuggingFaceSet) -> Form:
+def _form(fields: Fields, rows: Sequence[tuple[Any, tuple[float, float]]], settings: HuggingFaceSet) -> Form:
     boxes: list[list[float]] = []
-    sizes: list[tuple[int, int]] = []
+    sizes: list[tuple[float, float]] = []
     areas: list[float] = []
-    for value, header in rows:
-        for one in _safely(fields, value) if header and len(boxes) < LOOKED_AT else []:
+    for value, size in rows:
+        for one in _safely(fields, value) if len(boxes) < LOOKED_AT else []:
             try:
                 boxes.append(_numbers(one.get(fields.box)))
             except DataError:
                 continue
-            assert header is not None
-            sizes.append(shown_size(header))
+            sizes.append(size)
             area = one.get(fields.area) if fields.area else None
             areas.append(float(area) if isinstance(area, int | float) else math.nan)
     if not boxes:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
 from mtl.config import DataError
 from mtl.config.files import Column, HuggingFaceSet
@@ -15,28 +14,19 @@ from mtl.data.formats.column_cells import column_spec
 from mtl.data.formats.hf_features import Classes, Plain, target_of
 from mtl.data.formats.hf_fields import Fields
 from mtl.data.formats.hf_files import STATES, features_of, rows_of, splits_of
+from mtl.data.formats.hf_images import encoded_at
 from mtl.data.formats.hf_metadata import is_metadata
 from mtl.data.formats.hf_objects import Objects
 from mtl.data.formats.hf_plan import SIZE, Plan, check_same, plan_of
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.named_images import split_of_table
-from mtl.data.formats.shapes import Targets, settle
+from mtl.data.formats.shapes import Frame, Targets, settle, shown_size
 from mtl.data.header import Header, read_header
-from mtl.data.members import Member
 from mtl.data.place import Place
 from mtl.data.raw import FileRef
-from mtl.digest import bytes_sha256
 
 Meaning = Classes | Plain | Objects | None
 """How the values of a target's column are read; None: they are maps, and nothing is to be read."""
-
-
-class Encoded(NamedTuple):
-    """An image or a map. sha256, data: of bytes that were read in a row; nothing of a file beside."""
-
-    value: FileRef | bytes
-    sha256: str = ""
-    data: bytes = b""
 
 
 @dataclass
@@ -100,7 +90,7 @@ def _record(plan: Plan, place: Place, file: str, row: int, values: dict[str, Any
     Raises:
         DataError: it has no image, or one that cannot be decoded.
     """
-    image = _encoded(place, file, row, plan.image, values[plan.image], beside)
+    image = encoded_at(place, file, row, plan.image, values[plan.image], beside)
     entry = Entry(found, image.value, {}, digests={"image": image.sha256} if image.sha256 else {})
     if not image.data and isinstance(image.value, FileRef):
         entry.id = image_ids([image.value.name])[image.value.name]
@@ -109,27 +99,10 @@ def _record(plan: Plan, place: Place, file: str, row: int, values: dict[str, Any
     kept = {name: value for name, value in values.items() if name != plan.image}
     for target, column in plan.columns.items():
         if column.kind in ("mask", "depth") and target not in plan.objects and kept[column.column] is not None:
-            found_map = _encoded(place, file, row, column.column, kept[column.column], beside)
+            found_map = encoded_at(place, file, row, column.column, kept[column.column], beside)
             kept[column.column] = found_map.value
             entry.digests |= {target: found_map.sha256} if found_map.sha256 else {}
     return Record(entry, kept, f"{file}, row {row + 1}", header)
-
-
-def _encoded(place: Place, file: str, row: int, column: str, value: Any, beside: Files) -> Encoded:
-    """An image or a map: its bytes in a row, or the file that the row names.
-
-    Raises:
-        DataError: there is neither.
-    """
-    data = value.get("bytes") if isinstance(value, dict) else value
-    path = value.get("path") if isinstance(value, dict) else value
-    if isinstance(data, bytes) and data:
-        sha256 = bytes_sha256(data)
-        member = FileRef(str(Member.of(file, f"{row}.{column}", sha256)))
-        return Encoded(member if place.has_parts else data, sha256, data)
-    if isinstance(path, str) and path:
-        return Encoded(FileRef(beside.find(path, PurePosixPath(file).parent.as_posix().strip("."))))
-    raise DataError("the row has no image", found=f"neither bytes nor a path in the column {column}")
 
 
 def _with_headers(records: Sequence[Record], place: Place, reading: Reading) -> list[Record]:
@@ -154,11 +127,19 @@ def _meaning(name: str, plan: Plan, records: Sequence[Record], settings: Hugging
     column = plan.columns[name]
     if name in plan.objects:
         fields = plan.objects[name]
-        rows = [(_objects(fields, column, record), record.header) for record in records]
+        rows = [(_objects(fields, column, record), _size(name, plan, record)) for record in records]
         return Objects(fields, rows, settings, column.classes)
     if column.kind in ("mask", "depth"):
         return None
     return target_of(column, plan.features[column.column], [record.values[column.column] for record in records])
+
+
+def _size(name: str, plan: Plan, record: Record) -> tuple[float, float]:
+    """Width and height of the picture that was annotated: as the row says, or as it is shown."""
+    assert record.header is not None
+    said = [record.values.get(side) if plan.sized(name) else None for side in SIZE]
+    width, height = (float(side) if isinstance(side, int) and side > 0 else 0.0 for side in said)
+    return (width, height) if width and height else shown_size(record.header)
 
 
 def _objects(fields: Fields, column: Column, record: Record) -> Any:
@@ -184,8 +165,7 @@ def _add(record: Record, name: str, meaning: Meaning, plan: Plan, reading: Readi
 def _settle(record: Record, name: str, meaning: Objects, plan: Plan, reading: Reading) -> None:
     assert record.header is not None
     shapes, wrong = meaning.shapes(_objects(plan.objects[name], plan.columns[name], record))
-    width, height = (record.values.get(side) if plan.sized(name) else None for side in SIZE)
-    frame = meaning.frame(width, height)
+    frame = Frame(relative=True) if meaning.form.relative else Frame(*_size(name, plan, record))
     settled = settle(record.entry.id, shapes, frame, record.header, Targets(name, None), record.where)
     reading.problems += [_lost(record, error) for error in wrong] + settled.problems
     reading.notes += settled.notes

@@ -56,6 +56,7 @@ class Named:
             fix = "correct `images`; without it, images are looked for"
             raise DataError(f"{place.path} has no images in {settings.images}", fix=fix)
         self._files, self._place = Files(below), place
+        self._split = split_of_table(settings.table) or folder_split(settings.table)
         self._near = settings.images or PurePosixPath(settings.table).parent.as_posix().strip(".")
         self._all = below
         self.found = self._files.find_all(
@@ -97,7 +98,7 @@ class Named:
             if said and split is None:
                 self.reading.notes[f"cells {said} of {settings.split}, which is no split's name"] += 1
         else:
-            split = split_of_table(settings.table) or folder_split(settings.table) or folder_split(file)
+            split = self._split or folder_split(file)
         return Entry(
             self.ids[file],
             FileRef(file),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +14,6 @@ from mtl.data.formats.column_cells import Cells
 from mtl.data.formats.named_images import Named, facts_columns, sheet_of
 from mtl.data.place import Place
 from mtl.data.raw import FileRef
-from mtl.data.spec import SPLITS
 
 
 @dataclass
@@ -102,7 +100,9 @@ def _unite(told: Told, entry: Entry, where: str, cells: Mapping[str, Cells], rea
             del before.targets[name]
             reason = f"{told.places[name]} and {where} say different things of its {name!r}"
             reading.problems.append(Problem(before.id, reason, loses="annotation"))
-    if before.split != entry.split:
-        reading.notes["images that rows put into several splits, kept in the one that is trained on least"] += 1
-        order = Counter({split: number for number, split in enumerate(SPLITS, 1)})
-        before.split = max(before.split, entry.split, key=lambda split: order[split or ""])
+    for name in ("split", "group", "time"):
+        mine, theirs = getattr(before, name), getattr(entry, name)
+        setattr(before, name, mine or theirs)
+        if mine and theirs and mine != theirs:
+            reason = f"rows say different things of its {name}: {mine!r}, and in {where} {theirs!r}"
+            reading.problems.append(Problem(before.id, reason))

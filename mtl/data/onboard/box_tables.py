@@ -57,7 +57,7 @@ def box_finding(
     evidence = {table.file for table in tables}
     via = [table.file for table in tables if VIA in table.sheet.columns]
     if via:
-        fault = f"{via[0]} is VGG Image Annotator's CSV, which is not read: export COCO or JSON from it"
+        fault = f"{via[0]} is VGG Image Annotator's CSV: format: via reads it"
         yield Finding("box_table", evidence=frozenset(evidence), fault=fault)
         return
     declared, names, file = _described(others, {label for table in tables for label in _labels(table)})

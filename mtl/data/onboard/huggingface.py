@@ -49,8 +49,9 @@ def detect(look: Look) -> Iterator[Finding]:
 
 def _files(look: Look) -> list[str]:
     """Files that are a Hugging Face data set's: tables with images in them, and what lies beside images."""
-    if any(name.rpartition("/")[2] in ("dataset_dict.json", "state.json") for name in look.names):
-        return look.unclaimed(".arrow")
+    saved = any(name.rpartition("/")[2] in ("dataset_dict.json", "state.json") for name in look.names)
+    if saved and (rows := look.unclaimed(".arrow")):
+        return rows
     tables = [name for name in look.unclaimed(".parquet") if not is_metadata(name)]
     if tables and _has_images(look, tables[0]):
         return tables

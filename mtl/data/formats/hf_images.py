@@ -1,0 +1,38 @@
+"""The images of a Hugging Face data set: bytes in a row, which stay there, or files that a row names."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+
+from mtl.config import DataError
+from mtl.data.formats.mentions import Files
+from mtl.data.members import Member
+from mtl.data.place import Place
+from mtl.data.raw import FileRef
+from mtl.digest import bytes_sha256
+
+
+class Encoded(NamedTuple):
+    """An image or a map. sha256, data: of bytes that were read in a row; nothing of a file beside."""
+
+    value: FileRef | bytes
+    sha256: str = ""
+    data: bytes = b""
+
+
+def encoded_at(place: Place, file: str, row: int, column: str, value: Any, beside: Files) -> Encoded:
+    """An image or a map: its bytes in a row, or the file that the row names.
+
+    Raises:
+        DataError: there is neither.
+    """
+    data = value.get("bytes") if isinstance(value, dict) else value
+    path = value.get("path") if isinstance(value, dict) else value
+    if isinstance(data, bytes) and data:
+        sha256 = bytes_sha256(data)
+        member = FileRef(str(Member.of(file, f"{row}.{column}", sha256)))
+        return Encoded(member if place.has_parts else data, sha256, data)
+    if isinstance(path, str) and path:
+        return Encoded(FileRef(beside.find(path, PurePosixPath(file).parent.as_posix().strip("."))))
+    raise DataError("the row has no image", found=f"neither bytes nor a path in the column {column}")
