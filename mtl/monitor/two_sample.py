@@ -30,7 +30,7 @@ class Scale:
     def __init__(self, reference: np.ndarray, dtype: Any) -> None:
         self.dtype = dtype
         self.common: list[tuple[float, float]] = []
-        """Such values, and how far from them is still they."""
+        """Such values, each with the distance up to which another value is the same."""
         found = self._exact(reference)
         self._choose_common(found)
         self.values = self.settled(reference)

@@ -60,15 +60,20 @@ def main() -> None:
         "late": rows,
         "judged": sum(not one.reason for one in findings) + len(rows),
         "reasons": _reasons(findings, found, len(asked), config.max_unreadable),
-        "late_reasons": [
-            f"{one['task']} {one['metric']} {one['value']:.3f}, registered {one['registered']:.3f}"
-            for one in rows
-            if one["worse"] and one["version"] == job["version"]
-        ],
+        "late_reasons": _late_reasons(rows, job["version"]),
         "unjudged": unjudged + _gone(more) + told,
     }
     write_page(out / "page.html", result, reference, found.profile)
     Store(str(out)).put("report.json", (json.dumps(result, indent=1) + "\n").encode())
+
+
+def _late_reasons(rows: list[dict[str, Any]], version: int) -> list[str]:
+    """Tasks of the champion that do worse than registered; an earlier version's are reported, and no reason."""
+    return [
+        f"{one['task']} {one['metric']} {one['value']:.3f}, registered {one['registered']:.3f}"
+        for one in rows
+        if one["worse"] and one["version"] == version
+    ]
 
 
 def _gone(more: Looked) -> list[str]:
