@@ -253,8 +253,9 @@ def test_a_box_in_the_padding_is_outside_the_picture(config: Config) -> None:
 
     assert ready(0, 0, 100, 50) == [0, 16, 64, 48, 0]
     assert ready(-0.5, -0.5, 50, 50.5) == [0, 16, 32, 48, 0]
-    with pytest.raises(DataError, match="outside the image"):
-        ready(0, -5, 100, 50)
+    for wrong in ((0, -5, 100, 50), (0, 0, math.nan, 50)):
+        with pytest.raises(DataError, match="outside the image"):
+            ready(*wrong)
 
 
 # Augmentation.

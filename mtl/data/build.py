@@ -202,8 +202,8 @@ def _check_boxes(name: str, table: np.ndarray, target: TargetSpec, region: tuple
     if not len(table):
         return
     x1, y1, x2, y2 = region
-    lowest, highest = table[:, :2].min(0), table[:, 2:4].max(0)
-    if lowest[0] < x1 - 0.5 or lowest[1] < y1 - 0.5 or highest[0] > x2 + 0.5 or highest[1] > y2 + 0.5:
+    (left, top), (right, bottom) = table[:, :2].min(0), table[:, 2:4].max(0)
+    if not (left >= x1 - 0.5 and top >= y1 - 0.5 and right <= x2 + 0.5 and bottom <= y2 + 0.5):  # nor what is no number
         where = f"{x2 - x1:g}×{y2 - y1:g}"
         raise DataError(f"{name} has a box outside the image of {where}", found=str(table[:, :4].tolist()))
     table[:, 0:4:2] = table[:, 0:4:2].clip(x1, x2)
