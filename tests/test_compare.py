@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mtl.compare.gains import delta
 from mtl.compare.job import trials_of
 from mtl.compare.pictures import draw
 from mtl.compare.plan import Comparison, Trial, methods, trials, weighted
-from mtl.compare.table import best_method, build_table, delta, markdown, mean_weights, selected
+from mtl.compare.table import best_method, build_table, markdown, mean_weights, selected
 from mtl.compare.trial import run_trial
 from mtl.config import Config, ConfigError, DataError
 from mtl.objective.aggregation import AGGREGATORS
@@ -127,7 +128,7 @@ def test_the_table_has_signs_ranks_costs_and_failures(results: list[dict[str, An
     assert rows["fixed"]["metrics"]["x"]["half"] == pytest.approx(4.303 * 0.01 / 3**0.5, rel=1e-3)
     assert rows["mgda"]["error"].startswith("ValueError")
     text = markdown(table)
-    assert text.index("famo") < text.index("| fixed")  # by Δm
+    assert text.index("famo") < text.index("| fixed") < text.index("| mgda")  # by Δm, those without one last
     assert "failed: ValueError: no" in text
     assert text.splitlines()[2].startswith("| *each task alone* | 0.500 ± 0.000 | 2.000 ± 0.000 | 0 |")
 

@@ -43,7 +43,7 @@ def test_what_is_not_known_is_named(evaluation: EvalReport) -> None:
         "kind: no test sample of newt: nothing is known of how it does there",
         "kind: few test samples of dog (5): intervals of means over classes are too narrow",
         "count: no test sample has its target: nothing is known",
-        "site: 3 of its values have fewer than 20 images, and are judged with the others alone",
+        "site: 3 of its values have fewer than 20 images, and are not judged by themselves",
     ]
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from mtl.intervals import half_width
+from mtl.compare.gains import delta, mean_and_half
 from mtl.yardstick import Direction, Yardstick
 
 Result = dict[str, Any]
@@ -64,33 +64,14 @@ def build_table(results: Sequence[Result]) -> dict[str, Any]:
     base = {t: np.array([r["test"][t] for r in chosen[f"alone: {t}"]]) for t in directions}
     plain = chosen.get("fixed") or next(chosen[name] for name in shared if chosen[name])
     ranks = _ranks(chosen, [name for name in shared if chosen[name]], directions)
-    rows: list[dict[str, Any]] = []
-    for name in shared:
-        mine = chosen[name]
-        if not mine:
-            errors = [r["error"] for r in results if r["method"] == name]
-            rows.append({"method": name, "error": errors[0]})
-            continue
-        found = {t: np.array([r["test"][t] for r in mine]) for t in directions}
-        rows.append(
-            {
-                "method": name,
-                "seeds": len(mine),
-                "learning_rate": mine[0]["learning_rate"],
-                "metrics": {t: _interval(found[t]) for t in directions},
-                "delta": {t: delta(found, base, {t: yards[t]})["mean"] for t in directions},
-                "delta_m": delta(found, base, yards),
-                "rank": ranks[name],
-                "step": _median(mine, "step_seconds") / _median(plain, "step_seconds"),
-                "memory": _median(mine, "peak_mib") / _median(plain, "peak_mib"),
-                "val": float(np.mean([r["val_score"] for r in mine])),
-                "weights": _curves(mine),
-            }
-        )
-    rows.sort(key=lambda row: -(row.get("delta_m", {}).get("mean") or -1e9))
+    rows: list[dict[str, Any]] = [
+        _row(name, chosen[name], base, yards, plain) | {"rank": ranks[name]} if chosen[name] else _failed(name, results)
+        for name in shared
+    ]
+    rows.sort(key=_place)
     metric_names: dict[str, str] = first["metrics"]
     return {
-        "alone": {t: _interval(base[t]) for t in directions},
+        "alone": {t: mean_and_half(base[t]) for t in directions},
         "rows": rows,
         "metrics": {t: metric_names[t] for t in directions},
         "directions": directions,
@@ -101,33 +82,33 @@ def build_table(results: Sequence[Result]) -> dict[str, Any]:
     }
 
 
-def delta(
-    found: Mapping[str, np.ndarray], base: Mapping[str, np.ndarray], yards: Mapping[str, Yardstick]
-) -> dict[str, float | None]:
-    """Δm: the mean gain over each task alone, and half of its 95 % interval; None where a side has no seed, or only one.
-
-    The seeds of a method are one group, those of each task alone another: what leaving out each seed changes (the jackknife)
-    gives the variance of each, and Welch and Satterthwaite's rule their degrees of freedom together.
-
-    Args:
-        found: task → its test metric with each seed [seeds]; base: the same of each task alone.
-    """
-
-    def mean(means: Mapping[str, float], alone: Mapping[str, float]) -> float:
-        return float(np.mean([yards[t].gain(means[t], alone[t]) for t in yards]))
-
-    if not all(len(found[t]) and len(base[t]) for t in yards):
-        return {"mean": None, "half": None}
-    means, alone = ({t: float(side[t].mean()) for t in yards} for side in (found, base))
-    without = {t: _without_each(found[t]) for t in yards}
-    parts = [[mean(dict(zip(yards, left, strict=True)), alone) for left in zip(*without.values(), strict=True)]]
-    parts += [[mean(means, {**alone, t: left}) for left in _without_each(base[t])] for t in yards]
-    return {"mean": mean(means, alone), "half": half_width(parts, 0.025)}
+def _row(
+    name: str, mine: list[Result], base: dict[str, np.ndarray], yards: dict[str, Yardstick], plain: list[Result]
+) -> dict[str, Any]:
+    """A method's row but for its rank. base: task → test metric of each seed of it alone; plain: the plain sum's trials."""
+    found = {t: np.array([r["test"][t] for r in mine]) for t in yards}
+    return {
+        "method": name,
+        "seeds": len(mine),
+        "learning_rate": mine[0]["learning_rate"],
+        "metrics": {t: mean_and_half(values) for t, values in found.items()},
+        "delta": {t: delta(found, base, {t: yard})["mean"] for t, yard in yards.items()},
+        "delta_m": delta(found, base, yards),
+        "step": _median(mine, "step_seconds") / _median(plain, "step_seconds"),
+        "memory": _median(mine, "peak_mib") / _median(plain, "peak_mib"),
+        "val": float(np.mean([r["val_score"] for r in mine])),
+        "weights": _curves(mine),
+    }
 
 
-def _without_each(values: np.ndarray) -> list[float]:
-    """The mean without each of the values; nothing to say of a single one."""
-    return [float(np.delete(values, i).mean()) for i in range(len(values))] if len(values) > 1 else []
+def _place(row: dict[str, Any]) -> float:
+    """By Δm, the largest first; those that have none last."""
+    mean = row["delta_m"]["mean"] if "delta_m" in row else None
+    return float("inf") if mean is None else -mean
+
+
+def _failed(name: str, results: Sequence[Result]) -> dict[str, Any]:
+    return {"method": name, "error": next(r["error"] for r in results if r["method"] == name)}
 
 
 def markdown(table: dict[str, Any]) -> str:
@@ -164,13 +145,6 @@ def _shown(cell: dict[str, float | None], *, percent: bool = False) -> str:
         return "?"
     text = f"{100 * mean:+.1f}" if percent else f"{mean:.3f}"
     return f"{text} ± " + ("?" if half is None else f"{100 * half:.1f}" if percent else f"{half:.3f}")
-
-
-def _interval(values: np.ndarray) -> dict[str, float | None]:
-    """Mean, and half of the 95 % interval of the mean; None where they are not known."""
-    if not len(values):
-        return {"mean": None, "half": None}
-    return {"mean": float(values.mean()), "half": half_width([_without_each(values)], 0.025)}
 
 
 def _direction(name: str) -> Direction:

@@ -1,4 +1,22 @@
-"""The gate: champion and challenger → decision with reasons. Pure: no I/O, no clock, no randomness of its own."""
+"""The gate: champion and challenger → decision with reasons. Pure: no I/O, no clock, no randomness of its own.
+
+What cannot be judged is not passed. Every task that is not auxiliary needs test samples, of every class, and must surely be
+better than the best answer that does not look at the image (`min_skill`): so nothing that has learnt nothing is promoted,
+champion or not. A task that does not count in the champion must reach its floor as well, if it has one.
+
+With a champion, both on the same test samples, a gain being positive whatever the metric's direction:
+
+- no task may be worse: the low end of its gain's paired interval lies above minus `margin`;
+- the mean gain's interval lies above `min_improvement` (equal models pass in at most 1 - confidence of all cases), and no
+  task is surely worse, for no gain pays for another task's loss; where that is null, the mean gain's interval lies above
+  minus `margin`;
+- no slice is surely worse than minus `slice_margin`. A slice is small: it cannot show that it is as good, so it is enough
+  that it does not show the opposite.
+
+Tasks are one family of intervals, slices another; each is corrected for its number (Holm 1979: the i-th of k at
+1 - (1 - confidence) / (k - i), from the surest on). Budgets (calibration, robustness, latency, size) hold for the first
+version too.
+"""
 
 from __future__ import annotations
 
@@ -24,24 +42,7 @@ def judge(
     latency_ms: float | None = None,
     obstacle: str = "",
 ) -> Decision:
-    """Whether the challenger may become champion. A gain is positive whatever the metric's direction.
-
-    What cannot be judged is not passed. Every task that is not auxiliary needs test samples, of every class, and must
-    surely be better than the best answer that does not look at the image (`min_skill`): so nothing that has learnt nothing
-    is promoted, champion or not. A task that does not count in the champion must reach its floor as well, if it has one.
-
-    With a champion, both on the same test samples:
-
-    - no task may be worse: the low end of its gain's paired interval lies above minus `margin`;
-    - the mean gain's interval lies above `min_improvement` (equal models pass in at most 1 - confidence of all cases),
-      and no task is surely worse, for no gain pays for another task's loss; where that is null, the mean gain's interval
-      lies above minus `margin`;
-    - no slice is surely worse than minus `slice_margin`. A slice is small: it cannot show that it is as good, so it is
-      enough that it does not show the opposite.
-
-    Tasks are one family of intervals, slices another; each is corrected for its number (Holm 1979: the i-th of k at
-    1 - (1 - confidence) / (k - i), from the surest on). Budgets (calibration, robustness, latency, size) hold for the
-    first version too.
+    """Whether the challenger may become champion, and why.
 
     Args:
         num_bytes: size of the challenger's package, where a budget asks for it.

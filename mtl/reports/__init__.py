@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from mtl.reports.types import (
-    EVENT,
+from mtl.reports.evaluation import (
     FEWEST,
     METHOD,
     BlindReport,
-    Decision,
     EvalReport,
     Metric,
-    PackageReport,
     Replicates,
-    Rule,
     SliceReport,
     TaskReport,
+    same_number,
+)
+from mtl.reports.types import (
+    EVENT,
+    Decision,
+    PackageReport,
+    Rule,
     TrainReport,
     read_report,
-    same_number,
 )
 
 __all__ = [

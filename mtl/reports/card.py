@@ -7,8 +7,9 @@ from typing import Any
 
 from mtl.config import Config
 from mtl.reports.document import TABLES, document
+from mtl.reports.evaluation import EvalReport, TaskReport
 from mtl.reports.notes import notes
-from mtl.reports.types import Decision, EvalReport, TaskReport, TrainReport
+from mtl.reports.types import Decision, TrainReport
 
 NUM_WORST = 3
 """Slices of a task that the card names."""

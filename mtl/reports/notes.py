@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mtl.reports.types import FEWEST, EvalReport, TaskReport
+from mtl.reports.evaluation import FEWEST, EvalReport, TaskReport
 
 FEW = 10
 """Samples of a class: with fewer, intervals of means over classes are too narrow (tests/test_intervals.py)."""
@@ -18,7 +18,7 @@ def notes(evaluation: EvalReport) -> list[str]:
         found += [f"{name}: {line}" for line in _of_task(task)]
     for attribute, count in evaluation.small_slices.items():
         found.append(
-            f"{attribute}: {count} of its values have fewer than {FEWEST} images, and are judged with the others alone"
+            f"{attribute}: {count} of its values have fewer than {FEWEST} images, and are not judged by themselves"
         )
     return found
 

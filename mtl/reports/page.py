@@ -6,8 +6,9 @@ import base64
 from pathlib import Path
 from typing import Any
 
+from mtl.reports.evaluation import EvalReport
 from mtl.reports.notes import notes
-from mtl.reports.types import Decision, EvalReport, TrainReport
+from mtl.reports.types import Decision, TrainReport
 
 PICTURES = (
     ("good", "Test images that went well", "left: predictions; right: reconstruction"),
