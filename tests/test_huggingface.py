@@ -360,6 +360,18 @@ def test_images_of_masks_are_masks(tmp_path: Path) -> None:
         propose(str(tmp_path / "b"))
 
 
+def test_masks_of_0_and_255_are_two_classes(tmp_path: Path) -> None:
+    import io
+
+    buffer, pixels = io.BytesIO(), np.zeros(SIZE[::-1], np.uint8)
+    pixels[5:9, 5:9] = 255
+    Image.fromarray(pixels).save(buffer, "PNG")
+    masks = [{"bytes": buffer.getvalue(), "path": None}] * ROWS
+    saved(tmp_path, {"image": images(), "mask": masks}, {"image": datasets.Image(), "mask": datasets.Image()})
+    spec = proposed(tmp_path).targets["mask"]
+    assert (spec.classes, spec.values) == (("background", "object"), (0, 255))
+
+
 def metadata(kind: str, rows: Sequence[dict[str, Any]], folder: Path) -> None:
     """Rows beside images, as `imagefolder` has them."""
     if kind == "parquet":

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from mtl.config.masks import MaskValue, check_values
 from mtl.config.section import Positive, Section
 
 TAKEN = ("id", "key", "image")
@@ -76,6 +77,11 @@ class Column(Section):
         default=MISSING, description="cells that say that nothing is known; a declared class never does"
     )
     also_missing: tuple[str, ...] = Field(default=(), description="further ones, e.g. -1")
+    values: tuple[MaskValue, ...] = Field(
+        default=(),
+        description="what a mask's pixels have for the class in this place, as in mask_pairs; 0, 1, 2 … if empty",
+    )
+    ignored: tuple[MaskValue, ...] = Field(default=(), description="values of a mask whose pixels are not known")
     unit: str = Field(default="", description="of a value or a depth")
     scale: Positive = Field(default=1.0, description="depth of one step of the 16-bit PNG, in `unit`")
 
@@ -87,6 +93,7 @@ class Column(Section):
             raise ValueError(f"several columns are of kind label or labels, found {self.kind}")
         if self.columns and self.classes and len(self.classes) != len(self.columns):
             raise ValueError(f"{len(self.columns)} columns have {len(self.classes)} classes; one each, in their order")
+        check_values(self.values, self.ignored, len(self.classes))
         return self
 
     @cached_property

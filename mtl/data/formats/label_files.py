@@ -13,6 +13,10 @@ from mtl.config import DataError
 from mtl.data.formats.text import lines
 
 
+NAME_COLUMNS = ("name", "class", "label", "class_name")
+"""What tables of classes call the column of their names."""
+
+
 class Label(NamedTuple):
     """A class, its grey value or palette index, and its colour as '#rrggbb', as far as they are said."""
 
@@ -70,7 +74,9 @@ def _dictionary(text: str) -> list[Label]:
     rows = [
         {k.strip().lower(): (v or "").strip() for k, v in row.items() if k} for row in csv.DictReader(text.splitlines())
     ]
-    names = [next(row[key] for key in ("name", "class", "label", "class_name") if key in row) for row in rows]
+    names = [next((row[key] for key in NAME_COLUMNS if key in row), "") for row in rows]
+    if "" in names:
+        raise ValueError(f"a row has no name in any of the columns {', '.join(NAME_COLUMNS)}")
     found: list[Label] = []
     for number, (name, row) in enumerate(zip(names, rows, strict=True)):
         shown = colour(row["r"], row["g"], row["b"]) if {"r", "g", "b"} <= row.keys() else None

@@ -75,6 +75,8 @@ def _told(name: str, detect: Detector, look: Look) -> list[Finding]:
         return list(detect(look))
     except MtlError as error:
         return [Finding(name, fault=error.line)]
+    except Exception as error:
+        return [Finding(name, fault=f"it could not be looked at: {type(error).__name__}: {error}")]
 
 
 def refusal(path: str, finding: Finding, why: str) -> DataError:

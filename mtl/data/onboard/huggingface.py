@@ -124,7 +124,7 @@ def _map(look: Look, splits: dict[str, list[str]], name: str, found: Guess) -> N
     values = [row[name] for row in itertools.islice(rows_of(look.place, first, [name]), SAMPLED)]
     masks = [v["bytes"] for v in values if isinstance(v, dict) and v.get("bytes")]
     masks += [look.place.read(look.files.find(v)) for v in values if isinstance(v, str) and v]
-    section = mask_section(look.place, masks)
+    section = mask_section(look, masks, found.facts)
     if section:
         found.add(name, {"column": name, "kind": "mask"} | section)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -45,10 +46,19 @@ def classes_of_masks(look: Look, names: list[str]) -> Classes:
     if any(name.endswith("_labelIds.png") for name in names):
         section = {"classes": [*CITYSCAPES.values()], "values": [*CITYSCAPES], "ignored": CITYSCAPES_IGNORED}
         return Classes(section, ["the 19 classes that Cityscapes evaluates; its other ids are ignored"])
-    looked = [mask_values(look.place.read(name)) for name in some(names)]
-    lossy = next((name for name, one in zip(some(names), looked, strict=True) if not one.lossless), None)
+    return classes_of_values(look, {name: mask_values(look.place.read(name)) for name in some(names)})
+
+
+def classes_of_values(look: Look, by_name: Mapping[str, MaskValues]) -> Classes:
+    """The same of masks whose values were read, wherever they lie.
+
+    Raises:
+        DataError: they are no masks, or nothing tells what their values are.
+    """
+    lossy = next((name for name, one in by_name.items() if not one.lossless), None)
     if lossy is not None:
         raise DataError("masks are saved with a compression that changes values", found=lossy, fix="export them as PNG")
+    looked = [*by_name.values()]
     coloured = any(one.kind == "colour" for one in looked)
     seen: Counter[int | str] = Counter()
     for one in looked:

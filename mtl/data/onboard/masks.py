@@ -1,4 +1,4 @@
-"""What masks of nobody's description may mean."""
+"""What masks that a column or a member has may mean."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Iterable
 from typing import Any
 
 from mtl.config import DataError
-from mtl.data.maps import decode_mask
-from mtl.data.place import Place
+from mtl.data.maps import mask_values
+from mtl.data.onboard.look import Look
+from mtl.data.onboard.mask_classes import classes_of_values
 from mtl.data.raw import FileRef
 
 
-def mask_section(place: Place, masks: Iterable[FileRef | bytes]) -> dict[str, Any]:
-    """What a Column has to say of masks: a name for every index up to the largest in some, 255 aside; nothing if they hold no
-    indices of classes."""
-    largest = 0
+def mask_section(look: Look, masks: Iterable[FileRef | bytes], facts: list[str]) -> dict[str, Any]:
+    """What a Column has to say of masks, and in facts what a person may want to know; nothing if their values say nothing."""
     try:
-        for mask in masks:
-            indices = decode_mask(place.read(mask.name) if isinstance(mask, FileRef) else mask, 256)
-            largest = max(largest, int(indices[indices != 255].max(initial=0)))
-    except DataError:
+        read = [look.place.read(mask.name) if isinstance(mask, FileRef) else mask for mask in masks]
+        found = classes_of_values(look, {f"mask {place}": mask_values(data) for place, data in enumerate(read)})
+    except DataError as error:
+        facts.append(error.line)
         return {}
-    return {"classes": ["background", *(f"class_{number}" for number in range(1, largest + 1))]} if largest else {}
+    facts += found.facts
+    return found.section

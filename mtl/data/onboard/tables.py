@@ -152,7 +152,7 @@ def _maps(look: Look, file: str, name: str, cells: Sequence[Cell], facts: list[s
     if any(word in f"{name} {files[0]}".lower() for word in ("depth", "disparity")):
         facts.append(f"{name}: depths; what a step of their files is, `scale` has to say (0.001 m is supposed)")
         return {"column": name, "kind": "depth", "unit": "m", "scale": 0.001}
-    section = mask_section(look.place, [FileRef(found) for found in files])
+    section = mask_section(look, [FileRef(found) for found in files], facts)
     if not section:
         facts.append(f"{name}: masks whose values are no indices of classes: describe them yourself")
     return {"column": name, "kind": "mask"} | section

@@ -117,7 +117,9 @@ def _guess(look: Look, samples: Sequence[Sample]) -> tuple[Guess, Counter[str]]:
     for extension in sorted(
         {name for sample in samples for name in sample.members if "." in name and _is_picture(name)}
     ):
-        section = mask_section(look.place, [s.members[extension].value for s in samples[:64] if extension in s.members])
+        section = mask_section(
+            look, [s.members[extension].value for s in samples[:64] if extension in s.members], renamed.facts
+        )
         if section:
             target = "regions" if extension == "seg.png" else identifier(extension.rsplit(".", 1)[0])
             renamed.add(target, {"column": extension, "kind": "mask"} | section)
