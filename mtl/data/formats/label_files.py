@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from mtl.config import DataError
 from mtl.data.formats.text import lines
 
-
 NAME_COLUMNS = ("name", "class", "label", "class_name")
 """What tables of classes call the column of their names."""
 
