@@ -19,7 +19,9 @@ from mtl.data.prepare import prepare
 from mtl.data.raw import RawSample, write_spec, write_split
 from mtl.data.spec import DatasetSpec, TargetSpec
 from mtl.evaluate.blind import score_blind
+from mtl.evaluate.bootstrap import resample_counts
 from mtl.evaluate.judge import judge_model
+from mtl.evaluate.report import _task_report
 from mtl.gate import judge
 from mtl.reports import EvalReport
 from mtl.store import Store
@@ -28,6 +30,7 @@ from mtl.train.checkpoint import Checkpoints
 from mtl.train.distributed import World
 from mtl.train.loop import run
 from mtl.train.training import Training
+from tests.test_intervals import CASES
 
 SIDE = 32
 COLOURS = ((200, 40, 40), (40, 200, 40), (40, 40, 200))
@@ -270,6 +273,23 @@ def test_an_order_of_chance_is_no_better_than_without_looking(tasks: dict[str, T
         above_chance += np.quantile(found - without, 0.025) > 0
         above_share += np.quantile(found, 0.025) > shares
     assert above_chance <= 4 < 20 < above_share
+
+
+@pytest.mark.parametrize("count", [4, 8, 15])
+def test_by_chance_alone_few_samples_pass_no_more_often_than_many(count: int) -> None:
+    """How many samples are enough is left to the interval: here of numbers that know nothing of the truth."""
+    task, _, _ = CASES["regression"]
+    rng, counts = np.random.default_rng(0), resample_counts(0, 200, count)
+    above, draws = 0, 150
+    for _ in range(draws):
+        truth = rng.gamma(3, 1, count)
+        own, blind = task.scorer(), task.scorer()
+        own.rows = list(2.67 + 0.3 * rng.normal(size=count) - truth)
+        blind.rows = list(task.blind(list(truth))["value"] - truth)
+        skill = _task_report(own, task, counts, {}, 0.95, {}, blind).skill
+        ends = skill and skill.interval(0.025)
+        above += ends is not None and ends[0] > 0
+    assert above / draws <= 0.05
 
 
 def test_few_samples_are_not_learnt_by_heart(tasks: dict[str, Task], test_split: Split) -> None:

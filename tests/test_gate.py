@@ -100,9 +100,10 @@ def test_a_task_without_test_samples_never_passes(noise: np.ndarray) -> None:
         decision = judge(report({"a": good, "x": none}), champion, champion and 1, LENIENT)
         assert ("evidence", "x") in failed(decision)
         assert ("better than blind", "x") not in failed(decision)  # said once
-    few = task(0.8, noise, blind=0.1, num_targets=19)
-    assert failed(judge(report({"a": few}), report({"a": good}), 1, LENIENT)) == [("evidence", "a")]
-    assert judge(report({"a": few.model_copy(update={"num_targets": 20})}), report({"a": good}), 1, LENIENT).promote
+    few = task(0.8, noise, blind=0.1, num_targets=5)
+    assert judge(
+        report({"a": few}), report({"a": good}), 1, LENIENT
+    ).promote  # what few samples show is in the interval
 
 
 def test_classes_without_test_samples_are_named_and_not_passed_at_first(noise: np.ndarray) -> None:

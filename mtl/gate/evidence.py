@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mtl.config import GateConfig
-from mtl.reports import FEWEST, EvalReport, Rule, TaskReport
+from mtl.reports import EvalReport, Rule, TaskReport
 
 SHOWN = 8
 """Classes that a rule names."""
@@ -37,13 +37,14 @@ def before_first(name: str, task: TaskReport) -> Iterator[Rule]:
 
 
 def _evidence(name: str, task: TaskReport, may_lack: float) -> Rule | None:
-    """Whether a task's test samples are enough; None if nobody counted them and it has a value.
+    """Whether a task has test samples; None if nobody counted them and it has a value. How many are enough is the
+    intervals' business: of few, they are wide.
 
     Args:
         may_lack: share of its classes that may have none. They are named in any case. Where the champion has the task, it
             is as unknown of them.
     """
-    required = f"{FEWEST} test samples with the target"
+    required = "test samples with the target"
     if may_lack < 1 and task.support:
         required += ", some of every class" if not may_lack else f", some of all but {may_lack:.0%} of the classes"
     value, count = task.metrics[task.primary].value, task.num_targets
@@ -57,7 +58,7 @@ def _evidence(name: str, task: TaskReport, may_lack: float) -> Rule | None:
     if untested:
         more = f" and {len(untested) - SHOWN} more" if len(untested) > SHOWN else ""
         found += f", none of {', '.join(untested[:SHOWN])}{more}"
-    return Rule(name="evidence", task=name, required=required, found=found, passed=count >= FEWEST and enough)
+    return Rule(name="evidence", task=name, required=required, found=found, passed=enough)
 
 
 def _better_than_blind(name: str, task: TaskReport, config: GateConfig, *, new: bool) -> Iterator[Rule]:

@@ -12,7 +12,7 @@ from mtl.reports.types import Report
 from mtl.yardstick import Yardstick
 
 FEWEST = 20
-"""Samples with a target, of a task or of a slice: fewer say nothing."""
+"""Samples with the target in a slice: fewer say nothing of it."""
 METHOD = 2
 """`EvalReport.method` of this program."""
 

@@ -29,7 +29,7 @@ def _of_task(task: TaskReport) -> Iterator[str]:
         yield "no test sample has its target: nothing is known"
         return
     if count is not None and count < FEWEST:
-        yield f"{count} test samples have its target: too few to say anything"
+        yield f"{count} test samples have its target: too few to say much"
     none = [label for label, number in task.support.items() if number == 0]
     few = [f"{label} ({number})" for label, number in task.support.items() if 0 < number < FEW]
     if none:

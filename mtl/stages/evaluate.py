@@ -7,6 +7,7 @@ from mtl.evaluate.judge import judge_weights
 from mtl.evaluate.pictures import draw_curves, draw_predictions
 from mtl.evaluate.tables import write_tables
 from mtl.reports import TrainReport, read_report
+from mtl.reports.notes import notes
 from mtl.stages import OUTPUTS, run_stage
 
 
@@ -20,7 +21,11 @@ def main() -> None:
     write_tables(out, report, found.scorers)
     draw_curves(out, found.scorers, read_report(TrainReport, OUTPUTS / "train" / "training.json").history)
     draw_predictions(out, found.model, found.tasks, found.scorers, found.split, config.evaluate.num_pictures)
-    print("evaluate: " + " · ".join(f"{n} {t.primary} {report.primary(n).value}" for n, t in report.tasks.items()))
+    values = {name: report.primary(name).value for name in report.tasks}
+    shown = {name: "unknown" if value is None else f"{value:.4f}" for name, value in values.items()}
+    print("evaluate: " + " · ".join(f"{n} {t.primary} {shown[n]}" for n, t in report.tasks.items()))
+    for line in notes(report):
+        print(f"evaluate: {line}")
 
 
 if __name__ == "__main__":
