@@ -20,11 +20,7 @@ from mtl.data.onboard.proposal import Proposal
 from mtl.data.place import Place
 from mtl.data.propose import propose
 from mtl.data.raw import FileRef, RawSample, read_account, read_problems, read_split
-<<<<<<< HEAD
 from mtl.data.spec import SPLITS, DatasetSpec, TargetKind, TargetSpec
-=======
-from mtl.data.spec import SPLITS, DatasetSpec, TargetKind
->>>>>>> json-formats
 from tests.conftest import ROOT
 from tests.test_formats import configured, fetched
 
@@ -37,12 +33,8 @@ SIZE = (48, 64)
 class Row:
     """What is to come of an export: these targets, as the source has them; or, in these words, a refusal. Either if both are there.
 
-<<<<<<< HEAD
-    split: whether the format says it. apart: pixels by which the format lets a box's side differ, and a mask's edge.
-=======
-    named: whether the format keeps the boxes' classes. split: whether it says it. apart: pixels by which the format lets a box's side differ, and a mask's edge.
-    needs: what has to be merged before.
->>>>>>> json-formats
+    named: whether the format keeps the boxes' classes. split: whether it says it. apart: pixels by which the format lets a box's side
+    differ, and a mask's edge.
     """
 
     boxes: bool = False
@@ -67,11 +59,7 @@ ROWS = {
     "datumaro_coco_panoptic": Row(masks=True),
     "datumaro_coco_person_keypoints": Row(boxes=True),
     "datumaro_coco_stuff": Row(boxes=True, masks=True),
-<<<<<<< HEAD
     "datumaro_cvat": Row(boxes=True, masks=True),
-=======
-    "datumaro_cvat": Row(boxes=True, needs=CVAT),
->>>>>>> json-formats
     "datumaro_datumaro": Row(boxes=True, masks=True, label=True),
     "datumaro_datumaro_binary": Row(refused="Datumaro's binary files"),
     "datumaro_dota": Row(boxes=True, refused="DOTA"),
@@ -98,8 +86,7 @@ ROWS = {
     "datumaro_mvtec_segmentation": Row(refused="MVTec"),
     "datumaro_open_images": Row(boxes=True, apart=1.0),
     "datumaro_segment_anything": Row(refused="Segment Anything"),
-<<<<<<< HEAD
-    "datumaro_vgg_face2": Row(refused="VGGFace2"),
+    "datumaro_vgg_face2": Row(boxes=True, named=False, refused="VGGFace2"),
     "datumaro_voc": Row(boxes=True, apart=1.0),
     "datumaro_voc_action": Row(boxes=True, apart=1.0),
     "datumaro_voc_classification": Row(label=True, refused="looks like voc"),
@@ -107,16 +94,6 @@ ROWS = {
     "datumaro_voc_instance_segmentation": Row(masks=True),
     "datumaro_voc_layout": Row(boxes=True, apart=1.0),
     "datumaro_voc_segmentation": Row(masks=True),
-=======
-    "datumaro_vgg_face2": Row(boxes=True, named=False, refused="VGGFace2"),
-    "datumaro_voc": Row(boxes=True, apart=1.0, needs=VOC),
-    "datumaro_voc_action": Row(boxes=True, apart=1.0, needs=VOC),
-    "datumaro_voc_classification": Row(label=True, refused="looks like voc", needs=VOC),
-    "datumaro_voc_detection": Row(boxes=True, apart=1.0, needs=VOC),
-    "datumaro_voc_instance_segmentation": Row(masks=True, needs=VOC),
-    "datumaro_voc_layout": Row(boxes=True, apart=1.0, needs=VOC),
-    "datumaro_voc_segmentation": Row(masks=True, needs=VOC),
->>>>>>> json-formats
     "datumaro_wider_face": Row(refused="WIDER FACE"),
     "datumaro_yolo": Row(boxes=True, apart=0.1),
     "datumaro_yolo_ultralytics": Row(boxes=True, apart=0.1),
@@ -199,15 +176,10 @@ def compare(row: Row, scene: str, sample: RawSample, spec: DatasetSpec) -> None:
         sides = np.array([box[1:] for box in found]) - np.array([box[1:] for box in wanted])
         assert np.abs(sides).max() <= row.apart
     if row.masks:
-<<<<<<< HEAD
         mask, what = target(spec, "mask", sample)
         data = Place(spec.roots[mask.owner]).read(mask.name) if isinstance(mask, FileRef) else mask
         regions = decode_mask(data, len(what.classes), what.values, what.ignored)
         names = np.array([*what.classes, *["background"] * (256 - len(what.classes))])[regions]
-=======
-        mask, classes = target(spec, "mask", sample)
-        names = np.array([*classes, *["background"] * (256 - len(classes))])[decoded(mask, spec)]
->>>>>>> json-formats
         wanted_mask = np.full(SIZE, "background", names.dtype)
         for thing in things:
             x, y, w, h = (thing[side] for side in ("x", "y", "width", "height"))

@@ -37,20 +37,17 @@ DOCUMENTS: tuple[Kind, ...] = (DATUMARO, COCO, LABELME, SUPERVISELY, VIA, LABEL_
 
 DETECTORS: dict[str, Detector] = {
     "documents": lambda look: detect_documents(look, DOCUMENTS),
-<<<<<<< HEAD
-    "cvat": cvat.detect,
-=======
     "documents of elsewhere": elsewhere.detect_documents,
->>>>>>> json-formats
+    "cvat": cvat.detect,
     "labelme on the web": labelme.detect_web,
     "via as a table": via.detect_table,
     "voc": voc.detect,
     "kitti": kitti.detect,
     "yolo": yolo.detect,
-    "elsewhere": elsewhere.detect,
     "huggingface": huggingface.detect,
     "webdataset": webdataset.detect,
     "tables": tables.detect,
+    "elsewhere": elsewhere.detect,
     "pairs": pairs.detect,
 }
 """The most particular first. Classes that are folders are what is left when none of them finds anything."""
