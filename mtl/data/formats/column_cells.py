@@ -27,7 +27,14 @@ def column_spec(column: Column, cells: Sequence[Cell]) -> TargetSpec:
             found="no cell has a value" if column.kind != "mask" else "a mask's classes are not in the table",
             fix="declare `classes`",
         )
-    return TargetSpec(kind=column.kind, classes=classes, unit=column.unit, scale=column.scale)
+    return TargetSpec(
+        kind=column.kind,
+        classes=classes,
+        unit=column.unit,
+        scale=column.scale,
+        values=column.values,
+        ignored=column.ignored,
+    )
 
 
 def _labels(cells: Sequence[Cell]) -> Sequence[Cell]:

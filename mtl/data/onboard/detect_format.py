@@ -63,6 +63,7 @@ def detect_format(look: Look) -> list[Finding]:
     for name, detect in DETECTORS.items():
         for finding in _told(name, detect, look):
             look.claimed |= finding.evidence
+            look.taken |= finding.evidence if finding.sets else set[str]()
             found.append(finding)
     if not any(finding.sets or finding.fault for finding in found):
         found += image_folder.detect(look)

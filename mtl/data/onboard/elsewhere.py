@@ -74,9 +74,8 @@ def detect_documents(look: Look) -> Iterator[Finding]:
 def detect(look: Look) -> Iterator[Finding]:
     """What is there, with a fault if there is nothing that can be read."""
     documents = _by_documents(look, look.place.names(suffixes=DOCUMENTS))
-    ours = frozenset[str]().union(*(evidence for _, _, evidence in documents))
     for name, fix, evidence in [*documents, *_by_names(look), *_texts(look), *_by_archives(look)]:
-        if look.claimed <= ours:
+        if not look.taken:
             yield Finding(name, evidence=evidence, fault=f"it is not read; {fix}")
         elif not evidence <= look.claimed:
             yield Finding(name, evidence=evidence, facts=(f"{name}, which is not read: {fix}",))
@@ -84,7 +83,7 @@ def detect(look: Look) -> Iterator[Finding]:
 
 
 def _by_names(look: Look) -> Iterator[Found]:
-    names = {name: name.lower() for name in look.names if name not in look.claimed}
+    names = {name: name.lower() for name in look.names if name not in look.taken}
     every = "\n".join(names.values())
     for rule in NAMED:
         if not all(max(pattern.split("*"), key=len) in every for pattern in rule.patterns):
