@@ -283,18 +283,13 @@ def test_classes_csv_says_the_order(tmp_path: Path) -> None:
     ("name", "text", "message"),
     [
         (
-            "via.csv",
-            "filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes\n0.png,1,{},1,0,{},{}\n",
-            "VGG",
-        ),
-        (
             "a.csv",
             rows(["g1.png", "g2.png"], "{n},{a},{b},{x},{y},{c}", list, "image,x1,y1,x2,y2,label"),
             "none is there",
         ),
         ("a.csv", 'image,bbox,label\n0.png,"[2, 3, 10, 12]",cat\n', "nothing says"),
     ],
-    ids=["VIA", "images elsewhere", "undecided"],
+    ids=["images elsewhere", "undecided"],
 )
 def test_init_refuses_boxes_by_their_fault(folder: Path, name: str, text: str, message: str) -> None:
     written(folder / name, text)

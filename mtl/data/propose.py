@@ -111,7 +111,9 @@ def _sets(kept: list[Read], findings: list[Finding], names: list[str]) -> dict[s
     refs = [ref for r in readings for e in r.entries for ref in (e.image, *e.targets.values())]
     used = {container(ref.name) for ref in refs if isinstance(ref, FileRef)}
     used |= {name for r in readings for name in (*r.documents, *r.left_out, *(p.file for p in r.problems))}
-    said = PathSpec.from_lines("gitwildmatch", (line for section in sets.values() for line in section.get("ignore", ())))
+    said = PathSpec.from_lines(
+        "gitwildmatch", (line for section in sets.values() for line in section.get("ignore", ()))
+    )
     evidence = frozenset[str]().union(*(finding.evidence for finding in findings))
     unread = patterns((name for name in evidence - used if not said.match_file(name)), names)
     if unread:

@@ -108,7 +108,7 @@ _NUMBERED = (re.compile(r"(\d+)\s*[:,;\t ]\s*(\S.*)"), re.compile(r"(.*\S)\s*[:,
 """A number before a name, and behind it."""
 
 
-def _names(text: str) -> list[Label]:
+def names_in(text: str) -> list[Label]:
     """A name a line, whose number is the index; or names and their numbers: `0: background`, `/a/airfield 0`."""
     found = [line for _, line in lines(text)]
     for place, pattern in enumerate(_NUMBERED):
@@ -166,7 +166,7 @@ _PARSERS: dict[str, Callable[[str], list[Label]]] = {
     r"labelmap\.txt": _labelmap,
     r"label_?colou?rs?(_list)?\.txt": _colours,
     r"_?class(es|_dict)?(_seg)?\.csv": _dictionary,
-    r"(obj\.names|class(es|_?names)?\.txt|labels?(_?names)?\.txt|codes\.txt|synsets?(_words)?\.txt|categories\w*\.txt)": _names,
+    r"(obj\.names|class(es|_?names)?\.txt|labels?(_?names)?\.txt|codes\.txt|synsets?(_words)?\.txt|categories\w*\.txt)": names_in,
     r"objectinfo150\.txt": _objects,
     r"(dataset_meta|config(_v[\d.]+)?|id2label|label2id|label_?map|class(es|_?names)|labels|palette)\.json": _json,
     r"obj_class_to_machine_color\.json": _json,

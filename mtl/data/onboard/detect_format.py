@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from mtl.config import DataError, MtlError
 from mtl.data.onboard import (
+    class_lists,
     cvat,
     elsewhere,
     huggingface,
@@ -44,6 +45,7 @@ DETECTORS: dict[str, Detector] = {
     "voc": voc.detect,
     "kitti": kitti.detect,
     "yolo": yolo.detect,
+    "class lists": class_lists.detect,
     "huggingface": huggingface.detect,
     "webdataset": webdataset.detect,
     "tables": tables.detect,
