@@ -59,7 +59,7 @@ ROWS = {
     "datumaro_coco_panoptic": Row(masks=True),
     "datumaro_coco_person_keypoints": Row(boxes=True),
     "datumaro_coco_stuff": Row(boxes=True, masks=True),
-    "datumaro_cvat": Row(boxes=True),
+    "datumaro_cvat": Row(boxes=True, masks=True),
     "datumaro_datumaro": Row(boxes=True, masks=True, label=True),
     "datumaro_datumaro_binary": Row(refused="Datumaro's binary files"),
     "datumaro_dota": Row(boxes=True, refused="DOTA"),

@@ -13,14 +13,22 @@ TRANSPARENT = "transparent"
 MaskValue = Annotated[int, Field(ge=0)] | Annotated[str, Field(pattern=rf"^(#[0-9a-fA-F]{{6}}|{TRANSPARENT})$")]
 """A grey value or an index into the palette; a colour '#rrggbb'; or 'transparent'."""
 
+ClassValue = MaskValue | Annotated[tuple[MaskValue, ...], Field(min_length=1)]
+"""What pixels of one class have: a value, or one of several."""
 
-def check_values(values: Sequence[int | str], ignored: Sequence[int | str], num_classes: int) -> None:
+
+def each(value: ClassValue) -> tuple[int | str, ...]:
+    """The values of one class."""
+    return value if isinstance(value, tuple) else (value,)
+
+
+def check_values(values: Sequence[ClassValue], ignored: Sequence[int | str], num_classes: int) -> None:
     """Refuse what contradicts itself.
 
     Raises:
         ValueError: numbers beside colours, a value twice, or another number of values than of classes.
     """
-    both = [*values, *ignored]
+    both = [*(one for value in values for one in each(value)), *ignored]
     if len({type(value) for value in both}) > 1:
         raise ValueError(f"values and ignored are all numbers, or all colours, found {both}")
     keys = [value.lower() if isinstance(value, str) else value for value in both]

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from mtl.config import DataError
+from mtl.config.masks import ClassValue, each
 from mtl.data.mask_codes import classes_of, code_of, colours_of, counted, is_grey, numbers_of, palette_names, value_of
 from mtl.data.rasters import read_raster, turned, turned_vectors
 from mtl.data.spec import IGNORE
@@ -63,13 +64,13 @@ def mask_values(data: bytes) -> MaskValues:
 
 
 def decode_mask(
-    data: bytes, num_classes: int, values: Sequence[int | str] = (), ignored: Sequence[int | str] = ()
+    data: bytes, num_classes: int, values: Sequence[ClassValue] = (), ignored: Sequence[int | str] = ()
 ) -> np.ndarray:
     """An encoded mask → uint8 [height, width] of class indices, as a viewer shows it; 255 is not known.
 
     Args:
         values: what pixels have for the class in this place: a grey value or an index into the palette; or, '#rrggbb' or
-            'transparent', what is seen. Empty: 0, 1, 2 …
+            'transparent', what is seen; or several of them. Empty: 0, 1, 2 …
         ignored: further values of pixels that are not known; 255 is one, unless `values` has it. Of two classes it has
             to be named here, for a mask of black and white may mean either.
 
@@ -85,16 +86,17 @@ def decode_mask(
         )
     if num_classes > IGNORE + 1:
         raise DataError("a mask has more classes than it can tell apart", found=str(num_classes), fix="at most 255")
-    coloured = any(isinstance(value, str) for value in values)
+    coloured = any(isinstance(one, str) for value in values for one in each(value))
     codes = colours_of(raster) if coloured else numbers_of(raster)
     classes = {} if coloured else {IGNORE: IGNORE}
     classes |= {code_of(value): IGNORE for value in ignored}
-    classes |= {code_of(value): index for index, value in enumerate(values or range(num_classes))}
+    classes |= {code_of(one): index for index, value in enumerate(values or range(num_classes)) for one in each(value)}
     if not (coloured or values or IGNORE in ignored) and num_classes <= 2:
         _refuse_black_and_white(codes)
     mask = classes_of(codes, classes)
     if mask.min() < 0:
-        raise _no_class(codes[mask < 0], codes.size, coloured, values or range(num_classes))
+        allowed = ", ".join(str(one) for value in values for one in each(value)) or f"0 to {num_classes - 1}, or 255"
+        raise _no_class(codes[mask < 0], codes.size, coloured, allowed)
     return np.ascontiguousarray(turned(mask, raster.header.orientation), np.uint8)
 
 
@@ -109,11 +111,10 @@ def _refuse_black_and_white(codes: np.ndarray) -> None:
         )
 
 
-def _no_class(codes: np.ndarray, total: int, coloured: bool, values: Sequence[int | str]) -> DataError:
+def _no_class(codes: np.ndarray, total: int, coloured: bool, allowed: str) -> DataError:
     counts = counted(codes)
     named = [f"{value_of(c, coloured=coloured)} in {n} of {total} pixels" for c, n in islice(counts.items(), 3)]
     more = f" and {len(counts) - 3} more values" if len(counts) > 3 else ""
-    allowed = f"0 to {len(values) - 1}, or 255" if isinstance(values, range) else ", ".join(map(str, values))
     return DataError(
         f"a mask has a {'colour' if coloured else 'value'} that is no class",
         found=", ".join(named) + more,

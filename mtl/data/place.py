@@ -9,10 +9,12 @@ import hashlib
 import io
 import os
 import threading
+from bisect import bisect_left
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import islice, takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -51,7 +53,6 @@ class Place:
         self.path, self.cache = path, cache
         self._lock = threading.Lock()
         self._table: tuple[str, Table] | None = None
-        self._ignored: PathSpec[Any] | None = None
         self._outer, inner = split_archive(path)
         with _explained(f"{path} cannot be opened"):
             self._fs, self._root = _opened(self._outer)
@@ -61,7 +62,10 @@ class Place:
     def without(self, patterns: Sequence[str]) -> Place:
         """The same place, in whose listings files are left out, as .gitignore has them: they are no part of a set."""
         other = copy.copy(self)
-        other._ignored = PathSpec.from_lines("gitwildmatch", patterns) if patterns else None
+        ignored = PathSpec.from_lines("gitwildmatch", patterns) if patterns else None
+        if ignored is not None:
+            other._shown = [name for name in self._shown if not ignored.match_file(name)]
+            other.__dict__.pop("_by_extension", None)
         return other
 
     @cached_property
@@ -92,11 +96,27 @@ class Place:
 
     def names(self, folder: str = "", suffixes: tuple[str, ...] = ()) -> list[str]:
         """Files in a folder and those below it, sorted; hidden ones left out."""
+        found = self._shown
+        if suffixes:
+            kinds = {_extension(suffix) for suffix in suffixes}
+            some = [name for kind in kinds for name in self._by_extension.get(kind, ())]
+            found = sorted(some if kinds >= {*suffixes} else (n for n in some if n.lower().endswith(suffixes)))
         prefix = f"{folder.strip('/')}/" if folder.strip("/.") else ""
-        found = (n for n in self.versions if n.startswith(prefix))
-        shown = (n for n in found if not any(p.startswith((".", "__MACOSX")) for p in n.split("/")))
-        wanted = sorted(n for n in shown if not suffixes or n.lower().endswith(suffixes))
-        return wanted if self._ignored is None else [n for n in wanted if not self._ignored.match_file(n)]
+        start = bisect_left(found, prefix)
+        return list(takewhile(lambda name: name.startswith(prefix), islice(found, start, None))) if prefix else [*found]
+
+    @cached_property
+    def _by_extension(self) -> dict[str, list[str]]:
+        """Extension in lower case, with its dot → files that have it."""
+        found: dict[str, list[str]] = {}
+        for name in self._shown:
+            found.setdefault(_extension(name), []).append(name)
+        return found
+
+    @cached_property
+    def _shown(self) -> list[str]:
+        """All files but hidden ones, sorted: asked for again and again, and there may be millions."""
+        return sorted(n for n in self.versions if "/." not in n and n[0] != "." and not _is_hidden(n))
 
     def images(self, folder: str = "") -> list[str]:
         """Images in a folder and below it, sorted."""
@@ -271,6 +291,17 @@ class Place:
             )
             found[name] = f"{info.get('size')}:{mark}"
         return found
+
+
+def _extension(name: str) -> str:
+    """From the last dot, in lower case; the whole of a name without one."""
+    place = name.rfind(".")
+    return name[place:].lower() if place >= 0 else name.lower()
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether macOS has put it beside a file that it packed."""
+    return "__MACOSX" in name and any(part.startswith("__MACOSX") for part in name.split("/"))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from statistics import median
 from typing import Any
 
+from pathspec import PathSpec
 from pydantic import ValidationError
 
 from mtl.config import DataError
@@ -77,7 +78,7 @@ def propose(path: str) -> Proposal:
     tasks, untaught = _tasks(specs, kept)
     if not tasks:
         raise refusal(path, kept[0].finding, _nothing_to_learn(kept, untaught))
-    sets = _sets(kept, findings)
+    sets = _sets(kept, findings, look.names)
     trial = tried(sets, specs, [r for one in kept for r in one.readings.values()])
     if trial.fault:
         raise refusal(path, kept[0].finding, trial.fault)
@@ -93,9 +94,13 @@ def propose(path: str) -> Proposal:
     return proposal
 
 
-def _sets(kept: list[Read], findings: list[Finding]) -> dict[str, dict[str, Any]]:
+def _sets(kept: list[Read], findings: list[Finding], names: list[str]) -> dict[str, dict[str, Any]]:
     """The sections of all findings that are kept, each under a name of its own. Files that others claim are declared as not
-    meant: the facts name them."""
+    meant: the facts name them.
+
+    Args:
+        names: of all files.
+    """
     sets: dict[str, dict[str, Any]] = {}
     for one in kept:
         for name, section in one.finding.sets.items():
@@ -106,7 +111,11 @@ def _sets(kept: list[Read], findings: list[Finding]) -> dict[str, dict[str, Any]
     refs = [ref for r in readings for e in r.entries for ref in (e.image, *e.targets.values())]
     used = {container(ref.name) for ref in refs if isinstance(ref, FileRef)}
     used |= {name for r in readings for name in (*r.documents, *r.left_out, *(p.file for p in r.problems))}
-    unread = patterns(frozenset[str]().union(*(finding.evidence for finding in findings)) - used, used)
+    said = PathSpec.from_lines(
+        "gitwildmatch", (line for section in sets.values() for line in section.get("ignore", ()))
+    )
+    evidence = frozenset[str]().union(*(finding.evidence for finding in findings))
+    unread = patterns((name for name in evidence - used if not said.match_file(name)), names)
     if unread:
         first = next(iter(sets.values()))
         first["ignore"] = [*first.get("ignore", ()), *unread]

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from mtl.config.masks import MaskValue, check_values
+from mtl.config.masks import ClassValue, MaskValue, check_values
 from mtl.config.section import Section
 
 IGNORE = 255
@@ -28,10 +28,10 @@ class TargetSpec(Section):
     kind: TargetKind
     classes: tuple[str, ...] = Field(default=(), description="class names in the order of their indices")
     unit: str = Field(default="", description="unit of a value or a depth")
-    values: tuple[MaskValue, ...] = Field(
+    values: tuple[ClassValue, ...] = Field(
         default=(),
         description="what a mask's pixels have for the class in this place: a grey value or palette index, a colour "
-        "'#rrggbb', or 'transparent'; 0, 1, 2 … if empty",
+        "'#rrggbb', or 'transparent', or several of these; 0, 1, 2 … if empty",
     )
     ignored: tuple[MaskValue, ...] = Field(
         default=(), description="further values whose pixels are not known; 255 is, unless it is one of `values`"

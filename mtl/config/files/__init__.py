@@ -22,13 +22,14 @@ from mtl.config.files.splits import (
     StratifiedSplit,
     TimeSplit,
 )
-from mtl.config.files.tables import BoxTableSet, HuggingFaceSet, TableSet, Tabular, WebDatasetSet
+from mtl.config.files.tables import BoxTableSet, ClassListSet, HuggingFaceSet, TableSet, Tabular, WebDatasetSet
 from mtl.config.files.tools import CreateMlSet, DatumaroSet, LabelMeSet, LabelStudioSet, SuperviselySet, ViaSet
 from mtl.config.section import Count, Section
 
 __all__ = [
     "AnyFileSet",
     "BoxTableSet",
+    "ClassListSet",
     "CocoPanopticSet",
     "CocoSet",
     "Column",
@@ -65,6 +66,7 @@ AnyFileSet = Annotated[
     ImageFolderSet
     | TableSet
     | BoxTableSet
+    | ClassListSet
     | CocoSet
     | CocoPanopticSet
     | YoloSet

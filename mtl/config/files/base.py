@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from mtl.config.masks import MaskValue, check_values
+from mtl.config.masks import ClassValue, MaskValue, check_values
 from mtl.config.section import Positive, Section
 
 TAKEN = ("id", "key", "image")
@@ -77,13 +77,19 @@ class Column(Section):
         default=MISSING, description="cells that say that nothing is known; a declared class never does"
     )
     also_missing: tuple[str, ...] = Field(default=(), description="further ones, e.g. -1")
-    values: tuple[MaskValue, ...] = Field(
-        default=(),
-        description="what a mask's pixels have for the class in this place, as in mask_pairs; 0, 1, 2 … if empty",
-    )
-    ignored: tuple[MaskValue, ...] = Field(default=(), description="values of a mask whose pixels are not known")
     unit: str = Field(default="", description="of a value or a depth")
     scale: Positive = Field(default=1.0, description="depth of one step of the 16-bit PNG, in `unit`")
+    values: tuple[ClassValue, ...] = Field(
+        default=(), description="what a mask's pixels have for each class, as `mask_pairs` has it; 0, 1, 2 … if empty"
+    )
+    ignored: tuple[MaskValue, ...] = Field(default=(), description="a mask's values whose pixels are not known")
+
+    @model_validator(mode="after")
+    def _masks(self) -> Column:
+        if (self.values or self.ignored) and self.kind != "mask":
+            raise ValueError(f"values and ignored are of masks, found kind {self.kind}")
+        check_values(self.values, self.ignored, len(self.classes))
+        return self
 
     @model_validator(mode="after")
     def _one(self) -> Column:

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from mtl.config.files.base import FileSet, TargetName
-from mtl.config.masks import MaskValue, check_values
+from mtl.config.masks import ClassValue, MaskValue, check_values
 from mtl.config.section import Positive
 
 
@@ -43,10 +43,10 @@ class MaskPairsSet(PairsSet):
     mask_name: str = Field(default="{}", description="a mask's name without extension, e.g. {}_mask")
     target: TargetName = Field(default="regions", description="the masks' target")
     classes: tuple[str, ...] = Field(description="class names in the order of the masks' indices, or of `values`")
-    values: tuple[MaskValue, ...] = Field(
+    values: tuple[ClassValue, ...] = Field(
         default=(),
-        description="what pixels have for the class in this place: a grey value or palette index, a colour '#rrggbb'; 0, 1, 2 … if "
-        "empty; [0, 255] of black and white masks",
+        description="what pixels have for the class in this place: a grey value or palette index, a colour '#rrggbb', or a list of "
+        "several; 0, 1, 2 … if empty; [0, 255] of black and white masks",
     )
     ignored: tuple[MaskValue, ...] = Field(
         default=(), description="values whose pixels are not known; 255 is one, unless a class has it"

@@ -46,6 +46,30 @@ class TableSet(Tabular):
     targets: dict[TargetName, Column] = Field(description="target → column; none for images without labels")
 
 
+class ClassListSet(FileSet):
+    """Text files with a line an image: its name, and the number of its class or classes; as ImageNet, Caffe and MMPretrain have them."""
+
+    format: Literal["class_list"]
+    lists: tuple[str, ...] = Field(
+        default=(),
+        description="the files, inside path; those that are called as splits are, train.txt, val_list.txt …, if empty",
+    )
+    images: str = Field(default="", description="folder that names are relative to; they are looked for if empty")
+    names: str = Field(
+        default="",
+        description="the file of the classes' names, a line a class, e.g. synsets.txt; numbers are names if empty",
+    )
+    first: Literal[0, 1] = Field(default=0, description="the number of the first class, where `names` does not say it")
+    target: TargetName = Field(default="label", description="the target of the classes")
+    kind: Literal["label", "labels"] = Field(
+        default="label", description="labels: a line may have any number of classes"
+    )
+    classes: tuple[str, ...] = Field(
+        default=(),
+        description="those of `names` to take, in order; if it is empty, the names in the order of the numbers",
+    )
+
+
 class BoxTableSet(Tabular):
     """Boxes as rows of a table: RetinaNet's, DeepForest's, TensorFlow's, Open Images' and other CSV files."""
 

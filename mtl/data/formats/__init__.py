@@ -7,6 +7,7 @@ from typing import Any
 
 from mtl.data.formats.base import Entry, Problem, Reading
 from mtl.data.formats.box_table import read_box_table
+from mtl.data.formats.class_lists import read_class_lists
 from mtl.data.formats.coco import read_coco
 from mtl.data.formats.createml import read_createml
 from mtl.data.formats.cvat import read_cvat
@@ -32,6 +33,7 @@ FORMATS: dict[str, Callable[[Any, Place], Reading]] = {
     "image_folder": read_image_folder,
     "table": read_table,
     "box_table": read_box_table,
+    "class_list": read_class_lists,
     "coco": read_coco,
     "coco_panoptic": read_panoptic,
     "yolo": read_yolo,

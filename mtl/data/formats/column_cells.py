@@ -30,10 +30,10 @@ def column_spec(column: Column, cells: Sequence[Cell]) -> TargetSpec:
     return TargetSpec(
         kind=column.kind,
         classes=classes,
-        values=column.values,
-        ignored=column.ignored,
         unit=column.unit,
         scale=column.scale,
+        values=column.values,
+        ignored=column.ignored,
     )
 
 

@@ -5,12 +5,21 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from mtl.config import DataError
-from mtl.data.formats.text import lines
+from mtl.data.formats.text import decoded, lines
+from mtl.data.place import Place
+
+UNKNOWN = frozenset(
+    (
+        *("void", "ignore", "ignored", "__ignore__", "unlabelled", "unlabeled", "unlabel", "unknown", "unannotated"),
+        *("no data", "nodata", "no-data", "no_data", "don't care", "dontcare", "not labeled", "not labelled"),
+    )
+)
+"""What classes are called, in lower case, whose pixels nobody knows."""
 
 NAME_COLUMNS = ("name", "class", "label", "class_name")
 """What tables of classes call the column of their names."""
@@ -38,10 +47,22 @@ def read_labels(name: str, text: str) -> list[Label]:
     parser = _parser(name)
     try:
         found = parser(text) if parser else []
-    except (ValueError, LookupError, TypeError, AttributeError, csv.Error) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, csv.Error) as error:
         raise DataError(f"{name} does not name classes", found=f"{type(error).__name__}: {error}") from error
-    if not found or len({label.name for label in found}) < len(found):
+    if not found or len({label.name for label in found}) < len(found) or not all(label.name for label in found):
         raise DataError(f"{name} does not name classes, each once", found=str([label.name for label in found])[:120])
+    return found
+
+
+def label_files(place: Place) -> dict[str, list[Label]]:
+    """The files of a place that name classes, and can be read; the nearest to the root first."""
+    found: dict[str, list[Label]] = {}
+    names = place.names("", (".txt", ".csv", ".json", ".names"))
+    for name in sorted(filter(is_label_file, names), key=lambda name: (name.count("/"), name)):
+        try:
+            found[name] = read_labels(PurePosixPath(name).name, decoded(place.read(name)))
+        except DataError:  # what it is instead, others may know
+            continue
     return found
 
 
@@ -69,7 +90,7 @@ def _colours(text: str) -> list[Label]:
 
 
 def _dictionary(text: str) -> list[Label]:
-    """A table with a column of names, and r, g, b or a value."""
+    """A table with a column of names, and r, g, b or a value. A row without a name is of no class."""
     rows = [
         {k.strip().lower(): (v or "").strip() for k, v in row.items() if k} for row in csv.DictReader(text.splitlines())
     ]
@@ -80,18 +101,63 @@ def _dictionary(text: str) -> list[Label]:
     for number, (name, row) in enumerate(zip(names, rows, strict=True)):
         shown = colour(row["r"], row["g"], row["b"]) if {"r", "g", "b"} <= row.keys() else None
         value = next((row[key] for key in ("pixel value", "value", "id", "index") if row.get(key)), None)
-        found.append(Label(name, int(value) if value is not None else None if shown else number, shown))
+        found += (
+            [Label(name, int(value) if value is not None else None if shown else number, shown)]
+            if name or not shown
+            else []
+        )
     return found
 
 
-def _names(text: str) -> list[Label]:
-    """A name a line; the line's number is the index."""
-    return [Label(line, number, None) for number, (_, line) in enumerate(lines(text))]
+_NUMBERED = (re.compile(r"(\d+)\s*[:,;\t ]\s*(\S.*)"), re.compile(r"(.*\S)\s*[:,;\t ]\s*(\d+)"))
+"""A number before a name, and behind it."""
 
 
-def _meta(text: str) -> list[Label]:
-    """datumaro's dataset_meta.json."""
+def names_in(text: str) -> list[Label]:
+    """A name a line, whose number is the index; or names and their numbers: `0: background`, `/a/airfield 0`."""
+    found = [line for _, line in lines(text)]
+    for place, pattern in enumerate(_NUMBERED):
+        matched = [match for line in found if (match := pattern.fullmatch(line))]
+        labels = {int(match.group(1 + place)): match.group(2 - place).strip("'\" ") for match in matched}
+        if found and len({*labels.values()}) == len(labels) == len(found) and min(labels) <= 1:
+            return [Label(name, number, None) for number, name in labels.items()]
+    return [Label(line, number, None) for number, line in enumerate(found)]
+
+
+def _objects(text: str) -> list[Label]:
+    """ADE20K's objectInfo150.txt: a line of titles, then number, shares, name. 0 is what is none of them."""
+    head, *rows = [line.split("\t") for _, line in lines(text)]
+    number, name = head.index("Idx"), head.index("Name")
+    return [Label("unlabelled", 0, None), *(Label(row[name].strip(), int(row[number]), None) for row in rows)]
+
+
+def _json(text: str) -> list[Label]:
+    """Names in order; names by number, numbers or colours by name; or a list of objects with a name, and more."""
     document = json.loads(text)
+    listed = document.get("labels", document.get("classes")) if isinstance(document, dict) else document
+    if isinstance(listed, list):
+        return [_item(number, item) for number, item in enumerate(listed)]
+    if "label_map" in document:
+        return _meta(document)
+    if all(key.isdecimal() and isinstance(value, str) for key, value in document.items()):
+        return [Label(value, int(key), None) for key, value in sorted(document.items(), key=lambda pair: int(pair[0]))]
+    if all(isinstance(value, list) for value in document.values()):
+        return [Label(name, None, colour(*value)) for name, value in document.items()]
+    return [Label(name, int(value), None) for name, value in document.items()]
+
+
+def _item(number: int, item: Any) -> Label:
+    """One of a list; Mapillary's has names for programs and for people."""
+    if isinstance(item, str):
+        return Label(item, number, None)
+    name = next(item[key] for key in ("readable", "name", "label", "title", "class") if key in item)
+    value = next((int(item[key]) for key in ("id", "value", "index") if key in item), number)
+    shown = item.get("color", item.get("colour"))
+    return Label(str(name).strip(), value, colour(*shown[:3]) if isinstance(shown, list) else None)
+
+
+def _meta(document: dict[str, Any]) -> list[Label]:
+    """datumaro's dataset_meta.json."""
     names = document["label_map"]
     pairs = (
         sorted((int(k), str(v)) for k, v in names.items()) if isinstance(names, dict) else [*enumerate(map(str, names))]
@@ -105,11 +171,20 @@ _PARSERS: dict[str, Callable[[str], list[Label]]] = {
     r"labelmap\.txt": _labelmap,
     r"label_?colou?rs?(_list)?\.txt": _colours,
     r"_?class(es|_dict)?(_seg)?\.csv": _dictionary,
-    r"(obj\.names|class(es|_names)?\.txt|labels\.txt)": _names,
-    r"dataset_meta\.json": _meta,
+    r"(obj\.names|class(es|_?names)?\.txt|labels?(_?names)?\.txt|codes\.txt|synsets?(_words)?\.txt|categories\w*\.txt)": names_in,
+    r"objectinfo150\.txt": _objects,
+    r"(dataset_meta|config(_v[\d.]+)?|id2label|label2id|label_?map|class(es|_?names)|labels|palette)\.json": _json,
+    r"obj_class_to_machine_color\.json": _json,
 }
 
 
 def _parser(name: str) -> Callable[[str], list[Label]] | None:
     last = PurePosixPath(name).name.lower()
     return next((parser for pattern, parser in _PARSERS.items() if re.fullmatch(pattern, last)), None)
+
+
+def unknown_names(names: Iterable[str]) -> set[str]:
+    """Names of classes that say that nobody knows; none if fewer than two others would be left."""
+    every = [*names]
+    found = {name for name in every if name.lower() in UNKNOWN}
+    return found if len({*every} - found) > 1 else set()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from mtl.config import DataError
-from mtl.data.formats.base import Problem, split_of
+from mtl.data.formats.base import Problem, Reading, folder_split, split_of
 from mtl.data.formats.mentions import Files, normal
 from mtl.data.formats.partners import same_split
-from mtl.data.formats.text import lines
+from mtl.data.formats.text import decoded, lines
+from mtl.data.place import Place
 from mtl.data.spec import SPLITS
 
 NUMBERS = 4
@@ -20,10 +23,19 @@ WHOLE = ("trainval", "default", "all", "images")
 """Lists that are not of one split; of `trainval` another part is a test."""
 
 
+OTHER_WORDS = frozenset(
+    ("autosplit", "list", "lists", "id", "ids", "set", "split", "images", "image", "files", "pairs")
+)
+"""What may stand beside the split in a list's name: train_list, val_id."""
+
+
 def list_split(file: str) -> str | None:
     """The split that a list's name says; a list of `trainval` is trained on."""
     stem = PurePosixPath(file).stem.lower().removeprefix("autosplit_")
-    return "train" if stem == "trainval" else split_of(stem)
+    if stem == "trainval" or (found := split_of(stem)):
+        return "train" if stem == "trainval" else found
+    said = [word for word in re.split(r"[^a-z0-9]+", stem) if word not in OTHER_WORDS]
+    return split_of(said[0]) if len(said) == 1 else None
 
 
 def listed_images(file: str, text: str, files: Files, problems: list[Problem]) -> list[str]:
@@ -54,6 +66,7 @@ def _listed(line: str, files: Files, folder: str) -> str:
     Raises:
         DataError: it is not there.
     """
+    whole = line
     try:
         return _found(line, files, folder)
     except DataError:
@@ -64,7 +77,34 @@ def _listed(line: str, files: Files, folder: str) -> str:
                 break
             with contextlib.suppress(DataError):
                 return _found(line, files, folder)
-        raise
+        first, *others = re.split(r"[\s,;]+", whole, maxsplit=1)
+        if not others:
+            raise
+        return _found(first, files, folder)  # of a pair: the map is the second
+
+
+def read_split_lists(place: Place, images: Iterable[str], reading: Reading) -> dict[str, str | None]:
+    """Image → split, as lists of some of the images say it; what is in none of them is trained on, if no list says what is."""
+    named = [(name, split) for name in place.names("", (".txt",)) if (split := list_split(name))]
+    own = [*images] if named else []
+    files = Files(own)
+    said: dict[str, list[str]] = {}
+    for name, split in named:
+        problems: list[Problem] = []
+        try:
+            found = listed_images(name, decoded(place.read(name)), files, problems)
+        except DataError:  # a text of another kind, which the account of files names
+            continue
+        if len(found) > len(problems):
+            reading.documents.add(name)
+            reading.problems += [replace(problem, loses="annotation") for problem in problems]
+            said.setdefault(split, []).extend(found)
+    splits = one_split(said, reading.notes)
+    if said and "train" not in said:
+        rest = [name for name in own if name not in splits and folder_split(name) is None]
+        reading.notes += Counter({"images in no list, trained on as the lists are of the others": len(rest)})
+        return dict.fromkeys(rest, "train") | splits
+    return splits
 
 
 def _found(line: str, files: Files, folder: str) -> str:

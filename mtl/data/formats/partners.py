@@ -14,8 +14,8 @@ IMAGE_FOLDERS = frozenset(
 """Names of folders that say that images lie in them, in lower case."""
 MAP_FOLDERS = frozenset(
     (
-        *("masks", "mask", "trimaps", "segmentations", "semantic", "instance", "depth", "depths", "disparity"),
-        "image_3",
+        *("masks", "mask", "trimaps", "segmentations", "semantic", "semantic_rgb", "instance", "instances", "panoptic"),
+        *("depth", "depths", "disparity", "image_3"),
     )
 )
 """Names of folders whose pictures are a picture's targets, or another camera's; unless annotations lie beside them."""

@@ -9,8 +9,9 @@ from pathlib import PurePosixPath
 from mtl.config import DataError
 from mtl.data.formats.base import Reading
 from mtl.data.formats.label_files import Label, colour, is_label_file, read_labels
+from mtl.data.formats.mask_meaning import keys_of
 from mtl.data.formats.text import decoded
-from mtl.data.maps import IGNORE, MaskValues, mask_values
+from mtl.data.maps import IGNORE, mask_values
 from mtl.data.place import Place
 from mtl.data.spec import TargetSpec
 
@@ -128,12 +129,8 @@ def mask_spec(
     """
     step = max(1, len(masks) // LOOKED_INTO)
     looked = [mask_values(place.read(name)) for name in masks[::step][:LOOKED_INTO]]
-    by_colour = any(one.kind == "colour" for one in looked) or _agree_in_colour(labels, looked)
-    white = _only_white(labels, looked)
-    if white:
-        labels = [labels[0], labels[1]._replace(value=white)]
-    keys = [label.colour if by_colour else label.value for label in labels]
-    meant = {key: label.name for key, label in zip(keys, labels, strict=True) if key is not None}
+    meant = keys_of(labels, looked, BORDER)
+    by_colour = any(isinstance(key, str) for key in meant)
     left = {key for key, name in meant.items() if name not in {"background", *classes} and name not in UNKNOWN}
     if left:
         reading.notes[f"classes of masks that are left out, whose pixels do not count: {len(left)}"] += 1
@@ -166,30 +163,6 @@ def mask_labels(classes: tuple[str, ...], chosen: bool, declared: Declared | Non
         )
     names = ("background", *(VOC if own else classes))
     return [Label(name, number, palette_colour(number)) for number, name in enumerate(names)]
-
-
-def _agree_in_colour(labels: list[Label], looked: Sequence[MaskValues]) -> bool:
-    """Whether palettes, or shades of grey, are colours of the label map, and their indices are not its own."""
-    known = {label.colour for label in labels} | {BORDER}
-    index = {label.value: label.colour for label in labels} | ({} if "#ffffff" in known else {IGNORE: None})
-    numbers = {value for one in looked for value in one.values}
-    painted = [(value, shade) for one in looked for value, shade in one.colours.items() if value in index]
-    if numbers <= index.keys() and all(shade == index[value] or value == IGNORE for value, shade in painted):
-        return False
-    return {shade for one in looked for shade in _colours(one)} <= known
-
-
-def _only_white(labels: list[Label], looked: Sequence[MaskValues]) -> int | None:
-    """The value of the only class, if it is another than 1, as tools draw masks of black and white."""
-    numbers = {value for one in looked for value in one.values if one.kind == "grey"}
-    others = [value for value in numbers if isinstance(value, int) and value]
-    return others[0] if len(labels) == 2 and len(numbers) == 2 and len(others) == 1 and others != [1] else None
-
-
-def _colours(one: MaskValues) -> list[str]:
-    if one.kind == "palette":
-        return [*one.colours.values()]
-    return [value if isinstance(value, str) else colour(value, value, value) for value in one.values]
 
 
 def palette_colour(index: int) -> str:

@@ -61,7 +61,7 @@ def _with_lists(
 
 def _candidates(place: Place) -> list[list[str]]:
     """Files that may declare classes, in groups, the most trusted first."""
-    every = place.names()
+    every = place.names("", (".yaml", ".yml", ".data", ".names", ".labels", ".txt"))
     last = {name: name.lower().rsplit("/", 1)[-1] for name in every}
     return [
         [name for name in every if last[name].endswith((".yaml", ".yml"))],

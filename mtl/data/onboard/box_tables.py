@@ -13,18 +13,17 @@ from mtl.data.formats.box_columns import box_columns
 from mtl.data.formats.box_rows import RETINANET
 from mtl.data.formats.box_table import read_box_table
 from mtl.data.formats.cells import in_order
+from mtl.data.formats.sheet import Options
+from mtl.data.formats.sheet_files import parsed
 from mtl.data.onboard.look import Finding, Look
 from mtl.data.onboard.table_files import Candidate
 
 _NUMBER = re.compile(r"-?\d+([.,]\d+)?([eE]-?\d+)?")
-VIA = "region_shape_attributes"
 
 
 def is_box_table(table: Candidate) -> bool:
     """Whether its columns are those of boxes: by their names, or as RetinaNet has them without."""
     sheet = table.sheet
-    if VIA in sheet.columns:
-        return True
     if table.settings.get("header") is False:
         return len(sheet.columns) == 6 and _are_numbers(sheet.cells(c) for c in RETINANET.box)
     found = box_columns(sheet.columns)
@@ -55,12 +54,7 @@ def box_finding(
         others: tables of something else. set_names: file → name of its set.
     """
     evidence = {table.file for table in tables}
-    via = [table.file for table in tables if VIA in table.sheet.columns]
-    if via:
-        fault = f"{via[0]} is VGG Image Annotator's CSV: format: via reads it"
-        yield Finding("box_table", evidence=frozenset(evidence), fault=fault)
-        return
-    declared, names, file = _described(others, {label for table in tables for label in _labels(table)})
+    declared, names, file = _described(look, others, {label for table in tables for label in _labels(table)})
     evidence |= {file} if file else set()
     look.claimed |= evidence
     sets: dict[str, dict[str, Any]] = {}
@@ -112,16 +106,19 @@ def _labels(table: Candidate) -> set[str]:
     return {cell for cell in cells if isinstance(cell, str) and cell not in MISSING}
 
 
-def _described(others: Sequence[Candidate], used: set[str]) -> tuple[list[str], str, str]:
+def _described(look: Look, others: Sequence[Candidate], used: set[str]) -> tuple[list[str], str, str]:
     """Classes in the order that a table of their names and numbers says; or that table's file, where boxes have codes; and the
     file."""
     for table in others if used else []:
-        rows = [[str(cell) for cell in row.cells.values()] for row in table.sheet.rows]
-        if table.sheet.ragged or len(table.sheet.columns) != 2 or not rows or table.image:
+        if table.sheet.ragged or len(table.sheet.columns) != 2 or not table.sheet.rows or table.image:
             continue
-        for some in ([table.sheet.columns, *rows], rows):  # it may have a line of names, or none
+        options = Options(encoding=table.settings.get("encoding", ""), header=False)
+        plain = parsed(look.place.read(table.file), table.file, options)
+        rows = [[str(cell) for cell in row.cells.values()] for row in plain.rows]
+        for some in (rows, rows[1:]):  # it may have a line of names, or none
             names = [row[1] for row in some]
-            if used <= {row[0] for row in some} and not used <= {*names} and not _is_numbered(names):
+            same = [row[0] for row in some] == names
+            if used <= {row[0] for row in some} and (same or not used <= {*names}) and not _is_numbered(names):
                 return [], table.file, table.file
             for name, number in ((0, 1), (1, 0)):
                 if used <= {row[name] for row in some} and _is_numbered([row[number] for row in some]):

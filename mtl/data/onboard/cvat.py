@@ -35,8 +35,9 @@ def detect(look: Look) -> Iterator[Finding]:
 
 def _candidates(look: Look) -> list[str]:
     """XML files that begin as CVAT's do. Those that are called as images are, are of one image each."""
-    stems = {PurePosixPath(name).stem for name in look.images}
-    files = [name for name in look.unclaimed(".xml") if PurePosixPath(name).stem not in stems]
+    files = look.unclaimed(".xml")
+    stems = {PurePosixPath(name).stem for name in look.images} if files else set[str]()
+    files = [name for name in files if PurePosixPath(name).stem not in stems]
     if not any(_begins(look, name) for name in some(files)):
         return []
     return [name for name in files if _begins(look, name)]

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from mtl.config import DataError, MtlError
 from mtl.data.onboard import (
+    class_lists,
     cvat,
     elsewhere,
     huggingface,
@@ -44,6 +45,7 @@ DETECTORS: dict[str, Detector] = {
     "voc": voc.detect,
     "kitti": kitti.detect,
     "yolo": yolo.detect,
+    "class lists": class_lists.detect,
     "huggingface": huggingface.detect,
     "webdataset": webdataset.detect,
     "tables": tables.detect,
@@ -63,6 +65,7 @@ def detect_format(look: Look) -> list[Finding]:
     for name, detect in DETECTORS.items():
         for finding in _told(name, detect, look):
             look.claimed |= finding.evidence
+            look.taken |= finding.evidence if finding.sets else set[str]()
             found.append(finding)
     if not any(finding.sets or finding.fault for finding in found):
         found += image_folder.detect(look)

@@ -74,9 +74,8 @@ def detect_documents(look: Look) -> Iterator[Finding]:
 def detect(look: Look) -> Iterator[Finding]:
     """What is there, with a fault if there is nothing that can be read."""
     documents = _by_documents(look, look.place.names(suffixes=DOCUMENTS))
-    ours = frozenset[str]().union(*(evidence for _, _, evidence in documents))
     for name, fix, evidence in [*documents, *_by_names(look), *_texts(look), *_by_archives(look)]:
-        if look.claimed <= ours:
+        if not look.taken:
             yield Finding(name, evidence=evidence, fault=f"it is not read; {fix}")
         elif not evidence <= look.claimed:
             yield Finding(name, evidence=evidence, facts=(f"{name}, which is not read: {fix}",))
@@ -84,8 +83,11 @@ def detect(look: Look) -> Iterator[Finding]:
 
 
 def _by_names(look: Look) -> Iterator[Found]:
-    names = {name: name.lower() for name in look.names if name not in look.claimed}
+    names = {name: name.lower() for name in look.names if name not in look.taken}
+    every = "\n".join(names.values())
     for rule in NAMED:
+        if not all(max(pattern.split("*"), key=len) in every for pattern in rule.patterns):
+            continue  # a look into all names at once: there may be millions
         found = [[name for name, small in names.items() if fnmatch(small, pattern)] for pattern in rule.patterns]
         if all(found):
             yield rule.name, rule.fix, frozenset(name for matched in found for name in matched)
@@ -114,9 +116,11 @@ def _first(look: Look, name: str) -> Any:
 
 def _texts(look: Look) -> Iterator[Found]:
     """ICDAR: gt_a.txt for a.png, or gt.txt beside images/."""
-    stems = {f"gt_{PurePosixPath(image).stem}.txt" for image in look.images}
-    folders = {f"{PurePosixPath(image).parent.parent.as_posix()}/gt.txt".removeprefix("./") for image in look.images}
-    found = [name for name in look.unclaimed(".txt") if PurePosixPath(name).name in stems or name in folders]
+    texts = look.unclaimed(".txt")
+    images = [PurePosixPath(image) for image in look.images] if texts else []
+    stems = {f"gt_{image.stem}.txt" for image in images}
+    folders = {f"{image.parent.parent.as_posix()}/gt.txt".removeprefix("./") for image in images}
+    found = [name for name in texts if PurePosixPath(name).name in stems or name in folders]
     if found:
         yield "ICDAR", "texts are no target here; export its boxes as COCO", frozenset(found)
 

@@ -16,7 +16,7 @@ from mtl.data.formats.hf_plan import image_column
 from mtl.data.onboard.column_roles import Guess
 from mtl.data.onboard.columns import guess
 from mtl.data.onboard.look import SAMPLED, Finding, Look
-from mtl.data.onboard.masks import mask_section
+from mtl.data.onboard.mask_classes import mask_section
 
 PLAIN = ("text", "whole", "real", "flag", "list of text", "list of whole")
 """Kinds of columns that may be many things."""
@@ -124,10 +124,6 @@ def _map(look: Look, splits: dict[str, list[str]], name: str, found: Guess) -> N
     values = [row[name] for row in itertools.islice(rows_of(look.place, first, [name]), SAMPLED)]
     masks = [v["bytes"] for v in values if isinstance(v, dict) and v.get("bytes")]
     masks += [look.place.read(look.files.find(v)) for v in values if isinstance(v, str) and v]
-    section = mask_section(look, masks, found.facts)
+    section = mask_section(look.place, masks, found.facts, name)
     if section:
         found.add(name, {"column": name, "kind": "mask"} | section)
-    else:
-        found.facts.append(
-            f"{name}: images whose values are no indices of classes: describe it yourself if it has masks"
-        )

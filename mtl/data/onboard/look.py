@@ -44,6 +44,8 @@ class Look:
     def __init__(self, place: Place) -> None:
         self.place = place
         self.claimed: set[str] = set()
+        self.taken: set[str] = set()
+        """Of those that were claimed, the files of findings that can be read: of others it is only known what they are."""
         self._texts: dict[str, str | None] = {}
         self._documents: dict[str, Any] = {}
 

@@ -46,22 +46,40 @@ class Proposal:
         return {"data": data, "tasks": self.tasks}
 
 
-def patterns(names: Iterable[str], used: Iterable[str]) -> list[str]:
-    """Files that were looked at and are not read, as `ignore` of a set has them; many of one folder and kind by one pattern.
+def patterns(names: Iterable[str], every: Iterable[str]) -> list[str]:
+    """Files that were looked at and are not read, as `ignore` of a set has them: a folder that has no others, or many of one folder
+    and kind, by one pattern.
 
     Args:
-        used: files that no pattern may leave out.
+        every: all files that are there.
     """
+    unread = {*names}
+    others: set[str] = set()
+    kinds: set[tuple[str, str]] = set()
+    for name in every:
+        if name not in unread:
+            others.update(_above(name))
+            kinds.add(_kind(name))
     groups: dict[tuple[str, str], list[str]] = {}
-    for name in sorted(names):
-        groups.setdefault(_kind(name), []).append(name)
-    taken = {_kind(name) for name in used}
+    for name in sorted(unread):
+        whole = next((folder for folder in reversed(_above(name)) if folder not in others), None)
+        groups.setdefault((whole, "") if whole else _kind(name), []).append(name)
     found: list[str] = []
     for (folder, suffix), some in groups.items():
         where = "" if folder == "." else f"/{_escaped(folder)}"
-        many = len(some) > MANY and suffix and (folder, suffix) not in taken
-        found += [f"{where}/*{_escaped(suffix)}"] if many else [f"/{_escaped(name)}" for name in some]
+        if len(some) > MANY and not suffix and folder != "." and folder not in others:
+            found.append(f"{where}/")
+        elif len(some) > MANY and suffix and (folder, suffix) not in kinds:
+            found.append(f"{where}/*{_escaped(suffix)}")
+        else:
+            found += [f"/{_escaped(name)}" for name in some]
     return found
+
+
+def _above(name: str) -> list[str]:
+    """The folders that a file lies in, the innermost first."""
+    parts = name.split("/")[:-1]
+    return ["/".join(parts[:count]) for count in range(len(parts), 0, -1)]
 
 
 def _kind(name: str) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatch
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -12,16 +13,21 @@ from mtl.config.files.base import MISSING
 from mtl.data.formats.box_columns import plain
 from mtl.data.formats.cells import Cell, in_order
 from mtl.data.formats.column_cells import column_spec
+from mtl.data.formats.label_files import is_label_file
 from mtl.data.onboard.box_tables import box_finding, is_box_table
 from mtl.data.onboard.columns import guess
 from mtl.data.onboard.look import Finding, Look, some
-from mtl.data.onboard.masks import mask_section
+from mtl.data.onboard.mask_classes import mask_section
 from mtl.data.onboard.table_files import MAP, Candidate, candidates
 from mtl.data.onboard.table_names import set_names
 from mtl.data.raw import FileRef
 
 VERIFIED = {"imageid", "labelname", "confidence"}
 """Columns of Open Images' labels, some of which are said to be wrong."""
+OUTLINES = {"maskpath", "imageid"}
+"""Columns of Open Images' masks."""
+COMPANIONS = ("*hierarchy*.json", "*images.meta")
+"""What else comes with Open Images."""
 ANSWERS = "submission"
 """In the name of a form for answers, whose labels are made up."""
 
@@ -29,34 +35,53 @@ ANSWERS = "submission"
 def detect(look: Look) -> Iterator[Finding]:
     """At most one finding of boxes and one of tables with a row an image; what else is a table is named."""
     found = list(candidates(look))
-    others = bool(look.claimed)
+    others = bool(look.taken)
     for one in found:
         if isinstance(one, tuple):
             yield _refused(one[1], [one[0]], others, [])
     tables = [one for one in found if isinstance(one, Candidate)]
     boxes = [table for table in tables if is_box_table(table)]
+    boxes = [table for table in boxes if not _has(table, OUTLINES)] or boxes
     rest = [table for table in tables if table not in boxes]
-    forms = [table for table in rest if ANSWERS in PurePosixPath(table.file).stem.lower()]
-    verified = [table for table in rest if {plain(name) for name in table.sheet.columns} >= VERIFIED]
-    named = [table for table in rest if table.image and table not in (*forms, *verified)]
+    left = {t.file: reason for t in rest if not is_label_file(t.file) and (reason := _not_read(t))}
+    named = [table for table in rest if table.image and table.file not in left]
     names = set_names([table.file for table in (*boxes, *named)])
     if boxes:
         yield from box_finding(look, boxes, rest, names)
-    facts = [f"{table.file} is a form for answers: not read" for table in forms]
-    facts += [f"{table.file} says which labels were verified, right or wrong: not read" for table in verified]
+    left = {file: reason for file, reason in left.items() if file not in look.claimed}
+    facts = [f"not read: {_listed([f for f in left if left[f] == why])}: {why}" for why in dict.fromkeys(left.values())]
     lost = [table for table in rest if table.missing and not table.image]
     facts += [f"{t.file} names images of which none is there ({t.missing}): not read" for t in lost]
-    other = [t.file for t in rest if not t.image and t not in (*lost, *forms) and t.file not in look.claimed]
-    facts += [f"{', '.join(other[:5])}: no column names images that are there: not read"] if other else []
+    if left:
+        beside = [n for n in look.unclaimed() if any(fnmatch(n.lower(), pattern) for pattern in COMPANIONS)]
+        yield Finding("table", evidence=frozenset([*left, *(beside if boxes else ())]), facts=tuple(facts))
+        facts = []
     others = others or bool(boxes)
     if named:
-        proposal = _finding(look, named, names, [table.file for table in forms], facts)
+        proposal = _finding(look, named, names, facts)
         fault = proposal.fault
         yield _refused(fault, [*proposal.evidence], others, facts) if fault else proposal
     elif lost:
         yield _refused(_none_there(look, lost[0]), [table.file for table in lost], others, facts)
-    elif facts:
-        yield Finding("table", facts=tuple(facts))
+
+
+def _has(table: Candidate, columns: set[str]) -> bool:
+    return {plain(name) for name in table.sheet.columns} >= columns
+
+
+def _not_read(table: Candidate) -> str:
+    """Why a table that has no boxes of interest says nothing that can be learnt; nothing if it may."""
+    if ANSWERS in PurePosixPath(table.file).stem.lower():
+        return "a form for answers"
+    if _has(table, OUTLINES):
+        return "masks of single objects, a file each"
+    if _has(table, VERIFIED):
+        return "which labels were verified, right or wrong"
+    return "" if table.image or table.missing else "no column names images that are there"
+
+
+def _listed(files: Sequence[str]) -> str:
+    return ", ".join(files[:5]) + (f" and {len(files) - 5} others" if len(files) > 5 else "")
 
 
 def _refused(why: str, files: Sequence[str], others: bool, facts: Sequence[str]) -> Finding:
@@ -71,13 +96,11 @@ def _none_there(look: Look, table: Candidate) -> str:
     return f"{table.file} names images of which none is there ({table.missing}{there})"
 
 
-def _finding(
-    look: Look, tables: Sequence[Candidate], names: Mapping[str, str], forms: list[str], facts: list[str]
-) -> Finding:
+def _finding(look: Look, tables: Sequence[Candidate], names: Mapping[str, str], facts: list[str]) -> Finding:
     """One of all tables with a row an image.
 
     Args:
-        names: of the sets, by file. forms: files that are no labels, which the first set ignores.
+        names: of the sets, by file.
     """
     sets: dict[str, dict[str, Any]] = {}
     evidence = frozenset(table.file for table in tables)
@@ -88,7 +111,8 @@ def _finding(
             return Finding("table", evidence=evidence, fault=error.line)
     without = [table for table in tables if not sets[names[table.file]]["targets"]]
     if len(without) == len(tables):
-        return Finding("table", facts=(*facts, f"{without[0].file} has no column to learn: not read"))
+        fact = f"{_listed([table.file for table in without])}: no column to learn, not read"
+        return Finding("table", evidence=evidence, facts=(*facts, fact))
     for table in without:
         others = {cell for other in tables if other not in without for cell in other.sheet.cells(other.image)}
         if others >= {*table.sheet.cells(table.image)}:
@@ -97,8 +121,6 @@ def _finding(
         else:
             facts.append(f"{table.file} has no labels: its images are used without")
     _agree(sets, {names[table.file]: table for table in tables})
-    if forms:
-        next(iter(sets.values()))["ignore"] = forms
     return Finding("table", sets, evidence, tuple(facts))
 
 
@@ -152,10 +174,7 @@ def _maps(look: Look, file: str, name: str, cells: Sequence[Cell], facts: list[s
     if any(word in f"{name} {files[0]}".lower() for word in ("depth", "disparity")):
         facts.append(f"{name}: depths; what a step of their files is, `scale` has to say (0.001 m is supposed)")
         return {"column": name, "kind": "depth", "unit": "m", "scale": 0.001}
-    section = mask_section(look, [FileRef(found) for found in files], facts)
-    if not section:
-        facts.append(f"{name}: masks whose values are no indices of classes: describe them yourself")
-    return {"column": name, "kind": "mask"} | section
+    return {"column": name, "kind": "mask"} | mask_section(look.place, [FileRef(one) for one in files], facts, name)
 
 
 def _agree(sets: dict[str, dict[str, Any]], tables: dict[str, Candidate]) -> None:

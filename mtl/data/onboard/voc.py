@@ -44,7 +44,7 @@ def detect(look: Look) -> Iterator[Finding]:
 
 
 def _in(name: str, word: str) -> bool:
-    return any(word in folder for folder in folders(name))
+    return word in name.lower() and any(word in folder for folder in folders(name))
 
 
 def _all_outlined(read: list[Annotation]) -> bool:

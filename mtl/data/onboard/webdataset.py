@@ -15,8 +15,8 @@ from mtl.data.formats.text import decoded, lines
 from mtl.data.formats.webdataset import JSON, document_of, image_of
 from mtl.data.onboard.column_roles import Guess
 from mtl.data.onboard.columns import guess
-from mtl.data.onboard.look import Finding, Look, identifier
-from mtl.data.onboard.masks import mask_section
+from mtl.data.onboard.look import SAMPLED, Finding, Look, identifier
+from mtl.data.onboard.mask_classes import mask_section
 
 LOOKED_AT = 2000
 """Samples of the first tar file of which it is found out what they have."""
@@ -117,9 +117,8 @@ def _guess(look: Look, samples: Sequence[Sample]) -> tuple[Guess, Counter[str]]:
     for extension in sorted(
         {name for sample in samples for name in sample.members if "." in name and _is_picture(name)}
     ):
-        section = mask_section(
-            look, [s.members[extension].value for s in samples[:64] if extension in s.members], renamed.facts
-        )
+        masks = [s.members[extension].value for s in samples[:SAMPLED] if extension in s.members]
+        section = mask_section(look.place, masks, renamed.facts, extension)
         if section:
             target = "regions" if extension == "seg.png" else identifier(extension.rsplit(".", 1)[0])
             renamed.add(target, {"column": extension, "kind": "mask"} | section)

@@ -1,0 +1,118 @@
+"""How images and maps are called: what is put around the name that a pair has in common."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import islice, takewhile
+
+Affixes = tuple[str, str]
+"""What stands before and behind the common name."""
+NEIGHBOURS = 8
+"""Images with the longest beginning that are compared with a map."""
+
+
+def around(images: Sequence[str], maps: Sequence[str]) -> Counter[tuple[Affixes, Affixes]]:
+    """What is put around the common name, of images and of maps → of how many maps that gives an image.
+
+    Args:
+        images, maps: names without extension.
+    """
+    found: Counter[tuple[Affixes, Affixes]] = Counter()
+    known, ordered = {*images}, sorted(images)
+    backwards = sorted(name[::-1] for name in images)
+    for name in maps:
+        if name in known:
+            found[("", ""), ("", "")] += 1
+            continue
+        for image, own in _endings(name, ordered):
+            found[("", image), ("", own)] += 1
+        for image, own in _endings(name[::-1], backwards):
+            found[(image[::-1], ""), (own[::-1], "")] += 1
+    found += _common(images, maps)
+    return found
+
+
+def _endings(name: str, others: Sequence[str]) -> set[tuple[str, str]]:
+    """What is left, of each of the names with the longest beginning in common, and of this name."""
+    place = bisect_left(others, name)
+    length = max((len(_beginning([name, other])) for other in others[max(0, place - 1) : place + 1]), default=0)
+    if not length:
+        return set()
+    head = name[:length]
+    alike = takewhile(lambda other: other.startswith(head), islice(others, bisect_left(others, head), None))
+    found = {_cut(name, other, length) for other in islice(alike, NEIGHBOURS)}
+    return {(other, own) for other, own in found if other != own and len(own) < len(name)}
+
+
+def _beginning(names: Sequence[str]) -> str:
+    """What all names begin with."""
+    first, last = min(names), max(names)
+    return first[: next((i for i, letter in enumerate(first) if last[i : i + 1] != letter), len(first))]
+
+
+def _cut(name: str, other: str, length: int) -> tuple[str, str]:
+    """Both names' endings, from where a word begins: of 7_sat and 7_segm _sat and _segm."""
+    while length and not (_begins(name, length) and _begins(other, length)):
+        length -= 1
+    while length and not name[length - 1].isalnum() and name[length - 1] not in ")]":
+        length -= 1
+    return other[length:], name[length:]
+
+
+def _begins(name: str, place: int) -> bool:
+    """Whether a word ends before this place: the name does, or letters, digits and others meet."""
+    return place in (0, len(name)) or _kind(name[place]) == 2 or _kind(name[place - 1]) != _kind(name[place])
+
+
+def _kind(letter: str) -> int:
+    """Of digits 0, of letters 1, of others 2."""
+    return 0 if letter.isdecimal() else 1 if letter.isalpha() else 2
+
+
+def _common(images: Sequence[str], maps: Sequence[str]) -> Counter[tuple[Affixes, Affixes]]:
+    """What all names of a side begin and end with, but for digits and for what both sides do."""
+    if len(images) < 2 or len(maps) < 2:
+        return Counter()
+    befores = [_words_of(_beginning(names)) for names in (images, maps)]
+    afters = [_words_of(_beginning([name[::-1] for name in names]))[::-1] for names in (images, maps)]
+    mine, theirs = (name[::-1] for name in _without_same(*(before[::-1] for before in befores)))
+    own, other = _without_same(*afters)
+    if not (mine or theirs) or not (own or other):
+        return Counter()  # one side of the name alone: its neighbours have said it
+    keys = {name[len(mine) : len(name) - len(own)] for name in images}
+    number = sum(name[len(theirs) : len(name) - len(other)] in keys for name in maps)
+    return Counter({((mine, own), (theirs, other)): number}) if number else Counter()
+
+
+def _without_same(one: str, other: str) -> tuple[str, str]:
+    """Without the whole words that both begin with."""
+    same = len(_beginning([one, other]))
+    while same and not (_begins(one, same) and _begins(other, same)):
+        same -= 1
+    same = same if any(letter.isalnum() for letter in one[:same]) else 0
+    return one[same:], other[same:]
+
+
+def _words_of(common: str) -> str:
+    """Without the digits at its end, which are a part of a number."""
+    return common.rstrip("0123456789")
+
+
+def template(affixes: Affixes) -> str:
+    """As a section has it."""
+    return f"{affixes[0]}{{}}{affixes[1]}"
+
+
+def likely(votes: Counter[tuple[Affixes, Affixes]], maps: Sequence[str], share: float) -> list[tuple[Affixes, Affixes]]:
+    """What gives an image to this share of the maps at least."""
+    return [affixes for affixes, number in votes.most_common() if number > max(1.0, share * len(maps))]
+
+
+def constant(names: Iterable[Sequence[str]]) -> tuple[str, ...]:
+    """Names that files have in every folder alike: image.png and mask.png in a folder a picture."""
+    folders = [frozenset(found) for found in names]
+    if len(folders) < 3 or any(len(found) > NEIGHBOURS for found in folders):
+        return ()
+    return tuple(sorted(frozenset.intersection(*folders)))
