@@ -16,10 +16,11 @@ from mtl.config import DataError
 from mtl.config.explain import explain
 from mtl.config.files import AnyFileSet, FilesSource
 from mtl.data.formats import FORMATS, Reading
+from mtl.data.formats.label_files import is_label_file
 from mtl.data.header import Header
 from mtl.data.onboard.detect_format import detect_format, refusal
 from mtl.data.onboard.look import Finding, Look, some
-from mtl.data.onboard.proposal import Proposal, patterns
+from mtl.data.onboard.proposal import Proposal, grouped, patterns
 from mtl.data.onboard.trial import tried
 from mtl.data.place import Place
 from mtl.data.raw import FileRef
@@ -78,7 +79,7 @@ def propose(path: str) -> Proposal:
     tasks, untaught = _tasks(specs, kept)
     if not tasks:
         raise refusal(path, kept[0].finding, _nothing_to_learn(kept, untaught))
-    sets = _sets(kept, findings, look.names)
+    sets = _sets(kept, findings, look.names, facts)
     trial = tried(sets, specs, [r for one in kept for r in one.readings.values()])
     if trial.fault:
         raise refusal(path, kept[0].finding, trial.fault)
@@ -94,9 +95,9 @@ def propose(path: str) -> Proposal:
     return proposal
 
 
-def _sets(kept: list[Read], findings: list[Finding], names: list[str]) -> dict[str, dict[str, Any]]:
-    """The sections of all findings that are kept, each under a name of its own. Files that others claim are declared as not
-    meant: the facts name them.
+def _sets(kept: list[Read], findings: list[Finding], names: list[str], facts: list[str]) -> dict[str, dict[str, Any]]:
+    """The sections of all findings that are kept, each under a name of its own. Files that others claim, and lists of classes
+    that none of them needs, are declared as not meant: the facts name them.
 
     Args:
         names: of all files.
@@ -114,7 +115,9 @@ def _sets(kept: list[Read], findings: list[Finding], names: list[str]) -> dict[s
     said = PathSpec.from_lines(
         "gitwildmatch", (line for section in sets.values() for line in section.get("ignore", ()))
     )
-    evidence = frozenset[str]().union(*(finding.evidence for finding in findings))
+    idle = {name for name in names if is_label_file(name)} - used
+    evidence = idle.union(*(finding.evidence for finding in findings))
+    facts += [f"lists of classes that nothing here needs: {', '.join(sorted(idle)[:4])}"] if idle else []
     unread = patterns((name for name in evidence - used if not said.match_file(name)), names)
     if unread:
         first = next(iter(sets.values()))
@@ -196,8 +199,7 @@ def _tasks(specs: dict[str, TargetSpec], kept: list[Read]) -> tuple[dict[str, An
 
 
 def _nothing_to_learn(kept: list[Read], untaught: list[str]) -> str:
-    reasons = Counter(p.reason.split(";")[0] for one in kept for r in one.readings.values() for p in r.problems)
-    shown = [f"{number} × {reason}" for reason, number in reasons.most_common(3)]
+    shown = grouped(p for one in kept for r in one.readings.values() for p in r.problems)
     return "; ".join([*untaught, *shown]) or "no image has anything that can be learnt"
 
 
@@ -229,8 +231,7 @@ def _counts(kept: list[Read], place: Place) -> list[str]:
     images = {e.image.name if isinstance(e.image, FileRef) else e.id for r in readings for e in r.entries}
     problems = sum(len(reading.problems) for reading in readings)
     facts = [f"{len(images)} images" + (f", {problems} problems" if problems else "")]
-    reasons = Counter(p.reason.split(";")[0] for r in readings for p in r.problems)
-    facts += [f"problem: {number} × {reason}" for reason, number in reasons.most_common(3)]
+    facts += [f"problem: {kind}" for kind in grouped(p for r in readings for p in r.problems)]
     sizes = _sizes(place, kept)
     if sizes:
         widths, heights = zip(*sizes, strict=True)

@@ -13,6 +13,7 @@ from typing import Any
 from mtl.config.files import FilesSource
 from mtl.data.formats import Entry, Reading
 from mtl.data.onboard.look import some
+from mtl.data.onboard.proposal import grouped
 from mtl.data.raw import RawSample
 from mtl.data.sources.files import Sets, accounts, place, read_sets
 from mtl.data.spec import SPLITS, TargetSpec
@@ -83,10 +84,9 @@ def _source(sections: Mapping[str, dict[str, Any]], split: dict[str, Any]) -> Fi
 def _too_few(placed: Placed) -> str:
     """Why no split fills all parts."""
     sizes = ", ".join(f"{len(found)} {name}" for name, found in placed.samples.items())
-    reasons = Counter(p.reason.split(";")[0] for p in placed.sets.problems if p.loses == "image").most_common(3)
     lost = [f"{len(placed.copies)} × the same bytes as another image"] if placed.copies else []
-    why = [*lost, *(f"{number} × {reason}" for reason, number in reasons)]
-    return "; ".join([f"too few images for three splits: {sizes}", *why])
+    why = grouped(problem for problem in placed.sets.problems if problem.loses == "image")
+    return "; ".join([f"too few images for three splits: {sizes}", *lost, *why])
 
 
 def _splits(entries: Sequence[Entry]) -> list[dict[str, Any]]:
@@ -137,8 +137,7 @@ def _seen(placed: Placed) -> Trial:
     )
     if bad <= TOLERATED:
         return Trial(split, facts)
-    reasons = Counter(p.reason.split(";")[0] for p in [*problems, *account.annotations]).most_common(3)
-    why = "; ".join(f"{number} × {reason}" for reason, number in reasons)
+    why = "; ".join(grouped([*problems, *account.annotations]))
     if bad > MOST:
         return Trial(split, facts, fault=f"{bad:.0%} of its images or annotations cannot be used: {why}")
     share = math.ceil(100 * bad) / 100

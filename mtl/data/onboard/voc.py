@@ -25,7 +25,12 @@ def detect(look: Look) -> Iterator[Finding]:
     if not read and faults and _of_images(look, files):
         yield Finding("voc", evidence=frozenset(files), fault=faults[0])
         return
-    if not read and not (masks and any("jpegimages" in folders(name) for name in look.images)):
+    jpegimages = any("jpegimages" in folders(name) for name in look.images)
+    if not read and not masks and jpegimages and (lists := _lists(look)):
+        fault = f"{lists[0]}: lists of images alone, without Annotations; a table of the images' classes can be read"
+        yield Finding("voc", evidence=frozenset(lists), fault=fault)
+        return
+    if not read and not (masks and jpegimages):
         return
     reading = Reading({}, [])
     others = {name for name in look.unclaimed() if any(_in(name, word) for word in NOT_READ)}
@@ -41,6 +46,10 @@ def detect(look: Look) -> Iterator[Finding]:
         yield Finding("voc", evidence=evidence, fault=facts[0])
         return
     yield Finding("voc", {"images": base}, evidence, tuple(facts))
+
+
+def _lists(look: Look) -> list[str]:
+    return [name for name in look.unclaimed(".txt") if _in(name, "imagesets")]
 
 
 def _in(name: str, word: str) -> bool:
