@@ -22,10 +22,12 @@ from mtl.config.files import FilesSource, FoldsSplit, GivenSplit, RandomSplit, S
 from mtl.data.assignment import Assigned, assign, copies_apart
 from mtl.data.check_lines import as_lines
 from mtl.data.checks import check
+from mtl.data.formats.base import Entry, Problem
 from mtl.data.groups import Image, group_of
 from mtl.data.prepare import prepare
-from mtl.data.raw import RawSample, RawSplit, read_problems, read_spec, read_split, write_spec, write_split
+from mtl.data.raw import FileRef, RawSample, RawSplit, read_problems, read_spec, read_split, write_spec, write_split
 from mtl.data.sources.files import fetch_files
+from mtl.data.sources.joined import Joined, join
 from mtl.data.spec import SPLITS, DatasetSpec, TargetSpec
 from mtl.data.splits import AnySplit, read_rows, splitter, write_table
 from mtl.stages import split as split_stage
@@ -312,6 +314,14 @@ def test_sets_that_say_different_things_of_one_image_are_a_problem(source: Sourc
     assert "of its split" in problems["images/0-1"]
     assert "of its time" in problems["images/0-2"]
     assert len(found) == 9
+
+
+def test_a_slice_that_sets_say_differently_of_one_image_is_a_problem() -> None:
+    problems: list[Problem] = []
+    joined: dict[str, Joined] = {}
+    for site in ("north", "south"):
+        join(joined, Entry("a", FileRef("a.png"), {}, slices={"site": site}), {"image": "1"}, problems)
+    assert [problem.reason for problem in problems] == ["different things are said of its site: 'north', 'south'"]
 
 
 def test_check_names_divided_groups_and_images_in_none(source: Source, tmp_path: Path) -> None:

@@ -14,7 +14,15 @@ from PIL import Image, ImageOps
 from pydantic import ValidationError
 
 from mtl.config import DataError
-from mtl.data.maps import MAX_VALUES, decode_depth, decode_mask, decode_normals, encode_normals, mask_values
+from mtl.data.maps import (
+    MAX_VALUES,
+    decode_depth,
+    decode_mask,
+    decode_normals,
+    encode_depth,
+    encode_normals,
+    mask_values,
+)
 from mtl.data.rasters import turned_vectors
 from mtl.data.spec import TargetSpec
 
@@ -213,6 +221,12 @@ def test_depth_is_whole_steps(kind: str) -> None:
     assert found.dtype == np.float32
     assert np.isnan(found[0, 0])
     assert np.allclose(found.ravel()[1:], DEPTH.ravel()[1:] * 0.001, rtol=1e-6)
+
+
+def test_what_is_known_of_a_depth_is_never_written_as_unknown() -> None:
+    depth = np.array([[np.nan, 0.0, 1e-5, 0.02, 70.0, np.inf]])
+    found = decode_depth(encode_depth(depth, 0.001), 0.001)
+    np.testing.assert_allclose(found, [[np.nan, 0.001, 0.001, 0.02, 65.535, 65.535]], rtol=1e-6)
 
 
 def test_depth_in_a_pgm_is_not_stretched_to_the_largest_value_that_it_declares() -> None:

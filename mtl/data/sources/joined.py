@@ -62,6 +62,10 @@ def merged(one: Joined, other: Joined, problems: list[Problem]) -> Joined:
             mine, theirs = getattr(first, name), getattr(second, name)
             if mine and theirs and mine != theirs:
                 problems.append(Problem(first.id, f"different things are said of its {name}: {mine!r}, {theirs!r}"))
+        for name in sorted(first.slices.keys() & second.slices.keys()):
+            mine, theirs = first.slices[name], second.slices[name]
+            if mine != theirs:
+                problems.append(Problem(first.id, f"different things are said of its {name}: {mine!r}, {theirs!r}"))
     entry = replace(
         first,
         targets={**second.targets, **first.targets},
