@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,9 +16,12 @@ from mtl.data.formats.box_table import read_box_table
 from mtl.data.formats.cells import in_order
 from mtl.data.formats.sheet import Options
 from mtl.data.formats.sheet_files import parsed
+from mtl.data.onboard.column_roles import Guess, role
 from mtl.data.onboard.look import Finding, Look
 from mtl.data.onboard.table_files import Candidate
 
+ERRORS = 0.1
+"""The share of images above which rows that say different things of them speak of something else."""
 _NUMBER = re.compile(r"-?\d+([.,]\d+)?([eE]-?\d+)?")
 
 
@@ -35,7 +39,7 @@ def is_box_table(table: Candidate) -> bool:
 def _are_numbers(columns: Any) -> bool:
     """Whether four columns have numbers or nothing, and not nothing alone."""
     cells = [cell for column in columns for cell in column]
-    known = [cell for cell in cells if cell]
+    known = [cell for cell in cells if cell and cell not in MISSING]
     return bool(known) and sum(isinstance(c, str) and bool(_NUMBER.fullmatch(c)) for c in known) >= 0.9 * len(known)
 
 
@@ -96,7 +100,22 @@ def _columns(look: Look, table: Candidate) -> dict[str, Any]:
     label = found.label if found.label != table.image else ""
     section = {"image": table.image, "box": list(found.box), "label": label, "crowd": found.crowd}
     section |= {"images": table.images, "size": list(found.size), "form": found.form}
+    read = {table.image, *found.box, label, found.crowd, *found.size}
+    section |= _of_images(table, [name for name in table.sheet.columns if name not in read])
     return {name: value for name, value in section.items() if value}
+
+
+def _of_images(table: Candidate, columns: Sequence[str]) -> dict[str, Any]:
+    """The columns of splits, groups and times: they say the same in all rows of an image, but for single errors."""
+    found = Guess()
+    for column in columns:
+        said: dict[Any, Counter[Any]] = {}
+        for image, cell in zip(table.sheet.cells(table.image), table.sheet.cells(column), strict=True):
+            if cell not in MISSING:
+                said.setdefault(image, Counter())[cell] += 1
+        if said and sum(len(cells) > 1 for cells in said.values()) <= ERRORS * len(said):
+            role(column, [cells.most_common(1)[0][0] for cells in said.values()], found)
+    return {"split": found.split, "group": found.group, "time": found.time}
 
 
 def _labels(table: Candidate) -> set[str]:

@@ -114,6 +114,9 @@ def _finding(look: Look, tables: Sequence[Candidate], names: Mapping[str, str], 
         fact = f"{_listed([table.file for table in without])}: no column to learn, not read"
         return Finding("table", evidence=evidence, facts=(*facts, fact))
     for table in without:
+        if {"split", "group", "time"} & sets[names[table.file]].keys():
+            facts.append(f"{table.file} has no labels, but says what images belong to, or their split or time")
+            continue
         others = {cell for other in tables if other not in without for cell in other.sheet.cells(other.image)}
         if others >= {*table.sheet.cells(table.image)}:
             del sets[names[table.file]]

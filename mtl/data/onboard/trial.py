@@ -55,9 +55,9 @@ def tried(
         source = _source(sections, split)
         mine = replace(sets, problems=[*sets.problems])
         placed.append(Placed(split, mine, *place(mine, source)))
-        if _fills(placed[-1].judged, specs):
+        if not _unfilled(placed[-1].judged, specs):
             return _seen(placed[-1])
-    return Trial(splits[0], fault=_too_few(placed[-1]))
+    return Trial(splits[0], fault=_too_few(placed[-1], specs))
 
 
 @dataclass(frozen=True)
@@ -80,13 +80,13 @@ def _source(sections: Mapping[str, dict[str, Any]], split: dict[str, Any]) -> Fi
     return FilesSource.model_validate({"type": "files", "sets": sections, "split": split}, strict=False)
 
 
-def _too_few(placed: Placed) -> str:
+def _too_few(placed: Placed, specs: Mapping[str, TargetSpec]) -> str:
     """Why no split fills all parts."""
     sizes = ", ".join(f"{len(found)} {name}" for name, found in placed.samples.items())
     reasons = Counter(p.reason.split(";")[0] for p in placed.sets.problems if p.loses == "image").most_common(3)
     lost = [f"{len(placed.copies)} × the same bytes as another image"] if placed.copies else []
     why = [*lost, *(f"{number} × {reason}" for reason, number in reasons)]
-    return "; ".join([f"too few images for three splits: {sizes}", *why])
+    return "; ".join([f"too few images for three splits: {sizes}", _unfilled(placed.judged, specs), *why])
 
 
 def _splits(entries: Sequence[Entry]) -> list[dict[str, Any]]:
@@ -103,18 +103,20 @@ def _splits(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     return [{"type": "random", "val": share, "test": share, **salt} for salt in salts]
 
 
-def _fills(samples: Mapping[str, list[RawSample]], specs: Mapping[str, TargetSpec]) -> bool:
-    """Whether every split has every target, and the training split every label."""
+def _unfilled(samples: Mapping[str, list[RawSample]], specs: Mapping[str, TargetSpec]) -> str:
+    """A target that a split lacks, or a class that the training split lacks and another has; nothing if there is none."""
     have = {split: Counter(t for sample in found for t in sample.targets) for split, found in samples.items()}
     targets = {target for counts in have.values() for target in counts}
-    if not targets or any(target not in counts for counts in have.values() for target in targets):
-        return False
+    for split, counts in have.items():
+        if lacking := sorted(targets - counts.keys()) or ([] if targets else ["any target"]):
+            return f"{split} has no image with {lacking[0]}"
     for name, spec in specs.items():
         if spec.kind == "label":
             used = {split: {s.targets[name] for s in found if name in s.targets} for split, found in samples.items()}
-            if not set.union(*used.values()) <= used["train"]:
-                return False
-    return True
+            if others := sorted(set.union(*used.values()) - used["train"]):
+                shown = ", ".join(spec.classes[number] for number in others[:3])
+                return f"train lacks classes of {name} that other splits have: {shown}"
+    return ""
 
 
 def _seen(placed: Placed) -> Trial:
