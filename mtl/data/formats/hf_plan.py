@@ -30,7 +30,11 @@ class Plan:
 
     def wanted(self) -> list[str]:
         """Columns to be read."""
-        names = [self.image, *(name for name in (self.group, self.time) if name), *(column.column for column in self.columns.values())]
+        names = [
+            self.image,
+            *(name for name in (self.group, self.time) if name),
+            *(column.column for column in self.columns.values()),
+        ]
         for target, fields in self.objects.items():
             beside = (fields.box, fields.category, fields.area, fields.crowd) if fields.columns else ()
             names += [name for name in beside if name] + ([*SIZE] if self.sized(target) else [])

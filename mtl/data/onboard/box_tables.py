@@ -18,7 +18,7 @@ from mtl.data.formats.sheet import Options
 from mtl.data.formats.sheet_files import parsed
 from mtl.data.onboard.column_roles import Guess, role
 from mtl.data.onboard.look import Finding, Look
-from mtl.data.onboard.table_files import Candidate
+from mtl.data.onboard.table_images import Candidate
 
 ERRORS = 0.1
 """The share of images above which rows that say different things of them speak of something else."""

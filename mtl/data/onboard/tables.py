@@ -18,7 +18,8 @@ from mtl.data.onboard.box_tables import box_finding, is_box_table
 from mtl.data.onboard.columns import guess
 from mtl.data.onboard.look import Finding, Look, some
 from mtl.data.onboard.mask_classes import mask_section
-from mtl.data.onboard.table_files import MAP, Candidate, candidates
+from mtl.data.onboard.table_files import candidates
+from mtl.data.onboard.table_images import MAP, Candidate
 from mtl.data.onboard.table_names import set_names
 from mtl.data.raw import FileRef
 
