@@ -23,7 +23,7 @@ from mtl.data.onboard.proposal import Proposal, patterns
 from mtl.data.onboard.trial import tried
 from mtl.data.place import Place
 from mtl.data.raw import FileRef
-from mtl.data.sources.account import container
+from mtl.data.sources.account import container, is_document
 from mtl.data.spec import TargetKind, TargetSpec
 
 TASK_OF: dict[TargetKind, str] = {
@@ -123,10 +123,10 @@ def _sets(kept: list[Read], findings: list[Finding], names: list[str]) -> dict[s
 
 
 def _stepped_into(path: str) -> Place:
-    """The place; of one whose files all lie in one folder, as archives have it, that folder."""
+    """The place; of one whose files all lie in one folder, as archives have it, perhaps beside a README, that folder."""
     place = Place(path)
     while True:
-        names = place.names()
+        names = [name for name in place.names() if "/" in name or not is_document(name)]
         tops = {name.split("/")[0] for name in names}
         if len(tops) != 1 or any("/" not in name for name in names):
             return place

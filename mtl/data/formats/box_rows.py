@@ -18,6 +18,8 @@ from mtl.data.formats.sheet import Sheet
 
 RETINANET = BoxColumns(("2", "3", "4", "5"), "xyxy", image="1", label="6")
 """Columns by their places: path, x1, y1, x2, y2, class."""
+AUTOML = BoxColumns(("4", "5", "8", "9"), "xyxy", image="2", label="3")
+"""Google's, which says the split first, and of a box two corners among four."""
 ONLY = "object"
 """The class of boxes that nothing says the class of."""
 

@@ -25,14 +25,21 @@ def _depth(names: Sequence[str]) -> int:
     return 1 if tops and below and all(split_of(top) for top in tops) else 0
 
 
+def _inner_split(names: Sequence[str]) -> int | None:
+    """Where the split stands below classes: cat/train/1.jpg; None if folders there are something else."""
+    below = {name.split("/")[1] for name in names if name.count("/") >= 2}
+    return 1 if below and all(split_of(folder) for folder in below) else None
+
+
 def read_image_folder(settings: ImageFolderSet, place: Place) -> Reading:
-    """`class/…/image.jpg`, or `train/class/…/image.jpg`; an image in no class's folder has no label.
+    """`class/…/image.jpg`, `train/class/…/image.jpg` or `class/train/image.jpg`; an image in no class's folder has no label.
 
     Raises:
         DataError: no image lies in a folder.
     """
     names = place.images()
     depth, found = _depth(names), class_folders(names)
+    place_of_split = 0 if depth else _inner_split(names)
     if not found:
         raise DataError(
             f"{place.path} has no folder with images",
@@ -52,7 +59,9 @@ def read_image_folder(settings: ImageFolderSet, place: Place) -> Reading:
             continue
         if not label:
             reading.notes["images in no class's folder, which have no label"] += 1
-        split = split_of(parts[0]) if depth else None
+        split = (
+            split_of(parts[place_of_split]) if place_of_split is not None and len(parts) > place_of_split + 1 else None
+        )
         entries.append(Entry(ids[name], FileRef(name), {settings.target: index[label]} if label else {}, split=split))
     reading.entries = entries
     return reading

@@ -9,7 +9,7 @@ from typing import Any
 from mtl.config import DataError
 from mtl.config.files import Tabular
 from mtl.config.files.base import MISSING
-from mtl.data.formats.base import Entry, Problem, Reading, folder_split, image_ids, split_of
+from mtl.data.formats.base import Entry, Problem, Reading, cell_split, folder_split, image_ids, split_of
 from mtl.data.formats.cells import Cell, whole
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.sheet import Options, Sheet
@@ -104,7 +104,7 @@ class Named:
         settings = self.settings
         if settings.split:
             said = text(cells[settings.split])
-            split = split_of(said)
+            split = cell_split(settings.split, said)
             if said and split is None:
                 self.reading.notes[f"cells {said} of {settings.split}, which is no split's name"] += 1
         else:

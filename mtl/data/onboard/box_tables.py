@@ -10,8 +10,8 @@ from typing import Any
 from mtl.config import DataError
 from mtl.config.files import BoxTableSet
 from mtl.config.files.base import MISSING
-from mtl.data.formats.box_columns import box_columns
-from mtl.data.formats.box_rows import RETINANET
+from mtl.data.formats.box_columns import BoxColumns, box_columns
+from mtl.data.formats.box_rows import AUTOML, RETINANET
 from mtl.data.formats.box_table import read_box_table
 from mtl.data.formats.cells import in_order
 from mtl.data.formats.sheet import Options
@@ -29,11 +29,18 @@ def is_box_table(table: Candidate) -> bool:
     """Whether its columns are those of boxes: by their names, or as RetinaNet has them without."""
     sheet = table.sheet
     if table.settings.get("header") is False:
-        return len(sheet.columns) == 6 and _are_numbers(sheet.cells(c) for c in RETINANET.box)
+        return _unnamed(table) is not None
     found = box_columns(sheet.columns)
     if len(found.box) == 1:
         return _are_lists(sheet.cells(found.box[0]))
     return bool(found.box) and _are_numbers(sheet.cells(c) for c in found.box)
+
+
+def _unnamed(table: Candidate) -> BoxColumns | None:
+    """The columns of a table without names, if it is one of those that are known so."""
+    by_number = {6: RETINANET, 11: AUTOML} if table.settings.get("header") is False else {}
+    found = by_number.get(len(table.sheet.columns))
+    return found if found and _are_numbers(table.sheet.cells(column) for column in found.box) else None
 
 
 def _are_numbers(columns: Any) -> bool:
@@ -90,7 +97,7 @@ def _columns(look: Look, table: Candidate) -> dict[str, Any]:
     Raises:
         DataError: no column names images that are there.
     """
-    found = RETINANET if table.settings.get("header") is False else box_columns(table.sheet.columns)
+    found = _unnamed(table) or box_columns(table.sheet.columns)
     if not table.image:
         raise DataError(
             f"{table.file} has boxes of images of which none is there",
@@ -120,7 +127,7 @@ def _of_images(table: Candidate, columns: Sequence[str]) -> dict[str, Any]:
 
 def _labels(table: Candidate) -> set[str]:
     """What its rows call the classes."""
-    found = RETINANET if table.settings.get("header") is False else box_columns(table.sheet.columns)
+    found = _unnamed(table) or box_columns(table.sheet.columns)
     cells = table.sheet.cells(found.label) if found.label else []
     return {cell for cell in cells if isinstance(cell, str) and cell not in MISSING}
 

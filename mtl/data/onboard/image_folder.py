@@ -114,6 +114,17 @@ def structural_names(classes: list[str]) -> list[str]:
     return either if len(either) == len(classes) else sure
 
 
+def _below(images: list[str], classes: list[str]) -> tuple[str, ...]:
+    """What is to be said of folders in classes' folders: they are no classes of their own."""
+    depth = next(place for place, part in enumerate(images[0].split("/")) if part in classes) if images else 0
+    parts = [name.split("/") for name in images]
+    inner = sorted({p[depth + 1] for p in parts if len(p) > depth + 2 and split_of(p[depth + 1]) is None})
+    if not inner:
+        return ()
+    shown = ", ".join(inner[:4]) + (" …" if len(inner) > 4 else "")
+    return (f"folders within classes' folders are no classes of their own: {shown}",)
+
+
 def detect(look: Look) -> Iterator[Finding]:
     """At most one, and none if it has a name that is no class's."""
     classes = class_folders(look.images)
@@ -129,4 +140,4 @@ def detect(look: Look) -> Iterator[Finding]:
             "image_folder", fault=f"all images lie in one folder, {classes[0]}: there is nothing to tell apart"
         )
     else:
-        yield Finding("image_folder", {"images": base})
+        yield Finding("image_folder", {"images": base}, facts=_below(look.images, classes))

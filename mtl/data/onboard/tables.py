@@ -15,6 +15,7 @@ from mtl.data.formats.cells import Cell, in_order
 from mtl.data.formats.column_cells import column_spec
 from mtl.data.formats.label_files import is_label_file
 from mtl.data.onboard.box_tables import box_finding, is_box_table
+from mtl.data.onboard.column_roles import is_number
 from mtl.data.onboard.columns import guess
 from mtl.data.onboard.look import Finding, Look, some
 from mtl.data.onboard.mask_classes import mask_section
@@ -137,6 +138,7 @@ def _section(look: Look, table: Candidate, facts: list[str]) -> dict[str, Any]:
     sheet = table.sheet
     sheet.require(sheet.columns)
     facts += table.facts
+    _refuse_unnamed_boxes(table)
     rest = {name: sheet.cells(name) for name in sheet.columns if name != table.image}
     maps = {name: found for name, cells in rest.items() if (found := _maps(look, table.file, name, cells, facts))}
     found = guess({name: cells for name, cells in rest.items() if name not in maps})
@@ -154,6 +156,24 @@ def _section(look: Look, table: Candidate, facts: list[str]) -> dict[str, Any]:
     section |= {"images": table.images} if table.images else {}
     section |= table.settings | {"targets": found.targets}
     return section | {k: v for k, v in (("split", found.split), ("group", found.group), ("time", found.time)) if v}
+
+
+def _refuse_unnamed_boxes(table: Candidate) -> None:
+    """Refuse a table without names in which every image's rows have four numbers: they may be boxes in some order.
+
+    Raises:
+        DataError: they may.
+    """
+    if table.settings.get("header") is not False:
+        return
+    known = {name: [c for c in table.sheet.cells(name) if c not in MISSING] for name in table.sheet.columns}
+    numbers = [name for name, cells in known.items() if cells and all(map(is_number, cells)) and name != table.image]
+    if len(numbers) >= 4:
+        raise DataError(
+            f"{table.file} has no names of columns, and {len(numbers)} of numbers, which may be boxes",
+            found=f"columns {', '.join(numbers)}",
+            fix="give it a first line of names; or describe it: box_table with `image`, `box` and `label`",
+        )
 
 
 def _has_several(images: Sequence[Cell], settings: dict[str, Any], columns: dict[str, list[Cell]]) -> bool:
