@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from mtl.data.formats.base import split_of
 from mtl.data.formats.image_folder import class_folders
 from mtl.data.onboard.look import Finding, Look
+from mtl.data.sources.account import is_document
 
 STRUCTURE = frozenset(
     [
@@ -125,6 +126,14 @@ def _below(images: list[str], classes: list[str]) -> tuple[str, ...]:
     return (f"folders within classes' folders are no classes of their own: {shown}",)
 
 
+def _others(look: Look) -> str:
+    """Files that may say it, and that nothing reads."""
+    pictures = {*look.images}
+    left = [name for name in look.unclaimed() if name not in pictures and not is_document(name)]
+    shown = ", ".join(left[:3]) + (f" and {len(left) - 3} others" if len(left) > 3 else "")
+    return f"; nothing reads {shown}" if left else ""
+
+
 def detect(look: Look) -> Iterator[Finding]:
     """At most one, and none if it has a name that is no class's."""
     classes = class_folders(look.images)
@@ -133,7 +142,7 @@ def detect(look: Look) -> Iterator[Finding]:
     base = {"path": look.place.path, "format": "image_folder", "target": "label"}
     structural = structural_names(classes)
     if structural:
-        fault = f"images lie in {', '.join(structural[:4])}, which is the name of no class, and no file that says what they show is known"
+        fault = f"images lie in {', '.join(structural[:4])}, which is the name of no class, and no file that says what they show is known{_others(look)}"
         yield Finding("image_folder", fault=fault)
     elif len(classes) == 1:
         yield Finding(
