@@ -20,7 +20,7 @@ from mtl.data.header import Header
 from mtl.data.onboard.detect_format import detect_format, refusal
 from mtl.data.onboard.look import Finding, Look, some
 from mtl.data.onboard.proposal import Proposal, patterns
-from mtl.data.onboard.trial import tried
+from mtl.data.onboard.trial import commonest, tried
 from mtl.data.place import Place
 from mtl.data.raw import FileRef
 from mtl.data.sources.account import container, is_document
@@ -196,8 +196,7 @@ def _tasks(specs: dict[str, TargetSpec], kept: list[Read]) -> tuple[dict[str, An
 
 
 def _nothing_to_learn(kept: list[Read], untaught: list[str]) -> str:
-    reasons = Counter(p.reason.split(";")[0] for one in kept for r in one.readings.values() for p in r.problems)
-    shown = [f"{number} × {reason}" for reason, number in reasons.most_common(3)]
+    shown = commonest(p for one in kept for r in one.readings.values() for p in r.problems)
     return "; ".join([*untaught, *shown]) or "no image has anything that can be learnt"
 
 
@@ -229,8 +228,7 @@ def _counts(kept: list[Read], place: Place) -> list[str]:
     images = {e.image.name if isinstance(e.image, FileRef) else e.id for r in readings for e in r.entries}
     problems = sum(len(reading.problems) for reading in readings)
     facts = [f"{len(images)} images" + (f", {problems} problems" if problems else "")]
-    reasons = Counter(p.reason.split(";")[0] for r in readings for p in r.problems)
-    facts += [f"problem: {number} × {reason}" for reason, number in reasons.most_common(3)]
+    facts += [f"problem: {reason}" for reason in commonest(p for r in readings for p in r.problems)]
     sizes = _sizes(place, kept)
     if sizes:
         widths, heights = zip(*sizes, strict=True)

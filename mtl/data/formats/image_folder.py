@@ -14,11 +14,11 @@ from mtl.data.spec import TargetSpec
 
 def class_folders(names: Sequence[str]) -> list[str]:
     """The folders that images lie in, sorted: of the top level, or of the level below train, val and test."""
-    depth = _depth(names)
+    depth = class_depth(names)
     return sorted({name.split("/")[depth] for name in names if name.count("/") > depth})
 
 
-def _depth(names: Sequence[str]) -> int:
+def class_depth(names: Sequence[str]) -> int:
     """Where in a path the class stands. Images that lie in a split's folder itself have no class."""
     tops = {name.split("/")[0] for name in names if "/" in name}
     below = any(name.count("/") >= 2 for name in names)
@@ -38,7 +38,7 @@ def read_image_folder(settings: ImageFolderSet, place: Place) -> Reading:
         DataError: no image lies in a folder.
     """
     names = place.images()
-    depth, found = _depth(names), class_folders(names)
+    depth, found = class_depth(names), class_folders(names)
     place_of_split = 0 if depth else _inner_split(names)
     if not found:
         raise DataError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mtl.data.formats.base import split_of
-from mtl.data.formats.image_folder import class_folders
+from mtl.data.formats.image_folder import class_depth, class_folders
 from mtl.data.onboard.look import Finding, Look
 from mtl.data.sources.account import is_document
 
@@ -115,10 +115,9 @@ def structural_names(classes: list[str]) -> list[str]:
     return either if len(either) == len(classes) else sure
 
 
-def _below(images: list[str], classes: list[str]) -> tuple[str, ...]:
+def _below(images: list[str]) -> tuple[str, ...]:
     """What is to be said of folders in classes' folders: they are no classes of their own."""
-    depth = next(place for place, part in enumerate(images[0].split("/")) if part in classes) if images else 0
-    parts = [name.split("/") for name in images]
+    depth, parts = class_depth(images), [name.split("/") for name in images]
     inner = sorted({p[depth + 1] for p in parts if len(p) > depth + 2 and split_of(p[depth + 1]) is None})
     if not inner:
         return ()
@@ -149,4 +148,4 @@ def detect(look: Look) -> Iterator[Finding]:
             "image_folder", fault=f"all images lie in one folder, {classes[0]}: there is nothing to tell apart"
         )
     else:
-        yield Finding("image_folder", {"images": base}, facts=_below(look.images, classes))
+        yield Finding("image_folder", {"images": base}, facts=_below(look.images))

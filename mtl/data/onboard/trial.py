@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from mtl.config.files import FilesSource
-from mtl.data.formats import Entry, Reading
+from mtl.data.formats import Entry, Problem, Reading
 from mtl.data.onboard.look import some
 from mtl.data.raw import RawSample
 from mtl.data.sources.files import Sets, accounts, place, read_sets
@@ -25,6 +25,10 @@ TOLERATED = 0.01
 """The share of images or annotations that may be bad, if no more is."""
 MOST = 0.1
 """The share above which something else is wrong than single images."""
+NAMED = 3
+"""Reasons that are named."""
+EXAMPLE = 120
+"""Letters of what was found."""
 SALTS = 50
 """Random splits that are tried, until one fills all parts."""
 
@@ -60,6 +64,16 @@ def tried(
     return Trial(splits[0], fault=_too_few(placed[-1], specs))
 
 
+def commonest(problems: Iterable[Problem]) -> list[str]:
+    """The reasons that most problems have, how often, and of each what was found the first time."""
+    found: dict[str, list[str]] = {}
+    for problem in problems:
+        reason, _, more = problem.reason.partition(";")
+        found.setdefault(reason, []).append(more.strip())
+    most = sorted(found.items(), key=lambda one: -len(one[1]))[:NAMED]
+    return [f"{len(mores)} × {reason}{f' ({mores[0][:EXAMPLE]})' if mores[0] else ''}" for reason, mores in most]
+
+
 @dataclass(frozen=True)
 class Placed:
     """What a split makes of the sets: samples by split, and copies that are dropped."""
@@ -83,9 +97,8 @@ def _source(sections: Mapping[str, dict[str, Any]], split: dict[str, Any]) -> Fi
 def _too_few(placed: Placed, specs: Mapping[str, TargetSpec]) -> str:
     """Why no split fills all parts."""
     sizes = ", ".join(f"{len(found)} {name}" for name, found in placed.samples.items())
-    reasons = Counter(p.reason.split(";")[0] for p in placed.sets.problems if p.loses == "image").most_common(3)
     lost = [f"{len(placed.copies)} × the same bytes as another image"] if placed.copies else []
-    why = [*lost, *(f"{number} × {reason}" for reason, number in reasons)]
+    why = [*lost, *commonest(p for p in placed.sets.problems if p.loses == "image")]
     return "; ".join([f"too few images for three splits: {sizes}", _unfilled(placed.judged, specs), *why])
 
 
@@ -139,8 +152,7 @@ def _seen(placed: Placed) -> Trial:
     )
     if bad <= TOLERATED:
         return Trial(split, facts)
-    reasons = Counter(p.reason.split(";")[0] for p in [*problems, *account.annotations]).most_common(3)
-    why = "; ".join(f"{number} × {reason}" for reason, number in reasons)
+    why = "; ".join(commonest([*problems, *account.annotations]))
     if bad > MOST:
         return Trial(split, facts, fault=f"{bad:.0%} of its images or annotations cannot be used: {why}")
     share = math.ceil(100 * bad) / 100
