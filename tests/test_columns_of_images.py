@@ -183,3 +183,54 @@ def test_a_class_that_the_training_split_lacks_is_named(folder: Path) -> None:
             pictures(folder / "c" / split / label, FORTY[:6], seed=1000 * number + 100 * len(label) + ord(label[0]))
     with pytest.raises(DataError, match="train lacks classes of label that other splits have: owl"):
         propose(str(folder / "c"))
+
+
+def test_folders_that_may_be_classes_are_said_where_a_table_has_none(tmp_path: Path) -> None:
+    pictures(tmp_path, [f"{kind(i)}/{i}.png" for i in range(40)])
+    written(tmp_path / "t.csv", lines("image,weight", lambda i: f"{i}.png,{i / 7:.2f}"))
+    assert any("may be classes" in fact and "cat, dog" in fact for fact in propose(str(tmp_path)).facts)
+
+
+def test_tables_whose_labels_have_nothing_in_common_are_said(folder: Path) -> None:
+    written(folder / "a.csv", "image,label\n" + "".join(f"{i}.png,{kind(i)}\n" for i in range(20)))
+    written(folder / "b.csv", "image,label\n" + "".join(f"{i}.png,{('yes', 'no')[i % 2]}\n" for i in range(20, 40)))
+    assert any("no class of it in common" in fact for fact in propose(str(folder)).facts)
+
+
+SAME = ["K\u00e4se", "Ka\u0308se", "K\u00e4se\u200b", "\ufeffK\u00e4se", "K\u00e4se\u00a0"]
+
+
+def test_labels_that_look_the_same_are_one(folder: Path) -> None:
+    written(folder / "t.csv", lines("image,label", lambda i: f"{i}.png,{SAME[i % 5] if i % 2 else 'dog'}"))
+    written(folder / "t.json", json.dumps([{"image": f"{i}.png", "label": [SAME[i % 5]]} for i in range(40)]))
+    targets = {"label": {"column": "label", "kind": "label"}}
+    assert read(folder, format="table", table="t.csv", targets=targets).targets["label"].classes == ("K\u00e4se", "dog")
+    targets["label"]["kind"] = "labels"
+    assert read(folder, format="table", table="t.json", targets=targets).targets["label"].classes == ("K\u00e4se",)
+
+
+def test_folders_that_look_the_same_are_one_class(tmp_path: Path) -> None:
+    for number, split in enumerate(("train", "val", "test")):
+        pictures(tmp_path / split / SAME[number], FORTY[:8], seed=100 * number)
+        pictures(tmp_path / split / "dog", FORTY[:8], seed=100 * number + 50)
+    assert read(tmp_path, format="image_folder").targets["label"].classes == ("K\u00e4se", "dog")
+
+
+def test_names_of_every_format_are_as_they_are_seen(tmp_path: Path) -> None:
+    for i, name in enumerate(SAME):
+        objects = f"<object><name>{name}</name><bndbox><xmin>2</xmin><ymin>2</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object>"
+        written(tmp_path / "voc" / f"{i}.xml", f"<annotation><filename>{i}.png</filename>{objects}</annotation>")
+        written(tmp_path / "yolo" / f"{i}.txt", "0 0.5 0.5 0.2 0.2")
+    pictures(tmp_path / "voc", FORTY[:5])
+    pictures(tmp_path / "yolo", FORTY[:5])
+    pictures(tmp_path / "coco", FORTY[:5])
+    written(tmp_path / "yolo" / "classes.txt", f"{SAME[1]}\u200b\n")
+    box = {"bbox": [2, 2, 5, 5], "category_id": 1}
+    document = {
+        "images": [{"id": i, "file_name": f"{i}.png"} for i in range(5)],
+        "annotations": [{"id": i, "image_id": i, **box} for i in range(5)],
+        "categories": [{"id": 1, "name": SAME[1]}],
+    }
+    written(tmp_path / "coco" / "annotations.json", json.dumps(document))
+    for form in ("voc", "yolo", "coco"):
+        assert read(tmp_path / form, format=form).targets["objects"].classes == ("K\u00e4se",), form

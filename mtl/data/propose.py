@@ -18,6 +18,7 @@ from mtl.config.files import AnyFileSet, FilesSource
 from mtl.data.formats import FORMATS, Reading
 from mtl.data.header import Header
 from mtl.data.onboard.detect_format import detect_format, refusal
+from mtl.data.onboard.image_folder import perhaps_classes
 from mtl.data.onboard.look import Finding, Look, some
 from mtl.data.onboard.proposal import Proposal, patterns
 from mtl.data.onboard.trial import commonest, tried
@@ -74,6 +75,10 @@ def propose(path: str) -> Proposal:
         raise _unknown(path, look, facts)
     kept, others = _without_doubles(read)
     facts += others
+    if all(one.finding.format == "table" for one in kept) and not any(
+        s.kind == "label" for s in kept[0].targets().values()
+    ):
+        facts += perhaps_classes(look)
     specs = {name: spec for one in kept for name, spec in one.targets().items()}
     tasks, untaught = _tasks(specs, kept)
     if not tasks:

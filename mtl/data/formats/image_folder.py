@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mtl.config import DataError
 from mtl.config.files import ImageFolderSet
 from mtl.data.formats.base import Entry, Problem, Reading, image_ids, split_of
+from mtl.data.formats.text import plain
 from mtl.data.place import Place
 from mtl.data.raw import FileRef
 from mtl.data.spec import TargetSpec
@@ -15,7 +16,7 @@ from mtl.data.spec import TargetSpec
 def class_folders(names: Sequence[str]) -> list[str]:
     """The folders that images lie in, sorted: of the top level, or of the level below train, val and test."""
     depth = class_depth(names)
-    return sorted({name.split("/")[depth] for name in names if name.count("/") > depth})
+    return sorted({plain(name.split("/")[depth]) for name in names if name.count("/") > depth})
 
 
 def class_depth(names: Sequence[str]) -> int:
@@ -53,7 +54,7 @@ def read_image_folder(settings: ImageFolderSet, place: Place) -> Reading:
     entries: list[Entry] = []
     for name in names:
         parts = name.split("/")
-        label = parts[depth] if len(parts) > depth + 1 else ""
+        label = plain(parts[depth]) if len(parts) > depth + 1 else ""
         if label and label not in index:
             reading.problems.append(Problem(ids[name], f"its folder {label!r} is no declared class", file=name))
             continue

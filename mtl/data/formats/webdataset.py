@@ -12,7 +12,7 @@ from mtl.data.formats.cells import Cell, as_cell
 from mtl.data.formats.column_cells import Cells
 from mtl.data.formats.named_images import split_of_table
 from mtl.data.formats.tar_samples import TARS, Content, Sample, samples_of
-from mtl.data.formats.text import decoded
+from mtl.data.formats.text import decoded, plain
 from mtl.data.place import Place
 
 JSON = "json:"
@@ -103,7 +103,7 @@ def cell_of(sample: Sample, name: str) -> Cell:
         DataError: it is no text, no JSON or no object.
     """
     if not name.lower().startswith(JSON):
-        return decoded(sample.inline(name) or b"").strip()
+        return plain(decoded(sample.inline(name) or b""))
     document = document_of(sample)
     return as_cell(document.get(name[len(JSON) :]))
 

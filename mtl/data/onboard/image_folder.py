@@ -115,6 +115,17 @@ def structural_names(classes: list[str]) -> list[str]:
     return either if len(either) == len(classes) else sure
 
 
+def perhaps_classes(look: Look) -> tuple[str, ...]:
+    """What is to be said of folders that may be classes, where something else is proposed."""
+    classes = class_folders(look.images)
+    if len(classes) < 2 or structural_names(classes):
+        return ()
+    shown = ", ".join(classes[:4]) + (" …" if len(classes) > 4 else "")
+    return (
+        f"images lie in folders that may be classes, which are not proposed: {shown} (format: image_folder reads them)",
+    )
+
+
 def _below(images: list[str]) -> tuple[str, ...]:
     """What is to be said of folders in classes' folders: they are no classes of their own."""
     depth, parts = class_depth(images), [name.split("/") for name in images]

@@ -125,7 +125,7 @@ def _finding(look: Look, tables: Sequence[Candidate], names: Mapping[str, str], 
             facts.append(f"{table.file} has no labels of images that others have: not read")
         else:
             facts.append(f"{table.file} has no labels: its images are used without")
-    _agree(sets, {names[table.file]: table for table in tables})
+    _agree(sets, {names[table.file]: table for table in tables}, facts)
     return Finding("table", sets, evidence, tuple(facts))
 
 
@@ -201,7 +201,7 @@ def _maps(look: Look, file: str, name: str, cells: Sequence[Cell], facts: list[s
     return {"column": name, "kind": "mask"} | mask_section(look.place, [FileRef(one) for one in files], facts, name)
 
 
-def _agree(sets: dict[str, dict[str, Any]], tables: dict[str, Candidate]) -> None:
+def _agree(sets: dict[str, dict[str, Any]], tables: dict[str, Candidate], facts: list[str]) -> None:
     """Targets of one name in several tables have one kind and the same classes; else they are different targets."""
     for target in {name for section in sets.values() for name in section["targets"]}:
         having = [name for name, section in sets.items() if target in section["targets"]]
@@ -213,7 +213,13 @@ def _agree(sets: dict[str, dict[str, Any]], tables: dict[str, Candidate]) -> Non
                 targets = sets[name]["targets"]
                 sets[name]["targets"] = {f"{name}_{t}" if t == target else t: c for t, c in targets.items()}
             continue
-        classes = {c for n in having for c in _classes(sets[n]["targets"][target], tables[n])}
+        own = [{*_classes(sets[n]["targets"][target], tables[n])} for n in having]
+        classes = set[str]().union(*own)
+        if sum(map(len, own)) == len(classes):
+            facts.append(
+                f"{target}: {_listed([tables[n].file for n in having])} have no class of it in common, and are taken for one "
+                "target: if they mean different things, rename a column"
+            )
         if classes:
             for name in having:
                 sets[name]["targets"][target]["classes"] = list(in_order(classes))
