@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from mtl.data.formats.base import cell_split
 from mtl.data.propose import Proposal, propose
 from mtl.data.raw import read_split
 from mtl.data.spec import SPLITS
-from tests.small_sets import fetched, pictures, read, written
+from tests.small_sets import encoded, fetched, pictures, read, written
 
 FORTY = [f"{i}.png" for i in range(40)]
 BOXES = "image,xmin,ymin,xmax,ymax,label"
@@ -234,3 +236,42 @@ def test_names_of_every_format_are_as_they_are_seen(tmp_path: Path) -> None:
     written(tmp_path / "coco" / "annotations.json", json.dumps(document))
     for form in ("voc", "yolo", "coco"):
         assert read(tmp_path / form, format=form).targets["objects"].classes == ("K\u00e4se",), form
+
+
+def test_webdataset_says_groups(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "train-000.tar", "w") as archive:
+        for i in range(40):
+            said = json.dumps({"label": kind(i), "patient_id": i // 4, "taken": "2024-05-01"}).encode()
+            for name, data in ((f"{i:03d}.png", encoded(i)), (f"{i:03d}.json", said)):
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
+    own = section(propose(str(tmp_path)))
+    assert (own["group"], own["time"]) == ("json:patient_id", "json:taken")
+    found = read(tmp_path, **{k: v for k, v in own.items() if k != "path"})
+    assert [(e.group, e.time) for e in found.entries] == [(str(i // 4), "2024-05-01") for i in range(40)]
+
+
+@pytest.mark.parametrize("form", ["image_folder", "yolo"])
+def test_a_table_of_splits_and_patients_is_read_beside_any_format(tmp_path: Path, form: str) -> None:
+    names = [f"{kind(i)}/{i}.png" if form == "image_folder" else f"images/{i}.png" for i in range(40)]
+    pictures(tmp_path / "d", names)
+    if form == "yolo":
+        written(tmp_path / "d" / "classes.txt", "cat\ndog\n")
+        for i in range(40):
+            written(tmp_path / "d" / "labels" / f"{i}.txt", f"{i % 2} 0.5 0.5 0.2 0.2")
+    written(tmp_path / "d" / "s.csv", lines("image,patient,split", lambda i: f"{names[i]},p{i // 10},{part(i // 10)}"))
+    proposal = propose(str(tmp_path / "d"))
+    assert proposal.format == form
+    assert proposal.source["split"] == {"type": "given", "judged_on": "val"}
+    spec, samples, _ = fetched(proposal.source["sets"], tmp_path, split=proposal.source["split"])
+    assert set(spec.targets) == {"label" if form == "image_folder" else "objects"}
+    assert {(s.id.rsplit("/")[-1], s.group) for s in samples.values()} == {(str(i), f"p{i // 10}") for i in range(40)}
+    found = splits(tmp_path, proposal.source["sets"], proposal.source["split"])
+    assert found == {str(i): "train" if i < 30 else "val" for i in range(40)}
+
+
+def test_a_table_of_other_images_too_is_left_to_be_declared(tmp_path: Path) -> None:
+    pictures(tmp_path, [f"{kind(i)}/{i}.png" for i in range(40)])
+    written(tmp_path / "s.csv", lines("image,patient", lambda i: f"{kind(i)}/{i}.png,p{i // 4}", number=60))
+    assert {one["format"] for one in propose(str(tmp_path)).source["sets"].values()} == {"image_folder"}

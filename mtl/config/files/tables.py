@@ -128,3 +128,5 @@ class WebDatasetSet(FileSet):
     targets: dict[TargetName, Column] = Field(
         description="target → its extension (`column`), e.g. cls, txt or seg.png; `json:key` is a key of the json member"
     )
+    group: str = Field(default="", description="the member of what must stay in one split, e.g. json:patient")
+    time: str = Field(default="", description="the member of the time, ISO 8601")

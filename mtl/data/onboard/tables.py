@@ -30,6 +30,8 @@ OUTLINES = {"maskpath", "imageid"}
 """Columns of Open Images' masks."""
 COMPANIONS = ("*hierarchy*.json", "*images.meta")
 """What else comes with Open Images."""
+HERE = 0.9
+"""The share of its images that a table without labels has to name rightly."""
 ANSWERS = "submission"
 """In the name of a form for answers, whose labels are made up."""
 
@@ -112,11 +114,12 @@ def _finding(look: Look, tables: Sequence[Candidate], names: Mapping[str, str], 
         except DataError as error:
             return Finding("table", evidence=evidence, fault=error.line)
     without = [table for table in tables if not sets[names[table.file]]["targets"]]
-    if len(without) == len(tables):
+    places = [t for t in without if {"split", "group", "time"} & sets[names[t.file]].keys() and _are_here(look, t)]
+    if len(without) == len(tables) and not places:
         fact = f"{_listed([table.file for table in without])}: no column to learn, not read"
         return Finding("table", evidence=evidence, facts=(*facts, fact))
     for table in without:
-        if {"split", "group", "time"} & sets[names[table.file]].keys():
+        if table in places:
             facts.append(f"{table.file} has no labels, but says what images belong to, or their split or time")
             continue
         others = {cell for other in tables if other not in without for cell in other.sheet.cells(other.image)}
@@ -127,6 +130,13 @@ def _finding(look: Look, tables: Sequence[Candidate], names: Mapping[str, str], 
             facts.append(f"{table.file} has no labels: its images are used without")
     _agree(sets, {names[table.file]: table for table in tables}, facts)
     return Finding("table", sets, evidence, tuple(facts))
+
+
+def _are_here(look: Look, table: Candidate) -> bool:
+    """Whether nearly all images that a table names are there: one of other images, too, is left to be declared."""
+    near = table.images or PurePosixPath(table.file).parent.as_posix().strip(".")
+    found = look.files.find_all(map(str, some(table.sheet.cells(table.image))), near).values()
+    return sum(isinstance(name, str) for name in found) >= HERE * len(found)
 
 
 def _section(look: Look, table: Candidate, facts: list[str]) -> dict[str, Any]:

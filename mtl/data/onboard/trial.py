@@ -13,7 +13,7 @@ from typing import Any
 from mtl.config.files import FilesSource
 from mtl.data.formats import Entry, Problem, Reading
 from mtl.data.onboard.look import some
-from mtl.data.raw import RawSample
+from mtl.data.raw import FileRef, RawSample
 from mtl.data.sources.files import Sets, accounts, place, read_sets
 from mtl.data.spec import SPLITS, TargetSpec
 
@@ -104,7 +104,8 @@ def _too_few(placed: Placed, specs: Mapping[str, TargetSpec]) -> str:
 
 def _splits(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     """What may be proposed, the best first: what the sets say, completed where they name two splits of three."""
-    given = {entry.split for entry in entries if entry.targets}
+    said = _said(entries)
+    given = {said.get(_image(entry)) for entry in entries if entry.targets}
     share = 0.1 if len(entries) >= SMALL else 0.2
     salts = [{}, *({"salt": str(number)} for number in range(1, SALTS))]
     if given == set(SPLITS):
@@ -114,6 +115,15 @@ def _splits(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     if given == {"train", "test"}:
         return [{"type": "given", "val": share, **salt} for salt in salts]
     return [{"type": "random", "val": share, "test": share, **salt} for salt in salts]
+
+
+def _image(entry: Entry) -> str:
+    return entry.image.name if isinstance(entry.image, FileRef) else entry.id
+
+
+def _said(entries: Sequence[Entry]) -> dict[str, str]:
+    """The split of every image of which any set says one: not always the one that says what it shows."""
+    return {_image(entry): entry.split for entry in entries if entry.split}
 
 
 def _unfilled(samples: Mapping[str, list[RawSample]], specs: Mapping[str, TargetSpec]) -> str:
