@@ -20,8 +20,8 @@ from mtl.data.header import Header
 from mtl.data.onboard.detect_format import detect_format, refusal
 from mtl.data.onboard.image_folder import perhaps_classes
 from mtl.data.onboard.look import Finding, Look, some
-from mtl.data.onboard.proposal import Proposal, patterns
-from mtl.data.onboard.trial import commonest, tried
+from mtl.data.onboard.proposal import Proposal, grouped, patterns
+from mtl.data.onboard.trial import tried
 from mtl.data.place import Place
 from mtl.data.raw import FileRef
 from mtl.data.sources.account import container, is_document
@@ -201,7 +201,7 @@ def _tasks(specs: dict[str, TargetSpec], kept: list[Read]) -> tuple[dict[str, An
 
 
 def _nothing_to_learn(kept: list[Read], untaught: list[str]) -> str:
-    shown = commonest(p for one in kept for r in one.readings.values() for p in r.problems)
+    shown = grouped(p for one in kept for r in one.readings.values() for p in r.problems)
     return "; ".join([*untaught, *shown]) or "no image has anything that can be learnt"
 
 
@@ -233,7 +233,7 @@ def _counts(kept: list[Read], place: Place) -> list[str]:
     images = {e.image.name if isinstance(e.image, FileRef) else e.id for r in readings for e in r.entries}
     problems = sum(len(reading.problems) for reading in readings)
     facts = [f"{len(images)} images" + (f", {problems} problems" if problems else "")]
-    facts += [f"problem: {reason}" for reason in commonest(p for r in readings for p in r.problems)]
+    facts += [f"problem: {kind}" for kind in grouped(p for r in readings for p in r.problems)]
     sizes = _sizes(place, kept)
     if sizes:
         widths, heights = zip(*sizes, strict=True)

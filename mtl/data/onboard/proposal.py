@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mtl.config import parse, read_params
+from mtl.data.formats.base import Problem
 
 MANY = 10
 """Files of one folder and kind above which a pattern names them."""
@@ -44,6 +45,20 @@ class Proposal:
             "max_bad_fraction": self.bad_fraction,
         }
         return {"data": data, "tasks": self.tasks}
+
+
+def grouped(problems: Iterable[Problem]) -> list[str]:
+    """The three most frequent kinds of problems, how often each is there, and what was found where it was seen first."""
+    reasons: dict[str, list[str]] = {}
+    for problem in problems:
+        reasons.setdefault(problem.reason.split(";")[0], []).append(problem.reason)
+    frequent = sorted(reasons.items(), key=lambda kind: -len(kind[1]))[:3]
+    return [f"{len(every)} × {kind}{_detail(every[0])}" for kind, every in frequent]
+
+
+def _detail(reason: str) -> str:
+    found = re.search(r";\s*found:\s*([^;]+)", reason)
+    return f" ({found.group(1).strip()})" if found else ""
 
 
 def patterns(names: Iterable[str], every: Iterable[str]) -> list[str]:

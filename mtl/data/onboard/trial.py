@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from mtl.config.files import FilesSource
-from mtl.data.formats import Entry, Problem, Reading
+from mtl.data.formats import Entry, Reading
 from mtl.data.onboard.look import some
+from mtl.data.onboard.proposal import grouped
 from mtl.data.raw import FileRef, RawSample
 from mtl.data.sources.files import Sets, accounts, place, read_sets
 from mtl.data.spec import SPLITS, TargetSpec
@@ -25,10 +26,6 @@ TOLERATED = 0.01
 """The share of images or annotations that may be bad, if no more is."""
 MOST = 0.1
 """The share above which something else is wrong than single images."""
-NAMED = 3
-"""Reasons that are named."""
-EXAMPLE = 120
-"""Letters of what was found."""
 SALTS = 50
 """Random splits that are tried, until one fills all parts."""
 
@@ -64,16 +61,6 @@ def tried(
     return Trial(splits[0], fault=_too_few(placed[-1], specs))
 
 
-def commonest(problems: Iterable[Problem]) -> list[str]:
-    """The reasons that most problems have, how often, and of each what was found the first time."""
-    found: dict[str, list[str]] = {}
-    for problem in problems:
-        reason, _, more = problem.reason.partition(";")
-        found.setdefault(reason, []).append(more.strip())
-    most = sorted(found.items(), key=lambda one: -len(one[1]))[:NAMED]
-    return [f"{len(mores)} × {reason}{f' ({mores[0][:EXAMPLE]})' if mores[0] else ''}" for reason, mores in most]
-
-
 @dataclass(frozen=True)
 class Placed:
     """What a split makes of the sets: samples by split, and copies that are dropped."""
@@ -98,8 +85,9 @@ def _too_few(placed: Placed, specs: Mapping[str, TargetSpec]) -> str:
     """Why no split fills all parts."""
     sizes = ", ".join(f"{len(found)} {name}" for name, found in placed.samples.items())
     lost = [f"{len(placed.copies)} × the same bytes as another image"] if placed.copies else []
-    why = [*lost, *commonest(p for p in placed.sets.problems if p.loses == "image")]
-    return "; ".join([f"too few images for three splits: {sizes}", _unfilled(placed.judged, specs), *why])
+    why = grouped(problem for problem in placed.sets.problems if problem.loses == "image")
+    unfilled = _unfilled(placed.judged, specs)
+    return "; ".join([f"too few images for three splits: {sizes}", unfilled, *lost, *why])
 
 
 def _splits(entries: Sequence[Entry]) -> list[dict[str, Any]]:
@@ -162,7 +150,7 @@ def _seen(placed: Placed) -> Trial:
     )
     if bad <= TOLERATED:
         return Trial(split, facts)
-    why = "; ".join(commonest([*problems, *account.annotations]))
+    why = "; ".join(grouped([*problems, *account.annotations]))
     if bad > MOST:
         return Trial(split, facts, fault=f"{bad:.0%} of its images or annotations cannot be used: {why}")
     share = math.ceil(100 * bad) / 100
