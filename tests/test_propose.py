@@ -4,6 +4,8 @@ folder's structure for classes; and what is proposed can be run."""
 from __future__ import annotations
 
 import shutil
+import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,6 +60,63 @@ def test_a_sole_top_folder_is_stepped_into(tmp_path: Path, depth: int, packed: b
     splits, account = run(proposal, tmp_path)
     assert {i.split("/")[0] for ids in splits.values() for i in ids} == {"cat", "dog"}
     assert account["files"][0]["found"] == 40
+
+
+def test_a_readme_beside_the_sole_folder_hides_nothing(tmp_path: Path) -> None:
+    classes_in(tmp_path / "given" / "data")
+    (tmp_path / "given" / "README.md").write_text("cats and dogs")
+    assert propose(str(tmp_path / "given")).source["sets"]["images"]["path"].endswith("given/data")
+
+
+@pytest.mark.parametrize("name", ["./", "\\"])
+def test_archives_as_other_tools_write_them(tmp_path: Path, name: str) -> None:
+    """`tar -C photos -cf photos.tar .`, and a zip with the backslashes of Windows."""
+    classes_in(tmp_path / "all")
+    path = tmp_path / ("photos.tar" if "/" in name else "photos.zip")
+    if path.suffix == ".tar":
+        with tarfile.open(path, "w") as archive:
+            archive.add(tmp_path / "all", arcname=".")
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            for file in (tmp_path / "all").rglob("*.jpg"):
+                archive.writestr(f"{file.parent.name}\\{file.name}", file.read_bytes())
+    splits, account = run(propose(str(path)), tmp_path)
+    assert {i for ids in splits.values() for i in ids} == {f"{('cat', 'dog')[i % 2]}/{i}" for i in range(40)}
+    assert account["files"][0]["unaccounted"]["number"] == 0
+
+
+def test_splits_below_classes_folders_are_read(tmp_path: Path) -> None:
+    for i in range(40):
+        split = ("train", "train", "val", "test")[i // 2 % 4]
+        picture(tmp_path / "given" / ("cat", "dog")[i % 2] / split / f"{split}{i}.jpg", i)
+    proposal = propose(str(tmp_path / "given"))
+    assert proposal.source["split"] == {"type": "given"}
+    splits, _ = run(proposal, tmp_path)
+    assert all(f"/{split}/" in found for split, ids in splits.items() for found in ids)
+
+
+def test_folders_within_classes_are_said_to_be_none(tmp_path: Path) -> None:
+    for i in range(40):
+        picture(tmp_path / ("animal/cat", "animal/dog", "thing/car")[i % 3] / f"{i}.jpg", i)
+    assert "folders within classes' folders are no classes of their own: car, cat, dog" in propose(str(tmp_path)).facts
+
+
+@pytest.mark.parametrize("line", ["0,0.5,0.5,0.2,0.2", "0 0,5 0,5 0,2 0,2", "1"])
+def test_text_files_beside_declared_classes_are_refused_by_their_line(tmp_path: Path, line: str) -> None:
+    for i in range(12):
+        picture(tmp_path / "images" / f"{i}.jpg", i)
+        written(tmp_path / "labels" / f"{i}.txt", line)
+    written(tmp_path / "data.yaml", "names: [cat, dog]\n")
+    with pytest.raises(DataError, match=r"labels/0.txt, line 1: a line is"):
+        propose(str(tmp_path))
+
+
+def test_files_that_nothing_reads_are_named_in_the_refusal(tmp_path: Path) -> None:
+    for i in range(12):
+        picture(tmp_path / "images" / f"{i}.jpg", i)
+    written(tmp_path / "answers.json", '{"0.jpg": "cat"}')
+    with pytest.raises(DataError, match=r"nothing reads answers.json"):
+        propose(str(tmp_path))
 
 
 @pytest.mark.parametrize("number", [8, 20, 60])

@@ -53,6 +53,7 @@ class Place:
         self.path, self.cache = path, cache
         self._lock = threading.Lock()
         self._table: tuple[str, Table] | None = None
+        self._originals: dict[str, str] = {}
         self._outer, inner = split_archive(path)
         with _explained(f"{path} cannot be opened"):
             self._fs, self._root = _opened(self._outer)
@@ -76,6 +77,10 @@ class Place:
         if not found:
             raise DataError(f"{self.path} holds no files", fix="check data.source.sets.….path")
         return found
+
+    @property
+    def _is_archive(self) -> bool:
+        return type(self._fs).__name__ in ("ZipFileSystem", "TarFileSystem")
 
     @property
     def has_etags(self) -> bool:
@@ -228,9 +233,9 @@ class Place:
                     if size > MAX_FILE_BYTES:
                         raise DataError(f"{name} is too large", found=f"{size} bytes")
                     return file.read()
-            target = f"{self._root}/{name}" if self._root else name
-            if not _is_archive(self._fs):
-                return self._fs.cat_file(target)
+            if not self._is_archive:
+                return self._fs.cat_file(f"{self._root}/{name}" if self._root else name)
+            target = self._originals[name] if name in self.versions else f"{self._root}/{name}".lstrip("/")
             with self._lock:  # an archive is one stream with one position
                 return self._member(target)
         except DataError:
@@ -272,11 +277,17 @@ class Place:
         if self._fs is None:
             return folder_versions(Path(self._root))
         found: dict[str, str] = {}
-        details: dict[str, dict[str, Any]] = self._fs.find(self._root, detail=True)
+        details: dict[str, dict[str, Any]] = self._fs.find("" if self._is_archive else self._root, detail=True)
         if type(self._fs).__name__ == "TarFileSystem":
             refuse_cut_off(self._fs.tar)
-        for path, info in sorted(details.items()):
+        called = _plain_members([*details]) if self._is_archive else {path: path for path in details}
+        inside = f"{self._root}/" if self._root and self._is_archive else ""
+        for path, original in sorted(called.items()):
+            if not path.startswith(inside):
+                continue
+            info = details[original]
             name = path.removeprefix(self._root).lstrip("/") if self._root else path
+            self._originals[name] = original
             if ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute():
                 raise DataError(
                     f"{self.path} has a member that lies outside it", found=name, fix="make the archive again without"
@@ -352,5 +363,9 @@ def _opened(path: str) -> tuple[Any, str]:
     return fs, root.rstrip("/")
 
 
-def _is_archive(fs: Any) -> bool:
-    return type(fs).__name__ in ("ZipFileSystem", "TarFileSystem")
+def _plain_members(members: Sequence[str]) -> dict[str, str]:
+    """A member's name as files have it → as its archive has it: `tar -cf photos.tar .` puts `./` before it, and some of Windows'
+    tools write backslashes, which then all members have."""
+    windows = any("\\" in member for member in members) and not any("/" in member for member in members)
+    slashed = {member.replace("\\", "/") if windows else member: member for member in members}
+    return {name.removeprefix("./") or name: member for name, member in slashed.items()}

@@ -19,12 +19,13 @@ from mtl.data.formats import FORMATS, Reading
 from mtl.data.formats.label_files import is_label_file
 from mtl.data.header import Header
 from mtl.data.onboard.detect_format import detect_format, refusal
+from mtl.data.onboard.image_folder import perhaps_classes
 from mtl.data.onboard.look import Finding, Look, some
 from mtl.data.onboard.proposal import Proposal, grouped, patterns
 from mtl.data.onboard.trial import tried
 from mtl.data.place import Place
 from mtl.data.raw import FileRef
-from mtl.data.sources.account import container
+from mtl.data.sources.account import container, is_document
 from mtl.data.spec import TargetKind, TargetSpec
 
 TASK_OF: dict[TargetKind, str] = {
@@ -75,6 +76,10 @@ def propose(path: str) -> Proposal:
         raise _unknown(path, look, facts)
     kept, others = _without_doubles(read)
     facts += others
+    if all(one.finding.format == "table" for one in kept) and not any(
+        s.kind == "label" for s in kept[0].targets().values()
+    ):
+        facts += perhaps_classes(look)
     specs = {name: spec for one in kept for name, spec in one.targets().items()}
     tasks, untaught = _tasks(specs, kept)
     if not tasks:
@@ -126,10 +131,10 @@ def _sets(kept: list[Read], findings: list[Finding], names: list[str], facts: li
 
 
 def _stepped_into(path: str) -> Place:
-    """The place; of one whose files all lie in one folder, as archives have it, that folder."""
+    """The place; of one whose files all lie in one folder, as archives have it, perhaps beside a README, that folder."""
     place = Place(path)
     while True:
-        names = place.names()
+        names = [name for name in place.names() if "/" in name or not is_document(name)]
         tops = {name.split("/")[0] for name in names}
         if len(tops) != 1 or any("/" not in name for name in names):
             return place

@@ -116,6 +116,8 @@ class HuggingFaceSet(FileSet):
         default=None, description="shares of the picture's sides, not pixels; by the values if null"
     )
     category: str = Field(default="", description="the field of a box's class; the only one that can be if empty")
+    group: str = Field(default="", description="the column of what must stay in one split, e.g. a patient")
+    time: str = Field(default="", description="the column of the time, ISO 8601")
 
 
 class WebDatasetSet(FileSet):
@@ -126,3 +128,5 @@ class WebDatasetSet(FileSet):
     targets: dict[TargetName, Column] = Field(
         description="target → its extension (`column`), e.g. cls, txt or seg.png; `json:key` is a key of the json member"
     )
+    group: str = Field(default="", description="the member of what must stay in one split, e.g. json:patient")
+    time: str = Field(default="", description="the member of the time, ISO 8601")

@@ -117,6 +117,7 @@ SPLIT_NAMES = {
     "val": "val",
     "valid": "val",
     "validation": "val",
+    "validate": "val",
     "dev": "val",
     "test": "test",
     "testing": "test",
@@ -130,6 +131,17 @@ def split_of(name: str) -> str | None:
     found = SPLIT_NAMES.get(plain) or SPLIT_NAMES.get(plain.rstrip("0123456789").rstrip("_-. "))
     assert found is None or found in SPLITS
     return found
+
+
+SPLIT_MARKS = {"is_val": "val", "is_valid": "val", "is_validation": "val", "is_test": "test"}
+"""Columns of yes and no: what has no is trained on."""
+_YES_NO = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False, "yes": True, "no": False}
+
+
+def cell_split(column: str, cell: str) -> str | None:
+    """The split that a column's cell says: by its name, or by a yes or no of a column that is called so."""
+    mark, said = SPLIT_MARKS.get(column.strip().lower()), _YES_NO.get(cell.strip().lower())
+    return split_of(cell) if mark is None or said is None else mark if said else "train"
 
 
 def folder_split(name: str) -> str | None:

@@ -12,12 +12,14 @@ from mtl.config.files import BoxTableSet
 from mtl.data.formats.base import Entry, Problem, Reading
 from mtl.data.formats.box_columns import BoxColumns, box_columns
 from mtl.data.formats.cells import Cell, has_decimal_commas, number
-from mtl.data.formats.named_images import Named, text
+from mtl.data.formats.named_images import Named, facts_columns, text, unite_facts
 from mtl.data.formats.shapes import Frame
 from mtl.data.formats.sheet import Sheet
 
 RETINANET = BoxColumns(("2", "3", "4", "5"), "xyxy", image="1", label="6")
 """Columns by their places: path, x1, y1, x2, y2, class."""
+AUTOML = BoxColumns(("4", "5", "8", "9"), "xyxy", image="2", label="3")
+"""Google's, which says the split first, and of a box two corners among four."""
 ONLY = "object"
 """The class of boxes that nothing says the class of."""
 
@@ -79,15 +81,18 @@ def listed_boxes(
         name: has_decimal_commas(sheet.cells(name), settings.decimal) for name in columns.box if len(columns.box) == 4
     }
     only = settings.classes[0] if settings.classes else ONLY
+    says_more = bool(facts_columns(settings))
     listed: dict[str, Listed] = {}
     seen: set[tuple[str, tuple[float, ...], str]] = set()
     for row in sheet.rows:
         file = named.of(row.place, row.cells)
         if file is None:
             continue
+        where = named.where(row.place)
         if file not in listed:
             listed[file] = Listed(named.entry(file, row.cells), _frame(columns, row.cells))
-        where = named.where(row.place)
+        elif says_more:
+            unite_facts(listed[file].entry, named.entry(file, row.cells), where, reading)
         try:
             boxes = _numbers(columns, row.cells, commas)
         except DataError as error:

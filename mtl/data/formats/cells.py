@@ -10,6 +10,7 @@ from typing import Any
 
 from mtl.config import DataError
 from mtl.config.files import Column
+from mtl.data.formats.text import plain
 
 Cell = str | tuple[str, ...]
 """A cell without spaces around it; several texts where the file itself has a list."""
@@ -28,8 +29,8 @@ def as_cell(value: Any) -> Cell:
     if isinstance(value, dict):
         return json.dumps(value, default=str)
     if isinstance(value, bytes):
-        return value.decode("utf-8", "replace").strip()
-    return value.isoformat() if hasattr(value, "isoformat") else str(value).strip()
+        return plain(value.decode("utf-8", "replace"))
+    return value.isoformat() if hasattr(value, "isoformat") else plain(str(value))
 
 
 def number(text: str, what: str, comma: bool = False) -> float:
@@ -77,9 +78,9 @@ def parts(cell: Cell, separator: str) -> list[str]:
     """The labels of a cell: of a list, of a text with separators, or of a list that was written as text."""
     if isinstance(cell, str):
         if len(cell) > 1 and cell[0] + cell[-1] in ("[]", "{}", "()"):
-            return [part.strip().strip("\"'").strip() for part in cell[1:-1].split(",") if part.strip()]
+            return [plain(part.strip().strip("\"'")) for part in cell[1:-1].split(",") if part.strip()]
         cell = tuple(cell.split(separator))
-    return [part.strip() for part in cell if part.strip()]
+    return [seen for part in cell if (seen := plain(part))]
 
 
 def in_order(found: set[str]) -> tuple[str, ...]:

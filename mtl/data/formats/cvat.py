@@ -13,6 +13,7 @@ from mtl.data.formats.mentions import Files
 from mtl.data.formats.object_targets import object_targets
 from mtl.data.formats.partners import id_folder
 from mtl.data.formats.shapes import Frame, Shape, Targets, settle
+from mtl.data.formats.text import plain
 from mtl.data.formats.xml_files import attribute_number, parsed, text_of
 from mtl.data.header import MAX_PIXELS, Header
 from mtl.data.place import Place
@@ -84,7 +85,7 @@ def labels_of(root: Element) -> list[str]:
     declared = [item for labels in root.iterfind("meta//labels") for item in labels.iterfind("label")]
     names = [text_of(item, "name") for item in declared if not text_of(item, "parent")]
     if not any(names):
-        names = [(item.get("label") or "").strip() for image in root.iterfind("image") for item in image]
+        names = [plain(item.get("label") or "") for image in root.iterfind("image") for item in image]
     found = list(dict.fromkeys(name for name in names if name))
     if not found:
         raise DataError("the XML names no labels")
@@ -121,7 +122,7 @@ def _shapes(found: str, image: Element, classes: tuple[str, ...], names: list[st
     shapes: list[Shape] = []
     lost: list[Problem] = []
     for number, item in enumerate(image, 1):
-        label, what = (item.get("label") or "").strip(), f"{item.tag[:40]} {number}"
+        label, what = plain(item.get("label") or ""), f"{item.tag[:40]} {number}"
         if item.tag in PASSED_OVER:
             reading.notes[f"{PASSED_OVER[item.tag]}, passed over"] += 1
             continue

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from mtl.config import DataError
 from mtl.data.formats.sheet import Options, Ragged, Row, Sheet
+from mtl.data.formats.text import plain
 
 DELIMITERS = ",;\t|"
 MAX_CELL = 1 << 26
@@ -55,7 +56,7 @@ def _records(text: str, file: str, delimiter: str, skipped: int = 0) -> Iterator
     line = 1
     try:
         for cells in reader:
-            stripped = [cell.strip() for cell in cells]
+            stripped = [plain(cell) for cell in cells]
             if any(stripped):
                 yield line + skipped, stripped
             line = reader.line_num + 1

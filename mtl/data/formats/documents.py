@@ -13,7 +13,7 @@ import orjson
 from mtl.config import DataError
 from mtl.data.formats.base import Problem, Reading
 from mtl.data.formats.shapes import Frame
-from mtl.data.formats.text import decoded
+from mtl.data.formats.text import decoded, plain
 from mtl.data.header import MAX_PIXELS
 from mtl.data.place import Place
 
@@ -108,7 +108,7 @@ def text(value: Any) -> str:
     """A name without spaces around it; nothing if it is none."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
-    return str(value).strip()
+    return plain(str(value))
 
 
 def shown(value: Any) -> str:

@@ -10,6 +10,7 @@ from mtl.config import DataError
 from mtl.config.files import Column
 from mtl.data.formats.cells import Cell, as_cell
 from mtl.data.formats.column_cells import Cells
+from mtl.data.formats.text import plain
 from mtl.data.spec import TargetSpec
 
 UNLABELLED = -1
@@ -36,7 +37,7 @@ def kind_of(feature: Any) -> str:
 def named_classes(feature: Any) -> tuple[str, ...]:
     """Those that a ClassLabel declares, also one in a list."""
     inner = getattr(feature, "feature", feature)
-    return tuple(name.strip() for name in getattr(inner, "names", None) or ())
+    return tuple(plain(name) for name in getattr(inner, "names", None) or ())
 
 
 def column_of(name: str, feature: Any) -> Column:

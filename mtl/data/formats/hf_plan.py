@@ -25,10 +25,16 @@ class Plan:
     columns: dict[str, Column]
     features: dict[str, Any]
     objects: dict[str, Fields] = field(default_factory=dict[str, Fields])
+    group: str = ""
+    time: str = ""
 
     def wanted(self) -> list[str]:
         """Columns to be read."""
-        names = [self.image, *(column.column for column in self.columns.values())]
+        names = [
+            self.image,
+            *(name for name in (self.group, self.time) if name),
+            *(column.column for column in self.columns.values()),
+        ]
         for target, fields in self.objects.items():
             beside = (fields.box, fields.category, fields.area, fields.crowd) if fields.columns else ()
             names += [name for name in beside if name] + ([*SIZE] if self.sized(target) else [])
@@ -47,14 +53,15 @@ def plan_of(settings: HuggingFaceSet, features: Mapping[str, Any]) -> Plan:
     """
     image = settings.image or image_column(features)
     declared = {t: c if isinstance(c, Column) else Column(column=c, kind="label") for t, c in settings.targets.items()}
-    missing = sorted({image, *(column.column for column in declared.values())} - features.keys())
+    facts = {name for name in (settings.group, settings.time) if name}
+    missing = sorted({image, *facts, *(column.column for column in declared.values())} - features.keys())
     if missing:
         raise DataError("columns are missing", found=f"no {missing}; it has {sorted(features)}")
     if image in {column.column for column in declared.values()}:
         raise DataError(
             f"the column {image} has the images, and is to be a target", fix="declare `image`, or leave it out"
         )
-    plan = Plan(image, {}, dict(features))
+    plan = Plan(image, {}, dict(features), group=settings.group, time=settings.time)
     for target, given in settings.targets.items():
         column = declared[target]
         fields = object_fields(column.column, features, settings.category, column.classes)

@@ -10,6 +10,7 @@ from typing import Any
 from mtl.config import DataError
 from mtl.config.files import Column, HuggingFaceSet
 from mtl.data.formats.base import Entry, Problem, Reading, folder_split, image_ids, split_of
+from mtl.data.formats.cells import as_cell, whole
 from mtl.data.formats.column_cells import column_spec
 from mtl.data.formats.hf_features import Classes, Plain, target_of
 from mtl.data.formats.hf_fields import Fields
@@ -19,7 +20,7 @@ from mtl.data.formats.hf_metadata import is_metadata
 from mtl.data.formats.hf_objects import Objects
 from mtl.data.formats.hf_plan import SIZE, Plan, check_same, plan_of
 from mtl.data.formats.mentions import Files
-from mtl.data.formats.named_images import split_of_table
+from mtl.data.formats.named_images import split_of_table, text
 from mtl.data.formats.shapes import Frame, Targets, settle, shown_size
 from mtl.data.header import Header, read_header
 from mtl.data.place import Place
@@ -92,6 +93,8 @@ def _record(plan: Plan, place: Place, file: str, row: int, values: dict[str, Any
     """
     image = encoded_at(place, file, row, plan.image, values[plan.image], beside)
     entry = Entry(found, image.value, {}, digests={"image": image.sha256} if image.sha256 else {})
+    entry.group = text(whole(as_cell(values[plan.group]))) or None if plan.group else None
+    entry.time = text(as_cell(values[plan.time])) or None if plan.time else None
     if not image.data and isinstance(image.value, FileRef):
         entry.id = image_ids([image.value.name])[image.value.name]
         entry.split = folder_split(image.value.name)

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from mtl.config import DataError
-from mtl.data.formats.text import decoded, lines
+from mtl.data.formats.text import decoded, lines, plain
 from mtl.data.place import Place
 
 UNKNOWN = frozenset(
@@ -78,7 +78,7 @@ def _labelmap(text: str) -> list[Label]:
     """`name:r,g,b:parts:actions`, as CVAT and datumaro write it for VOC; the line's number is the index."""
     rows = [line.split(":") for _, line in lines(text) if not line.startswith("#")]
     return [
-        Label(row[0].strip(), number, colour(*row[1].split(",")) if len(row) > 1 and row[1].strip() else None)
+        Label(plain(row[0]), number, colour(*row[1].split(",")) if len(row) > 1 and row[1].strip() else None)
         for number, row in enumerate(rows)
     ]
 
@@ -86,13 +86,13 @@ def _labelmap(text: str) -> list[Label]:
 def _colours(text: str) -> list[Label]:
     """`r g b name`, as CamVid and KITTI have it."""
     found = [re.split(r"[\s,]+", line, maxsplit=3) for _, line in lines(text) if not line.startswith("#")]
-    return [Label(row[3].strip(), None, colour(*row[:3])) for row in found]
+    return [Label(plain(row[3]), None, colour(*row[:3])) for row in found]
 
 
 def _dictionary(text: str) -> list[Label]:
     """A table with a column of names, and r, g, b or a value. A row without a name is of no class."""
     rows = [
-        {k.strip().lower(): (v or "").strip() for k, v in row.items() if k} for row in csv.DictReader(text.splitlines())
+        {k.strip().lower(): plain(v or "") for k, v in row.items() if k} for row in csv.DictReader(text.splitlines())
     ]
     names = [next((row[key] for key in NAME_COLUMNS if key in row), "") for row in rows]
     if "" in names:
@@ -128,7 +128,7 @@ def _objects(text: str) -> list[Label]:
     """ADE20K's objectInfo150.txt: a line of titles, then number, shares, name. 0 is what is none of them."""
     head, *rows = [line.split("\t") for _, line in lines(text)]
     number, name = head.index("Idx"), head.index("Name")
-    return [Label("unlabelled", 0, None), *(Label(row[name].strip(), int(row[number]), None) for row in rows)]
+    return [Label("unlabelled", 0, None), *(Label(plain(row[name]), int(row[number]), None) for row in rows)]
 
 
 def _json(text: str) -> list[Label]:
@@ -153,7 +153,7 @@ def _item(number: int, item: Any) -> Label:
     name = next(item[key] for key in ("readable", "name", "label", "title", "class") if key in item)
     value = next((int(item[key]) for key in ("id", "value", "index") if key in item), number)
     shown = item.get("color", item.get("colour"))
-    return Label(str(name).strip(), value, colour(*shown[:3]) if isinstance(shown, list) else None)
+    return Label(plain(str(name)), value, colour(*shown[:3]) if isinstance(shown, list) else None)
 
 
 def _meta(document: dict[str, Any]) -> list[Label]:

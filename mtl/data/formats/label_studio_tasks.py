@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from mtl.data.formats.documents import identity, items, section, text
+from mtl.data.formats.text import plain
 from mtl.data.place import IMAGES
 
 ROW = ("annotation_id", "annotator", "lead_time")
@@ -97,7 +98,7 @@ def _row_results(row: Result) -> list[Result]:
                 sizes = {key: value.get(key) for key in ("original_width", "original_height")}
                 found.append({"from_name": control, "value": value, **sizes})
             elif isinstance(value, str):  # one choice; a number is of the data, for a control's is in a list
-                found.append({"from_name": control, "value": {"text": [value.strip()]}})
+                found.append({"from_name": control, "value": {"text": [plain(value)]}})
     return found
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from mtl.config import DataError
 from mtl.config.files import Tabular
 from mtl.config.files.base import MISSING
-from mtl.data.formats.base import Entry, Problem, Reading, folder_split, image_ids, split_of
-from mtl.data.formats.cells import Cell
+from mtl.data.formats.base import Entry, Problem, Reading, cell_split, folder_split, image_ids, split_of
+from mtl.data.formats.cells import Cell, whole
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.sheet import Options, Sheet
 from mtl.data.formats.sheet_files import parsed
@@ -40,6 +40,16 @@ def text(cell: Cell) -> str:
     """A cell that is to be one text; nothing if it is missing."""
     plain = cell if isinstance(cell, str) else "|".join(cell)
     return "" if plain in MISSING else plain
+
+
+def unite_facts(before: Entry, entry: Entry, where: str, reading: Reading) -> None:
+    """Add what a further row says of an image's split, group and time; a problem if rows contradict each other."""
+    for name in ("split", "group", "time"):
+        mine, theirs = getattr(before, name), getattr(entry, name)
+        setattr(before, name, mine or theirs)
+        if mine and theirs and mine != theirs:
+            reason = f"rows say different things of its {name}: {mine!r}, and in {where} {theirs!r}"
+            reading.problems.append(Problem(before.id, reason))
 
 
 class Named:
@@ -94,7 +104,7 @@ class Named:
         settings = self.settings
         if settings.split:
             said = text(cells[settings.split])
-            split = split_of(said)
+            split = cell_split(settings.split, said)
             if said and split is None:
                 self.reading.notes[f"cells {said} of {settings.split}, which is no split's name"] += 1
         else:
@@ -104,7 +114,7 @@ class Named:
             FileRef(file),
             {},
             split=split,
-            group=text(cells[settings.group]) or None if settings.group else None,
+            group=text(whole(cells[settings.group])) or None if settings.group else None,
             time=text(cells[settings.time]) or None if settings.time else None,
             slices={column: text(cells[column]) for column in settings.slices},
         )

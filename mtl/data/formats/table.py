@@ -11,7 +11,7 @@ from mtl.config.files import TableSet
 from mtl.data.formats.base import Entry, Problem, Reading
 from mtl.data.formats.cells import Cell
 from mtl.data.formats.column_cells import Cells
-from mtl.data.formats.named_images import Named, facts_columns, sheet_of
+from mtl.data.formats.named_images import Named, facts_columns, sheet_of, unite_facts
 from mtl.data.place import Place
 from mtl.data.raw import FileRef
 
@@ -100,9 +100,4 @@ def _unite(told: Told, entry: Entry, where: str, cells: Mapping[str, Cells], rea
             del before.targets[name]
             reason = f"{told.places[name]} and {where} say different things of its {name!r}"
             reading.problems.append(Problem(before.id, reason, loses="annotation"))
-    for name in ("split", "group", "time"):
-        mine, theirs = getattr(before, name), getattr(entry, name)
-        setattr(before, name, mine or theirs)
-        if mine and theirs and mine != theirs:
-            reason = f"rows say different things of its {name}: {mine!r}, and in {where} {theirs!r}"
-            reading.problems.append(Problem(before.id, reason))
+    unite_facts(before, entry, where, reading)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import re
+import unicodedata
 
 from mtl.config import DataError
 
@@ -35,6 +37,15 @@ def decoded(data: bytes, encoding: str = "") -> str:
     return text.removeprefix("\ufeff")
 
 
+_AROUND = re.compile(r"^[\s\u200b-\u200d\u2060\ufeff]+|[\s\u200b-\u200d\u2060\ufeff]+$")
+"""Spaces, and marks of no width, which nobody sees."""
+
+
+def plain(text: str) -> str:
+    """A name as it is seen: composed letters, and nothing around it. Otherwise two classes may look the same."""
+    return text.strip() if text.isascii() else unicodedata.normalize("NFC", _AROUND.sub("", text))
+
+
 def lines(text: str) -> list[tuple[int, str]]:
     """Number and words of every line that has any, without spaces around them."""
-    return [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    return [(number, seen) for number, line in enumerate(text.splitlines(), 1) if (seen := plain(line))]

@@ -8,11 +8,11 @@ from typing import Any
 from mtl.config import DataError
 from mtl.config.files import Column, WebDatasetSet
 from mtl.data.formats.base import Entry, Problem, Reading, folder_split
-from mtl.data.formats.cells import Cell, as_cell
+from mtl.data.formats.cells import Cell, as_cell, whole
 from mtl.data.formats.column_cells import Cells
-from mtl.data.formats.named_images import split_of_table
+from mtl.data.formats.named_images import split_of_table, text
 from mtl.data.formats.tar_samples import TARS, Content, Sample, samples_of
-from mtl.data.formats.text import decoded
+from mtl.data.formats.text import decoded, plain
 from mtl.data.place import Place
 
 JSON = "json:"
@@ -36,11 +36,12 @@ def read_webdataset(settings: WebDatasetSet, place: Place) -> Reading:
     for sample, row in zip(samples, rows, strict=True):
         try:
             image = sample.members[image_of(sample, settings)]
+            group, time = (said_in(sample, name) for name in (settings.group, settings.time))
         except DataError as error:
             reading.problems.append(Problem.of(sample.key, error, sample.file))
             continue
         split = split_of_table(sample.file) or folder_split(sample.file)
-        entry = Entry(sample.key, image.value, {}, split=split, digests={"image": image.sha256})
+        entry = Entry(sample.key, image.value, {}, split, group, time, digests={"image": image.sha256})
         for target, one in cells.items():
             _add(entry, target, one, sample, row, reading)
         entries.append(entry)
@@ -103,9 +104,20 @@ def cell_of(sample: Sample, name: str) -> Cell:
         DataError: it is no text, no JSON or no object.
     """
     if not name.lower().startswith(JSON):
-        return decoded(sample.inline(name) or b"").strip()
+        return plain(decoded(sample.inline(name) or b""))
     document = document_of(sample)
     return as_cell(document.get(name[len(JSON) :]))
+
+
+def said_in(sample: Sample, name: str) -> str | None:
+    """What a member says of the image besides targets; None if it says nothing, or no member is asked for.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    return (
+        text(whole(cell_of(sample, name if name.lower().startswith(JSON) else name.lower()))) or None if name else None
+    )
 
 
 def document_of(sample: Sample) -> dict[str, Any]:

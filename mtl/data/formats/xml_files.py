@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from mtl.config import DataError
-from mtl.data.formats.text import decoded
+from mtl.data.formats.text import decoded, plain
 
 _DECLARATION = re.compile(r"\s*<\?xml[^>]*?\?>")
 _ENCODING = re.compile(rb"<\?xml[^>]*?encoding\s*=\s*[\"']([A-Za-z0-9._-]+)[\"']")
@@ -46,7 +46,7 @@ def _text(data: bytes) -> str:
 
 def text_of(item: Element, tag: str) -> str:
     """The words in a child, without spaces around them; nothing if there is none."""
-    return (item.findtext(tag) or "").strip()
+    return plain(item.findtext(tag) or "")
 
 
 def child_number(item: Element, tag: str) -> float:

@@ -13,7 +13,7 @@ from ruamel.yaml.error import YAMLError
 
 from mtl.config import DataError
 from mtl.data.formats.mentions import Files
-from mtl.data.formats.text import decoded, lines
+from mtl.data.formats.text import decoded, lines, plain
 from mtl.data.place import IMAGES, Place
 
 SPLIT_KEYS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -136,7 +136,7 @@ def _names(file: str, names: Any, count: Any) -> dict[int, str]:
     if total is not None and total != len(pairs):
         fix = "correct one of them: lines are understood by the order of names"
         raise DataError(f"{file}: nc is not the number of names", found=f"nc {total}, {len(pairs)} names", fix=fix)
-    return {number: name.strip() for number, name in pairs}
+    return {number: plain(name) for number, name in pairs}
 
 
 def _whole(value: Any) -> int | None:

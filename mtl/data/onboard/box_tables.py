@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mtl.config import DataError
 from mtl.config.files import BoxTableSet
 from mtl.config.files.base import MISSING
-from mtl.data.formats.box_columns import box_columns
-from mtl.data.formats.box_rows import RETINANET
+from mtl.data.formats.box_columns import BoxColumns, box_columns
+from mtl.data.formats.box_rows import AUTOML, RETINANET
 from mtl.data.formats.box_table import read_box_table
 from mtl.data.formats.cells import in_order
 from mtl.data.formats.sheet import Options
 from mtl.data.formats.sheet_files import parsed
+from mtl.data.onboard.column_roles import Guess, role
 from mtl.data.onboard.look import Finding, Look
-from mtl.data.onboard.table_files import Candidate
+from mtl.data.onboard.table_images import Candidate
 
+ERRORS = 0.1
+"""The share of images above which rows that say different things of them speak of something else."""
 _NUMBER = re.compile(r"-?\d+([.,]\d+)?([eE]-?\d+)?")
 
 
@@ -25,17 +29,24 @@ def is_box_table(table: Candidate) -> bool:
     """Whether its columns are those of boxes: by their names, or as RetinaNet has them without."""
     sheet = table.sheet
     if table.settings.get("header") is False:
-        return len(sheet.columns) == 6 and _are_numbers(sheet.cells(c) for c in RETINANET.box)
+        return _unnamed(table) is not None
     found = box_columns(sheet.columns)
     if len(found.box) == 1:
         return _are_lists(sheet.cells(found.box[0]))
     return bool(found.box) and _are_numbers(sheet.cells(c) for c in found.box)
 
 
+def _unnamed(table: Candidate) -> BoxColumns | None:
+    """The columns of a table without names, if it is one of those that are known so."""
+    by_number = {6: RETINANET, 11: AUTOML} if table.settings.get("header") is False else {}
+    found = by_number.get(len(table.sheet.columns))
+    return found if found and _are_numbers(table.sheet.cells(column) for column in found.box) else None
+
+
 def _are_numbers(columns: Any) -> bool:
     """Whether four columns have numbers or nothing, and not nothing alone."""
     cells = [cell for column in columns for cell in column]
-    known = [cell for cell in cells if cell]
+    known = [cell for cell in cells if cell and cell not in MISSING]
     return bool(known) and sum(isinstance(c, str) and bool(_NUMBER.fullmatch(c)) for c in known) >= 0.9 * len(known)
 
 
@@ -86,7 +97,7 @@ def _columns(look: Look, table: Candidate) -> dict[str, Any]:
     Raises:
         DataError: no column names images that are there.
     """
-    found = RETINANET if table.settings.get("header") is False else box_columns(table.sheet.columns)
+    found = _unnamed(table) or box_columns(table.sheet.columns)
     if not table.image:
         raise DataError(
             f"{table.file} has boxes of images of which none is there",
@@ -96,12 +107,27 @@ def _columns(look: Look, table: Candidate) -> dict[str, Any]:
     label = found.label if found.label != table.image else ""
     section = {"image": table.image, "box": list(found.box), "label": label, "crowd": found.crowd}
     section |= {"images": table.images, "size": list(found.size), "form": found.form}
+    read = {table.image, *found.box, label, found.crowd, *found.size}
+    section |= _of_images(table, [name for name in table.sheet.columns if name not in read])
     return {name: value for name, value in section.items() if value}
+
+
+def _of_images(table: Candidate, columns: Sequence[str]) -> dict[str, Any]:
+    """The columns of splits, groups and times: they say the same in all rows of an image, but for single errors."""
+    found = Guess()
+    for column in columns:
+        said: dict[Any, Counter[Any]] = {}
+        for image, cell in zip(table.sheet.cells(table.image), table.sheet.cells(column), strict=True):
+            if cell not in MISSING:
+                said.setdefault(image, Counter())[cell] += 1
+        if said and sum(len(cells) > 1 for cells in said.values()) <= ERRORS * len(said):
+            role(column, [cells.most_common(1)[0][0] for cells in said.values()], found)
+    return {"split": found.split, "group": found.group, "time": found.time}
 
 
 def _labels(table: Candidate) -> set[str]:
     """What its rows call the classes."""
-    found = RETINANET if table.settings.get("header") is False else box_columns(table.sheet.columns)
+    found = _unnamed(table) or box_columns(table.sheet.columns)
     cells = table.sheet.cells(found.label) if found.label else []
     return {cell for cell in cells if isinstance(cell, str) and cell not in MISSING}
 

@@ -12,6 +12,7 @@ from mtl.data.formats.locate import locate
 from mtl.data.formats.mentions import normal
 from mtl.data.onboard.coco_summary import PANOPTIC, Summary
 from mtl.data.onboard.look import Look
+from mtl.data.onboard.map_words import is_image_name, map_kind
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,11 @@ def _folder(look: Look, file: str, found: Summary, names: list[str]) -> str | No
     return ranked[0] if ranked else None
 
 
-def _fits(folder: str, file: str) -> tuple[bool, bool, bool]:
-    """What speaks for a folder: it is the file's own; it is of the split that the file is of; the file is called like it."""
+def _fits(folder: str, file: str) -> tuple[bool, ...]:
+    """What speaks for a folder: it is the file's own; it is of the split that the file is of; the file is called like it; it is
+    called as folders of images are, and not as those of maps."""
     path, last = PurePosixPath(file), folder.rsplit("/", 1)[-1]
     own = folder == ("" if path.parent.as_posix() == "." else path.parent.as_posix())
     split = next((said for part in reversed(folder.split("/")) if (said := split_of(part))), None)
-    return own, split is not None and split == file_split(file), bool(last) and last in path.stem
+    named = split is not None and split == file_split(file), bool(last) and last in path.stem
+    return own, *named, map_kind(last) is None, is_image_name(last)

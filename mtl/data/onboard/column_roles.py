@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from mtl.config.files.base import TAKEN
-from mtl.data.formats.base import split_of
+from mtl.data.formats.base import SPLIT_MARKS, cell_split, split_of
 from mtl.data.formats.cells import Cell
 from mtl.data.onboard.look import identifier
 
@@ -67,6 +67,19 @@ def role(name: str, known: Sequence[Cell], found: Guess) -> str:
         return (
             f"a split whose parts are not called train, val and test, but {', '.join(sorted(map(str, distinct))[:3])}"
         )
+    parts = {split_of(cell) if isinstance(cell, str) else None for cell in distinct}
+    marked = name.strip().lower() in SPLIT_MARKS and all(
+        isinstance(cell, str) and cell_split(name, cell) for cell in known
+    )
+    if marked and found.split in SPLIT_MARKS:
+        found.facts.append(
+            f"{found.split} and {name} are a split together, which is not read: a column of train, val, test is"
+        )
+        found.split = ""
+        return "a part of a split"
+    if marked or (None not in parts and len(parts) > 1):  # whatever its name: no classes are called so
+        found.split = found.split or name
+        return "train, val, test" if found.split == name else "a further split"
     if FOLD.search(plain):
         return "numbers of folds, which are no split: split: {type: folds} makes one"
     if _is_of_times(plain, known):

@@ -68,9 +68,11 @@ def _target(name: str, known: Sequence[Cell], gaps: bool, found: Guess) -> str:
     """Add a target; or why it is none."""
     lists = [cell for cell in known if not isinstance(cell, str)]
     texts = [cell for cell in known if isinstance(cell, str)]
-    if 2 * len(lists) >= len(known):
+    parts_of = (part for cell in lists for part in cell)
+    coded = _CODE.search(plain_name(name)) or any(part[:1] == "{" for part in parts_of)
+    if 2 * len(lists) >= len(known) and not coded:
         return _tags(name, known, "|", found)
-    if _CODE.search(plain_name(name)) or any(cell[:1] == "{" or cell[:2] == "[{" for cell in texts):
+    if coded or any(cell[:1] == "{" or cell[:2] == "[{" for cell in texts):
         return "it has outlines, boxes or other lists of numbers, which tables are not read for"
     distinct = {whole(cell) for cell in texts}
     if len(distinct) == 1:

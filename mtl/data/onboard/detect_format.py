@@ -67,9 +67,14 @@ def detect_format(look: Look) -> list[Finding]:
             look.claimed |= finding.evidence
             look.taken |= finding.evidence if finding.sets else set[str]()
             found.append(finding)
-    if not any(finding.sets or finding.fault for finding in found):
-        found += image_folder.detect(look)
+    if not any(finding.fault or _teaches(finding) for finding in found):
+        found = [*image_folder.detect(look), *found]
     return found
+
+
+def _teaches(finding: Finding) -> bool:
+    """Whether there is anything to learn: a table may say no more than splits or groups of images."""
+    return any(section.get("targets") != {} for section in finding.sets.values())
 
 
 def _told(name: str, detect: Detector, look: Look) -> list[Finding]:

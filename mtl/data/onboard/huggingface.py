@@ -44,6 +44,7 @@ def detect(look: Look) -> Iterator[Finding]:
         yield Finding("huggingface", evidence=evidence, fault=fault)
         return
     section = {"path": look.place.path, "format": "huggingface", "image": image_column(features)}
+    section |= {name: column for name, column in (("group", found.group), ("time", found.time)) if column}
     yield Finding("huggingface", {"images": section | {"targets": found.targets}}, evidence, facts)
 
 
@@ -83,7 +84,7 @@ def _guess(look: Look, splits: dict[str, list[str]], features: dict[str, Any]) -
     plain = [name for name, kind in others.items() if kind in PLAIN]
     sample = _sample(look, splits, plain)
     guessed = guess({name: [as_cell(row.get(name)) for row in sample] for name in plain}, together=False)
-    found = Guess(facts=guessed.facts)
+    found = Guess(group=guessed.group, time=guessed.time, facts=guessed.facts)
     for name in objects:
         found.add("objects", name)
     for name, kind in others.items():

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mtl.data.formats.base import split_of
-from mtl.data.formats.image_folder import class_folders
+from mtl.data.formats.image_folder import class_depth, class_folders
 from mtl.data.onboard.look import Finding, Look
+from mtl.data.sources.account import is_document
 
 STRUCTURE = frozenset(
     [
@@ -114,6 +115,35 @@ def structural_names(classes: list[str]) -> list[str]:
     return either if len(either) == len(classes) else sure
 
 
+def perhaps_classes(look: Look) -> tuple[str, ...]:
+    """What is to be said of folders that may be classes, where something else is proposed."""
+    classes = class_folders(look.images)
+    if len(classes) < 2 or structural_names(classes):
+        return ()
+    shown = ", ".join(classes[:4]) + (" …" if len(classes) > 4 else "")
+    return (
+        f"images lie in folders that may be classes, which are not proposed: {shown} (format: image_folder reads them)",
+    )
+
+
+def _below(images: list[str]) -> tuple[str, ...]:
+    """What is to be said of folders in classes' folders: they are no classes of their own."""
+    depth, parts = class_depth(images), [name.split("/") for name in images]
+    inner = sorted({p[depth + 1] for p in parts if len(p) > depth + 2 and split_of(p[depth + 1]) is None})
+    if not inner:
+        return ()
+    shown = ", ".join(inner[:4]) + (" …" if len(inner) > 4 else "")
+    return (f"folders within classes' folders are no classes of their own: {shown}",)
+
+
+def _others(look: Look) -> str:
+    """Files that may say it, and that nothing reads."""
+    pictures = {*look.images}
+    left = [name for name in look.unclaimed() if name not in pictures and not is_document(name)]
+    shown = ", ".join(left[:3]) + (f" and {len(left) - 3} others" if len(left) > 3 else "")
+    return f"; nothing reads {shown}" if left else ""
+
+
 def detect(look: Look) -> Iterator[Finding]:
     """At most one, and none if it has a name that is no class's."""
     classes = class_folders(look.images)
@@ -122,11 +152,11 @@ def detect(look: Look) -> Iterator[Finding]:
     base = {"path": look.place.path, "format": "image_folder", "target": "label"}
     structural = structural_names(classes)
     if structural:
-        fault = f"images lie in {', '.join(structural[:4])}, which is the name of no class, and no file that says what they show is known"
+        fault = f"images lie in {', '.join(structural[:4])}, which is the name of no class, and no file that says what they show is known{_others(look)}"
         yield Finding("image_folder", fault=fault)
     elif len(classes) == 1:
         yield Finding(
             "image_folder", fault=f"all images lie in one folder, {classes[0]}: there is nothing to tell apart"
         )
     else:
-        yield Finding("image_folder", {"images": base})
+        yield Finding("image_folder", {"images": base}, facts=_below(look.images))

@@ -15,10 +15,12 @@ from mtl.data.formats.cells import Cell, in_order
 from mtl.data.formats.column_cells import column_spec
 from mtl.data.formats.label_files import is_label_file
 from mtl.data.onboard.box_tables import box_finding, is_box_table
+from mtl.data.onboard.column_roles import is_number
 from mtl.data.onboard.columns import guess
 from mtl.data.onboard.look import Finding, Look, some
 from mtl.data.onboard.mask_classes import mask_section
-from mtl.data.onboard.table_files import MAP, Candidate, candidates
+from mtl.data.onboard.table_files import candidates
+from mtl.data.onboard.table_images import MAP, Candidate
 from mtl.data.onboard.table_names import set_names
 from mtl.data.raw import FileRef
 
@@ -28,6 +30,8 @@ OUTLINES = {"maskpath", "imageid"}
 """Columns of Open Images' masks."""
 COMPANIONS = ("*hierarchy*.json", "*images.meta")
 """What else comes with Open Images."""
+HERE = 0.9
+"""The share of its images that a table without labels has to name rightly."""
 ANSWERS = "submission"
 """In the name of a form for answers, whose labels are made up."""
 
@@ -110,18 +114,29 @@ def _finding(look: Look, tables: Sequence[Candidate], names: Mapping[str, str], 
         except DataError as error:
             return Finding("table", evidence=evidence, fault=error.line)
     without = [table for table in tables if not sets[names[table.file]]["targets"]]
-    if len(without) == len(tables):
+    places = [t for t in without if {"split", "group", "time"} & sets[names[t.file]].keys() and _are_here(look, t)]
+    if len(without) == len(tables) and not places:
         fact = f"{_listed([table.file for table in without])}: no column to learn, not read"
         return Finding("table", evidence=evidence, facts=(*facts, fact))
     for table in without:
+        if table in places:
+            facts.append(f"{table.file} has no labels, but says what images belong to, or their split or time")
+            continue
         others = {cell for other in tables if other not in without for cell in other.sheet.cells(other.image)}
         if others >= {*table.sheet.cells(table.image)}:
             del sets[names[table.file]]
             facts.append(f"{table.file} has no labels of images that others have: not read")
         else:
             facts.append(f"{table.file} has no labels: its images are used without")
-    _agree(sets, {names[table.file]: table for table in tables})
+    _agree(sets, {names[table.file]: table for table in tables}, facts)
     return Finding("table", sets, evidence, tuple(facts))
+
+
+def _are_here(look: Look, table: Candidate) -> bool:
+    """Whether nearly all images that a table names are there: one of other images, too, is left to be declared."""
+    near = table.images or PurePosixPath(table.file).parent.as_posix().strip(".")
+    found = look.files.find_all(map(str, some(table.sheet.cells(table.image))), near).values()
+    return sum(isinstance(name, str) for name in found) >= HERE * len(found)
 
 
 def _section(look: Look, table: Candidate, facts: list[str]) -> dict[str, Any]:
@@ -133,6 +148,7 @@ def _section(look: Look, table: Candidate, facts: list[str]) -> dict[str, Any]:
     sheet = table.sheet
     sheet.require(sheet.columns)
     facts += table.facts
+    _refuse_unnamed_boxes(table)
     rest = {name: sheet.cells(name) for name in sheet.columns if name != table.image}
     maps = {name: found for name, cells in rest.items() if (found := _maps(look, table.file, name, cells, facts))}
     found = guess({name: cells for name, cells in rest.items() if name not in maps})
@@ -150,6 +166,24 @@ def _section(look: Look, table: Candidate, facts: list[str]) -> dict[str, Any]:
     section |= {"images": table.images} if table.images else {}
     section |= table.settings | {"targets": found.targets}
     return section | {k: v for k, v in (("split", found.split), ("group", found.group), ("time", found.time)) if v}
+
+
+def _refuse_unnamed_boxes(table: Candidate) -> None:
+    """Refuse a table without names in which every image's rows have four numbers: they may be boxes in some order.
+
+    Raises:
+        DataError: they may.
+    """
+    if table.settings.get("header") is not False:
+        return
+    known = {name: [c for c in table.sheet.cells(name) if c not in MISSING] for name in table.sheet.columns}
+    numbers = [name for name, cells in known.items() if cells and all(map(is_number, cells)) and name != table.image]
+    if len(numbers) >= 4:
+        raise DataError(
+            f"{table.file} has no names of columns, and {len(numbers)} of numbers, which may be boxes",
+            found=f"columns {', '.join(numbers)}",
+            fix="give it a first line of names; or describe it: box_table with `image`, `box` and `label`",
+        )
 
 
 def _has_several(images: Sequence[Cell], settings: dict[str, Any], columns: dict[str, list[Cell]]) -> bool:
@@ -177,7 +211,7 @@ def _maps(look: Look, file: str, name: str, cells: Sequence[Cell], facts: list[s
     return {"column": name, "kind": "mask"} | mask_section(look.place, [FileRef(one) for one in files], facts, name)
 
 
-def _agree(sets: dict[str, dict[str, Any]], tables: dict[str, Candidate]) -> None:
+def _agree(sets: dict[str, dict[str, Any]], tables: dict[str, Candidate], facts: list[str]) -> None:
     """Targets of one name in several tables have one kind and the same classes; else they are different targets."""
     for target in {name for section in sets.values() for name in section["targets"]}:
         having = [name for name, section in sets.items() if target in section["targets"]]
@@ -189,7 +223,13 @@ def _agree(sets: dict[str, dict[str, Any]], tables: dict[str, Candidate]) -> Non
                 targets = sets[name]["targets"]
                 sets[name]["targets"] = {f"{name}_{t}" if t == target else t: c for t, c in targets.items()}
             continue
-        classes = {c for n in having for c in _classes(sets[n]["targets"][target], tables[n])}
+        own = [{*_classes(sets[n]["targets"][target], tables[n])} for n in having]
+        classes = set[str]().union(*own)
+        if sum(map(len, own)) == len(classes):
+            facts.append(
+                f"{target}: {_listed([tables[n].file for n in having])} have no class of it in common, and are taken for one "
+                "target: if they mean different things, rename a column"
+            )
         if classes:
             for name in having:
                 sets[name]["targets"][target]["classes"] = list(in_order(classes))

@@ -14,7 +14,7 @@ from mtl.config.files import FilesSource
 from mtl.data.formats import Entry, Reading
 from mtl.data.onboard.look import some
 from mtl.data.onboard.proposal import grouped
-from mtl.data.raw import RawSample
+from mtl.data.raw import FileRef, RawSample
 from mtl.data.sources.files import Sets, accounts, place, read_sets
 from mtl.data.spec import SPLITS, TargetSpec
 
@@ -56,9 +56,9 @@ def tried(
         source = _source(sections, split)
         mine = replace(sets, problems=[*sets.problems])
         placed.append(Placed(split, mine, *place(mine, source)))
-        if _fills(placed[-1].judged, specs):
+        if not _unfilled(placed[-1].judged, specs):
             return _seen(placed[-1])
-    return Trial(splits[0], fault=_too_few(placed[-1]))
+    return Trial(splits[0], fault=_too_few(placed[-1], specs))
 
 
 @dataclass(frozen=True)
@@ -81,17 +81,19 @@ def _source(sections: Mapping[str, dict[str, Any]], split: dict[str, Any]) -> Fi
     return FilesSource.model_validate({"type": "files", "sets": sections, "split": split}, strict=False)
 
 
-def _too_few(placed: Placed) -> str:
+def _too_few(placed: Placed, specs: Mapping[str, TargetSpec]) -> str:
     """Why no split fills all parts."""
     sizes = ", ".join(f"{len(found)} {name}" for name, found in placed.samples.items())
     lost = [f"{len(placed.copies)} × the same bytes as another image"] if placed.copies else []
     why = grouped(problem for problem in placed.sets.problems if problem.loses == "image")
-    return "; ".join([f"too few images for three splits: {sizes}", *lost, *why])
+    unfilled = _unfilled(placed.judged, specs)
+    return "; ".join([f"too few images for three splits: {sizes}", unfilled, *lost, *why])
 
 
 def _splits(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     """What may be proposed, the best first: what the sets say, completed where they name two splits of three."""
-    given = {entry.split for entry in entries if entry.targets}
+    said = _said(entries)
+    given = {said.get(_image(entry)) for entry in entries if entry.targets}
     share = 0.1 if len(entries) >= SMALL else 0.2
     salts = [{}, *({"salt": str(number)} for number in range(1, SALTS))]
     if given == set(SPLITS):
@@ -103,18 +105,29 @@ def _splits(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     return [{"type": "random", "val": share, "test": share, **salt} for salt in salts]
 
 
-def _fills(samples: Mapping[str, list[RawSample]], specs: Mapping[str, TargetSpec]) -> bool:
-    """Whether every split has every target, and the training split every label."""
+def _image(entry: Entry) -> str:
+    return entry.image.name if isinstance(entry.image, FileRef) else entry.id
+
+
+def _said(entries: Sequence[Entry]) -> dict[str, str]:
+    """The split of every image of which any set says one: not always the one that says what it shows."""
+    return {_image(entry): entry.split for entry in entries if entry.split}
+
+
+def _unfilled(samples: Mapping[str, list[RawSample]], specs: Mapping[str, TargetSpec]) -> str:
+    """A target that a split lacks, or a class that the training split lacks and another has; nothing if there is none."""
     have = {split: Counter(t for sample in found for t in sample.targets) for split, found in samples.items()}
     targets = {target for counts in have.values() for target in counts}
-    if not targets or any(target not in counts for counts in have.values() for target in targets):
-        return False
+    for split, counts in have.items():
+        if lacking := sorted(targets - counts.keys()) or ([] if targets else ["any target"]):
+            return f"{split} has no image with {lacking[0]}"
     for name, spec in specs.items():
         if spec.kind == "label":
             used = {split: {s.targets[name] for s in found if name in s.targets} for split, found in samples.items()}
-            if not set.union(*used.values()) <= used["train"]:
-                return False
-    return True
+            if others := sorted(set.union(*used.values()) - used["train"]):
+                shown = ", ".join(spec.classes[number] for number in others[:3])
+                return f"train lacks classes of {name} that other splits have: {shown}"
+    return ""
 
 
 def _seen(placed: Placed) -> Trial:

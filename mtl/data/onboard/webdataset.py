@@ -71,6 +71,7 @@ def _finding(look: Look, shards: list[str]) -> Iterator[Finding]:
     samples = [sample for file in _some(shards) for sample in islice(samples_of(look.place, file), LOOKED_AT)]
     found, problems = _guess(look, samples)
     section = {"path": look.place.path, "format": "webdataset", "targets": found.targets}
+    section |= {name: member for name, member in (("group", found.group), ("time", found.time)) if member}
     problems += _images(section, samples)
     reasons = [f"{number} × {reason}" for reason, number in problems.most_common(3)]
     if not found.targets:
@@ -110,7 +111,7 @@ def _guess(look: Look, samples: Sequence[Sample]) -> tuple[Guess, Counter[str]]:
             columns.setdefault(name, [""] * len(samples))[number] = cell
     found = guess({name.removeprefix(JSON): cells for name, cells in columns.items()}, together=False)
     by_plain = {name.removeprefix(JSON): name for name in columns}
-    renamed = Guess(facts=found.facts)
+    renamed = Guess(group=by_plain.get(found.group, ""), time=by_plain.get(found.time, ""), facts=found.facts)
     for name, settings in found.targets.items():
         column = by_plain[settings["column"]]
         renamed.add("label" if column in ("cls", "label", "class") else name, settings | {"column": column})

@@ -28,13 +28,28 @@ def detect(look: Look) -> Iterator[Finding]:
         return
     found = _labels(look, declared) if look.unclaimed(".txt") else None
     if found is None:
-        if declared is not None and declared.splits and not look.claimed:
+        fault = _unread(look, declared) if declared is not None and not look.taken else ""
+        if declared is not None and fault:
+            yield Finding("yolo", evidence=declared.documents, fault=fault)
+        elif declared is not None and declared.splits and not look.claimed:
             fault = f"{declared.file} declares classes, and no image has a text file of labels"
             yield Finding("yolo", evidence=declared.documents, fault=fault)
         return
     evidence, masks = found
     section = _section(look, masks)
     yield Finding("yolo", {"images": section}, evidence)
+
+
+def _unread(look: Look, declared: Declared) -> str:
+    """What is wrong with text files that are called as images are, beside a file that declares classes."""
+    labels = arranged(look.place, declared, "", Reading({}, [], documents=set(declared.documents))).labels
+    for name in some(sorted({*labels.values()} - look.claimed)):
+        for number, line in lines(look.text(name) or ""):
+            try:
+                read_row(number, line)
+            except DataError as error:
+                return f"{name}, line {number}: {error.line}"
+    return ""
 
 
 def _section(look: Look, masks: bool, **more: str) -> dict[str, Any]:

@@ -38,9 +38,16 @@ NOT_DATA = PathSpec.from_lines(
         "*.dvc",
         "*.crc",
         "_SUCCESS",
+        "dataset_infos.json",
     ),
 )
 """Files that come with data sets and are none: documents, scripts, checksums, what file managers leave."""
+
+
+def is_document(name: str) -> bool:
+    """Whether a file is one that comes with data and is none."""
+    return bool(NOT_DATA.match_file(PurePosixPath(name).name))
+
 
 SHOWN = 1000
 """Names that are kept of one kind; of more, their number."""
@@ -140,7 +147,7 @@ class Seen:
                 account.ignored += 1
             elif name in self.left_out:
                 account.left_out[name] = self.left_out[name]
-            elif NOT_DATA.match_file(PurePosixPath(name).name):
+            elif is_document(name):
                 account.not_data.append(name)
             else:
                 account.unaccounted.append(name)
