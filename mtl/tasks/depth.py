@@ -68,10 +68,10 @@ class Depth(Task):
 
 
 def _sums(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Known pixels; |error|, error², |error| / truth, within a factor of 1.25. NaN in the truth is unknown."""
-    known = np.isfinite(truth)
+    """Known pixels; |error|, error², |error| / truth, within a factor of 1.25. NaN in the truth is unknown, and so is what is
+    not above 0, as in the files: nothing is relative to it. No number here has a unit."""
+    known = np.isfinite(truth) & (truth > 0)
     found, truth = found[known].astype(np.float64), truth[known].astype(np.float64)
-    error, size = np.abs(found - truth), np.maximum(np.abs(truth), 1e-6)
-    ratio = np.maximum(found, 1e-6) / size
-    close = np.maximum(ratio, 1 / ratio) < 1.25
-    return np.array([len(truth), error.sum(), (error**2).sum(), (error / size).sum(), close.sum()], np.float64)
+    error = np.abs(found - truth)
+    close = (found < 1.25 * truth) & (truth < 1.25 * found)
+    return np.array([len(truth), error.sum(), (error**2).sum(), (error / truth).sum(), close.sum()], np.float64)
