@@ -55,8 +55,8 @@ def show(report: EvalReport, decision: Decision, version: Version, page: str, se
     from rich.console import Console
     from rich.table import Table
 
-    console = Console()
-    table = Table(title=f"version {version.number} on {report.num_samples} test images")
+    console, kind = Console(), "validation" if report.split == "val" else "test"
+    table = Table(title=f"version {version.number} on {report.num_samples} {kind} images")
     for column in ("task", "metric", "value", f"{report.confidence:.0%} interval"):
         table.add_column(column)
     for row in metrics_table(report):

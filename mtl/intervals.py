@@ -65,7 +65,8 @@ def wilson(share: float, count: int, tail: float) -> tuple[float, float]:
     """Interval of a share of `count` samples (Wilson 1927), which is never of width 0."""
     squared = NORMAL.inv_cdf(tail) ** 2 / count
     centre, reach = share + squared / 2, (squared * (share * (1 - share) + squared / 4)) ** 0.5
-    return (centre - reach) / (1 + squared), (centre + reach) / (1 + squared)
+    low, high = (centre - reach) / (1 + squared), (centre + reach) / (1 + squared)
+    return max(min(low, share), 0.0), min(max(high, share), 1.0)  # at 0 and 1 rounding alone would leave it out
 
 
 def _bca(point: float, replicates: np.ndarray, jackknife: np.ndarray, reach: float) -> tuple[float, float]:

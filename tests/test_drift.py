@@ -305,6 +305,25 @@ def test_rare_classes_are_put_together_and_none_is_lost() -> None:
     assert tested.expected_freq.min() >= 5
 
 
+@pytest.mark.parametrize("size", [10, 30, 100])
+def test_what_the_reference_never_had_is_seen_in_a_small_batch(size: int) -> None:
+    """A class, or another value than the one that all images had: put together with it, it would be no difference."""
+    labels, half = np.zeros(1500, np.int64), np.arange(size) % 2
+    for reference, batch in (
+        (
+            Profile({}, {"kind": labels}, {"kind": ["cat", "dog"]}),
+            Profile({}, {"kind": half}, {"kind": ["cat", "dog"]}),
+        ),
+        (of_values(labels.astype(F32)), of_values(np.ones(size, F32))),
+    ):
+        (found,) = compare(reference, batch, alpha=0.05, min_psi=0.1)
+        assert found.shifted
+        table = np.array([[1500, 0], [size // 2, size // 2] if reference.labels else [0, size]])
+        rare = size * size // 2 < 5 * (1500 + size) if reference.labels else size * size < 5 * (1500 + size)
+        exact = stats.fisher_exact(table) if rare else stats.chi2_contingency(table)
+        assert found.p == pytest.approx(exact.pvalue)
+
+
 def test_common_values_are_bins_of_their_own() -> None:
     scale = Scale(np.repeat([0.0, 1.0, 2.0], [80, 15, 5]).astype(F32), np.dtype(F32))
     assert scale.binned(np.array([-1.0, 0.0, 0.0, 0.5, 1.0, 3.0])).tolist() == [1, 2, 1, 1, 1]

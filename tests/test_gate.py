@@ -9,7 +9,7 @@ import pytest
 
 from flows.summary import decision_lines
 from mtl.config import Config, GateConfig
-from mtl.gate import judge, relative_gains
+from mtl.gate import comparable, judge, relative_gains
 from mtl.reports import BlindReport, Decision, EvalReport, Metric, SliceReport, TaskReport
 from mtl.reports.forest import draw_decision
 
@@ -364,6 +364,17 @@ def test_a_task_with_new_classes_must_reach_its_floor(noise: np.ndarray) -> None
     gone = judge(report({"a": task(0.9, noise)}), champion, 1, GATE)
     assert "b: task kept" in gone.summary
     assert "other classes" in gone.summary
+
+
+def test_classes_of_other_names_are_other_classes(noise: np.ndarray) -> None:
+    """A sample has a class's number: by its digest it is the same when cats are called dogs, and dogs cats."""
+    before = report({"a": task(0.8, noise, blind=0.1, num_targets=50, support={"cat": 30, "dog": 20})})
+    after = report({"a": task(0.9, noise, blind=0.1, num_targets=50, support={"dog": 30, "cat": 20})})
+    assert comparable(before, before)
+    assert not comparable(after, before)
+    decision = judge(after, before, 1, GATE)
+    assert not decision.promote
+    assert "other classes of a" in decision.summary
 
 
 def test_a_champion_that_cannot_be_judged_is_not_replaced(noise: np.ndarray) -> None:

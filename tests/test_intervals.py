@@ -198,6 +198,7 @@ def test_no_spread_is_not_no_doubt() -> None:
 
 
 def test_wilson_is_the_known_interval() -> None:
+    assert all(wilson(1.0, count, 0.025)[1] == 1.0 and wilson(0.0, count, 0.025)[0] == 0.0 for count in range(1, 400))
     assert wilson(0.9, 10, 0.025) == pytest.approx((0.5958, 0.9821), abs=1e-4)
 
 

@@ -145,7 +145,7 @@ def test_images_with_other_labels_each_are_drawn_on_one_sheet(sources: Path, con
     tasks = build_tasks(chosen.tasks, split.spec.targets, image_spec(split.manifest))
     model = build_model(chosen.model, tasks)
     scorers = score(model, tasks, split, 16, device=torch.device("cpu"))
-    report = build_report(scorers, tasks, split, chosen, "test")
+    report = build_report(scorers, tasks, split, chosen)
     assert all(task.metrics[task.primary].value is not None for task in report.tasks.values())
     assert set(report.tasks["digit"].slices["source"]) <= {"digits", "animals", "trees"}
     write_tables(tmp_path, report, scorers)

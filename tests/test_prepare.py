@@ -272,6 +272,16 @@ def test_a_turned_image_with_boxes_needs_the_operation_that_turns_it(config: Con
         assert prepare_sample(replace(sample, targets=harmless), spec, still)["image"].shape == (32, 24, 3)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1e39])
+def test_a_value_that_is_no_number_is_refused(config: Config, value: float) -> None:
+    """It would be learnt as 0, or as what has no end."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "PNG")
+    spec = DatasetSpec(name="x", targets={"v": TargetSpec(kind="value")})
+    with pytest.raises(DataError, match="v is no number"):
+        prepare_sample(RawSample("a", buffer.getvalue(), {"v": value}, {}), spec, config.data)
+
+
 def test_masks_are_read_by_the_values_of_their_target(config: Config) -> None:
     white = np.zeros((64, 64), np.uint8)
     white[16:] = 255

@@ -27,6 +27,7 @@ from mtl.gate import comparable
 from mtl.package.bundle import read_bundle
 from mtl.package.rejudge import rejudge
 from mtl.reports import EvalReport
+from mtl.reports.notes import notes
 from mtl.tasks import Task, build_model, build_tasks, image_spec
 from mtl.tasks.reconstruction import to_pixels
 
@@ -105,6 +106,33 @@ def moved(config: Config, raw: Path, spec: DatasetSpec, folder: Path, *, size: i
 
 
 @pytest.mark.parametrize("size", [64, 32])
+def test_without_a_test_split_the_champion_is_judged_on_the_validation_split(
+    config: Config, raw: Path, spec: DatasetSpec, bundle: Path, tmp_path: Path, size: int
+) -> None:
+    """With other operations than the present ones (32 pixels) its samples are prepared anew."""
+    reports = list[EvalReport]()
+    for name, picture in (("one", 11), ("other", -1)):
+        folder = tmp_path / name
+        for split in SPLITS:
+            samples = [] if split == "test" else list(read_split(raw, split, spec))
+            if split == "val":  # the last one's pixels may be another's
+                last = samples[11]
+                samples = [*samples[:11], RawSample(last.id, samples[picture].image, last.targets, last.slices)]
+            write_split(folder / "raw", split, spec, samples)
+        judged = spec.model_copy(update={"judged_on": "val"})
+        write_spec(folder / "raw", judged)
+        operations = tuple(
+            Resize(type="resize", height=size, width=size) if o.type == "resize" else o for o in config.data.operations
+        )
+        data = config.data.model_copy(update={"operations": operations})
+        prepare(data, folder / "raw", folder / "prepared", say=lambda line: None)
+        reports.append(rejudge(bundle, config, folder))
+        assert (reports[-1].split, reports[-1].num_samples) == ("val", 12)
+    assert notes(reports[0])[0].startswith("judged on the validation split, for there is no test split")
+    assert not comparable(*reports)  # the same ids, but an image has changed
+
+
+@pytest.mark.parametrize("size", [64, 32])
 def test_the_champion_is_judged_on_moved_data_with_its_own_preprocessing(
     config: Config, raw: Path, spec: DatasetSpec, weights: Path, bundle: Path, tmp_path: Path, size: int
 ) -> None:
@@ -124,7 +152,7 @@ def test_the_champion_is_judged_on_moved_data_with_its_own_preprocessing(
     tasks = build_tasks(config.tasks, spec.targets, image_spec(split.manifest))
     model = build_model(config.model, tasks)
     model.load_state_dict(load_file(weights))
-    by_hand = judge_model(model, tasks, split, config, "test").report
+    by_hand = judge_model(model, tasks, split, config).report
     assert again.tasks == by_hand.tasks
     assert comparable(again, by_hand)
 
@@ -179,7 +207,7 @@ def test_resamples_go_by_id_whatever_the_order(config: Config, prepared: Path) -
         scorer.rows = list(errors[chosen])
         other = Split(prepared, "test")
         other.ids = [split.ids[i] for i in chosen]
-        found.append(build_report({"count": scorer}, {"count": task}, other, config, "test"))
+        found.append(build_report({"count": scorer}, {"count": task}, other, config))
     one, another = found
     assert comparable(one, another)
     assert one.tasks["count"].replicates == pytest.approx(another.tasks["count"].replicates)

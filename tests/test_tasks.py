@@ -13,6 +13,7 @@ from mtl.data.loader import Split, collate
 from mtl.evaluate.bootstrap import interval, resample_counts
 from mtl.tasks import build_model, build_tasks, image_spec
 from mtl.tasks.average_precision import Matches, average_precisions, match
+from mtl.tasks.depth import _sums as depth_sums
 
 
 def test_bootstrap_weights_equal_repeated_samples() -> None:
@@ -70,3 +71,13 @@ def test_timm_backbones_by_name(config: Config, prepared: Path) -> None:
     wrong = config.model.model_copy(update={"backbone": TimmBackbone(type="timm", name="resnet81")})
     with pytest.raises(ConfigError, match="did you mean"):
         build_model(wrong, tasks)
+
+
+def test_relative_errors_of_depth_have_no_unit() -> None:
+    """By hand: 10 % and 50 % off, the second and what is not above 0 beyond a factor of 1.25; 0 and below is not known."""
+    truth, found = np.array([[1.0, 2.0, 4.0, 0.0]]), np.array([[1.1, 3.0, -1.0, 7.0]])
+    wanted = (np.array([0.1, 1.0, 5.0]).sum(), np.array([0.1, 0.5, 1.25]).sum(), 1)
+    for unit in (1e-9, 1e-3, 1.0, 1e3):
+        count, error, _, relative, close = depth_sums(found * unit, truth * unit)
+        assert count == 3
+        assert (error / unit, relative, close) == pytest.approx(wanted)

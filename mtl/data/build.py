@@ -24,6 +24,8 @@ from mtl.data.plan import Planned
 from mtl.data.raw import FileRef, RawSample, RawSplit
 from mtl.data.spec import DatasetSpec, TargetSpec
 
+LARGEST = float(np.finfo(np.float32).max)
+"""Of a value: shards keep 32 bits."""
 EXACT_ROWS = 1 << 14
 """Rows whose squares of 255 add up in 32 bits."""
 
@@ -167,6 +169,10 @@ def prepare_sample(sample: RawSample, spec: DatasetSpec, config: DataConfig) -> 
             table = np.concatenate([picture.boxes[name], tables[name][:, 4:]], axis=1)
             _check_boxes(name, table, spec.targets[name], picture.region)
             ready[name] = table
+        if kind == "value" and not abs(ready[name]) <= LARGEST:  # nor what is no number
+            raise DataError(
+                f"{name} is no number of 32 bits", found=str(ready[name]), fix="leave it out where it is not known"
+            )
         if kind == "label" and not 0 <= ready[name] < len(spec.targets[name].classes):
             raise DataError(
                 f"{name} is no class", found=str(ready[name]), fix=f"0 to {len(spec.targets[name].classes) - 1}"

@@ -67,14 +67,15 @@ class Split:
     """One split of a prepared data set: random access to any set of samples by their index.
 
     Args:
-        split: `test` is what versions are judged on: the validation split, where a data set without test images says so.
+        split: `test` is what versions are judged on: the validation split, where a data set without test images says so;
+            `name` is that of the split that it is.
     """
 
     def __init__(self, folder: Path, split: str) -> None:
         self.manifest = manifests.read(folder)
         self.spec: DatasetSpec = self.manifest.spec
-        split = self.spec.judged_on if split == "test" else split
-        self._shards = [Shard(folder / record.file) for record in self.manifest.of(split)]
+        self.name = self.spec.judged_on if split == "test" else split
+        self._shards = [Shard(folder / record.file) for record in self.manifest.of(self.name)]
         self._starts = np.cumsum([0, *(len(shard.ids) for shard in self._shards)])
         self.ids = [identifier for shard in self._shards for identifier in shard.ids]
 

@@ -37,15 +37,15 @@ def judge_weights(config: Config, prepared: Path, weights: Path, split_name: str
     tasks = build_tasks(config.tasks, split.spec.targets, image_spec(split.manifest))
     model = build_model(config.model, tasks)
     model.load_state_dict(load_file(weights))
-    return judge_model(model, tasks, split, config, split_name)
+    return judge_model(model, tasks, split, config)
 
 
-def judge_model(model: nn.Module, tasks: dict[str, Task], split: Split, config: Config, split_name: str) -> Judged:
+def judge_model(model: nn.Module, tasks: dict[str, Task], split: Split, config: Config) -> Judged:
     """Score a model on the CPU. The thread count is the training's: another one can change the last bits of a metric."""
     torch.set_num_threads(config.train.num_workers * config.train.threads_per_worker)
     settings = config.evaluate
     scorers = score(model, tasks, split, settings.batch_size, device=torch.device("cpu"))
     found = robustness(model, tasks, split, settings.corruptions, settings.num_corrupted, settings.batch_size)
     blind = score_blind(tasks, split, settings.batch_size)
-    report = build_report(scorers, tasks, split, config, split_name, found, blind)
+    report = build_report(scorers, tasks, split, config, found, blind)
     return Judged(model, tasks, split, scorers, report)

@@ -30,7 +30,6 @@ def build_report(
     tasks: dict[str, Task],
     split: Split,
     config: Config,
-    split_name: str,
     robustness: dict[str, dict[str, float]] | None = None,
     blind: dict[str, Scorer] | None = None,
 ) -> EvalReport:
@@ -43,7 +42,8 @@ def build_report(
     return EvalReport(
         method=METHOD,
         ids_sha256=hashlib.sha256("\0".join(sorted(split.ids)).encode()).hexdigest(),
-        samples_sha256=split.manifest.split_sha256[split_name],
+        samples_sha256=split.manifest.split_sha256[split.name],
+        split=split.name,
         num_samples=len(split),
         seed=config.seed,
         num_resamples=config.evaluate.num_resamples,

@@ -92,7 +92,8 @@ def by_value(old: np.ndarray, new: np.ndarray) -> Counts:
 def merged(counts: Counts) -> Counts:
     """Classes that are too rare for the chi-squared distribution put together, the rarest first.
 
-    Which are put together depends on both sides' sum alone, so that it favours neither.
+    Which are put together depends on both sides' sum alone, so that it favours neither. Two remain at least, however rare
+    the one: a class that the reference never had may be all that there is in a small batch.
     """
     both = counts[0] + counts[1]
     fewest = min(counts[0].sum(), counts[1].sum()) / both.sum()
@@ -105,6 +106,8 @@ def merged(counts: Counts) -> Counts:
         expected += number * fewest
     if expected < EXPECTED and len(starts) > 1:
         starts.pop()  # the last, which has too few, joins the one before
+    if len(starts) == 1 and (both > 0).sum() > 1:
+        starts.append(len(order) - 1)
     sides = [np.add.reduceat(side[order], starts) for side in counts]
     return sides[0], sides[1]
 
@@ -116,11 +119,13 @@ def kolmogorov_smirnov(old: np.ndarray, new: np.ndarray) -> float:
 
 
 def chi_squared(counts: Counts) -> float:
-    """p of a table of classes; 1 where there is one class."""
-    seen = (counts[0] + counts[1]) > 0
-    if seen.sum() < 2:
+    """p of a table of classes, by Fisher's exact test where there are two and one is rare; 1 where there is one class."""
+    both = counts[0] + counts[1]
+    table = np.stack([side[both > 0] for side in counts])
+    if table.shape[1] < 2:
         return 1.0
-    tested: Any = stats.chi2_contingency(np.stack([side[seen] for side in counts]))
+    rare = both[both > 0].min() * table.sum(1).min() < EXPECTED * table.sum()
+    tested: Any = stats.fisher_exact(table) if rare and table.shape == (2, 2) else stats.chi2_contingency(table)
     return float(tested.pvalue)
 
 

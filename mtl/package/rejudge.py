@@ -1,4 +1,4 @@
-"""A packaged model on the present test split: the champion, when the data has moved since it was judged."""
+"""A packaged model on the split that versions are judged on at present: the champion, when the data has moved since it was judged."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def rejudge(bundle_folder: Path, config: Config, outputs: Path) -> EvalReport:
             if task.kind and split.spec.targets.get(task.target_name) != task.target
         }
         known = {name: task for name, task in tasks.items() if name not in reasons}
-        report = judge_model(model, known, split, config, "test").report
+        report = judge_model(model, known, split, config).report
     kept = {name for name in reasons if not tasks[name].config.auxiliary}
     return report.model_copy(update={"not_judged": {name: reasons[name] for name in sorted(kept)}})
 
@@ -46,8 +46,9 @@ def _test_split(bundle: Bundle, config: Config, outputs: Path, scratch: Path) ->
         raw = scratch / "raw"
         raw.mkdir()
         shutil.copyfile(outputs / "raw" / "spec.json", raw / "spec.json")
-        for name in SPLITS:  # only the test samples matter: they stand in for the others
-            (raw / f"{name}.parquet").symlink_to((outputs / "raw" / "test.parquet").resolve())
+        judged = outputs / "raw" / f"{present.spec.judged_on}.parquet"
+        for name in SPLITS:  # only these samples matter: they stand in for the others
+            (raw / f"{name}.parquet").symlink_to(judged.resolve())
         prepared = scratch / "prepared"
         data = config.data.model_copy(update={"operations": bundle.operations})
         prepare(data, raw, prepared, say=_silent)

@@ -108,7 +108,10 @@ class EvalReport(Report):
         default=1, description="how it was judged: reports of another number are not compared, but made again"
     )
     ids_sha256: str = Field(default="", description="of the ids of the samples that were judged")
-    samples_sha256: str = Field(description="of the test samples, before preprocessing")
+    split: str = Field(
+        default="test", description="the split that was judged: val where the data set has no test split"
+    )
+    samples_sha256: str = Field(description="of its samples, before preprocessing")
     num_samples: int
     seed: int
     num_resamples: int

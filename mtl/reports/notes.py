@@ -9,11 +9,15 @@ from mtl.reports.evaluation import FEWEST, EvalReport, TaskReport
 FEW = 10
 """Samples of a class: with fewer, intervals of means over classes are too narrow (tests/test_intervals.py)."""
 SHOWN = 12
+CHOSEN_ON = (
+    "for there is no test split: the best epoch was chosen on the same images, which flatters all values a little"
+)
 
 
 def notes(evaluation: EvalReport) -> list[str]:
-    """A line for each task, class and slice of which nothing or little is known."""
-    found = [f"{name} was not judged: {why}" for name, why in evaluation.not_judged.items()]
+    """A line for a split that is no test split, and for each task, class and slice of which nothing or little is known."""
+    found = [f"judged on the validation split, {CHOSEN_ON}"] if evaluation.split == "val" else []
+    found += [f"{name} was not judged: {why}" for name, why in evaluation.not_judged.items()]
     for name, task in evaluation.tasks.items():
         found += [f"{name}: {line}" for line in _of_task(task)]
     for attribute, count in evaluation.small_slices.items():

@@ -14,9 +14,6 @@ from mtl.data.loader import Batch
 from mtl.data.spec import TargetKind, TargetSpec
 from mtl.yardstick import Direction
 
-ENOUGH = 20
-"""Images that must know a pixel before it gets a blind answer of its own: of fewer it would be learnt by heart."""
-
 
 @dataclass(frozen=True)
 class ImageSpec:

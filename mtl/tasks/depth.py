@@ -13,7 +13,8 @@ from torch import nn
 from mtl.data.loader import Batch
 from mtl.model.heads import DenseHead
 from mtl.precision import precise
-from mtl.tasks.base import ENOUGH, Direction, Scorer, Task
+from mtl.tasks import blocks
+from mtl.tasks.base import Direction, Scorer, Task
 from mtl.tasks.pixels import PixelScorer
 
 
@@ -46,12 +47,14 @@ class Depth(Task):
         return PixelScorer(self.target_name, "map", _sums, ("mae", "rmse", "abs_rel", "delta1"), ("rmse",))
 
     def blind(self, truths: list[Any]) -> Any:
-        """Each pixel's median, which has the smallest mean absolute error; all pixels' where too few images know it."""
-        stacked = np.sort(np.stack(truths), axis=0)  # unknown ones last
-        known = np.isfinite(stacked).sum(0)
-        low, high = (np.take_along_axis(stacked, k[None], 0)[0] for k in (np.maximum(known - 1, 0) // 2, known // 2))
-        everywhere = np.nanmedian(stacked)
-        return {"map": np.where(known >= ENOUGH, (low + high) / 2, everywhere).astype(np.float32)}
+        """Each pixel's median, which has the smallest mean absolute error; a block's where too few images know a pixel."""
+        stacked = np.stack(truths)
+        side = blocks.side_of(np.isfinite(stacked).sum(0), len(truths))
+        ordered = np.sort(blocks.values_of(stacked, side), axis=0)  # unknown ones last
+        known = np.isfinite(ordered).sum(0)
+        low, high = (np.take_along_axis(ordered, k[None], 0)[0] for k in (np.maximum(known - 1, 0) // 2, known // 2))
+        found = np.where(known >= blocks.least(len(truths)), (low + high) / 2, np.nanmedian(stacked))
+        return {"map": blocks.on_pixels(found, side, truths[0].shape).astype(np.float32)}
 
     def caption(self, prediction: Any, batch: Batch, index: int) -> str:
         row = _sums(prediction["map"], batch.targets[self.target_name][index].cpu().numpy())
@@ -65,10 +68,10 @@ class Depth(Task):
 
 
 def _sums(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Known pixels; |error|, error², |error| / truth, within a factor of 1.25. NaN in the truth is unknown."""
-    known = np.isfinite(truth)
+    """Known pixels; |error|, error², |error| / truth, within a factor of 1.25. NaN in the truth is unknown, and so is what is
+    not above 0, as in the files: nothing is relative to it. No number here has a unit."""
+    known = np.isfinite(truth) & (truth > 0)
     found, truth = found[known].astype(np.float64), truth[known].astype(np.float64)
-    error, size = np.abs(found - truth), np.maximum(np.abs(truth), 1e-6)
-    ratio = np.maximum(found, 1e-6) / size
-    close = np.maximum(ratio, 1 / ratio) < 1.25
-    return np.array([len(truth), error.sum(), (error**2).sum(), (error / size).sum(), close.sum()], np.float64)
+    error = np.abs(found - truth)
+    close = (found < 1.25 * truth) & (truth < 1.25 * found)
+    return np.array([len(truth), error.sum(), (error**2).sum(), (error / truth).sum(), close.sum()], np.float64)

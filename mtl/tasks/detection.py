@@ -75,7 +75,7 @@ class Detection(Task):
         """The same boxes in every image: of each class those places where most boxes lie, the most frequent first."""
         found: list[tuple[float, int, np.ndarray]] = []
         for c in range(len(self.target.classes)):
-            boxes = np.concatenate([table[table[:, 4] == c, :4] for table in truths])
+            boxes = np.concatenate([table[table[:, 4] == c, :4] for table in map(objects, truths)])
             found += [(share / len(truths), c, box) for share, box in common_places(boxes, self.config.max_detections)]
         found = sorted(found, key=lambda one: -one[0])[: self.config.max_detections]
         return {

@@ -13,7 +13,8 @@ from torch import nn
 from mtl.data.loader import Batch
 from mtl.model.heads import DenseHead
 from mtl.precision import precise
-from mtl.tasks.base import ENOUGH, Direction, Scorer, Task
+from mtl.tasks import blocks
+from mtl.tasks.base import Direction, Scorer, Task
 from mtl.tasks.pixels import PixelScorer
 
 
@@ -49,13 +50,16 @@ class Normals(Task):
         return PixelScorer(self.target_name, "normals", _sums, ("angle", "within_11", "within_30"))
 
     def blind(self, truths: list[Any]) -> Any:
-        """Each pixel's median direction, near which the mean angle is smallest; all pixels' where too few images know it."""
+        """Each pixel's median direction, near which the mean angle is smallest; a block's where too few images know a
+        pixel."""
         stacked = np.stack(truths)
         known = np.isfinite(stacked[:, 0])
         stacked = np.where(known[:, None], stacked, 0.0)
         everywhere = _median_direction(stacked.transpose(0, 2, 3, 1).reshape(-1, 3, 1, 1))
-        median = np.where(known.sum(0) >= ENOUGH, _median_direction(stacked), everywhere)
-        return {"normals": median.transpose(1, 2, 0)}
+        side = blocks.side_of(known.sum(0), len(truths))
+        enough = blocks.sums_of(known.sum(0), side) >= blocks.least(len(truths))
+        median = np.where(enough, _median_direction(blocks.values_of(stacked, side, 0.0)), everywhere)
+        return {"normals": blocks.on_pixels(median, side, known.shape).transpose(1, 2, 0)}
 
     def caption(self, prediction: Any, batch: Batch, index: int) -> str:
         row = _sums(prediction["normals"], batch.targets[self.target_name][index].cpu().numpy())

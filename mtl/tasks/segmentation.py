@@ -12,7 +12,8 @@ from torch import nn
 from mtl.data.loader import Batch
 from mtl.model.heads import DenseHead
 from mtl.objective.losses import IGNORE, dice, pixel_cross_entropy
-from mtl.tasks.base import ENOUGH, Direction, Scorer, Task, mean_known
+from mtl.tasks import blocks
+from mtl.tasks.base import Direction, Scorer, Task, mean_known
 
 COLOURS = np.array(
     [(0, 0, 0), (255, 80, 80), (80, 200, 255), (120, 255, 120), (255, 220, 80), (200, 120, 255), (255, 160, 80)],
@@ -53,21 +54,23 @@ class Segmentation(Task):
         return SegmentationScorer(self.target_name, self.target.classes)
 
     def blind(self, truths: list[Any]) -> Any:
-        """The best of some masks: one class everywhere, or in each pixel the class that is most frequent there, rare
-        ones made as frequent as others by more or less."""
+        """The best of some masks: one class everywhere, or in each pixel (a block, where too few images know a pixel) the
+        class that is most frequent there, rare ones made as frequent as others by more or less."""
         classes = len(self.target.classes)
         counts = np.zeros((classes, *truths[0].shape))
         for mask in truths:
             for c in range(classes):
                 counts[c] += mask == c
         total = counts.sum((1, 2))
-        seen = counts.sum(0)
-        rare = seen < ENOUGH
-        counts[:, rare] = seen[rare] * (total / max(total.sum(), 1.0))[:, None]
-        maps = [np.full(seen.shape, c) for c in range(classes)]
-        maps += [
-            (counts / np.maximum(total, 1.0)[:, None, None] ** power).argmax(0) for power in (0, 0.25, 0.5, 0.75, 1)
-        ]
+        side = blocks.side_of(counts.sum(0), len(truths))
+        sums = blocks.sums_of(counts, side)
+        seen = sums.sum(0)
+        rare = seen < blocks.least(len(truths))
+        sums[:, rare] = seen[rare] * (total / max(total.sum(), 1.0))[:, None]
+        maps = [np.full(truths[0].shape, c) for c in range(classes)]
+        for power in (0, 0.25, 0.5, 0.75, 1):
+            best = (sums / np.maximum(total, 1.0)[:, None, None] ** power).argmax(0)
+            maps.append(blocks.on_pixels(best, side, truths[0].shape))
         return {"mask": max(maps, key=lambda found: _expected_miou(found, counts)).astype(np.uint8)}
 
     def caption(self, prediction: Any, batch: Batch, index: int) -> str:
