@@ -150,7 +150,7 @@ def _item(number: int, item: Any) -> Label:
     """One of a list; Mapillary's has names for programs and for people."""
     if isinstance(item, str):
         return Label(item, number, None)
-    name = [item[key] for key in ("readable", "name", "label", "title", "class") if key in item][0]
+    name = next((item[key] for key in ("readable", "name", "label", "title", "class") if key in item), "")
     value = next((int(item[key]) for key in ("id", "value", "index") if key in item), number)
     shown = item.get("color", item.get("colour"))
     return Label(str(name).strip(), value, colour(*shown[:3]) if isinstance(shown, list) else None)

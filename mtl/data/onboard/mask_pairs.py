@@ -9,8 +9,9 @@ from typing import Any
 from mtl.config import DataError
 from mtl.data.formats.label_files import Label, label_files
 from mtl.data.onboard.look import Finding, Look
+from mtl.data.onboard.looked_masks import Classes, look_into
 from mtl.data.onboard.map_words import MASK
-from mtl.data.onboard.mask_classes import Classes, classes_of_masks, look_into
+from mtl.data.onboard.mask_classes import classes_of_masks
 from mtl.data.onboard.painted import painted_values
 from mtl.data.onboard.pair_choice import Choice, files_of
 from mtl.data.onboard.pair_layouts import Pairs
