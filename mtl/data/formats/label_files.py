@@ -139,6 +139,8 @@ def _json(text: str) -> list[Label]:
         return [_item(number, item) for number, item in enumerate(listed)]
     if "label_map" in document:
         return _meta(document)
+    if isinstance(listed, dict):  # nnU-Net's dataset.json
+        document = listed
     if all(key.isdecimal() and isinstance(value, str) for key, value in document.items()):
         return [Label(document[key], int(key), None) for key in sorted(document, key=int)]
     if all(isinstance(value, list) for value in document.values()):
@@ -173,7 +175,7 @@ _PARSERS: dict[str, Callable[[str], list[Label]]] = {
     r"(_|\w+_)?class(es|_dict)?(_seg)?\.csv": _dictionary,
     r"(obj\.names|class(es|_?names)?\.txt|labels?(_?names)?\.txt|codes\.txt|synsets?(_words)?\.txt|categories\w*\.txt)": names_in,
     r"objectinfo150\.txt": _objects,
-    r"(dataset_meta|config(_v[\d.]+)?|id2label|label2id|label_?map|class(es|_?names)|labels|palette)\.json": _json,
+    r"(dataset_meta|dataset|config(_v[\d.]+)?|id2label|label2id|label_?map|class(es|_?names)|labels|palette)\.json": _json,
     r"obj_class_to_machine_color\.json": _json,
 }
 

@@ -44,7 +44,8 @@ def with_the_rest(
         patterns += [pattern] if beside else []
         more += [f"{pattern}: not read"] if beside else []
         evidence |= frozenset(beside)
-    evidence |= _left_over(read, [name for name in names if name not in used | evidence], more)
+    known = used | evidence
+    evidence |= _left_over(read, [name for name in names if name not in known], more)
     first, *rest = findings
     sets = {name: _ignoring(section, patterns) for name, section in first.sets.items()}
     yield replace(first, sets=sets, evidence=first.evidence | evidence, facts=(*first.facts, *more))

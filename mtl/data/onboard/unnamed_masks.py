@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mtl.config import DataError
 from mtl.data.onboard.looked_masks import BLACK, WHITE, Classes, Looked, Value
 from mtl.data.spec import IGNORE
 
@@ -11,7 +12,11 @@ SAY = "give them names in `classes`, in the same order"
 
 
 def unnamed(looked: Looked) -> Classes:
-    """Classes of two values or colours at least."""
+    """Classes of two values or colours at least.
+
+    Raises:
+        DataError: values contradict each other.
+    """
     return _by_colour(looked) if looked.coloured else _by_value(looked)
 
 
@@ -46,7 +51,14 @@ def _by_value(looked: Looked) -> Classes:
 
 
 def _in_a_row(values: Sequence[int], looked: Looked, *, has_white: bool) -> Classes:
-    """All numbers from the least to the largest, found or not; 0 is the background, and nothing if no pixel has it."""
+    """All numbers from the least to the largest, found or not; 0 is the background, and nothing if no pixel has it.
+
+    Raises:
+        DataError: 255 may be the same as 1.
+    """
+    if has_white and values[-1] == 1 and any({*one.values} == {0, IGNORE} for one in looked.masks):
+        fix = "save all of them with the same values"
+        raise DataError("masks have 1 for the object in some, 255 in others", found=str(looked), fix=fix)
     white = _white(looked) if has_white else []
     largest = values[-1]
     if values[0] == 0:
