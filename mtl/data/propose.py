@@ -196,8 +196,9 @@ def _tasks(specs: dict[str, TargetSpec], kept: list[Read]) -> tuple[dict[str, An
 
 
 def _nothing_to_learn(kept: list[Read], untaught: list[str]) -> str:
+    problems = {p.reason.split(";")[0]: p.reason for one in kept for r in one.readings.values() for p in r.problems}
     reasons = Counter(p.reason.split(";")[0] for one in kept for r in one.readings.values() for p in r.problems)
-    shown = [f"{number} × {reason}" for reason, number in reasons.most_common(3)]
+    shown = [f"{number} × {problems[reason]}" for reason, number in reasons.most_common(3)]
     return "; ".join([*untaught, *shown]) or "no image has anything that can be learnt"
 
 

@@ -90,22 +90,17 @@ def _colours(text: str) -> list[Label]:
 
 
 def _dictionary(text: str) -> list[Label]:
-    """A table with a column of names, and r, g, b or a value. A row without a name is of no class."""
+    """A table with a column of names, and r, g, b or a value. A colour without a name is of no class."""
     rows = [
         {k.strip().lower(): (v or "").strip() for k, v in row.items() if k} for row in csv.DictReader(text.splitlines())
     ]
-    names = [next((row[key] for key in NAME_COLUMNS if key in row), "") for row in rows]
-    if "" in names:
-        raise ValueError(f"a row has no name in any of the columns {', '.join(NAME_COLUMNS)}")
     found: list[Label] = []
-    for number, (name, row) in enumerate(zip(names, rows, strict=True)):
+    for number, row in enumerate(rows):
+        name = next((row[key] for key in NAME_COLUMNS if key in row), "")
         shown = colour(row["r"], row["g"], row["b"]) if {"r", "g", "b"} <= row.keys() else None
         value = next((row[key] for key in ("pixel value", "value", "id", "index") if row.get(key)), None)
-        found += (
-            [Label(name, int(value) if value is not None else None if shown else number, shown)]
-            if name or not shown
-            else []
-        )
+        if name or not shown:
+            found.append(Label(name, int(value) if value is not None else None if shown else number, shown))
     return found
 
 

@@ -48,8 +48,8 @@ def chosen(found: Iterable[Pairs]) -> Choice:
     choice.masks = _grouped([pairs for pairs in semantic if pairs.kind == best], choice)
     choice.depths = _grouped([pairs for pairs in kept if pairs.kind == "depth"], choice)
     read = {one for groups in (choice.masks, choice.depths) for some in groups.values() for one in some}
-    named = {one for one, _ in choice.others}
-    choice.others += [(pairs, NOT_READ[pairs.kind]) for pairs in kept if pairs not in read | named]
+    told = read.union(one for one, _ in choice.others)
+    choice.others += [(pairs, NOT_READ[pairs.kind]) for pairs in kept if pairs not in told]
     return choice
 
 
