@@ -76,7 +76,7 @@ def test_palettes_that_differ_are_read_by_their_colours(tree: Tree) -> None:
     for i in range(NUMBER):
         white = mask(tree, i) == 255
         palette = (0, 0, 0, 200, 9, 9) if i % 2 else (200, 9, 9, 0, 0, 0)
-        again(tree, i, np.uint8(white if i % 2 else ~white), palette)
+        again(tree, i, (white if i % 2 else ~white).astype(np.uint8), palette)
     tree.drawn = {name: np.where(seen == "object", "colour_c80909", seen) for name, seen in tree.drawn.items()}
     tree.check()
 
@@ -86,7 +86,12 @@ def test_palettes_that_differ_are_refused_where_names_have_no_colours(tree: Tree
     draw(tree, WHITE)
     for i in range(NUMBER):
         white = mask(tree, i) == 255
-        again(tree, i, np.uint8(white if i % 2 else ~white), (0, 0, 0, 200, 9, 9) if i % 2 else (200, 9, 9, 0, 0, 0))
+        again(
+            tree,
+            i,
+            (white if i % 2 else ~white).astype(np.uint8),
+            (0, 0, 0, 200, 9, 9) if i % 2 else (200, 9, 9, 0, 0, 0),
+        )
     tree.refused("masks' palettes differ, and classes.txt says no colours")
 
 

@@ -102,12 +102,21 @@ def test_ade20k_as_a_whole_is_refused(tree: Tree) -> None:
     tree.refused("ADE20K as a whole", "a class and an object in a colour")
 
 
+def view(tree: Tree, name: str, number: int) -> None:
+    """What a round lens sees: white, in nearly the same place in every picture."""
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    radius = np.hypot((rows - 11.5) / HEIGHT, (columns - 15.5 - 0.2 * (number % 2)) / WIDTH)
+    path = tree.root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(255 * (radius < 0.49).astype(np.uint8)).save(path)
+
+
 @pytest.mark.parametrize("ending", ["gif", "tif"])
 def test_drive_whose_masks_are_called_manual_and_whose_views_mask(ending: str, tree: Tree) -> None:
     codes = {"background": 0, "class_1": 255} if ending == "gif" else WHITE
     for i in range(NUMBER):
         split = "training" if i < 14 else "test"
-        tree.mask(f"{split}/mask/{i:02d}_{split}_mask.{ending}", 3, WHITE)
+        view(tree, f"{split}/mask/{i:02d}_{split}_mask.{ending}", i)
         if split == "test":
             tree.mask(f"{split}/2nd_manual/{i:02d}_manual2.{ending}", i + 70, WHITE)
         tree.pair(f"{split}/images/{i:02d}_{split}.tif", f"{split}/1st_manual/{i:02d}_manual1.{ending}", i, codes)
@@ -119,14 +128,21 @@ def test_drive_whose_masks_are_called_manual_and_whose_views_mask(ending: str, t
 def test_the_camera_s_field_of_view_is_no_class(tree: Tree) -> None:
     for i in range(NUMBER):
         tree.picture(f"images/{i:02d}.tif", i)
-        tree.mask(f"mask/{i:02d}_mask.gif", 3, WHITE)
+        view(tree, f"mask/{i:02d}_mask.gif", i)
     tree.refused("the camera's field of view")
+
+
+def test_masks_that_are_alike_are_masks(tree: Tree) -> None:
+    for i in range(NUMBER):
+        tree.pair(f"images/{i}.jpg", f"masks/{i}.png", 0, WHITE)
+        tree.picture(f"images/{i}.jpg", i)
+    tree.check()
 
 
 def test_views_beside_masks_are_named_and_not_read(tree: Tree) -> None:
     for i in range(NUMBER):
         tree.pair(f"image/STAR {i:02d}_OSC.jpg", f"GT/STAR {i:02d}_OSC_GT.tif", i, WHITE)
-        tree.mask(f"mask/STAR {i:02d}_OSC_Mask.tif", 3, WHITE)
+        view(tree, f"mask/STAR {i:02d}_OSC_Mask.tif", i)
     assert any("field of view" in fact for fact in tree.check().facts)
 
 
@@ -202,6 +218,15 @@ def test_depths_of_sensors_are_millimetres(names: tuple[str, str], tree: Tree) -
         tree.picture(names[0].format(i), i)
         tree.mask(names[1].format(i), i, METRES)
     check_depths(tree, 0.001)
+
+
+def test_fractions_are_metres(tree: Tree) -> None:
+    for i in range(NUMBER):
+        tree.picture(f"rgb/{i:02d}.png", i)
+        path = tree.root / f"depth/{i:02d}.tif"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(drawn(i, METRES).astype(np.float32)).save(path)
+    check_depths(tree, 1.0)
 
 
 def test_depths_of_8_bits_are_refused(tree: Tree) -> None:

@@ -1,4 +1,4 @@
-"""A look into a few maps of pairs: whether they are photographs, or the same in every picture, and whether they fit their images."""
+"""A look into a few maps of pairs: whether they are photographs, or what the camera can see, and whether they fit their images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mtl.data.rasters import read_raster
 LOOKED_INTO = 16
 """Maps of one kind that are read."""
 SAME = 0.9
-"""The share of a value's pixels that all maps have in the same place, if they show the camera and not what it sees."""
+"""The share of what any of the masks has that all of them have, if they show the camera and not what it sees."""
 FEWEST = 4
 """Maps that must say so."""
 
@@ -64,23 +64,19 @@ def _is_photograph(data: bytes) -> bool:
 
 
 def _show_the_camera(data: Sequence[bytes]) -> bool:
-    """Whether masks of several values have each in the same place: it is what the camera does not see, or a stamp."""
-    codes: list[np.ndarray] = []
+    """Whether masks show what the camera can see: the same in all, around the centre, more than half of the picture, and no corner."""
+    seen: list[np.ndarray] = []
     for one in data:
         try:
-            codes.append(colours_of(read_raster(one)))
+            codes = colours_of(read_raster(one))
         except DataError:
             return False
-    if len(codes) < FEWEST or any(one.shape != codes[0].shape for one in codes):
+        seen.append(codes == codes[codes.shape[0] // 2, codes.shape[1] // 2])
+    if len(seen) < FEWEST or any(one.shape != seen[0].shape for one in seen):
         return False
-    distinct = np.unique(codes[0])
-    return 1 < len(distinct) <= LOOKED_INTO and all(_stays(codes, value) for value in distinct)
-
-
-def _stays(codes: Sequence[np.ndarray], value: int) -> bool:
-    """Whether a value's pixels are nearly the same ones in all."""
-    places = np.stack([one == value for one in codes])
-    return bool(places.all(0).sum() >= SAME * places.any(0).sum())
+    always, ever = np.all(seen, axis=0), np.any(seen, axis=0)
+    corners = ever[[0, 0, -1, -1], [0, -1, 0, -1]]
+    return bool(not corners.any() and 2 * always.sum() > always.size and always.sum() >= SAME * ever.sum())
 
 
 def other_sizes(look: Look, pairs: Sequence[Pairs]) -> str:
