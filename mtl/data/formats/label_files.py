@@ -47,7 +47,7 @@ def read_labels(name: str, text: str) -> list[Label]:
     parser = _parser(name)
     try:
         found = parser(text) if parser else []
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, csv.Error) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, csv.Error) as error:
         raise DataError(f"{name} does not name classes", found=f"{type(error).__name__}: {error}") from error
     if not found or len({label.name for label in found}) < len(found) or not all(label.name for label in found):
         raise DataError(f"{name} does not name classes, each once", found=str([label.name for label in found])[:120])
@@ -90,22 +90,17 @@ def _colours(text: str) -> list[Label]:
 
 
 def _dictionary(text: str) -> list[Label]:
-    """A table with a column of names, and r, g, b or a value. A row without a name is of no class."""
+    """A table with a column of names, and r, g, b or a value. A colour without a name is of no class."""
     rows = [
         {k.strip().lower(): plain(v or "") for k, v in row.items() if k} for row in csv.DictReader(text.splitlines())
     ]
-    names = [next((row[key] for key in NAME_COLUMNS if key in row), "") for row in rows]
-    if "" in names:
-        raise ValueError(f"a row has no name in any of the columns {', '.join(NAME_COLUMNS)}")
     found: list[Label] = []
-    for number, (name, row) in enumerate(zip(names, rows, strict=True)):
+    for number, row in enumerate(rows):
+        name = next((row[key] for key in NAME_COLUMNS if key in row), "")
         shown = colour(row["r"], row["g"], row["b"]) if {"r", "g", "b"} <= row.keys() else None
         value = next((row[key] for key in ("pixel value", "value", "id", "index") if row.get(key)), None)
-        found += (
-            [Label(name, int(value) if value is not None else None if shown else number, shown)]
-            if name or not shown
-            else []
-        )
+        if name or not shown:
+            found.append(Label(name, int(value) if value is not None else None if shown else number, shown))
     return found
 
 
@@ -133,14 +128,16 @@ def _objects(text: str) -> list[Label]:
 
 def _json(text: str) -> list[Label]:
     """Names in order; names by number, numbers or colours by name; or a list of objects with a name, and more."""
-    document = json.loads(text)
+    document: Any = json.loads(text)
     listed = document.get("labels", document.get("classes")) if isinstance(document, dict) else document
     if isinstance(listed, list):
         return [_item(number, item) for number, item in enumerate(listed)]
     if "label_map" in document:
         return _meta(document)
+    if isinstance(listed, dict):  # nnU-Net's dataset.json
+        document = listed
     if all(key.isdecimal() and isinstance(value, str) for key, value in document.items()):
-        return [Label(value, int(key), None) for key, value in sorted(document.items(), key=lambda pair: int(pair[0]))]
+        return [Label(document[key], int(key), None) for key in sorted(document, key=int)]
     if all(isinstance(value, list) for value in document.values()):
         return [Label(name, None, colour(*value)) for name, value in document.items()]
     return [Label(name, int(value), None) for name, value in document.items()]
@@ -150,7 +147,7 @@ def _item(number: int, item: Any) -> Label:
     """One of a list; Mapillary's has names for programs and for people."""
     if isinstance(item, str):
         return Label(item, number, None)
-    name = next(item[key] for key in ("readable", "name", "label", "title", "class") if key in item)
+    name = next((item[key] for key in ("readable", "name", "label", "title", "class") if key in item), "")
     value = next((int(item[key]) for key in ("id", "value", "index") if key in item), number)
     shown = item.get("color", item.get("colour"))
     return Label(plain(str(name)), value, colour(*shown[:3]) if isinstance(shown, list) else None)
@@ -170,10 +167,10 @@ def _meta(document: dict[str, Any]) -> list[Label]:
 _PARSERS: dict[str, Callable[[str], list[Label]]] = {
     r"labelmap\.txt": _labelmap,
     r"label_?colou?rs?(_list)?\.txt": _colours,
-    r"_?class(es|_dict)?(_seg)?\.csv": _dictionary,
+    r"(_|\w+_)?class(es|_dict)?(_seg)?\.csv": _dictionary,
     r"(obj\.names|class(es|_?names)?\.txt|labels?(_?names)?\.txt|codes\.txt|synsets?(_words)?\.txt|categories\w*\.txt)": names_in,
     r"objectinfo150\.txt": _objects,
-    r"(dataset_meta|config(_v[\d.]+)?|id2label|label2id|label_?map|class(es|_?names)|labels|palette)\.json": _json,
+    r"(dataset_meta|dataset|config(_v[\d.]+)?|id2label|label2id|label_?map|class(es|_?names)|labels|palette)\.json": _json,
     r"obj_class_to_machine_color\.json": _json,
 }
 

@@ -32,8 +32,8 @@ OTHER_WORDS = frozenset(
 def list_split(file: str) -> str | None:
     """The split that a list's name says; a list of `trainval` is trained on."""
     stem = PurePosixPath(file).stem.lower().removeprefix("autosplit_")
-    if stem == "trainval" or (found := split_of(stem)):
-        return "train" if stem == "trainval" else found
+    if (found := "train" if stem == "trainval" else split_of(stem)) is not None:
+        return found
     said = [word for word in re.split(r"[^a-z0-9]+", stem) if word not in OTHER_WORDS]
     return split_of(said[0]) if len(said) == 1 else None
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
+from mtl.config import DataError
 from mtl.data.formats.label_files import Label, colour
 from mtl.data.maps import MaskValues
 from mtl.data.spec import IGNORE
@@ -17,18 +19,26 @@ def keys_of(labels: Sequence[Label], looked: Sequence[MaskValues], border: str =
     Args:
         labels: of two, the second may be drawn in white, whatever its value.
         border: a further colour that masks may have.
+
+    Raises:
+        DataError: two classes have one value or colour, which occurs.
     """
     numbered = [label if label.value is not None else label._replace(value=n) for n, label in enumerate(labels)]
     by_colour = any(one.kind == "colour" for one in looked) or _agree_in_colour(numbered, looked, border)
     white = None if by_colour else _only_white(numbered, looked)
     if white:
         numbered = [numbered[0], numbered[1]._replace(value=white)]
-    found: dict[Value, str] = {}
-    for label in numbered:
-        key = label.colour if by_colour else label.value
-        if key is not None:
-            found.setdefault(key, label.name)
-    return found
+    keyed = [(label.colour if by_colour else label.value, label.name) for label in numbered]
+    named = [(key, name) for key, name in keyed if key is not None and (isinstance(key, str) or key >= 0)]
+    twice = {key for key, number in Counter(key for key, _ in named).items() if number > 1}
+    seen = (
+        {shade for one in looked for shade in shades(one)} if by_colour else {v for one in looked for v in one.values}
+    )
+    if twice & seen:
+        key = min(twice & seen, key=str)
+        names = ", ".join(name for one, name in named if one == key)
+        raise DataError("two classes have one value, which masks have", found=f"{key}: {names}", fix="name it once")
+    return {key: name for key, name in named if key not in twice}
 
 
 def _agree_in_colour(labels: Sequence[Label], looked: Sequence[MaskValues], border: str) -> bool:
@@ -37,6 +47,8 @@ def _agree_in_colour(labels: Sequence[Label], looked: Sequence[MaskValues], bord
     index = {label.value: label.colour for label in labels} | ({} if "#ffffff" in known else {IGNORE: None})
     numbers = {value for one in looked for value in one.values}
     painted = [(value, shade) for one in looked for value, shade in one.colours.items() if value in index]
+    if any(len({*one.colours.values()}) < len(one.colours) for one in looked):
+        return False  # what two values have is told apart by the values alone
     if numbers <= index.keys() and all(shade == index[value] or value == IGNORE for value, shade in painted):
         return False
     return {shade for one in looked for shade in shades(one)} <= known

@@ -120,14 +120,18 @@ def _read_pairs(place: Place, images: Side, maps: Side, target: str, reading: Re
 
 
 def split_said(folder: str) -> str | None:
-    """The split that a word of a folder's name says, of the innermost that says one: train/a, train_images, Task1_Training_Input."""
+    """The split that a word of a folder's name says, of the innermost that says one: train/a, train_images, Task1_Training_Input,
+    imagesTr."""
     for part in reversed(folder.split("/")):
-        said = {split for word in (part, *_WORD.findall(part)) if (split := split_of(word)) is not None}
+        words = (part, *_WORD.findall(part))
+        said = {split for word in words if (split := split_of(word) or SHORT.get(word.lower())) is not None}
         if len(said) == 1:
             return said.pop()
     return None
 
 
+SHORT = {"tr": "train", "ts": "test", "te": "test"}
+"""Splits as nnU-Net and DUTS have them."""
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 

@@ -47,6 +47,7 @@ def detect(look: Look) -> Iterator[Finding]:
     if lists and len(lengths) == 1 and lengths != {1}:
         yield Finding(
             "class_list",
+            evidence=frozenset(lists),
             facts=(f"{_shown(lists)}: {lengths.pop()} numbers an image, which nothing explains: not read",),
         )
         return

@@ -46,6 +46,11 @@ NAMED = (
     Named("Market-1501", ("*bounding_box_train/*",), "describe its identities in a table, one row an image"),
     Named("VGGFace2", ("*bb_landmark/*",), "describe its boxes in a table, or export it as COCO"),
     Named("DOTA", ("*labeltxt/*.txt",), "export its boxes as YOLO oriented boxes, or as COCO"),
+    Named(
+        "ADE20K as a whole",
+        ("*ade_*_seg.png", "*ade_*_parts_1.png"),
+        "its masks have a class and an object in a colour: take the release for scene parsing, ADEChallengeData2016",
+    ),
     Named("MVTec AD", ("*ground_truth/*_mask.png",), "describe its images in a table; its masks as mask_pairs"),
 )
 """The most particular first."""

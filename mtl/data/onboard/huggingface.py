@@ -72,8 +72,8 @@ def _names_files(look: Look, file: str) -> bool:
     """Whether a metadata file is one of images: it has the column file_name, or cannot be read and says so all the same."""
     try:
         return "image" in features_of(look.place, file)
-    except DataError as error:
-        return "file_name" in error.line or b"file_name" in look.place.read(file)
+    except DataError:
+        return "file_name" in (look.text(file) or "") or b"file_name" in look.place.read(file)
 
 
 def _guess(look: Look, splits: dict[str, list[str]], features: dict[str, Any]) -> Guess:

@@ -10,17 +10,32 @@ from mtl.data.formats.label_files import UNKNOWN, Label
 
 Value = int | str
 
-STREETS = {
+STREETS: dict[Value, str] = {
     7: "road", 8: "sidewalk", 11: "building", 12: "wall", 13: "fence", 17: "pole", 19: "traffic light", 20: "traffic sign",
     21: "vegetation", 22: "terrain", 23: "sky", 24: "person", 25: "rider", 26: "car", 27: "truck", 28: "bus", 31: "train",
     32: "motorcycle", 33: "bicycle",
 }  # fmt: skip
 """Cityscapes' label ids → classes, of the 19 that its benchmark evaluates (cityscapesScripts, labels.py)."""
-STREET_COLOURS = {
+STREET_COLOURS: dict[Value, str] = {
     7: "#804080", 8: "#f423e8", 11: "#464646", 12: "#66669c", 13: "#be9999", 17: "#999999", 19: "#faaa1e", 20: "#dcdc00",
     21: "#6b8e23", 22: "#98fb98", 23: "#4682b4", 24: "#dc143c", 25: "#ff0000", 26: "#00008e", 27: "#000046", 28: "#003c64",
     31: "#005064", 32: "#0000e6", 33: "#770b20",
 }  # fmt: skip
+TRAIN_IDS: dict[Value, str] = dict(enumerate(STREETS.values()))
+"""The same classes by their number among those that are evaluated."""
+NOT_EVALUATED = tuple(value for value in range(34) if value not in STREETS)
+NOT_EVALUATED_COLOURS = (
+    *("#000000", "#6f4a00", "#510051", "#faaaa0", "#e6968c", "#b4a5b4", "#966464", "#96785a", "#00005a", "#00006e"),
+)
+CAMVID: dict[Value, str] = dict(
+    enumerate(
+        (
+            *("sky", "building", "pole", "road", "pavement", "tree", "sign symbol", "fence", "car", "pedestrian"),
+            "bicyclist",
+        )
+    )
+)
+"""The classes of CamVid in SegNet's tutorial; 11 is void."""
 
 
 @dataclass(frozen=True)
@@ -44,19 +59,27 @@ class Known:
 
 
 KNOWN = (
-    Known("Cityscapes, train ids", r"_labeltrainids\.png$", dict(enumerate(STREETS.values()))),
-    Known("Cityscapes", r"_labelids\.png$", STREETS, tuple(v for v in range(34) if v not in STREETS), STREET_COLOURS),
+    Known("Cityscapes, train ids", r"_labeltrainids\.png$", TRAIN_IDS),
+    Known("Cityscapes", r"_labelids\.png$", STREETS, NOT_EVALUATED, STREET_COLOURS),
+    Known(
+        "Cityscapes, in its colours",
+        r"gt(fine|coarse)_color\.png$",
+        {shade: STREETS[value] for value, shade in STREET_COLOURS.items()},
+        NOT_EVALUATED_COLOURS,
+    ),
+    Known("BDD100K, which has the train ids of Cityscapes", r"(^|/)sem_seg/masks/", TRAIN_IDS),
+    Known("CamVid as SegNet has it", r"annot/(0001tp|0006r0|0016e5|seq05vd)_\w+\.png$", CAMVID, (11,)),
     Known(
         "KITTI, which has the label ids of Cityscapes",
         r"(^|/)semantic/\d{6}_\d\d\.png$",
         STREETS,
-        tuple(v for v in range(34) if v not in STREETS),
+        NOT_EVALUATED,
         STREET_COLOURS,
     ),
     Known(
         "LoveDA",
         r"(^|/)(urban|rural)/masks_png/",
-        dict(enumerate(("background", "building", "road", "water", "barren", "forest", "agriculture"), 1)),
+        {**dict(enumerate(("background", "building", "road", "water", "barren", "forest", "agriculture"), 1))},
         (0,),
     ),
     Known("Oxford pets", r"(^|/)trimaps/", {1: "pet", 2: "background"}, (3,)),

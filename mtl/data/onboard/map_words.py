@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import Literal
 
-MapKind = Literal["mask", "picture", "depth", "second", "edge", "instance", "disparity", "normals"]
+MapKind = Literal["mask", "picture", "depth", "second", "edge", "instance", "disparity", "normals", "view", "valid"]
 
 MASK = frozenset(
     (
@@ -44,19 +44,23 @@ PICTURE = frozenset(
             "viz",
             "visual",
             "visualization",
+            "colormap",
+            "colormaps",
         ),
         *("visualisation", "visualizations", "visualisations", "overlay", "overlays", "blend", "blended", "human"),
     )
 )
 """Beside a word for masks: the same ones, painted for people."""
 SECOND = frozenset(
-    ("nd", "second", "reversed", "weak", "coarse", "gtcoarse", "pseudo", "predicted", "prediction", "predictions")
+    ("nd", "vk", "second", "reversed", "weak", "coarse", "gtcoarse", "pseudo", "predicted", "prediction", "predictions")
 )
-EDGE = frozenset(
-    ("edge", "edges", "boundary", "boundaries", "contour", "contours", "border", "borders", "skeleton", "fov")
-)
+"""Beside a word for masks: others' opinions (2ndHO; vk, the second observer of STARE), or what is less exact."""
+EDGE = frozenset(("edge", "edges", "boundary", "boundaries", "contour", "contours", "border", "borders", "skeleton"))
+VIEW = frozenset(("fov", "fovs"))
 INSTANCE = frozenset(("instance", "instances", "inst", "panoptic", "segmentationobject"))
 DEPTH = frozenset(("depth", "depths"))
+VALID = frozenset(("mask", "masks", "valid", "validity"))
+"""Beside a word for depths: where they are known. gt and truth say of a depth that it is one."""
 DISPARITY = frozenset(("disparity", "disparities", "disp"))
 NORMALS = frozenset(("normals", "normalmap", "normalmaps"))
 IMAGE = frozenset(
@@ -108,6 +112,8 @@ NOT_READ: dict[MapKind, str] = {
     "normals": "directions of surfaces, for which there is no format yet: only the zoo has them",
     "depth": "depths",
     "mask": "masks",
+    "view": "the camera's field of view",
+    "valid": "where depths are known, which these say themselves",
 }
 """Why maps are left out where others are read."""
 
@@ -131,7 +137,9 @@ def map_kind(name: str) -> MapKind | None:
     """What kind of map a folder or a name says; None if it says none."""
     said = words(name)
     if said & DEPTH:
-        return "second" if said & MASK else "depth"  # where a depth is valid
+        return "valid" if said & VALID else "depth"
+    if said & VIEW or {"field", "view"} <= said:
+        return "view"
     if said & DISPARITY:
         return "disparity"
     if said & NORMALS or ("normal" in said and said & _SURFACES):
@@ -140,8 +148,9 @@ def map_kind(name: str) -> MapKind | None:
         return "instance"
     if not said & MASK:
         return "edge" if said & EDGE else None
-    ranks: tuple[tuple[MapKind, frozenset[str]], ...] = (("second", SECOND), ("edge", EDGE), ("picture", PICTURE))
-    return next((kind for kind, own in ranks if said & own), "mask")
+    if said & SECOND:
+        return "second"
+    return "edge" if said & EDGE else "picture" if said & PICTURE else "mask"
 
 
 def is_image_name(name: str) -> bool:

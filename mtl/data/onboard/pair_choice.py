@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from mtl.data.formats.base import split_of
 from mtl.data.formats.kitti import OTHER_SENSORS
+from mtl.data.formats.pairs import split_said
 from mtl.data.onboard.map_words import IMAGE, NOT_READ, MapKind, words
 from mtl.data.onboard.pair_layouts import Pairs
 
@@ -14,7 +15,6 @@ HALF = 0.5
 """The share of maps that must have an image; of images, that two kinds of maps must share to be of the same ones."""
 SEMANTIC: tuple[MapKind, ...] = ("mask", "picture", "second", "edge")
 """Kinds that may be masks of classes, the best first."""
-FIELD_OF_VIEW = "the camera's field of view"
 
 
 @dataclass
@@ -30,6 +30,11 @@ class Choice:
     doubtful: list[Pairs] = field(default_factory=list[Pairs])
 
 
+def files_of(found: Iterable[Pairs]) -> frozenset[str]:
+    """All maps of some pairs."""
+    return frozenset[str]().union(*(pairs.map_files for pairs in found))
+
+
 def chosen(found: Iterable[Pairs]) -> Choice:
     """Choose."""
     choice = Choice()
@@ -37,14 +42,14 @@ def chosen(found: Iterable[Pairs]) -> Choice:
     semantic = [pairs for pairs in kept if pairs.kind in SEMANTIC]
     if any("manual" in words(pairs.maps) for pairs in semantic):  # DRIVE, and sets that are laid out like it
         views = [pairs for pairs in semantic if words(pairs.maps) <= {"mask", "masks"}]
-        choice.others += [(pairs, FIELD_OF_VIEW) for pairs in views]
+        choice.others += [(pairs, NOT_READ["view"]) for pairs in views]
         semantic = [pairs for pairs in semantic if pairs not in views]
     best = next((kind for kind in SEMANTIC if any(pairs.kind == kind for pairs in semantic)), None)
     choice.masks = _grouped([pairs for pairs in semantic if pairs.kind == best], choice)
     choice.depths = _grouped([pairs for pairs in kept if pairs.kind == "depth"], choice)
     read = {one for groups in (choice.masks, choice.depths) for some in groups.values() for one in some}
-    named = {one for one, _ in choice.others}
-    choice.others += [(pairs, NOT_READ[pairs.kind]) for pairs in kept if pairs not in read | named]
+    told = read.union(one for one, _ in choice.others)
+    choice.others += [(pairs, NOT_READ[pairs.kind]) for pairs in kept if pairs not in told]
     return choice
 
 
@@ -78,7 +83,7 @@ def _covering(kept: Sequence[Pairs], choice: Choice) -> list[Pairs]:
         sides.setdefault((pairs.maps, pairs.map_name), []).append(pairs)
     result: list[Pairs] = []
     for some in sides.values():
-        number = len(frozenset[str]().union(*(pairs.map_files for pairs in some)))
+        number = len(files_of(some))
         total = max(pairs.num_maps for pairs in some)
         if number > HALF * total:
             result += some
@@ -128,11 +133,13 @@ def _grouped(found: Sequence[Pairs], choice: Choice) -> dict[str, list[Pairs]]:
 
 
 def _subject(pairs: Pairs) -> tuple[str, ...]:
-    """What maps are of, by the words of their names; those of splits say nothing of it."""
+    """What maps are of, by the words of their names; those of splits, and single letters, say nothing of it."""
     said = words(f"{pairs.maps} {pairs.map_name}")
-    return tuple(
-        sorted(word for word in said if split_of(word) is None and word not in ("trainannot", "valannot", "testannot"))
-    )
+    return tuple(sorted(word for word in said if len(word) > 1 and not _is_split(word)))
+
+
+def _is_split(word: str) -> bool:
+    return split_said(word) is not None or word in ("trainannot", "valannot", "testannot")
 
 
 def _without_digits(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import islice, takewhile
 
 Affixes = tuple[str, str]
@@ -22,16 +22,23 @@ def around(images: Sequence[str], maps: Sequence[str]) -> Counter[tuple[Affixes,
     found: Counter[tuple[Affixes, Affixes]] = Counter()
     known, ordered = {*images}, sorted(images)
     backwards = sorted(name[::-1] for name in images)
+    turned = {*backwards}
     for name in maps:
         if name in known:
             found[("", ""), ("", "")] += 1
             continue
-        for image, own in _endings(name, ordered):
+        for image, own in _endings(name, ordered) | _added(name, known):
             found[("", image), ("", own)] += 1
-        for image, own in _endings(name[::-1], backwards):
+        for image, own in _endings(name[::-1], backwards) | _added(name[::-1], turned):
             found[(image[::-1], ""), (own[::-1], "")] += 1
     found += _common(images, maps)
     return found
+
+
+def _added(name: str, others: Collection[str]) -> set[tuple[str, str]]:
+    """Nothing, and what this name has behind a whole one of the others, whatever longer names begin alike: 7 and 7_segm."""
+    places = [place for place in range(1, len(name)) if name[:place] in others and _begins(name, place)]
+    return {("", name[places[-1] :])} if places else set()
 
 
 def _endings(name: str, others: Sequence[str]) -> set[tuple[str, str]]:

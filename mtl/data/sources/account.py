@@ -23,6 +23,7 @@ NOT_DATA = PathSpec.from_lines(
         "LICEN[SC]E*",
         "licen[sc]e*",
         "CITATION*",
+        "ATTRIBUTION*",
         "CHANGELOG*",
         "*.md",
         "*.rst",
