@@ -236,12 +236,12 @@ def test_a_look_that_judged_nothing_says_so(production: Production) -> None:
 
 
 def test_files_that_are_not_looked_at_are_said(production: Production) -> None:
-    for name in ("a.heic", "b.heic", "notes.txt"):
+    for name in ("a.mp4", "b.mp4", "notes.txt"):
         (production.folder / "incoming" / name).write_bytes(b"x")
     assert production.look()["state"] == "waiting"
-    assert "3 files are no images by their names: 2 .heic, 1 .txt" in production.lines[-1]
+    assert "3 files are no images by their names: 2 .mp4, 1 .txt" in production.lines[-1]
     production.arrive("monday", 30)
-    assert "3 files are no images by their names: 2 .heic, 1 .txt" in production.look()["unjudged"]
+    assert "3 files are no images by their names: 2 .mp4, 1 .txt" in production.look()["unjudged"]
 
 
 def test_a_damaged_state_is_explained(production: Production) -> None:
