@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ FORTY = [f"{i}.png" for i in range(40)]
 BOXES = "image,xmin,ymin,xmax,ymax,label"
 
 
-def lines(header: str, row: Any, number: int = 40) -> str:
+def lines(header: str, row: Callable[[int], str], number: int = 40) -> str:
     """A table whose rows are made of their numbers."""
     return "\n".join([header, *(row(i) for i in range(number))]) + "\n"
 
