@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mtl.config import DataError
@@ -21,7 +24,7 @@ FORTY = [f"{i}.png" for i in range(40)]
 BOXES = "image,xmin,ymin,xmax,ymax,label"
 
 
-def lines(header: str, row: Any, number: int = 40) -> str:
+def lines(header: str, row: Callable[[int], str], number: int = 40) -> str:
     """A table whose rows are made of their numbers."""
     return "\n".join([header, *(row(i) for i in range(number))]) + "\n"
 
@@ -275,3 +278,13 @@ def test_a_table_of_other_images_too_is_left_to_be_declared(tmp_path: Path) -> N
     pictures(tmp_path, [f"{kind(i)}/{i}.png" for i in range(40)])
     written(tmp_path / "s.csv", lines("image,patient", lambda i: f"{kind(i)}/{i}.png,p{i // 4}", number=60))
     assert {one["format"] for one in propose(str(tmp_path)).source["sets"].values()} == {"image_folder"}
+
+
+def test_the_column_of_boxes_classes_is_no_task_of_its_own(tmp_path: Path) -> None:
+    columns = {
+        "image": [{"bytes": encoded(i), "path": None} for i in range(20)],
+        "bboxes": [[[20.0, 14.0, 10.0, 8.0]] for _ in range(20)],
+        "labels": [[kind(i)] for i in range(20)],
+    }
+    pq.write_table(pa.table(columns), tmp_path / "train-00000-of-00001.parquet")
+    assert set(section(propose(str(tmp_path)))["targets"].values()) == {"bboxes"}

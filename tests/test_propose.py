@@ -95,6 +95,31 @@ def test_splits_below_classes_folders_are_read(tmp_path: Path) -> None:
     assert all(f"/{split}/" in found for split, ids in splits.items() for found in ids)
 
 
+@pytest.mark.parametrize("above", ["", "images"])
+def test_lists_of_names_say_the_splits_of_classes_folders(tmp_path: Path, above: str) -> None:
+    given = tmp_path / "given"
+    names = [f"{('cat', 'dog')[i % 2]}/{i}" for i in range(40)]
+    for i, name in enumerate(names):
+        picture(given / above / f"{name}.jpg", i)
+    for split, some in (("train", names[:24]), ("val", names[24:32]), ("test", names[32:])):
+        written(given / "meta" / f"{split}.txt", "\n".join(some))
+    written(given / "meta" / "classes.txt", "cat\ndog\n")
+    proposal = propose(str(given))
+    assert proposal.source["split"] == {"type": "given"}
+    splits, account = run(proposal, tmp_path)
+    assert {i.removeprefix("images/") for i in splits["test"]} == {*names[32:]}
+    assert {i.removeprefix("images/") for i in splits["val"]} == {*names[24:32]}
+    assert account["files"][0]["used"] == 43
+
+
+def test_what_lies_beside_the_images_may_say_what_they_show(tmp_path: Path) -> None:
+    for i in range(40):
+        picture(tmp_path / "images" / f"{i % 2:03d}" / f"{i}.jpg", i)
+    written(tmp_path / "bounding_boxes.txt", "1 2.0 3.0 4.0 5.0\n")
+    with pytest.raises(DataError, match=r"images lie in images.*nothing reads bounding_boxes.txt"):
+        propose(str(tmp_path))
+
+
 def test_folders_within_classes_are_said_to_be_none(tmp_path: Path) -> None:
     for i in range(40):
         picture(tmp_path / ("animal/cat", "animal/dog", "thing/car")[i % 3] / f"{i}.jpg", i)

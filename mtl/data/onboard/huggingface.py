@@ -79,8 +79,10 @@ def _names_files(look: Look, file: str) -> bool:
 def _guess(look: Look, splits: dict[str, list[str]], features: dict[str, Any]) -> Guess:
     """The columns that can be targets: of objects, of classes, of images; and those whose values have to say what they are."""
     image = image_column(features)
-    objects = [name for name in features if object_fields(name, features, "", ()) is not None]
-    others = {name: kind_of(feature) for name, feature in features.items() if name not in (image, *objects)}
+    fields = {name: found for name in features if (found := object_fields(name, features, "", ())) is not None}
+    objects = [*fields]
+    beside = {f for one in fields.values() if one.columns for f in (one.category, one.area, one.crowd) if f}
+    others = {n: kind_of(feature) for n, feature in features.items() if n not in (image, *objects, *beside)}
     plain = [name for name, kind in others.items() if kind in PLAIN]
     sample = _sample(look, splits, plain)
     guessed = guess({name: [as_cell(row.get(name)) for row in sample] for name in plain}, together=False)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
+from mtl.config.files import ImageFolderSet
 from mtl.data.formats.base import split_of
-from mtl.data.formats.image_folder import class_depth, class_folders
+from mtl.data.formats.image_folder import class_folders, levels, read_image_folder
+from mtl.data.formats.label_files import is_label_file
 from mtl.data.onboard.look import Finding, Look
 from mtl.data.sources.account import is_document
 
@@ -128,7 +130,7 @@ def perhaps_classes(look: Look) -> tuple[str, ...]:
 
 def _below(images: list[str]) -> tuple[str, ...]:
     """What is to be said of folders in classes' folders: they are no classes of their own."""
-    depth, parts = class_depth(images), [name.split("/") for name in images]
+    depth, parts = levels(images).label, [name.split("/") for name in images]
     inner = sorted({p[depth + 1] for p in parts if len(p) > depth + 2 and split_of(p[depth + 1]) is None})
     if not inner:
         return ()
@@ -136,9 +138,9 @@ def _below(images: list[str]) -> tuple[str, ...]:
     return (f"folders within classes' folders are no classes of their own: {shown}",)
 
 
-def _others(look: Look) -> str:
+def _others(look: Look, read: Collection[str] = ()) -> str:
     """Files that may say it, and that nothing reads."""
-    pictures = {*look.images}
+    pictures = {*look.images, *read}
     left = [name for name in look.unclaimed() if name not in pictures and not is_document(name)]
     shown = ", ".join(left[:3]) + (f" and {len(left) - 3} others" if len(left) > 3 else "")
     return f"; nothing reads {shown}" if left else ""
@@ -151,6 +153,11 @@ def detect(look: Look) -> Iterator[Finding]:
         return
     base = {"path": look.place.path, "format": "image_folder", "target": "label"}
     structural = structural_names(classes)
+    read = read_image_folder(ImageFolderSet.model_validate(base, strict=False), look.place).documents
+    top = look.images[0].split("/")[0]
+    said = {*read, *(name for name in look.names if is_label_file(name))}
+    if top not in classes and split_of(top) is None and _others(look, said):
+        structural = structural or [top]  # what lies beside it may say what its folders are
     if structural:
         fault = f"images lie in {', '.join(structural[:4])}, which is the name of no class, and no file that says what they show is known{_others(look)}"
         yield Finding("image_folder", fault=fault)
@@ -159,4 +166,4 @@ def detect(look: Look) -> Iterator[Finding]:
             "image_folder", fault=f"all images lie in one folder, {classes[0]}: there is nothing to tell apart"
         )
     else:
-        yield Finding("image_folder", {"images": base}, facts=_below(look.images))
+        yield Finding("image_folder", {"images": base}, frozenset(read), facts=_below(look.images))
