@@ -323,8 +323,8 @@ def test_where_pixels_are_rarely_known_blocks_of_them_answer(tasks: dict[str, Ta
     ]
     answer = tasks["depth"].blind(truths)["map"]
     assert np.abs(answer - ground).mean() < 0.7  # one number everywhere: 2
-    errors = [np.nanmean(np.abs(answer - truth)) for truth in truths]
-    assert np.mean(errors) > 0.7  # 0.8 is the noise: by heart it would be 0.3
+    own, other = (np.mean([np.nanmean(np.abs(found - truth)) for truth in truths]) for found in (answer, ground))
+    assert 0.5 < own < other  # by heart it would be below 0.3, and no ground known from elsewhere is to do better
 
 
 def test_pictures_of_which_many_are_one_are_answered_with_it(tasks: dict[str, Task]) -> None:

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
-ENOUGH = 20
-"""Known values that a block's answer is made of, or as many as there are images: of fewer it would be learnt by heart."""
-LEFT_OUT = 0.1
-"""Share of the known values that may lie in blocks with fewer."""
+ENOUGH = 5
+"""Known values that a block's answer is made of, or as many as there are images: of fewer it would be learnt by heart, of
+many more, in a larger block, it would be worse than what a network knows of the place."""
 
 
-def side_of(counts: np.ndarray, num_images: int) -> int:
-    """The side of the smallest square blocks of which most are known often enough: a power of two. It is 1 where images
-    know all their pixels, few as they may be: a network knows by heart where things mostly are, too.
+def smallest(counts: np.ndarray, num_images: int) -> Iterator[tuple[int, np.ndarray]]:
+    """For each pixel the smallest square block around it that is known often enough, or all pixels: the blocks' side, a power
+    of two, and the pixels that have such a block, bool [height, width].
+
+    Where images know all their pixels, each pixel is a block, few as they may be: a network knows by heart where things
+    mostly are, too.
 
     counts: images that know each pixel, [height, width].
     """
-    side = 1
-    while side < max(counts.shape):
-        sums = sums_of(counts, side)
-        if sums[sums < least(num_images)].sum() <= LEFT_OUT * sums.sum():
-            break
+    side, left = 1, np.ones(counts.shape, bool)
+    while left.any():
+        known = on_pixels(sums_of(counts, side), side, counts.shape)
+        chosen = left & ((known >= min(ENOUGH, num_images)) | (side >= max(counts.shape)))
+        if chosen.any():
+            yield side, chosen
+        left &= ~chosen
         side *= 2
-    return side
-
-
-def least(num_images: int) -> int:
-    """Known values from which on a block has an answer of its own."""
-    return min(ENOUGH, num_images)
 
 
 def values_of(maps: np.ndarray, side: int, unknown: float = np.nan) -> np.ndarray:

@@ -49,12 +49,11 @@ class Depth(Task):
     def blind(self, truths: list[Any]) -> Any:
         """Each pixel's median, which has the smallest mean absolute error; a block's where too few images know a pixel."""
         stacked = np.stack(truths)
-        side = blocks.side_of(np.isfinite(stacked).sum(0), len(truths))
-        ordered = np.sort(blocks.values_of(stacked, side), axis=0)  # unknown ones last
-        known = np.isfinite(ordered).sum(0)
-        low, high = (np.take_along_axis(ordered, k[None], 0)[0] for k in (np.maximum(known - 1, 0) // 2, known // 2))
-        found = np.where(known >= blocks.least(len(truths)), (low + high) / 2, np.nanmedian(stacked))
-        return {"map": blocks.on_pixels(found, side, truths[0].shape).astype(np.float32)}
+        found = np.empty(stacked.shape[1:], np.float32)
+        for side, chosen in blocks.smallest(np.isfinite(stacked).sum(0), len(truths)):
+            medians = _medians(blocks.values_of(stacked, side))
+            found[chosen] = blocks.on_pixels(medians, side, found.shape)[chosen]
+        return {"map": found}
 
     def caption(self, prediction: Any, batch: Batch, index: int) -> str:
         row = _sums(prediction["map"], batch.targets[self.target_name][index].cpu().numpy())
@@ -65,6 +64,14 @@ class Depth(Task):
         grey = ((depth - depth.min()) / max(float(np.ptp(depth)), 1e-6) * 255).astype(np.uint8)
         shown = cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
         return cv2.resize(shown, canvas.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+
+
+def _medians(values: np.ndarray) -> np.ndarray:
+    """Along the first axis, without NaN: NumPy's own takes ten times as long."""
+    ordered = np.sort(values, axis=0)  # NaN last
+    known = np.isfinite(ordered).sum(0)
+    low, high = (np.take_along_axis(ordered, k[None], 0)[0] for k in (np.maximum(known - 1, 0) // 2, known // 2))
+    return (low + high) / 2
 
 
 def _sums(found: np.ndarray, truth: np.ndarray) -> np.ndarray:

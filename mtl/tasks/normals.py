@@ -55,11 +55,11 @@ class Normals(Task):
         stacked = np.stack(truths)
         known = np.isfinite(stacked[:, 0])
         stacked = np.where(known[:, None], stacked, 0.0)
-        everywhere = _median_direction(stacked.transpose(0, 2, 3, 1).reshape(-1, 3, 1, 1))
-        side = blocks.side_of(known.sum(0), len(truths))
-        enough = blocks.sums_of(known.sum(0), side) >= blocks.least(len(truths))
-        median = np.where(enough, _median_direction(blocks.values_of(stacked, side, 0.0)), everywhere)
-        return {"normals": blocks.on_pixels(median, side, known.shape).transpose(1, 2, 0)}
+        found = np.empty(stacked.shape[1:], np.float32)
+        for side, chosen in blocks.smallest(known.sum(0), len(truths)):
+            median = _median_direction(blocks.values_of(stacked, side, 0.0))
+            found[:, chosen] = blocks.on_pixels(median, side, found.shape)[:, chosen]
+        return {"normals": found.transpose(1, 2, 0)}
 
     def caption(self, prediction: Any, batch: Batch, index: int) -> str:
         row = _sums(prediction["normals"], batch.targets[self.target_name][index].cpu().numpy())

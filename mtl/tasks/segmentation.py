@@ -62,15 +62,13 @@ class Segmentation(Task):
             for c in range(classes):
                 counts[c] += mask == c
         total = counts.sum((1, 2))
-        side = blocks.side_of(counts.sum(0), len(truths))
-        sums = blocks.sums_of(counts, side)
-        seen = sums.sum(0)
-        rare = seen < blocks.least(len(truths))
-        sums[:, rare] = seen[rare] * (total / max(total.sum(), 1.0))[:, None]
+        around = np.empty_like(counts)
+        for side, chosen in blocks.smallest(counts.sum(0), len(truths)):
+            around[:, chosen] = blocks.on_pixels(blocks.sums_of(counts, side), side, counts.shape)[:, chosen]
         maps = [np.full(truths[0].shape, c) for c in range(classes)]
-        for power in (0, 0.25, 0.5, 0.75, 1):
-            best = (sums / np.maximum(total, 1.0)[:, None, None] ** power).argmax(0)
-            maps.append(blocks.on_pixels(best, side, truths[0].shape))
+        maps += [
+            (around / np.maximum(total, 1.0)[:, None, None] ** power).argmax(0) for power in (0, 0.25, 0.5, 0.75, 1)
+        ]
         return {"mask": max(maps, key=lambda found: _expected_miou(found, counts)).astype(np.uint8)}
 
     def caption(self, prediction: Any, batch: Batch, index: int) -> str:
