@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 
@@ -11,7 +12,9 @@ import pytest
 from PIL import Image
 
 from mtl.data.formats.pairs import Side, split_said
+from mtl.data.onboard.look import Look
 from mtl.data.onboard.pair_layouts import pairs_in
+from mtl.data.onboard.pairs import detect
 from mtl.data.place import Place
 from tests.paired import HEIGHT, NUMBER, PLAIN, WHITE, WIDTH, Tree, drawn, part, tree
 from tests.small_sets import read as read_section
@@ -577,6 +580,18 @@ def test_a_hundred_thousand_pairs_are_found_in_seconds(layout: str) -> None:
     assert time.process_time() - began < 20
     assert [len(pairs.files) for pairs in found] == [100_000]
     assert strangers == []
+
+
+def test_what_is_said_of_many_pairs_takes_seconds(tree: Tree) -> None:
+    """All of the detector: what lies beside is looked for among all files."""
+    tree.pair("images/000000.jpg", "masks/000000.png", 0, PLAIN)
+    for i in range(1, 15_000):
+        for first in ("images/{:06d}.jpg", "masks/{:06d}.png"):
+            os.link(tree.root / first.format(0), tree.root / first.format(i))
+    began = time.process_time()
+    (finding,) = detect(Look(Place(str(tree.root))))
+    assert time.process_time() - began < 10
+    assert finding.fault == ""
 
 
 def test_a_place_without_pairs_says_what_it_has(tree: Tree) -> None:
