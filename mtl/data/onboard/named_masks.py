@@ -7,7 +7,7 @@ from typing import Any
 
 from mtl.config import DataError
 from mtl.data.formats.label_files import Label, unknown_names
-from mtl.data.formats.mask_meaning import keys_of
+from mtl.data.formats.mask_meaning import BACKGROUND, keys_of
 from mtl.data.onboard.looked_masks import Classes, Looked
 from mtl.data.spec import IGNORE
 
@@ -67,10 +67,14 @@ def _with_background(labels: list[Label], looked: Looked, facts: list[str], file
     """Names without one for 0, where the masks have one value more: what they begin with is the background."""
     numbers = {value for value in looked.numbers if isinstance(value, int) and value != IGNORE}
     plain = all(label.value == place and not label.colour for place, label in enumerate(labels))
-    called = {label.name.lower().strip("_") for label in labels}
+    if not plain or any(label.name.lower() in BACKGROUND for label in labels):
+        return labels
     white = len(labels) == 1 and len(looked.pixels) == 2
-    if plain and not called & {"background", "bg", "other"} and (white or (numbers and max(numbers) == len(labels))):
+    if white or (numbers and max(numbers) == len(labels)):
         facts.append(f"{file} does not name the background, which is taken to be 0")
         first = Label("background", 0, None)
         return [first, *(label._replace(value=place) for place, label in enumerate(labels, 1))]
+    if 0 in numbers and not unknown_names(label.name for label in labels):
+        first = labels[0].name
+        facts.append(f"0 is taken for {first}, the first in {file}: if it is the background, put that before {first}")
     return labels
