@@ -227,6 +227,19 @@ def test_a_background_that_is_named_second_may_be_black(tree: Tree) -> None:
     tree.refused("nothing says which of two classes is white")
 
 
+@pytest.mark.parametrize(("white", "number"), [(255, 3), (1, 20)])
+def test_a_list_of_what_images_show_names_no_masks(white: int, number: int, tree: Tree) -> None:
+    tree.text("classes.txt", "".join(f"bird {name}\n" for name in "abcdefghijklmnopqrstuvw"[:number]))
+    draw(tree, {"background": 0, "object": white})
+    tree.refused("masks have two values, and classes.txt names more classes")
+
+
+def test_more_classes_than_masks_can_have_are_refused(tree: Tree) -> None:
+    tree.text("classes.txt", "".join(f"class {number}\n" for number in range(300)))
+    draw(tree, PLAIN)
+    tree.refused("classes.txt names more classes than masks can have")
+
+
 def test_classes_that_nobody_knows_are_ignored(tree: Tree) -> None:
     tree.text("classes.txt", "background\ncat\nvoid\n")
     draw(tree, {"background": 0, "cat": 1, "": 2})
