@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from mtl.data.formats.pairs import Side, split_said
@@ -562,6 +564,40 @@ def test_what_a_path_has_in_common_with_its_partner_s(folder: str, name: str, pa
 )  # fmt: skip
 def test_the_split_that_a_folder_says(folder: str, split: str | None) -> None:
     assert split_said(folder) == split
+
+
+WORDS = st.sampled_from(
+    [
+        "images",
+        "masks",
+        "mask",
+        "img",
+        "train",
+        "val",
+        "gt",
+        "depth",
+        "a",
+        "1",
+        "01",
+        "_",
+        "-",
+        " ",
+        "(1)",
+        "é",
+        "labelIds",
+    ]
+)
+NAME = st.lists(WORDS, min_size=1, max_size=4).map("".join)
+PATH = st.tuples(st.lists(NAME, max_size=3), NAME, st.sampled_from([".jpg", ".png", ".JPG"]))
+
+
+@given(st.lists(PATH.map(lambda path: "/".join([*path[0], path[1] + path[2]])), unique=True, max_size=30))
+def test_whatever_files_are_called_an_image_is_no_map(names: list[str]) -> None:
+    for pairs in pairs_in(sorted(names))[0]:
+        assert not pairs.map_files & pairs.image_files
+        assert len(pairs.map_files) == len(pairs.files)
+        images, maps = Side(pairs.images, pairs.image_name), Side(pairs.maps, pairs.map_name)
+        assert all(images.key(image) == maps.key(map_file) is not None for image, map_file in pairs.files)
 
 
 MANY: dict[str, Callable[[int], tuple[str, str]]] = {
