@@ -66,10 +66,10 @@ def encoded(i: int) -> bytes:
     return data.getvalue()
 
 
-def region(path: Path, i: int, cat: Any = 1, dog: Any = 2, **options: Any) -> Path:
+def region(path: Path, i: int, cat: Any = 1, dog: Any = 2, background: Any = 0, **options: Any) -> Path:
     """The mask of picture i: grey values, or colours."""
     value = np.array((cat, dog)[i % 2], np.uint8)
-    pixels = np.zeros((HEIGHT, WIDTH, *value.shape), np.uint8)
+    pixels = np.full((HEIGHT, WIDTH, *value.shape), background, np.uint8)
     x1, y1, x2, y2 = box(i)
     pixels[y1:y2, x1:x2] = value
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -129,6 +129,7 @@ class Layout:
 
 
 LAYOUTS: list[Layout] = []
+ISIC = {"train": "Training", "val": "Validation", "test": "Test"}
 DETECTION, REGIONS, LABEL = {"objects": "detection"}, {"regions": "segmentation"}, {"label": "classification"}
 
 
@@ -773,6 +774,302 @@ def _(d: Path) -> None:
         image(d / split / f"im{i}.jpg", i)
         region(d / split / f"im{i}_mask.png", i)
         written(d / split / "_classes.csv", "Pixel Value, Class\n0, background\n1, cat\n2, dog\n")
+
+
+@layout(
+    "images/, annotations/, objectInfo150.txt",
+    "ADE20K for scene parsing",
+    tasks=REGIONS,
+    by_hand=one(format="mask_pairs", masks="annotations", classes=["cat", "dog"], values=[1, 2], ignored=[0]),
+    splits=True,
+)
+def _(d: Path) -> None:
+    folders = {"train": "training", "val": "validation", "test": "testing"}
+    for i in range(NUMBER):
+        image(d / "images" / folders[part(i)] / f"im{i}.jpg", i)
+        region(d / "annotations" / folders[part(i)] / f"im{i}.png", i)
+    written(d / "objectInfo150.txt", "Idx\tRatio\tName\n1\t0.1\tcat\n2\t0.1\tdog\n")
+
+
+@layout(
+    "1st_manual/, whose mask/ is the field of view",
+    "DRIVE",
+    tasks=REGIONS,
+    by_hand=one(
+        format="mask_pairs",
+        masks="1st_manual",
+        image_name="{}_training",
+        mask_name="{}_manual1",
+        classes=["background", "object"],
+        values=["#000000", "#ffffff"],
+        ignore=["mask/"],
+    ),
+    names=dict.fromkeys(CLASSES, "object"),
+)
+def _(d: Path) -> None:
+    for i in range(NUMBER):
+        image(d / "training" / "images" / f"im{i}_training.tif", i)
+        region(d / "training" / "1st_manual" / f"im{i}_manual1.gif", i, 255, 255)
+        region(d / "training" / "mask" / f"im{i}_training_mask.gif", 0, 255, 255)
+    written(d / "README", "two observers")
+
+
+@layout(
+    "`im_1stHO.png`, `im_2ndHO.png` beside `im.jpg`",
+    "CHASE_DB1",
+    tasks=REGIONS,
+    by_hand=one(
+        format="mask_pairs",
+        images="",
+        masks="",
+        mask_name="{}_1stHO",
+        classes=["background", "object"],
+        values=[0, 255],
+        ignore=["*_2ndHO.png"],
+    ),
+    names=dict.fromkeys(CLASSES, "object"),
+)
+def _(d: Path) -> None:
+    for i in range(NUMBER):
+        image(d / f"im{i}.jpg", i)
+        region(d / f"im{i}_1stHO.png", i, 255, 255)
+        region(d / f"im{i}_2ndHO.png", i + 1, 255, 255)
+
+
+@layout(
+    "annotations/trimaps/ of 1, 2, 3",
+    "Oxford-IIIT Pet",
+    tasks=REGIONS,
+    by_hand=one(
+        format="mask_pairs", masks="annotations/trimaps", classes=["pet", "background"], values=[1, 2], ignored=[3]
+    ),
+    names=dict.fromkeys(CLASSES, "pet"),
+)
+def _(d: Path) -> None:
+    for i in range(NUMBER):
+        image(d / "images" / f"im{i}.jpg", i)
+        region(d / "annotations" / "trimaps" / f"im{i}.png", i, 1, 1, background=2)
+
+
+@layout(
+    "…_Input/, …_GroundTruth/ a split",
+    "ISIC",
+    tasks=REGIONS,
+    by_hand=lambda path: {
+        split: {
+            "path": path,
+            "format": "mask_pairs",
+            "images": f"Task1-2_{name}_Input",
+            "masks": f"Task1_{name}_GroundTruth",
+            "mask_name": "{}_segmentation",
+            "classes": ["background", "object"],
+            "values": [0, 255],
+        }
+        for split, name in ISIC.items()
+    },
+    names=dict.fromkeys(CLASSES, "object"),
+    splits=True,
+)
+def _(d: Path) -> None:
+    for i in range(NUMBER):
+        image(d / f"Task1-2_{ISIC[part(i)]}_Input" / f"im{i}.jpg", i)
+        region(d / f"Task1_{ISIC[part(i)]}_GroundTruth" / f"im{i}_segmentation.png", i, 255, 255)
+
+
+@layout(
+    "Urban/images_png, Urban/masks_png …",
+    "LoveDA",
+    tasks=REGIONS,
+    by_hand=one(
+        format="mask_pairs",
+        images="images_png",
+        masks="masks_png",
+        classes=["background", "building", "road"],
+        values=[1, 2, 3],
+        ignored=[0],
+    ),
+    names={"cat": "building", "dog": "road"},
+    splits=True,
+)
+def _(d: Path) -> None:
+    for i in range(NUMBER):
+        folder = d / part(i).title() / ("Urban", "Rural")[i // 2 % 2]
+        image(folder / "images_png" / f"im{i}.png", i)
+        region(folder / "masks_png" / f"im{i}.png", i, 2, 3, background=1)
+
+
+@layout(
+    "`im_sat.jpg`, `im_mask.png`, class_dict.csv",
+    "DeepGlobe land cover",
+    tasks=REGIONS,
+    by_hand=one(
+        format="mask_pairs",
+        images="",
+        masks="",
+        image_name="{}_sat",
+        mask_name="{}_mask",
+        classes=["cat", "dog"],
+        values=["#00ffff", "#ffff00"],
+        ignored=["#000000"],
+        ignore=["*.csv"],
+    ),
+    splits=True,
+)
+def _(d: Path) -> None:
+    for i in range(NUMBER):
+        image(d / part(i) / f"im{i}_sat.jpg", i)
+        region(d / part(i) / f"im{i}_mask.png", i, (0, 255, 255), (255, 255, 0))
+    written(d / "class_dict.csv", "name,r,g,b\ncat,0,255,255\ndog,255,255,0\nunknown,0,0,0\n")
+
+
+@layout(
+    "2_Ortho_RGB/, 5_Labels_all/ of colours",
+    "ISPRS Potsdam",
+    tasks=REGIONS,
+    by_hand=one(
+        format="mask_pairs",
+        images="2_Ortho_RGB",
+        masks="5_Labels_all",
+        image_name="top_potsdam_{}_RGB",
+        mask_name="top_potsdam_{}_label",
+        classes=["impervious surface", "building", "car"],
+        values=["#ffffff", "#0000ff", "#ffff00"],
+    ),
+    names={"cat": "building", "dog": "car"},
+)
+def _(d: Path) -> None:
+    for i in range(NUMBER):
+        image(d / "2_Ortho_RGB" / f"top_potsdam_im{i}_RGB.tif", i)
+        colours = (0, 0, 255), (255, 255, 0)
+        region(d / "5_Labels_all" / f"top_potsdam_im{i}_label.tif", i, *colours, background=(255, 255, 255))
+
+
+@layout(
+    "img/, masks_machine/, masks_human/",
+    "Supervisely's masks",
+    tasks=REGIONS,
+    by_hand=one(
+        format="mask_pairs",
+        images="img",
+        masks="masks_machine",
+        classes=["bg", "cat", "dog"],
+        ignore=["masks_human/", "*.json"],
+    ),
+)
+def _(d: Path) -> None:
+    for i in range(NUMBER):
+        image(d / "ds" / "img" / f"im{i}.png", i)
+        region(d / "ds" / "masks_machine" / f"im{i}.png", i)
+        region(d / "ds" / "masks_human" / f"im{i}.png", i, (200, 0, 0), (0, 200, 0))
+    written(d / "obj_class_to_machine_color.json", {"bg": [0, 0, 0], "cat": [1, 1, 1], "dog": [2, 2, 2]})
+
+
+@layout(
+    "train2017/, stuffthingmaps/train2017/, labels.txt",
+    "COCO-Stuff",
+    tasks=REGIONS,
+    by_hand=folders(
+        format="mask_pairs", images="SPLIT2017", masks="stuffthingmaps/SPLIT2017", classes=["person", "cat", "dog"]
+    ),
+    splits=True,
+)
+def _(d: Path) -> None:
+    for i in range(NUMBER):
+        image(d / f"{part(i)}2017" / f"im{i}.jpg", i)
+        region(d / "stuffthingmaps" / f"{part(i)}2017" / f"im{i}.png", i, background=255)
+    written(d / "labels.txt", "0: unlabeled\n1: person\n2: cat\n3: dog\n")
+
+
+@layout(
+    "imagesTr/, labelsTr/, dataset.json",
+    "nnU-Net",
+    tasks=REGIONS,
+    by_hand=one(
+        format="mask_pairs",
+        images="imagesTr",
+        masks="labelsTr",
+        image_name="{}_0000",
+        classes=["background", "cat", "dog"],
+        ignore=["dataset.json"],
+    ),
+)
+def _(d: Path) -> None:
+    for i in range(NUMBER):
+        image(d / "imagesTr" / f"im{i}_0000.png", i)
+        region(d / "labelsTr" / f"im{i}.png", i)
+    labels = {"background": 0, "cat": 1, "dog": 2}
+    written(d / "dataset.json", {"channel_names": {"0": "R"}, "labels": labels, "file_ending": ".png"})
+
+
+@layout(
+    "images/10k/, labels/sem_seg/masks/, …/colormaps/",
+    "BDD100K",
+    tasks=REGIONS,
+    by_hand=one(
+        format="mask_pairs",
+        images="images/10k",
+        masks="labels/sem_seg/masks",
+        classes=["road", "person", "car"],
+        values=[0, 11, 13],
+        ignore=["colormaps/"],
+    ),
+    names={"cat": "car", "dog": "person"},
+    splits=True,
+)
+def _(d: Path) -> None:
+    for i in range(NUMBER):
+        image(d / "images" / "10k" / part(i) / f"im{i}.jpg", i)
+        region(d / "labels" / "sem_seg" / "masks" / part(i) / f"im{i}.png", i, 13, 11)
+        region(d / "labels" / "sem_seg" / "colormaps" / part(i) / f"im{i}.png", i, (0, 0, 142), (220, 20, 60))
+
+
+@layout(
+    "rgb/, depth/ of 16 bits",
+    "NYU Depth, most sensors",
+    tasks={"depth": "depth"},
+    by_hand=one(format="depth_pairs", images="rgb", depths="depth"),
+)
+def _(d: Path) -> None:
+    for i in range(NUMBER):
+        image(d / "rgb" / f"im{i}.png", i)
+        steps = np.full((HEIGHT, WIDTH), 4000, np.uint16)
+        x1, y1, x2, y2 = box(i)
+        steps[y1:y2, x1:x2] = 1500 + i
+        (d / "depth").mkdir(exist_ok=True)
+        Image.fromarray(steps).save(d / "depth" / f"im{i}.png")
+
+
+@layout("a mask for each object", "Data Science Bowl 2018", refused="unite the masks of one image")
+def _(d: Path) -> None:
+    for i in range(NUMBER):
+        image(d / f"im{i}" / "images" / f"im{i}.png", i)
+        for number in range(3):
+            region(d / f"im{i}" / "masks" / f"object{i}_{number}x.png", i + number, 255, 255)
+
+
+@layout("a mask for each part", "CelebAMask-HQ", refused="unite the masks of one image")
+def _(d: Path) -> None:
+    for i in range(NUMBER):
+        image(d / "CelebA-HQ-img" / f"{i}.jpg", i)
+        for number, name in enumerate(("hair", "skin", "nose")):
+            region(d / "CelebAMask-HQ-mask-anno" / "0" / f"{i:05d}_{name}.png", i + number, 255, 255)
+
+
+@layout("A/, B/, label/", "LEVIR-CD, change detection", refused="may be of")
+def _(d: Path) -> None:
+    for i in range(NUMBER):
+        image(d / part(i) / "A" / f"im{i}.png", i)
+        image(d / part(i) / "B" / f"im{i}.png", i + 100)
+        region(d / part(i) / "label" / f"im{i}.png", i, 255, 255)
+
+
+@layout("`im_seg.png`, `im_parts_1.png` beside `im.jpg`", "ADE20K as a whole", refused="ADE20K as a whole")
+def _(d: Path) -> None:
+    for i in range(NUMBER):
+        name = d / "images" / "training" / "abbey" / f"ADE_train_{i:08d}"
+        image(name.with_suffix(".jpg"), i)
+        region(name.with_name(f"{name.name}_seg.png"), i, (10, 3, 5), (20, 1, 9))
+        region(name.with_name(f"{name.name}_parts_1.png"), i, (10, 3, 5), (20, 1, 9))
 
 
 def features(**columns: Any) -> Any:

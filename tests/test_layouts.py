@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mtl.config import DataError, parse, read_params
-from mtl.data.maps import decode_mask
+from mtl.data.maps import decode_depth, decode_mask
 from mtl.data.members import Member
 from mtl.data.place import Place
 from mtl.data.propose import TASK_OF, propose
@@ -60,6 +60,11 @@ def compare(
                 ((*sides, label),) = [row[:5] for row in value]
                 assert what.classes[int(label)] == name
                 assert np.abs(np.array(sides) - box(i)).max() < 0.01
+            elif what.kind == "depth":
+                depth = decode_depth(Place(spec.roots[value.owner]).read(value.name), what.scale)
+                x1, y1, x2, y2 = box(i)
+                assert np.allclose(depth[y1:y2, x1:x2], 1.5 + i / 1000)
+                assert np.isclose(depth, 4.0).sum() == depth.size - (y2 - y1) * (x2 - x1)
             elif what.kind == "mask":
                 data = Place(spec.roots[value.owner]).read(value.name) if isinstance(value, FileRef) else value
                 mask = decode_mask(data, len(what.classes), what.values, what.ignored)

@@ -189,6 +189,57 @@ def test_names_that_do_not_tell_are_refused(
     tree.refused(f"{file} does not name" if " in" in reason else "two classes have one value, which masks have", reason)
 
 
+def test_of_several_files_one_with_colours_is_of_the_masks(tree: Tree) -> None:
+    tree.text("classes.txt", "cat\ndog\nbackground\n")
+    tree.text("labelmap.txt", "background:0,0,0::\ncat:200,0,0::\ndog:0,200,0::\n")
+    draw(tree, THREE)
+    assert "regions: classes.txt says otherwise, and is not read" in tree.check().facts
+
+
+def test_a_file_that_does_not_fit_leaves_it_to_another(tree: Tree) -> None:
+    tree.text("class_dict.csv", "name,r,g,b\nroad,9,9,9\nsky,8,8,8\n")
+    tree.text("classes.txt", "background\ncat\ndog\n")
+    draw(tree, THREE)
+    tree.check()
+
+
+def test_the_first_name_is_said_to_be_0(tree: Tree) -> None:
+    tree.text("classes.txt", "road\nsky\ntree\n")
+    draw(tree, {"road": 0, "sky": 1, "tree": 2})
+    facts = tree.check().facts
+    assert (
+        "regions: 0 is taken for road, the first in classes.txt: if it is the background, put that before road" in facts
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "codes"), [("background\nroad\n", {"background": 0, "road": 255}), ("road\n", WHITE)]
+)
+def test_names_of_black_and_white(names: str, codes: Codes, tree: Tree) -> None:
+    tree.text("classes.txt", names)
+    draw(tree, {name.replace("object", "road"): value for name, value in codes.items()})
+    tree.check()
+
+
+def test_a_background_that_is_named_second_may_be_black(tree: Tree) -> None:
+    tree.text("classes.txt", "road\nbackground\n")
+    draw(tree, {"background": 0, "road": 255})
+    tree.refused("nothing says which of two classes is white")
+
+
+@pytest.mark.parametrize(("white", "number"), [(255, 3), (1, 20)])
+def test_a_list_of_what_images_show_names_no_masks(white: int, number: int, tree: Tree) -> None:
+    tree.text("classes.txt", "".join(f"bird {name}\n" for name in "abcdefghijklmnopqrstuvw"[:number]))
+    draw(tree, {"background": 0, "object": white})
+    tree.refused("masks have two values, and classes.txt names more classes")
+
+
+def test_more_classes_than_masks_can_have_are_refused(tree: Tree) -> None:
+    tree.text("classes.txt", "".join(f"class {number}\n" for number in range(300)))
+    draw(tree, PLAIN)
+    tree.refused("classes.txt names more classes than masks can have")
+
+
 def test_classes_that_nobody_knows_are_ignored(tree: Tree) -> None:
     tree.text("classes.txt", "background\ncat\nvoid\n")
     draw(tree, {"background": 0, "cat": 1, "": 2})

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from mtl.data.formats.pairs import Side, split_said
+from mtl.data.onboard.look import Look
 from mtl.data.onboard.pair_layouts import pairs_in
+from mtl.data.onboard.pairs import detect
 from mtl.data.place import Place
 from tests.paired import HEIGHT, NUMBER, PLAIN, WHITE, WIDTH, Tree, drawn, part, tree
 from tests.small_sets import read as read_section
@@ -561,6 +566,40 @@ def test_the_split_that_a_folder_says(folder: str, split: str | None) -> None:
     assert split_said(folder) == split
 
 
+WORDS = st.sampled_from(
+    [
+        "images",
+        "masks",
+        "mask",
+        "img",
+        "train",
+        "val",
+        "gt",
+        "depth",
+        "a",
+        "1",
+        "01",
+        "_",
+        "-",
+        " ",
+        "(1)",
+        "é",
+        "labelIds",
+    ]
+)
+NAME = st.lists(WORDS, min_size=1, max_size=4).map("".join)
+PATH = st.tuples(st.lists(NAME, max_size=3), NAME, st.sampled_from([".jpg", ".png", ".JPG"]))
+
+
+@given(st.lists(PATH.map(lambda path: "/".join([*path[0], path[1] + path[2]])), unique=True, max_size=30))
+def test_whatever_files_are_called_an_image_is_no_map(names: list[str]) -> None:
+    for pairs in pairs_in(sorted(names))[0]:
+        assert not pairs.map_files & pairs.image_files
+        assert len(pairs.map_files) == len(pairs.files)
+        images, maps = Side(pairs.images, pairs.image_name), Side(pairs.maps, pairs.map_name)
+        assert all(images.key(image) == maps.key(map_file) is not None for image, map_file in pairs.files)
+
+
 MANY: dict[str, Callable[[int], tuple[str, str]]] = {
     "in two folders": lambda i: (f"images/{i:06d}.jpg", f"masks/{i:06d}.png"),
     "in one folder": lambda i: (f"{i:06d}.jpg", f"{i:06d}_mask.png"),
@@ -577,6 +616,18 @@ def test_a_hundred_thousand_pairs_are_found_in_seconds(layout: str) -> None:
     assert time.process_time() - began < 20
     assert [len(pairs.files) for pairs in found] == [100_000]
     assert strangers == []
+
+
+def test_what_is_said_of_many_pairs_takes_seconds(tree: Tree) -> None:
+    """All of the detector: what lies beside is looked for among all files."""
+    tree.pair("images/000000.jpg", "masks/000000.png", 0, PLAIN)
+    for i in range(1, 15_000):
+        for first in ("images/{:06d}.jpg", "masks/{:06d}.png"):
+            os.link(tree.root / first.format(0), tree.root / first.format(i))
+    began = time.process_time()
+    (finding,) = detect(Look(Place(str(tree.root))))
+    assert time.process_time() - began < 10
+    assert finding.fault == ""
 
 
 def test_a_place_without_pairs_says_what_it_has(tree: Tree) -> None:

@@ -11,6 +11,8 @@ from mtl.data.maps import MaskValues
 from mtl.data.spec import IGNORE
 
 Value = int | str
+BACKGROUND = frozenset(("background", "_background_", "__background__", "bg", "other", "others", "none"))
+"""What the class of all the rest is called, in small letters."""
 
 
 def keys_of(labels: Sequence[Label], looked: Sequence[MaskValues], border: str = "") -> dict[Value, str]:
@@ -21,11 +23,14 @@ def keys_of(labels: Sequence[Label], looked: Sequence[MaskValues], border: str =
         border: a further colour that masks may have.
 
     Raises:
-        DataError: two classes have one value or colour, which occurs.
+        DataError: two classes have one value or colour, which occurs; or nothing says which is which.
     """
     numbered = [label if label.value is not None else label._replace(value=n) for n, label in enumerate(labels)]
     by_colour = any(one.kind == "colour" for one in looked) or _agree_in_colour(numbered, looked, border)
     white = None if by_colour else _only_white(numbered, looked)
+    if white and numbered[1].name.lower() in BACKGROUND:
+        found = f"{numbered[0].name}, then {numbered[1].name}, in masks of {white} and another value"
+        raise DataError("nothing says which of two classes is white", found=found, fix="`values` says it")
     if white:
         numbered = [numbered[0], numbered[1]._replace(value=white)]
     keyed = [(label.colour if by_colour else label.value, label.name) for label in numbered]

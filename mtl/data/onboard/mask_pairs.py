@@ -56,14 +56,31 @@ def _classes(look: Look, pairs: Sequence[Pairs], choice: Choice, labels: Mapping
     twins = {image: map_file for one, _ in choice.others if one.kind == "picture" for image, map_file in one.files}
     both = [(map_file, twins[image]) for one in pairs for image, map_file in one.files if image in twins]
     painted = painted_values(look.place, both) if both and not looked.coloured else {}
-    file = _nearest(labels, pairs, len(choice.masks))
-    return classes_of_masks(looked, labels.get(file), file, painted)
+    if not labels:
+        return classes_of_masks(looked, painted=painted)
+    found: dict[str, Classes] = {}
+    errors: list[DataError] = []
+    for file in _in_order(labels, pairs, len(choice.masks)):
+        try:
+            found[file] = classes_of_masks(looked, labels[file], file, painted)
+        except DataError as error:
+            errors.append(error)
+    if not found:
+        raise errors[0]
+    first = next(iter(found.values()))
+    others = [file for file, classes in found.items() if classes.section != first.section]
+    return Classes(first.section, [*first.facts, *(f"{file} says otherwise, and is not read" for file in others)])
 
 
-def _nearest(labels: Mapping[str, list[Label]], pairs: Sequence[Pairs], targets: int) -> str:
-    """The file that names the classes of some masks: of several, one whose name has a word of theirs, as config_v2.0.json and v2.0/labels;
-    of several targets, one in a folder of theirs; else the nearest to the root."""
+def _in_order(labels: Mapping[str, list[Label]], pairs: Sequence[Pairs], targets: int) -> list[str]:
+    """Files that name classes, the likeliest first: one whose name has a word of the masks', as config_v2.0.json and v2.0/labels; of
+    several targets, one in a folder of theirs; one with colours, which are of masks alone; else the nearest to the root."""
     parts = {part.lower() for one in pairs for part in one.maps.split("/") if part}
-    named = [file for file in labels if any(part in PurePosixPath(file).name.lower() for part in parts - MASK)]
-    beside = [file for file in labels if parts & {part.lower() for part in PurePosixPath(file).parts[:-1]}]
-    return next(iter([*named, *(beside if targets > 1 else []), *labels]), "")
+
+    def rank(file: str) -> tuple[bool, bool, bool]:
+        path = PurePosixPath(file.lower())
+        is_named = any(part in path.name for part in parts - MASK)
+        is_beside = targets > 1 and bool(parts & {*path.parts[:-1]})
+        return not is_named, not is_beside, not any(label.colour for label in labels[file])
+
+    return sorted(labels, key=rank)

@@ -7,10 +7,12 @@ from typing import Any
 
 from mtl.config import DataError
 from mtl.data.formats.label_files import Label, unknown_names
-from mtl.data.formats.mask_meaning import keys_of
+from mtl.data.formats.mask_meaning import BACKGROUND, keys_of
 from mtl.data.onboard.looked_masks import Classes, Looked
 from mtl.data.spec import IGNORE
 
+MANY = 8
+"""Names above which two values are too few to be theirs."""
 RARE = 0.001
 """The share of pixels of a value that no class has, below which it is a slip of the pen."""
 
@@ -31,6 +33,8 @@ def named(labels: list[Label], file: str, looked: Looked, painted: Mapping[int, 
     if looked.palettes_differ and not by_colour:
         fix = "save the masks with one palette, or as grey values"
         raise DataError(f"masks' palettes differ, and {file} says no colours", found=str(looked), fix=fix)
+    if not by_colour:
+        _refuse_others(labels, file, looked)
     pixels = looked.shades if by_colour else looked.numbers
     strange = {value: n for value, n in pixels.items() if value not in meant and value != IGNORE}
     total = max(pixels.total(), 1)
@@ -40,6 +44,8 @@ def named(labels: list[Label], file: str, looked: Looked, painted: Mapping[int, 
         raise DataError(f"masks have values that {file} does not name", found=shown, fix=fix)
     unknown = unknown_names(meant.values())
     values = [value for value, name in meant.items() if name not in unknown]
+    if len(values) > IGNORE:
+        raise DataError(f"{file} names more classes than masks can have", found=str(len(values)), fix="at most 255")
     section: dict[str, Any] = {"classes": [meant[value] for value in values]}
     section |= {"values": values} if values != [*range(len(values))] else {}
     ignored = [*(value for value, name in meant.items() if name in unknown), *strange]
@@ -50,6 +56,20 @@ def named(labels: list[Label], file: str, looked: Looked, painted: Mapping[int, 
     if not by_colour and not any(label.value is not None for label in labels):
         facts.append(f"the order in {file} is taken for the masks' values: nothing else says it")
     return Classes(section, [f"masks' classes are those of {file}", *facts])
+
+
+def _refuse_others(labels: list[Label], file: str, looked: Looked) -> None:
+    """Many names that are in a row, and two values: it is a list of what images show, more likely.
+
+    Raises:
+        DataError: so it is.
+    """
+    numbers = {*looked.numbers}
+    is_list = all(label.value == place and not label.colour for place, label in enumerate(labels))
+    if is_list and ((numbers == {0, IGNORE} and len(labels) > 2) or (numbers == {0, 1} and len(labels) > MANY)):
+        found = f"0 and {IGNORE if IGNORE in numbers else 1}, and {len(labels)} names"
+        fix = f"if they are classes of the masks, describe them in data.source.sets; else put {file} elsewhere"
+        raise DataError(f"masks have two values, and {file} names more classes", found=found, fix=fix)
 
 
 def _by_paint(labels: list[Label], painted: Mapping[int, str]) -> list[Label]:
@@ -67,10 +87,14 @@ def _with_background(labels: list[Label], looked: Looked, facts: list[str], file
     """Names without one for 0, where the masks have one value more: what they begin with is the background."""
     numbers = {value for value in looked.numbers if isinstance(value, int) and value != IGNORE}
     plain = all(label.value == place and not label.colour for place, label in enumerate(labels))
-    called = {label.name.lower().strip("_") for label in labels}
+    if not plain or any(label.name.lower() in BACKGROUND for label in labels):
+        return labels
     white = len(labels) == 1 and len(looked.pixels) == 2
-    if plain and not called & {"background", "bg", "other"} and (white or (numbers and max(numbers) == len(labels))):
+    if white or (numbers and max(numbers) == len(labels)):
         facts.append(f"{file} does not name the background, which is taken to be 0")
         first = Label("background", 0, None)
         return [first, *(label._replace(value=place) for place, label in enumerate(labels, 1))]
+    if 0 in numbers and not unknown_names(label.name for label in labels):
+        first = labels[0].name
+        facts.append(f"0 is taken for {first}, the first in {file}: if it is the background, put that before {first}")
     return labels
