@@ -56,8 +56,11 @@ def tried(
         source = _source(sections, split)
         mine = replace(sets, problems=[*sets.problems])
         placed.append(Placed(split, mine, *place(mine, source)))
-        if not _unfilled(placed[-1].judged, specs):
+        if not _unfilled(placed[-1].judged, specs) and placed[-1].mostly_train:
             return _seen(placed[-1])
+    for one in placed:
+        if not _unfilled(one.judged, specs):
+            return _seen(one)
     return Trial(splits[0], fault=_too_few(placed[-1], specs))
 
 
@@ -75,6 +78,11 @@ class Placed:
         """The splits that a training needs."""
         on_val = self.split.get("judged_on") == "val"
         return {name: found for name, found in self.samples.items() if name != "test" or not on_val}
+
+    @property
+    def mostly_train(self) -> bool:
+        """Whether most images are trained on: chance may leave them few, of small sets."""
+        return 2 * len(self.samples["train"]) >= sum(len(found) for found in self.samples.values())
 
 
 def _source(sections: Mapping[str, dict[str, Any]], split: dict[str, Any]) -> FilesSource:
