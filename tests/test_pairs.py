@@ -449,6 +449,14 @@ def test_names_of_pairs(image: str, tree: Tree) -> None:
     tree.check()
 
 
+def test_several_images_of_one_mask_in_a_folder_each_are_no_classes(tree: Tree) -> None:
+    for i in range(NUMBER):
+        for number, name in enumerate(("flair", "t1", "t2")):
+            tree.picture(f"p{i}/p{i}_{name}.png", i + 50 * number)
+        tree.mask(f"p{i}/p{i}_seg.png", i, PLAIN)
+    tree.refused("{}_seg may be of {}_flair or of {}_t1")
+
+
 def test_two_images_of_one_mask_are_refused(tree: Tree) -> None:
     for i in range(NUMBER):
         for number, time_ in enumerate("AB"):

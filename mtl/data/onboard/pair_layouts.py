@@ -137,17 +137,27 @@ def _named(folders: Mapping[Parts, Sequence[str]], between: Sequence[tuple[Parts
     stems = [(folders[ours], folders[theirs]) for ours, theirs in chosen]
     seen: dict[tuple[str, str], None] = {}
     for images, maps in stems[:: max(1, len(stems) // 8)]:
-        same = images is maps
-        sample = some([name for name in maps if not same or map_kind(name) is not None])
-        votes = around([name for name in images if not same or map_kind(name) is None], sample)
-        seen |= {(template(mine), template(own)): None for mine, own in likely(votes, sample, SOME)}
+        seen |= _voted(*_told_apart(images, maps))
     for mine, own in product(constant(i for i, _ in stems), constant(m for _, m in stems)):
         if mine != own or stems[0][0] is not stems[0][1]:
             seen[f"{mine}{{}}", f"{own}{{}}"] = None
-    if all(len(maps) == 1 and images is not maps for images, maps in stems):  # too few in a folder to say anything
-        images, maps = [i for some_ in stems for i in some_[0]], [m for some_ in stems for m in some_[1]]
-        seen |= {(template(mine), template(own)): None for mine, own in likely(around(images, maps), maps, SOME)}
+    apart = [_told_apart(images, maps) for images, maps in stems]
+    if all(len(maps) == 1 for _, maps in apart):  # too few in a folder to say anything
+        seen |= _voted([name for images, _ in apart for name in images], [name for _, maps in apart for name in maps])
     yield from seen
+
+
+def _told_apart(images: Sequence[str], maps: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """Names of images and of maps; of those of one folder, by their words."""
+    if images is not maps:
+        return images, maps
+    return [name for name in images if map_kind(name) is None], [name for name in images if map_kind(name) is not None]
+
+
+def _voted(images: Sequence[str], maps: Sequence[str]) -> dict[tuple[str, str], None]:
+    """What images and maps are called, as most of some of them are."""
+    sample = some(maps)
+    return {(template(mine), template(own)): None for mine, own in likely(around(images, sample), sample, SOME)}
 
 
 class _Names:
