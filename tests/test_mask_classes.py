@@ -142,6 +142,12 @@ FILES: dict[str, tuple[str, Codes]] = {
     "label2id.json": (json.dumps({"dog": 2, "background": 0, "cat": 1}), THREE),
     "classes.json": (json.dumps({"dog": [0, 200, 0], "cat": [200, 0, 0], "background": [0, 0, 0]}), COLOURS),
     "labels.json": (json.dumps([{"id": i, "name": n} for i, n in ((2, "dog"), (0, "background"), (1, "cat"))]), THREE),
+    "palette.json": (
+        json.dumps(
+            [{"title": n, "color": c} for n, c in (("background", "#000000"), ("cat", "#C80000"), ("dog", "#00C800"))]
+        ),
+        COLOURS,
+    ),
     "dataset_meta.json": (json.dumps({"label_map": {"0": "background", "1": "cat", "2": "dog"}}), THREE),
     "class_dict.csv": ("name,r,g,b\nbackground,0,0,0\ndog,0,200,0\ncat,200,0,0\n", COLOURS),
     "label_class_dict.csv": ("name, r, g, b\nbackground, 0, 0, 0\ncat, 200, 0, 0\ndog, 0, 200, 0\n", COLOURS),

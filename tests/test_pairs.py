@@ -422,7 +422,7 @@ LAYOUTS = {
 def test_splits_above_below_and_in_the_names_of_folders(image: str, tree: Tree) -> None:
     for i in range(NUMBER):
         tree.pair(image.format(s=part(i), i=i), LAYOUTS[image].format(s=part(i), i=i), i, PLAIN)
-        tree.text("README", "so that the folder on top is not stepped into")
+        tree.text("notes.zzz", "so that the folder on top is not stepped into")
     read = tree.check()
     assert read.splits == {image.format(s=part(i), i=i): part(i) for i in range(NUMBER)}
 
@@ -445,8 +445,16 @@ NAMES = {
 def test_names_of_pairs(image: str, tree: Tree) -> None:
     for i in range(NUMBER):
         tree.pair(image.format(i=i, p="ab"[i % 2]), NAMES[image].format(i=i, p="ab"[i % 2]), i, PLAIN)
-    tree.text("README", "so that the folder on top is not stepped into")
+    tree.text("notes.zzz", "so that the folder on top is not stepped into")
     tree.check()
+
+
+def test_several_images_of_one_mask_in_a_folder_each_are_no_classes(tree: Tree) -> None:
+    for i in range(NUMBER):
+        for number, name in enumerate(("flair", "t1", "t2")):
+            tree.picture(f"p{i}/p{i}_{name}.png", i + 50 * number)
+        tree.mask(f"p{i}/p{i}_seg.png", i, PLAIN)
+    tree.refused("{}_seg may be of {}_flair or of {}_t1")
 
 
 def test_two_images_of_one_mask_are_refused(tree: Tree) -> None:

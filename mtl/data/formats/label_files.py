@@ -150,6 +150,8 @@ def _item(number: int, item: Any) -> Label:
     name = next((item[key] for key in ("readable", "name", "label", "title", "class") if key in item), "")
     value = next((int(item[key]) for key in ("id", "value", "index") if key in item), number)
     shown = item.get("color", item.get("colour"))
+    if isinstance(shown, str) and re.fullmatch("#[0-9a-fA-F]{6}", shown):
+        return Label(plain(str(name)), value, shown.lower())
     return Label(plain(str(name)), value, colour(*shown[:3]) if isinstance(shown, list) else None)
 
 

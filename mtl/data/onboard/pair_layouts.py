@@ -11,11 +11,9 @@ from mtl.data.formats.mentions import normal
 from mtl.data.formats.pairs import Side, split_said
 from mtl.data.onboard.look import some
 from mtl.data.onboard.map_words import MAP_PARTS, MapKind, is_image_name, map_kind
-from mtl.data.onboard.pair_names import around, constant, likely, template
+from mtl.data.onboard.pair_names import SOME, side_names
 
 Parts = tuple[str, ...]
-SOME = 0.1
-"""The share of a folder's maps that must have an image in another, for both to belong together."""
 LONGEST = 3
 """Folders of a path that may differ."""
 CLASSES = 50
@@ -72,7 +70,7 @@ def pairs_in(names: Sequence[str]) -> tuple[list[Pairs], list[Stranger]]:
     groups = _groups(folders)
     every = _Names(names if groups else ())
     for (images, maps), between in groups.items():
-        some_pairs = _named(folders, between)
+        some_pairs = side_names([(folders[ours], folders[theirs]) for ours, theirs in some(between)])
         fitting = [
             pairs
             for image_name, map_name in some_pairs
@@ -129,25 +127,6 @@ def _cuts(folder: Parts) -> Iterator[tuple[Parts, Parts, Parts]]:
     for start in range(len(folder) + 1):
         for stop in range(start, min(start + LONGEST, len(folder)) + 1):
             yield folder[:start], folder[start:stop], folder[stop:]
-
-
-def _named(folders: Mapping[Parts, Sequence[str]], between: Sequence[tuple[Parts, Parts]]) -> Iterator[tuple[str, str]]:
-    """What images and maps may be called, with {} for what a pair has in common."""
-    chosen = some(between)
-    stems = [(folders[ours], folders[theirs]) for ours, theirs in chosen]
-    seen: dict[tuple[str, str], None] = {}
-    for images, maps in stems[:: max(1, len(stems) // 8)]:
-        same = images is maps
-        sample = some([name for name in maps if not same or map_kind(name) is not None])
-        votes = around([name for name in images if not same or map_kind(name) is None], sample)
-        seen |= {(template(mine), template(own)): None for mine, own in likely(votes, sample, SOME)}
-    for mine, own in product(constant(i for i, _ in stems), constant(m for _, m in stems)):
-        if mine != own or stems[0][0] is not stems[0][1]:
-            seen[f"{mine}{{}}", f"{own}{{}}"] = None
-    if all(len(maps) == 1 and images is not maps for images, maps in stems):  # too few in a folder to say anything
-        images, maps = [i for some_ in stems for i in some_[0]], [m for some_ in stems for m in some_[1]]
-        seen |= {(template(mine), template(own)): None for mine, own in likely(around(images, maps), maps, SOME)}
-    yield from seen
 
 
 class _Names:

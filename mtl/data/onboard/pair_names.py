@@ -5,12 +5,48 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from itertools import islice, takewhile
+from itertools import islice, product, takewhile
+
+from mtl.data.onboard.look import some
+from mtl.data.onboard.map_words import map_kind
 
 Affixes = tuple[str, str]
 """What stands before and behind the common name."""
+SOME = 0.1
+"""The share of a folder's maps that must have an image in another, for both to belong together."""
 NEIGHBOURS = 8
 """Images with the longest beginning that are compared with a map."""
+
+
+def side_names(stems: Sequence[tuple[Sequence[str], Sequence[str]]]) -> dict[tuple[str, str], None]:
+    """What images and maps may be called, with {} for what a pair has in common, the likeliest first.
+
+    Args:
+        stems: names without extension of the images and of the maps of some folders; of one folder for both, all its names, twice.
+    """
+    seen: dict[tuple[str, str], None] = {}
+    apart = [_told_apart(images, maps) for images, maps in stems]
+    for images, maps in apart[:: max(1, len(apart) // NEIGHBOURS)]:
+        seen |= _voted(images, maps)
+    for mine, own in product(constant(images for images, _ in stems), constant(maps for _, maps in stems)):
+        if mine != own or stems[0][0] is not stems[0][1]:
+            seen[f"{mine}{{}}", f"{own}{{}}"] = None
+    if all(len(maps) == 1 for _, maps in apart):  # too few in a folder to say anything
+        seen |= _voted([name for images, _ in apart for name in images], [name for _, maps in apart for name in maps])
+    return seen
+
+
+def _told_apart(images: Sequence[str], maps: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """Names of images and of maps; of those of one folder, by their words."""
+    if images is not maps:
+        return images, maps
+    return [name for name in images if map_kind(name) is None], [name for name in images if map_kind(name) is not None]
+
+
+def _voted(images: Sequence[str], maps: Sequence[str]) -> dict[tuple[str, str], None]:
+    """What images and maps are called, as most of some of them are."""
+    sample = some(maps)
+    return {(template(mine), template(own)): None for mine, own in likely(around(images, sample), sample, SOME)}
 
 
 def around(images: Sequence[str], maps: Sequence[str]) -> Counter[tuple[Affixes, Affixes]]:
