@@ -113,13 +113,18 @@ class Tree:
                     read.shown.setdefault(target, {})[sample.image.name] = pixels
         return read
 
+    def inside(self, image: str, read: Read) -> str:
+        """An image as a set names it: a sole folder on top is stepped into."""
+        return Path(self.root, image).relative_to(next(iter(read.sets.values()))["path"]).as_posix()
+
     def check(self) -> Read:
         """Every mask shows what was drawn, and there are no others."""
         read = self.read()
         assert read.shown.keys() == {"regions"}
         assert read.account["annotations"] == []
-        assert read.shown["regions"].keys() == self.drawn.keys()
-        for image, names in self.drawn.items():
+        drawn = {self.inside(image, read): names for image, names in self.drawn.items()}
+        assert read.shown["regions"].keys() == drawn.keys()
+        for image, names in drawn.items():
             assert (read.shown["regions"][image] == names).all(), image
         return read
 
