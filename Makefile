@@ -59,6 +59,9 @@ MINUTES ?= 10
 soak: $(READY)  ## a schedule under random kills for MINUTES
 	@$(BIN)/python -m tests.faults.soak --minutes $(MINUTES)
 
+attacks: $(READY)  ## every attack that is known, tried; the table is reports/attacks.json
+	@$(BIN)/python -m pytest tests/attacks -m attack --table reports/attacks.json
+
 lint: $(READY)  ## ruff, pyright, import contracts
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/pyright
@@ -94,4 +97,4 @@ lock: $(READY)  ## resolve requirements.lock again from pyproject.toml
 clean-venv:  ## remove the environment
 	@rm -rf $(VENV)
 
-.PHONY: help setup run test test-all stack-test test-long faults soak lint coverage lock clean-venv docs deps infra-check baselines ui serve status
+.PHONY: help setup run test test-all stack-test test-long faults soak attacks lint coverage lock clean-venv docs deps infra-check baselines ui serve status

@@ -1,0 +1,1 @@
+"""Attacks that are tried for real; `make attacks` prints the table."""
