@@ -29,7 +29,7 @@ def promote(settings: Settings, number: int, *, override: bool, why: str) -> tup
     config, registry = opened(settings)
     if override and not why:
         raise RegistryError("a promotion against the gate needs a reason", fix="say it with --why")
-    version, champion = registry.get(number), registry.champion()
+    version, champion = registry.accept(registry.get(number)), registry.champion()
     if champion is not None and champion.number == number:
         raise RegistryError(f"version {number} is champion already")
     report = registry.evaluation(version)
@@ -40,7 +40,7 @@ def promote(settings: Settings, number: int, *, override: bool, why: str) -> tup
     latency: float | None = None
     if config.gate.max_latency_ms is not None:
         with tempfile.TemporaryDirectory() as scratch:
-            package = registry.package(version, Path(scratch), settings.public_key, settings.packages)
+            package = registry.package(version, Path(scratch), settings.packages)
             latency = measure_latency(settings.root, package)
     decision = judge(
         report,
@@ -79,7 +79,7 @@ def roll_back(settings: Settings, to: int | None, why: str) -> dict[str, Any]:
             found=f"champions so far: {', '.join(map(str, dict.fromkeys(c['to'] for c in changes)))}",
             fix="mtl promote makes a version champion that was none",
         )
-    registry.get(to)  # it is still there
+    registry.accept(registry.get(to))  # it is still there
     entry = registry.promotions.promote(to, champion.number, kind=ROLLBACK, why=why)
     announce(config.registry.model, entry, _warn)
     return entry
@@ -91,4 +91,4 @@ def _warn(line: str) -> None:
 
 def history(settings: Settings) -> list[dict[str, Any]]:
     """Every change of the champion, oldest first."""
-    return opened(settings)[1].promotions.history()
+    return opened(settings)[1].promotions.shown()

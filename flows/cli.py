@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from typing import Annotated, Any
@@ -20,6 +21,18 @@ app = typer.Typer(
 )
 app.add_typer(data, name="data")
 app.add_typer(stack, name="stack")
+
+
+@app.callback()
+def everywhere(
+    unverified: Annotated[
+        bool,
+        typer.Option("--unverified", help="let through what nobody who is trusted has signed (MTL_UNVERIFIED=allow)"),
+    ] = False,
+) -> None:
+    """Retrain, register and promote multi-task vision models."""
+    if unverified:
+        os.environ["MTL_UNVERIFIED"] = "allow"
 
 
 @app.command()
@@ -154,8 +167,9 @@ def history(as_json: AsJson = False) -> None:
         return
     for entry in found:
         typer.echo(
-            f"{entry['when']}  {entry['from'] or '-':>4} → {entry['to']:<4} {entry['kind']:<10} {entry['who']:<12} "
+            f"{entry['when']}  {entry['from'] or '-':>4} → {entry['to'] or '-':<4} {entry['kind']:<10} {entry['who']:<12} "
             f"{entry['why'].splitlines()[0] if entry['why'] else ''}"
+            + (f" (UNVERIFIED, does not count: {entry['unverified']})" if "unverified" in entry else "")
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from flows.lineage import collect
 from flows.predict import predict
+from flows.restore import known_commit
 from flows.settings import Settings
 from flows.versions import opened
 from mtl.gate import comparable, gain
@@ -28,20 +29,23 @@ def diff(settings: Settings, first: int, second: int, images: list[str], out: st
     params = [dict(flatten(found["params"] or {})) for found in (one, other)]
     stages = [{f"outputs/{name}": _hash(found, name) for name in ("raw", "prepared")} for found in (one, other)]
     # On the second's test samples, if the first was judged on them.
-    before = registry.comparison(versions[1], versions[0]) or registry.evaluation(versions[0])
+    before = registry.comparison(versions[1], versions[0]) or registry.evaluation(versions[0], shown=True)
+    doubts = {str(v.number): v.doubt.why for v in versions if v.doubt is not None}
+    looked_at = all(registry.trust.lets(version.doubt) for version in versions)  # else git is not asked
     found: dict[str, Any] = {
         "versions": [first, second],
+        "unverified": doubts,
         "params": _changed(*params),
         "data": _changed(*stages),
         "sources": _changed(*({s["name"]: s["sha256"] for s in found["sources"]} for found in (one, other))),
         "code": {
             "commits": [one["commit"], other["commit"]],
             "dirty": [one["dirty"], other["dirty"]],
-            "files": _files(settings.root, one["commit"], other["commit"]),
+            "files": _files(settings.root, one["commit"], other["commit"]) if looked_at else None,
             "lock_differs": one["lock_sha256"] != other["lock_sha256"],
         },
         "weights_differ": one["weights_sha256"] != other["weights_sha256"],
-        "metrics": _metrics(before, registry.evaluation(versions[1])),
+        "metrics": _metrics(before, registry.evaluation(versions[1], shown=True)),
     }
     if images:
         with tempfile.TemporaryDirectory() as scratch:
@@ -65,7 +69,8 @@ def _hash(found: dict[str, Any], name: str) -> str | None:
 
 def _files(root: Path, first: str, second: str) -> list[str] | None:
     """Files that differ between two commits; None if git here does not have both."""
-    words = ["git", "-C", str(root), "diff", "--name-only", first, second, "--"]
+    commits = [known_commit(commit) for commit in (first, second)]
+    words = ["git", "-C", str(root), "diff", "--name-only", "--end-of-options", *commits, "--"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     return done.stdout.split("\n")[:-1] if done.returncode == 0 else None
 
@@ -95,12 +100,14 @@ def show(found: dict[str, Any]) -> str:
     """The differences as lines."""
     first, second = found["versions"]
     lines = [f"version {first} → version {second}"]
+    lines += [f"version {number} is UNVERIFIED: {why}" for number, why in found["unverified"].items()]
     for title in ("params", "sources", "data"):
         lines.append(f"{title}: {'the same' if not found[title] else ''}")
         lines += [f"  {key}: {_short(a)} → {_short(b)}" for key, (a, b) in found[title].items()]
     code = found["code"]
     files = code["files"]
-    what = "the same" if files == [] else "a commit is not in this git" if files is None else f"{len(files)} files"
+    unknown = "not looked at: unverified" if found["unverified"] else "a commit is not in this git"
+    what = "the same" if files == [] else unknown if files is None else f"{len(files)} files"
     lines.append(f"code: {what}" + (", uncommitted changes" if any(code["dirty"]) else ""))
     lines += [f"  {name}" for name in (files or [])[:30]]
     lines.append("metrics:")

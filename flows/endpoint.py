@@ -28,7 +28,7 @@ def serve_endpoint(settings: Settings, name: str, host: str, port: int, replicas
     _, registry = opened(settings)
     version = resolve(registry, name)
     with tempfile.TemporaryDirectory() as scratch:
-        package = registry.package(version, Path(scratch), settings.public_key, settings.packages)
+        package = registry.package(version, Path(scratch), settings.packages)
         job = {
             "bundle": str(package / "artifacts" / "bundle"),
             "version": str(version.number),

@@ -86,7 +86,7 @@ def champion_report(
         return kept
     say(f"version {champion.number} is judged again: {why}")
     with tempfile.TemporaryDirectory() as scratch:
-        package = registry.package(champion, Path(scratch), settings.public_key, settings.packages)
+        package = registry.package(champion, Path(scratch), settings.packages)
         run_quietly("mtl.stages.rejudge", "judge", str(package), f"{scratch}/report.json", folder=folder)
         found = read_report(EvalReport, Path(scratch, "report.json"))
     registry.keep_comparison(version, champion, found)

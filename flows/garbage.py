@@ -21,12 +21,12 @@ def collect_garbage(settings: Settings, model: str, *, remote: bool, dry: bool) 
         RegistryError: the registry cannot say what its versions need; then nothing is removed.
         StageError: DVC failed.
     """
-    registry = Registry(settings.mlflow_uri, model)
+    registry = Registry(settings.mlflow_uri, model, settings.trust)
     with tempfile.TemporaryDirectory() as scratch:
         projects: list[str] = []
         for version in registry.versions():
             project = Path(scratch, f"version-{version.number}")
-            registry.lineage(version, project)
+            registry.lineage(version, project, shown=True)
             if not all((project / name).exists() for name in LINEAGE):
                 raise StageError(
                     f"version {version.number} does not say what data it needs",

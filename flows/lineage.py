@@ -79,7 +79,7 @@ def collect(settings: Settings, number: int) -> dict[str, Any]:
     tags = version.tags
     with tempfile.TemporaryDirectory() as scratch:
         kept = Path(scratch)
-        registry.lineage(version, kept)
+        registry.lineage(version, kept, shown=True)
         aliases = [name for name in (CHAMPION, CHALLENGER) if (at := registry.at(name)) and at.number == number]
         return {
             "version": number,
@@ -103,7 +103,8 @@ def collect(settings: Settings, number: int) -> dict[str, Any]:
             "package_sha256": tags.get("mtl.package_sha256"),
             "metrics": registry.metrics(version),
             "decision": tags.get("mtl.decision"),
-            "promotions": [e for e in registry.promotions.history() if number in (e["to"], e["from"])],
+            "unverified": version.doubt and version.doubt.why,
+            "promotions": [e for e in registry.promotions.shown() if number in (e["to"], e["from"])],
         }
 
 
@@ -133,6 +134,7 @@ def _training(path: Path) -> dict[str, Any] | None:
 def show(found: dict[str, Any]) -> str:
     """The lineage as indented text."""
     lines = [f"{found['model']} version {found['version']}  {' '.join(found['aliases']) or '(no alias)'}"]
+    lines += [f"UNVERIFIED: {found['unverified']}"] if found["unverified"] else []
 
     def section(title: str, rows: list[str]) -> None:
         lines.extend([title, *(f"  {row}" for row in rows or ["–"])])
@@ -164,6 +166,7 @@ def show(found: dict[str, Any]) -> str:
         "champion",
         [
             f"{e['when']} {e['from'] or '-'} → {e['to']} {e['kind']} by {e['who']}: {e['why']}"
+            + (f" (UNVERIFIED: {e['unverified']})" if "unverified" in e else "")
             for e in found["promotions"]
         ],
     )

@@ -36,7 +36,7 @@ def exposition(settings: Settings) -> bytes:
     if champion is not None:
         model = load(settings.root / "params.yaml").registry.model
         _gauge(figures, "mtl_champion_version", "number of the champion", champion["version"])
-        changes = Registry(settings.mlflow_uri, model).promotions.history()
+        changes = Registry(settings.mlflow_uri, model, settings.trust).promotions.history()
         if changes:
             since = datetime.fromisoformat(changes[-1]["when"]).timestamp()
             _gauge(figures, "mtl_champion_since_timestamp_seconds", "when it became champion", since)

@@ -162,14 +162,14 @@ def _arrived(settings: Settings, config: Config) -> tuple[str, dict[str, str], l
 
 
 def _compare(settings: Settings, config: Config, images: list[list[str]], out: Path) -> dict[str, Any]:
-    registry = Registry(settings.mlflow_uri, config.registry.model)
+    registry = Registry(settings.mlflow_uri, config.registry.model, settings.trust)
     champion = registry.champion()
     if champion is None:
         raise RegistryError(
             "there is no champion to compare production images with", fix="mtl retrain makes the first one"
         )
     with tempfile.TemporaryDirectory() as scratch:
-        package = registry.package(champion, Path(scratch), settings.public_key, settings.packages)
+        package = registry.package(champion, Path(scratch), settings.packages)
         job = {
             "bundle": str(package / "artifacts" / "bundle"),
             "version": champion.number,

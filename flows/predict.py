@@ -36,8 +36,8 @@ def predict(
         raise RegistryError(f"{' and '.join(names)} are one version", found=f"version {versions[0].number}")
     with tempfile.TemporaryDirectory() as scratch:
         packages = [
-            str(registry.package(v, Path(scratch, str(v.number)), settings.public_key, settings.packages))
-            for v in versions
+            str(registry.package(version, Path(scratch, str(version.number)), settings.packages))
+            for version in versions
         ]
         target = out if "://" in out else str(Path(out).resolve())
         result = Path(scratch, "result.json")

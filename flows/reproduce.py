@@ -57,7 +57,7 @@ def reproduce(
     """
     began = time.monotonic()
     _, registry = opened(settings)
-    version = registry.get(number)
+    version = registry.accept(registry.get(number))  # its code will run
     folder = settings.home / "reproductions" / f"version-{number}"
     differences: Differences = []
     with running(settings, f"reproduce-{number}"):
@@ -72,7 +72,7 @@ def reproduce(
             differences += take_checkout(settings, folder)
         if overrides:
             write_params(folder / "params.yaml", overrides)
-        differences += _inputs(kept, folder, registry, version)
+        differences += _inputs(kept, folder, version)
         try:
             python = restore_environment(settings, folder / "requirements.lock", say)
             _build(settings, folder, raw, say, python, fetch=here, differences=differences)
@@ -151,14 +151,14 @@ def _presence(content: bytes | None) -> str:
     return "absent" if content is None else f"sha256 {bytes_sha256(content)[:16]}"
 
 
-def _inputs(kept: Path, folder: Path, registry: Registry, version: Version) -> Differences:
+def _inputs(kept: Path, folder: Path, version: Version) -> Differences:
     """Params that differ from those of the run, by key; and a fingerprint that does, where nothing else explains it."""
     params = read_params(folder / "params.yaml")
     parse(params)
     sections = {key.split(".")[0] for stage in read_stages(folder).values() for key in stage.get("params", [])}
     logged, present = (
         {key: value for key, value in values.items() if key.split(".")[0] in sections}
-        for values in (registry.params(version), dict(flatten(params)))
+        for values in (dict(flatten(read_params(kept / "params.yaml"))), dict(flatten(params)))
     )
     found = [
         _differs(f"param {key}", logged.get(key, "absent"), present.get(key, "absent"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -40,29 +41,38 @@ def restore_code(settings: Settings, registry: Registry, version: Version, folde
             f"version {version.number} cannot be rebuilt: its run did not keep what is needed",
             found=f"no lineage/{missing[0]} in MLflow run {version.run}",
         )
-    commit = version.tags.get("mtl.commit", "")
-    _checkout(settings.root, commit, folder)
+    _checkout(settings.root, known_commit(version.tags.get("mtl.commit")), folder)
     if version.tags.get("mtl.dirty") == "true":
         if not (kept / PATCH).exists():
             raise MtlError(f"version {version.number} was made from changes that nobody kept", found=f"no {PATCH}")
         if (kept / PATCH).stat().st_size:
-            _git(folder, "apply", "--whitespace=nowarn", str(kept / PATCH))
+            _git(folder, "apply", "--whitespace=nowarn", "--end-of-options", str(kept / PATCH))
     for name in KEPT:
         shutil.copyfile(kept / name, folder / name)
     return kept
 
 
+def known_commit(commit: str | None) -> str:
+    """A commit as git names it: git would take anything else for an option, a branch or an expression.
+
+    Raises:
+        MtlError: it is none.
+    """
+    if not re.fullmatch(r"[0-9a-f]{40}", commit or ""):
+        raise MtlError("a version's commit is no commit", found=repr(commit)[:100], fix="40 hexadecimal digits")
+    return str(commit)
+
+
 def _checkout(root: Path, commit: str, folder: Path) -> None:
-    _git(root, "clone", "--quiet", "--shared", "--no-checkout", str(root), str(folder))
-    known = subprocess.run(
-        ["git", "-C", str(folder), "cat-file", "-e", f"{commit}^{{commit}}"], capture_output=True, check=False
-    )
+    _git(root, "clone", "--quiet", "--shared", "--no-checkout", "--end-of-options", str(root), str(folder))
+    words = ["git", "-C", str(folder), "cat-file", "-e", "--end-of-options", f"{commit}^{{commit}}"]
+    known = subprocess.run(words, capture_output=True, check=False)
     if known.returncode:
         origin = subprocess.run(
             ["git", "-C", str(root), "remote", "get-url", "origin"], capture_output=True, text=True, check=False
         ).stdout.strip()
         try:
-            _git(folder, "fetch", "--quiet", origin or str(root), commit)
+            _git(folder, "fetch", "--quiet", "--end-of-options", origin or str(root), commit)
         except MtlError as error:
             fix = "git fetch it from wherever it was pushed, or push it there"
             raise MtlError(f"git does not have the commit {commit}", found=error.found, fix=fix) from error

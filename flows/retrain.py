@@ -89,7 +89,7 @@ def _run(
         "retry_jitter_factor": 0.3,
     }
     tracker = Tracker(settings.mlflow_uri, config.registry.experiment, settings.artifacts)
-    registry = Registry(settings.mlflow_uri, config.registry.model)
+    registry = Registry(settings.mlflow_uri, config.registry.model, settings.trust)
     known = registry.find(digest)
     run = known.run if known else tracker.open_run(digest, f"retrain {digest[:8]}")
     with workspace(settings, overrides, digest[:16]) as folder, _monitored(tracker, run, finished=known is not None):

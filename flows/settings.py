@@ -11,6 +11,10 @@ from pathlib import Path
 from mtl.config import MtlError, StageError
 from mtl.package_cache import PackageCache
 from mtl.signing import own_keys
+from mtl.trust import Trust
+
+UNVERIFIED = "MTL_UNVERIFIED"
+"""`allow`: versions and changes that nobody who is trusted has signed may be used."""
 
 # What every process that we start gets, unless the environment says otherwise.
 DEFAULTS = {
@@ -52,11 +56,17 @@ class Settings:
         return Path(given) if given else own_keys(self.home / "keys")[0]
 
     @property
-    def public_key(self) -> Path | None:
-        """Whose signature a package must have: MTL_SIGNING_PUBLIC_KEY, or this home's own; None: nobody's is known."""
-        given = os.environ.get("MTL_SIGNING_PUBLIC_KEY")
-        own = self.home / "keys" / "public.pem"
-        return Path(given) if given else own if own.exists() and not os.environ.get("MTL_SIGNING_KEY") else None
+    def trust(self) -> Trust:
+        """Whose signatures count: those of MTL_SIGNING_PUBLIC_KEY (files and folders of keys, separated as in PATH), of
+        MTL_SIGNING_KEY, and of this home's own key."""
+        private = os.environ.get("MTL_SIGNING_KEY")
+        return Trust(
+            [Path(path) for path in os.environ.get("MTL_SIGNING_PUBLIC_KEY", "").split(os.pathsep) if path],
+            Path(private) if private else None,
+            None if private else self.home / "keys",
+            self.home / "seen",
+            unverified=os.environ.get(UNVERIFIED) == "allow",
+        )
 
     @property
     def packages(self) -> PackageCache | None:

@@ -6,25 +6,41 @@ import json
 from typing import Any
 
 from flows.settings import Settings
-from mtl.config import load
+from mtl.config import RegistryError, load
 from mtl.promotion import CHAMPION
 from mtl.registry import CHALLENGER, Registry
 
 
 def collect(settings: Settings) -> dict[str, Any]:
-    """The champion, the challenger and the last run; null where there is none."""
+    """The champion, the challenger and the last run; null where there is none. What is unverified says so."""
     config = load(settings.root / "params.yaml")
     path = settings.mlflow_uri.removeprefix("sqlite:///")
     found: dict[str, Any] = {"champion": None, "challenger": None, "last_run": None}
     if path == settings.mlflow_uri or (settings.root / path).exists():
-        registry = Registry(settings.mlflow_uri, config.registry.model)
-        for alias, version in ((CHAMPION, registry.champion()), (CHALLENGER, registry.at(CHALLENGER))):
-            if version is not None:
-                found[alias] = version.describe(registry.metrics(version))
+        registry = Registry(settings.mlflow_uri, config.registry.model, settings.trust)
+        found["champion"] = _champion(registry)
+        challenger = registry.at(CHALLENGER)
+        found["challenger"] = challenger and challenger.describe(registry.metrics(challenger))
     last = settings.home / "last_run.json"
     if last.exists():
         found["last_run"] = json.loads(last.read_text())
     return found
+
+
+def _champion(registry: Registry) -> dict[str, Any] | None:
+    """The champion; where nobody who is trusted has made it one, the version that is said to be it, and why not."""
+    try:
+        number, doubt = registry.promotions.champion(), None
+    except RegistryError as error:
+        alias = registry.at(CHAMPION)
+        if alias is None:
+            raise
+        number, doubt = alias.number, error.line
+    if number is None:
+        return None
+    version = registry.get(number)
+    described = version.describe(registry.metrics(version))
+    return described | ({"unverified": doubt} if doubt else {})
 
 
 def show(found: dict[str, Any]) -> None:
@@ -35,6 +51,8 @@ def show(found: dict[str, Any]) -> None:
             print(f"{alias:<11} none")
             continue
         print(f"{alias:<11} version {version['version']}  weights {str(version['weights_sha256'])[:12]}")
+        if version["unverified"]:
+            print(f"{'':<11} UNVERIFIED: {version['unverified']}")
         print(f"{'':<11} {version['decision']}")
         for task, metrics in version["metrics"].items():
             print(f"{'':<11} {task:<10} " + "  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))

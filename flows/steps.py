@@ -25,7 +25,7 @@ from mtl.reports import EVENT, Decision, EvalReport, PackageReport, TrainReport,
 from mtl.reports.card import write_card
 from mtl.reports.forest import draw_decision
 from mtl.reports.page import write_page
-from mtl.tracking import FINGERPRINT, Tracker
+from mtl.tracking import FINGERPRINT, Tracker, artifact_digests
 
 
 def worth_retrying(task: Any, task_run: Any, state: Any) -> bool:
@@ -107,9 +107,11 @@ def register_step(
     lineage += [outputs / "sources.json", outputs / "train" / "training.json", outputs / "evaluate"]
     with tempfile.TemporaryDirectory() as scratch:
         lineage += write_origin(settings.root, Path(scratch), dirty=dirty)
+        files = artifact_digests(lineage)
         tracker.log_lineage(run, tags, lineage, data, "raw")
     package = read_report(PackageReport, outputs / "package" / "report.json")
-    version = registry.register(run, outputs / "package" / "model", package, tags, settings.signing_key)
+    model = outputs / "package" / "model"
+    version = registry.register(run, model, package, tags, files, settings.signing_key)
     tracker.finish(run, "FINISHED")
     get_run_logger().info(f"registered as version {version.number}")
     return version

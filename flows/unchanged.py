@@ -12,7 +12,7 @@ def find_registered(settings: Settings, config: Config, fingerprint: str) -> Ver
     path = settings.mlflow_uri.removeprefix("sqlite:///")
     if path != settings.mlflow_uri and not (settings.root / path).exists():
         return None
-    version = Registry(settings.mlflow_uri, config.registry.model).find(fingerprint)
+    version = Registry(settings.mlflow_uri, config.registry.model, settings.trust).find(fingerprint)
     return version if version is not None and "mtl.decision" in version.tags else None
 
 

@@ -11,7 +11,7 @@ from mtl.registry import CHALLENGER, Registry, Version
 def opened(settings: Settings) -> tuple[Config, Registry]:
     """The settings of the checkout, and the registry that they name."""
     config = load(settings.root / "params.yaml")
-    return config, Registry(settings.mlflow_uri, config.registry.model)
+    return config, Registry(settings.mlflow_uri, config.registry.model, settings.trust)
 
 
 def resolve(registry: Registry, name: str) -> Version:

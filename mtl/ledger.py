@@ -1,12 +1,15 @@
-"""What happened to a registered model, in entries that are written once and never change.
+"""What happened to a registered model, in entries that are written once, signed, and never change.
 
 MLflow's aliases are last-writer-wins. Its runs' params are not: a key that has a value keeps it, in SQLite, in Postgres and
-behind a server, whoever writes at the same time. One run a model holds the ledger; who writes a key first has it.
+behind a server, whoever writes at the same time. One run a model holds the ledger; who writes a key first has it. Whoever may
+write to MLflow may write entries, too; only those that somebody trusted has signed, for this model and this key, count.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from mlflow import MlflowClient
@@ -14,20 +17,35 @@ from mlflow.exceptions import MlflowException
 
 from mtl.config import RegistryError
 from mtl.tracking import explained
+from mtl.trust import Doubt, Trust
 
 RUN_TAG = "mtl.ledger_run"
 MAX_VALUE = 6000
 """Characters of a param's value that every MLflow store takes."""
+KIND = "ledger entry"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What stands under a key."""
+
+    value: dict[str, Any]
+    sha256: str
+    """Of its text."""
+    doubt: Doubt | None
+    """Why it does not count, if so."""
 
 
 class Ledger:
     """The ledger of one registered model."""
 
-    def __init__(self, uri: str, client: MlflowClient, model: str) -> None:
-        self.uri, self.client, self.name = uri, client, f"ledger of {model}"
+    def __init__(self, uri: str, client: MlflowClient, model: str, trust: Trust) -> None:
+        self.uri, self.client, self.model, self.trust = uri, client, model, trust
+        self.name = f"ledger of {model}"
+        self.place = hashlib.sha256(f"{uri} {model}".encode()).hexdigest()[:16]
         self._run: str | None = None
 
-    def read(self) -> dict[str, dict[str, Any]]:
+    def read(self) -> dict[str, Entry]:
         """Every entry by its key; none if nothing has been written yet.
 
         Raises:
@@ -37,15 +55,15 @@ class Ledger:
             run = self._find()
             if run is None:
                 return {}
-            return {key: json.loads(value) for key, value in self.client.get_run(run).data.params.items()}
+            return {key: self._entry(key, text) for key, text in self.client.get_run(run).data.params.items()}
 
-    def write(self, key: str, value: dict[str, Any]) -> dict[str, Any]:
-        """The key's entry: this value, or the one that was there before it.
+    def write(self, key: str, value: dict[str, Any]) -> Entry:
+        """The key's entry: this value, signed, or the one that was there before it.
 
         Raises:
-            RegistryError: MLflow is out of reach, or refuses it.
+            RegistryError: MLflow is out of reach or refuses it, or there is no key to sign with.
         """
-        text = json.dumps(value, sort_keys=True)
+        text = json.dumps(self.trust.sign({"kind": KIND, "model": self.model, "entry": key, "value": value}))
         if len(text) > MAX_VALUE:
             raise RegistryError(f"an entry of the {self.name} is too long", found=f"{len(text)} characters")
         with explained(self.uri):
@@ -57,8 +75,18 @@ class Ledger:
                 earlier = self.client.get_run(run).data.params.get(key)
                 if earlier is None:
                     raise
-                return json.loads(earlier)
-        return value
+                return self._entry(key, earlier)
+        return self._entry(key, text)
+
+    def _entry(self, key: str, text: str) -> Entry:
+        sha256 = hashlib.sha256(text.encode()).hexdigest()
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError):
+            return Entry({}, sha256, Doubt("it is no entry"))
+        payload, doubt = self.trust.check(found, KIND, model=self.model, entry=key)
+        value = payload.get("value", found)  # from before entries were signed, it stands there by itself
+        return Entry(value if isinstance(value, dict) else {}, sha256, doubt)
 
     def _find(self) -> str | None:
         if self._run is None:

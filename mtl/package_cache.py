@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -23,6 +24,8 @@ class PackageCache:
 
     def bring(self, sha256: str, target: Path) -> bool:
         """Copy a package to where nothing is yet; whether it was here."""
+        if not re.fullmatch("[0-9a-f]{64}", sha256):
+            return False  # no digest, but a way out of the folder, perhaps
         kept = self.folder / sha256
         try:
             os.utime(kept)

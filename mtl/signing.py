@@ -40,11 +40,19 @@ def own_keys(folder: Path) -> tuple[Path, Path]:
 
 
 def package_sha256(folder: Path) -> str:
-    """SHA-256 over the names and contents of a package's files, the signature left out."""
+    """SHA-256 over the names and contents of a package's files, the signature left out.
+
+    Raises:
+        RegistryError: it has a link, whose end is not in the package.
+    """
+    found = sorted(folder.rglob("*"))
+    links = [path for path in (folder, *found) if path.is_symlink()]
+    if links:
+        raise RegistryError("a package has no links", found=str(links[0].relative_to(folder)))
     files = {
         path.relative_to(folder).as_posix(): file_sha256(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != SIGNATURE
+        for path in found
+        if path.is_file() and path != folder / SIGNATURE
     }
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
 

@@ -19,9 +19,12 @@ from mlflow.store.db.utils import (
 )
 
 from mtl.config import RegistryError
+from mtl.digest import file_sha256
 from mtl.reports import EvalReport
 
 FINGERPRINT = "mtl.fingerprint"
+LINEAGE = "lineage"
+"""Folder of a run's artifacts."""
 NOT_METRICS = ("epoch", "step", "seconds", "cosines")
 """Of a row of the training's history."""
 ATTEMPTS = 5
@@ -148,7 +151,7 @@ class Tracker:
                 if path.is_dir():
                     self.client.log_artifacts(run, str(path), path.name)
                 else:
-                    self.client.log_artifact(run, str(path), "lineage")
+                    self.client.log_artifact(run, str(path), LINEAGE)
             dataset = mlflow.data.meta_dataset.MetaDataset(  # pyright: ignore
                 mlflow.data.http_dataset_source.HTTPDatasetSource(f"dvc://{data_hash}"),  # pyright: ignore
                 name=data_name,
@@ -161,6 +164,14 @@ class Tracker:
         """Mark a run FINISHED, FAILED or KILLED."""
         with explained(self.uri):
             self.client.set_terminated(run, status)
+
+
+def artifact_digests(files: list[Path]) -> dict[str, str]:
+    """The artifacts that `Tracker.log_lineage` makes of some files and folders: name → SHA-256."""
+    found = {f"{LINEAGE}/{path.name}": path for path in files if not path.is_dir()}
+    for folder in (path for path in files if path.is_dir()):
+        found |= {path.relative_to(folder.parent).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return {name: file_sha256(path) for name, path in sorted(found.items())}
 
 
 def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -18,6 +18,7 @@ from mtl.data.prepare import prepare
 from mtl.data.raw import RawSample, read_split
 from mtl.data.sources.zoo import fetch_zoo
 from mtl.data.spec import DatasetSpec
+from mtl.trust import Trust
 
 ROOT = Path(__file__).parents[1]
 TINY = [
@@ -92,6 +93,12 @@ def package(tmp_path: Path) -> Path:
     (folder / "weights").write_bytes(bytes(1000))
     (folder / "code" / "model.py").write_text("x = 1\n")
     return folder
+
+
+@pytest.fixture
+def trust(tmp_path: Path) -> Trust:
+    """The keys of an owner."""
+    return Trust(own=tmp_path / "keys")
 
 
 @pytest.fixture(scope="session")

@@ -10,20 +10,22 @@ import pytest
 
 from mtl.config import RegistryError
 from mtl.package_cache import KEPT, PackageCache
-from mtl.registry import Registry, Version
+from mtl.registry import Registry
 from mtl.signing import package_sha256
+from mtl.trust import Trust
+from mtl.version import Version
 
 
 def test_a_package_is_fetched_once_and_verified_always(tmp_path: Path, package: Path) -> None:
-    registry = Registry(f"sqlite:///{tmp_path}/mlflow.db", "model")
+    registry = Registry(f"sqlite:///{tmp_path}/mlflow.db", "model", Trust())
     run = registry.client.create_run(registry.client.create_experiment("one", (tmp_path / "artifacts").as_uri()))
     registry.client.log_artifacts(run.info.run_id, str(package), "model")
-    version = Version(1, run.info.run_id, {"mtl.package_sha256": package_sha256(package)})
+    version = Version(1, run.info.run_id, {"mtl.package_sha256": package_sha256(package)}, doubt=None)
     (stored,) = (tmp_path / "artifacts").rglob("model/weights")
     cache = PackageCache(tmp_path / "packages")
 
     def fetched(name: str) -> bytes:
-        return (registry.package(version, tmp_path / name, None, cache) / "weights").read_bytes()
+        return (registry.package(version, tmp_path / name, cache) / "weights").read_bytes()
 
     assert fetched("first") == bytes(1000)
     stored.rename(tmp_path / "aside")
@@ -39,13 +41,14 @@ def test_a_package_is_fetched_once_and_verified_always(tmp_path: Path, package: 
 
 def test_the_packages_used_last_are_kept(tmp_path: Path, package: Path) -> None:
     cache = PackageCache(tmp_path / "packages")
-    for number in range(KEPT):
-        cache.keep(f"{number}", package)
-        os.utime(cache.folder / f"{number}", (number, number))
-    assert cache.bring("0", tmp_path / "used")
-    cache.keep("new", package)
-    assert sorted(path.name for path in cache.folder.iterdir()) == sorted(["0", *map(str, range(2, KEPT)), "new"])
-    assert not cache.bring("1", tmp_path / "gone")
+    digests = [f"{number:064x}" for number in range(KEPT + 1)]
+    for number, digest in enumerate(digests[:KEPT]):
+        cache.keep(digest, package)
+        os.utime(cache.folder / digest, (number, number))
+    assert cache.bring(digests[0], tmp_path / "used")
+    cache.keep(digests[KEPT], package)
+    assert sorted(path.name for path in cache.folder.iterdir()) == [digests[0], *digests[2:]]
+    assert not cache.bring(digests[1], tmp_path / "gone")
     assert not (tmp_path / "gone").exists()
 
 

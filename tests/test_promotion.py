@@ -20,16 +20,20 @@ from mlflow.exceptions import MlflowException
 
 from mtl import promotion
 from mtl.config import RegistryError
+from mtl.ledger import Entry
 from mtl.promotion import CHAMPION, Promotions
 from mtl.registry import Registry
+from mtl.trust import Trust
 from tests.conftest import ROOT, clean_environment
 from tests.servers import postgres, running
 
 RACER = """
 import sys
 from mtl.config import RegistryError
+from pathlib import Path
 from mtl.registry import Registry
-promotions = Registry(sys.argv[1], "model").promotions
+from mtl.trust import Trust
+promotions = Registry(sys.argv[1], "model", Trust(own=Path(sys.argv[3]))).promotions
 won = 0
 while won < int(sys.argv[2]):
     champion = promotions.champion()
@@ -63,18 +67,18 @@ def _filled(address: str) -> str:
     return address
 
 
-def test_racing_promotions_form_one_chain(uri: str) -> None:
+def test_racing_promotions_form_one_chain(uri: str, trust: Trust) -> None:
     environment = clean_environment() | {"PYTHONPATH": str(ROOT)}
 
     def race(number: int) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", RACER, uri, str(number)]
+        command = [sys.executable, "-c", RACER, uri, str(number), str(trust.own)]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
     with ThreadPoolExecutor(4) as pool:
         done = list(pool.map(race, [13] * 4))
     assert all(racer.returncode == 0 for racer in done), "\n".join(racer.stderr[-1500:] for racer in done)
     said = [tuple(line.split()) for racer in done for line in racer.stdout.splitlines()]
-    promotions = Registry(uri, "model").promotions
+    promotions = Registry(uri, "model", trust).promotions
     history = promotions.history()
     assert len(history) == len(said) == 52
     assert [entry["number"] for entry in history] == list(range(1, len(history) + 1))
@@ -108,8 +112,8 @@ def test_two_flows_that_log_one_runs_params_both_succeed(uri: str) -> None:
 
 
 @pytest.mark.parametrize("uri", ["sqlite"], indirect=True)
-def test_a_promotion_on_old_evidence_changes_nothing(uri: str) -> None:
-    promotions = Registry(uri, "model").promotions
+def test_a_promotion_on_old_evidence_changes_nothing(uri: str, trust: Trust) -> None:
+    promotions = Registry(uri, "model", trust).promotions
     promotions.promote(1, None)
     promotions.promote(2, 1, flow_run="x", why="better")
     with pytest.raises(RegistryError, match="has changed meanwhile") as caught:
@@ -120,8 +124,8 @@ def test_a_promotion_on_old_evidence_changes_nothing(uri: str) -> None:
 
 
 @pytest.mark.parametrize("uri", ["sqlite"], indirect=True)
-def test_a_crash_between_entry_and_alias_is_mended(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    promotions = Registry(uri, "model").promotions
+def test_a_crash_between_entry_and_alias_is_mended(uri: str, trust: Trust, monkeypatch: pytest.MonkeyPatch) -> None:
+    promotions = Registry(uri, "model", trust).promotions
     promotions.promote(1, None)
 
     def crash(self: Promotions) -> None:
@@ -132,15 +136,17 @@ def test_a_crash_between_entry_and_alias_is_mended(uri: str, monkeypatch: pytest
         with pytest.raises(KeyboardInterrupt):
             promotions.promote(2, 1)
     assert int(promotions.client.get_model_version_by_alias("model", CHAMPION).version) == 1
-    again = Registry(uri, "model").promotions
+    again = Registry(uri, "model", trust).promotions
     assert again.champion() == 2
     assert int(again.client.get_model_version_by_alias("model", CHAMPION).version) == 2
     assert len(again.history()) == 2
 
 
 @pytest.mark.parametrize("uri", ["sqlite"], indirect=True)
-def test_an_alias_that_another_inserts_meanwhile_is_set_all_the_same(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    promotions = Registry(uri, "model").promotions
+def test_an_alias_that_another_inserts_meanwhile_is_set_all_the_same(
+    uri: str, trust: Trust, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promotions = Registry(uri, "model", trust).promotions
     real, refused = promotions.client.set_registered_model_alias, [1]
 
     def clash(*words: str) -> None:
@@ -156,8 +162,10 @@ def test_an_alias_that_another_inserts_meanwhile_is_set_all_the_same(uri: str, m
 
 @pytest.mark.parametrize("uri", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("first", ["history", "alias"])
-def test_a_promotion_while_another_looks_is_seen(uri: str, first: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    promotions, others = Registry(uri, "model").promotions, Registry(uri, "model").promotions
+def test_a_promotion_while_another_looks_is_seen(
+    uri: str, trust: Trust, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promotions, others = Registry(uri, "model", trust).promotions, Registry(uri, "model", trust).promotions
     look, waiting = promotion.aliased, [first]
 
     def promote_once(after: str) -> None:
@@ -183,12 +191,15 @@ def test_a_promotion_while_another_looks_is_seen(uri: str, first: str, monkeypat
 
 
 @pytest.mark.parametrize("uri", ["sqlite"], indirect=True)
-def test_two_that_take_an_alias_over_at_once_enter_it_once(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    promotions, others = Registry(uri, "model").promotions, Registry(uri, "model").promotions
+def test_two_that_take_an_alias_over_at_once_enter_it_once(
+    uri: str, trust: Trust, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promotions, others = Registry(uri, "model", trust).promotions, Registry(uri, "model", trust).promotions
+    trust.unverified = True
     promotions.client.set_registered_model_alias("model", CHAMPION, "3")
     real = promotions.ledger.write
 
-    def late(key: str, value: dict[str, Any]) -> dict[str, Any]:
+    def late(key: str, value: dict[str, Any]) -> Entry:
         assert others.champion() == 3
         return real(key, value)
 
@@ -198,10 +209,14 @@ def test_two_that_take_an_alias_over_at_once_enter_it_once(uri: str, monkeypatch
 
 
 @pytest.mark.parametrize("uri", ["sqlite"], indirect=True)
-def test_an_alias_moved_by_hand_is_set_back(uri: str) -> None:
-    promotions = Registry(uri, "model").promotions
+def test_an_alias_moved_by_hand_is_set_back(uri: str, trust: Trust) -> None:
+    promotions = Registry(uri, "model", trust).promotions
     promotions.client.set_registered_model_alias("model", CHAMPION, "3")
+    with pytest.raises(RegistryError, match="nobody who is trusted has made it champion"):
+        promotions.champion()
+    trust.unverified = True
     assert promotions.champion() == 3  # before there was a ledger: it is taken over
+    trust.unverified = False
     promotions.promote(1, 3)
     promotions.client.set_registered_model_alias("model", CHAMPION, "4")
     assert promotions.champion() == 1
@@ -231,7 +246,7 @@ def test_who_is_refused_hears_which_variables_to_look_at(what: str, monkeypatch:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        registry = Registry(f"http://127.0.0.1:{server.server_port}", "model")
+        registry = Registry(f"http://127.0.0.1:{server.server_port}", "model", Trust())
         asked = {
             "champion": registry.promotions.champion,
             "alias": lambda: registry.at(CHAMPION),

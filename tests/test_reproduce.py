@@ -23,7 +23,8 @@ def clone(checkout: Path, folder: Path) -> tuple[Path, dict[str, str]]:
     shutil.rmtree(remote, ignore_errors=True)
     shutil.copytree(checkout / ".mtl" / "dvc-remote", remote)
     dvc(folder, "remote", "modify", "--local", "local", "url", str(remote))
-    return folder, {"MLFLOW_TRACKING_URI": f"sqlite:///{checkout}/.mtl/mlflow.db"}
+    key = str(checkout / ".mtl" / "keys" / "public.pem")
+    return folder, {"MLFLOW_TRACKING_URI": f"sqlite:///{checkout}/.mtl/mlflow.db", "MTL_SIGNING_PUBLIC_KEY": key}
 
 
 def reproduced(folder: Path, environment: dict[str, str], *words: str) -> tuple[int, dict[str, Any]]:

@@ -20,6 +20,7 @@ import psutil
 from mtl.digest import file_sha256
 from mtl.promotion import CHAMPION
 from mtl.registry import Registry
+from mtl.trust import Trust
 from tests.conftest import clean_environment, dvc, make_checkout, set_params
 from tests.faults.points import Point
 from tests.servers import Server, mlflow_server, object_store, postgres, prefect_server, s3_environment
@@ -125,7 +126,7 @@ class Lab:
         return found | (s3_environment(servers["store"].address) if "store" in servers else {})
 
     def _look(self, point: Point, root: Path, uri: str, went_on: str, left: int) -> Result:
-        registry = Registry(uri, _model(root))
+        registry = Registry(uri, _model(root), Trust(own=root / ".mtl" / "keys"))
         versions = registry.versions()
         equal = [v.tags.get("mtl.weights_sha256") == self.digest for v in versions]
         changes = registry.promotions.history()

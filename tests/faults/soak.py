@@ -24,6 +24,7 @@ from mtl.fingerprint import fingerprint
 from mtl.promotion import CHAMPION
 from mtl.registry import Registry
 from mtl.tracking import FINGERPRINT
+from mtl.trust import Trust
 from tests.conftest import ROOT, clean_environment, free_port, make_checkout, set_params
 from tests.faults.lab import SETTINGS
 from tests.watch import Watched
@@ -108,7 +109,8 @@ def _look(root: Path, kills: dict[str, int]) -> dict[str, Any]:
     from mtl.config import load, read_params
 
     began = time.monotonic()
-    registry = Registry(f"sqlite:///{root}/.mtl/mlflow.db", load(root / "params.yaml").registry.model)
+    model, trust = load(root / "params.yaml").registry.model, Trust(own=root / ".mtl" / "keys")
+    registry = Registry(f"sqlite:///{root}/.mtl/mlflow.db", model, trust)
     last = fingerprint(root, read_params(root / "params.yaml"))
     version = None
     while time.monotonic() - began < RECOVERY_SECONDS:

@@ -1,0 +1,104 @@
+"""A registered version, as it was signed: what MLflow says of it counts only where the signed statement says the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mtl.config import RegistryError
+from mtl.tracking import FINGERPRINT
+from mtl.trust import Doubt, Trust
+
+STATEMENT, DECIDED = "mtl.statement", "mtl.decided"
+"""Tags: what was signed when the version was registered, and when the gate had decided."""
+DECISION = "mtl.decision"
+"""Tag: the decision in words, for MLflow's page."""
+KIND, DECISION_KIND = "version", "decision"
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version and its tags: the signed ones, if it is verified."""
+
+    number: int
+    run: str
+    tags: dict[str, str]
+    files: dict[str, str] = field(default_factory=dict[str, str])
+    """Artifact of the run → its SHA-256, as it was signed."""
+    num_bytes: int | None = None
+    """Of the package."""
+    doubt: Doubt | None = field(default_factory=lambda: Doubt("it was not looked at"))
+    """Why it is not verified, if so."""
+
+    def describe(self, metrics: dict[str, dict[str, float]]) -> dict[str, Any]:
+        """What `mtl status` shows."""
+        return {
+            "version": self.number,
+            "fingerprint": self.tags.get(FINGERPRINT),
+            "data": self.tags.get("mtl.data"),
+            "commit": self.tags.get("mtl.commit"),
+            "dirty": self.tags.get("mtl.dirty") == "true",
+            "weights_sha256": self.tags.get("mtl.weights_sha256"),
+            "decision": self.tags.get(DECISION),
+            "unverified": self.doubt and self.doubt.why,
+            "metrics": metrics,
+        }
+
+    def refuse(self) -> RegistryError:
+        """The error for one that may not be used."""
+        assert self.doubt is not None
+        if self.doubt.altered:
+            return RegistryError(
+                f"version {self.number} is not what was registered: nothing of it was used",
+                found=self.doubt.why,
+                fix="restore the registry from a back-up, or register the version again (mtl retrain --force)",
+            )
+        return RegistryError(
+            f"version {self.number} is unverified: nothing of it was used",
+            found=self.doubt.why,
+            fix="name the key of whoever signed it in MTL_SIGNING_PUBLIC_KEY; or look at it (mtl lineage), and let it through "
+            "with mtl --unverified …; mtl --unverified adopt signs it",
+        )
+
+
+def statement(
+    trust: Trust, model: str, number: int, run: str, tags: Mapping[str, str], files: Mapping[str, str], num_bytes: int
+) -> str:
+    """What is signed when a version is registered."""
+    content = {"kind": KIND, "model": model, "version": number, "run": run}
+    return json.dumps(trust.sign({**content, "tags": dict(tags), "files": dict(files), "num_bytes": num_bytes}))
+
+
+def decision(trust: Trust, model: str, version: Version, summary: str, files: Mapping[str, str]) -> str:
+    """What is signed when the gate has decided."""
+    content = {"kind": DECISION_KIND, "model": model, "version": version.number, "run": version.run}
+    return json.dumps(trust.sign({**content, "summary": summary, "files": dict(files)}))
+
+
+def read(trust: Trust, model: str, number: int, run: str, tags: dict[str, str]) -> Version:
+    """The version that MLflow has under a number, compared with what was signed."""
+    signed, doubt = trust.check(_parsed(tags.get(STATEMENT)), KIND, model=model, version=number, run=run)
+    if doubt is not None:
+        return Version(number, run, tags, doubt=doubt)
+    own: dict[str, str] = signed["tags"]
+    other = sorted(key for key, value in own.items() if tags.get(key) != value)
+    if other:
+        was, found = own[other[0]], tags.get(other[0])
+        why = f"its tag {other[0]} was {was[:80]!r} when it was signed, and is {str(found)[:80]!r}"
+        return Version(number, run, own, doubt=Doubt(why, altered=True))
+    files = dict(signed["files"])
+    decided, open_to_doubt = trust.check(
+        _parsed(tags.get(DECIDED)), DECISION_KIND, model=model, version=number, run=run
+    )
+    if open_to_doubt is None:
+        own, files = {**own, DECISION: decided["summary"]}, {**decided["files"], **files}
+    return Version(number, run, own, files, signed["num_bytes"], None)
+
+
+def _parsed(text: str | None) -> Any:
+    try:
+        return json.loads(text or "null")
+    except (ValueError, RecursionError):
+        return None
