@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from flows.evidence import measure_latency
+from flows.gate_settings import gate_changes
 from flows.notify import announce
 from flows.settings import Settings
 from flows.versions import opened
-from mtl.config import RegistryError
+from mtl.config import RegistryError, read_params
 from mtl.gate import judge
 from mtl.promotion import ROLLBACK
 from mtl.reports import METHOD, Decision
@@ -21,7 +22,7 @@ def promote(settings: Settings, number: int, *, override: bool, why: str) -> tup
     """Judge a version against the champion, as the flow does, and make it champion if the gate or its user says so.
 
     Args:
-        override: promote though the gate refuses.
+        override: promote though the gate refuses, or with other settings of the gate than the committed ones.
 
     Raises:
         RegistryError: there is no such version, it is champion already, or an override without a reason.
@@ -32,6 +33,8 @@ def promote(settings: Settings, number: int, *, override: bool, why: str) -> tup
     version, champion = registry.accept(registry.get(number)), registry.champion()
     if champion is not None and champion.number == number:
         raise RegistryError(f"version {number} is champion already")
+    params = read_params(settings.root / "params.yaml")
+    changes = gate_changes(settings.root, params, override=override, why=why)
     report = registry.evaluation(version)
     before = champion and (registry.comparison(version, champion) or registry.evaluation(champion))
     obstacle = ""
@@ -54,7 +57,7 @@ def promote(settings: Settings, number: int, *, override: bool, why: str) -> tup
     if not decision.promote and not override:
         return decision, None
     reason = f"against the gate: {why}" if not decision.promote else why or decision.summary
-    entry = registry.promotions.promote(number, decision.champion, why=reason)
+    entry = registry.promotions.promote(number, decision.champion, why=reason, settings=changes)
     announce(config.registry.model, entry, _warn)
     return decision, entry
 

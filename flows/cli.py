@@ -45,8 +45,14 @@ def retrain(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="run every stage again though nothing changed")] = False,
     reason: Annotated[str, typer.Option(help="why, kept with the version")] = "",
+    override: Annotated[
+        bool,
+        typer.Option("--override", help="judge with other settings of the gate than the committed ones; needs --why"),
+    ] = False,
+    why: Annotated[str, typer.Option(help="reason for that, kept in the history")] = "",
 ) -> None:
     """Fetch, prepare, train, evaluate, package, register, and promote if the gate says so."""
+    from flows.gate_settings import gate_changes
     from flows.settings import load_settings, reach_prefect
     from flows.workspace import effective_params
     from mtl.config import parse
@@ -57,6 +63,7 @@ def retrain(
     chosen = absolute(overrides)
     params = effective_params(settings.root, chosen)
     config = parse(params)
+    gate_changes(settings.root, params, override=override, why=why)
     if not force and settings.prefect_url is None:
         # An embedded server takes some 20 CPU-seconds to start: ask the registry first.
         from flows.arrivals import look_for_arrivals
@@ -70,7 +77,7 @@ def retrain(
             return
     from flows.retrain import retrain as flow
 
-    flow(str(settings.root), chosen, force, reason)
+    flow(str(settings.root), chosen, force, reason, override, why)
 
 
 @app.command()

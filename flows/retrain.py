@@ -17,6 +17,7 @@ from prefect.tasks import exponential_backoff
 
 from flows.approval import ask, refuse_unanswerable
 from flows.arrivals import look_for_arrivals
+from flows.gate_settings import Changes, gate_changes
 from flows.metrics import note_success
 from flows.metrics import write as write_metrics
 from flows.settings import Settings, load_settings
@@ -42,7 +43,12 @@ class Outcome:
 
 @flow(name="retrain", log_prints=False)
 def retrain(
-    root: str = ".", overrides: list[str] | None = None, force: bool = False, reason: str = ""
+    root: str = ".",
+    overrides: list[str] | None = None,
+    force: bool = False,
+    reason: str = "",
+    override: bool = False,
+    why: str = "",
 ) -> dict[str, Any]:
     """Retrain, register and perhaps promote.
 
@@ -51,11 +57,14 @@ def retrain(
         overrides: `key=value` changes of params.yaml, as `mtl retrain --set`.
         force: run every stage again, though nothing changed.
         reason: why it runs (a person's, or the event's that started it); kept with the version.
+        override: judge with other settings of the gate than the committed ones.
+        why: the reason for that; it stands in the ledger.
     """
     settings = load_settings(Path(root))
     chosen = overrides or []
     params = effective_params(settings.root, chosen)
     config = parse(params)
+    changes = gate_changes(settings.root, params, override=override, why=why)
     refuse_unanswerable(config, settings)
     look_for_arrivals(settings, config)
     digest = fingerprint(settings.root, params)
@@ -66,7 +75,7 @@ def retrain(
             get_run_logger().info(line)
             outcome = Outcome("Completed", version.number, False, line)
         else:
-            outcome = _run(settings, config, params, chosen, digest, force, reason)
+            outcome = _run(settings, config, params, chosen, digest, force, reason, changes, why)
         record.update(version=outcome.version, promoted=outcome.promoted, reason=outcome.reason)
     return {"version": outcome.version, "promoted": outcome.promoted, "reason": outcome.reason}
 
@@ -79,6 +88,8 @@ def _run(
     digest: str,
     force: bool,
     reason: str,
+    changes: Changes,
+    why: str,
 ) -> Outcome:
     """All stages, then the side effects."""
     began = time.monotonic()
@@ -90,6 +101,7 @@ def _run(
     }
     tracker = Tracker(settings.mlflow_uri, config.registry.experiment, settings.artifacts)
     registry = Registry(settings.mlflow_uri, config.registry.model, settings.trust)
+    registry.promotions.champion()  # if its history does not hold, nothing need be trained
     known = registry.find(digest)
     run = known.run if known else tracker.open_run(digest, f"retrain {digest[:8]}")
     with workspace(settings, overrides, digest[:16]) as folder, _monitored(tracker, run, finished=known is not None):
@@ -111,7 +123,8 @@ def _run(
         report, decision = gate_step.with_options(**policy)(settings, folder, config, registry, version)
         if config.gate.approval_minutes and decision.promote and registry.promotions.of(version.number) is None:
             decision = ask(decision, version.number, config.gate.approval_minutes)
-        page = promote_step.with_options(**policy)(settings, folder, config, registry, version, report, decision)
+        promoting = promote_step.with_options(**policy)
+        page = promoting(settings, folder, config, registry, version, report, decision, changes, why)
     show(report, decision, version, str(page), time.monotonic() - began)
     return Outcome("Completed", version.number, decision.promote, decision.summary)
 

@@ -13,6 +13,7 @@ from prefect.artifacts import create_markdown_artifact, create_progress_artifact
 from prefect.runtime import flow_run
 
 from flows.evidence import gather
+from flows.gate_settings import Changes
 from flows.lineage import write_origin
 from flows.notify import announce
 from flows.settings import Settings, git_state
@@ -138,12 +139,14 @@ def promote_step(
     version: Version,
     report: EvalReport,
     decision: Decision,
+    changes: Changes,
+    why: str,
 ) -> Path:
     """Move the alias that the decision grants, keep the reasons, tell whoever wants to know; the page."""
     outputs = folder / "outputs"
     entry = registry.promotions.of(version.number)
     if entry is None:
-        entry = registry.decide(version, decision, str(flow_run.id or ""))
+        entry = registry.decide(version, decision, str(flow_run.id or ""), why=why, settings=changes)
     page = settings.home / "reports" / f"version-{version.number}.html"
     tags = version.tags
     facts = {

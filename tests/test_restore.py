@@ -29,6 +29,11 @@ def restored(checkout: Path, saved: str, home: Path, *words: str) -> subprocess.
     return mtl(checkout, "restore", saved, *words, MTL_HOME=str(home))
 
 
+def there(checkout: Path, home: Path) -> dict[str, str]:
+    """Another home, where the keys that signed are known."""
+    return {"MTL_HOME": str(home), "MTL_SIGNING_PUBLIC_KEY": str(checkout / ".mtl" / "keys" / "public.pem")}
+
+
 def state(checkout: Path, **environment: str) -> dict[str, Any]:
     return json.loads(mtl(checkout, "status", "--json", **environment).stdout)
 
@@ -37,10 +42,10 @@ def test_another_machine_gets_the_same_registry(retrained: Path, saved: str, tmp
     home = tmp_path / "home"
     done = restored(retrained, saved, home)
     assert done.returncode == 0, done.stderr
-    was, now = state(retrained), state(retrained, MTL_HOME=str(home))
+    was, now = state(retrained), state(retrained, **there(retrained, home))
     assert now["champion"] == was["champion"]
     history = [
-        mtl(retrained, "history", "--json", **environment).stdout for environment in ({}, {"MTL_HOME": str(home)})
+        mtl(retrained, "history", "--json", **environment).stdout for environment in ({}, there(retrained, home))
     ]
     assert json.loads(history[0]) == json.loads(history[1])
     artifacts = [

@@ -13,7 +13,9 @@ import pytest
 
 from mtl.promotion import CHAMPION
 from mtl.registry import Registry
+from mtl.signing import own_keys
 from mtl.tracking import FINGERPRINT, Tracker
+from mtl.trust import Trust
 from tests.conftest import clean_environment, dvc, make_checkout, mtl
 
 
@@ -23,8 +25,8 @@ def retrain(arguments: tuple[Path, dict[str, str], tuple[str, ...]]) -> subproce
     return mtl(folder, "retrain", *words, **environment)
 
 
-def registry(uri: str) -> Registry:
-    return Registry(uri, "multitask")
+def registry(uri: str, keys: Path) -> Registry:
+    return Registry(uri, "multitask", Trust(own=keys))
 
 
 def test_an_experiment_that_another_machine_has_just_made_is_taken(
@@ -52,7 +54,7 @@ def test_runs_of_one_checkout_go_on_beside_each_other(tmp_path: Path, downloads:
     assert len(refused) == 1
     assert "another retraining is running" in refused[0].stderr
     assert changed.returncode == 0, changed.stdout[-3000:] + changed.stderr[-2000:]
-    found = registry(f"sqlite:///{checkout}/.mtl/mlflow.db")
+    found = registry(f"sqlite:///{checkout}/.mtl/mlflow.db", checkout / ".mtl" / "keys")
     versions = found.versions()
     assert len({v.tags[FINGERPRINT] for v in versions}) == len(versions) == 2
     assert all("mtl.decision" in v.tags for v in versions)
@@ -66,11 +68,12 @@ def test_two_machines_with_one_fingerprint_register_one_version(tmp_path: Path, 
     dvc(first, "repro", "-q", "prepare", MTL_HOME=str(first / ".mtl"))
     shutil.copytree(first, tmp_path / "second", symlinks=True)
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    environment = {"MLFLOW_TRACKING_URI": uri}
-    registry(uri).versions()  # the tables are there
+    keys = tmp_path / "keys"
+    environment = {"MLFLOW_TRACKING_URI": uri, "MTL_SIGNING_KEY": str(own_keys(keys)[0])}
+    registry(uri, keys).versions()  # the tables are there
     with ThreadPoolExecutor(2) as pool:
         done = list(pool.map(retrain, [(tmp_path / name, environment, ()) for name in ("first", "second")]))
-    found = registry(uri)
+    found = registry(uri, keys)
     (version,) = found.versions()
     assert all(d.returncode == 0 for d in done), "\n".join(d.stdout[-2500:] + d.stderr[-1500:] for d in done)
     assert [e["to"] for e in found.promotions.history()] == [version.number]
@@ -99,5 +102,5 @@ def test_a_read_only_checkout_is_retrained_in_a_copy(tmp_path: Path, downloads: 
     done = retrained(MTL_HOME=str(home))
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
     assert not (checkout / "dvc.lock").exists()
-    (version,) = registry(f"sqlite:///{home}/mlflow.db").versions()
+    (version,) = registry(f"sqlite:///{home}/mlflow.db", home / "keys").versions()
     assert version.tags["mtl.decision"].startswith("promoted")

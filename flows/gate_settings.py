@@ -1,0 +1,68 @@
+"""The gate's settings are the committed ones; others need a reason, which stands in the ledger."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from mtl.config import ConfigError
+from mtl.tracking import flatten
+
+NAMED = 5
+Changes = dict[str, list[str | None]]
+"""Key → [committed, used]; None: absent."""
+
+
+def gate_changes(root: Path, params: dict[str, Any], *, override: bool, why: str) -> Changes:
+    """The gate's settings that are others than in the committed params.yaml, by --set or by an edit.
+
+    Args:
+        params: those that are used.
+        override: its user wants them so.
+        why: and says why.
+
+    Raises:
+        ConfigError: there are some, without `override` and a reason.
+    """
+    base = _committed(root)
+    committed, used = _asked(base, params), _asked(params, base)
+    keys = sorted(key for key in committed.keys() | used.keys() if committed.get(key) != used.get(key))
+    changes: Changes = {key: [committed.get(key), used.get(key)] for key in keys}
+    if changes and not (override and why.strip()):
+        more = f"; and {len(changes) - NAMED} more" if len(changes) > NAMED else ""
+        raise ConfigError(
+            "the gate's settings are not the committed ones: they decide on promotion",
+            found="; ".join(line(key, values) for key, values in list(changes.items())[:NAMED]) + more,
+            fix='commit params.yaml; or say --override --why "…", which stands in the history',
+        )
+    return changes
+
+
+def line(key: str, values: list[str | None]) -> str:
+    """One change in words."""
+    before, after = ("absent" if value is None else value for value in values)
+    return f"{key} {before} → {after}"
+
+
+def _asked(params: dict[str, Any], others: dict[str, Any]) -> dict[str, str]:
+    """What decides on promotion: the gate's section, and what a task that both have must reach. (A task that the champion has
+    and its challenger lacks is the gate's own matter.)"""
+    tasks, known = params.get("tasks") or {}, others.get("tasks") or {}
+    floors = {name: task.get("floor") for name, task in tasks.items() if name in known and isinstance(task, dict)}
+    asked = {"gate": params.get("gate"), "tasks": {name: {"floor": value} for name, value in floors.items()}}
+    return dict(flatten({key: value for key, value in asked.items() if value}))
+
+
+def _committed(root: Path) -> dict[str, Any]:
+    """params.yaml as HEAD has it; nothing, if it has none: then nothing is committed."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    words = ["git", "-C", str(root), "show", "HEAD:./params.yaml"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    try:
+        found = YAML(typ="safe").load(done.stdout) if done.returncode == 0 else {}
+    except YAMLError:
+        return {}
+    return found if isinstance(found, dict) else {}
