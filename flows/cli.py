@@ -181,6 +181,20 @@ def history(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def adopt(
+    versions: Annotated[
+        list[int] | None, typer.Argument(help="numbers of versions; all that are unverified by default")
+    ] = None,
+) -> None:
+    """Sign what nobody who is trusted has signed, as the registry has it now: look at it first. Needs mtl --unverified."""
+    from flows.adoption import adopt as sign_for
+    from flows.settings import load_settings
+
+    for number in sign_for(load_settings(), versions or []):
+        typer.echo(f"version {number} is signed")
+
+
+@app.command()
 def approve(
     run: Annotated[str, typer.Argument(help="id of the flow run that waits")],
     no: Annotated[bool, typer.Option("--no", help="the version must not become champion")] = False,
@@ -189,7 +203,7 @@ def approve(
     """Answer a retraining that waits for a person (gate.approval_minutes)."""
     from flows.approval import answer
     from flows.settings import load_settings
-    from mtl.promotion import actor
+    from mtl.actor import actor
 
     load_settings()
     answer(run, approve=not no, who=actor(), why=why)

@@ -9,7 +9,7 @@ from typing import Any
 
 from flows.lineage import collect
 from flows.predict import predict
-from flows.restore import known_commit
+from flows.restore import commit_of
 from flows.settings import Settings
 from flows.versions import opened
 from mtl.gate import comparable, gain
@@ -41,7 +41,7 @@ def diff(settings: Settings, first: int, second: int, images: list[str], out: st
         "code": {
             "commits": [one["commit"], other["commit"]],
             "dirty": [one["dirty"], other["dirty"]],
-            "files": _files(settings.root, one["commit"], other["commit"]) if looked_at else None,
+            "files": _files(settings.root, *map(commit_of, versions)) if looked_at else None,
             "lock_differs": one["lock_sha256"] != other["lock_sha256"],
         },
         "weights_differ": one["weights_sha256"] != other["weights_sha256"],
@@ -69,8 +69,7 @@ def _hash(found: dict[str, Any], name: str) -> str | None:
 
 def _files(root: Path, first: str, second: str) -> list[str] | None:
     """Files that differ between two commits; None if git here does not have both."""
-    commits = [known_commit(commit) for commit in (first, second)]
-    words = ["git", "-C", str(root), "diff", "--name-only", "--end-of-options", *commits, "--"]
+    words = ["git", "-C", str(root), "diff", "--name-only", "--end-of-options", first, second, "--"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     return done.stdout.split("\n")[:-1] if done.returncode == 0 else None
 

@@ -41,7 +41,7 @@ def restore_code(settings: Settings, registry: Registry, version: Version, folde
             f"version {version.number} cannot be rebuilt: its run did not keep what is needed",
             found=f"no lineage/{missing[0]} in MLflow run {version.run}",
         )
-    _checkout(settings.root, known_commit(version.tags.get("mtl.commit")), folder)
+    _checkout(settings.root, commit_of(version), folder)
     if version.tags.get("mtl.dirty") == "true":
         if not (kept / PATCH).exists():
             raise MtlError(f"version {version.number} was made from changes that nobody kept", found=f"no {PATCH}")
@@ -52,15 +52,17 @@ def restore_code(settings: Settings, registry: Registry, version: Version, folde
     return kept
 
 
-def known_commit(commit: str | None) -> str:
-    """A commit as git names it: git would take anything else for an option, a branch or an expression.
+def commit_of(version: Version) -> str:
+    """The commit that a version was made of, as git names one: git would take anything else for an option, a branch or an expression.
 
     Raises:
         MtlError: it is none.
     """
-    if not re.fullmatch(r"[0-9a-f]{40}", commit or ""):
-        raise MtlError("a version's commit is no commit", found=repr(commit)[:100], fix="40 hexadecimal digits")
-    return str(commit)
+    commit = version.tags.get("mtl.commit", "")
+    if not re.fullmatch(r"[0-9a-f]{40}", commit):
+        what = f"what version {version.number} has as its commit is none"
+        raise MtlError(what, found=repr(commit)[:100], fix="a commit has 40 hexadecimal digits; nothing was run")
+    return commit
 
 
 def _checkout(root: Path, commit: str, folder: Path) -> None:

@@ -9,29 +9,22 @@ nobody trusted has signed do not count and block nothing, but where there are no
 
 from __future__ import annotations
 
-import getpass
-import hashlib
 import logging
-import os
-import re
-import socket
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from mtl.actor import actor
+from mtl.chain import CHANGE, Chain, read_chain
 from mtl.config import RegistryError
-from mtl.ledger import Entry, Ledger
+from mtl.ledger import Ledger
 from mtl.tracking import explained
 
 CHAMPION = "champion"
-CHANGE = "change"
-"""Kind of the ledger's keys change/000001 and so on."""
 PROMOTION, ROLLBACK, OUTSIDE, ADOPTION = "promotion", "rollback", "outside", "adoption"
 """Kinds of changes; outside: the alias was there before the ledger; adoption: somebody vouches for what was not signed."""
 ATTEMPTS = 3
@@ -40,38 +33,6 @@ WAY_ON = (
     "name the key of whoever signed it in MTL_SIGNING_PUBLIC_KEY; or look at it, and let it through with mtl --unverified …; "
     "mtl --unverified adopt signs it"
 )
-
-
-@dataclass
-class Chain:
-    """The changes that count, and those that do not."""
-
-    changes: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    head: str = ""
-    """Hash over the texts of all changes that count."""
-    heads: list[str] = field(default_factory=list[str])
-    """What `head` was after each."""
-    unsigned: list[int] = field(default_factory=list[int])
-    """Numbers of those among them at the end that no later signature covers."""
-    doubtful: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    """The others, with `unverified`: why they do not count."""
-
-    @property
-    def last(self) -> dict[str, Any] | None:
-        """The change that made the present champion."""
-        return self.changes[-1] if self.changes else None
-
-    @property
-    def champion(self) -> int | None:
-        """What the chain ends with."""
-        return self.changes[-1]["to"] if self.changes else None
-
-    def add(self, number: int, entry: Entry) -> None:
-        """Append one that counts."""
-        self.changes.append(entry.value | {"number": number})
-        self.head = hashlib.sha256(f"{self.head}{entry.sha256}".encode()).hexdigest()
-        self.heads.append(self.head)
-        self.unsigned = [*self.unsigned, number] if entry.doubt else []
 
 
 class Promotions:
@@ -84,33 +45,12 @@ class Promotions:
         """The changes, verified.
 
         Raises:
-            RegistryError: one was changed, removed, or put in another's place.
+            RegistryError: one was changed or removed, put in another's place, or cut off the end.
         """
         trust = self.ledger.trust
-        seen = trust.recall(self.ledger.place)
-        read = self.ledger.read()
-        entries = {int(key[len(CHANGE) + 1 :]): e for key, e in read.items() if re.fullmatch(rf"{CHANGE}/\d{{6}}", key)}
-        chain = Chain()
-        waiting: dict[int, Entry] = {}
-        for number, entry in sorted(entries.items()):
-            if entry.doubt is not None:
-                waiting[number] = entry
-                continue
-            for earlier in entry.value.get("covers", []):
-                if earlier in waiting:
-                    chain.add(earlier, waiting.pop(earlier))
-            if entry.value.get("previous") != chain.head:
-                raise _broken(self.model, number, chain, waiting)
-            chain.add(number, entry)
-        if seen and seen not in chain.heads:
-            raise _shortened(self.model, chain, trust.seen)
-        trust.remember(self.ledger.place, chain.head)
-        for number, entry in waiting.items():
-            if trust.lets(entry.doubt) and entry.value.get("from") == chain.champion and _whole(entry.value):
-                chain.add(number, entry)
-            else:
-                doubt = entry.doubt.why if entry.doubt else ""
-                chain.doubtful.append(_shown(entry.value) | {"number": number, "unverified": doubt})
+        seen = trust.recall(self.ledger.place)  # first, for others go on writing
+        chain = read_chain(self.model, self.ledger.read(), trust, seen)
+        trust.remember(self.ledger.place, chain.signed)
         return chain
 
     def history(self) -> list[dict[str, Any]]:
@@ -195,6 +135,14 @@ class Promotions:
         self._settle()
         return entry
 
+    def adopt(self) -> None:
+        """Sign for the changes that nobody signed and that are let through."""
+        chain = self.chain()
+        if chain.unsigned:
+            self._write(
+                chain, chain.champion, ADOPTION, f"changes {', '.join(map(str, chain.unsigned))} are vouched for"
+            )
+
     def of(self, number: int) -> dict[str, Any] | None:
         """The entry by which the gate made a version champion, if it did."""
         return next((e for e in self.history() if e["to"] == number and e["kind"] == PROMOTION), None)
@@ -236,56 +184,6 @@ class Promotions:
             point(self.ledger.uri, self.client, self.model, CHAMPION, last["to"])
             if self.history()[-1]["number"] == last["number"]:
                 return
-
-
-def _whole(value: dict[str, Any]) -> bool:
-    """Whether an entry has what is asked of it."""
-    return {"to", "kind", "who", "when", "why", "id"} <= value.keys() and isinstance(value["to"], int)
-
-
-def _shown(value: dict[str, Any]) -> dict[str, Any]:
-    """An entry that may be anybody's, with all that is shown of one."""
-    texts = {key: str(value.get(key, ""))[:200] for key in ("kind", "who", "when", "why")}
-    numbers = {key: value.get(key) if isinstance(value.get(key), int) else None for key in ("from", "to")}
-    return numbers | texts
-
-
-def _broken(model: str, number: int, chain: Chain, waiting: Mapping[int, Entry]) -> RegistryError:
-    before = (chain.last or {"number": 0})["number"]
-    altered = [str(n) for n, entry in waiting.items() if entry.doubt and entry.doubt.altered]
-    found = f"change {number} does not follow change {before}"
-    found += f"; change {', '.join(altered)} was altered" if altered else "; one before it was changed or removed"
-    return RegistryError(
-        f"the history of {model}'s champions is not as it was signed",
-        found=found,
-        fix="restore the registry from a back-up; nothing was changed",
-    )
-
-
-def _shortened(model: str, chain: Chain, seen: Path | None) -> RegistryError:
-    return RegistryError(
-        f"the history of {model}'s champions has lost changes that were seen here before",
-        found=f"it ends with change {(chain.last or {'number': 0})['number']}",
-        fix=f"restore the registry from a back-up; if you restored an older one yourself, remove {seen}",
-    )
-
-
-def actor() -> str:
-    """Who does what is entered: this process's user and machine, as the system has them; and MTL_ACTOR, which anybody may
-    say, beside it."""
-    said = os.environ.get("MTL_ACTOR")
-    return f"{_user()}@{socket.gethostname()}" + (f" ({said[:100]})" if said else "")
-
-
-def _user() -> str:
-    try:
-        import pwd
-
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except ImportError:  # Windows
-        return getpass.getuser()
-    except KeyError:  # in a container, perhaps
-        return f"uid {os.geteuid()}"
 
 
 def point(uri: str, client: MlflowClient, model: str, alias: str, number: int) -> None:

@@ -42,6 +42,14 @@ def test_every_change_is_refused(package: Path, tmp_path: Path, change: str, che
         verify(package, digest, None) if checked == "digest" else verify(package, None, public)
 
 
+def test_a_link_is_refused_for_its_end_is_not_signed(package: Path, tmp_path: Path) -> None:
+    digest = package_sha256(package)
+    (tmp_path / "evil").mkdir()
+    (package / "code" / "evil").symlink_to(tmp_path / "evil", target_is_directory=True)
+    with pytest.raises(RegistryError, match="no links"):
+        verify(package, digest, None)
+
+
 def test_a_strangers_signature_or_none_is_refused(package: Path, tmp_path: Path) -> None:
     _, public = own_keys(tmp_path / "keys")
     with pytest.raises(RegistryError, match="not signed"):
