@@ -17,13 +17,15 @@ import pytest
 from flows.adoption import adopt
 from flows.champion import history, promote, roll_back
 from flows.diff import diff
+from flows.gate_settings import gate_changes
 from flows.lineage import collect as collect_lineage
 from flows.predict import predict
 from flows.reproduce import reproduce
 from flows.settings import Settings
 from flows.status import collect as collect_status
 from flows.unchanged import find_registered
-from mtl.config import MtlError, RegistryError, load
+from flows.workspace import effective_params
+from mtl.config import ConfigError, MtlError, RegistryError, load
 from mtl.promotion import CHAMPION, CHANGE
 from mtl.registry import CHALLENGER, Registry
 from mtl.reports import Decision, PackageReport
@@ -557,6 +559,20 @@ def test_edited_gate_settings(world: World, way: str) -> None:
     assert "a trial" in entry["why"]
     (key,) = history(world.settings)[-1]["settings"]
     assert key == ("gate.margin" if way == "edit" else "tasks.digit.floor")
+
+
+@attack("the gate's settings are others than the committed ones")
+@pytest.mark.parametrize("override", ["gate.margin=1.0", "gate.min_skill=null", "gate={}", "tasks.digit.floor=null"])
+def test_overridden_gate_settings(world: World, override: str) -> None:
+    root = world.settings.root
+    params = effective_params(root, [override])
+    with pytest.raises(ConfigError, match="are not the committed ones"):
+        gate_changes(root, params, override=True, why="")
+    assert gate_changes(root, params, override=True, why="a trial")
+    assert not gate_changes(root, effective_params(root, ["train.epochs=2"]), override=False, why="")
+    shutil.rmtree(root / ".git")  # nothing is committed: nothing is taken for it
+    with pytest.raises(ConfigError, match="are not the committed ones"):
+        gate_changes(root, effective_params(root, []), override=False, why="")
 
 
 @attack("somebody says that they are another")
