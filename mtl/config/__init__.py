@@ -15,6 +15,7 @@ from mtl.config.errors import (
     DataError,
     MtlError,
     RegistryError,
+    SealError,
     StageError,
     TrainingError,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "MtlError",
     "ObjectiveConfig",
     "RegistryError",
+    "SealError",
     "ScheduleConfig",
     "Section",
     "StageError",
