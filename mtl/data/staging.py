@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import tempfile
@@ -81,7 +80,7 @@ def at_hand(prepared: Path, given: dict[str, Any] | None) -> Path:
             else's.
         StageError: the remote is out of reach.
     """
-    if (prepared / NAME).exists():
+    if (prepared / NAME).exists() and (given is None or file_sha256(prepared / NAME) == given["manifest"]):
         return prepared
     if given is None:
         raise DataError(
@@ -90,7 +89,7 @@ def at_hand(prepared: Path, given: dict[str, Any] | None) -> Path:
         )
     wanted = Shipment(**given)
     place = Path(os.environ.get("MTL_SHARDS", tempfile.gettempdir()))
-    parent = private_folder(place / f"mtl-shards-{getpass.getuser()}")
+    parent = private_folder(place / f"mtl-shards-{os.getuid()}")
     folder = parent / checked_name(wanted.manifest[:32], str(parent))
     with FileLock(parent / f"{folder.name}.lock"):  # the node's other workers wait for the first
         manifest = folder / NAME
