@@ -48,8 +48,9 @@ class Seal:
             SealError: it was not.
         """
         data = store.get(name)
+        document: dict[str, Any] = {}
         try:
-            document: dict[str, Any] = json.loads(data)
+            document = json.loads(data)
             found = str(document.pop(SEAL))
             holds = hmac.compare_digest(found.encode(), self._mac(store, name, document).encode())
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError):

@@ -110,7 +110,7 @@ def test_a_stack_does_not_take_another_users_folder(temporary: Path, tmp_path: P
         assert again == replace(first, scratch=again.scratch) == make_plan(tmp_path / "stack")
         shutil.rmtree(again.scratch)
     finally:
-        os.rmdir(first.scratch)
+        Path(first.scratch).rmdir()
 
 
 @pytest.mark.attack(boundary="bucket writer", attack="a shard or its manifest swapped in the DVC remote")
