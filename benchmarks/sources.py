@@ -31,7 +31,7 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
     from mtl.config import load
     from mtl.data.prepare import prepare
     from mtl.data.sources.mixed import fetch_sources
-    from mtl.seal import Seal
+    from mtl.seal import seal_of
 
     torch.set_num_threads(1)
     name, folder = job["name"], Path(job["folder"])
@@ -51,7 +51,10 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
     prepare(config.data, folder / "raw", folder / "prepared", say=str)
     began = time.monotonic()
     result = run_trial(
-        Trial(name, config.train.learning_rate, job["seed"], config), folder / "prepared", str(folder), Seal()
+        Trial(name, config.train.learning_rate, job["seed"], config),
+        folder / "prepared",
+        str(folder),
+        seal_of("benchmark", folder),
     )
     return {**job, "seconds": time.monotonic() - began, **result}
 
