@@ -112,7 +112,7 @@ def test_without_a_key_nothing_is_taken_until_it_is_said(saved: Saved, monkeypat
 def test_an_old_one_under_a_new_name_is_refused(saved: Saved, tmp_path: Path) -> None:
     bucket = tmp_path / "bucket"
     shutil.copytree(bucket / saved.name, bucket / "2999-01-01T00-00-00Z")
-    with pytest.raises(RegistryError, match="2999.* is not what was written") as caught:
+    with pytest.raises(RegistryError, match=r"2999.* is not what was written") as caught:
         saved.bring()
     assert saved.name in caught.value.found
     assert saved.untouched()
