@@ -31,6 +31,7 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
     from mtl.config import load
     from mtl.data.prepare import prepare
     from mtl.data.sources.mixed import fetch_sources
+    from mtl.seal import seal_of
 
     torch.set_num_threads(1)
     name, folder = job["name"], Path(job["folder"])
@@ -49,7 +50,12 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
     fetch_sources(config.data.source, 0, folder / "raw", ROOT / ".mtl" / "downloads")  # type: ignore[arg-type]
     prepare(config.data, folder / "raw", folder / "prepared", say=str)
     began = time.monotonic()
-    result = run_trial(Trial(name, config.train.learning_rate, job["seed"], config), folder / "prepared", str(folder))
+    result = run_trial(
+        Trial(name, config.train.learning_rate, job["seed"], config),
+        folder / "prepared",
+        str(folder),
+        seal_of("benchmark", folder),
+    )
     return {**job, "seconds": time.monotonic() - began, **result}
 
 

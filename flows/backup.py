@@ -1,7 +1,7 @@
 """Back-up of the registry (MLflow's database and artifacts), and its restoration.
 
 TARGET/files/SHA256 has every artifact once, whatever the number of back-ups; TARGET/TIME/ has the database and, written last, the
-list of artifacts. The database is copied first: artifacts are only ever added, so all that it names is copied after it.
+list of artifacts, signed with the key that signs packages. The database is copied first: artifacts are only ever added, so all that it names is copied after it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ from typing import Any
 import fsspec
 from sqlalchemy import make_url
 
+from flows.backup_list import MANIFEST, facts_of, signature
 from flows.settings import Settings
 from flows.stack.servers import program
 from mtl.config import BusyError, RegistryError
 from mtl.digest import bytes_sha256
+from mtl.signing import SIGNATURE
 from mtl.store import Store
 
-MANIFEST, DATABASE, FILES = "manifest.json", "database", "files"
+DATABASE, FILES = "database", "files"
 
 
 def places(settings: Settings) -> tuple[str, str]:
@@ -68,17 +70,35 @@ def back_up(settings: Settings, target: str, say: Callable[[str], None]) -> dict
             store.put(f"{FILES}/{digest}", data)
             known.add(digest)
             copied += 1
-    facts = {"database": bytes_sha256(dump), "kind": make_url(database).get_backend_name(), "files": files}
-    store.put(f"{name}/{MANIFEST}", json.dumps(facts, indent=1).encode())
+    kind = make_url(database).get_backend_name()
+    facts = {"name": name, "database": bytes_sha256(dump), "kind": kind, "files": files}
+    manifest = json.dumps(facts, indent=1).encode()
+    store.put(f"{name}/{SIGNATURE}", signature(manifest, settings.signing_key))
+    store.put(f"{name}/{MANIFEST}", manifest)
     say(f"backed up as {name}: {len(files)} artifacts, {copied} of them new, database {len(dump) / 2**20:.1f} MiB")
+    if settings.public_key is not None:
+        say(f"signed: keep a copy of {settings.public_key} elsewhere, another machine wants it to verify the back-up")
     return {"name": name, "artifacts": len(files), "copied": copied, "bytes": len(dump)}
 
 
-def restore(settings: Settings, source: str, name: str | None, say: Callable[[str], None], *, replace: bool) -> str:
+def restore(
+    settings: Settings,
+    source: str,
+    name: str | None,
+    say: Callable[[str], None],
+    *,
+    replace: bool,
+    unsigned: bool = False,
+) -> str:
     """Bring a back-up back, the last whole one if none is named; nothing is touched before all of it was verified.
 
+    Args:
+        unsigned: take one whose signature is missing or cannot be verified; names and digests are checked all the same.
+
     Raises:
-        RegistryError: there is no such back-up, it is damaged, or the registry is of another kind.
+        RegistryError: there is no such back-up, its list is not signed by `settings.public_key`, it is damaged, or the
+            registry is of another kind.
+        DataError: its list names what is not below the registry's artifacts.
         BusyError: the registry has versions, and `replace` was not said.
     """
     database, artifacts = places(settings)
@@ -89,7 +109,7 @@ def restore(settings: Settings, source: str, name: str | None, say: Callable[[st
         raise RegistryError(
             f"there is no back-up {chosen or ''} in {source}", found=", ".join(whole) or "none", fix="name one of these"
         )
-    facts = json.loads(store.get(f"{chosen}/{MANIFEST}"))
+    facts = facts_of(store, str(chosen), settings.public_key, say, unsigned=unsigned)
     dump = _verified(store, f"{chosen}/{DATABASE}", facts["database"])
     for digest in sorted(set(facts["files"].values())):
         _verified(store, f"{FILES}/{digest}", digest)
@@ -101,7 +121,7 @@ def restore(settings: Settings, source: str, name: str | None, say: Callable[[st
     fs, root = fsspec.core.url_to_fs(artifacts)
     for path, digest in facts["files"].items():
         fs.makedirs(f"{root}/{path}".rpartition("/")[0], exist_ok=True)
-        fs.pipe_file(f"{root}/{path}", store.get(f"{FILES}/{digest}"))
+        fs.pipe_file(f"{root}/{path}", _verified(store, f"{FILES}/{digest}", digest))
     _load(database, gzip.decompress(dump))
     say(f"restored {chosen}: {_versions(database)} versions, {len(facts['files'])} artifacts")
     return str(chosen)

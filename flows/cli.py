@@ -339,12 +339,13 @@ def restore(
     source: Annotated[str, typer.Argument(help="folder or bucket of the back-ups")],
     name: Annotated[str, typer.Option(help="which one; the last whole one if not said")] = "",
     replace: Annotated[bool, typer.Option("--replace", help="give up the versions that the registry has now")] = False,
+    unsigned: Annotated[bool, typer.Option("--unsigned", help="whoever made it: the place is one's own")] = False,
 ) -> None:
     """Bring a back-up of the registry back, once all of it was verified."""
     from flows.backup import restore as bring_back
     from flows.settings import load_settings
 
-    bring_back(load_settings(), source, name or None, typer.echo, replace=replace)
+    bring_back(load_settings(), source, name or None, typer.echo, replace=replace, unsigned=unsigned)
 
 
 @app.command("list")

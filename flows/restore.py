@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -16,9 +17,10 @@ from filelock import FileLock
 from flows.lineage import PATCH
 from flows.settings import Settings
 from flows.versioning import dvc, remotes
-from mtl.config import MtlError, StageError
+from mtl.config import MtlError, StageError, read_params
 from mtl.data.remote import FOLDER
-from mtl.digest import file_sha256
+from mtl.digest import file_md5, file_sha256
+from mtl.names import checked_name
 from mtl.registry import Registry, Version
 
 KEPT = ("params.yaml", "requirements.lock", "dvc.yaml", "dvc.lock")
@@ -91,12 +93,14 @@ def restore_data(settings: Settings, folder: Path, say: Callable[[str], None]) -
     """The version's raw data by its DVC hash, from the cache or the remote that this checkout has.
 
     Raises:
-        StageError: neither has it.
+        StageError: neither has it, or what the remote has is something else.
     """
     for name in ("config", "config.local"):
         if (settings.root / ".dvc" / name).exists():
             shutil.copyfile(settings.root / ".dvc" / name, folder / ".dvc" / name)
     for name, url in remotes(settings.root).items():
+        # DVC itself takes what comes for what was asked for.
+        dvc(folder, "remote", "modify", "--local", name, "verify", "true")
         if "://" not in url:  # paths are relative to the checkout that they stand in
             here = url if Path(url).exists() else str(settings.home / "dvc-remote")
             dvc(folder, "remote", "modify", "--local", name, "url", here)
@@ -108,7 +112,25 @@ def restore_data(settings: Settings, folder: Path, say: Callable[[str], None]) -
         if f"{FOLDER}/{path.name}.dvc" not in tracked:
             (folder / FOLDER / path.name).symlink_to(path)
     say("data: by DVC hash, from the cache or the remote")
-    dvc(folder, "pull", "--force", "fetch", *tracked)
+    dvc(folder, "fetch", "fetch", *tracked)
+    outs = read_params(folder / "dvc.lock")["stages"]["fetch"]["outs"]
+    outs += [out for path in tracked for out in read_params(folder / path)["outs"]]
+    for md5 in (str(out["md5"]) for out in outs if str(out.get("md5", "")).endswith(".dir")):
+        _check_list(settings.root / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:], md5)
+    dvc(folder, "checkout", "--force", "fetch", *tracked)
+
+
+def _check_list(path: Path, md5: str) -> None:
+    """A folder's list, which DVC does not verify, before files are written under its names."""
+    if not path.exists() or file_md5(path) != md5.removesuffix(".dir"):
+        path.unlink(missing_ok=True)
+        raise StageError(
+            "the DVC remote has another list of a folder's files than was pushed",
+            found=f"the object {md5}",
+            fix="nothing was written; look who writes there, and push it again from a checkout that has it",
+        )
+    for entry in json.loads(path.read_bytes()):
+        checked_name(str(entry["relpath"]), f"the DVC object {md5}")
 
 
 def restore_environment(settings: Settings, lock: Path, say: Callable[[str], None]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import fsspec
 from tenacity import RetryError, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from mtl.config import StageError, TrainingError
+from mtl.names import checked_name, confined
 
 ATTEMPTS = 5
 """Of one request to a bucket, with growing pauses; its client tries some errors again by itself."""
@@ -31,7 +33,8 @@ class Store:
         url: a folder, or what fsspec opens: s3://bucket/prefix.
 
     Every method raises StageError where another try may help (a bucket out of reach), and TrainingError where its user
-    must mend something (credentials, a disk that is full or read-only).
+    must mend something (credentials, a disk that is full or read-only). A name that leads out of the place, given or found
+    there, is refused by all of them with DataError.
     """
 
     def __init__(self, url: str) -> None:
@@ -42,7 +45,9 @@ class Store:
 
     def child(self, name: str) -> Store:
         """The files below a name."""
-        return Store(f"{self.url}/{name}")
+        if self.local:
+            confined(self.local / checked_name(name, self.url), self.local)
+        return Store(f"{self.url}/{checked_name(name, self.url)}")
 
     @property
     def name(self) -> str:
@@ -54,18 +59,30 @@ class Store:
         """The place in which it is, with what lies beside it."""
         return Store(self.url.rpartition("/")[0])
 
+    def _key(self, name: str) -> str:
+        """A name's path in the bucket's file system."""
+        return f"{self._root}/{checked_name(name, self.url)}"
+
+    def _path(self, name: str) -> Path:
+        """A name's path in the folder; links in it must not lead out: others may write there too."""
+        assert self.local is not None
+        path = self.local / checked_name(name, self.url)
+        confined(path.parent, self.local)
+        return path
+
     def arrow(self, name: str) -> tuple[str, Any]:
         """A name's path, and pyarrow's file system in which it is one; None: the local one."""
         if self.local:
-            return str(self.local / name), None
+            return str(self._path(name)), None
         from pyarrow.fs import FSSpecHandler, PyFileSystem
 
-        return f"{self._root}/{name}", PyFileSystem(FSSpecHandler(self._fs))
+        return self._key(name), PyFileSystem(FSSpecHandler(self._fs))
 
     def put(self, name: str, data: bytes) -> None:
         """Write a file; an older one of its name is there until the new one is whole."""
         if self.local is None:
-            self._ask(lambda: self._fs.pipe_file(f"{self._root}/{name}", data), name)
+            key = self._key(name)
+            self._ask(lambda: self._fs.pipe_file(key, data), name)
             return
         scratch = self._scratch(name)
         try:
@@ -78,10 +95,11 @@ class Store:
     def put_file(self, name: str, path: Path) -> None:
         """Take over a finished file of this machine; a local one is moved and synced."""
         if self.local is None:
-            self._ask(lambda: self._fs.put_file(str(path), f"{self._root}/{name}"), name)
+            key = self._key(name)
+            self._ask(lambda: self._fs.put_file(str(path), key), name)
             path.unlink()
             return
-        target = self.local / name
+        target = self._path(name)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with path.open("rb") as file:
@@ -93,8 +111,8 @@ class Store:
             raise cannot_write(target.parent, error) from error
 
     def _scratch(self, name: str) -> Path:
-        assert self.local is not None
-        path = self.local / f"{name}.{os.getpid()}.tmp"
+        # Not to be guessed: nobody has put a link there.
+        path = (target := self._path(name)).with_name(f"{target.name}.{secrets.token_hex(8)}.tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -103,7 +121,7 @@ class Store:
 
     def scratch(self, name: str, fallback: Path) -> Path:
         """Where to write a large file before it is put: beside its place, so that it can be moved; else in a folder."""
-        return self._scratch(name) if self.local else fallback / name.rsplit("/", 1)[-1]
+        return self._scratch(name) if self.local else fallback / checked_name(name, self.url).rsplit("/", 1)[-1]
 
     def get(self, name: str) -> bytes:
         """A file's bytes.
@@ -112,32 +130,40 @@ class Store:
             FileNotFoundError: there is none.
         """
         if self.local:
-            return (self.local / name).read_bytes()
-        return self._ask(lambda: self._fs.cat_file(f"{self._root}/{name}"), name)
+            path = self._path(name)
+            confined(path, self.local)
+            return path.read_bytes()
+        key = self._key(name)
+        return self._ask(lambda: self._fs.cat_file(key), name)
 
     def __contains__(self, name: str) -> bool:
         if self.local:
-            return (self.local / name).exists()
-        return self._ask(lambda: bool(self._fs.exists(f"{self._root}/{name}")), name)
+            return self._path(name).exists()
+        key = self._key(name)
+        return self._ask(lambda: bool(self._fs.exists(key)), name)
 
     def names(self) -> list[str]:
         """All files, sorted; unfinished local ones too."""
         if self.local:
-            return sorted(p.relative_to(self.local).as_posix() for p in self.local.rglob("*") if p.is_file())
+            found = (p.relative_to(self.local).as_posix() for p in self.local.rglob("*") if p.is_file())
+            return sorted(checked_name(name, self.url) for name in found)
         listed = self._ask(lambda: self._fs.find(self._root), "")
         inside = f"{self._root}/"  # some stores list a folder that was emptied
-        return sorted(path.removeprefix(inside) for path in listed if path.startswith(inside))
+        names = (path.removeprefix(inside) for path in listed if path.startswith(inside))
+        return sorted(checked_name(name, self.url) for name in names if not name.endswith("/"))  # a folder's own mark
 
     def remove(self, name: str) -> None:
         """Remove a file, or all below a name; nothing happens if there is none."""
         if self.local:
-            path = self.local / name
+            path = self._path(name)
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
             return
 
+        key = self._key(name)
+
         def gone() -> None:
-            if self._fs.exists(f"{self._root}/{name}"):
-                self._fs.rm(f"{self._root}/{name}", recursive=True)
+            if self._fs.exists(key):
+                self._fs.rm(key, recursive=True)
 
         self._ask(gone, name)
 

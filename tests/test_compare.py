@@ -19,6 +19,7 @@ from mtl.compare.trial import run_trial
 from mtl.config import Config, ConfigError, DataError
 from mtl.objective.aggregation import AGGREGATORS
 from mtl.objective.weighting import WEIGHTINGS
+from mtl.seal import Seal
 from mtl.yardstick import Yardstick
 from tests.conftest import mtl
 
@@ -66,7 +67,7 @@ def test_results_of_other_data_are_not_taken(prepared: Path, tmp_path: Path) -> 
 
 def test_a_trial_without_data_is_not_kept_as_a_result(config: Config, tmp_path: Path) -> None:
     with pytest.raises(DataError):
-        run_trial(Trial("a", 1e-3, 0, config), tmp_path / "nowhere", str(tmp_path / "results"))
+        run_trial(Trial("a", 1e-3, 0, config), tmp_path / "nowhere", str(tmp_path / "results"), Seal())
     assert not list(tmp_path.rglob("*.json"))
 
 

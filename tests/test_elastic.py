@@ -20,6 +20,7 @@ from mtl.data.job import RECORDS, SHARDS, by_job
 from mtl.data.prepare import prepare
 from mtl.data.raw import RawSample, read_split
 from mtl.data.spec import DatasetSpec
+from mtl.seal import seal_of
 from mtl.store import Store
 from tests.conftest import clean_environment, dvc, free_port, make_checkout, set_params
 from tests.servers import object_store, running, s3_environment
@@ -188,10 +189,11 @@ def test_shards_built_by_a_job_are_those_built_here(
     assert [found.id for found in here.quarantined] == [f"{broken.parent.name}/{broken.stem}"]
     # One shard is there already, of a job that was killed.
     first, *others = [record for record in here.shards if record.num_samples]
-    half = Store(f"{bucket}/work/preparations")
+    seal = seal_of("preparations", tmp_path / "home")
+    half = Store(f"{bucket}/work/preparations/{seal.name}")
     half.put(f"{SHARDS}/{first.file}", (tmp_path / "here" / first.file).read_bytes())
-    half.put(f"{RECORDS}/{first.file}.json", first.model_dump_json().encode())
-    prepare(lenient, tmp_path / "raw", tmp_path / "there", say=str, runner=by_job(config))
+    seal.write(half.child(RECORDS), f"{first.file}.json", first.model_dump(mode="json"))
+    prepare(lenient, tmp_path / "raw", tmp_path / "there", say=str, runner=by_job(config, tmp_path / "home"))
     assert contents(tmp_path / "here") == contents(tmp_path / "there")
     told = capsys.readouterr().out
     assert f"prepare: {first.file}" not in told
@@ -205,7 +207,7 @@ def test_a_job_cannot_read_images_of_this_machine(raw: Path, spec: DatasetSpec, 
     config = configured({"own": settings}, {"species": TASKS["species"]})
     fetched(config, tmp_path / "raw")
     with pytest.raises(DataError, match="cannot reach this machine's images"):
-        prepare(config.data, tmp_path / "raw", tmp_path / "there", say=str, runner=by_job(config))
+        prepare(config.data, tmp_path / "raw", tmp_path / "there", say=str, runner=by_job(config, tmp_path / "home"))
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from mtl.config import Config, ConfigError, DataError, ModelConfig, parse
 from mtl.data import sampler
 from mtl.model.pretrained import freeze, load_pretrained
+from mtl.seal import Seal
 from mtl.store import Store
 from mtl.tasks import build_model
 from mtl.train.checkpoint import Checkpoints
@@ -329,12 +330,15 @@ def test_weights_of_an_earlier_run(prepared: Path, tmp_path: Path, monkeypatch: 
         load_pretrained(model, wrong, None)
 
 
-def _two_go_on(rank: int, config: Config, prepared: Path, folder: Path) -> None:
+RUN = "run/checkpoints"
+
+
+def _two_go_on(rank: int, config: Config, prepared: Path, folder: Path, seal: Seal) -> None:
     """A training of two workers from a checkpoint of one."""
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     training = Training(config, prepared, World(rank, 2))
     lines: list[str] = []
-    run(training, Checkpoints(Store(str(folder / "one")), 2), report=_ignore, say=lines.append)
+    run(training, Checkpoints(Store(str(folder / "one" / RUN)), 2, seal), report=_ignore, say=lines.append)
     if rank == 0:
         assert "train: goes on from step 4" in lines
         assert any("with 2 workers after 1" in line for line in lines)
@@ -349,11 +353,11 @@ def _ignore(row: dict[str, Any]) -> None:
 def test_a_training_goes_on_with_another_number_of_workers(config: Config, prepared: Path, tmp_path: Path) -> None:
     """The same samples in the same order; the weights differ by rounding, and by how much is said."""
     chosen = changed(config, train={"precision": "float32"})
-    whole = Training(chosen, prepared, World())
-    run(whole, Checkpoints(Store(str(tmp_path / "whole")), 9), report=_ignore, say=_ignore)  # type: ignore[arg-type]
+    whole, seal = Training(chosen, prepared, World()), Seal()
+    run(whole, Checkpoints(Store(str(tmp_path / "whole" / RUN)), 9, seal), report=_ignore, say=_ignore)  # type: ignore[arg-type]
     for name in ("step-00000002", "step-00000004"):
-        shutil.copytree(tmp_path / "whole" / name, tmp_path / "one" / name)
-    mp.spawn(_two_go_on, args=(chosen, prepared, tmp_path), nprocs=2)  # pyright: ignore
+        shutil.copytree(tmp_path / "whole" / RUN / name, tmp_path / "one" / RUN / name)
+    mp.spawn(_two_go_on, args=(chosen, prepared, tmp_path, seal), nprocs=2)  # pyright: ignore
     found = torch.load(tmp_path / "two.pt", weights_only=True)
     assert found["worlds"] == [[0, 1], [4, 2]]
     differences = [float((v - found["model"][n]).abs().max()) for n, v in whole.state()["model"].items()]

@@ -26,7 +26,8 @@ def saved(retrained: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def restored(checkout: Path, saved: str, home: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return mtl(checkout, "restore", saved, *words, MTL_HOME=str(home))
+    key = {"MTL_SIGNING_PUBLIC_KEY": str(checkout / ".mtl" / "keys" / "public.pem")}
+    return mtl(checkout, "restore", saved, *words, MTL_HOME=str(home), **key)
 
 
 def there(checkout: Path, home: Path) -> dict[str, str]:

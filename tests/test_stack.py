@@ -244,7 +244,9 @@ def test_methods_are_compared_on_the_cluster(checkout: Path, plan: Plan, champio
     assert {"fixed", "equal weights", "frozen fixed"} <= {row["method"] for row in rows}
     assert all("error" not in row for row in rows)
     bucket = bucket_of(plan)
-    trials = [path for path in bucket.find("mtl/trainings/comparisons/trials") if path.endswith(".json")]
+    trials = [
+        path for path in bucket.find("mtl/trainings/comparisons") if "/trials/" in path and path.endswith(".json")
+    ]
     assert len(trials) > 5
     jobs = ask(f"{plan.url('ray')}/api/jobs/", f"Bearer {plan.secrets['ray']}")
     assert any("mtl.compare.job" in job["entrypoint"] and job["status"] == "SUCCEEDED" for job in jobs)

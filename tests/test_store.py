@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mtl.config import StageError, TrainingError
+from mtl.seal import Seal
 from mtl.store import Store
 from mtl.train.checkpoint import Checkpoints, verified, write_manifest
 from tests.servers import Server, object_store, running, s3_environment
@@ -97,11 +98,13 @@ def test_what_is_declared_is_verified(store: Store) -> None:
     from mtl.digest import bytes_sha256
 
     store.put("weights", b"abc")
-    assert verified(store) is None
-    write_manifest(store, {"weights": bytes_sha256(b"abc")})
-    assert verified(store) == {"weights": b"abc"}
+    seal = Seal()
+    assert verified(store, seal) is None
+    write_manifest(store, seal, {"weights": bytes_sha256(b"abc")})
+    assert verified(store, seal) == {"weights": b"abc"}
+    assert verified(store, Seal(), str) is None
     store.put("weights", b"abd")
-    assert verified(store) is None
+    assert verified(store, seal) is None
 
 
 @pytest.mark.parametrize("kind", ["resets", "refusals"])

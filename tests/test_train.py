@@ -13,6 +13,7 @@ import torch
 
 from mtl.config import Config, TrainingError
 from mtl.data.loader import Split, collate
+from mtl.seal import Seal
 from mtl.store import Store
 from mtl.train.checkpoint import Checkpoints
 from mtl.train.distributed import World
@@ -27,7 +28,7 @@ def quiet(line: Any) -> None:
 
 
 def test_a_resumed_training_ends_with_the_same_weights(config: Config, prepared: Path, tmp_path: Path) -> None:
-    whole = Training(config, prepared, World())
+    whole, seal = Training(config, prepared, World()), Seal()
     run(whole, Checkpoints(Store(str(tmp_path / "whole")), 2), report=quiet, say=quiet)
 
     class Killed(Exception):
@@ -43,10 +44,10 @@ def test_a_resumed_training_ends_with_the_same_weights(config: Config, prepared:
 
     broken.one_step = die_at_step_five  # type: ignore[method-assign]
     with pytest.raises(Killed):
-        run(broken, Checkpoints(Store(str(tmp_path / "broken")), 2), report=quiet, say=quiet)
+        run(broken, Checkpoints(Store(str(tmp_path / "broken")), 2, seal), report=quiet, say=quiet)
     resumed = Training(config, prepared, World())
     lines: list[str] = []
-    progress = run(resumed, Checkpoints(Store(str(tmp_path / "broken")), 2), report=quiet, say=lines.append)
+    progress = run(resumed, Checkpoints(Store(str(tmp_path / "broken")), 2, seal), report=quiet, say=lines.append)
     assert "train: goes on from step 4" in lines
     assert progress.total_steps == 6
     for name, value in whole.best.items():

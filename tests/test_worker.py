@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import types
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,13 @@ import torch
 
 from mtl.config import Config, StageError
 from mtl.jobs.written import ERROR, STOP
+from mtl.seal import Seal
 from mtl.store import Store
 from mtl.train import worker
 from mtl.train.notice import Notice
 from mtl.train.worker import FAILURE, FINAL, train_worker
+
+SEAL = Seal()
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
 
 
 def told(job: dict[str, Any]) -> dict[str, str]:
-    return json.loads(Store(job["store"]).get(ERROR))
+    return SEAL.read(Store(job["store"]), ERROR)
 
 
 @pytest.mark.parametrize(
@@ -66,16 +68,16 @@ def test_the_users_errors_are_told_and_not_tried_again(
     with monkeypatch.context() as patch:
         failing(patch, error)
         with pytest.raises(type(error)):  # so that the other workers do not wait for this one
-            train_worker(job)
+            train_worker(job, seal=SEAL)
     assert fragment in told(job)["what"]
-    train_worker(job)  # Ray's own next try: it ends at once
+    train_worker(job, seal=SEAL)  # Ray's own next try: it ends at once
     assert f"{FINAL}/manifest.json" not in Store(job["store"])
 
 
 def test_out_of_memory_names_the_batch_size_to_try(job: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     failing(monkeypatch, torch.OutOfMemoryError("no"))
     with pytest.raises(torch.OutOfMemoryError):
-        train_worker(job)
+        train_worker(job, seal=SEAL)
     assert told(job)["fix"] == "set train.batch_size to 8, or train.accumulate to 2"
 
 
@@ -84,9 +86,9 @@ def test_a_failure_of_the_machines_is_tried_again(job: dict[str, Any], monkeypat
         with monkeypatch.context() as patch:
             failing(patch, RuntimeError(f"Connection reset by peer: port {number}"))
             with pytest.raises(RuntimeError):
-                train_worker(job)
+                train_worker(job, seal=SEAL)
         assert ERROR not in Store(job["store"])
-    train_worker(job)
+    train_worker(job, seal=SEAL)
     assert f"{FINAL}/manifest.json" in Store(job["store"])
 
 
@@ -94,7 +96,7 @@ def test_the_same_failure_twice_at_one_step_is_told(job: dict[str, Any], monkeyp
     failing(monkeypatch, RuntimeError("a tensor has the wrong shape"))
     for _ in range(2):
         with pytest.raises(RuntimeError):
-            train_worker(job)
+            train_worker(job, seal=SEAL)
     assert told(job)["what"] == "the same failure twice at step 2: RuntimeError"
     assert FAILURE in Store(job["store"])
 
@@ -102,13 +104,13 @@ def test_the_same_failure_twice_at_one_step_is_told(job: dict[str, Any], monkeyp
 def test_a_store_out_of_reach_is_tried_again(job: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     failing(monkeypatch, StageError("the bucket is out of reach"))
     with pytest.raises(StageError):
-        train_worker(job)
+        train_worker(job, seal=SEAL)
     assert ERROR not in Store(job["store"])
 
 
 def test_params_that_do_not_fit_the_data_are_told_by_all(job: dict[str, Any]) -> None:
     job["config"]["tasks"]["digit"]["target"] = "nowhere"
-    train_worker(job)
+    train_worker(job, seal=SEAL)
     assert "nowhere" in told(job)["what"] + told(job)["found"]
 
 
@@ -127,12 +129,12 @@ def test_a_notice_to_stop_leaves_a_checkpoint_of_the_last_step(
 
     with monkeypatch.context() as patch:
         patch.setattr(worker.Training, "one_step", step)
-        train_worker(job)
+        train_worker(job, seal=SEAL)
     assert f"{FINAL}/manifest.json" not in store
     steps = [name for name in store.names() if name.endswith("manifest.json")]
     assert steps
     store.remove(STOP)
-    train_worker(job)
+    train_worker(job, seal=SEAL)
     assert f"{FINAL}/manifest.json" in store
 
 

@@ -8,10 +8,13 @@ import secrets
 import shlex
 import socket
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ruamel.yaml import YAML
+
+from mtl.config import DataError
+from mtl.private import private_folder
 
 PORTS = (
     "postgres",
@@ -86,7 +89,10 @@ def make_plan(folder: Path) -> Plan:
         dict(zip(PORTS, _free_ports(len(PORTS)), strict=True)),
         {name: secrets.token_urlsafe(24) for name in SECRETS},
     )
-    Path(plan.scratch).mkdir(exist_ok=True)  # a machine that was started again has an empty /tmp
+    try:
+        private_folder(Path(plan.scratch))  # a machine that was started again has an empty /tmp
+    except DataError:  # and another user may have been there first
+        plan = replace(plan, scratch=tempfile.mkdtemp(prefix="mtl", dir="/tmp"))
     folder.mkdir(parents=True, exist_ok=True)
     lines = [f"export {name}={shlex.quote(value)}" for name, value in plan.environment().items()]
     write_private(folder / ENVIRONMENT, "\n".join(lines) + "\n")

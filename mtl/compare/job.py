@@ -14,6 +14,7 @@ from mtl.compare.plan import Comparison
 from mtl.compare.run import run_comparison
 from mtl.config import Config, DataError
 from mtl.jobs.handed import do, result_of, store_of
+from mtl.seal import Seal, seal_of
 from mtl.store import Store
 from mtl.train.content import code_and_data
 from mtl.train.worker import say
@@ -24,6 +25,7 @@ def hand_over(
     wanted: Comparison,
     prepared: Path,
     given: dict[str, Any] | None,
+    home: Path,
     say: Callable[[str], None] = print,
 ) -> list[dict[str, Any]]:
     """As `run_comparison`, on the cluster of `cluster.address`.
@@ -44,8 +46,9 @@ def hand_over(
         "prepared": str(prepared),
         "shipment": given,
     }
-    store = store_of(config, "comparisons", job)
-    results: list[dict[str, Any]] = result_of(config, "compare", "mtl.compare.job", job, store, say)
+    seal = seal_of("comparisons", home)
+    store = store_of(config, "comparisons", job, seal)
+    results: list[dict[str, Any]] = result_of(config, "compare", "mtl.compare.job", job, store, seal, say)
     return results
 
 
@@ -54,11 +57,11 @@ def trials_of(prepared: Path) -> str:
     return f"trials/{code_and_data(prepared)[:16]}"
 
 
-def run(config: Config, job: dict[str, Any], store: Store) -> list[dict[str, Any]]:
+def run(config: Config, job: dict[str, Any], store: Store, seal: Seal) -> list[dict[str, Any]]:
     """On the cluster: all trials; those of another comparison with the same settings are taken as they are."""
     wanted = Comparison.model_validate(job["wanted"], strict=False)
     url = store.parent.child(job["trials"]).url
-    return run_comparison(config, wanted, Path(job["prepared"]), url, job["shipment"], say)
+    return run_comparison(config, wanted, Path(job["prepared"]), url, seal, job["shipment"], say)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from mtl.compare.plan import Comparison, Trial, methods, trials, weighted
 from mtl.compare.table import best_method, mean_weights
 from mtl.compare.trial import run_trial
 from mtl.config import Config
+from mtl.seal import Seal
 
 
 def run_comparison(
@@ -18,6 +19,7 @@ def run_comparison(
     wanted: Comparison,
     prepared: Path,
     url: str,
+    seal: Seal,
     given: dict[str, Any] | None = None,
     say: Callable[[str], None] = print,
 ) -> list[dict[str, Any]]:
@@ -25,13 +27,14 @@ def run_comparison(
 
     Args:
         url: folder or bucket of the trials' results.
+        seal: of these: others' are not taken.
         given: a shipment, for nodes that do not see the prepared folder.
 
     Frozen weights tell what a method's adaptation is worth beyond the weights that it ends up with (Gama & Grassi 2025).
     """
     found = methods(config, wanted)
     with cluster(config):
-        place = (prepared, url, given)
+        place = (prepared, url, seal, given)
         results = _run_all(trials(found, wanted), config, place, say)
         best = best_method(results, [name for name in found if not name.startswith(("alone", "static", "equal"))])
         if best:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import resource
 import tempfile
 import time
@@ -14,11 +13,12 @@ import numpy as np
 import torch
 
 from mtl.compare.plan import Trial
-from mtl.config import DataError
+from mtl.config import DataError, SealError
 from mtl.data.loader import Split
 from mtl.data.staging import at_hand
 from mtl.evaluate.blind import yardsticks
 from mtl.evaluate.evaluator import score
+from mtl.seal import Seal
 from mtl.store import Store
 from mtl.train.checkpoint import Checkpoints
 from mtl.train.distributed import World
@@ -26,11 +26,14 @@ from mtl.train.loop import run
 from mtl.train.training import Training
 
 
-def run_trial(trial: Trial, prepared: Path, url: str, given: dict[str, Any] | None = None) -> dict[str, Any]:
+def run_trial(
+    trial: Trial, prepared: Path, url: str, seal: Seal, given: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Train, score on test, and keep the result in a folder or bucket; a finished trial is only read.
 
     Args:
         url: of the results.
+        seal: of the results.
         given: a shipment, for a node that does not see the prepared folder.
 
     Returns:
@@ -44,7 +47,10 @@ def run_trial(trial: Trial, prepared: Path, url: str, given: dict[str, Any] | No
     """
     store, name = Store(url), f"{trial.key}.json"
     if name in store:
-        return json.loads(store.get(name))
+        try:
+            return seal.read(store, name)
+        except SealError as error:
+            print(f"compare: {error.line}; the trial is made again", flush=True)
     head: dict[str, Any] = {"method": trial.method, "learning_rate": trial.learning_rate, "seed": trial.seed}
     try:
         with tempfile.TemporaryDirectory() as scratch:
@@ -53,7 +59,7 @@ def run_trial(trial: Trial, prepared: Path, url: str, given: dict[str, Any] | No
         raise  # says nothing of the method, and must not be kept as its result
     except Exception as error:
         result = head | {"error": f"{type(error).__name__}: {error}"}
-    store.put(name, json.dumps(result).encode())
+    seal.write(store, name, result)
     return result
 
 
@@ -70,7 +76,7 @@ def _train(trial: Trial, prepared: Path, checkpoints: Path) -> dict[str, Any]:
         return losses
 
     training.one_step = timed  # type: ignore[method-assign]
-    progress = run(training, Checkpoints(Store(str(checkpoints)), 1), report=_ignore, say=_ignore)
+    progress = run(training, Checkpoints(Store(str(checkpoints)), 1, Seal()), report=_ignore, say=_ignore)
     training.averaged.load_state_dict(training.best)
     test, size = Split(prepared, "test"), trial.config.evaluate.batch_size
     tasks = training.tasks

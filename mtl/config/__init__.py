@@ -15,6 +15,7 @@ from mtl.config.errors import (
     DataError,
     MtlError,
     RegistryError,
+    SealError,
     StageError,
     TrainingError,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "ObjectiveConfig",
     "RegistryError",
     "ScheduleConfig",
+    "SealError",
     "Section",
     "StageError",
     "TaskConfig",

@@ -5,6 +5,7 @@ MtlError                 every error that a user can mend; the CLI prints it wit
 ├── DataError            a source, an image or a shard is missing, damaged or contradictory
 ├── TrainingError        training cannot go on: non-finite loss, no disk, out of memory
 ├── StageError           a stage's process failed; carries its exit code
+├── SealError            what came back from a bucket was not written by this run
 ├── RegistryError        the registry refused or is out of reach
 └── BusyError            somebody else holds the checkout or the port
 """
@@ -52,6 +53,10 @@ class TrainingError(MtlError):
 
 class StageError(MtlError):
     """A stage's process failed."""
+
+
+class SealError(MtlError):
+    """What lies in a bucket was not written by this run."""
 
 
 class RegistryError(MtlError):

@@ -5,7 +5,6 @@ The raw rows of the shards to be built go out through the store, shards come bac
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -16,14 +15,17 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from mtl.config import Config, DataError, StageError
+from mtl.config import Config, DataError, SealError, StageError
 from mtl.data.build import Builder, with_added
 from mtl.data.manifest import ShardRecord
 from mtl.data.on_ray import built, keep
 from mtl.data.plan import Planned
 from mtl.data.prepare import Order, Runner
 from mtl.data.raw import read_spec, write_rows, write_spec
+from mtl.digest import bytes_sha256
 from mtl.jobs.handed import do, result_of, store_of
+from mtl.jobs.sent import bring, send
+from mtl.seal import Seal, seal_of
 from mtl.store import Store
 
 THREADS = 16
@@ -32,11 +34,12 @@ RAW, RECORDS, SHARDS = "raw", "records", "shards"
 """The last two are of all jobs: files are named by their content."""
 
 
-def by_job(config: Config) -> Runner:
+def by_job(config: Config, home: Path) -> Runner:
     """Build on the cluster of `cluster.address`.
 
     The runner raises, before anything is built, DataError if images are files of this machine; and what the job wrote
-    down, or that the cluster refuses or is out of reach, as MtlError. What is built stays, and is not built again.
+    down, that another wrote in its place, or that the cluster refuses or is out of reach, as MtlError. What is built stays,
+    and is not built again.
     """
 
     def run(builder: Builder, orders: Iterable[Order]) -> Iterator[ShardRecord]:
@@ -49,9 +52,10 @@ def by_job(config: Config) -> Runner:
             )
         wanted = [planned for planned, _ in orders]
         job = {"config": config.model_dump(mode="json"), "wanted": [asdict(p) for p in _renumbered(wanted)]}
-        store = store_of(config, "preparations", job)
-        _send(builder, wanted, store.child(RAW))
-        found = result_of(config, "prepare", "mtl.data.job", job, store, lambda line: print(line, flush=True))
+        seal = seal_of("preparations", home)
+        store = store_of(config, "preparations", job, seal)
+        _send(builder, wanted, store.child(RAW), seal)
+        found = result_of(config, "prepare", "mtl.data.job", job, store, seal, lambda line: print(line, flush=True))
         records = [ShardRecord.model_validate(record, strict=False) for record in found]
         results = store.parent
         with ThreadPoolExecutor(THREADS) as pool:
@@ -74,7 +78,7 @@ def _renumbered(wanted: list[Planned]) -> list[Planned]:
     return found
 
 
-def _send(builder: Builder, wanted: list[Planned], store: Store) -> None:
+def _send(builder: Builder, wanted: list[Planned], store: Store, seal: Seal) -> None:
     """The rows of the wanted shards, as a raw data set."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -82,8 +86,7 @@ def _send(builder: Builder, wanted: list[Planned], store: Store) -> None:
             rows = (sample for planned in shards for sample in builder.samples(planned))
             write_rows(folder / f"{split}.parquet", builder.given, rows)
         write_spec(folder, builder.given)
-        for path in sorted(folder.iterdir()):
-            store.put_file(path.name, path)
+        send(store, folder, seal)
 
 
 def _fetched(results: Store, folder: Path, record: ShardRecord) -> ShardRecord:
@@ -92,6 +95,13 @@ def _fetched(results: Store, folder: Path, record: ShardRecord) -> ShardRecord:
             data = results.get(f"{SHARDS}/{record.file}")
         except FileNotFoundError as error:
             raise StageError(f"{record.file} is not in {results.url}", fix="run again: it is built again") from error
+        if bytes_sha256(data) != record.sha256:
+            _forget(results, record)
+            raise SealError(
+                f"{results.url}/{SHARDS}/{record.file} is not what the cluster built",
+                found=f"SHA-256 {bytes_sha256(data)}",
+                fix="it is not used; look who writes there, and run again: it is built again",
+            )
         keep(folder / record.file, data)
     return record
 
@@ -101,24 +111,33 @@ def _forget(results: Store, record: ShardRecord) -> None:
         results.remove(name)
 
 
-def run(config: Config, job: dict[str, Any], store: Store) -> list[dict[str, Any]]:
+def run(config: Config, job: dict[str, Any], store: Store, seal: Seal) -> list[dict[str, Any]]:
     """On the cluster: the shards that no job has built before; the records of all."""
     wanted = [Planned(**planned) for planned in job["wanted"]]
     results = store.parent
     records = results.child(RECORDS)
-    known = {name.removesuffix(".json") for name in records.names()}
+    known = {planned.file for planned in wanted if _known(records, planned, seal)}
     with tempfile.TemporaryDirectory() as scratch:
         raw = Path(scratch)
-        sent = store.child(RAW)
-        for name in sent.names():
-            (raw / name).write_bytes(sent.get(name))
+        bring(store.child(RAW), raw, seal)
         given = read_spec(raw)
         builder = Builder(config.data, raw, given, with_added(given, config.data), raw)
         missing = [planned for planned in wanted if planned.file not in known]
         for record, _ in built(config, builder, missing, results.child(SHARDS).url):
-            records.put(f"{record.file}.json", record.model_dump_json().encode())
+            seal.write(records, f"{record.file}.json", record.model_dump(mode="json"))
             print(f"prepare: {record.file} with {record.num_samples} images", flush=True)
-    return [json.loads(records.get(f"{planned.file}.json")) for planned in wanted]
+    return [seal.read(records, f"{planned.file}.json") for planned in wanted]
+
+
+def _known(records: Store, planned: Planned, seal: Seal) -> bool:
+    """Whether the shard was built by a job before."""
+    try:
+        return bool(seal.read(records, f"{planned.file}.json"))
+    except FileNotFoundError:
+        return False
+    except SealError as error:
+        print(f"prepare: {error.line}; {planned.file} is built again", flush=True)
+        return False
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import tempfile
@@ -16,7 +15,10 @@ from filelock import FileLock
 from ruamel.yaml import YAML
 
 from mtl.config import DataError
-from mtl.data.manifest import NAME
+from mtl.data.manifest import NAME, Manifest
+from mtl.digest import bytes_sha256, file_sha256
+from mtl.names import checked_name
+from mtl.private import private_folder
 from mtl.store import Store
 
 THREADS = 16
@@ -54,7 +56,7 @@ def shipment(root: Path, prepared: Path) -> Shipment | None:
         return None
     if "://" not in url:
         return None
-    return Shipment(url, files, hashlib.sha256((prepared / NAME).read_bytes()).hexdigest())
+    return Shipment(url, files, file_sha256(prepared / NAME))
 
 
 def _dvc_config(root: Path) -> ConfigParser:
@@ -74,10 +76,11 @@ def at_hand(prepared: Path, given: dict[str, Any] | None) -> Path:
     """A folder of this node with the shards: the prepared one if this node sees it, else one that is fetched once.
 
     Raises:
-        DataError: neither is possible, or what came is not what was asked for.
+        DataError: neither is possible, what came is not what was asked for, or the node's folder of shards is somebody
+            else's.
         StageError: the remote is out of reach.
     """
-    if (prepared / NAME).exists():
+    if (prepared / NAME).exists() and (given is None or file_sha256(prepared / NAME) == given["manifest"]):
         return prepared
     if given is None:
         raise DataError(
@@ -85,43 +88,42 @@ def at_hand(prepared: Path, given: dict[str, Any] | None) -> Path:
             fix="share the folder among the nodes, or use a DVC remote in a bucket: dvc remote add -d team s3://…",
         )
     wanted = Shipment(**given)
-    parent = Path(os.environ.get("MTL_SHARDS", Path(tempfile.gettempdir()) / "mtl-shards"))
-    folder = parent / wanted.manifest[:32]
-    parent.mkdir(parents=True, exist_ok=True)
+    place = Path(os.environ.get("MTL_SHARDS", tempfile.gettempdir()))
+    parent = private_folder(place / f"mtl-shards-{os.getuid()}")
+    folder = parent / checked_name(wanted.manifest[:32], str(parent))
     with FileLock(parent / f"{folder.name}.lock"):  # the node's other workers wait for the first
-        if not (folder / NAME).exists():
+        manifest = folder / NAME
+        if not manifest.exists() or file_sha256(manifest) != wanted.manifest:
             _fetch(wanted, folder)
     return folder
 
 
 def _fetch(wanted: Shipment, folder: Path) -> None:
-    """Every object, checked by its hash; the manifest last."""
-    folder.mkdir(parents=True, exist_ok=True)
-    store = Store(wanted.url)
+    """Every object, checked by the SHA-256 that the manifest has of it; the manifest, checked by the job's, last."""
+    here, there = Store(str(folder)), Store(wanted.url)
+    manifest = _object(there, NAME, wanted.files[NAME], wanted.manifest)
+    digests = {shard.file: shard.sha256 for shard in Manifest.model_validate_json(manifest, strict=False).shards}
 
     def one(item: tuple[str, str]) -> None:
         name, md5 = item
-        path = folder / name
-        if path.exists() and _md5(path.read_bytes()) == md5:
-            return
-        try:
-            data = store.get(f"files/md5/{md5[:2]}/{md5[2:]}")
-        except FileNotFoundError as error:
-            raise DataError(
-                f"{name} is not in {wanted.url}", found=f"no object {md5}", fix="dvc push prepare"
-            ) from error
-        if _md5(data) != md5:
-            raise DataError(f"{name} from {wanted.url} is damaged", found=_md5(data), fix=f"it should be {md5}")
-        scratch = path.with_suffix(f"{path.suffix}.tmp")
-        scratch.write_bytes(data)
-        scratch.replace(path)
+        if name not in digests:
+            raise DataError(f"{name} is in DVC's list and not in the manifest", fix="dvc repro -f prepare")
+        if name not in here or bytes_sha256(here.get(name)) != digests[name]:
+            here.put(name, _object(there, name, md5, digests[name]))
 
     shards = {name: md5 for name, md5 in wanted.files.items() if name != NAME}
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(one, shards.items()))
-    one((NAME, wanted.files[NAME]))
+    here.put(NAME, manifest)
 
 
-def _md5(data: bytes) -> str:
-    """DVC's hash of a file; against damage, not against malice."""
-    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+def _object(store: Store, name: str, md5: str, sha256: str) -> bytes:
+    """A file from the DVC remote, which names it by its MD5: a hash against damage, not against malice."""
+    try:
+        data = store.get(f"files/md5/{md5[:2]}/{md5[2:]}")
+    except FileNotFoundError as error:
+        raise DataError(f"{name} is not in {store.url}", found=f"no object {md5}", fix="dvc push prepare") from error
+    if bytes_sha256(data) != sha256:
+        fix = f"it should be {sha256}; look who writes there, and push it again: dvc push prepare"
+        raise DataError(f"{name} from {store.url} is damaged", found=bytes_sha256(data), fix=fix)
+    return data

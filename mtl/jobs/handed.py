@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import sys
 import threading
@@ -12,8 +13,9 @@ from typing import Any
 
 from mtl.config import Config, MtlError, StageError, parse
 from mtl.digest import bytes_sha256
-from mtl.jobs.submit import Work, submit
+from mtl.jobs.submit import VARIABLE, Work, submit
 from mtl.jobs.written import ERROR, JOB, RESULT, raise_written, write_error
+from mtl.seal import Seal
 from mtl.store import Store
 
 
@@ -24,7 +26,7 @@ def hand_over(config: Config, work: Work, say: Callable[[str], None], stop_secon
         stop_seconds: that it has to end by itself once this process is told to end.
 
     Raises:
-        MtlError: what the job wrote down, or that the cluster refuses or is out of reach.
+        MtlError: what the job wrote down, that another wrote there, or that the cluster refuses or is out of reach.
         KeyboardInterrupt: this process was told to end; the job was stopped, what is done stays done.
     """
     told = threading.Event()
@@ -32,7 +34,7 @@ def hand_over(config: Config, work: Work, say: Callable[[str], None], stop_secon
         submit(config, work, say, told.is_set, stop_seconds)
     if told.is_set():
         raise KeyboardInterrupt
-    raise_written(work.store)
+    raise_written(work.store, work.seal)
 
 
 def no_result() -> StageError:
@@ -40,43 +42,46 @@ def no_result() -> StageError:
     return StageError("the cluster's job ended without a result", fix="see its lines above; run again to go on")
 
 
-def store_of(config: Config, kind: str, job: dict[str, Any]) -> Store:
-    """Where the job of this content is: the same has the same, whoever hands it over."""
+def store_of(config: Config, kind: str, job: dict[str, Any], seal: Seal) -> Store:
+    """Where the job of this content is: the same has the same, whichever process of this MTL_HOME hands it over."""
     key = bytes_sha256(json.dumps(job, sort_keys=True).encode())[:16]
-    return Store(f"{config.cluster.storage.rstrip('/')}/{kind}/{key}")
+    return Store(f"{config.cluster.storage.rstrip('/')}/{kind}/{seal.name}/{key}")
 
 
 def result_of(
-    config: Config, name: str, module: str, job: dict[str, Any], store: Store, say: Callable[[str], None]
+    config: Config, name: str, module: str, job: dict[str, Any], store: Store, seal: Seal, say: Callable[[str], None]
 ) -> Any:
     """As `hand_over`, of a job whose `do` gives a result, which is JSON; its result.
 
     Args:
         store: as `store_of` says it; whatever else the job needs is there already.
+
+    Raises:
+        SealError: what lies there is not the job's.
     """
     for left in (ERROR, RESULT):
         store.remove(left)
-    hand_over(config, Work(name, module, job, store, store.name), say)
+    hand_over(config, Work(name, module, job, store, seal, f"{seal.name}-{store.name}"), say)
     if RESULT not in store:
         raise no_result()
-    return json.loads(store.get(RESULT))
+    return seal.read(store, RESULT)[RESULT]
 
 
-def do(run: Callable[[Config, dict[str, Any], Store], Any]) -> int:
+def do(run: Callable[[Config, dict[str, Any], Store, Seal], Any]) -> int:
     """On the cluster, with the store's address as argument: run with the settings of whoever handed it over, and keep
     the result, if there is one, or the error in the store; the exit code."""
-    store = Store(sys.argv[1])
-    job = json.loads(store.get(JOB))
-    config = parse(job["config"])
-    here = config.model_copy(update={"cluster": config.cluster.model_copy(update={"address": "auto"})})
+    store, seal = Store(sys.argv[1]), Seal(bytes.fromhex(os.environ[VARIABLE]))
     try:
-        result = run(here, job, store)
+        job = seal.read(store, JOB)
+        config = parse(job["config"])
+        here = config.model_copy(update={"cluster": config.cluster.model_copy(update={"address": "auto"})})
+        result = run(here, job, store, seal)
     except MtlError as error:
-        write_error(store, error)
+        write_error(store, seal, error)
         print(f"error: {error}", file=sys.stderr, flush=True)
         return 1
     if result is not None:
-        store.put(RESULT, json.dumps(result).encode())
+        seal.write(store, RESULT, {RESULT: result})
     return 0
 
 

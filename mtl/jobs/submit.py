@@ -7,7 +7,6 @@ that was started again finds the job that is still running instead of starting a
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,9 +15,12 @@ from typing import Any
 from mtl.cluster import code_environment
 from mtl.config import Config, StageError, TrainingError
 from mtl.jobs.written import JOB, STOP
+from mtl.seal import Seal
 from mtl.store import Store
 
 POLL_SECONDS = 1.0
+VARIABLE = "MTL_SEAL"
+"""Has the seal's key, in the job's environment: whoever may write to the bucket does not see it."""
 OVER = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
@@ -29,14 +31,15 @@ class Work:
     Attributes:
         name: stands before the lines that tell of it.
         module: runs on the cluster, with the store's address as its argument.
-        job: what it finds there.
-        key: of its content: the same work has the same.
+        job: what it finds there, sealed.
+        key: of its content: the same work of one MTL_HOME has the same.
     """
 
     name: str
     module: str
     job: dict[str, Any]
     store: Store
+    seal: Seal
     key: str
 
 
@@ -91,10 +94,12 @@ def submit(
         if runs:
             say(f"{work.name}: joins the job {identifier} on {address}")
         else:
-            work.store.put(JOB, json.dumps(work.job).encode())
+            work.seal.write(work.store, JOB, work.job)
             # -P: this code, not what lies where the head was started
             command = f"python -P -m {work.module} {work.store.url}"
-            client.submit_job(entrypoint=command, submission_id=identifier, runtime_env=code_environment(config))
+            environment = code_environment(config)
+            environment["env_vars"] |= {VARIABLE: work.seal.key.hex()}
+            client.submit_job(entrypoint=command, submission_id=identifier, runtime_env=environment)
             say(f"{work.name}: handed over to {address} as the job {identifier}")
         submission = Submission(client, identifier, say)
         status = submission.wait(until)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
 from mtl.config import MtlError, errors
+from mtl.seal import Seal
 from mtl.store import Store
 
 JOB, RESULT, ERROR = "job.json", "result.json", "error.json"
@@ -13,18 +13,22 @@ STOP = "stop"
 """Asks a training to end at the next step."""
 
 
-def write_error(store: Store, error: MtlError) -> None:
+def write_error(store: Store, seal: Seal, error: MtlError) -> None:
     """Write an error down where whoever started the work finds it, and can raise it again."""
     document = {"kind": type(error).__name__, "what": error.what, "found": error.found, "fix": error.fix}
     try:
-        store.put(ERROR, json.dumps(document).encode())
+        seal.write(store, ERROR, document)
     except MtlError:
         print(error, file=sys.stderr, flush=True)
         raise error from None
 
 
-def raise_written(store: Store) -> None:
-    """Raise the error that was written down; nothing if there is none."""
+def raise_written(store: Store, seal: Seal) -> None:
+    """Raise the error that was written down; nothing if there is none.
+
+    Raises:
+        SealError: another than the run wrote one.
+    """
     if ERROR in store:
-        saved = json.loads(store.get(ERROR))
+        saved = seal.read(store, ERROR)
         raise getattr(errors, saved["kind"])(saved["what"], found=saved["found"], fix=saved["fix"])

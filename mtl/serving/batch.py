@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import logging
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -136,7 +137,7 @@ class ChunkPredictor:
 
     def _pictures(self, one: Chosen, image: bytes, row: dict[str, Any]) -> None:
         tasks = self.predictor.tasks
-        name = one.name.replace("/", "__")
+        name = re.sub(r"[/\\]", "__", one.name)
         for task in tasks if "masks" in self.formats else ():
             if tasks[task].kind == "mask":
                 self.store.put(f"masks/{task}/{name}.png", base64.b64decode(row[task]))

@@ -5,6 +5,7 @@ Images and results are in buckets; the model travels through the store, and stay
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -14,6 +15,8 @@ from typing import Any
 
 from mtl.config import Config, DataError
 from mtl.jobs.handed import do, result_of, store_of
+from mtl.jobs.sent import bring, send
+from mtl.seal import Seal, seal_of
 from mtl.serving.batch import model_digest, predict_all
 from mtl.serving.sources import Chosen
 from mtl.store import Store
@@ -26,6 +29,7 @@ def hand_over(
     chosen: Sequence[Chosen],
     out: str,
     formats: Sequence[str],
+    home: Path,
     say: Callable[[str], None],
 ) -> dict[str, int]:
     """As `predict_all`, on the cluster of `cluster.address`.
@@ -50,12 +54,11 @@ def hand_over(
         "out": out,
         "formats": list(formats),
     }
-    store = store_of(config, "predictions", job)
-    models = _models(store, job)
-    for path in bundle.iterdir():
-        if path.name not in models:
-            models.put_file(path.name, path)
-    counts: dict[str, int] = result_of(config, "predict", "mtl.serving.job", job, store, say)
+    seal = seal_of("predictions", home)
+    store = store_of(config, "predictions", job, seal)
+    with tempfile.TemporaryDirectory() as scratch:
+        send(_models(store, job), Path(shutil.copytree(bundle, Path(scratch, "bundle"))), seal)
+    counts: dict[str, int] = result_of(config, "predict", "mtl.serving.job", job, store, seal, say)
     return counts
 
 
@@ -64,14 +67,12 @@ def _models(store: Store, job: dict[str, Any]) -> Store:
     return store.parent.child(f"models/{job['model']}")
 
 
-def run(config: Config, job: dict[str, Any], store: Store) -> dict[str, int]:
+def run(config: Config, job: dict[str, Any], store: Store, seal: Seal) -> dict[str, int]:
     """On the cluster: bring the model here, and predict."""
-    models = _models(store, job)
     with tempfile.TemporaryDirectory() as scratch:
         bundle = Path(scratch, "artifacts", "bundle")
         bundle.mkdir(parents=True)
-        for name in models.names():
-            (bundle / name).write_bytes(models.get(name))
+        bring(_models(store, job), bundle, seal)
         chosen = [Chosen(**one) for one in job["chosen"]]
         return predict_all(config, Path(scratch), chosen, job["out"], job["formats"], say)
 

@@ -13,6 +13,7 @@ from mtl.compare.run import run_comparison
 from mtl.compare.table import build_table, markdown
 from mtl.config import load
 from mtl.data.staging import shipment
+from mtl.seal import seal_of
 from mtl.stages import OUTPUTS, home, run_stage
 
 
@@ -23,10 +24,12 @@ def main() -> None:
     config = load()
     given = ship.as_json() if (ship := shipment(Path.cwd(), prepared)) else None
     if config.cluster.by_jobs:
-        results = hand_over(config, wanted, prepared, given)
+        results = hand_over(config, wanted, prepared, given, home())
     else:
+        seal = seal_of("comparisons", home())
         folder = config.cluster.storage.rstrip("/") or str(home())
-        results = run_comparison(config, wanted, prepared, f"{folder}/comparisons/{trials_of(prepared)}", given)
+        place = f"{folder}/comparisons/{seal.name}/{trials_of(prepared)}"
+        results = run_comparison(config, wanted, prepared, place, seal, given)
     table = build_table(results)
     out.mkdir(parents=True, exist_ok=True)
     (out / "table.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")

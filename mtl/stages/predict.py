@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from mtl.serving.disagreement import write_disagreement
 from mtl.serving.gathered import write_coco, write_table
 from mtl.serving.job import hand_over
 from mtl.serving.sources import choose
-from mtl.stages import run_stage
+from mtl.stages import home, run_stage
 from mtl.store import Store
 
 
@@ -29,8 +30,8 @@ def main() -> None:
     outs = [job["out"]] if len(packages) == 1 else [f"{job['out']}/{label}" for label in job["labels"]]
     counts: dict[str, int] = {}
     for package, out in zip(packages, outs, strict=True):
-        run = hand_over if config.cluster.by_jobs else predict_all
-        counts = run(config, package, chosen, out, job["formats"], lambda line: print(line, flush=True))
+        run = partial(hand_over, home=home()) if config.cluster.by_jobs else predict_all
+        counts = run(config, package, chosen, out, job["formats"], say=lambda line: print(line, flush=True))
         store = Store(out)
         if "parquet" in job["formats"]:
             write_table(store)

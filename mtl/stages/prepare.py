@@ -11,7 +11,7 @@ from mtl.data.job import by_job
 from mtl.data.on_ray import on_cluster
 from mtl.data.prepare import Runner, on_cores, prepare
 from mtl.data.spec import SPLITS
-from mtl.stages import OUTPUTS, run_stage
+from mtl.stages import OUTPUTS, home, run_stage
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def _runner(config: Config) -> Runner:
     """Where `cluster.prepare` says that shards are built."""
     if config.cluster.prepare == "cores":
         return on_cores
-    return by_job(config) if config.cluster.by_jobs else on_cluster(config)
+    return by_job(config, home()) if config.cluster.by_jobs else on_cluster(config)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Checkpoints that exist only once complete: the state first, then a manifest with its hash, verified on load.
+"""Checkpoints that exist only once complete: the state first, then a manifest with its hash, sealed, verified on load.
 
 They are written in the background: a step waits for the copy of the state alone.
 """
@@ -6,7 +6,6 @@ They are written in the background: a step waits for the copy of the state alone
 from __future__ import annotations
 
 import io
-import json
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,8 +14,9 @@ from typing import Any
 
 import torch
 
-from mtl.config import MtlError
+from mtl.config import MtlError, SealError
 from mtl.digest import bytes_sha256, file_sha256
+from mtl.seal import Seal
 from mtl.store import Store, cannot_write
 
 MANIFEST = "manifest.json"
@@ -29,10 +29,11 @@ class Checkpoints:
 
     Args:
         keep: complete ones that are kept.
+        seal: of the training; by default one of this object's own, which takes no other's.
     """
 
-    def __init__(self, store: Store, keep: int) -> None:
-        self.store, self.keep = store, keep
+    def __init__(self, store: Store, keep: int, seal: Seal | None = None) -> None:
+        self.store, self.keep, self.seal = store, keep, seal or Seal()
         self._writer = ThreadPoolExecutor(1, "checkpoint")
         self._pending: Future[None] | None = None
 
@@ -71,7 +72,7 @@ class Checkpoints:
             name = f"{folder}/state-{digest[:16]}.pt"
             self.store.put_file(name, scratch)
         document = {"files": {name.split("/")[1]: digest}, "step": step, "bytes": size}
-        self.store.put(f"{folder}/{MANIFEST}", json.dumps(document).encode())
+        self.seal.write(self.store, f"{folder}/{MANIFEST}", document)
         self._prune(step)
 
     def _prune(self, newest: int) -> None:
@@ -79,19 +80,21 @@ class Checkpoints:
         names = self.store.names()
         kept = set(_complete(names)[-self.keep :])
         for folder in sorted({name.split("/")[0] for name in names} - kept):
-            if int(folder.removeprefix("step-")) < newest:
+            if folder < f"step-{newest:08d}":
                 self.store.remove(f"{folder}/{MANIFEST}")  # first: a state without it is none
                 self.store.remove(folder)
 
     def latest(self, say: Callable[[str], None] = print) -> dict[str, Any] | None:
-        """The newest state that is complete and undamaged; a damaged one is named and the one before it taken."""
+        """The newest state that this training wrote and that is undamaged; another is named and the one before it taken."""
         for folder in reversed(_complete(self.store.names())):
             try:
-                ((name, wanted),) = json.loads(self.store.get(f"{folder}/{MANIFEST}"))["files"].items()
+                ((name, wanted),) = self.seal.read(self.store, f"{folder}/{MANIFEST}")["files"].items()
                 data = self.store.get(f"{folder}/{name}")
                 if bytes_sha256(data) != wanted:
                     raise ValueError("its content is not what its manifest says")
                 return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+            except SealError as error:
+                say(f"train: {error.line}; taking the checkpoint before it")
             except MtlError:
                 raise  # a store out of reach is no damage
             except Exception as error:
@@ -114,16 +117,20 @@ def _copy(value: Any) -> Any:
     return value
 
 
-def write_manifest(store: Store, files: dict[str, str]) -> None:
+def write_manifest(store: Store, seal: Seal, files: dict[str, str]) -> None:
     """Declare files complete, with their hashes."""
-    store.put(MANIFEST, json.dumps({"files": files}).encode())
+    seal.write(store, MANIFEST, {"files": files})
 
 
-def verified(store: Store) -> dict[str, bytes] | None:
-    """The files that a manifest declares, each as its hash says; None if there is no manifest, or a file is damaged."""
+def verified(store: Store, seal: Seal, say: Callable[[str], None] = print) -> dict[str, bytes] | None:
+    """The files that a manifest declares, each as its hash says; None if there is no manifest of this seal, or a file is
+    damaged."""
     try:
-        files = json.loads(store.get(MANIFEST))["files"]
+        files = seal.read(store, MANIFEST)["files"]
         found = {name: store.get(name) for name in files}
-    except (FileNotFoundError, ValueError, KeyError):
+    except FileNotFoundError:
+        return None
+    except SealError as error:
+        say(f"train: {error.line}")
         return None
     return found if all(bytes_sha256(found[name]) == digest for name, digest in files.items()) else None

@@ -9,6 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from mtl.digest import bytes_sha256
 from mtl.jobs.handed import hand_over, no_result, signals
 from mtl.jobs.submit import Work
 from mtl.jobs.written import ERROR, STOP, raise_written
+from mtl.seal import Seal, seal_of
 from mtl.store import REFUSED, Store, refused
 from mtl.train.checkpoint import MANIFEST, verified, write_manifest
 from mtl.train.content import code_and_data
@@ -61,12 +63,13 @@ def train(
     folder = trainings / training_key(config, prepared)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(trainings / f"{folder.name}.lock"):  # a run of the same waits, and finds it complete
-        store = Store(f"{config.cluster.storage.rstrip('/')}/{folder.name}" if config.cluster.storage else str(folder))
+        seal = seal_of(folder.name, home)
+        store = _place(config, folder, seal, say)
         if from_scratch:
             shutil.rmtree(folder, ignore_errors=True)
             for name in (FINAL, "checkpoints"):
                 store.remove(name)
-        if _take(store, folder / FINAL):
+        if _take(store, folder / FINAL, seal, say):
             say(f"train: complete already ({folder.name})")
             return folder / FINAL
         for name in (ERROR, FAILURE, STOP):
@@ -76,24 +79,38 @@ def train(
         _prune(trainings)
         job = _describe(config, prepared.resolve(), folder.resolve(), store)
         if config.cluster.by_jobs:
-            hand_over(config, Work("train", "mtl.train.job", job, store, folder.name), say, STOP_SECONDS)
-            if not _take(store, folder / FINAL):
+            work = Work("train", "mtl.train.job", job, store, seal, f"{seal.name}-{folder.name}")
+            hand_over(config, work, say, STOP_SECONDS)
+            if not _take(store, folder / FINAL, seal, say):
                 raise no_result()
         else:
-            attempts(config, job, folder.resolve(), store, say)
+            attempts(config, job, folder.resolve(), store, seal, say)
         store.remove("checkpoints")
     return folder / FINAL
 
 
-def _take(store: Store, folder: Path) -> bool:
+def _place(config: Config, folder: Path, seal: Seal, say: Callable[[str], None]) -> Store:
+    """Where the training's files are: in its folder, or in the shared storage, apart from those of another MTL_HOME."""
+    if not config.cluster.storage:
+        return Store(str(folder))
+    shared = Store(config.cluster.storage.rstrip("/")).child(folder.name)
+    others = sorted({name.split("/")[0] for name in shared.names()} - {seal.name})
+    if others:
+        say(
+            f"train: {shared.url} has files of another MTL_HOME or version ({', '.join(others)}): they cannot be verified, none is used"
+        )
+    return shared.child(seal.name)
+
+
+def _take(store: Store, folder: Path, seal: Seal, say: Callable[[str], None]) -> bool:
     """Whether a result is there, as a whole; from a bucket it is brought into the folder."""
     there = store.child(FINAL)
-    found = verified(there)
+    found = verified(there, seal, say)
     if found is not None and there.url != str(folder):
         here = Store(str(folder))
         for name, data in found.items():
             here.put(name, data)
-        write_manifest(here, {name: bytes_sha256(data) for name, data in found.items()})
+        write_manifest(here, seal, {name: bytes_sha256(data) for name, data in found.items()})
     return found is not None
 
 
@@ -108,7 +125,9 @@ def _describe(config: Config, prepared: Path, folder: Path, store: Store) -> dic
     }
 
 
-def attempts(config: Config, job: dict[str, Any], folder: Path, store: Store, say: Callable[[str], None]) -> None:
+def attempts(
+    config: Config, job: dict[str, Any], folder: Path, store: Store, seal: Seal, say: Callable[[str], None]
+) -> None:
     """Train until there is a result. Ray replaces lost workers itself; what ends its whole run is tried again here.
 
     Raises:
@@ -121,9 +140,9 @@ def attempts(config: Config, job: dict[str, Any], folder: Path, store: Store, sa
             pause = min(60.0, 2.0**attempt)
             say(f"train: tries again in {pause:.0f} s, from the last checkpoint ({_first_line(failure)})")
             time.sleep(pause)
-        failure = _fit(config, job, folder.name, store, say)
-        raise_written(store)
-        if _take(store, folder / FINAL):
+        failure = _fit(config, job, folder.name, store, seal, say)
+        raise_written(store, seal)
+        if _take(store, folder / FINAL, seal, say):
             return
         if STOP in store:  # told from elsewhere: the workers have written a checkpoint and ended
             raise KeyboardInterrupt
@@ -154,7 +173,9 @@ def _prune(trainings: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _fit(config: Config, job: dict[str, Any], name: str, store: Store, say: Callable[[str], None]) -> Exception | None:
+def _fit(
+    config: Config, job: dict[str, Any], name: str, store: Store, seal: Seal, say: Callable[[str], None]
+) -> Exception | None:
     """Run Ray Train once; what went wrong, if anything did."""
     with cluster(config, config.train.num_workers) as ray:
         from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
@@ -168,7 +189,7 @@ def _fit(config: Config, job: dict[str, Any], name: str, store: Store, say: Call
         number = f"{most}" if fewest == most else f"{fewest} to {most}"
         say(f"train: {number} workers on {'GPUs' if gpu else 'CPUs'} ({config.cluster.address})")
         trainer = TorchTrainer(
-            train_worker,
+            partial(train_worker, seal=seal),
             train_loop_config={**job, "gpu": gpu},
             torch_config=GroupConfig(),
             scaling_config=ScalingConfig(

@@ -16,6 +16,7 @@ from mtl.data.staging import at_hand
 from mtl.digest import bytes_sha256
 from mtl.jobs.written import ERROR, write_error
 from mtl.reports import EVENT
+from mtl.seal import Seal
 from mtl.store import Store
 from mtl.tasks import network_cost
 from mtl.train.checkpoint import Checkpoints, write_manifest
@@ -43,12 +44,13 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def train_worker(job: dict[str, Any]) -> None:
+def train_worker(job: dict[str, Any], *, seal: Seal) -> None:
     """Ray Train's loop function.
 
     Args:
         job: `config` (a tree as in params.yaml); `store`, a folder that every node sees or a bucket; `prepared`, and
             `shipment`, by which a node that does not see it fetches it.
+        seal: of the training; not in the job, which Ray shows and a bucket keeps.
 
     What another try cannot mend is written to the store, not raised: Ray would try again in vain.
     """
@@ -71,27 +73,27 @@ def train_worker(job: dict[str, Any]) -> None:
     meter = Meter(device, context.get_local_rank() == 0)
     try:
         training = _set_up(job, World(rank, size, device))
-        checkpoints = Checkpoints(store.child("checkpoints"), training.config.train.keep_checkpoints)
+        checkpoints = Checkpoints(store.child("checkpoints"), training.config.train.keep_checkpoints, seal)
         progress = run(training, checkpoints, report=report, say=say, notice=notice)
         metered = [part for part in training.world.gather(meter.joules()) if part is not None]
         if rank == 0:
-            write_final(store.child(FINAL), training, progress, sum(metered) if metered else None)
+            write_final(store.child(FINAL), seal, training, progress, sum(metered) if metered else None)
     except Stopped:
         return
     except StageError:
         raise  # Ray tries again, then the flow
     except MtlError as error:
-        write_error(store, error)  # all workers have it, and end together
+        write_error(store, seal, error)  # all workers have it, and end together
     except torch.OutOfMemoryError as error:
-        write_error(store, out_of_memory(job["config"]["train"], str(error), size))
+        write_error(store, seal, out_of_memory(job["config"]["train"], str(error), size))
         raise  # the others must not wait for this one
     except PROGRAMMING_ERRORS as error:
         # The same code on the same data does it again.
         found = "".join(traceback.format_exception(error)[-4:]).strip()
-        write_error(store, TrainingError(f"a mistake in the program: {type(error).__name__}", found=found))
+        write_error(store, seal, TrainingError(f"a mistake in the program: {type(error).__name__}", found=found))
         raise
     except Exception as error:
-        _note_failure(store, training.progress.total_steps if training else -1, error)
+        _note_failure(store, seal, training.progress.total_steps if training else -1, error)
         raise
     finally:
         notice.close()
@@ -120,7 +122,7 @@ def _drained() -> bool:
     return get_train_context().preemption_context.preemption_info is not None
 
 
-def write_final(store: Store, training: Training, progress: Progress, joules: float | None = None) -> None:
+def write_final(store: Store, seal: Seal, training: Training, progress: Progress, joules: float | None = None) -> None:
     """The best averaged weights and the history; complete once their manifest is there."""
     weights = save({name: value.cpu().contiguous() for name, value in sorted(training.best.items())})
     document = {
@@ -140,7 +142,7 @@ def write_final(store: Store, training: Training, progress: Progress, joules: fl
     files = {WEIGHTS: weights, HISTORY: json.dumps(document, indent=1).encode()}
     for name, data in files.items():
         store.put(name, data)
-    write_manifest(store, {name: bytes_sha256(data) for name, data in files.items()})
+    write_manifest(store, seal, {name: bytes_sha256(data) for name, data in files.items()})
 
 
 def out_of_memory(train: dict[str, Any], found: str, num_workers: int) -> TrainingError:
@@ -159,11 +161,11 @@ def _announce(row: dict[str, Any], epochs: int) -> None:
         say(EVENT + json.dumps(row))
 
 
-def _note_failure(store: Store, step: int, error: Exception) -> None:
+def _note_failure(store: Store, seal: Seal, step: int, error: Exception) -> None:
     """A failure that comes again at the same step in the same words is none of the machines'."""
     present = {"step": step, "error": f"{type(error).__name__}: {error}"}
-    before = json.loads(store.get(FAILURE)) if FAILURE in store else None
+    before = seal.read(store, FAILURE) if FAILURE in store else None
     if present == before:
         what = f"the same failure twice at step {step}: {type(error).__name__}"
-        write_error(store, TrainingError(what, found=str(error)[:1000], fix="trying again gives the same"))
-    store.put(FAILURE, json.dumps(present).encode())
+        write_error(store, seal, TrainingError(what, found=str(error)[:1000], fix="trying again gives the same"))
+    seal.write(store, FAILURE, present)
