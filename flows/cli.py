@@ -38,6 +38,7 @@ def retrain(
     from flows.workspace import effective_params
     from mtl.config import parse
     from mtl.fingerprint import fingerprint
+    from mtl.redaction import redact
 
     settings = load_settings()
     reach_prefect(settings)
@@ -57,7 +58,7 @@ def retrain(
             return
     from flows.retrain import retrain as flow
 
-    flow(str(settings.root), chosen, force, reason)
+    flow(str(settings.root), chosen, force, redact(reason))
 
 
 @app.command()
@@ -417,12 +418,16 @@ def absolute(overrides: list[str] | None) -> list[str]:
 
 def main() -> None:
     """Entry point: a user's error is printed without a traceback and ends with code 2."""
+    from mtl.config.credentials import refuse_credentials
     from mtl.config.errors import MtlError
+    from mtl.terminal import guard
 
+    guard()
     # Whoever ends this process (a supervisor, `kill`) ends what it started, as Ctrl-C does.
     for wanted in (signal.SIGTERM, signal.SIGINT):  # a shell ignores SIGINT for what it starts in the background
         signal.signal(wanted, signal.default_int_handler)
     try:
+        refuse_credentials(sys.argv[1:])
         result: Any = app(standalone_mode=False)
     except MtlError as error:
         typer.secho(f"error: {error}", fg="red", err=True)

@@ -83,6 +83,8 @@ def restore_data(settings: Settings, folder: Path, say: Callable[[str], None]) -
     """
     for name in ("config", "config.local"):
         if (settings.root / ".dvc" / name).exists():
+            (folder / ".dvc" / name).unlink(missing_ok=True)
+            (folder / ".dvc" / name).touch(mode=0o600)  # before it has what may be credentials of a remote
             shutil.copyfile(settings.root / ".dvc" / name, folder / ".dvc" / name)
     for name, url in remotes(settings.root).items():
         if "://" not in url:  # paths are relative to the checkout that they stand in

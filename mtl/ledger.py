@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from mtl.config import RegistryError
+from mtl.redaction import redacted
 from mtl.tracking import explained
 
 RUN_TAG = "mtl.ledger_run"
@@ -40,11 +41,12 @@ class Ledger:
             return {key: json.loads(value) for key, value in self.client.get_run(run).data.params.items()}
 
     def write(self, key: str, value: dict[str, Any]) -> dict[str, Any]:
-        """The key's entry: this value, or the one that was there before it.
+        """The key's entry: this value without secrets, or the one that was there before it.
 
         Raises:
             RegistryError: MLflow is out of reach, or refuses it.
         """
+        value = redacted(value)
         text = json.dumps(value, sort_keys=True)
         if len(text) > MAX_VALUE:
             raise RegistryError(f"an entry of the {self.name} is too long", found=f"{len(text)} characters")

@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 
 from mtl.config import RegistryError
 from mtl.ledger import Ledger
+from mtl.redaction import redact
 from mtl.tracking import explained
 
 CHAMPION = "champion"
@@ -96,7 +97,7 @@ class Promotions:
             "from": changes[-1]["to"] if changes else None,
             "to": to,
             "kind": kind,
-            "why": why[:2000],
+            "why": redact(why)[:2000],
             "who": actor(),
             "when": datetime.now(UTC).isoformat(timespec="seconds"),
             "flow_run": flow_run,
