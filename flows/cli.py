@@ -148,16 +148,18 @@ def history(as_json: AsJson = False) -> None:
     """Every change of the champion: when, who, from, to, why."""
     from flows.champion import history as changes
     from flows.settings import load_settings
+    from mtl.terminal import one_line
 
     found = changes(load_settings())
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
     for entry in found:
-        typer.echo(
+        line = (
             f"{entry['when']}  {entry['from'] or '-':>4} → {entry['to']:<4} {entry['kind']:<10} {entry['who']:<12} "
             f"{entry['why'].splitlines()[0] if entry['why'] else ''}"
         )
+        typer.echo(one_line(line))
 
 
 @app.command()

@@ -15,8 +15,10 @@ from flows.uncommitted import difference
 from flows.versions import opened
 from mtl.config import read_params
 from mtl.promotion import CHAMPION
+from mtl.redaction import redact
 from mtl.registry import CHALLENGER
 from mtl.reports.document import document
+from mtl.terminal import harmless
 from mtl.tracking import FINGERPRINT
 
 PATCH, LEFT_OUT, MACHINE = "uncommitted.patch", "left_out.json", "machine.json"
@@ -160,7 +162,7 @@ def show(found: dict[str, Any]) -> str:
             for e in found["promotions"]
         ],
     )
-    return "\n".join(lines)
+    return harmless("\n".join(lines))
 
 
 def page(found: dict[str, Any], path: Path) -> None:
@@ -168,7 +170,7 @@ def page(found: dict[str, Any], path: Path) -> None:
     from html import escape
 
     body = f"<h1>Lineage of {escape(found['model'])}, version {found['version']}</h1><pre>{escape(show(found))}</pre>"
-    body += f"<h2>Parameters</h2><pre>{escape(json.dumps(found['params'], indent=1))}</pre>"
+    body += f"<h2>Parameters</h2><pre>{escape(redact(json.dumps(found['params'], indent=1)))}</pre>"
     if found["uncommitted"]:
-        body += f"<h2>What differed from the commit</h2><pre>{escape(found['uncommitted'])}</pre>"
+        body += f"<h2>What differed from the commit</h2><pre>{escape(redact(found['uncommitted']))}</pre>"
     path.write_text(document("Lineage", body, "pre{white-space:pre-wrap}"), encoding="utf-8")

@@ -12,18 +12,10 @@ from pathlib import Path, PurePosixPath
 
 from mtl.config import MtlError
 from mtl.data.remote import FOLDER
-from mtl.redaction import secret_in_file
+from mtl.redaction import CREDENTIAL_FILES, secret_in_file
 
 CODE = ("mtl", "flows")
 """Folders whose files a run may use though git does not track them; elsewhere it is Python alone."""
-CREDENTIALS = tuple(
-    """
-    .env .env.* *.env .envrc config.local .netrc _netrc .pgpass .pypirc .npmrc .htpasswd .git-credentials .dockercfg
-    .dockerconfigjson kubeconfig* *.tfvars *.tfstate *.kdbx .s3cfg .boto rclone.conf *.pem *.key *.p12 *.pfx *.jks *.keystore
-    *.ppk *.gpg *.asc id_rsa* id_ecdsa* id_ed25519* *credential* *secret* *passwd* *password* service?account* *.token token
-    """.split()  # noqa: SIM905 - it is read more easily
-)
-"""Names of files that are for credentials; of Python it is what stands in a file that counts."""
 CREDENTIAL_FOLDERS = (".aws", ".ssh", ".gnupg", ".azure", ".kube", ".docker", ".gcloud", ".config")
 BY_NAME = "its name says that it is for credentials"
 NOT_CODE = "git does not track it, and it is no code"
@@ -111,7 +103,7 @@ def _unfit(path: str, *, untracked: bool) -> str | None:
     parts = PurePosixPath(path.lower())
     if any(part in CREDENTIAL_FOLDERS for part in parts.parts[:-1]):
         return BY_NAME
-    if parts.suffix != ".py" and any(fnmatchcase(parts.name, pattern) for pattern in CREDENTIALS):
+    if parts.suffix != ".py" and any(fnmatchcase(parts.name, pattern) for pattern in CREDENTIAL_FILES):
         return BY_NAME
     if untracked and (path.endswith("/") or not (parts.suffix == ".py" or parts.parts[0] in CODE)):
         return NOT_CODE

@@ -27,6 +27,15 @@ WORDS = ("true", "false", "disabled", "enabled", "default", "required", "optiona
 SHORTEST, SURE = 6, 12
 """Characters of a value that is hidden; and of one that can be nothing else, wherever it stands."""
 
+CREDENTIAL_FILES = tuple(
+    """
+    .env .env.* *.env .envrc config.local .netrc _netrc .pgpass .pypirc .npmrc .htpasswd .git-credentials .dockercfg
+    .dockerconfigjson kubeconfig* *.tfvars *.tfstate *.kdbx .s3cfg .boto rclone.conf *.pem *.key *.p12 *.pfx *.jks *.keystore
+    *.ppk *.gpg *.asc id_rsa* id_ecdsa* id_ed25519* *credential* *secret* *passwd* *password* service?account* *.token token
+    """.split()  # noqa: SIM905 - it is read more easily
+)
+"""Names of files that are for credentials; of Python it is what stands in a file that counts."""
+
 _URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?!\*\*\*@)(?P<user>[^\s/?#@:\"<>\\\[]*)"
     r"(?P<password>:(?!\d{1,5}(?:[/?#\s]|$))[^\s\"<>]*)?@"

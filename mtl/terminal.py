@@ -26,6 +26,11 @@ def plain(text: str) -> str:
     return _OBEYED.sub(_written_out, text)
 
 
+def one_line(text: str) -> str:
+    """`plain`, and in one line: a name cannot add lines of its own."""
+    return plain(text).replace("\n", "\\n")
+
+
 def harmless(text: str) -> str:
     """`plain`, and without secrets."""
     return plain(redact(text))

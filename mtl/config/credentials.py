@@ -59,4 +59,4 @@ def _found(values: Any, path: str = "") -> Iterator[tuple[str, str, str]]:
 def _variable(text: str) -> str:
     """The variable from which what a text addresses takes its credentials."""
     scheme = text.rpartition("://")[0].rpartition("=")[2].strip("'\" {[").lower()
-    return VARIABLES.get(scheme, "the variable that its library reads")
+    return VARIABLES.get(scheme, "a variable of the environment")
