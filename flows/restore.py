@@ -119,9 +119,8 @@ def restore_environment(settings: Settings, lock: Path, say: Callable[[str], Non
             say(f"environment: built from the version's requirements.lock ({name})")
             shutil.rmtree(folder, ignore_errors=True)
             venv.create(folder, with_pip=True)
-            _run(str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "uv")
             _run(
-                str(python),
+                sys.executable,  # whose uv is pinned by hash
                 "-m",
                 "uv",
                 "pip",

@@ -7,8 +7,9 @@ import os
 import secrets
 import shlex
 import socket
+import stat
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -77,6 +78,14 @@ def read_plan(folder: Path) -> Plan | None:
     return Plan(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
 
 
+def _is_own(folder: Path) -> bool:
+    """Whether a folder of the temporary directory is there, and this user's alone."""
+    found = folder.lstat() if folder.is_dir() else None
+    return (
+        found is not None and stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
+    )
+
+
 def make_plan(folder: Path) -> Plan:
     """The stack of a folder; at the first time its ports and secrets are chosen, and written for its user alone."""
     known = read_plan(folder)
@@ -86,7 +95,8 @@ def make_plan(folder: Path) -> Plan:
         dict(zip(PORTS, _free_ports(len(PORTS)), strict=True)),
         {name: secrets.token_urlsafe(24) for name in SECRETS},
     )
-    Path(plan.scratch).mkdir(exist_ok=True)  # a machine that was started again has an empty /tmp
+    if not _is_own(Path(plan.scratch)):  # a machine that was started again has an empty /tmp, where others may make it
+        plan = replace(plan, scratch=tempfile.mkdtemp(prefix="mtl", dir="/tmp"))
     folder.mkdir(parents=True, exist_ok=True)
     lines = [f"export {name}={shlex.quote(value)}" for name, value in plan.environment().items()]
     write_private(folder / ENVIRONMENT, "\n".join(lines) + "\n")

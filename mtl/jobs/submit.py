@@ -8,6 +8,7 @@ that was started again finds the job that is still running instead of starting a
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ def submit(
         else:
             work.store.put(JOB, json.dumps(work.job).encode())
             # -P: this code, not what lies where the head was started
-            command = f"python -P -m {work.module} {work.store.url}"
+            command = f"python -P -m {shlex.quote(work.module)} {shlex.quote(work.store.url)}"  # a shell of the cluster reads it
             client.submit_job(entrypoint=command, submission_id=identifier, runtime_env=code_environment(config))
             say(f"{work.name}: handed over to {address} as the job {identifier}")
         submission = Submission(client, identifier, say)
