@@ -160,9 +160,27 @@ def _parts(name: str, value: str) -> Iterator[str]:
     yield from value.split() if re.search("WEBHOOK|APPRISE", name, re.I) else [value]
     if name.upper().endswith("AUTH_STRING"):  # user:password
         yield value.partition(":")[2]
+    if value.startswith("{"):
+        yield from _leaves(value)
     lines = value.splitlines()
     if len(lines) > 1:  # a key, which is printed line by line
         yield from (line for line in lines if len(line) >= SURE and not line.startswith("-----"))
+
+
+def _leaves(document: str) -> Iterator[str]:
+    """What of a JSON document is secret by its key; of a header also what stands behind its scheme."""
+    found: list[str] = []
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        for key, item in pairs:
+            if isinstance(item, str) and (SECRET_NAMES.search(key) or key.lower() == "authorization"):
+                found.extend([item, item.rpartition(" ")[2], *item.splitlines()])
+
+    try:
+        json.loads(document, object_pairs_hook=look)
+    except ValueError:
+        return
+    yield from (part for part in found if len(part) >= SURE and not part.startswith("-----"))
 
 
 def _is_file(value: str) -> bool:

@@ -22,7 +22,10 @@ from flows.lineage import page as write_lineage
 from flows.summary import markdown as summary
 from mtl.compare.table import markdown as comparison
 from mtl.config import Config, GateConfig, MtlError
+from mtl.data import manifest
 from mtl.data.check_lines import as_lines
+from mtl.data.data_page import write_data_page
+from mtl.data.spec import SPLITS
 from mtl.data.splits import read_rows, write_table
 from mtl.evaluate.tables import write_tables
 from mtl.gate import judge
@@ -164,6 +167,29 @@ def test_pages_load_and_run_nothing(written: list[Path], stranger: tuple[str, li
             )  # our own style holds
             assert "</code></td></title><script>" in browser.evaluate("document.body.innerText")  # the name, as text
         assert browser.evaluate("location.href") == pages[-1].as_uri()
+    assert stranger[1] == []
+
+
+@pytest.mark.slow
+@pytest.mark.attack(boundary="data supplier", attack="a file or a class with markup in its name in the data report")
+def test_the_data_report_loads_and_runs_nothing(
+    prepared: Path, stranger: tuple[str, list[str]], tmp_path: Path
+) -> None:
+    name = hostile(stranger[0])
+    some = {"number": 1, "files": [name]}
+    account: dict[str, Any] = {"path": name, "found": 1, "used": 1, "copies": 0, "problems": 0, "ignored": 0}
+    account |= {"left_out": {name: some}, "not_data": some, "unaccounted": some}
+    found: dict[str, Any] = {"samples": {name: 1}, "warnings": [name], "leaks": [[[name, name], [name, name]]]}
+    found |= {"files": [account], "notes": {name: 1}, "annotations": [[name, name]], "num_annotations": 1}
+    found |= {"quarantined": [{"id": name, "split": name, "reason": name}], "copies_dropped": 0, "near_copies": []}
+    found |= {"wrong_extensions": [], "sizes": [[1, 1, 1]], "balance": {r"$\bad{": {name: dict.fromkeys(SPLITS, 1)}}}
+    write_data_page(tmp_path / "report.html", found, prepared, manifest.read(prepared))
+    with Browser(tmp_path) as browser:
+        browser.open((tmp_path / "report.html").as_uri())
+        time.sleep(0.3)
+        assert browser.evaluate("document.querySelectorAll('script,iframe,svg,object,base,link,a').length") == 0
+        assert browser.evaluate("document.images.length > 2 && [...document.images].every(i => i.naturalWidth > 0)")
+        assert browser.evaluate("getComputedStyle(document.body).maxWidth") == "1152px"  # our own style holds
     assert stranger[1] == []
 
 

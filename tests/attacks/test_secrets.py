@@ -37,8 +37,9 @@ VALUES = {
     "MTL_WEBHOOK_URLS": "https://hooks.example.com/services/T0/planted9",
     "REPORT_DATABASE": "postgresql://mtl:planted%2Fdb10@db.example.com/reports",
     "RELEASE_SIGNING_KEY": KEY,
+    "FSSPEC_HTTPS": '{"client_kwargs": {"headers": {"Authorization": "Basic cGxhbnRlZDpwbGFudGVk"}}}',
 }
-"""Seven in the environment."""
+"""Eight in the environment."""
 IN_FILES = {
     ".env": "DB=planted-env-1\n",  # tracked, and changed
     "deploy/.env.production": "DB=planted-env-2\n",
@@ -227,6 +228,7 @@ def test_errors_and_logs_have_no_secret(
     error = MtlError(f"it failed at {REMOTE}", found=everything, fix=f"look at {PARAM}")
     assert leaks(str(error), error.what, error.found, error.fix, error.line, json.dumps(error.args)) == []
     assert "<AWS_SECRET_ACCESS_KEY>" in str(error)
+    assert redact("cGxhbnRlZDpwbGFudGVk") == "<FSSPEC_HTTPS>"
     before = logging.getLogRecordFactory()
     handler, logger = PrefectConsoleHandler(), logging.getLogger("attack")
     logger.addHandler(handler)
