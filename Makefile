@@ -12,13 +12,13 @@ export VIRTUAL_ENV := $(abspath $(VENV))
 help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements.lock infra/build.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 13) else f"error: Python 3.11 or 3.12 is needed\n  found: {v[0]}.{v[1]}\n  fix:   make PYTHON=python3.11 …")'
 	@echo "setting up $(VENV) (once; about a minute with a warm cache) …"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r infra/build.lock
 	@$(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
-	@$(BIN)/uv pip install --quiet --no-deps --editable .
+	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 setup: $(READY)  ## make the environment (the other commands do it too)
@@ -73,13 +73,25 @@ $(VENV)/checks/.ready: infra/checks.lock | $(READY)
 	@touch $@
 
 infra-check: $(READY) $(VENV)/checks/.ready  ## Compose by its own parser, image and chart by hadolint and checkov, scripts by shellcheck, YAML
-	@cp infra/compose/env.example /tmp/mtl-compose.env && $(BIN)/docker-compose --env-file /tmp/mtl-compose.env --file infra/compose/compose.yaml config --quiet
+	@$(BIN)/docker-compose --env-file infra/compose/env.example --file infra/compose/compose.yaml config --quiet
 	@$(BIN)/yamllint --strict -d "{extends: relaxed, rules: {line-length: disable}, ignore: [infra/kubernetes/templates]}" infra .github params.yaml dvc.yaml
 	@$(BIN)/hadolint --failure-threshold warning infra/docker/Dockerfile
 	@$(BIN)/shellcheck .ci/run
 	@rm -rf .venv/chart && $(BIN)/python -m tests.chart .venv/chart
 	@$(VENV)/checks/bin/checkov --config-file infra/checkov.yaml --directory .venv/chart --framework kubernetes
 	@$(VENV)/checks/bin/checkov --config-file infra/checkov.yaml --directory infra/docker --framework dockerfile
+
+$(VENV)/audit/.ready: infra/audit.lock | $(READY)
+	@$(BIN)/uv venv --quiet --clear $(VENV)/audit
+	@VIRTUAL_ENV=$(abspath $(VENV)/audit) $(BIN)/uv pip install --quiet --require-hashes -r infra/audit.lock
+	@touch $@
+
+sbom: $(READY)  ## what the pipeline is made of, as CycloneDX: reports/sbom.json
+	@$(BIN)/python -m tests.sbom reports/sbom.json
+
+audit: $(READY) $(VENV)/audit/.ready  ## known vulnerabilities of what is pinned, by pip-audit; skipped, and said, where PyPI is out of reach
+	@if $(BIN)/python -m tests.sbom --reach; then $(VENV)/audit/bin/pip-audit --progress-spinner off --disable-pip --require-hashes -r requirements.lock; \
+	else echo "pip-audit was skipped: what PyPI knows of vulnerabilities is out of reach here"; fi
 
 coverage: $(READY)  ## the tests, with coverage
 	@$(BIN)/python -m pytest --cov --cov-report=term
@@ -92,9 +104,10 @@ deps: $(READY)  ## the stages' code dependencies in dvc.yaml, from their imports
 
 lock: $(READY)  ## resolve requirements.lock again from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
-	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 infra/checks.in -o infra/checks.lock
+	@for name in checks audit; do $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 infra/$$name.in -o infra/$$name.lock; done
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --constraint requirements.lock infra/build.in -o infra/build.lock
 
 clean-venv:  ## remove the environment
 	@rm -rf $(VENV)
 
-.PHONY: help setup run test test-all stack-test test-long faults soak attacks lint coverage lock clean-venv docs deps infra-check baselines ui serve status
+.PHONY: help setup run test test-all stack-test test-long faults soak attacks lint coverage lock clean-venv docs deps infra-check baselines ui serve status sbom audit attacks

@@ -11,6 +11,7 @@ from prefect.runtime import flow_run
 
 from flows.settings import Settings
 from mtl.config import Config, ConfigError, MtlError
+from mtl.redaction import redact
 from mtl.reports import Decision, Rule
 
 
@@ -49,7 +50,7 @@ def ask(decision: Decision, version: int, minutes: float) -> Decision:
         )
         said = "yes" if answer.approve else "no"
         found = f"{said}, by {answer.who or 'somebody'}" + (f": {answer.why}" if answer.why else "")
-        agreed = bool(answer.approve)
+        found, agreed = redact(found), bool(answer.approve)
     except FlowPauseTimeout:
         found, agreed = "no answer", False
     rule = Rule(name="approval", required=f"a person's yes within {minutes:g} minutes", found=found, passed=agreed)
@@ -68,7 +69,7 @@ def answer(run: str, *, approve: bool, who: str, why: str) -> None:
     from uuid import UUID
 
     try:
-        resume_flow_run(UUID(run), run_input={"approve": approve, "who": who, "why": why})
+        resume_flow_run(UUID(run), run_input={"approve": approve, "who": who, "why": redact(why)})
     except Exception as error:  # Prefect's own kinds, and the client's
         raise MtlError(
             f"the flow run {run} takes no answer",

@@ -57,6 +57,7 @@ def retrain(
     from flows.workspace import effective_params
     from mtl.config import parse
     from mtl.fingerprint import fingerprint
+    from mtl.redaction import redact
 
     settings = load_settings()
     reach_prefect(settings)
@@ -77,7 +78,7 @@ def retrain(
             return
     from flows.retrain import retrain as flow
 
-    flow(str(settings.root), chosen, force, reason, override, why)
+    flow(str(settings.root), chosen, force, redact(reason), override, redact(why))
 
 
 @app.command()
@@ -167,17 +168,19 @@ def history(as_json: AsJson = False) -> None:
     """Every change of the champion: when, who, from, to, why."""
     from flows.champion import history as changes
     from flows.settings import load_settings
+    from mtl.terminal import one_line
 
     found = changes(load_settings())
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
     for entry in found:
-        typer.echo(
+        line = (
             f"{entry['when']}  {entry['from'] or '-':>4} → {entry['to'] or '-':<4} {entry['kind']:<10} {entry['who']:<12} "
             f"{entry['why'].splitlines()[0] if entry['why'] else ''}"
             + (f" (UNVERIFIED, does not count: {entry['unverified']})" if "unverified" in entry else "")
         )
+        typer.echo(one_line(line))
 
 
 @app.command()
@@ -453,12 +456,16 @@ def absolute(overrides: list[str] | None) -> list[str]:
 
 def main() -> None:
     """Entry point: a user's error is printed without a traceback and ends with code 2."""
+    from mtl.config.credentials import refuse_credentials
     from mtl.config.errors import MtlError
+    from mtl.terminal import guard
 
+    guard()
     # Whoever ends this process (a supervisor, `kill`) ends what it started, as Ctrl-C does.
     for wanted in (signal.SIGTERM, signal.SIGINT):  # a shell ignores SIGINT for what it starts in the background
         signal.signal(wanted, signal.default_int_handler)
     try:
+        refuse_credentials(sys.argv[1:])
         result: Any = app(standalone_mode=False)
     except MtlError as error:
         typer.secho(f"error: {error}", fg="red", err=True)

@@ -22,6 +22,7 @@ def init(
     from flows.settings import load_settings
     from mtl.data.onboard.proposal import sections_as_yaml, write_sections
     from mtl.data.propose import propose
+    from mtl.terminal import one_line
 
     settings = load_settings()
     chosen = path if "://" in path else _relative(Path(path), settings.root)
@@ -29,9 +30,9 @@ def init(
     if as_json:
         typer.echo(json.dumps({"format": proposal.format, "facts": proposal.facts, **proposal.sections}, indent=1))
         return
-    typer.secho(f"{path} is {proposal.format}", bold=True)
+    typer.secho(one_line(f"{path} is {proposal.format}"), bold=True)
     for fact in proposal.facts:
-        typer.echo(f"  {fact}")
+        typer.echo(f"  {one_line(fact)}")
     typer.echo(f"\n{sections_as_yaml(proposal)}")
     if yes or typer.confirm("write this into params.yaml?"):
         write_sections(settings.root / "params.yaml", proposal)

@@ -14,6 +14,7 @@ from flows.settings import Settings
 from flows.versions import opened
 from mtl.gate import comparable, gain
 from mtl.reports import EvalReport
+from mtl.terminal import plain
 from mtl.tracking import flatten
 
 
@@ -123,7 +124,7 @@ def show(found: dict[str, Any]) -> str:
         for name, one in found["predictions"]["tasks"].items():
             lines.append(f"  {name:<12}{one['mean']:.4f}  {one['changed']:.1%}")
         lines.append(f"  pictures: {found['predictions'].get('picture', 'with --out')}")
-    return "\n".join(lines)
+    return plain("\n".join(lines))
 
 
 def _short(value: Any) -> str:

@@ -5,32 +5,42 @@ from __future__ import annotations
 import json
 import os
 import platform
-import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from flows.settings import Settings
+from flows.uncommitted import difference
 from flows.versions import opened
-from mtl.config import MtlError, read_params
-from mtl.data.remote import FOLDER
+from mtl.config import read_params
 from mtl.promotion import CHAMPION
+from mtl.redaction import redact
 from mtl.registry import CHALLENGER
 from mtl.reports.document import document
+from mtl.terminal import harmless
 from mtl.tracking import FINGERPRINT
 
-PATCH, MACHINE = "uncommitted.patch", "machine.json"
+PATCH, LEFT_OUT, MACHINE = "uncommitted.patch", "left_out.json", "machine.json"
+MOST_SAID = 20
+"""Files that git does not track which are named in the log."""
 
 
-def write_origin(root: Path, folder: Path, *, dirty: bool) -> list[Path]:
-    """The machine that a version was made on; and what differs from the commit, as a patch, if anything does."""
+def write_origin(root: Path, folder: Path, say: Callable[[str], None], *, dirty: bool) -> list[Path]:
+    """The machine that a version was made on; and what differs from the commit, if anything does: as a patch, and what is not
+    in that."""
     machine = folder / MACHINE
     machine.write_text(json.dumps(this_machine(), indent=1) + "\n", encoding="utf-8")
     if not dirty:
         return [machine]
-    patch = folder / PATCH
-    patch.write_bytes(_difference(root))
-    return [machine, patch]
+    patch, left_out, found = folder / PATCH, folder / LEFT_OUT, difference(root)
+    patch.write_bytes(found.patch)
+    left_out.write_text(json.dumps(found.left_out, indent=1) + "\n", encoding="utf-8")
+    for line in found.lines()[:MOST_SAID]:
+        say(line)
+    if (more := len(found.lines()) - MOST_SAID) > 0:
+        say(f"… and {more} more files that git does not track")
+    return [machine, patch, left_out]
 
 
 def this_machine() -> dict[str, Any]:
@@ -49,23 +59,6 @@ def this_machine() -> dict[str, Any]:
         "cores": os.cpu_count() or 0,
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
     }
-
-
-def _difference(root: Path) -> bytes:
-    """Everything that `git add -A` would take, as a patch against HEAD; the index is left as it is. The user's images are
-    not in it: they have hashes of their own."""
-    with tempfile.TemporaryDirectory() as scratch:
-        environment = os.environ | {"GIT_INDEX_FILE": f"{scratch}/index"}
-
-        def git(*words: str) -> bytes:
-            done = subprocess.run(["git", "-C", str(root), *words], env=environment, capture_output=True, check=False)
-            if done.returncode:
-                raise MtlError("git cannot say what differs from the commit", found=done.stderr.decode()[:300])
-            return done.stdout
-
-        git("read-tree", "HEAD")
-        git("add", "--all", "--", ".", f":(exclude){FOLDER}", ":(exclude)dvc.lock")
-        return git("diff", "--cached", "--binary", "HEAD")
 
 
 def collect(settings: Settings, number: int) -> dict[str, Any]:
@@ -91,6 +84,7 @@ def collect(settings: Settings, number: int) -> dict[str, Any]:
             "commit": tags.get("mtl.commit"),
             "dirty": tags.get("mtl.dirty") == "true",
             "uncommitted": _text(kept / PATCH),
+            "left_out": _read(kept / LEFT_OUT, {}),
             "params": _params(kept / "params.yaml"),
             "lock_sha256": tags.get("mtl.lock"),
             "machine": _read(kept / MACHINE, None),
@@ -152,7 +146,8 @@ def show(found: dict[str, Any]) -> str:
     )
     changed = sum(line.startswith("diff --git") for line in found["uncommitted"].splitlines())
     more = f", with {changed} uncommitted files (kept as a patch)" if found["dirty"] else ""
-    section("code", [f"commit {found['commit']}{more}", f"lock sha256 {str(found['lock_sha256'])[:12]}"])
+    left_out = [f"not kept: {path} ({why})" for path, why in found["left_out"].items()]
+    section("code", [f"commit {found['commit']}{more}", f"lock sha256 {str(found['lock_sha256'])[:12]}", *left_out])
     machine, training = found["machine"] or {}, found["training"] or {}
     section("machine", [", ".join(f"{k} {v}" for k, v in machine.items())] if machine else [])
     section("training", [", ".join(f"{k} {v}" for k, v in training.items())] if training else [])
@@ -170,7 +165,7 @@ def show(found: dict[str, Any]) -> str:
             for e in found["promotions"]
         ],
     )
-    return "\n".join(lines)
+    return harmless("\n".join(lines))
 
 
 def page(found: dict[str, Any], path: Path) -> None:
@@ -178,7 +173,7 @@ def page(found: dict[str, Any], path: Path) -> None:
     from html import escape
 
     body = f"<h1>Lineage of {escape(found['model'])}, version {found['version']}</h1><pre>{escape(show(found))}</pre>"
-    body += f"<h2>Parameters</h2><pre>{escape(json.dumps(found['params'], indent=1))}</pre>"
+    body += f"<h2>Parameters</h2><pre>{escape(redact(json.dumps(found['params'], indent=1)))}</pre>"
     if found["uncommitted"]:
-        body += f"<h2>What differed from the commit</h2><pre>{escape(found['uncommitted'])}</pre>"
+        body += f"<h2>What differed from the commit</h2><pre>{escape(redact(found['uncommitted']))}</pre>"
     path.write_text(document("Lineage", body, "pre{white-space:pre-wrap}"), encoding="utf-8")

@@ -25,6 +25,7 @@ from mtl.digest import bytes_sha256, file_md5
 from mtl.fingerprint import ancestry, fingerprint, read_stages
 from mtl.registry import Registry, Version
 from mtl.reports import EVENT, EvalReport, PackageReport, read_report
+from mtl.terminal import plain
 from mtl.tracking import FINGERPRINT, flatten
 
 MOST_NAMED = 20
@@ -281,4 +282,4 @@ def show(result: dict[str, Any]) -> str:
         lines.append(f"  (by the way: {found['what']} was {found['registered']}, is {found['rebuilt']})")
     if "folder" in result:
         lines.append(f"  kept in {result['folder']}")
-    return "\n".join(lines)
+    return plain("\n".join(lines))

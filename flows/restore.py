@@ -97,6 +97,8 @@ def restore_data(settings: Settings, folder: Path, say: Callable[[str], None]) -
     """
     for name in ("config", "config.local"):
         if (settings.root / ".dvc" / name).exists():
+            (folder / ".dvc" / name).unlink(missing_ok=True)
+            (folder / ".dvc" / name).touch(mode=0o600)  # before it has what may be credentials of a remote
             shutil.copyfile(settings.root / ".dvc" / name, folder / ".dvc" / name)
     for name, url in remotes(settings.root).items():
         # DVC itself takes what comes for what was asked for.
@@ -151,9 +153,8 @@ def restore_environment(settings: Settings, lock: Path, say: Callable[[str], Non
             say(f"environment: built from the version's requirements.lock ({name})")
             shutil.rmtree(folder, ignore_errors=True)
             venv.create(folder, with_pip=True)
-            _run(str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "uv")
             _run(
-                str(python),
+                sys.executable,  # whose uv is pinned by hash
                 "-m",
                 "uv",
                 "pip",

@@ -27,8 +27,9 @@ from flows.unchanged import find_registered, unchanged_line
 from flows.workspace import effective_params, running, workspace
 from mtl.config import Config, MtlError, parse
 from mtl.fingerprint import ancestry, fingerprint, read_stages
+from mtl.redaction import redact
 from mtl.registry import Registry
-from mtl.tracking import Tracker
+from mtl.tracking import Tracker, refuse_secrets
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ def retrain(
         why: the reason for that; it stands in the ledger.
     """
     settings = load_settings(Path(root))
+    reason = redact(reason)
     chosen = overrides or []
     params = effective_params(settings.root, chosen)
     config = parse(params)
@@ -93,6 +95,9 @@ def _run(
 ) -> Outcome:
     """All stages, then the side effects."""
     began = time.monotonic()
+    refuse_secrets(
+        settings.root / name for name in ("requirements.lock", "dvc.yaml")
+    )  # params were looked at when read
     backoff = exponential_backoff(backoff_factor=config.flow.retry_delay_seconds)
     policy: dict[str, Any] = {
         "retries": config.flow.retries,
@@ -170,7 +175,7 @@ def _recorded(settings: Settings, digest: str) -> Generator[dict[str, Any]]:
         record["state"] = "Completed"
     except BaseException as error:
         record["state"] = "Failed" if isinstance(error, Exception) else "Cancelled"
-        record["reason"] = str(error) or type(error).__name__
+        record["reason"] = redact(str(error)) or type(error).__name__
         raise
     finally:
         ended = datetime.now(UTC)

@@ -11,6 +11,7 @@ from pathlib import Path
 from mtl.config import MtlError, StageError
 from mtl.package_cache import PackageCache
 from mtl.signing import own_keys
+from mtl.terminal import guard_log
 from mtl.trust import Trust
 
 UNVERIFIED = "MTL_UNVERIFIED"
@@ -86,6 +87,7 @@ def load_settings(root: Path | None = None) -> Settings:
     Raises:
         MtlError: not in a checkout.
     """
+    guard_log()
     root = (root or Path.cwd()).resolve()
     if not (root / "params.yaml").exists() or not (root / "dvc.yaml").exists():
         raise MtlError(

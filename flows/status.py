@@ -9,6 +9,7 @@ from flows.settings import Settings
 from mtl.config import RegistryError, load
 from mtl.promotion import CHAMPION
 from mtl.registry import CHALLENGER, Registry
+from mtl.terminal import one_line
 
 
 def collect(settings: Settings) -> dict[str, Any]:
@@ -52,8 +53,8 @@ def show(found: dict[str, Any]) -> None:
             continue
         print(f"{alias:<11} version {version['version']}  weights {str(version['weights_sha256'])[:12]}")
         if version["unverified"]:
-            print(f"{'':<11} UNVERIFIED: {version['unverified']}")
-        print(f"{'':<11} {version['decision']}")
+            print(f"{'':<11} UNVERIFIED: {one_line(str(version['unverified']))}")
+        print(f"{'':<11} {one_line(str(version['decision']))}")
         for task, metrics in version["metrics"].items():
             print(f"{'':<11} {task:<10} " + "  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
     last = found["last_run"]

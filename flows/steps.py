@@ -107,7 +107,7 @@ def register_step(
     lineage = [folder / name for name in ("dvc.lock", "dvc.yaml", "params.yaml", "requirements.lock")]
     lineage += [outputs / "sources.json", outputs / "train" / "training.json", outputs / "evaluate"]
     with tempfile.TemporaryDirectory() as scratch:
-        lineage += write_origin(settings.root, Path(scratch), dirty=dirty)
+        lineage += write_origin(settings.root, Path(scratch), get_run_logger().warning, dirty=dirty)
         files = artifact_digests(lineage)
         tracker.log_lineage(run, tags, lineage, data, "raw")
     package = read_report(PackageReport, outputs / "package" / "report.json")

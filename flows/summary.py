@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from mtl.registry import Version
 from mtl.reports import Decision, EvalReport
+from mtl.reports.markdown import as_text
+from mtl.terminal import plain
 
 UNSAID = ("same test samples", "task kept")
 """Rules that need no word where they are kept."""
@@ -24,13 +26,13 @@ def metrics_table(report: EvalReport) -> list[tuple[str, str, str, str]]:
 def markdown(report: EvalReport, decision: Decision, version: Version) -> str:
     """The report as Markdown."""
     head = f"| task | metric | value | {report.confidence:.0%} interval |"
-    lines = [f"# Version {version.number}", "", decision.summary, "", head]
-    lines += ["| --- | --- | --- | --- |", *(f"| {' | '.join(row)} |" for row in metrics_table(report)), ""]
+    lines = [f"# Version {version.number}", "", as_text(decision.summary), "", head]
+    rows = metrics_table(report)
+    lines += ["| --- | --- | --- | --- |", *(f"| {' | '.join(map(as_text, row))} |" for row in rows), ""]
     lines += ["| rule | task | required | found | |", "| --- | --- | --- | --- | --- |"]
     for rule in decision.rules:
-        lines.append(
-            f"| {rule.name} | {rule.task or ''} | {rule.required} | {rule.found} | {'✓' if rule.passed else '✗'} |"
-        )
+        cells = [as_text(text) for text in (rule.name, rule.task or "", rule.required, rule.found)]
+        lines.append(f"| {' | '.join(cells)} | {'✓' if rule.passed else '✗'} |")
     return "\n".join(lines)
 
 
@@ -54,17 +56,18 @@ def show(report: EvalReport, decision: Decision, version: Version, page: str, se
     """Print the end of a run."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console, kind = Console(), "validation" if report.split == "val" else "test"
     table = Table(title=f"version {version.number} on {report.num_samples} {kind} images")
     for column in ("task", "metric", "value", f"{report.confidence:.0%} interval"):
         table.add_column(column)
     for row in metrics_table(report):
-        table.add_row(*row)
+        table.add_row(*(Text(plain(cell)) for cell in row))
     console.print(table)
     first, *more = decision_lines(decision)
-    console.print(f"decision  {first}", highlight=False, soft_wrap=True, markup=False)
-    for line in more:
+    console.print(f"decision  {plain(first)}", highlight=False, soft_wrap=True, markup=False)
+    for line in map(plain, more):
         console.print(f"          {line}", highlight=False, soft_wrap=True, markup=False)
     console.print(f"weights   sha256 {version.tags.get('mtl.weights_sha256')}", highlight=False, soft_wrap=True)
     console.print(f"report    {page}", highlight=False, soft_wrap=True)

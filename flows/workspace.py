@@ -96,7 +96,10 @@ def _copied(settings: Settings, overrides: Sequence[str], name: str) -> Generato
         copy_files(settings.root, folder)
         if overrides:
             write_params(folder / "params.yaml", overrides)
-        (folder / ".dvc" / "config.local").write_text(
+        own = folder / ".dvc" / "config.local"
+        own.unlink(missing_ok=True)
+        own.touch(mode=0o600)
+        own.write_text(
             f"[core]\n    no_scm = true\n[cache]\n    dir = {_cache(settings)}\n"
             f"['remote \"local\"']\n    url = {settings.home / 'dvc-remote'}\n",
             encoding="utf-8",

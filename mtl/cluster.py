@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl.config import Config, TrainingError
+from mtl.redaction import CREDENTIAL_FILES
 
 _ENVIRONMENT = {
     "RAY_TRAIN_V2_ENABLED": "1",
@@ -77,7 +78,11 @@ def _start(ray: Any, num_cpus: int | None, scratch: str | None) -> None:
 def code_environment(config: Config) -> dict[str, Any]:
     """Ray's runtime environment with this code. No secret is in it: nodes have their own credentials."""
     variables = {"OMP_NUM_THREADS": str(config.train.threads_per_worker)}
-    return {"py_modules": [str(Path(__file__).parent)], "env_vars": variables}
+    return {
+        "py_modules": [str(Path(__file__).parent)],
+        "excludes": [*CREDENTIAL_FILES, "!*.py"],
+        "env_vars": variables,
+    }
 
 
 def _join(ray: Any, config: Config) -> None:

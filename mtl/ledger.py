@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from mtl.config import RegistryError
+from mtl.redaction import redacted
 from mtl.tracking import explained
 from mtl.trust import Doubt, Trust
 
@@ -58,11 +59,12 @@ class Ledger:
             return {key: self._entry(key, text) for key, text in self.client.get_run(run).data.params.items()}
 
     def write(self, key: str, value: dict[str, Any]) -> Entry:
-        """The key's entry: this value, signed, or the one that was there before it.
+        """The key's entry: this value without secrets, signed, or the one that was there before it.
 
         Raises:
             RegistryError: MLflow is out of reach or refuses it, or there is no key to sign with.
         """
+        value = redacted(value)
         text = json.dumps(self.trust.sign({"kind": KIND, "model": self.model, "entry": key, "value": value}))
         if len(text) > MAX_VALUE:
             raise RegistryError(f"an entry of the {self.name} is too long", found=f"{len(text)} characters")

@@ -22,6 +22,7 @@ from mtl.actor import actor
 from mtl.chain import CHANGE, Chain, read_chain
 from mtl.config import RegistryError
 from mtl.ledger import Ledger
+from mtl.redaction import redact
 from mtl.tracking import explained
 
 CHAMPION = "champion"
@@ -162,7 +163,7 @@ class Promotions:
             "from": chain.champion,
             "to": to,
             "kind": kind,
-            "why": why[:2000],
+            "why": redact(why)[:2000],
             "who": actor(),
             "when": datetime.now(UTC).isoformat(timespec="seconds"),
             "flow_run": flow_run,

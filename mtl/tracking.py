@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from mlflow.store.db.utils import (
 
 from mtl.config import RegistryError
 from mtl.digest import file_sha256
+from mtl.redaction import redact, secret_in_file
 from mtl.reports import EvalReport
 
 FINGERPRINT = "mtl.fingerprint"
@@ -104,7 +105,7 @@ class Tracker:
     def log_params(self, run: str, params: dict[str, Any]) -> None:
         """The whole of params.yaml, flattened to dotted keys. What the run has already stays: a run that goes on may have
         other settings where they make no difference to the version (its schedule)."""
-        wanted = {key: value[:5900] for key, value in flatten(params)}
+        wanted = {key: redact(value)[:5900] for key, value in flatten(params)}
         with explained(self.uri):
             for attempt in range(ATTEMPTS):
                 known = self.client.get_run(run).data.params
@@ -144,9 +145,14 @@ class Tracker:
             self.client.log_batch(run, metrics=metrics)
 
     def log_lineage(self, run: str, tags: dict[str, str], files: list[Path], data_hash: str, data_name: str) -> None:
-        """Commit, lock, reports and pictures, and the data set as an input of the run."""
+        """Commit, lock, reports and pictures, and the data set as an input of the run.
+
+        Raises:
+            RegistryError: MLflow refuses or is out of reach, or a file holds a secret.
+        """
+        refuse_secrets(files)
         with explained(self.uri):
-            self.client.log_batch(run, tags=[RunTag(key, value) for key, value in tags.items()])
+            self.client.log_batch(run, tags=[RunTag(key, redact(value)) for key, value in tags.items()])
             for path in files:
                 if path.is_dir():
                     self.client.log_artifacts(run, str(path), path.name)
@@ -172,6 +178,21 @@ def artifact_digests(files: list[Path]) -> dict[str, str]:
     for folder in (path for path in files if path.is_dir()):
         found |= {path.relative_to(folder.parent).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     return {name: file_sha256(path) for name, path in sorted(found.items())}
+
+
+def refuse_secrets(files: Iterable[Path]) -> None:
+    """What a version keeps is kept as it is, or it could not be built again; so it must hold no secret.
+
+    Raises:
+        RegistryError: a file does.
+    """
+    for path in files:
+        if path.is_file() and (what := secret_in_file(path.read_bytes())):
+            raise RegistryError(
+                f"{path.name} would be kept with the version, where others can read it",
+                found=f"it holds {what}",
+                fix="take it out, and put it into the environment",
+            )
 
 
 def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import stats
 
 from mtl.compare.gains import delta, mean_and_half
+from mtl.reports.markdown import as_text
 from mtl.yardstick import Direction, Yardstick
 
 Result = dict[str, Any]
@@ -115,7 +116,7 @@ def markdown(table: dict[str, Any]) -> str:
     """The table as Markdown."""
     tasks = list(table["directions"])
     arrow = {"max": "↑", "min": "↓"}
-    heads = [f"{t} {table['metrics'][t]} {arrow[table['directions'][t]]}" for t in tasks]
+    heads = [f"{as_text(t)} {as_text(table['metrics'][t])} {arrow[table['directions'][t]]}" for t in tasks]
     lines = [
         "| method | " + " | ".join(heads) + " | Δm % ↑ | rank ↓ | rate | step | memory |",
         "| --- |" + " --- |" * (len(tasks) + 5),
@@ -123,18 +124,20 @@ def markdown(table: dict[str, Any]) -> str:
     ]
     for row in table["rows"]:
         if "error" in row:
-            lines.append(f"| {row['method']} | failed: {row['error'][:80]} |" + " |" * (len(tasks) + 4))
+            lines.append(
+                f"| {as_text(row['method'])} | failed: {as_text(row['error'][:80])} |" + " |" * (len(tasks) + 4)
+            )
             continue
         failed = "" if row["seeds"] == table["seeds"] else f" ({row['seeds']} of {table['seeds']} seeds)"
         cells = [
-            row["method"] + failed,
+            as_text(row["method"]) + failed,
             *(_shown(row["metrics"][t]) for t in tasks),
             _shown(row["delta_m"], percent=True),
         ]
         cells += [f"{row['rank']:.1f}", f"{row['learning_rate']:g}", f"{row['step']:.2f}", f"{row['memory']:.2f}"]
         lines.append(f"| {' | '.join(cells)} |")
     if table["not_judged"]:
-        lines += ["", f"Without a test target, and so in no column: {', '.join(table['not_judged'])}."]
+        lines += ["", f"Without a test target, and so in no column: {', '.join(map(as_text, table['not_judged']))}."]
     return "\n".join(lines) + "\n"
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, get_args
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from mtl.config.credentials import problems as credential_problems
 from mtl.config.data import DataConfig, Operation, Source
 from mtl.config.errors import (
     BusyError,
@@ -102,17 +103,20 @@ def parse(values: Mapping[str, Any], *, where: str = "params.yaml") -> Config:
     """Check a tree of plain values.
 
     Raises:
-        ConfigError: names every problem with its path, the value found and what is allowed.
+        ConfigError: names every problem with its path, the value found and what is allowed; credentials are none.
     """
+    problems, cause = credential_problems(values), None
     try:
-        return Config.model_validate(_tuples(values))
+        config = Config.model_validate(_tuples(values))
+        if not problems:
+            return config
     except ValidationError as error:
-        problems = [explain(problem, Config) for problem in error.errors()]
-        plural = "s" if len(problems) > 1 else ""
-        raise ConfigError(
-            f"{where} has {len(problems)} problem{plural}:\n" + "\n".join(f"  - {p}" for p in problems),
-            fix="`mtl list` names what can be chosen; docs/params.md describes every key",
-        ) from error
+        problems, cause = problems + [explain(problem, Config) for problem in error.errors()], error
+    plural = "s" if len(problems) > 1 else ""
+    raise ConfigError(
+        f"{where} has {len(problems)} problem{plural}:\n" + "\n".join(f"  - {p}" for p in problems),
+        fix="`mtl list` names what can be chosen; docs/params.md describes every key",
+    ) from cause
 
 
 def load(path: Path = Path("params.yaml"), overrides: Sequence[str] = ()) -> Config:

@@ -12,17 +12,20 @@ MtlError                 every error that a user can mend; the CLI prints it wit
 
 from __future__ import annotations
 
+from mtl.terminal import harmless
+
 
 class MtlError(Exception):
-    """An error with a message of three parts: what happened, what was found, how to fix it."""
+    """An error with a message of three parts: what happened, what was found, how to fix it. None of them holds a secret, or
+    what a terminal obeys."""
 
     def __init__(self, what: str, *, found: str = "", fix: str = "") -> None:
-        self.what, self.found, self.fix = what, found, fix
-        lines = [what]
+        self.what, self.found, self.fix = harmless(what), harmless(found), harmless(fix)
+        lines = [self.what]
         if found:
-            lines.append(f"  found: {found}")
+            lines.append(f"  found: {self.found}")
         if fix:
-            lines.append(f"  fix:   {fix}")
+            lines.append(f"  fix:   {self.fix}")
         super().__init__("\n".join(lines))
 
     @property

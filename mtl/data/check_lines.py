@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+from mtl.terminal import one_line
+
 SHOWN = 20
 """Lines of one kind; the report in JSON has more."""
 
@@ -40,7 +42,7 @@ def as_lines(report: dict[str, Any]) -> list[str]:
         lines.append(f"{name}:")
         lines += [f"  {c:<20} " + ", ".join(f"{n} {s}" for s, n in numbers.items()) for c, numbers in classes.items()]
     lines += [f"warning: {line}" for line in report["warnings"]]
-    return lines
+    return [one_line(line) for line in lines]
 
 
 def _file_lines(account: dict[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mtl.config import DataError
 from mtl.config.files import FoldsSplit, GivenSplit, HashedSplit, RandomSplit, StratifiedSplit, TimeSplit
+from mtl.csv_cells import as_cell, from_cell
 from mtl.data.groups import Image, unit_of
 from mtl.data.placements import Placements, Row
 from mtl.data.spec import SPLITS
@@ -109,7 +110,7 @@ def read_rows(path: Path) -> list[Row]:
         if not row.get("id") or row.get("split") not in SPLITS:
             fix = f"split is one of {', '.join(SPLITS)}"
             raise DataError(f"{path}: a row is not id,split", found=str(row), fix=fix)
-        made = Row(row["id"], row["split"], row.get("group") or "")
+        made = Row(from_cell(row["id"]), row["split"], from_cell(row.get("group") or ""))
         if found.setdefault(made.id, made).split != made.split:
             raise DataError(f"{path}: {made.id} is in two splits", found=f"{found[made.id].split}, {made.split}")
     return list(found.values())
@@ -126,7 +127,11 @@ def write_table(path: Path, table: Mapping[str, str], groups: Mapping[str, str] 
     known = {found: group for found, group in (groups or {}).items() if group}
     scratch = path.with_name(f"{path.name}.tmp")
     with scratch.open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file, lineterminator="\n")
+        names = "".join(
+            [*table, *known.values()]
+        )  # csv takes a carriage return for the end of a row, and does not quote it
+        rows = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL if "\r" in names else csv.QUOTE_MINIMAL)
         rows.writerow(["id", "split", *(["group"] if known else [])])
-        rows.writerows([i, table[i], *([known.get(i, "")] if known else [])] for i in sorted(table))
+        lines = ([i, table[i], *([known.get(i, "")] if known else [])] for i in sorted(table))
+        rows.writerows([as_cell(cell) for cell in line] for line in lines)
     scratch.replace(path)

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from mtl.csv_cells import as_cell
 from mtl.reports import EvalReport
 from mtl.tasks.base import Scorer
 
@@ -28,4 +29,4 @@ def write_tables(folder: Path, report: EvalReport, scorers: dict[str, Scorer]) -
         with (folder / f"{curve}.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=empty[curve])
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows({key: as_cell(value) for key, value in row.items()} for row in rows)

@@ -7,6 +7,7 @@ that was started again finds the job that is still running instead of starting a
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -96,7 +97,7 @@ def submit(
         else:
             work.seal.write(work.store, JOB, work.job)
             # -P: this code, not what lies where the head was started
-            command = f"python -P -m {work.module} {work.store.url}"
+            command = f"python -P -m {shlex.quote(work.module)} {shlex.quote(work.store.url)}"  # a shell of the cluster reads it
             environment = code_environment(config)
             environment["env_vars"] |= {VARIABLE: work.seal.key.hex()}
             client.submit_job(entrypoint=command, submission_id=identifier, runtime_env=environment)

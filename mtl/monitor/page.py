@@ -20,12 +20,12 @@ PLOTTED = ("ks", "chi2")
 def write_page(path: Path, result: dict[str, Any], reference: Profile, batch: Profile | None) -> None:
     """The findings as a table, and the surest of them as histograms: reference and batch, if any image was compared."""
     rows = "".join(
-        f"<tr><td>{escape(one['name'])}</td><td>{one['test']}</td><td>{_number(one['p'])}</td><td>{_number(one['index'])}</td>"
+        f"<tr><td>{escape(one['name'])}</td><td>{escape(one['test'])}</td><td>{_number(one['p'])}</td><td>{_number(one['index'])}</td>"
         f"<td>{one['usual']:.3f}</td><td>{_number(one['reference'])}</td><td>{_number(one['batch'])}</td><td>{_verdict(one)}</td></tr>"
         for one in result["findings"]
     )
     late = "".join(
-        f"<tr><td>{escape(one['task'])}</td><td>{one['version']}</td><td>{one['images']}</td><td>{one['metric']}</td><td>{one['value']:.4f} [{one['low']:.4f}, {one['high']:.4f}]"
+        f"<tr><td>{escape(one['task'])}</td><td>{one['version']}</td><td>{one['images']}</td><td>{escape(one['metric'])}</td><td>{one['value']:.4f} [{one['low']:.4f}, {one['high']:.4f}]"
         f"</td><td>{one['registered']:.4f}</td><td>{'worse' if one['worse'] else ''}</td></tr>"
         for one in result["late"]
     )

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from mtl.config import Config
 from mtl.reports.document import TABLES, document
 from mtl.reports.evaluation import EvalReport, TaskReport
+from mtl.reports.markdown import as_code, as_paragraphs, as_text
 from mtl.reports.notes import notes
 from mtl.reports.types import Decision, TrainReport
 
@@ -29,7 +32,7 @@ def write_card(
     from markdown_it import MarkdownIt
 
     template = (Path(__file__).parent / "card.md.j2").read_text(encoding="utf-8")
-    environment = Environment(trim_blocks=True, lstrip_blocks=True)  # Markdown; HTML in it is not let through
+    environment = Environment(trim_blocks=True, lstrip_blocks=True, finalize=_as_text)
     text = environment.from_string(template).render(
         model=config.registry.model,
         registry=config.registry,
@@ -42,6 +45,8 @@ def write_card(
         sources=sources,
         worst={name: _worst(task) for name, task in evaluation.tasks.items()},
         cell=_cell,
+        code=_code,
+        paragraphs=_paragraphs,
     )
     folder.mkdir(parents=True, exist_ok=True)
     markdown, html = folder / "card.md", folder / "card.html"
@@ -62,6 +67,19 @@ def _worst(task: TaskReport) -> list[tuple[str, float, int]]:
     ]
     upwards = task.metrics[task.primary].direction == "max"
     return sorted(found, key=lambda one: one[1] if upwards else -one[1])[:NUM_WORST]
+
+
+def _as_text(value: Any) -> Any:
+    """Of everything that the template puts into the card: text, unless it is markup of our own."""
+    return value if hasattr(value, "__html__") else as_text(value)
+
+
+def _code(value: Any) -> Markup:
+    return Markup(as_code(value))
+
+
+def _paragraphs(text: str) -> Markup:
+    return Markup(as_paragraphs(text))
 
 
 def _cell(value: float | None) -> str:

@@ -6,6 +6,7 @@ import base64
 from pathlib import Path
 from typing import Any
 
+from mtl.reports.document import with_policy
 from mtl.reports.evaluation import EvalReport
 from mtl.reports.notes import notes
 from mtl.reports.types import Decision, TrainReport
@@ -39,7 +40,7 @@ def write_page(
         for name, title, note in PICTURES
         if (pictures / f"{name}.png").exists()
     ]
-    html = environment.from_string(template).render(
+    html = environment.from_string(with_policy(template)).render(
         evaluation=evaluation,
         notes=notes(evaluation),
         training=training,

@@ -23,11 +23,13 @@ from ray import serve
 
 from mtl.cluster import cluster
 from mtl.config import Config, DataError
+from mtl.reports.document import policy
 from mtl.serving.requests import Limits, Refused, images_of, read_body
 
 MAX_BATCH, WAIT_SECONDS = 32, 0.004
 """Images that are predicted together, and how long the first of them waits for others."""
 LIMITS = Limits()
+HEADERS = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
 app = FastAPI(title="mtl", docs_url=None, redoc_url=None, openapi_url=None)
 
 
@@ -73,10 +75,12 @@ class Ingress:
         self.model, self.version = model, version
         self.tasks: dict[str, Any] | None = None
         self.page = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
+        own = policy(self.page, more="; connect-src 'self' data:; frame-ancestors 'none'")
+        self.headers = {"content-security-policy": own, **HEADERS}
 
-    @app.get("/", response_class=HTMLResponse)
-    async def show(self) -> str:
-        return self.page
+    @app.get("/")
+    async def show(self) -> HTMLResponse:
+        return HTMLResponse(self.page, headers=self.headers)
 
     @app.get("/health")
     async def health(self) -> dict[str, str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mtl.config import MtlError, StageError
 from mtl.stages.owner import watch_owner
+from mtl.terminal import guard
 
 OUTPUTS = Path("outputs")
 """Where stages write, relative to the repository's root (DVC runs them there)."""
@@ -26,6 +27,7 @@ def run_stage(stage: Callable[[], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
     watch_owner()
+    guard()
     try:
         stage()
     except StageError as error:

@@ -18,6 +18,7 @@ from mtl.data.spec import SPLITS, DatasetSpec
 from mtl.data.splits import read_rows, read_table, write_table
 from mtl.data.stratify import stratify
 from mtl.stages import home, run_stage
+from mtl.terminal import one_line
 
 
 def main() -> None:
@@ -106,7 +107,7 @@ def _show(units: dict[str, Counter[str]], placed: dict[str, str], new: int, as_j
         return
     print(f"{new} images placed")
     for label, numbers in sorted(rows.items()):
-        print(f"  {label:<30} " + ", ".join(f"{number} {split}" for split, number in numbers.items()))
+        print(f"  {one_line(label):<30} " + ", ".join(f"{number} {split}" for split, number in numbers.items()))
 
 
 if __name__ == "__main__":
