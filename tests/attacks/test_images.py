@@ -106,7 +106,7 @@ def test_images_of_many_parts(name: str) -> None:
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert time.process_time() - began < 1.0
+    assert time.process_time() - began < 3.0  # of which most is counting memory
     assert most < 4 * SIZE
 
 
