@@ -26,6 +26,7 @@ from ray import serve
 from mtl.cluster import cluster
 from mtl.config import Config, DataError
 from mtl.serving.admission import Admission, allowed_hosts, refuse_stranger
+from mtl.serving.front import CALLBACK
 from mtl.serving.requests import Limits, Refused, images_of, read_body
 
 MAX_BATCH, WAIT_SECONDS = 32, 0.004
@@ -135,6 +136,7 @@ def run_app(config: Config, job: dict[str, Any], ended: threading.Event) -> None
         job: bundle (a folder), version, host, port, replicas.
     """
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    os.environ["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"] = CALLBACK  # of a local cluster; others have their own
     with cluster(config):
         quiet = {"log_level": "ERROR", "enable_access_log": False}
         times = {"request_timeout_s": LIMITS.answer_seconds, "keep_alive_timeout_s": int(LIMITS.header_seconds)}

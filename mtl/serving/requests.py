@@ -32,6 +32,10 @@ class Limits:
     share: float = 0.25
 
 
+PARTS = 1000
+"""Of a document, at most: commas, brackets."""
+
+
 class Refused(Exception):
     """A request that cannot be answered, and why."""
 
@@ -106,6 +110,10 @@ def images_of(content_type: str, body: bytes, limits: Limits) -> tuple[list[byte
 
 
 def _of_json(body: bytes, limits: Limits) -> list[bytes]:
+    # Counted before it is parsed, which nothing can interrupt; base64 has none of these characters.
+    parts = max(body.count(mark) for mark in (b",", b"[", b"{", b":"))
+    if parts > PARTS:
+        raise Refused(413, "too many images, or none", found=f"{parts} parts", fix=f"1 to {limits.images}")
     try:
         document: Any = json.loads(body)
     except (ValueError, RecursionError) as error:
