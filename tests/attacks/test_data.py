@@ -263,6 +263,27 @@ def test_csv(text: str, tmp_path: Path) -> None:
     refused(lambda: read(tmp_path, format="table", table="a.csv", image="file", targets=targets))
 
 
+@attack("Parquet of kilobytes with gigabytes of rows, or of one value")
+@pytest.mark.parametrize("name", ["table.parquet", "metadata.parquet", "train.parquet"])
+@pytest.mark.parametrize("kind", ["rows", "values"])
+def test_parquet(name: str, kind: str, tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    values = pa.array([0] * 20_000_000, pa.int8()) if kind == "rows" else pa.array(["x" * (1 << 20)])
+    if kind == "values":
+        values = pa.DictionaryArray.from_arrays(pa.array([0] * 2000, pa.int32()), values)
+    table = pa.table({"file_name": values, "label": values})
+    pictures(tmp_path, ["a.png"])
+    pq.write_table(table, tmp_path / name, store_schema=False)
+    assert (tmp_path / name).stat().st_size < 1 << 18
+    targets = {"label": {"column": "label", "kind": "value"}}
+    section: dict[str, Any] = {"format": "huggingface", "targets": {"label": "label"}, "image": "file_name"}
+    if name == "table.parquet":
+        section = {"format": "table", "table": name, "image": "file_name", "targets": targets}
+    assert "far more" in refused(lambda: read(tmp_path, **section))
+
+
 # --- archives
 
 
