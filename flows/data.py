@@ -20,13 +20,14 @@ def init(
 ) -> None:
     """Recognise the format of PATH, propose the data: and tasks: sections, and write them into params.yaml on yes."""
     from flows.settings import load_settings
+    from mtl.data.budget import within_budget
     from mtl.data.onboard.proposal import sections_as_yaml, write_sections
     from mtl.data.propose import propose
     from mtl.terminal import one_line
 
     settings = load_settings()
     chosen = path if "://" in path else _relative(Path(path), settings.root)
-    proposal = propose(chosen)
+    proposal = within_budget(propose, chosen)
     if as_json:
         typer.echo(json.dumps({"format": proposal.format, "facts": proposal.facts, **proposal.sections}, indent=1))
         return

@@ -27,10 +27,13 @@ def bytes_sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def folder_versions(root: Path) -> dict[str, str]:
+def folder_versions(root: Path, link: Callable[[str], None] | None = None) -> dict[str, str]:
     """Every file below a folder, sorted: its name relative to it, and what changes when it does (size, time, inode).
 
     Links are followed: DVC may link its cache's files.
+
+    Args:
+        link: is called with the name of each of them, and may raise.
     """
     found: dict[str, str] = {}
     waiting = [""]
@@ -39,6 +42,8 @@ def folder_versions(root: Path) -> dict[str, str]:
         with os.scandir(root / folder) as entries:
             for entry in entries:
                 name = f"{folder}/{entry.name}" if folder else entry.name
+                if link is not None and entry.is_symlink():
+                    link(name)
                 if entry.is_dir():
                     waiting.append(name)
                 elif entry.is_file():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl.config.errors import ConfigError
+from mtl.config.yaml_text import refuse_bomb
 
 
 def read_params(path: Path) -> dict[str, Any]:
@@ -20,12 +21,14 @@ def read_params(path: Path) -> dict[str, Any]:
     from ruamel.yaml.error import YAMLError
 
     try:
-        values = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        refuse_bomb(text)
+        values = YAML(typ="safe").load(text)
     except FileNotFoundError as error:
         raise ConfigError(
             f"{path} is missing", fix="run from the repository's root, or restore it with git checkout"
         ) from error
-    except (YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, ValueError, RecursionError) as error:  # of numbers and dates that are none, too
         fix = "quote texts with a colon, as in {path: 's3://bucket/photos'}" if "unexpected ':'" in str(error) else ""
         raise ConfigError(f"{path} is not valid YAML", found=" ".join(str(error).split()), fix=fix) from error
     if not isinstance(values, dict):
@@ -81,7 +84,7 @@ def _yaml_value(override: str, text: str) -> Any:
 
     try:
         return YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
+    except (YAMLError, ValueError, RecursionError) as error:
         fix = "close brackets and quotes, and keep the shell's hands off them: --set 'a.b={type: x}'"
         raise ConfigError(
             f"--set {override}: the value is no YAML", found=str(getattr(error, "problem", error)), fix=fix

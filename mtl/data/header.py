@@ -12,6 +12,7 @@ from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
 from mtl.config import DataError
 from mtl.data.netpbm import netpbm_header
+from mtl.data.structure import refuse_bomb, refuse_tags
 
 MAX_PIXELS = 64_000_000
 """Pixels of the largest image that is decoded: above it, a file is taken for a decompression bomb."""
@@ -62,18 +63,23 @@ class Header(NamedTuple):
     """Whether further images follow, which are not read: pages, frames."""
 
 
-def read_header(data: bytes) -> Header:
+def read_header(data: bytes, largest: int | None = None) -> Header:
     """Read an image's header; a PNG's checksums too, for decoders would fill a damaged one with grey.
+
+    Args:
+        largest: pixels of the largest image that is taken, if not MAX_PIXELS.
 
     Raises:
         DataError: not an image, damaged, too large, or in a format that is not decoded.
     """
     if not data:
         raise DataError("an image is empty", found="0 bytes")
+    refuse_bomb(data)
+    largest = MAX_PIXELS if largest is None else largest
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return _netpbm(data) or _read(data)
+            return _netpbm(data, largest) or _read(data, largest)
         except DataError:
             raise
         except UnidentifiedImageError as error:  # whose own words are an address in memory
@@ -82,37 +88,46 @@ def read_header(data: bytes) -> Header:
             raise DataError("an image cannot be decoded", found=f"{type(error).__name__}: {error}") from error
 
 
-def _netpbm(data: bytes) -> Header | None:
+def _netpbm(data: bytes, largest: int) -> Header | None:
     found = netpbm_header(data)
     if found is None:
         return None
-    _refuse_large(found.width, found.height)
+    _refuse_large(found.width, found.height, largest)
     return Header(found.width, found.height, 1, "PPM", found.maximum, 16, lossless=True, has_more=False)
 
 
-def _read(data: bytes) -> Header:
+def _read(data: bytes, largest: int) -> Header:
     with Image.open(io.BytesIO(data), formats=_READ) as image:
         kind = image.format or ""
         tags: Mapping[int, Any] = getattr(image, "tag_v2", {})
         # PIL gives a TIFF's size as a viewer shows it.
         width, height = (tags[_WIDTH], tags[_HEIGHT]) if kind == "TIFF" else image.size
-        _refuse_large(width, height)
+        _refuse_large(width, height, largest)
         bits = _significant_bits(data) if kind == "PNG" else 16
         maximum = _maximum(kind, image, tags, data)
         lossless, has_more = _keeps_values(kind, image, data), bool(getattr(image, "is_animated", False))
         if kind == "PNG":
             image.verify()  # after it, nothing else can be asked
-        orientation = 1 if kind == "PNG" else image.getexif().get(_ORIENTATION, 1)
+        orientation = 1 if kind == "PNG" else _orientation(image)
     if kind == "PNG" and any(mark in data for mark in (b"eXIf", b"exif", b"XML:com.adobe.xmp")):
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-            orientation = image.getexif().get(_ORIENTATION, 1)
+            if "exif" not in image.info:  # what it says of its orientation may stand behind its pixels
+                image.load()
+            orientation = _orientation(image)
     orientation = orientation if orientation in range(1, 9) else 1
     return Header(width, height, orientation, kind, maximum, bits, lossless, has_more)
 
 
-def _refuse_large(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise DataError("an image is too large", found=f"{width}×{height} pixels; {MAX_PIXELS} are allowed")
+def _orientation(image: Image.Image) -> Any:
+    """As EXIF or XMP say it; tags that would take gigabytes are not read."""
+    exif, packed = image.info.get("exif", b""), image.info.get("Raw profile type exif", "")
+    refuse_tags(exif if exif or not packed else bytes.fromhex("".join(packed.split("\n")[3:])))
+    return image.getexif().get(_ORIENTATION, 1)
+
+
+def _refuse_large(width: int, height: int, largest: int) -> None:
+    if width * height > largest:
+        raise DataError("an image is too large", found=f"{width}×{height} pixels; {largest} are allowed")
 
 
 def _keeps_values(kind: str, image: Image.Image, data: bytes) -> bool:

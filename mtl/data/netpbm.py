@@ -12,6 +12,8 @@ from mtl.config import DataError
 _GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"
 _SIZE = _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,9})"
 _HEADER = re.compile(rb"P(?:([14])" + _SIZE + rb"|([2356])" + _SIZE + _GAP + rb"(\d{1,5}))\s")
+LONGEST = 1 << 14
+"""Bytes of a header, comments among them: the pattern remembers each of its steps."""
 _PLAIN = {1, 2, 3}
 _COLOUR = {3, 6}
 _BITS = {1, 4}
@@ -31,7 +33,7 @@ class NetpbmHeader(NamedTuple):
 
 def netpbm_header(data: bytes) -> NetpbmHeader | None:
     """What a file says of itself; None if it is no PBM, PGM or PPM."""
-    found = _HEADER.match(data)
+    found = _HEADER.match(data[:LONGEST])
     if found is None:
         return None
     kind, width, height = (int(found[1] or found[4]), int(found[2] or found[5]), int(found[3] or found[6]))

@@ -20,11 +20,15 @@ from typing import Any
 
 import fsspec
 import orjson
+from fsspec.implementations.tar import TarFileSystem
+from fsspec.implementations.zip import ZipFileSystem
 from pathspec import PathSpec
 
 from mtl.config import DataError
 from mtl.data.header import IMAGES, Header, read_header
+from mtl.data.links import check_file, check_link
 from mtl.data.members import Member, Table, refuse_cut_off
+from mtl.data.unpacked import refuse_bomb, unpacked
 from mtl.digest import SHA256, DigestCache, folder_versions
 
 ARCHIVES = {".zip": "zip", ".tar": "tar", ".tgz": "tar", ".tar.gz": "tar"}
@@ -183,8 +187,20 @@ class Place:
             yield file
 
     def _open(self, name: str) -> Any:
+        self._refuse_outside(name)
         path = f"{self._root}/{name}"
         return open(path, "rb") if self._fs is None else self._fs.open(path, "rb")  # noqa: PTH123  # a third of a Path's time
+
+    def _refuse_outside(self, name: str) -> None:
+        """Names come from annotations too.
+
+        Raises:
+            DataError: it lies outside, or is a link that leads there.
+        """
+        if name.startswith("/") or ".." in name.split("/") or "\0" in name:
+            raise DataError(f"{name!r} lies outside {self.path}", fix="name files relative to it")
+        if self._fs is None and name not in self.__dict__.get("versions", ()):  # whose links were looked at
+            check_file(self._root, name)
 
     def table(self, name: str) -> Table:
         """A Parquet or Arrow file, of a place that has parts.
@@ -192,6 +208,7 @@ class Place:
         Raises:
             DataError: it is none, or cannot be read.
         """
+        self._refuse_outside(name)
         arrow = name.endswith(".arrow")
         with _explained(f"{name} cannot be read"):
             if self._fs is None:
@@ -221,9 +238,8 @@ class Place:
         Raises:
             DataError: it is not there, is too large or cannot be read; or the member has changed.
         """
-        if name.startswith("/") or ".." in name.split("/"):
-            raise DataError(f"{name} lies outside {self.path}", fix="name files relative to it")
         member = Member.parse(name)
+        self._refuse_outside(name if member is None else member.container)
         if member is not None:
             return self._part(member)
         try:
@@ -275,7 +291,7 @@ class Place:
 
     def _listed(self) -> dict[str, str]:
         if self._fs is None:
-            return folder_versions(Path(self._root))
+            return folder_versions(Path(self._root), lambda name: check_link(self._root, name))
         found: dict[str, str] = {}
         details: dict[str, dict[str, Any]] = self._fs.find("" if self._is_archive else self._root, detail=True)
         if type(self._fs).__name__ == "TarFileSystem":
@@ -352,7 +368,13 @@ def _opened(path: str) -> tuple[Any, str]:
         )
     if kind:
         outer = Path(path).absolute().as_uri() if local else path
-        fs, _ = fsspec.core.url_to_fs(f"{kind}://::{outer}")
+        file = fsspec.open(outer, "rb").open()  # pyright: ignore[reportAttributeAccessIssue]
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        if kind == "tar":
+            return TarFileSystem(fo=unpacked(path, file)), ""
+        fs = ZipFileSystem(fo=file)
+        refuse_bomb(path, sum(member.file_size for member in fs.zip.infolist()), size)
         return fs, ""
     if local:
         if not Path(path).is_dir():

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +16,24 @@ from mtl.data.header import read_header
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one request."""
+    """Of one request; and of all that one process holds at a time, of which a caller may have a share."""
 
     body_bytes: int = 32 * 2**20
     image_bytes: int = 16 * 2**20
     pixels: int = 25_000_000
     images: int = 64
+    request_pixels: int = 100_000_000
+    header_seconds: float = 10.0
+    body_seconds: float = 30.0
+    answer_seconds: float = 120.0
+    held_bytes: int = 512 * 2**20
+    held_pixels: int = 800_000_000
+    held_requests: int = 4096
+    share: float = 0.25
+
+
+PARTS = 1000
+"""Of a document, at most: commas, brackets."""
 
 
 class Refused(Exception):
@@ -34,12 +47,28 @@ class Refused(Exception):
 FIX = 'send an encoded image (PNG, JPEG …) as the body, or {"images": ["<base64>", …]} as application/json'
 
 
-async def read_body(stream: AsyncIterator[bytes], declared: str | None, limits: Limits) -> bytes:
+async def read_body(
+    stream: AsyncIterator[bytes], declared: str | None, limits: Limits, hold: Callable[[int], None] = lambda _: None
+) -> bytes:
     """The body; one that is too large is refused before it is held.
 
+    Args:
+        hold: is told how many bytes there are more, and may refuse.
+
     Raises:
-        Refused: it is too large or empty.
+        Refused: it is too large or empty, or takes too long.
     """
+    try:
+        async with asyncio.timeout(limits.body_seconds):
+            return await _read_body(stream, declared, limits, hold)
+    except TimeoutError:
+        fix = f"send it within {limits.body_seconds:g} s"
+        raise Refused(408, "the request came too slowly", found="not all of its body", fix=fix) from None
+
+
+async def _read_body(
+    stream: AsyncIterator[bytes], declared: str | None, limits: Limits, hold: Callable[[int], None]
+) -> bytes:
     too_large = Refused(
         413, "the request is too large", found=declared or "more", fix=f"at most {limits.body_bytes} bytes"
     )
@@ -51,14 +80,15 @@ async def read_body(stream: AsyncIterator[bytes], declared: str | None, limits: 
         total += len(part)
         if total > limits.body_bytes:
             raise too_large
+        hold(len(part))
         parts.append(part)
     if not total:
         raise Refused(400, "the request is empty", fix=FIX)
     return b"".join(parts)
 
 
-def images_of(content_type: str, body: bytes, limits: Limits) -> list[bytes]:
-    """The encoded images of a request.
+def images_of(content_type: str, body: bytes, limits: Limits) -> tuple[list[bytes], int]:
+    """The encoded images of a request, and the pixels of all of them.
 
     Raises:
         Refused: it is neither an image nor JSON with images, or asks for too much.
@@ -70,12 +100,20 @@ def images_of(content_type: str, body: bytes, limits: Limits) -> list[bytes]:
         images = [body]
     else:
         raise Refused(415, "this content type is not taken", found=kind[:100], fix=FIX)
+    pixels = 0
     for index, image in enumerate(images):
-        _check(index, image, limits)
-    return images
+        pixels += _check(index, image, limits)
+        if pixels > limits.request_pixels:
+            fix = f"at most {limits.request_pixels} in a request"
+            raise Refused(413, "the images are too large together", found=f"{pixels} pixels", fix=fix)
+    return images, pixels
 
 
 def _of_json(body: bytes, limits: Limits) -> list[bytes]:
+    # Counted before it is parsed, which nothing can interrupt; base64 has none of these characters.
+    parts = max(body.count(mark) for mark in (b",", b"[", b"{", b":"))
+    if parts > PARTS:
+        raise Refused(413, "too many images, or none", found=f"{parts} parts", fix=f"1 to {limits.images}")
     try:
         document: Any = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -99,15 +137,14 @@ def _of_json(body: bytes, limits: Limits) -> list[bytes]:
     return decoded
 
 
-def _check(index: int, image: bytes, limits: Limits) -> None:
+def _check(index: int, image: bytes, limits: Limits) -> int:
+    """Its pixels."""
     if len(image) > limits.image_bytes:
         fix = f"at most {limits.image_bytes} bytes"
         raise Refused(413, f"image {index} is too large", found=f"{len(image)} bytes", fix=fix)
     try:
-        header = read_header(image)
+        header = read_header(image, limits.pixels)
     except DataError as error:
         status = 413 if "too large" in error.what else 400
         raise Refused(status, f"image {index}: {error.what}", found=error.found[:200], fix=FIX) from error
-    if header.width * header.height > limits.pixels:
-        found = f"{header.width}×{header.height} pixels"
-        raise Refused(413, f"image {index} is too large", found=found, fix=f"at most {limits.pixels} pixels")
+    return header.width * header.height

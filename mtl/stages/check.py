@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from mtl.config import load
+from mtl.data.budget import within_budget
 from mtl.data.checks import check
 from mtl.data.data_page import write_data_page
 from mtl.data.prepare import prepare
@@ -21,7 +22,7 @@ def main() -> None:
     out, config = Path(sys.argv[1]), load()
     folder = out.parent
     source = config.data.source
-    SOURCES[source.type](source, config.seed, folder / "raw", home() / "downloads")
+    within_budget(SOURCES[source.type], source, config.seed, folder / "raw", home() / "downloads")
     manifest = prepare(config.data, folder / "raw", folder / "prepared", say=lambda _: None, refuse=False)
     report = check(folder / "raw", folder / "prepared", manifest, read_spec(folder / "raw"))
     if "--page" in sys.argv:

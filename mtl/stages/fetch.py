@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from mtl.config import load
+from mtl.data.budget import within_budget
 from mtl.data.raw import read_account
 from mtl.data.sources import SOURCES
 from mtl.data.sources.account import summary
@@ -15,7 +16,7 @@ def main() -> None:
     """Fetch the data set that params.yaml names."""
     config = load()
     source = config.data.source
-    spec = SOURCES[source.type](source, config.seed, OUTPUTS / "raw", home() / "downloads")
+    spec = within_budget(SOURCES[source.type], source, config.seed, OUTPUTS / "raw", home() / "downloads")
     records = [record.model_dump() for record in spec.sources]
     (OUTPUTS / "sources.json").write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
     notes = [f"{number} {what}" for what, number in spec.notes.items()]

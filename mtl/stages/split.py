@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 from mtl.config import ConfigError, load
 from mtl.config.files import FilesSource, StratifiedSplit
+from mtl.data.budget import within_budget
 from mtl.data.groups import Image
 from mtl.data.placements import Placements, Row
 from mtl.data.raw import RawSample, read_problems, read_spec, read_split
@@ -32,7 +33,7 @@ def main() -> None:
             fix="set data.source.split to {type: stratified, over: [targets]}",
         )
     with TemporaryDirectory() as scratch:
-        fetch_files(source, config.seed, Path(scratch, "raw"), home() / "downloads")
+        within_budget(fetch_files, source, config.seed, Path(scratch, "raw"), home() / "downloads")
         spec = read_spec(Path(scratch, "raw"))
         samples = [s for name in SPLITS for s in read_split(Path(scratch, "raw"), name, spec)]
         _say_left_out(read_problems(Path(scratch, "raw")))

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from mtl.config import DataError
-from mtl.data.formats.shapes import Shape
+from mtl.data.formats.shapes import Shape, box_of
 from mtl.data.header import MAX_PIXELS, read_header
 
 
@@ -55,14 +55,9 @@ def bitmap(what: str, png: bytes, left: int, top: int) -> Shape:
     Raises:
         DataError: the picture is damaged or empty.
     """
-    pixels = _pixels(png)
-    rows, columns = pixels.nonzero()
-    if not len(rows):
-        raise DataError("an object's mask is empty", found=f"{pixels.shape[1]}×{pixels.shape[0]} pixels")
-    x1, y1 = left + int(columns.min()), top + int(rows.min())
-    x2, y2 = left + int(columns.max()) + 1, top + int(rows.max()) + 1
-    box = (float(x1), float(y1), float(x2), float(y2))
-    return Shape(what, 0, box, mask=partial(_placed, pixels, left, top))
+    x1, y1, x2, y2 = box_of(_pixels(png))
+    box = (x1 + left, y1 + top, x2 + left, y2 + top)
+    return Shape(what, 0, box, mask=partial(_placed, png, left, top))
 
 
 def _pixels(png: bytes) -> np.ndarray:
@@ -79,8 +74,10 @@ def _pixels(png: bytes) -> np.ndarray:
     return (found > 0).astype(np.uint8)
 
 
-def _placed(pixels: np.ndarray, left: int, top: int, height: int, width: int) -> np.ndarray:
-    """uint8 [height, width], the pixels at their place, cut off at the border."""
+def _placed(png: bytes, left: int, top: int, height: int, width: int) -> np.ndarray:
+    """uint8 [height, width], the picture's pixels at their place, cut off at the border. It is decoded anew: all objects of an
+    image are known before the first is drawn, and small files hold large pictures."""
+    pixels = _pixels(png)
     found = np.zeros((height, width), np.uint8)
     x1, y1 = max(left, 0), max(top, 0)
     x2, y2 = min(left + pixels.shape[1], width), min(top + pixels.shape[0], height)

@@ -79,4 +79,7 @@ def _points(part: Any) -> list[float] | None:
 
 
 def _united(codes: list[Item], height: int, width: int) -> np.ndarray:
-    return np.maximum.reduce([draw_runs(code, height, width) for code in codes])
+    found = draw_runs(codes[0], height, width)
+    for code in codes[1:]:
+        np.maximum(found, draw_runs(code, height, width), out=found)
+    return found

@@ -11,7 +11,8 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from mtl.config import DataError
-from mtl.data.formats.shapes import Box, Shape
+from mtl.data.formats.runs import drawn
+from mtl.data.formats.shapes import Box, Shape, box_of
 from mtl.data.formats.xml_files import attribute_number
 from mtl.data.header import MAX_PIXELS
 
@@ -100,25 +101,19 @@ def _mask(item: Element, what: str, label: int) -> Shape:
         raise DataError("a mask's rle is no numbers", found=item.get("rle", "")[:80]) from error
     if min(runs) < 0 or sum(runs) != width * height:
         raise DataError("a mask's rle is not as long as its rectangle", found=f"{sum(runs)} of {width * height}")
-    flat = np.repeat(np.arange(len(runs)) % 2, runs).astype(np.uint8)
-    region = flat.reshape(height, width)
-    rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
-    if not rows.size:
-        raise DataError("a mask is empty")
-    box = (left + columns[0], top + rows[0], left + columns[-1] + 1, top + rows[-1] + 1)
-    return Shape(what, label, tuple(float(v) for v in box), mask=partial(_placed, region, left, top))  # type: ignore[arg-type]
+    x1, y1, x2, y2 = box_of(drawn(runs).reshape(height, width))
+    box = (x1 + left, y1 + top, x2 + left, y2 + top)
+    return Shape(what, label, box, mask=partial(_placed, runs, (height, width), left, top))
 
 
-def _placed(region: np.ndarray, left: int, top: int, height: int, width: int) -> np.ndarray:
-    """uint8 [height, width] with the region at its place.
+def _placed(runs: list[int], size: tuple[int, int], left: int, top: int, height: int, width: int) -> np.ndarray:
+    """uint8 [height, width] with the region of this height and width at its place.
 
     Raises:
         DataError: it reaches beyond the picture.
     """
-    if top + region.shape[0] > height or left + region.shape[1] > width:
-        raise DataError(
-            "a mask reaches beyond its picture", found=f"{left}, {top}, {region.shape[1]}×{region.shape[0]}"
-        )
+    if top + size[0] > height or left + size[1] > width:
+        raise DataError("a mask reaches beyond its picture", found=f"{left}, {top}, {size[1]}×{size[0]}")
     canvas = np.zeros((height, width), np.uint8)
-    canvas[top : top + region.shape[0], left : left + region.shape[1]] = region
+    canvas[top : top + size[0], left : left + size[1]] = drawn(runs).reshape(size)
     return canvas

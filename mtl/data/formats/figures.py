@@ -68,7 +68,8 @@ def around(shape: Shape) -> Box:
 
 def _drawn(shapes: Sequence[Shape], height: int, width: int) -> np.ndarray:
     """uint8 [height, width]."""
-    parts = [
-        shape.mask(height, width) if shape.mask else draw_polygons(shape.polygons, height, width) for shape in shapes
-    ]
-    return np.maximum.reduce(parts)
+    found = np.zeros((height, width), np.uint8)
+    for shape in shapes:
+        part = shape.mask(height, width) if shape.mask else draw_polygons(shape.polygons, height, width)
+        np.maximum(found, part, out=found)
+    return found

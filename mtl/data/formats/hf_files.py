@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -17,6 +18,7 @@ from mtl.config import DataError
 from mtl.data.formats.base import split_of
 from mtl.data.formats.hf_metadata import check_names, is_metadata, metadata_features, metadata_table
 from mtl.data.formats.named_images import split_of_table
+from mtl.data.formats.parquet_rows import batches
 from mtl.data.place import Place
 
 ROWS = 64
@@ -150,10 +152,12 @@ def rows_of(place: Place, file: str, columns: Sequence[str]) -> Iterator[dict[st
             return
         with place.opened(file) as source:
             if file.endswith(".arrow"):
-                batches = (_sound(batch).select([*columns]) for batch in pa.ipc.open_stream(source))
+                parts = (_sound(batch).select([*columns]) for batch in pa.ipc.open_stream(source))
             else:
-                batches = pq.ParquetFile(source, pre_buffer=False).iter_batches(ROWS, columns=[*columns])
-            for batch in batches:
+                size = source.seek(0, os.SEEK_END)
+                source.seek(0)
+                parts = batches(file, pq.ParquetFile(source, pre_buffer=False), size, columns, ROWS)
+            for batch in parts:
                 for start in range(0, batch.num_rows, ROWS):
                     yield from batch.slice(start, ROWS).to_pylist()
     except (pa.ArrowException, OSError, ValueError, LookupError, MemoryError) as error:  # damage may claim any size

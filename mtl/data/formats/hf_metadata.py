@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from mtl.config import DataError
 from mtl.config.files.base import MISSING
+from mtl.data.formats.parquet_rows import batches
 from mtl.data.formats.sheet import Options
 from mtl.data.formats.sheet_files import parsed
 from mtl.data.place import Place
@@ -64,7 +65,8 @@ def _table(place: Place, file: str) -> Any:
     data = place.read(file)
     try:
         if file.lower().endswith(".parquet"):
-            table = pq.read_table(pa.BufferReader(data))
+            source = pq.ParquetFile(pa.BufferReader(data))
+            table = pa.Table.from_batches(batches(file, source, len(data), None), source.schema_arrow)
         elif file.lower().endswith(".jsonl"):
             table = pa.Table.from_pylist(
                 [json.loads(line) for line in data.decode("utf-8-sig").splitlines() if line.strip()]

@@ -185,7 +185,7 @@ def _nothing(annotation: Item, segments: np.ndarray) -> Shape:
     """Pixels of no segment, which are of no known category."""
     listed = [int(known) for s in items(annotation, "segments_info") if (known := number(s.get("id"))) is not None]
     height, width = segments.shape
-    empty = np.where(np.isin(segments, listed), 0, 1)
+    empty = np.isin(segments, listed, invert=True).astype(np.uint8)
     return Shape("no segment", 0, (0.0, 0.0, float(width), float(height)), mask=partial(_pixels, empty, 1), kind=CROWD)
 
 

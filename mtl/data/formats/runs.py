@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mtl.config import DataError
+from mtl.data.header import MAX_PIXELS
 
 LONGEST = 60
 """Bits of a run's length: more than any picture has pixels."""
@@ -33,10 +34,14 @@ def draw_runs(segmentation: dict[str, Any], height: int, width: int) -> np.ndarr
         counts = uncompressed(_bare(counts))
     if not isinstance(counts, list) or not all(type(n) is int and n >= 0 for n in counts):
         raise DataError("a run-length mask has no counts", found=str(counts)[:80])
-    if sum(counts) != height * width:
+    if sum(counts) != height * width or height * width > MAX_PIXELS:
         raise DataError("a run-length mask is not as long as its image", found=f"{sum(counts)} of {height * width}")
-    runs = np.repeat(np.arange(len(counts)) % 2, counts).astype(np.uint8)
-    return np.ascontiguousarray(runs.reshape(width, height).T)  # by columns
+    return np.ascontiguousarray(drawn(counts).reshape(width, height).T)  # by columns
+
+
+def drawn(counts: list[int]) -> np.ndarray:
+    """uint8 [pixels] of runs of 0 and 1, by turns."""
+    return np.repeat(np.arange(len(counts), dtype=np.int32).astype(np.uint8) & 1, counts)
 
 
 def _bare(text: str) -> str:

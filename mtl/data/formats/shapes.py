@@ -27,6 +27,9 @@ Polygon = Sequence[float]
 
 SAME_ASPECT = 0.01
 """By how much the aspect of a picture that was resized after it was annotated may differ, for rounding to whole pixels."""
+_NOBODYS = np.iinfo(np.int32).max
+LONGEST = 4_000_000
+"""Pixels of an outline's length: the C code that draws it keeps forty bytes for each."""
 INSIDE = 0.5
 """The share of a box's area that must lie in the picture: what is cut off beyond it is no error of a pixel or two."""
 
@@ -126,7 +129,7 @@ def settle(
     settled = Settled({}, [], Counter())
     place, size = placement(header, frame, settled.notes), shown_size(header)
     kept: list[tuple[Shape, Box]] = []
-    drawn: list[tuple[int, np.ndarray]] = []
+    canvas = _Canvas(size) if names.masks else None
     for shape in shapes:
         try:
             box = _sound_box(shape, frame, place, size, settled.notes)
@@ -134,20 +137,20 @@ def settle(
             settled.problems.append(_lost(found, error, shape, file))
             continue
         kept.append((shape, box))
-        if names.masks:
+        if canvas is not None:
             try:
                 region = _region(shape, frame, place, size)
             except DataError as error:
                 settled.problems.append(_lost(found, error, shape, file))
                 region = None
-            drawn.append(_pixels(shape, box, region, size, settled.notes))
+            canvas.paint(*_pixels(shape, box, region, size, settled.notes))
     if shapes and not kept:
         raise DataError(f"none of its {len(shapes)} annotations can be used", found=settled.problems[0].reason)
     if names.boxes:
         rows = [[*box, float(shape.label)] for shape, box in kept]
         settled.targets[names.boxes] = as_rows(rows, [shape.kind for shape, _ in kept])
-    if names.masks:
-        settled.targets[names.masks] = encode_mask(_painted(drawn, size))
+    if names.masks and canvas is not None:
+        settled.targets[names.masks] = encode_mask(canvas.mask)
     return settled
 
 
@@ -183,10 +186,19 @@ def _around(shape: Shape, frame: Frame, size: tuple[int, int]) -> Box:
         return min(points[::2]), min(points[1::2]), max(points[::2]), max(points[1::2])
     if shape.mask is None:
         raise DataError("an object has neither a box nor an outline")
-    rows, columns = shape.mask(int(frame.height or size[1]), int(frame.width or size[0])).nonzero()
-    if not len(rows):
-        raise DataError("an object's mask is empty")
-    return float(columns.min()), float(rows.min()), float(columns.max() + 1), float(rows.max() + 1)
+    return box_of(shape.mask(int(frame.height or size[1]), int(frame.width or size[0])))
+
+
+def box_of(region: np.ndarray) -> Box:
+    """The box around what is not 0 in uint8 [height, width].
+
+    Raises:
+        DataError: nothing is.
+    """
+    left, top, width, height = cv2.boundingRect(region)
+    if not width:
+        raise DataError("an object's mask is empty", found=f"{region.shape[1]}×{region.shape[0]} pixels")
+    return float(left), float(top), float(left + width), float(top + height)
 
 
 def _pixels(
@@ -202,12 +214,24 @@ def _pixels(
     return IGNORE, region
 
 
-def _painted(drawn: Sequence[tuple[int, np.ndarray]], size: tuple[int, int]) -> np.ndarray:
-    """uint8 [height, width]: 0 is background, smaller objects above larger ones, all above what is ignored."""
-    mask = np.zeros(size[::-1], np.uint8)
-    for label, region in sorted(drawn, key=lambda pair: (pair[0] != IGNORE, -int(pair[1].sum()))):
-        mask[region > 0] = label
-    return mask
+class _Canvas:
+    """A mask that is painted object by object, none of which stays in memory: a file of 10 KB can declare a thousand."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.mask = np.zeros(size[::-1], np.uint8)
+        """0 is background, smaller objects above larger ones, all above what is ignored; of equal ones, the last."""
+        self._areas = np.full(size[::-1], _NOBODYS, np.int32)
+        """Pixels of the object that a pixel shows."""
+
+    def paint(self, label: int, region: np.ndarray) -> None:
+        """Paint one object's pixels."""
+        left, top, width, height = cv2.boundingRect(region)
+        place = slice(top, top + height), slice(left, left + width)
+        part, areas = region[place] > 0, self._areas[place]
+        area = _NOBODYS if label == IGNORE else int(part.sum())
+        part &= areas >= area
+        self.mask[place][part] = label
+        areas[part] = area
 
 
 def _region(shape: Shape, frame: Frame, place: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
@@ -256,6 +280,10 @@ def draw_polygons(polygons: Sequence[Polygon], height: int, width: int) -> np.nd
         if len(polygon) < 6 or len(polygon) % 2 or not all(math.isfinite(v) and abs(v) <= far for v in polygon):
             fix = "three corners at least, in pixels of the picture"
             raise DataError("an outline is no polygon", found=str(list(polygon))[:80], fix=fix)
+        corners = np.reshape(polygon, (-1, 2))
+        length = float(np.abs(np.diff(corners, axis=0)).max(1).sum())
+        if length > LONGEST:
+            raise DataError("an outline is too long", found=f"{length:.0f} pixels; {LONGEST} are allowed")
     return rle.decode(rle.merge(rle.frPyObjects([list(polygon) for polygon in polygons], height, width)))
 
 

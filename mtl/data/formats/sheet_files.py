@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from mtl.config import DataError
 from mtl.data.formats.cells import as_cell
 from mtl.data.formats.delimited import read_delimited
+from mtl.data.formats.parquet_rows import batches
 from mtl.data.formats.sheet import Options, Ragged, Row, Sheet
 from mtl.data.formats.text import decoded
 
@@ -54,7 +55,7 @@ def _parquet(data: bytes, file: str, wanted: Collection[str] | None) -> Sheet:
             fix = "format: huggingface reads images in Parquet"
             raise DataError(f"{file}: the column {held[0]} has bytes, not names or values", fix=fix)
         chosen = [name for name in names if name not in held]
-        rows = source.read(columns=chosen).to_pylist()
+        rows = [row for batch in batches(file, source, len(data), chosen) for row in batch.to_pylist()]
     except DataError:
         raise
     except Exception as error:  # whatever pyarrow makes of damage

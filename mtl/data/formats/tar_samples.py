@@ -13,6 +13,7 @@ from mtl.config import DataError
 from mtl.data.members import Member, refuse_cut_off
 from mtl.data.place import IMAGES, MAX_FILE_BYTES, Place
 from mtl.data.raw import FileRef
+from mtl.data.unpacked import unpacked
 from mtl.digest import bytes_sha256
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -75,8 +76,9 @@ def _members(stream: Any, file: str, *, stays: bool) -> Iterator[dict[str, Any]]
     Args:
         stays: images need not be kept in memory: they are read where they are.
     """
-    with tarfile.open(fileobj=stream) as tar:
-        stays = stays and tar.fileobj is stream  # else it is compressed, whatever its name says
+    plain = unpacked(file, stream)
+    with tarfile.TarFile(fileobj=plain) as tar:
+        stays = stays and plain is stream  # else it is compressed, whatever its name says
         for member in tar:
             if not member.isfile() or _is_hidden(member.name):
                 continue

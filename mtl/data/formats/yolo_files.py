@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from mtl.config import DataError
+from mtl.config.yaml_text import refuse_bomb
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.text import decoded, lines, plain
 from mtl.data.place import IMAGES, Place
@@ -96,6 +97,7 @@ def _names_file(mention: str, file: str, place: Place, encoding: str) -> Declare
 
 def _of_yaml(file: str, text: str, place: Place, encoding: str) -> Declared:
     try:
+        refuse_bomb(text)
         # All scalars as they are written: `no` and 007 are names.
         found: Any = YAML(typ="base", pure=True).load(text)
     except (YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
