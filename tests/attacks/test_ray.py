@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.network import beyond_loopback, inside, listeners
+from tests.attacks.network import ADDRESS, beyond_loopback, inside, listeners
 from tests.conftest import ROOT, clean_environment
 from tests.watch import Watched
 
@@ -106,12 +106,14 @@ for host, port in json.loads(sys.argv[1]):
             said[path] = type(error).__name__
     with grpc.insecure_channel(place) as channel:
         for call in (
-            "NodeInfoGcsService/GetAllNodeInfo", "JobInfoGcsService/AddJob", "ActorInfoGcsService/RegisterActor",
-            "InternalKVGcsService/InternalKVPut", "NodeManagerService/RequestWorkerLease", "CoreWorkerService/PushTask",
-            "CoreWorkerService/Exit", "ObjectManagerService/Pull", "ReporterService/GetTraceback", "LogService/ListLogs",
+            "/ray.rpc.NodeInfoGcsService/GetAllNodeInfo", "/ray.rpc.JobInfoGcsService/AddJob",
+            "/ray.rpc.ActorInfoGcsService/RegisterActor", "/ray.rpc.InternalKVGcsService/InternalKVPut",
+            "/ray.rpc.NodeManagerService/RequestWorkerLease", "/ray.rpc.CoreWorkerService/PushTask",
+            "/ray.rpc.CoreWorkerService/Exit", "/ray.rpc.ObjectManagerService/Pull", "/ray.rpc.LogService/ListLogs",
+            "/ray.rpc.ReporterService/GetTraceback", "/ray.serve.ASGIService/HandleRequest",
         ):
             try:
-                channel.unary_unary(f"/ray.rpc.{call}")(b"", timeout=1)
+                channel.unary_unary(call)(b"", timeout=1)
                 said[call] = "OK"
             except grpc.RpcError as error:
                 said[call] = error.code().name
@@ -121,28 +123,42 @@ NOBODY_THERE = {"UNAVAILABLE", "UNIMPLEMENTED", "DEADLINE_EXCEEDED", "RemoteProt
 """What a port says that offers no such thing."""
 
 
+def called(watched: Watched, places: list[tuple[str, int]]) -> list[dict[str, str | int]]:
+    """What every place in a process's network says to who has no token: by call, a status or an error's name."""
+    network = ["nsenter", "--net", f"--target={watched.process.pid}"]
+    command = [*network, sys.executable, "-c", CALLS, json.dumps(places)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
 @pytest.mark.slow
 @pytest.mark.attack(boundary="local user", attack="call every port of a local training's Ray")
 def test_no_port_answers_a_stranger(training: tuple[Watched, str]) -> None:
     watched, _ = training
-    network = ["nsenter", "--net", f"--target={watched.process.pid}"]
-    command = [*network, sys.executable, "-c", CALLS, json.dumps(listeners(watched.process.pid))]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=True)
-    said = [answer for line in done.stdout.splitlines() for answer in json.loads(line).items()]
+    said = [answer for port in called(watched, listeners(watched.process.pid)) for answer in port.items()]
     refused = {what for what, answer in said if answer in ("UNAUTHENTICATED", 401)}
-    assert {"JobInfoGcsService/AddJob", "CoreWorkerService/PushTask", "/get_or_create_runtime_env"} <= refused
+    assert {
+        "/ray.rpc.JobInfoGcsService/AddJob",
+        "/ray.rpc.CoreWorkerService/PushTask",
+        "/get_or_create_runtime_env",
+    } <= refused
     assert [(what, answer) for what, answer in said if answer not in {"UNAUTHENTICATED", 401} | NOBODY_THERE] == []
 
 
 @pytest.mark.slow
 @pytest.mark.attack(boundary="neighbour", attack="reach the endpoint's Ray")
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
-def test_of_an_endpoint_only_its_port_is_reached(bundle: Path, host: str) -> None:
+def test_of_an_endpoint_only_its_port_answers(bundle: Path, host: str) -> None:
     job = {"bundle": str(bundle), "version": "7", "host": host, "port": 8123, "replicas": 1}
     command = inside(sys.executable, "-m", "mtl.stages.endpoint", json.dumps(job))
     watched = Watched(command, ROOT, clean_environment() | {"PYTHONPATH": str(ROOT)})
     try:
         watched.until("model    http", 240)
-        assert beyond_loopback(watched.process.pid) == ([] if host == "127.0.0.1" else [("0.0.0.0", 8123)])
+        reached = beyond_loopback(watched.process.pid)
+        assert [place for place in reached if place[0] != "::"] == ([] if host == "127.0.0.1" else [(host, 8123)])
+        # Serve's replicas listen everywhere, whatever they are told: they must ask for the token.
+        for said in called(watched, [(ADDRESS, port) for address, port in reached if address == "::"]):
+            assert said["/ray.serve.ASGIService/HandleRequest"] == "UNAUTHENTICATED"
+            assert set(said.values()) <= {"UNAUTHENTICATED"} | NOBODY_THERE
     finally:
         watched.end()
