@@ -57,7 +57,7 @@ def retrain(
             return
     from flows.retrain import retrain as flow
 
-    flow(str(settings.root), chosen, force, reason)
+    flow(chosen, force, reason)
 
 
 @app.command()

@@ -41,18 +41,17 @@ class Outcome:
 
 
 @flow(name="retrain", log_prints=False)
-def retrain(
-    root: str = ".", overrides: list[str] | None = None, force: bool = False, reason: str = ""
-) -> dict[str, Any]:
-    """Retrain, register and perhaps promote.
+def retrain(overrides: list[str] | None = None, force: bool = False, reason: str = "") -> dict[str, Any]:
+    """Retrain the checkout of the working directory, register and perhaps promote.
+
+    No parameter says which checkout: whoever may start a run would say what code runs.
 
     Args:
-        root: the checkout.
         overrides: `key=value` changes of params.yaml, as `mtl retrain --set`.
         force: run every stage again, though nothing changed.
         reason: why it runs (a person's, or the event's that started it); kept with the version.
     """
-    settings = load_settings(Path(root))
+    settings = load_settings()
     chosen = overrides or []
     params = effective_params(settings.root, chosen)
     config = parse(params)

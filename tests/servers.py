@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 import urllib.request
+from base64 import b64encode
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +18,7 @@ from typing import Any
 
 import s3fs
 
+from flows.settings import own_password
 from flows.stack import servers as stack
 from flows.ui import mlflow_command, prefect_command
 from tests.conftest import clean_environment, free_port
@@ -143,6 +145,11 @@ def s3_environment(address: str) -> dict[str, str]:
         "AWS_ENDPOINT_URL": address,
         "AWS_DEFAULT_REGION": "us-east-1",
     }
+
+
+def basic_of(home: Path) -> str:
+    """How the owner of a home's embedded servers says who he is."""
+    return "Basic " + b64encode(f"mtl:{own_password(home)}".encode()).decode()
 
 
 def ask(url: str, authorization: str = "", body: Any = None) -> Any:
