@@ -93,9 +93,9 @@ def _own_cluster(config: Config, num_cpus: int | None) -> Generator[Any]:
 
 def _read_environment() -> None:
     """Let Ray read again what it reads once in a process: whether there is a token, which, and whose addresses are its own."""
-    constants, raylet = (import_module(f"ray.{name}") for name in ("_private.ray_constants", "_raylet"))
-    clusters = os.environ.get(constants.ENABLE_RAY_CLUSTERS_ENV_VAR) != "0"
-    setattr(constants, "ENABLE_RAY_CLUSTER", clusters)
+    constants: Any = import_module("ray._private.ray_constants")
+    raylet: Any = import_module("ray._raylet")
+    constants.ENABLE_RAY_CLUSTER = os.environ.get(constants.ENABLE_RAY_CLUSTERS_ENV_VAR) != "0"
     raylet.Config.initialize("")
     raylet.AuthenticationTokenLoader.instance().reset_cache()
 
