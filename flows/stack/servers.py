@@ -178,6 +178,8 @@ def object_store(folder: Path, ports: dict[str, int], keys: tuple[str, str], buc
     command += ["-volume.preStopSeconds=1", "-filer.exposeDirectoryData=false"]
     # Else in the folder of all, under names that others may take.
     command += [f"-{name}.localSocket={folder / name}.sock" for name in ("filer", "s3")]
+    # Its master would hand anybody a permission for any blob, and delete a bucket for whoever asks.
+    command += ["-disableHttp"]
     # Both would listen on a fixed port; nobody is told how we use it.
     command += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"]
     command += [f"-{name.replace('_', '.port.') if '_' in name else f'{name}.port'}={p}" for name, p in ports.items()]
@@ -249,7 +251,7 @@ def ray(plan: Plan, nodes: int) -> Server:
     folder.mkdir(parents=True, exist_ok=True)
     cpus = max(1, (os.cpu_count() or 1) // nodes)
     words = [str(plan.ports["ray"]), str(nodes), str(cpus), plan.scratch]
-    environment = plan.environment() | {
+    environment = plan.node_environment() | {
         "PYTHONPATH": str(Path(__file__).parents[2]),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",  # jobs call python
     }
