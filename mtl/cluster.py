@@ -32,15 +32,17 @@ _ENVIRONMENT = {
 RENDEZVOUS = "MTL_RENDEZVOUS"
 """The folder where workers of a local cluster meet: a file there needs no port, as torch's store does."""
 _LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
-_LOCAL = {
-    # Ray takes every address of the machine for its own, but where it believes that clusters are not to be had.
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    "GLOO_SOCKET_IFNAME": _LOOPBACK,
-    "NCCL_SOCKET_IFNAME": _LOOPBACK,
-    "RAY_AUTH_MODE": "token",
-    # A head of this machine that died does not come back: no use in waiting a minute for it.
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "20",
-}
+
+
+def on_loopback(scratch: str) -> dict[str, str]:
+    """The environment of a cluster of this machine alone, read before Ray is imported; scratch: a folder of all its nodes."""
+    return {
+        # Ray takes every address of the machine for its own, but where it believes that clusters are not to be had.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "GLOO_SOCKET_IFNAME": _LOOPBACK,
+        "NCCL_SOCKET_IFNAME": _LOOPBACK,
+        RENDEZVOUS: scratch,
+    }
 
 
 @contextlib.contextmanager
@@ -65,11 +67,13 @@ def _own_cluster(config: Config, num_cpus: int | None) -> Generator[Any]:
     # Ray's socket paths may have 107 bytes at most: a short folder of our own, removed at the end.
     scratch = tempfile.mkdtemp(prefix="mtl", dir="/tmp" if sys.platform != "win32" else None)
     root = str(Path(__file__).parents[1])
-    own = _LOCAL | {
+    own = on_loopback(scratch) | {
         "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")])),
         "OMP_NUM_THREADS": str(config.train.threads_per_worker),
+        "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
-        RENDEZVOUS: scratch,
+        # A head of this machine that died does not come back: no use in waiting a minute for it.
+        "RAY_gcs_rpc_server_reconnect_timeout_s": "20",
     }
     # Given back at the end: another cluster has another token, and other addresses.
     before = {name: os.environ.get(name) for name in own}

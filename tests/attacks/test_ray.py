@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -162,3 +164,21 @@ def test_of_an_endpoint_only_its_port_answers(bundle: Path, host: str) -> None:
             assert set(said.values()) <= {"UNAUTHENTICATED"} | NOBODY_THERE
     finally:
         watched.end()
+
+
+@pytest.mark.slow
+@pytest.mark.attack(boundary="neighbour", attack="reach the Ray of mtl stack")
+def test_nodes_of_one_machine_are_on_loopback() -> None:
+    own = clean_environment() | {"PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
+    with tempfile.TemporaryDirectory(prefix="mtl", dir="/tmp") as scratch:  # Ray's sockets want a short path
+        nodes = Watched(inside(sys.executable, "-m", "mtl.nodes", "8265", "2", "1", scratch), ROOT, own)
+        try:
+            deadline = time.monotonic() + 120
+            while ("127.0.0.1", 8265) not in (found := listeners(nodes.process.pid)) or len(found) < 14:
+                assert nodes.process.poll() is None, nodes.output
+                assert time.monotonic() < deadline, found
+                time.sleep(1)
+            assert beyond_loopback(nodes.process.pid) == []
+            time.sleep(2)  # until it listens to signals
+        finally:
+            nodes.end()
