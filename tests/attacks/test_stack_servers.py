@@ -12,7 +12,7 @@ import s3fs
 
 from flows.stack.servers import object_store, program
 from tests.conftest import free_port
-from tests.servers import KEY, SECRET, _of_the_stack, running
+from tests.servers import KEY, SECRET, of_the_stack, running
 
 PORTS = [f"{part}{kind}" for part in ("master", "volume", "filer", "s3") for kind in ("", "_grpc")]
 CLOSED = {401, 403, 404, 405}
@@ -24,7 +24,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
     folder = tmp_path_factory.mktemp("store")
     ports = {name: free_port() for name in PORTS}
     spec = object_store(folder, ports, (KEY, SECRET), ("team",))
-    with running(_of_the_stack(spec, spec.address)) as server:
+    with running(of_the_stack(spec, spec.address)) as server:
         client = s3fs.S3FileSystem(key=KEY, secret=SECRET, endpoint_url=server.address, skip_instance_cache=True)
         client.pipe_file("team/model", b"weights" * 1000)
         assert client.cat_file("team/model") == b"weights" * 1000
