@@ -117,10 +117,13 @@ def load_settings(root: Path | None = None) -> Settings:
 
 def _name_login(settings: Settings) -> None:
     """Let Prefect's clients, and the server that one starts for itself, know the login of this home's servers."""
+    before = os.environ.get("PREFECT_API_AUTH_STRING")
     if settings.prefect_url is None:
         os.environ["PREFECT_API_AUTH_STRING"] = os.environ["PREFECT_SERVER_API_AUTH_STRING"] = settings.login
     elif urlsplit(settings.prefect_url).hostname in ("127.0.0.1", "localhost"):
         os.environ.setdefault("PREFECT_API_AUTH_STRING", settings.login)
+    if before != os.environ.get("PREFECT_API_AUTH_STRING") and "prefect.context" in sys.modules:
+        sys.modules["prefect.context"].refresh_global_settings_context()  # it has read the environment already
 
 
 def own_password(home: Path) -> str:
