@@ -78,7 +78,7 @@ def retrain(
             return
     from flows.retrain import retrain as flow
 
-    flow(str(settings.root), chosen, force, redact(reason), override, redact(why))
+    flow(chosen, force, redact(reason), override, redact(why))
 
 
 @app.command()

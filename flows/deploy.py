@@ -47,8 +47,7 @@ def deploy(
     where: dict[str, Any] = {"work_pool_name": pool}
     if config.schedule.priority is not None:
         where["work_queue_name"] = _make_queue(pool, config.schedule.priority)
-    root = str(settings.root)
-    source: Any = root
+    source: Any = str(settings.root)
     if kind == KUBERNETES:
         from prefect.runner.storage import GitRepository
 
@@ -56,8 +55,8 @@ def deploy(
         source = GitRepository(
             repository, commit_sha=revision if commit else None, branch=None if commit else revision or None
         )
-        root, where["job_variables"] = ".", {"image": image}
-    wanted = deployments(settings, config, source=source, root=root, **where)
+        where["job_variables"] = {"image": image}
+    wanted = deployments(config, source=source, **where)
     keep(crash_silent_runs())
     for one in wanted:
         one.apply(work_pool_name=pool)

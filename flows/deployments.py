@@ -25,21 +25,19 @@ SILENT_SECONDS = 90
 """Three heartbeats (PREFECT_FLOWS_HEARTBEAT_FREQUENCY)."""
 
 
-def deployments(settings: Settings, config: Config, *, source: Any = None, root: str = "", **where: Any) -> list[Any]:
+def deployments(config: Config, *, source: Any = None, **where: Any) -> list[Any]:
     """The retrain flow with the schedule of params.yaml, started by events too; the monitor flow if it has a cron of its own.
 
     Args:
         source: where a worker finds the code; None: it runs here.
-        root: the checkout there.
         where: the work pool.
     """
     from flows.monitor import monitor
     from flows.retrain import retrain
 
-    here = root or str(settings.root)
-    wanted = [_retraining(_from(retrain, source, "flows/retrain.py:retrain"), config, here, where)]
+    wanted = [_retraining(_from(retrain, source, "flows/retrain.py:retrain"), config, where)]
     if config.monitor.cron:
-        wanted.append(_watching(_from(monitor, source, "flows/monitor.py:monitor"), config, here, where))
+        wanted.append(_watching(_from(monitor, source, "flows/monitor.py:monitor"), config, where))
     return wanted
 
 
@@ -47,7 +45,7 @@ def _from(flow: Any, source: Any, entrypoint: str) -> Any:
     return flow if source is None else flow.from_source(source, entrypoint)
 
 
-def _retraining(flow: Any, config: Config, root: str, where: dict[str, Any]) -> Any:
+def _retraining(flow: Any, config: Config, where: dict[str, Any]) -> Any:
     """One run at a time; what a second one does is `schedule.overlap`."""
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
     from prefect.events import DeploymentEventTrigger
@@ -57,14 +55,12 @@ def _retraining(flow: Any, config: Config, root: str, where: dict[str, Any]) -> 
 
     schedule = config.schedule
     strategy = {"skip": ConcurrencyLimitStrategy.CANCEL_NEW, "queue": ConcurrencyLimitStrategy.ENQUEUE}
-    parameters = {"root": root}
-    reason = parameters | {"reason": "{{ event.payload.reason }}"}
+    reason = {"reason": "{{ event.payload.reason }}"}
     events = {ASKED, EVENT} if config.monitor.retrain else {ASKED}
     return flow.to_deployment(
         name=NAME,
         triggers=[DeploymentEventTrigger(name="mtl: drift, or asked for", expect=events, parameters=reason)],
         schedule=Cron(schedule.cron, timezone=schedule.timezone, active=schedule.active, slug=NAME),
-        parameters=parameters,
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=strategy[schedule.overlap]),
         description="Retrain on schedule: unchanged inputs do nothing, the gate decides on promotion.",
         tags=["mtl"],
@@ -72,7 +68,7 @@ def _retraining(flow: Any, config: Config, root: str, where: dict[str, Any]) -> 
     )
 
 
-def _watching(flow: Any, config: Config, root: str, where: dict[str, Any]) -> Any:
+def _watching(flow: Any, config: Config, where: dict[str, Any]) -> Any:
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
     from prefect.schedules import Cron
 
@@ -81,7 +77,6 @@ def _watching(flow: Any, config: Config, root: str, where: dict[str, Any]) -> An
         schedule=Cron(
             config.monitor.cron, timezone=config.schedule.timezone, active=config.schedule.active, slug="watch"
         ),
-        parameters={"root": root},
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
         description="Compare production images with what the champion was made with; a shift is an event.",
         tags=["mtl"],
@@ -153,7 +148,7 @@ def run_schedule() -> None:
         sys.exit(1 if isinstance(error, StageError) else REFUSED)
     config = load(settings.root / "params.yaml")
     keep(crash_silent_runs())
-    wanted = deployments(settings, config)
+    wanted = deployments(config)
     tick = missed(config.schedule, settings.home, datetime.now(UTC))
     if tick is not None:
         threading.Thread(target=catch_up, args=(f"retrain/{NAME}", tick), daemon=True).start()
@@ -174,12 +169,12 @@ def serve_schedule(settings: Settings) -> int:
         os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
 
         def server() -> subprocess.Popen[bytes]:
-            process = start_prefect(port)
+            process = start_prefect(port, settings.login)
             wait_until_up(f"http://127.0.0.1:{port}/api/health", process, "Prefect")
             return process
 
         services.append(Service("the Prefect server", server))
-        print(f"Prefect  http://127.0.0.1:{port}", flush=True)
+        print(f"Prefect  http://127.0.0.1:{port}/login (the password is in {settings.home}/password)", flush=True)
     command = [sys.executable, "-c", "from flows.deployments import run_schedule; run_schedule()"]
     services.append(Service("the runner", lambda: subprocess.Popen(command, cwd=settings.root), final=(REFUSED,)))
     ticks = ", ".join(f"{tick:%a %Y-%m-%d %H:%M %Z}" for tick in next_ticks(schedule, datetime.now(UTC)))

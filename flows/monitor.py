@@ -39,13 +39,9 @@ Tell = Callable[[str, dict[str, Any], str], None]
 
 
 @flow(name="monitor", log_prints=False)
-def monitor(root: str = ".") -> dict[str, Any]:
-    """Look at the images that have come since the last look.
-
-    Args:
-        root: the checkout.
-    """
-    settings = load_settings(Path(root))
+def monitor() -> dict[str, Any]:
+    """Look at the images that have come since the last look."""
+    settings = load_settings()
     config = load(settings.root / "params.yaml")
     return look(settings, config, get_run_logger().info, emit)
 

@@ -44,24 +44,24 @@ class Outcome:
 
 @flow(name="retrain", log_prints=False)
 def retrain(
-    root: str = ".",
     overrides: list[str] | None = None,
     force: bool = False,
     reason: str = "",
     override: bool = False,
     why: str = "",
 ) -> dict[str, Any]:
-    """Retrain, register and perhaps promote.
+    """Retrain the checkout of the working directory, register and perhaps promote.
+
+    No parameter says which checkout: whoever may start a run would say what code runs.
 
     Args:
-        root: the checkout.
         overrides: `key=value` changes of params.yaml, as `mtl retrain --set`.
         force: run every stage again, though nothing changed.
         reason: why it runs (a person's, or the event's that started it); kept with the version.
         override: judge with other settings of the gate than the committed ones.
         why: the reason for that; it stands in the ledger.
     """
-    settings = load_settings(Path(root))
+    settings = load_settings()
     reason = redact(reason)
     chosen = overrides or []
     params = effective_params(settings.root, chosen)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import sys
+import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from mtl.config import MtlError, StageError
 from mtl.package_cache import PackageCache
@@ -29,6 +33,7 @@ DEFAULTS = {
     "DVC_NO_ANALYTICS": "1",
     "GIT_PYTHON_REFRESH": "quiet",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "http://127.0.0.1",  # else every page's; its own needs none
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
     # In memory, a killed runner's slot would block a one-at-a-time schedule for ever.
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
@@ -70,6 +75,15 @@ class Settings:
         )
 
     @property
+    def login(self) -> str:
+        """Of the servers that this home embeds, as `user:password`.
+
+        Raises:
+            MtlError: others could have read or written the password.
+        """
+        return f"mtl:{own_password(self.home)}"
+
+    @property
     def packages(self) -> PackageCache | None:
         """Packages that a server gave before; None: they are on this machine anyway."""
         return PackageCache(self.home / "packages") if self.mlflow_uri.startswith("http") else None
@@ -108,7 +122,44 @@ def load_settings(root: Path | None = None) -> Settings:
     bin_folder = str(Path(sys.executable).parent)
     if bin_folder not in os.environ.get("PATH", "").split(os.pathsep):
         os.environ["PATH"] = os.pathsep.join([bin_folder, os.environ.get("PATH", "")])
-    return Settings(root, home, uri, os.environ.get("PREFECT_API_URL"))
+    settings = Settings(root, home, uri, os.environ.get("PREFECT_API_URL"))
+    _name_login(settings)
+    return settings
+
+
+def _name_login(settings: Settings) -> None:
+    """Let Prefect's clients, and the server that one starts for itself, know the login of this home's servers."""
+    before = os.environ.get("PREFECT_API_AUTH_STRING")
+    if settings.prefect_url is None:
+        os.environ["PREFECT_API_AUTH_STRING"] = os.environ["PREFECT_SERVER_API_AUTH_STRING"] = settings.login
+    elif urlsplit(settings.prefect_url).hostname in ("127.0.0.1", "localhost"):
+        os.environ.setdefault("PREFECT_API_AUTH_STRING", settings.login)
+    if before != os.environ.get("PREFECT_API_AUTH_STRING") and "prefect.context" in sys.modules:
+        sys.modules["prefect.context"].refresh_global_settings_context()  # it has read the environment already
+
+
+def own_password(home: Path) -> str:
+    """The password of the servers that a home embeds, made at the first time, for its user alone to read.
+
+    Raises:
+        MtlError: others could have read or written it.
+    """
+    path = home / "password"
+    if not path.exists():
+        number, scratch = tempfile.mkstemp(dir=home)  # nobody else's to read
+        with os.fdopen(number, "w", encoding="utf-8") as file:
+            file.write(secrets.token_urlsafe(32))
+        with suppress(FileExistsError):  # another process was first
+            os.link(scratch, path)
+        Path(scratch).unlink()
+    state = path.lstat()
+    if state.st_uid != os.getuid() or state.st_mode & 0o077:
+        raise MtlError(
+            "the password of the embedded servers may be known to others",
+            found=f"{path} belongs to user {state.st_uid}, mode {state.st_mode & 0o777:o}",
+            fix="delete it: another one will be made",
+        )
+    return path.read_text(encoding="utf-8")
 
 
 def reach_prefect(settings: Settings) -> None:

@@ -9,9 +9,11 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from typing import Any
 
+from flows.guard import LOGIN
 from flows.settings import Settings
 from mtl.config import BusyError, MtlError
 
@@ -43,6 +45,10 @@ def wait_until_up(url: str, process: subprocess.Popen[Any], what: str) -> None:
         try:
             with urllib.request.urlopen(url, timeout=2):
                 return
+        except urllib.error.HTTPError as error:
+            if error.code < 500:  # it asks who comes: it is there
+                return
+            time.sleep(0.5)
         except OSError:
             time.sleep(0.5)
     raise MtlError(f"{what} did not answer at {url} within {START_SECONDS:.0f} s")
@@ -55,7 +61,7 @@ def end_with_parent() -> None:
 
 
 def mlflow_command(port: int, *words: str) -> list[str]:
-    """An MLflow server on loopback."""
+    """An MLflow server on loopback, as MLflow starts it."""
     return [
         sys.executable,
         "-m",
@@ -72,25 +78,35 @@ def mlflow_command(port: int, *words: str) -> list[str]:
 
 
 def prefect_command(port: int) -> list[str]:
-    """A Prefect server on loopback."""
+    """A Prefect server on loopback, as Prefect starts it."""
     return [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
 
 
 def start_mlflow(settings: Settings, port: int) -> subprocess.Popen[bytes]:
-    """The MLflow server over this home's database."""
-    command = mlflow_command(port, "--backend-store-uri", settings.mlflow_uri)
+    """The MLflow server over this home's database, for its owner alone."""
+    from mlflow.server import constants
+
+    environment = {constants.BACKEND_STORE_URI_ENV_VAR: settings.mlflow_uri}
     if settings.artifacts:
-        command += ["--default-artifact-root", settings.artifacts]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=end_with_parent)
+        environment |= {constants.ARTIFACT_ROOT_ENV_VAR: settings.artifacts}
+    return _guarded("mlflow", port, settings.login, environment)
 
 
-def start_prefect(port: int) -> subprocess.Popen[bytes]:
-    """The Prefect server over this home's database."""
-    # Else the page asks port 4200, whatever port it came from.
-    environment = os.environ | {"PREFECT_SERVER_UI_API_URL": f"http://127.0.0.1:{port}/api"}
+def start_prefect(port: int, login: str) -> subprocess.Popen[bytes]:
+    """The Prefect server over this home's database, for whoever has the login (`user:password`)."""
+    environment = {
+        "PREFECT_SERVER_API_AUTH_STRING": login,
+        # Else the page asks port 4200, whatever port it came from.
+        "PREFECT_SERVER_UI_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port}",
+    }
+    return _guarded("prefect", port, login, environment)
+
+
+def _guarded(name: str, port: int, login: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        prefect_command(port),
-        env=environment,
+        [sys.executable, "-m", "flows.guard", name, str(port)],
+        env=os.environ | environment | {LOGIN: login},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         preexec_fn=end_with_parent,
@@ -98,7 +114,7 @@ def start_prefect(port: int) -> subprocess.Popen[bytes]:
 
 
 def serve_pages(settings: Settings, mlflow_port: int, prefect_port: int) -> None:
-    """Start both, name them, and stop them at Ctrl-C.
+    """Start both, name them by addresses that log in, and stop them at Ctrl-C.
 
     Raises:
         BusyError: a port is taken.
@@ -115,11 +131,11 @@ def serve_pages(settings: Settings, mlflow_port: int, prefect_port: int) -> None
             pages.append(("Prefect", settings.prefect_url.removesuffix("/api")))
         else:
             refuse_busy(prefect_port, "Prefect", "--prefect-port")
-            started.append(("Prefect", f"http://127.0.0.1:{prefect_port}", start_prefect(prefect_port)))
+            started.append(("Prefect", f"http://127.0.0.1:{prefect_port}", start_prefect(prefect_port, settings.login)))
         print("starting …", flush=True)
         for name, url, process in started:
             wait_until_up(url, process, name)
-            pages.append((name, url))
+            pages.append((name, f"{url}/login#{settings.login}"))
         for name, url in pages:
             print(f"{name:<8} {url}", flush=True)
         print("Ctrl-C ends them", flush=True)

@@ -1,7 +1,7 @@
 """A Ray cluster of several nodes on one machine: `python -m mtl.nodes PORT NODES CPUS SCRATCH`.
 
 `ray start` has fixed ports, so a second node of one machine collides with the first; Ray's own class for such clusters has
-none. Nodes listen on the machine's own address, as everywhere: RAY_AUTH_MODE=token keeps strangers out.
+none. Nodes listen on loopback; RAY_AUTH_MODE=token keeps the machine's other users out.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from mtl.cluster import on_loopback
 
 OBJECT_STORE = 150_000_000
 """Bytes of each node's: shards and weights are files, not objects."""
@@ -33,6 +35,7 @@ def main(port: int, nodes: int, cpus: int, scratch: str) -> int:
     # Where Ray notes the present cluster's address: without this in a folder of all clusters, which need not be there.
     os.environ["RAY_TMPDIR"] = scratch
     Path(scratch, "ray").mkdir(parents=True, exist_ok=True)
+    os.environ.update(on_loopback(scratch))
     from ray.cluster_utils import Cluster
 
     each: dict[str, Any] = {"num_cpus": cpus, "object_store_memory": OBJECT_STORE}

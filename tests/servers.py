@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 import urllib.request
+from base64 import b64encode
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +18,7 @@ from typing import Any
 
 import s3fs
 
+from flows.settings import own_password
 from flows.stack import servers as stack
 from flows.ui import mlflow_command, prefect_command
 from tests.conftest import clean_environment, free_port
@@ -98,7 +100,7 @@ def mlflow_server(folder: Path, store: str) -> Server:
     return Server(mlflow_command(port, *words), folder, address, partial(stack.responds, f"{address}/health"))
 
 
-def _of_the_stack(spec: stack.Server, address: str, stop_signal: int | None = None) -> Server:
+def of_the_stack(spec: stack.Server, address: str, stop_signal: int | None = None) -> Server:
     """As `mtl stack` runs it."""
 
     def answers() -> bool:
@@ -116,7 +118,7 @@ def postgres(folder: Path) -> Server:
     let_others_in(folder)
     port = free_port()
     address = f"postgresql+psycopg2://mtl:{SECRET}@127.0.0.1:{port}/mlflow"
-    return _of_the_stack(stack.postgres(folder, port, SECRET, ("mlflow",)), address)
+    return of_the_stack(stack.postgres(folder, port, SECRET, ("mlflow",)), address)
 
 
 def let_others_in(folder: Path) -> None:
@@ -132,7 +134,7 @@ def object_store(folder: Path) -> Server:
     ports = {f"{name}{kind}": free_port() for name in ("master", "volume", "filer", "s3") for kind in ("", "_grpc")}
     spec = stack.object_store(folder, ports, (KEY, SECRET), BUCKETS)
     # SIGKILL: it would take some seconds to say goodbye.
-    return _of_the_stack(spec, spec.address, signal.SIGKILL)
+    return of_the_stack(spec, spec.address, signal.SIGKILL)
 
 
 def s3_environment(address: str) -> dict[str, str]:
@@ -143,6 +145,11 @@ def s3_environment(address: str) -> dict[str, str]:
         "AWS_ENDPOINT_URL": address,
         "AWS_DEFAULT_REGION": "us-east-1",
     }
+
+
+def basic_of(home: Path) -> str:
+    """How the owner of a home's embedded servers says who he is."""
+    return "Basic " + b64encode(f"mtl:{own_password(home)}".encode()).decode()
 
 
 def ask(url: str, authorization: str = "", body: Any = None) -> Any:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from flows.approval import refuse_unanswerable
-from flows.settings import Settings
+from flows.settings import Settings, own_password
 from flows.ui import start_prefect, wait_until_up
 from mtl.config import Config, ConfigError
 from tests.conftest import ROOT, clean_environment, free_port, mtl
@@ -45,7 +45,8 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         monkeypatch.delenv(key, raising=False)
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
     port = free_port()
-    process = start_prefect(port)
+    (tmp_path / "home").mkdir()
+    process = start_prefect(port, f"mtl:{own_password(tmp_path / 'home')}")
     try:
         wait_until_up(f"http://127.0.0.1:{port}/api/health", process, "Prefect")
         yield f"http://127.0.0.1:{port}/api"

@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from tests.conftest import clean_environment, free_port, mtl
+from tests.servers import basic_of
 
 HEAVY = {"torch", "ray", "mlflow", "prefect"}
 
@@ -237,13 +238,18 @@ def test_both_pages_come_up_and_end(checkout: Path) -> None:
         if line.startswith("Ctrl-C"):
             break
     family = psutil.Process(process.pid).children(recursive=True)
+
+    def known(port: int, path: str) -> urllib.request.Request:
+        headers = {"Authorization": basic_of(checkout / ".mtl")}
+        return urllib.request.Request(f"http://127.0.0.1:{port}/{path}", headers=headers)
+
     try:
         for port in ports:
-            assert f"http://127.0.0.1:{port}" in lines
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as page:
+            assert f"http://127.0.0.1:{port}/login#" in lines
+            with urllib.request.urlopen(known(port, ""), timeout=20) as page:
                 assert b"<html" in page.read().lower()
         # The Prefect page must ask the server that it came from, not the usual port.
-        with urllib.request.urlopen(f"http://127.0.0.1:{ports[1]}/ui-settings", timeout=20) as settings:
+        with urllib.request.urlopen(known(ports[1], "ui-settings"), timeout=20) as settings:
             assert json.load(settings)["api_url"] == f"http://127.0.0.1:{ports[1]}/api"
     finally:
         process.send_signal(signal.SIGTERM)

@@ -15,7 +15,7 @@ from tests.chart import pods, rendered, write
 from tests.conftest import ROOT
 
 COMPOSE = ROOT / "infra" / "compose" / "compose.yaml"
-SECRETS = {"POSTGRES_PASSWORD": "p", "S3_ACCESS_KEY": "a", "S3_SECRET_KEY": "s"}
+SECRETS = {"POSTGRES_PASSWORD": "p", "S3_ACCESS_KEY": "a", "S3_SECRET_KEY": "s", "S3_SIGNING_KEY": "j"}
 SECRETS |= {"MLFLOW_PASSWORD": "m", "MLFLOW_COOKIE": "c", "PREFECT_PASSWORD": "f", "RAY_TOKEN": "r"}
 
 
@@ -42,6 +42,10 @@ def test_every_server_of_the_stack_asks_who_comes() -> None:
     assert mlflow["environment"]["MLFLOW_AUTH_ADMIN_PASSWORD"] == "m"
     assert prefect["environment"]["PREFECT_SERVER_API_AUTH_STRING"] == "mtl:f"
     assert (ray["environment"]["RAY_AUTH_MODE"], ray["environment"]["RAY_AUTH_TOKEN"]) == ("token", "r")
+    for node in ("ray-head", "ray-worker"):  # they need no way into the records
+        assert not [name for name in services[node]["environment"] if name.startswith(("MLFLOW_TRACKING", "PREFECT_"))]
+    assert services["s3"]["environment"]["WEED_JWT_FILER_SIGNING_READ_KEY"] == "j"
+    assert "-disableHttp" in services["s3"]["command"]
     clients = services["worker"]["environment"]
     assert clients["MLFLOW_TRACKING_PASSWORD"] == "m"
     assert clients["PREFECT_API_AUTH_STRING"] == "mtl:f"
@@ -54,6 +58,15 @@ def test_compose_refuses_a_missing_secret_and_a_misspelt_key(tmp_path: Path) -> 
     broken = tmp_path / "compose.yaml"
     broken.write_text(COMPOSE.read_text().replace("restart:", "restrat:", 1))
     assert compose("config", "-q", file=broken, **SECRETS).returncode != 0
+
+
+def test_the_example_of_secrets_is_refused_as_it_is() -> None:
+    lines = (COMPOSE.parent / "env.example").read_text().splitlines()
+    given = dict(line.split("=") for line in lines if not line.startswith("#"))
+    assert given.keys() == SECRETS.keys()
+    done = compose("config", "-q", **given)
+    assert done.returncode != 0
+    assert "set it in .env" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["compose.yaml"])
@@ -144,6 +157,16 @@ def test_secrets_come_by_reference() -> None:
                 for word in ("SECRET", "PASSWORD", "ACCESS_KEY", "STORE_URI", "CONNECTION_URL", "AUTH_STRING")
             ):
                 assert "secretKeyRef" in variable["valueFrom"], f"{name}: {variable['name']}"
+
+
+def test_ray_asks_for_a_token_and_has_no_way_into_the_records() -> None:
+    objects = rendered()
+    (ray,) = (found for found in objects if found["kind"] == "RayCluster")
+    assert ray["spec"]["authOptions"] == {"mode": "token"}
+    for name, pod in pods(objects):
+        names = {variable["name"] for variable in pod["containers"][0]["env"]}
+        assert ("RAY_AUTH_TOKEN" in names) == ("runner" in name), name
+        assert ("PREFECT_API_AUTH_STRING" in names) == ("runner" in name), name
 
 
 def test_versions_in_infra_are_those_of_the_lock() -> None:

@@ -17,14 +17,18 @@ from tests.conftest import clean_environment, free_port, set_params
 from tests.test_end_to_end import status
 from tests.watch import Watched
 
+HOMES: dict[int, Path] = {}
+"""Of the servers' ports."""
+
 
 def ask(port: int, path: str, body: dict[str, Any]) -> Any:
-    return servers.ask(f"http://127.0.0.1:{port}/api/{path}", body=body)
+    return servers.ask(f"http://127.0.0.1:{port}/api/{path}", servers.basic_of(HOMES[port]), body)
 
 
 @contextlib.contextmanager
 def serving(checkout: Path, port: int) -> Iterator[Watched]:
     """`mtl serve` in a checkout, with its own Prefect server; nothing of it is left afterwards."""
+    HOMES[port] = checkout / ".mtl"
     environment = clean_environment() | {"PYTHONPATH": str(checkout), "MTL_PREFECT_PORT": str(port)}
     served = Watched([sys.executable, "-m", "flows.cli", "serve"], checkout, environment)
     try:
@@ -81,7 +85,7 @@ def test_a_schedule_of_one_tick_a_minute_goes_on_whatever_is_killed(retrained: P
         (deployment,) = ask(port, "deployments/filter", {})
         assert deployment["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
         assert deployment["schedules"][0]["schedule"]["timezone"] == "Europe/London"
-        kill(served, "prefect server start")
+        kill(served, "flows.guard prefect")
         kill(served, "run_schedule")
         wait(lambda: len(runs(port, "COMPLETED")) > len(before), 240, served)
     # Started again, on the same database: the same deployment, still active, goes on ticking.

@@ -47,7 +47,7 @@ def test_every_tick_is_accounted_for(retrained: Path) -> None:
         tell(f"{address}/resume_deployment", body={})
         note("resumed")
         at(9.7)
-        kill(served, "prefect server start")
+        kill(served, "flows.guard prefect")
         note("server killed")
         at(11.7)
         kill(served, "run_schedule")

@@ -114,7 +114,7 @@ def test_kubernetes_gets_an_image_and_a_secret_by_name(retrained: Path, server: 
     filtered = {"work_pools": {"name": {"any_": ["cluster"]}}}
     (deployment,) = ask(f"{server.address}/deployments/filter", body=filtered)
     assert deployment["job_variables"] == {"image": IMAGE}
-    assert deployment["parameters"]["root"] == "."
+    assert deployment["parameters"] == {}
     (pull,) = deployment["pull_steps"]
     assert pull["prefect.deployments.steps.git_clone"]["commit_sha"] == commit
 

@@ -60,17 +60,19 @@ class Plan:
             "AWS_DEFAULT_REGION": "us-east-1",
         }
 
+    def node_environment(self) -> dict[str, str]:
+        """What a node of the Ray cluster has: no way into the records."""
+        return {**self.store_environment(), "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.secrets["ray"]}
+
     def environment(self) -> dict[str, str]:
         """What a client of the stack has in its environment."""
         return {
-            **self.store_environment(),
+            **self.node_environment(),
             "MLFLOW_TRACKING_URI": self.url("mlflow"),
             "MLFLOW_TRACKING_USERNAME": "admin",
             "MLFLOW_TRACKING_PASSWORD": self.secrets["mlflow"],
             "PREFECT_API_URL": f"{self.url('prefect')}/api",
             "PREFECT_API_AUTH_STRING": f"mtl:{self.secrets['prefect']}",
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN": self.secrets["ray"],
         }
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.stack.plan import BUCKET, Plan, write_private
+from flows.stack.store_keys import write_keys
 from flows.ui import mlflow_command, prefect_command
 from mtl.config import MtlError
 
@@ -171,9 +172,14 @@ def object_store(folder: Path, ports: dict[str, int], keys: tuple[str, str], buc
     credentials = [{"accessKey": keys[0], "secretKey": keys[1]}]
     identity = {"name": keys[0], "credentials": credentials, "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
     write_private(folder / "s3.json", json.dumps({"identities": [identity]}))
+    write_keys(folder)
     command = [weed, "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}", "-filer", "-s3"]
     command += [f"-s3.config={folder / 's3.json'}", "-volume.max=200", "-master.volumeSizeLimitMB=64"]
-    command += ["-volume.preStopSeconds=1"]
+    command += ["-volume.preStopSeconds=1", "-filer.exposeDirectoryData=false"]
+    # Else in the folder of all, under names that others may take.
+    command += [f"-{name}.localSocket={folder / name}.sock" for name in ("filer", "s3")]
+    # Its master would hand anybody a permission for any blob, and delete a bucket for whoever asks.
+    command += ["-disableHttp"]
     # Both would listen on a fixed port; nobody is told how we use it.
     command += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"]
     command += [f"-{name.replace('_', '.port.') if '_' in name else f'{name}.port'}={p}" for name, p in ports.items()]
@@ -233,6 +239,7 @@ def prefect(plan: Plan) -> Server:
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": plan.database("prefect", "asyncpg"),
         "PREFECT_SERVER_API_AUTH_STRING": f"mtl:{plan.secrets['prefect']}",
         "PREFECT_SERVER_UI_API_URL": f"{address}/api",
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": address,
     }
     command = prefect_command(plan.ports["prefect"])
     return Server("prefect", address, command, folder, lambda: responds(f"{address}/api/health"), environment)
@@ -244,7 +251,7 @@ def ray(plan: Plan, nodes: int) -> Server:
     folder.mkdir(parents=True, exist_ok=True)
     cpus = max(1, (os.cpu_count() or 1) // nodes)
     words = [str(plan.ports["ray"]), str(nodes), str(cpus), plan.scratch]
-    environment = plan.environment() | {
+    environment = plan.node_environment() | {
         "PYTHONPATH": str(Path(__file__).parents[2]),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",  # jobs call python
     }

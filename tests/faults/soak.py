@@ -30,7 +30,7 @@ from tests.faults.lab import SETTINGS
 from tests.watch import Watched
 
 KINDS = {
-    "prefect server": "prefect server start",
+    "prefect server": "flows.guard prefect",
     "runner": "run_schedule",
     "flow": "prefect.engine",
     "dvc": "dvc repro",

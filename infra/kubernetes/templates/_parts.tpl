@@ -30,16 +30,21 @@ securityContext:
 {{- end }}
 {{- end }}
 
-{{- define "mtl.client" -}}
-{{ include "mtl.secret" (dict "secret" .Values.secret "keys" (list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" "MLFLOW_TRACKING_PASSWORD" "PREFECT_API_AUTH_STRING")) }}
+{{- define "mtl.node" -}}
+{{ include "mtl.secret" (dict "secret" .Values.secret "keys" (list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY")) }}
 {{- with .Values.objectStore.endpoint }}
 - {name: AWS_ENDPOINT_URL, value: {{ . | quote }}}
 - {name: MLFLOW_S3_ENDPOINT_URL, value: {{ . | quote }}}
 {{- end }}
+- {name: MTL_HOME, value: /state}
+- {name: HOME, value: /tmp}
+{{- end }}
+
+{{- define "mtl.client" -}}
+{{ include "mtl.node" . }}
+{{ include "mtl.secret" (dict "secret" .Values.secret "keys" (list "MLFLOW_TRACKING_PASSWORD" "PREFECT_API_AUTH_STRING")) }}
 - {name: MLFLOW_TRACKING_URI, value: "http://mlflow:5000"}
 - {name: MLFLOW_TRACKING_USERNAME, value: admin}
 - {name: MLFLOW_ALLOW_PICKLE_DESERIALIZATION, value: "false"}
 - {name: PREFECT_API_URL, value: "http://prefect:4200/api"}
-- {name: MTL_HOME, value: /state}
-- {name: HOME, value: /tmp}
 {{- end }}
