@@ -21,12 +21,11 @@ from typing import Any
 import fsspec
 from sqlalchemy import make_url
 
-from flows.backup_list import MANIFEST, facts_of, signature
+from flows.backup_list import MANIFEST, STATEMENT, facts_of, signature
 from flows.settings import Settings
 from flows.stack.servers import program
 from mtl.config import BusyError, RegistryError
 from mtl.digest import bytes_sha256
-from mtl.signing import SIGNATURE
 from mtl.store import Store
 
 DATABASE, FILES = "database", "files"
@@ -73,11 +72,10 @@ def back_up(settings: Settings, target: str, say: Callable[[str], None]) -> dict
     kind = make_url(database).get_backend_name()
     facts = {"name": name, "database": bytes_sha256(dump), "kind": kind, "files": files}
     manifest = json.dumps(facts, indent=1).encode()
-    store.put(f"{name}/{SIGNATURE}", signature(manifest, settings.signing_key))
+    store.put(f"{name}/{STATEMENT}", signature(name, manifest, settings.trust))
     store.put(f"{name}/{MANIFEST}", manifest)
     say(f"backed up as {name}: {len(files)} artifacts, {copied} of them new, database {len(dump) / 2**20:.1f} MiB")
-    if settings.public_key is not None:
-        say(f"signed: keep a copy of {settings.public_key} elsewhere, another machine wants it to verify the back-up")
+    say(f"signed with {settings.signing_key}: another machine wants its public key, keep a copy of that elsewhere")
     return {"name": name, "artifacts": len(files), "copied": copied, "bytes": len(dump)}
 
 
@@ -96,7 +94,7 @@ def restore(
         unsigned: take one whose signature is missing or cannot be verified; names and digests are checked all the same.
 
     Raises:
-        RegistryError: there is no such back-up, its list is not signed by `settings.public_key`, it is damaged, or the
+        RegistryError: there is no such back-up, its list is not signed by `settings.trust`, it is damaged, or the
             registry is of another kind.
         DataError: its list names what is not below the registry's artifacts.
         BusyError: the registry has versions, and `replace` was not said.
@@ -109,7 +107,7 @@ def restore(
         raise RegistryError(
             f"there is no back-up {chosen or ''} in {source}", found=", ".join(whole) or "none", fix="name one of these"
         )
-    facts = facts_of(store, str(chosen), settings.public_key, say, unsigned=unsigned)
+    facts = facts_of(store, str(chosen), settings.trust, say, unsigned=unsigned)
     dump = _verified(store, f"{chosen}/{DATABASE}", facts["database"])
     for digest in sorted(set(facts["files"].values())):
         _verified(store, f"{FILES}/{digest}", digest)

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from flows.backup import back_up, restore
-from flows.backup_list import MANIFEST, signature
+from flows.backup_list import MANIFEST, STATEMENT, signature
 from flows.settings import Settings
 from mtl.config import MtlError, RegistryError
 from mtl.digest import bytes_sha256
-from mtl.signing import SIGNATURE, own_keys
 from mtl.store import Store
+from mtl.trust import Trust
 
 
 @dataclass
@@ -37,12 +37,12 @@ class Saved:
         home = self.elsewhere.home
         return not any((home / name).exists() for name in ("mlflow.db", "mlartifacts"))
 
-    def put(self, facts: object, key: Path | None = None, name: str = "") -> None:
-        """Write another list, signed by a key if one is given."""
+    def put(self, facts: object, trust: Trust | None = None, name: str = "") -> None:
+        """Write another list, signed if a trust is given."""
         data = json.dumps(facts).encode()
         self.store.put(f"{name or self.name}/{MANIFEST}", data)
-        if key:
-            self.store.put(f"{name or self.name}/{SIGNATURE}", signature(data, key))
+        if trust:
+            self.store.put(f"{name or self.name}/{STATEMENT}", signature(name or self.name, data, trust))
 
     def facts(self) -> dict[str, object]:
         return json.loads(self.store.get(f"{self.name}/{MANIFEST}"))
@@ -83,9 +83,9 @@ def test_a_list_that_the_owner_did_not_sign_is_refused(saved: Saved, tmp_path: P
     if kind == "altered":
         saved.put(facts | {"kind": "postgresql"})
     elif kind == "unsigned":
-        saved.store.remove(f"{saved.name}/{SIGNATURE}")
+        saved.store.remove(f"{saved.name}/{STATEMENT}")
     elif kind == "another key":
-        saved.put(facts, own_keys(tmp_path / "stranger")[0])
+        saved.put(facts, Trust(own=tmp_path / "stranger"))
     else:
         evil = b"print('evil')"
         saved.store.put(f"files/{bytes_sha256(evil)}", evil)
@@ -112,7 +112,7 @@ def test_without_a_key_nothing_is_taken_until_it_is_said(saved: Saved, monkeypat
 def test_an_old_one_under_a_new_name_is_refused(saved: Saved, tmp_path: Path) -> None:
     bucket = tmp_path / "bucket"
     shutil.copytree(bucket / saved.name, bucket / "2999-01-01T00-00-00Z")
-    with pytest.raises(RegistryError, match=r"2999.* is not what was written") as caught:
+    with pytest.raises(RegistryError, match=r"2999.* is not signed as it is") as caught:
         saved.bring()
     assert saved.name in caught.value.found
     assert saved.untouched()
@@ -127,7 +127,7 @@ def test_a_name_outside_the_artifacts_is_refused_before_anything_is_written(save
     facts = saved.facts()
     (digest, *_) = facts["files"].values()  # type: ignore[union-attr]
     files = facts["files"] | {path: digest}  # type: ignore[operator]
-    saved.put(facts | {"files": files}, saved.owner.signing_key if way == "signed" else None)
+    saved.put(facts | {"files": files}, saved.owner.trust if way == "signed" else None)
     with pytest.raises(MtlError, match="is not one of a file below it"):
         saved.bring(unsigned=way == "--unsigned")
     assert saved.untouched()
