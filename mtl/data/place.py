@@ -24,8 +24,8 @@ from fsspec.implementations.tar import TarFileSystem
 from fsspec.implementations.zip import ZipFileSystem
 from pathspec import PathSpec
 
+from mtl.addresses import options
 from mtl.config import DataError
-from mtl.data.addresses import options
 from mtl.data.header import IMAGES, Header, read_header
 from mtl.data.links import check_file, check_link
 from mtl.data.members import Member, Table, refuse_cut_off

@@ -25,10 +25,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mtl.addresses import refuse_address
 from mtl.config import ConfigError, DataError, MtlError
 from mtl.config.model import FilePretrained
 from mtl.config.reading import read_params
-from mtl.data.addresses import refuse_address
 from mtl.data.budget import within_budget
 from mtl.data.place import Place
 from mtl.model.pretrained import _from_file
@@ -471,10 +471,10 @@ def test_urls_of_this_machine(host: str, server: tuple[int, list[str]], monkeypa
     port, asked = server
     monkeypatch.delenv("MTL_LOCAL_SERVERS", raising=False)
     for path in (f"http://{host}:{port}/data", f"http://{host}:{port}/x.zip"):
-        with pytest.raises(DataError):
+        with pytest.raises(DataError, match="MTL_LOCAL_SERVERS"):
             _ = Place(path).versions
     weights = FilePretrained(type="file", path=f"http://{host}:{port}/w.safetensors", sha256="0" * 64)
-    with pytest.raises(DataError):
+    with pytest.raises(DataError, match="MTL_LOCAL_SERVERS"):
         _from_file(weights)
     assert asked == []
 

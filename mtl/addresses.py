@@ -35,12 +35,15 @@ def options(url: str) -> dict[str, Any]:
     """What fsspec needs to open it: of a web server, connections that lead nowhere else.
 
     Raises:
-        DataError: it is of a kind that is not read.
+        DataError: it is of a kind that is not read, or leads to this machine.
     """
     refuse_url(url)
     if urlsplit(url).scheme.lower() not in ("http", "https"):
         return {}
-    return {"get_client": _client(_is_private(urlsplit(url).hostname or ""))}
+    declared = _addresses(urlsplit(url).hostname or "")
+    for address in declared:  # said here too, for fsspec takes any error for a missing file
+        refuse_address(address, private=True)
+    return {"get_client": _client(any(ipaddress.ip_address(address).is_private for address in declared))}
 
 
 @lru_cache
@@ -83,10 +86,9 @@ def refuse_address(address: str, *, private: bool) -> None:
         )
 
 
-def _is_private(host: str) -> bool:
-    """Whether a declared host is of a private network: what is declared, the owner means."""
+def _addresses(host: str) -> list[str]:
+    """Of a host; none if nobody knows it."""
     try:
-        found = socket.getaddrinfo(host, None)
+        return [str(one[4][0]).partition("%")[0] for one in socket.getaddrinfo(host, None)]
     except (OSError, UnicodeError):
-        return False
-    return any(ipaddress.ip_address(str(one[4][0]).partition("%")[0]).is_private for one in found)
+        return []
