@@ -549,8 +549,9 @@ def test_what_cannot_be_read_is_explained(
 
 
 def test_a_web_server_is_read_as_its_folder_would_be(
-    scenes: list[RawSample], spec: DatasetSpec, tmp_path: Path
+    scenes: list[RawSample], spec: DatasetSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("MTL_LOCAL_SERVERS", "1")
     given = tmp_path / "given"
     settings = image_folder(given, scenes, spec)
     handler = functools.partial(QuietHandler, directory=str(given))

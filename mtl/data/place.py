@@ -24,6 +24,7 @@ from fsspec.implementations.tar import TarFileSystem
 from fsspec.implementations.zip import ZipFileSystem
 from pathspec import PathSpec
 
+from mtl.addresses import options
 from mtl.config import DataError
 from mtl.data.header import IMAGES, Header, read_header
 from mtl.data.links import check_file, check_link
@@ -368,7 +369,7 @@ def _opened(path: str) -> tuple[Any, str]:
         )
     if kind:
         outer = Path(path).absolute().as_uri() if local else path
-        file = fsspec.open(outer, "rb").open()  # pyright: ignore[reportAttributeAccessIssue]
+        file = fsspec.open(outer, "rb", **({} if local else options(path))).open()  # pyright: ignore[reportAttributeAccessIssue]
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
         if kind == "tar":
@@ -380,7 +381,7 @@ def _opened(path: str) -> tuple[Any, str]:
         if not Path(path).is_dir():
             raise DataError(f"{path} is neither a folder nor an archive", fix="zip, tar, tar.gz, or a folder")
         return None, str(Path(path))
-    fs, root = fsspec.core.url_to_fs(path)
+    fs, root = fsspec.core.url_to_fs(path, **options(path))
     fs.invalidate_cache()
     return fs, root.rstrip("/")
 

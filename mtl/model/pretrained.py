@@ -163,8 +163,11 @@ def _from_package(config: ModelConfig, cache: Path | None) -> Tensors:
 def _from_file(chosen: FilePretrained) -> Tensors:
     import fsspec
 
+    from mtl.addresses import options
+
+    how = options(chosen.path) if "://" in chosen.path else {}
     try:
-        with fsspec.open(chosen.path, "rb") as file:
+        with fsspec.open(chosen.path, "rb", **how) as file:
             data: bytes = file.read()  # pyright: ignore[reportAttributeAccessIssue]
     except Exception as error:
         raise DataError(f"cannot read {chosen.path}", found=str(error), fix="check model.pretrained.path") from error

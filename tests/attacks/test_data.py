@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import faulthandler
 import gzip
+import http.server
 import itertools
 import json
 import os
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mtl.addresses import refuse_address
 from mtl.config import ConfigError, DataError, MtlError
+from mtl.config.model import FilePretrained
 from mtl.config.reading import read_params
 from mtl.data.budget import within_budget
 from mtl.data.place import Place
+from mtl.model.pretrained import _from_file
 from tests.conftest import ROOT, clean_environment
 from tests.small_sets import encoded, pictures, read, written
 
@@ -266,11 +271,11 @@ def test_csv(text: str, tmp_path: Path) -> None:
 @attack("Parquet of kilobytes with gigabytes of rows, or of one value")
 @pytest.mark.parametrize("name", ["table.parquet", "metadata.parquet", "train.parquet"])
 @pytest.mark.parametrize("kind", ["rows", "values"])
-def test_parquet(name: str, kind: str, tmp_path: Path) -> None:
+def test_parquet(name: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    values = pa.array([0] * 20_000_000, pa.int8()) if kind == "rows" else pa.array(["x" * (1 << 20)])
+    values = pa.array(np.zeros(20_000_000, np.int8)) if kind == "rows" else pa.array(["x" * (1 << 20)])
     if kind == "values":
         values = pa.DictionaryArray.from_arrays(pa.array([0] * 2000, pa.int32()), values)
     table = pa.table({"file_name": values, "label": values})
@@ -281,6 +286,7 @@ def test_parquet(name: str, kind: str, tmp_path: Path) -> None:
     section: dict[str, Any] = {"format": "huggingface", "targets": {"label": "label"}, "image": "file_name"}
     if name == "table.parquet":
         section = {"format": "table", "table": name, "image": "file_name", "targets": targets}
+    monkeypatch.setenv("MTL_READ_GIB", "4")  # this process has some of it already
     assert "far more" in refused(lambda: read(tmp_path, **section))
 
 
@@ -414,3 +420,83 @@ def test_a_pipe(tmp_path: Path) -> None:
     assert [*place.versions] == ["a.png"]
     with pytest.raises(DataError, match="is no file"):
         place.read("b.png")
+
+
+# --- addresses
+
+
+@attack("a kind of URL that runs or opens something else")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://example.org/x",
+        "reference://x",
+        "simplecache::http://example.org/x.zip",
+        "file:///etc",
+        "dask://x",
+        "git://x",
+    ],
+)
+def test_kinds_of_urls(url: str) -> None:
+    with pytest.raises(DataError, match="kind of URL"):
+        _ = Place(url).versions
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[int, list[str]]]:
+    """A port of loopback, and what was asked of it."""
+    asked: list[str] = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'<a href="secret.png">secret.png</a>')
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_: Any) -> None:
+            return
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as found:
+        threading.Thread(target=found.serve_forever, daemon=True).start()
+        yield found.server_port, asked
+        found.shutdown()
+
+
+@attack("a URL of data or weights that leads to this machine")
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "[::ffff:127.0.0.1]", "0.0.0.0"])
+def test_urls_of_this_machine(host: str, server: tuple[int, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    port, asked = server
+    monkeypatch.delenv("MTL_LOCAL_SERVERS", raising=False)
+    for path in (f"http://{host}:{port}/data", f"http://{host}:{port}/x.zip"):
+        with pytest.raises(DataError, match="MTL_LOCAL_SERVERS"):
+            _ = Place(path).versions
+    weights = FilePretrained(type="file", path=f"http://{host}:{port}/w.safetensors", sha256="0" * 64)
+    with pytest.raises(DataError, match="MTL_LOCAL_SERVERS"):
+        _from_file(weights)
+    assert asked == []
+
+
+@attack("a server that sends on to this machine or to the cloud's credentials")
+def test_where_a_server_may_send_on_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MTL_LOCAL_SERVERS", raising=False)
+    for address in (
+        "169.254.169.254",
+        "fe80::1%eth0",
+        "127.0.0.1",
+        "::1",
+        "::ffff:10.0.0.1",
+        "10.0.0.1",
+        "192.168.1.1",
+        "0.0.0.0",
+    ):
+        with pytest.raises(DataError, match="private network"):
+            refuse_address(address, private=False)
+    refuse_address("10.0.0.1", private=True)
+    refuse_address("93.184.216.34", private=False)
+    monkeypatch.setenv("MTL_LOCAL_SERVERS", "1")
+    refuse_address("127.0.0.1", private=False)
+    with pytest.raises(DataError):
+        refuse_address("169.254.169.254", private=True)
