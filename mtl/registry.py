@@ -23,6 +23,8 @@ from mtl.reports import Decision, EvalReport, PackageReport
 from mtl.signing import SIGNATURE, package_sha256, sign, verify
 from mtl.tracking import FINGERPRINT, connect, explained
 
+ADDED = "registered_model_meta"
+"""MLflow writes this file into a package that it loads by `models:/…`: on this machine, into the registry's own copy."""
 CHALLENGER = "challenger"
 VERSION = "version"
 """Kind of the ledger's key version/<fingerprint>."""
@@ -180,6 +182,8 @@ class Registry:
                 self.client.download_artifacts(version.run, "model", str(folder))
             except OSError as error:
                 raise RegistryError(f"the package of version {version.number} is gone", found=str(error)) from error
+        if (package / ADDED).is_file():
+            (package / ADDED).unlink()
         verify(package, sha256, public_key)
         if cache and sha256:
             cache.keep(sha256, package)

@@ -15,7 +15,7 @@ from mtl.stages import OUTPUTS, run_stage
 
 
 def main() -> None:
-    """Package the model with its preprocessing and its code."""
+    """Package the model with its preprocessing."""
     out, bundle = OUTPUTS / "package", OUTPUTS / "package" / "bundle"
     shutil.rmtree(out, ignore_errors=True)
     config = load()
