@@ -22,8 +22,9 @@ def as_lines(report: dict[str, Any]) -> list[str]:
     lines += _problem_lines(f"annotations that cannot be used, of {report['num_annotations']}", report["annotations"])
     lines += [f"{what}: {number}" for what, number in report["notes"].items()]
     lines.append(f"copies with the same bytes, dropped: {report['copies_dropped']}")
-    lines.append(f"near copies: {len(report['near_copies'])} pairs, {len(report['leaks'])} of them across splits")
+    lines.append(f"near copies: {report['num_near_copies']} pairs, {report['num_leaks']} of them across splits")
     lines += [f"  {a[0]}/{a[1]} and {b[0]}/{b[1]}" for a, b in report["leaks"][:20]]
+    lines += _crowd_lines(report)
     lines.append(f"groups in several splits: {len(report['divided_groups'])}")
     lines += [
         f"  {group}: " + ", ".join(f"{number} {split}" for split, number in splits.items())
@@ -40,6 +41,18 @@ def as_lines(report: dict[str, Any]) -> list[str]:
         lines.append(f"{name}:")
         lines += [f"  {c:<20} " + ", ".join(f"{n} {s}" for s, n in numbers.items()) for c, numbers in classes.items()]
     lines += [f"warning: {line}" for line in report["warnings"]]
+    return lines
+
+
+def _crowd_lines(report: dict[str, Any]) -> list[str]:
+    """Many images that look like one."""
+    lines: list[str] = []
+    for crowd in report["crowds"][:SHOWN]:
+        where = ", ".join(f"{number} {split}" for split, number in crowd["splits"].items())
+        lines.append(f"  {crowd['number']} look like one ({where}): {', '.join(crowd['first'][:3])} …")
+    if report["plain"]:
+        some = ", ".join(found for _, found in report["plain"][:3])
+        lines.append(f"without any structure, so not compared: {len(report['plain'])} ({some})")
     return lines
 
 

@@ -14,7 +14,7 @@ from mtl.config import DataError
 from mtl.data.header import SUFFIXES, read_header
 from mtl.data.manifest import Manifest
 from mtl.data.members import Member
-from mtl.data.near_copies import near_copies
+from mtl.data.near_copies import Name, near_copies
 from mtl.data.place import Place
 from mtl.data.raw import FileRef, RawSplit, read_account
 from mtl.data.shards import Shard
@@ -32,8 +32,7 @@ def check(raw: Path, prepared: Path, manifest: Manifest, given: DatasetSpec) -> 
         prepared: shards made with every sample allowed to be bad.
         given: what the raw folder's spec.json says.
     """
-    pairs = near_copies(prepared, manifest)
-    leaks = [pair for pair in pairs if pair[0][0] != pair[1][0]]
+    copies = near_copies(prepared, manifest)
     balance = _balance(prepared, manifest)
     files = _look_at_files(raw, given)
     account = read_account(raw)
@@ -47,8 +46,12 @@ def check(raw: Path, prepared: Path, manifest: Manifest, given: DatasetSpec) -> 
         "empty": [split for split in _needed(manifest) if not manifest.num_samples(split)],
         "quarantined": [q.model_dump() for q in manifest.quarantined],
         "copies_dropped": manifest.spec.notes.get("copies_dropped", 0),
-        "near_copies": [[a[1], b[1]] for a, b in pairs],
-        "leaks": [[list(a), list(b)] for a, b in leaks],
+        "near_copies": [[a[1], b[1]] for a, b in copies.pairs],
+        "num_near_copies": copies.num_pairs,
+        "leaks": [[list(a), list(b)] for a, b in copies.leaks],
+        "num_leaks": copies.num_leaks,
+        "crowds": [_crowd(crowd) for crowd in copies.crowds],
+        "plain": [list(name) for name in copies.plain],
         "divided_groups": divided,
         "wrong_extensions": files.wrong,
         "first_of_many": files.first_of_many,
@@ -56,6 +59,12 @@ def check(raw: Path, prepared: Path, manifest: Manifest, given: DatasetSpec) -> 
         "balance": balance,
         "warnings": _warnings(balance, manifest) + _warnings_of_groups(divided, given),
     }
+
+
+def _crowd(names: list[Name]) -> dict[str, Any]:
+    """Images that look alike, by split; the first of them by name."""
+    splits = Counter(split for split, _ in names)
+    return {"number": len(names), "splits": dict(splits), "first": [found for _, found in names[:FEW]]}
 
 
 def _divided_groups(raw: Path, given: DatasetSpec) -> dict[str, dict[str, int]]:
