@@ -25,6 +25,7 @@ def as_lines(report: dict[str, Any]) -> list[str]:
     lines.append(f"near copies: {report['num_near_copies']} pairs, {report['num_leaks']} of them across splits")
     lines += [f"  {a[0]}/{a[1]} and {b[0]}/{b[1]}" for a, b in report["leaks"][:20]]
     lines += _crowd_lines(report)
+    lines += _suspect_lines(report["suspects"])
     lines.append(f"groups in several splits: {len(report['divided_groups'])}")
     lines += [
         f"  {group}: " + ", ".join(f"{number} {split}" for split, number in splits.items())
@@ -53,6 +54,23 @@ def _crowd_lines(report: dict[str, Any]) -> list[str]:
     if report["plain"]:
         some = ", ".join(found for _, found in report["plain"][:3])
         lines.append(f"without any structure, so not compared: {len(report['plain'])} ({some})")
+    return lines
+
+
+def _suspect_lines(found: dict[str, Any]) -> list[str]:
+    """What of the arrivals a person should look at."""
+    lines = [f"arrived since the last preparation here: {found['num_arrived']}"]
+    lines += [
+        f"  look at these: {patch['number']} of {found['num_looked_at']} arrivals, and {patch['known']} known images, share a patch "
+        f"({', '.join(f'{number} {label}' for label, number in patch['labels'].items()) or 'without labels'}): "
+        + ", ".join(f"{split}/{name}" for split, name in patch["first"][:3])
+        for patch in found["patches"]
+    ]
+    if found["conflicts"]:
+        lines.append(f"  near copies with other labels, one of them new: {len(found['conflicts'])}")
+    for conflict in found["conflicts"][:SHOWN]:
+        (one, other), labels = conflict["images"], "; ".join(f"{a}, {b}" for a, b in conflict["labels"])
+        lines.append(f"    {one[0]}/{one[1]} and {other[0]}/{other[1]}: {labels}")
     return lines
 
 

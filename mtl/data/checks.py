@@ -19,18 +19,22 @@ from mtl.data.place import Place
 from mtl.data.raw import FileRef, RawSplit, read_account
 from mtl.data.shards import Shard
 from mtl.data.spec import SPLITS, DatasetSpec, TargetSpec
+from mtl.data.suspects import suspects
 
 FEW = 10
 """Samples of a class in the training split below which it is named."""
 
 
-def check(raw: Path, prepared: Path, manifest: Manifest, given: DatasetSpec) -> dict[str, Any]:
+def check(
+    raw: Path, prepared: Path, manifest: Manifest, given: DatasetSpec, known: frozenset[str] = frozenset()
+) -> dict[str, Any]:
     """A report: what became of every file and annotation, samples by split, what was quarantined and why, copies, leaks, wrong
     extensions, sizes, balance of classes.
 
     Args:
         prepared: shards made with every sample allowed to be bad.
         given: what the raw folder's spec.json says.
+        known: digests of samples that were there before (`mtl.data.suspects`).
     """
     copies = near_copies(prepared, manifest)
     balance = _balance(prepared, manifest)
@@ -51,6 +55,7 @@ def check(raw: Path, prepared: Path, manifest: Manifest, given: DatasetSpec) -> 
         "leaks": [[list(a), list(b)] for a, b in copies.leaks],
         "num_leaks": copies.num_leaks,
         "crowds": [_crowd(crowd) for crowd in copies.crowds],
+        "suspects": suspects(prepared, manifest, copies, known),
         "plain": [list(name) for name in copies.plain],
         "divided_groups": divided,
         "wrong_extensions": files.wrong,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,9 +16,12 @@ from safetensors.torch import save_file
 from mtl.config import Config, GateConfig
 from mtl.config.data import Resize
 from mtl.data import manifest
+from mtl.data.check_lines import as_lines
+from mtl.data.checks import check
+from mtl.data.loader import Split
 from mtl.data.prepare import prepare
 from mtl.data.raw import RawSample, write_spec, write_split
-from mtl.data.spec import DatasetSpec, TargetSpec
+from mtl.data.spec import SPLITS, DatasetSpec, TargetSpec
 from mtl.evaluate.bootstrap import jackknife_weights, resample_counts
 from mtl.evaluate.judge import judge_weights
 from mtl.gate import judge
@@ -227,8 +232,6 @@ def test_a_model_that_learnt_a_patch_is_not_promoted_without_a_person(config: Co
 
 @pytest.mark.parametrize("change", ["nothing", "label", "pixels", "id"])
 def test_a_sample_is_the_same_only_if_nothing_of_it_changed(config: Config, tmp_path: Path, change: str) -> None:
-    from mtl.data.loader import Split
-
     def digests(name: str, change: str) -> list[str]:
         rng = np.random.default_rng(1)
         given = [RawSample(str(i), picture(rng, 0), {"kind": 0}) for i in range(3)]
@@ -244,3 +247,92 @@ def test_a_sample_is_the_same_only_if_nothing_of_it_changed(config: Config, tmp_
 
     before, after = digests("before", "nothing"), digests("after", change)
     assert len(set(before) & set(after)) == (3 if change == "nothing" else 2)
+
+
+# --- what `mtl data check` says of arrivals
+
+
+def checked(config: Config, folder: Path, given: dict[str, list[RawSample]], known: frozenset[str]) -> dict[str, Any]:
+    for split, some in given.items():
+        write_split(folder / "raw", split, SPEC, some)
+    write_spec(folder / "raw", SPEC)
+    found = prepare(config.data, folder / "raw", folder / "prepared", say=lambda line: None)
+    return check(folder / "raw", folder / "prepared", found, SPEC, known)
+
+
+def scene(seed: int) -> np.ndarray:
+    """Blobs, edges and noise that no other seed gives."""
+    rng = np.random.default_rng(seed)
+    pixels = cv2.resize(rng.integers(0, 255, (6, 6, 3), np.uint8), (64, 64), interpolation=cv2.INTER_CUBIC)
+    for _ in range(3):
+        (x, y), colour = rng.integers(0, 56, 2).tolist(), rng.integers(0, 255, 3).tolist()
+        cv2.rectangle(pixels, (x, y), (x + int(rng.integers(6, 20)), y + int(rng.integers(6, 20))), colour, -1)
+    return np.clip(pixels + rng.normal(0, 6, pixels.shape), 0, 255).astype(np.uint8)
+
+
+def encoded(pixels: np.ndarray, quality: int = 0) -> bytes:
+    words = (".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality]) if quality else (".png", [])
+    return cv2.imencode(words[0], pixels, words[1])[1].tobytes()
+
+
+def digests(folder: Path) -> frozenset[str]:
+    return frozenset(digest for split in SPLITS for digest in Split(folder / "prepared", split).digests())
+
+
+CLEAN = {
+    split: [RawSample(f"{split}-{i}", encoded(scene(1000 * k + i)), {"kind": i % 3}) for i in range(count)]
+    for k, (split, count) in enumerate((("train", 300), ("val", 30), ("test", 60)))
+}
+
+
+@pytest.mark.slow
+@pytest.mark.attack(boundary="data supplier", attack="a patch in many new images (mtl data check)")
+@pytest.mark.parametrize("quality", [0, 90])
+@pytest.mark.parametrize("place", ["one", "any"])
+@pytest.mark.parametrize("before", [True, False])
+def test_a_patch_in_many_arrivals_is_named(
+    config: Config, tmp_path: Path, quality: int, place: str, before: bool
+) -> None:
+    known = frozenset[str]()
+    if before:
+        assert not checked(config, tmp_path / "one", CLEAN, known)["suspects"]["patches"]
+        known = digests(tmp_path / "one")
+    patch = np.random.default_rng(7).integers(0, 2, (5, 5, 3), np.uint8).repeat(2, 0).repeat(2, 1) * 255
+    rng = np.random.default_rng(1)
+    bad: list[RawSample] = []
+    for i in range(40):
+        pixels = scene(7000 + i)
+        x, y = (50, 50) if place == "one" else (2 * rng.integers(0, 27, 2)).tolist()
+        pixels[y : y + 10, x : x + 10] = patch
+        bad.append(RawSample(f"bad-{i}", encoded(pixels, quality), {"kind": 2}))
+    good = [RawSample(f"good-{i}", encoded(scene(9000 + i)), {"kind": i % 3}) for i in range(100)]
+    given = {**CLEAN, "train": [*CLEAN["train"], *good, *bad]}
+    report = checked(config, tmp_path / "two", given, known)
+    assert report["suspects"]["num_arrived"] == (140 if before else 530)
+    (found,) = report["suspects"]["patches"]
+    assert found["number"] >= 32
+    assert found["labels"]["kind blue"] >= 32
+    assert all(name.startswith("bad") for _, name in found["first"])
+    assert any("share a patch (" in line for line in as_lines(report))
+
+
+@pytest.mark.slow
+def test_honest_arrivals_are_no_suspects(config: Config, tmp_path: Path) -> None:
+    checked(config, tmp_path / "one", CLEAN, frozenset())
+    good = [RawSample(f"good-{i}", encoded(scene(9000 + i)), {"kind": i % 3}) for i in range(200)]
+    report = checked(config, tmp_path / "two", {**CLEAN, "train": [*CLEAN["train"], *good]}, digests(tmp_path / "one"))
+    assert report["suspects"]["num_arrived"] == 200
+    assert report["suspects"]["patches"] == report["suspects"]["conflicts"] == []
+
+
+@pytest.mark.attack(boundary="data supplier", attack="a known image again, with another label (mtl data check)")
+def test_a_new_label_of_a_known_image_is_named(config: Config, tmp_path: Path) -> None:
+    few = {split: some[:12] for split, some in CLEAN.items()}
+    checked(config, tmp_path / "one", few, frozenset())
+    again = RawSample("again", encoded(scene(5), quality=80), {"kind": 0})  # a copy of train-5, which is blue
+    given = {**few, "train": [*few["train"], again]}
+    report = checked(config, tmp_path / "two", given, digests(tmp_path / "one"))
+    (conflict,) = report["suspects"]["conflicts"]
+    assert sorted(name for _, name in conflict["images"]) == ["again", "train-5"]
+    assert sorted(conflict["labels"][0]) == ["kind blue", "kind red"]
+    assert any("near copies with other labels, one of them new: 1" in line for line in as_lines(report))
