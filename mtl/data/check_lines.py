@@ -11,6 +11,12 @@ SHOWN = 20
 """Lines of one kind; the report in JSON has more."""
 
 
+def is_clean(report: dict[str, Any]) -> bool:
+    """Whether everything that is there can be used, or is declared as not meant."""
+    unaccounted = sum(account["unaccounted"]["number"] for account in report["files"])
+    return not (report["quarantined"] or report["annotations"] or unaccounted or report["empty"])
+
+
 def as_lines(report: dict[str, Any]) -> list[str]:
     """The report for a terminal."""
     lines = ["samples: " + ", ".join(f"{number} {split}" for split, number in report["samples"].items())]

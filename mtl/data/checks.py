@@ -169,12 +169,6 @@ def _needed(manifest: Manifest) -> list[str]:
     return [split for split in SPLITS if split != "test" or manifest.spec.judged_on == "test"]
 
 
-def is_clean(report: dict[str, Any]) -> bool:
-    """Whether everything that is there can be used, or is declared as not meant."""
-    unaccounted = sum(account["unaccounted"]["number"] for account in report["files"])
-    return not (report["quarantined"] or report["annotations"] or unaccounted or report["empty"])
-
-
 def _warnings_of_groups(divided: dict[str, dict[str, int]], given: DatasetSpec) -> list[str]:
     alone = given.notes.get("images_without_group", 0)
     lines = [f"{alone} images are in no group, others are: each of them is placed alone"] if alone else []
