@@ -36,7 +36,8 @@ def promote(settings: Settings, number: int, *, override: bool, why: str) -> tup
     params = read_params(settings.root / "params.yaml")
     changes = gate_changes(settings.root, params, override=override, why=why)
     report = registry.evaluation(version)
-    before = champion and (registry.comparison(version, champion) or registry.evaluation(champion))
+    kept = champion and registry.comparison(version, champion)
+    before = kept if kept is not None and kept.own is not None else champion and registry.evaluation(champion)
     obstacle = ""
     if before is not None and {report.method, before.method} != {METHOD}:
         obstacle = "a report of an earlier way of judging; mtl retrain judges the champion again"
@@ -49,7 +50,7 @@ def promote(settings: Settings, number: int, *, override: bool, why: str) -> tup
         report,
         before,
         champion.number if champion else None,
-        config.gate,
+        config.gate.model_copy(update={"approval_minutes": None}),  # nobody is asked later: whoever is here says it
         num_bytes=registry.package_bytes(version),
         latency_ms=latency,
         obstacle=obstacle,

@@ -310,6 +310,20 @@ def shadow(
 
 
 @app.command()
+def package(
+    out: Annotated[str, typer.Option(help="folder that is made")],
+    model: Annotated[str, typer.Option(help="champion, challenger or a version's number")] = "champion",
+) -> None:
+    """Bring a version's package, verified, into a folder: for mlflow models serve -m FOLDER, which verifies nothing."""
+    from pathlib import Path
+
+    from flows.predict import bring
+    from flows.settings import load_settings
+
+    typer.echo(f"{out}: version {bring(load_settings(), model, Path(out))}")
+
+
+@app.command()
 def endpoint(
     model: Annotated[str, typer.Option(help="champion, challenger or a version's number")] = "champion",
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",

@@ -43,8 +43,7 @@ def init(
 @data.command()
 def check(as_json: AsJson = False) -> None:
     """Read every image and label as prepare will; list what cannot be used, copies, leaks and the classes' balance."""
-    from mtl.data.check_lines import as_lines
-    from mtl.data.checks import is_clean
+    from mtl.data.check_lines import as_lines, is_clean
 
     report = _run_check()
     typer.echo(json.dumps(report, indent=1) if as_json else "\n".join(as_lines(report)))

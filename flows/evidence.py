@@ -82,12 +82,13 @@ def champion_report(
             raise
         why = "its report is of another version of this program"
     kept = registry.comparison(version, champion)
-    if kept is not None and comparable(report, kept):
+    if kept is not None and kept.own is not None and comparable(report, kept):
         return kept
     say(f"version {champion.number} is judged again: {why}")
     with tempfile.TemporaryDirectory() as scratch:
         package = registry.package(champion, Path(scratch), settings.packages)
-        run_quietly("mtl.stages.rejudge", "judge", str(package), f"{scratch}/report.json", folder=folder)
+        words = [str(package), f"{scratch}/report.json", str(folder / "outputs" / "package" / "model")]
+        run_quietly("mtl.stages.rejudge", "judge", *words, folder=folder)
         found = read_report(EvalReport, Path(scratch, "report.json"))
     registry.keep_comparison(version, champion, found)
     return found

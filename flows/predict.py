@@ -1,4 +1,4 @@
-"""`mtl predict` and `mtl shadow`: registered versions on images, verified before they are loaded."""
+"""`mtl predict`, `mtl shadow`, `mtl package`: registered versions on images or in a folder, verified before all else."""
 
 from __future__ import annotations
 
@@ -52,6 +52,23 @@ def predict(
         run_module("mtl.stages.predict", json.dumps(job), folder=settings.root, lines=sys.stderr)
         found = json.loads(result.read_text(encoding="utf-8"))
     return {"versions": [version.number for version in versions], **found}
+
+
+def bring(settings: Settings, name: str, out: Path) -> int:
+    """Put a version's package into a folder that is not there yet, verified; the version's number.
+
+    Raises:
+        ConfigError: the folder is there.
+        RegistryError: no such version, or its package is not what was registered.
+    """
+    if out.exists():
+        raise ConfigError(f"{out} is there already", fix="name a folder that is not: what lies in it was not verified")
+    _, registry = opened(settings)
+    version = resolve(registry, name)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
+        registry.package(version, Path(scratch), settings.packages).replace(out)
+    return version.number
 
 
 def show_disagreement(found: dict[str, Any]) -> str:

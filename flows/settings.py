@@ -16,10 +16,7 @@ from mtl.config import MtlError, StageError
 from mtl.package_cache import PackageCache
 from mtl.signing import own_keys
 from mtl.terminal import guard_log
-from mtl.trust import Trust
-
-UNVERIFIED = "MTL_UNVERIFIED"
-"""`allow`: versions and changes that nobody who is trusted has signed may be used."""
+from mtl.trust import Trust, trusted
 
 # What every process that we start gets, unless the environment says otherwise.
 DEFAULTS = {
@@ -65,14 +62,7 @@ class Settings:
     def trust(self) -> Trust:
         """Whose signatures count: those of MTL_SIGNING_PUBLIC_KEY (files and folders of keys, separated as in PATH), of
         MTL_SIGNING_KEY, and of this home's own key."""
-        private = os.environ.get("MTL_SIGNING_KEY")
-        return Trust(
-            [Path(path) for path in os.environ.get("MTL_SIGNING_PUBLIC_KEY", "").split(os.pathsep) if path],
-            Path(private) if private else None,
-            None if private else self.home / "keys",
-            self.home / "seen",
-            unverified=os.environ.get(UNVERIFIED) == "allow",
-        )
+        return trusted(self.home)
 
     @property
     def login(self) -> str:

@@ -21,6 +21,8 @@ from mtl.tracking import explained
 from mtl.trust import Trust
 from mtl.version import Version
 
+ADDED = "registered_model_meta"
+"""MLflow writes this file into a package that it loads by `models:/…`: on this machine, into the registry's own copy."""
 COMPARISON = "comparison"
 EVALUATION = "evaluate/report.json"
 """Artifact of a version's run."""
@@ -108,6 +110,8 @@ class Contents:
                 self.client.download_artifacts(version.run, "model", str(folder))
             except OSError as error:
                 raise RegistryError(f"the package of version {version.number} is gone", found=str(error)) from error
+        if (package / ADDED).is_file():
+            (package / ADDED).unlink()
         verify(package, sha256, None)
         if cache and sha256:
             cache.keep(sha256, package)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 DOMAIN = b"mtl statement 1\n"
 """Before what is signed: a signature of this kind is good for nothing else."""
+
+
+UNVERIFIED = "MTL_UNVERIFIED"
+"""`allow`: versions and changes that nobody who is trusted has signed may be used."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +138,19 @@ class Trust:
         found = [_public(path) for path in paths]
         found += [_private(self.private).public_key()] if self.private is not None else []
         return {_id(key): key for key in found}
+
+
+def trusted(home: Path) -> Trust:
+    """Whose signatures count by the environment: those of MTL_SIGNING_PUBLIC_KEY (files and folders of keys, separated as in
+    PATH), of MTL_SIGNING_KEY, and of a home's own key."""
+    private = os.environ.get("MTL_SIGNING_KEY")
+    return Trust(
+        [Path(path) for path in os.environ.get("MTL_SIGNING_PUBLIC_KEY", "").split(os.pathsep) if path],
+        Path(private) if private else None,
+        None if private else home / "keys",
+        home / "seen",
+        unverified=os.environ.get(UNVERIFIED) == "allow",
+    )
 
 
 FIX = "MTL_SIGNING_KEY and MTL_SIGNING_PUBLIC_KEY name keys in PEM, P-256, the private one without a password"

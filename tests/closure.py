@@ -43,13 +43,9 @@ def closure(module: str) -> set[str]:
     return found
 
 
-# The packaged model runs this module when it is loaded; the stage copies it without importing it.
-ALSO = {"package": ["mtl.package.pyfunc"]}
-
-
 def needed(stage: str) -> set[str]:
     """The code that a stage's output depends on."""
-    return closure(f"mtl.stages.{stage}").union(*(closure(module) for module in ALSO.get(stage, [])))
+    return closure(f"mtl.stages.{stage}")
 
 
 def as_deps(files: set[str]) -> list[str]:

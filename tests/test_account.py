@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from mtl.config import DataError
-from mtl.data.check_lines import as_lines
-from mtl.data.checks import check, is_clean
+from mtl.data.check_lines import as_lines, is_clean
+from mtl.data.checks import check
 from mtl.data.prepare import prepare
 from mtl.data.raw import read_account, read_problems, read_spec
 from mtl.data.sources.account import summary

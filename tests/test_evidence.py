@@ -13,7 +13,7 @@ from flows.settings import Settings
 from mtl.config import GateConfig, RegistryError
 from mtl.gate import judge
 from mtl.registry import Version
-from mtl.reports import METHOD, BlindReport, EvalReport, Metric, TaskReport
+from mtl.reports import METHOD, BlindReport, EvalReport, Metric, OwnSamples, TaskReport
 
 SETTINGS = Settings(Path(), Path("home"), "sqlite:///nowhere", None)
 OLD, NEW = Version(1, "a", {}), Version(2, "b", {})
@@ -35,6 +35,10 @@ def report(value: float = 0.9) -> EvalReport:
     )
     values = {"samples_sha256": "s", "num_samples": 100, "seed": 0, "num_resamples": 100, "confidence": 0.95}
     return EvalReport(method=METHOD, ids_sha256="i", tasks={"kind": task}, **values)
+
+
+AGAIN = report(0.8).model_copy(update={"own": OwnSamples(num_samples=100)})
+"""Of a champion that was judged again."""
 
 
 def as_before(found: EvalReport) -> str:
@@ -76,7 +80,7 @@ def asked(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> tuple[EvalRepo
     lines: list[str] = []
 
     def run(*words: str, folder: Path) -> None:
-        Path(words[3]).write_text(report(0.8).model_dump_json())
+        Path(words[3]).write_text(AGAIN.model_dump_json())
 
     monkeypatch.setattr(evidence, "run_quietly", run)
     found = evidence.champion_report(SETTINGS, Path(), registry, NEW, OLD, report(), lines.append)  # type: ignore[arg-type]
@@ -86,12 +90,20 @@ def asked(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> tuple[EvalRepo
 def test_a_champion_of_an_earlier_way_of_judging_is_judged_again(monkeypatch: pytest.MonkeyPatch) -> None:
     registry = Registry(as_before(report(0.5)))
     found, lines = asked(registry, monkeypatch)
-    assert found == registry.kept == report(0.8)
+    assert found == registry.kept == AGAIN
     assert lines == ["version 1 is judged again: its report was made by an earlier way of judging"]
     assert asked(registry, monkeypatch) == (found, [])  # once
     gate = GateConfig(margin=0.02, min_improvement=0.0, confidence=0.95)
     assert judge(report(), found, 1, gate).promote
     assert not judge(report(), EvalReport.model_validate_json(as_before(report(0.5))), 1, gate).promote
+
+
+@pytest.mark.attack(boundary="registry writer", attack="a kept comparison that does not say what the champion had")
+def test_a_kept_one_without_own_samples_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = report(0.5).model_copy(update={"ids_sha256": "other"})
+    found, lines = asked(Registry(other.model_dump_json(), kept=report(0.1)), monkeypatch)
+    assert found == AGAIN
+    assert lines == ["version 1 is judged again: the test samples have changed"]
 
 
 def test_one_of_this_way_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,5 +115,5 @@ def test_one_that_cannot_be_read_or_saw_other_images_is_judged_again(
     champion: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found, (line,) = asked(Registry(champion), monkeypatch)
-    assert found == report(0.8)
+    assert found == AGAIN
     assert "judged again" in line

@@ -358,7 +358,11 @@ def test_many_slices_of_equal_models_refuse_in_at_most_five_percent() -> None:
 
 def test_a_task_with_new_classes_must_reach_its_floor(noise: np.ndarray) -> None:
     champion = report({"a": task(0.8, noise)}).model_copy(update={"not_judged": {"b": "other classes"}})
-    assert judge(report({"a": task(0.9, noise), "b": task(0.6, noise, blind=0.1)}), champion, 1, GATE).promote
+    reached = report({"a": task(0.9, noise), "b": task(0.6, noise, blind=0.1)})
+    assert judge(reached, champion, 1, GATE.model_copy(update={"approval_minutes": 5})).promote
+    alone = judge(reached, champion, 1, GATE)  # nothing was compared: a person must know of it
+    assert failed(alone) == [("gain without arrivals", "b")]
+    assert "other classes" in alone.summary
     low = judge(report({"a": task(0.9, noise), "b": task(0.4, noise, blind=0.1)}), champion, 1, GATE)
     assert "b: floor requires accuracy >= 0.5, found 0.4000" in low.summary
     gone = judge(report({"a": task(0.9, noise)}), champion, 1, GATE)

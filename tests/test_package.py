@@ -25,7 +25,7 @@ from mtl.data.spec import DatasetSpec
 from mtl.package.bundle import read_bundle
 from mtl.package.mlflow_model import write_mlflow_model
 from mtl.package.predictor import Predictor
-from tests.conftest import clean_environment
+from tests.conftest import ROOT, clean_environment
 
 
 def test_served_equals_evaluated(bundle: Path, prepared: Path, raw: Path, spec: DatasetSpec) -> None:
@@ -115,7 +115,8 @@ def test_it_loads_with_no_network_and_no_hub(bundle: Path, tmp_path: Path) -> No
     command = ["unshare", "-n", sys.executable, "-c", script, str(tmp_path / "model")]
     if subprocess.run(["unshare", "-n", "true"], capture_output=True, check=False).returncode:
         pytest.skip("this machine lets nobody make a network namespace")
-    done = subprocess.run(command, cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, check=False)
+    environment = clean_environment() | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
@@ -136,13 +137,13 @@ def test_weights_of_another_model_are_refused(bundle: Path, tmp_path: Path) -> N
         read_bundle(tmp_path)
 
 
-def test_mlflow_loads_it_without_this_project_and_without_pickle(
+def test_mlflow_loads_it_with_the_installed_loader_and_without_pickle(
     bundle: Path, raw: Path, spec: DatasetSpec, tmp_path: Path
 ) -> None:
     report = write_mlflow_model(tmp_path / "model", bundle)
     assert len(report.weights_sha256) == 64
     for path in (tmp_path / "model").rglob("*"):
-        assert path.suffix not in (".pkl", ".pickle", ".pt", ".pth", ".joblib"), path
+        assert path.suffix not in (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".py", ".pyc", ".so"), path
         if path.is_file():
             with pytest.raises(Exception):  # noqa: B017, PT011  # no file parses as a pickle
                 list(pickletools.genops(path.read_bytes()))
@@ -151,13 +152,13 @@ def test_mlflow_loads_it_without_this_project_and_without_pickle(
         "import sys, json, base64, mlflow, pandas as pd\n"
         "model = mlflow.pyfunc.load_model(sys.argv[1])\n"
         "found = model.predict(pd.DataFrame({'image': [base64.b64decode(sys.argv[2])]}))\n"
-        "import mtl; assert sys.argv[1] in mtl.__file__, mtl.__file__\n"
+        "import mtl; assert sys.argv[1] not in mtl.__file__, mtl.__file__\n"
         "print(json.dumps(found.iloc[0].to_dict()))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path / "model"), base64.b64encode(sample.image).decode()],
         cwd=tmp_path,
-        env=clean_environment() | {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"},
+        env=clean_environment() | {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,

@@ -246,7 +246,8 @@ def test_near_copies_are_found(photos: tuple[Path, dict[str, Any]], tmp_path: Pa
     fetched(config, tmp_path / "raw")
     manifest = prepare(config.data, tmp_path / "raw", tmp_path / "prepared", say=str)
     pairs = {
-        frozenset((a[1].split("/")[1], b[1].split("/")[1])) for a, b in near_copies(tmp_path / "prepared", manifest)
+        frozenset((a[1].split("/")[1], b[1].split("/")[1]))
+        for a, b in near_copies(tmp_path / "prepared", manifest).pairs
     }
     assert frozenset((first.stem, "again")) in pairs
     assert len(pairs) <= 3

@@ -13,6 +13,12 @@ SHOWN = 20
 """Lines of one kind; the report in JSON has more."""
 
 
+def is_clean(report: dict[str, Any]) -> bool:
+    """Whether everything that is there can be used, or is declared as not meant."""
+    unaccounted = sum(account["unaccounted"]["number"] for account in report["files"])
+    return not (report["quarantined"] or report["annotations"] or unaccounted or report["empty"])
+
+
 def as_lines(report: dict[str, Any]) -> list[str]:
     """The report for a terminal."""
     lines = ["samples: " + ", ".join(f"{number} {split}" for split, number in report["samples"].items())]
@@ -24,8 +30,10 @@ def as_lines(report: dict[str, Any]) -> list[str]:
     lines += _problem_lines(f"annotations that cannot be used, of {report['num_annotations']}", report["annotations"])
     lines += [f"{what}: {number}" for what, number in report["notes"].items()]
     lines.append(f"copies with the same bytes, dropped: {report['copies_dropped']}")
-    lines.append(f"near copies: {len(report['near_copies'])} pairs, {len(report['leaks'])} of them across splits")
+    lines.append(f"near copies: {report['num_near_copies']} pairs, {report['num_leaks']} of them across splits")
     lines += [f"  {a[0]}/{a[1]} and {b[0]}/{b[1]}" for a, b in report["leaks"][:20]]
+    lines += _crowd_lines(report)
+    lines += _suspect_lines(report["suspects"])
     lines.append(f"groups in several splits: {len(report['divided_groups'])}")
     lines += [
         f"  {group}: " + ", ".join(f"{number} {split}" for split, number in splits.items())
@@ -43,6 +51,35 @@ def as_lines(report: dict[str, Any]) -> list[str]:
         lines += [f"  {c:<20} " + ", ".join(f"{n} {s}" for s, n in numbers.items()) for c, numbers in classes.items()]
     lines += [f"warning: {line}" for line in report["warnings"]]
     return [one_line(line) for line in lines]
+
+
+def _crowd_lines(report: dict[str, Any]) -> list[str]:
+    """Many images that look like one."""
+    lines: list[str] = []
+    for crowd in report["crowds"][:SHOWN]:
+        where = ", ".join(f"{number} {split}" for split, number in crowd["splits"].items())
+        lines.append(f"  {crowd['number']} look like one ({where}): {', '.join(crowd['first'][:3])} …")
+    if report["plain"]:
+        some = ", ".join(found for _, found in report["plain"][:3])
+        lines.append(f"without any structure, so not compared: {len(report['plain'])} ({some})")
+    return lines
+
+
+def _suspect_lines(found: dict[str, Any]) -> list[str]:
+    """What of the arrivals a person should look at."""
+    lines = [f"arrived since the last preparation here: {found['num_arrived']}"]
+    lines += [
+        f"  look at these: {patch['number']} of {found['num_looked_at']} arrivals, and {patch['known']} known images, share a patch "
+        f"({', '.join(f'{number} {label}' for label, number in patch['labels'].items()) or 'without labels'}): "
+        + ", ".join(f"{split}/{name}" for split, name in patch["first"][:3])
+        for patch in found["patches"]
+    ]
+    if found["conflicts"]:
+        lines.append(f"  near copies with other labels, one of them new: {len(found['conflicts'])}")
+    for conflict in found["conflicts"][:SHOWN]:
+        (one, other), labels = conflict["images"], "; ".join(f"{a}, {b}" for a, b in conflict["labels"])
+        lines.append(f"    {one[0]}/{one[1]} and {other[0]}/{other[1]}: {labels}")
+    return lines
 
 
 def _file_lines(account: dict[str, Any]) -> list[str]:

@@ -14,26 +14,29 @@ from mtl.config import DataError
 from mtl.data.header import SUFFIXES, read_header
 from mtl.data.manifest import Manifest
 from mtl.data.members import Member
-from mtl.data.near_copies import near_copies
+from mtl.data.near_copies import Name, near_copies
 from mtl.data.place import Place
 from mtl.data.raw import FileRef, RawSplit, read_account
 from mtl.data.shards import Shard
 from mtl.data.spec import SPLITS, DatasetSpec, TargetSpec
+from mtl.data.suspects import suspects
 
 FEW = 10
 """Samples of a class in the training split below which it is named."""
 
 
-def check(raw: Path, prepared: Path, manifest: Manifest, given: DatasetSpec) -> dict[str, Any]:
+def check(
+    raw: Path, prepared: Path, manifest: Manifest, given: DatasetSpec, known: frozenset[str] = frozenset()
+) -> dict[str, Any]:
     """A report: what became of every file and annotation, samples by split, what was quarantined and why, copies, leaks, wrong
     extensions, sizes, balance of classes.
 
     Args:
         prepared: shards made with every sample allowed to be bad.
         given: what the raw folder's spec.json says.
+        known: digests of samples that were there before (`mtl.data.suspects`).
     """
-    pairs = near_copies(prepared, manifest)
-    leaks = [pair for pair in pairs if pair[0][0] != pair[1][0]]
+    copies = near_copies(prepared, manifest)
     balance = _balance(prepared, manifest)
     files = _look_at_files(raw, given)
     account = read_account(raw)
@@ -47,8 +50,13 @@ def check(raw: Path, prepared: Path, manifest: Manifest, given: DatasetSpec) -> 
         "empty": [split for split in _needed(manifest) if not manifest.num_samples(split)],
         "quarantined": [q.model_dump() for q in manifest.quarantined],
         "copies_dropped": manifest.spec.notes.get("copies_dropped", 0),
-        "near_copies": [[a[1], b[1]] for a, b in pairs],
-        "leaks": [[list(a), list(b)] for a, b in leaks],
+        "near_copies": [[a[1], b[1]] for a, b in copies.pairs],
+        "num_near_copies": copies.num_pairs,
+        "leaks": [[list(a), list(b)] for a, b in copies.leaks],
+        "num_leaks": copies.num_leaks,
+        "crowds": [_crowd(crowd) for crowd in copies.crowds],
+        "suspects": suspects(prepared, manifest, copies, known),
+        "plain": [list(name) for name in copies.plain],
         "divided_groups": divided,
         "wrong_extensions": files.wrong,
         "first_of_many": files.first_of_many,
@@ -56,6 +64,12 @@ def check(raw: Path, prepared: Path, manifest: Manifest, given: DatasetSpec) -> 
         "balance": balance,
         "warnings": _warnings(balance, manifest) + _warnings_of_groups(divided, given),
     }
+
+
+def _crowd(names: list[Name]) -> dict[str, Any]:
+    """Images that look alike, by split; the first of them by name."""
+    splits = Counter(split for split, _ in names)
+    return {"number": len(names), "splits": dict(splits), "first": [found for _, found in names[:FEW]]}
 
 
 def _divided_groups(raw: Path, given: DatasetSpec) -> dict[str, dict[str, int]]:
@@ -153,12 +167,6 @@ def _warnings(balance: dict[str, dict[str, dict[str, int]]], manifest: Manifest)
 
 def _needed(manifest: Manifest) -> list[str]:
     return [split for split in SPLITS if split != "test" or manifest.spec.judged_on == "test"]
-
-
-def is_clean(report: dict[str, Any]) -> bool:
-    """Whether everything that is there can be used, or is declared as not meant."""
-    unaccounted = sum(account["unaccounted"]["number"] for account in report["files"])
-    return not (report["quarantined"] or report["annotations"] or unaccounted or report["empty"])
 
 
 def _warnings_of_groups(divided: dict[str, dict[str, int]], given: DatasetSpec) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -78,12 +79,27 @@ class Split:
         self._shards = [Shard(folder / record.file) for record in self.manifest.of(self.name)]
         self._starts = np.cumsum([0, *(len(shard.ids) for shard in self._shards)])
         self.ids = [identifier for shard in self._shards for identifier in shard.ids]
+        self._at = np.arange(len(self.ids))
+
+    def only(self, chosen: np.ndarray) -> Split:
+        """The same split with those samples alone that `chosen` (bool [samples]) marks."""
+        part = copy.copy(self)
+        part.ids = [found for found, wanted in zip(self.ids, chosen, strict=True) if wanted]
+        part._at = self._at[chosen]
+        return part
+
+    def digests(self) -> list[str]:
+        """Of each sample: 96 bits of its id, its encoded image and its targets, before any operation."""
+        keys = [key for shard in self._shards for key in shard.keys]
+        named = zip(self.ids, (keys[i] for i in self._at), strict=True)
+        return [hashlib.sha256(f"{found}\0{key}".encode()).hexdigest()[:24] for found, key in named]
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def rows(self, indices: np.ndarray) -> dict[str, Any]:
         """Arrays of the samples at `indices`, in that order: uint8 images and targets as the shards hold them."""
+        indices = self._at[indices]
         where = np.searchsorted(self._starts, indices, side="right") - 1
         rows: dict[str, Any] = {}
         for name in self._shards[0].arrays:
@@ -107,7 +123,7 @@ class Split:
 
     def present(self, target: str) -> np.ndarray:
         """Which samples have a target: bool [samples]."""
-        return np.concatenate([shard.arrays[f"{target}.present"] for shard in self._shards])
+        return np.concatenate([shard.arrays[f"{target}.present"] for shard in self._shards])[self._at]
 
     def spread(self, count: int) -> np.ndarray:
         """Indices of at most `count` samples, evenly over the split."""
@@ -115,7 +131,8 @@ class Split:
 
     def slices(self) -> dict[str, list[str]]:
         """Attribute → its value for every sample."""
-        return {n: [v for shard in self._shards for v in shard.slices[n]] for n in self.spec.slices}
+        every = {n: [v for shard in self._shards for v in shard.slices[n]] for n in self.spec.slices}
+        return {n: [values[i] for i in self._at] for n, values in every.items()}
 
 
 def as_images(pixels: torch.Tensor, statistics: Statistics) -> torch.Tensor:

@@ -49,6 +49,7 @@ def build_report(
         num_resamples=config.evaluate.num_resamples,
         confidence=config.evaluate.confidence,
         small_slices=small,
+        samples=tuple(split.digests()),
         tasks={
             name: _task_report(
                 scorers[name],

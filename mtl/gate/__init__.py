@@ -11,7 +11,8 @@ With a champion, both on the same test samples, a gain being positive whatever t
   task is surely worse, for no gain pays for another task's loss; where that is null, the mean gain's interval lies above
   minus `margin`;
 - no slice is surely worse than minus `slice_margin`. A slice is small: it cannot show that it is as good, so it is enough
-  that it does not show the opposite.
+  that it does not show the opposite;
+- where test samples have arrived since the champion was registered, it must hold without them (`mtl.gate.arrivals`).
 
 Tasks are one family of intervals, slices another; each is corrected for its number (Holm 1979: the i-th of k at
 1 - (1 - confidence) / (k - i), from the surest on). Budgets (calibration, robustness, latency, size) hold for the first
@@ -23,6 +24,7 @@ from __future__ import annotations
 import numpy as np
 
 from mtl.config import GateConfig
+from mtl.gate.arrivals import TITLE, not_compared, without_arrivals
 from mtl.gate.budgets import budgets
 from mtl.gate.evidence import before_first, comparable, learnt, same_samples, same_tasks
 from mtl.gate.gains import gain, improvement, not_worse
@@ -86,12 +88,21 @@ def _compare(
         for name, (new, old) in both.items()
         if new.primary == old.primary and np.isfinite((found := gain(new, old)).point)
     }
+    asking = list(not_compared(champion, config))
     if not gains:
-        return [], "no task can be compared with the champion's; every one is surely better than without looking"
+        good = "no task can be compared with the champion's; every one is surely better than without looking"
+        return asking, good + _for_a_person(asking)
     rules = [*not_worse(gains, both, config), improvement(gains, config)]
     mean = rules[-1].difference or 0.0
     rules += slices({name: both[name] for name in gains}, config)
-    return rules, f"no task is worse than the margin, mean gain {mean:+.2%}"
+    good = f"no task is worse than the margin, mean gain {mean:+.2%}"
+    if champion.own is not None:
+        asking += without_arrivals(challenger, champion.own, gains, config)
+    return [*rules, *asking], good + _for_a_person(asking)
+
+
+def _for_a_person(rules: list[Rule]) -> str:
+    return "".join(f"; for a person to judge: {rule.found}" for rule in rules if rule.name == TITLE)
 
 
 def _decide(rules: list[Rule], champion: int | None, good: str) -> Decision:

@@ -55,7 +55,7 @@ def improvement(gains: Mapping[str, Estimate], config: GateConfig) -> Rule:
         required = "mean gain > {} at the interval's low end"
         return interval_rule("improvement", required, -config.margin, together.point, low, high, low > -config.margin)
     required = "mean gain > {} at the interval's low end, no task surely worse"
-    losing = _surely_worse(gains, config)
+    losing = surely_below(gains, 0.0, config)
     passed = low > config.min_improvement and not losing
     rule = interval_rule("improvement", required, config.min_improvement, together.point, low, high, passed)
     worse = f"; surely worse: {', '.join(losing)}, which no other task's gain pays for" if losing else ""
@@ -76,14 +76,14 @@ def interval_rule(name: str, required: str, bound: float, point: float, low: flo
     )
 
 
-def _surely_worse(gains: Mapping[str, Estimate], config: GateConfig) -> list[str]:
-    """Tasks whose whole interval lies below 0, corrected for their number."""
-    order = sorted(gains, key=lambda n: (-_share_below(gains[n], 0.0), gains[n].point))
+def surely_below(gains: Mapping[str, Estimate], bound: float, config: GateConfig) -> list[str]:
+    """Tasks whose whole interval lies below a bound, corrected for their number."""
+    order = sorted(gains, key=lambda n: (-_share_below(gains[n], bound), gains[n].point))
     found: list[str] = []
     for name, tail in zip(order, tails(len(order), config), strict=True):
         ends = gains[name].interval(tail)
-        if ends is None or ends[1] >= 0:
-            break  # after one that is not surely worse, none is
+        if ends is None or ends[1] >= bound:
+            break  # after one that does not surely, none does
         found.append(name)
     return found
 

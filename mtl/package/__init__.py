@@ -1,1 +1,1 @@
-"""The model as users load it: safetensors, a JSON of everything else, and the code. No pickle."""
+"""The model as users load it: safetensors, and a JSON of everything else. No code, no pickle."""

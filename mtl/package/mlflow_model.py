@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from mtl.digest import file_sha256
+from mtl.package.bundle import BUNDLE
 from mtl.package.predictor import Predictor
 from mtl.reports import PackageReport
 from mtl.tasks import Task
 
+LOADER = "mtl.package.pyfunc"
+"""The module that MLflow imports to load a package: an installed one. It is in no requirement: the name `mtl` is somebody
+else's on PyPI, so whoever installed it from there would run a stranger's code."""
 REQUIREMENTS = (
     *("mlflow", "numpy", "opencv-python-headless", "pandas", "pillow", "pydantic", "pyarrow", "ruamel.yaml"),
     *("safetensors", "timm", "torch", "torchvision"),
@@ -18,31 +22,21 @@ REQUIREMENTS = (
 
 
 def write_mlflow_model(folder: Path, bundle: Path) -> PackageReport:
-    """Write the model folder, with a signature: an image in, a typed result per task out."""
+    """Write the model folder, with a signature: an image in, a typed result per task out. There is no code in it."""
     import mlflow
     from mlflow.models import ModelSignature
     from mlflow.types.schema import ColSpec, Schema
 
     predictor = Predictor(bundle)
     shutil.rmtree(folder, ignore_errors=True)
-    code = Path(__file__).parents[1]
     outputs = [column for name, task in predictor.tasks.items() for column in _columns(name, task)]
-    clean = folder.parent / f"{folder.name}-code"
-    shutil.rmtree(clean, ignore_errors=True)
-    shutil.copytree(code, clean / "mtl", ignore=shutil.ignore_patterns("__pycache__", "stages", "train", "serving"))
-    try:
-        mlflow.pyfunc.save_model(
-            path=str(folder),
-            python_model=str(clean / "mtl" / "package" / "pyfunc.py"),
-            artifacts={"bundle": str(bundle)},
-            code_paths=[str(clean / "mtl")],
-            signature=ModelSignature(Schema([ColSpec("binary", "image")]), Schema(outputs)),
-            pip_requirements=_pinned(),
-        )
-    finally:
-        shutil.rmtree(clean, ignore_errors=True)
-    for cache in folder.rglob("__pycache__"):
-        shutil.rmtree(cache)
+    mlflow.pyfunc.save_model(
+        path=str(folder),
+        loader_module=LOADER,
+        signature=ModelSignature(Schema([ColSpec("binary", "image")]), Schema(outputs)),
+        pip_requirements=_pinned(),
+    )
+    shutil.copytree(bundle, folder / BUNDLE)
     files = {p.relative_to(folder).as_posix(): file_sha256(p) for p in sorted(folder.rglob("*")) if p.is_file()}
     (weights,) = (digest for name, digest in files.items() if name.endswith("weights.safetensors"))
     size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())

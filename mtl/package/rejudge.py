@@ -6,20 +6,27 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import numpy as np
+from torch import nn
+
 from mtl.config import Config, DataError
 from mtl.data import manifest as manifests
 from mtl.data.loader import Split
 from mtl.data.prepare import prepare
 from mtl.data.spec import SPLITS
 from mtl.evaluate.judge import judge_model
-from mtl.package.bundle import Bundle, read_bundle
-from mtl.reports import EvalReport
+from mtl.package.bundle import EVALUATION, Bundle, read_bundle
+from mtl.reports import EvalReport, OwnSamples
+from mtl.tasks import Task
 
 
-def rejudge(bundle_folder: Path, config: Config, outputs: Path) -> EvalReport:
+def rejudge(bundle_folder: Path, config: Config, outputs: Path, challenger: Path | None = None) -> EvalReport:
     """Judge a bundle on `outputs/prepared`'s test samples, with its own preprocessing and its own statistics.
 
     A task whose target is no longer in the data, or has other classes, cannot be judged; the report says so.
+
+    Args:
+        challenger: the bundle of a version made of these data; both are then judged on the champion's own samples too.
 
     Raises:
         DataError: the bundle cannot be built by this code.
@@ -34,8 +41,40 @@ def rejudge(bundle_folder: Path, config: Config, outputs: Path) -> EvalReport:
         }
         known = {name: task for name, task in tasks.items() if name not in reasons}
         report = judge_model(model, known, split, config).report
+        if challenger is not None:
+            had = _samples_of(bundle_folder)
+            own = _on_own(
+                had, config, (model, known, split), (*read_bundle(challenger)[:2], Split(outputs / "prepared", "test"))
+            )
+            report = report.model_copy(update={"own": own})
     kept = {name for name in reasons if not tasks[name].config.auxiliary}
     return report.model_copy(update={"not_judged": {name: reasons[name] for name in sorted(kept)}})
+
+
+def _samples_of(bundle: Path) -> frozenset[str]:
+    """The samples on which a bundle was judged when it was made; none if it does not say."""
+    try:
+        return frozenset(EvalReport.model_validate_json((bundle / EVALUATION).read_bytes()).samples)
+    except (OSError, ValueError):
+        return frozenset()  # one of an earlier version of this program
+
+
+Entry = tuple[nn.Module, dict[str, Task], Split]
+
+
+def _on_own(had: frozenset[str], config: Config, champion: Entry, challenger: Entry) -> OwnSamples:
+    """Both on the test samples that the champion had. Neither needs it where all are, or none."""
+    if not had:
+        return OwnSamples(num_samples=None)
+    chosen = np.array([digest in had for digest in challenger[2].digests()])
+    counts = OwnSamples(num_samples=int(chosen.sum()), num_gone=len(had) - int(chosen.sum()))
+    if chosen.all() or not chosen.any():
+        return counts
+    plain = config.model_copy(update={"evaluate": config.evaluate.model_copy(update={"corruptions": ()})})
+    old, new = (
+        judge_model(m, tasks, split.only(chosen), plain).report.tasks for m, tasks, split in (champion, challenger)
+    )
+    return counts.model_copy(update={"champion": old, "challenger": new})
 
 
 def _test_split(bundle: Bundle, config: Config, outputs: Path, scratch: Path) -> Split:

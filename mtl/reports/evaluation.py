@@ -101,6 +101,17 @@ class TaskReport(Report):
         return Estimate(self.yardstick.skill(value), replicates, jackknife)
 
 
+class OwnSamples(Report):
+    """Two versions on those of the present test samples that the champion had when it was registered, unchanged."""
+
+    num_samples: int | None = Field(description="None: the champion does not say which it had")
+    num_gone: int = Field(default=0, description="that it had, and that are changed or no longer there")
+    champion: dict[str, TaskReport] = Field(
+        default_factory=dict[str, TaskReport], description="by task; empty where none, or all, are its own"
+    )
+    challenger: dict[str, TaskReport] = Field(default_factory=dict[str, TaskReport])
+
+
 class EvalReport(Report):
     """A model on the test split."""
 
@@ -119,6 +130,12 @@ class EvalReport(Report):
     tasks: dict[str, TaskReport]
     small_slices: dict[str, int] = Field(
         default_factory=dict[str, int], description="attribute → its values that fewer images have than say anything"
+    )
+    samples: tuple[str, ...] = Field(
+        default=(), description="a digest of each sample that was judged: its id, its image and its targets"
+    )
+    own: OwnSamples | None = Field(
+        default=None, description="of a champion that was judged again: without the samples that have arrived since"
     )
     not_judged: dict[str, str] = Field(
         default_factory=dict[str, str], description="task → why it cannot be judged on these samples"

@@ -3,18 +3,21 @@ and with --page for a page beside it."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
 
-from mtl.config import load
+from mtl.config import DataError, load
 from mtl.data.budget import within_budget
 from mtl.data.checks import check
 from mtl.data.data_page import write_data_page
+from mtl.data.loader import Split
 from mtl.data.prepare import prepare
 from mtl.data.raw import read_spec
 from mtl.data.sources import SOURCES
-from mtl.stages import home, run_stage
+from mtl.data.spec import SPLITS
+from mtl.stages import OUTPUTS, home, run_stage
 
 
 def main() -> None:
@@ -24,10 +27,18 @@ def main() -> None:
     source = config.data.source
     within_budget(SOURCES[source.type], source, config.seed, folder / "raw", home() / "downloads")
     manifest = prepare(config.data, folder / "raw", folder / "prepared", say=lambda _: None, refuse=False)
-    report = check(folder / "raw", folder / "prepared", manifest, read_spec(folder / "raw"))
+    report = check(folder / "raw", folder / "prepared", manifest, read_spec(folder / "raw"), _known())
     if "--page" in sys.argv:
         write_data_page(folder / "report.html", report, folder / "prepared", manifest)
     out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+def _known() -> frozenset[str]:
+    """The samples that were last prepared here; none if there are none."""
+    with contextlib.suppress(DataError):
+        splits = [Split(OUTPUTS / "prepared", name) for name in SPLITS]
+        return frozenset(digest for split in splits for digest in split.digests())
+    return frozenset()
 
 
 if __name__ == "__main__":

@@ -8,14 +8,14 @@ import torch
 
 from mtl.config import load
 from mtl.data import manifest
-from mtl.package.bundle import read_bundle, write_bundle
+from mtl.package.bundle import EVALUATION, read_bundle, write_bundle
 from mtl.package.mlflow_model import write_mlflow_model
 from mtl.package.profiling import write_reference
 from mtl.stages import OUTPUTS, run_stage
 
 
 def main() -> None:
-    """Package the model with its preprocessing and its code."""
+    """Package the model with its preprocessing."""
     out, bundle = OUTPUTS / "package", OUTPUTS / "package" / "bundle"
     shutil.rmtree(out, ignore_errors=True)
     config = load()
@@ -25,7 +25,7 @@ def main() -> None:
     torch.set_num_threads(config.train.num_workers * config.train.threads_per_worker)
     write_reference(bundle, model, tasks, OUTPUTS / "prepared", config.evaluate.batch_size)
     # How good it is travels with the model.
-    shutil.copyfile(OUTPUTS / "evaluate" / "report.json", bundle / "evaluation.json")
+    shutil.copyfile(OUTPUTS / "evaluate" / "report.json", bundle / EVALUATION)
     report = write_mlflow_model(out / "model", bundle)
     shutil.rmtree(bundle)
     (out / "report.json").write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")

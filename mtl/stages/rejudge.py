@@ -1,6 +1,6 @@
 """Not in dvc.yaml: a registered model on the present test split, and how long one image takes the packaged one.
 
-python -m mtl.stages.rejudge judge MODEL_FOLDER REPORT
+python -m mtl.stages.rejudge judge MODEL_FOLDER REPORT CHALLENGER_FOLDER
 python -m mtl.stages.rejudge latency MODEL_FOLDER RESULT
 """
 
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from mtl.config import load
+from mtl.package.bundle import BUNDLE
 from mtl.stages import OUTPUTS, run_stage
 
 
@@ -20,11 +21,11 @@ def main() -> None:
     if what == "judge":
         from mtl.package.rejudge import rejudge
 
-        text = rejudge(model / "artifacts" / "bundle", load(), OUTPUTS).model_dump_json()
+        text = rejudge(model / BUNDLE, load(), OUTPUTS, Path(sys.argv[4]) / BUNDLE).model_dump_json()
     else:
         from mtl.package.latency import median_latency
 
-        text = json.dumps({"median_ms": median_latency(model / "artifacts" / "bundle")})
+        text = json.dumps({"median_ms": median_latency(model / BUNDLE)})
     result.write_text(text + "\n", encoding="utf-8")
 
 
