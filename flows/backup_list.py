@@ -46,8 +46,9 @@ def facts_of(
         say(f"unverified: who made {name} is not known (--unsigned)")
     else:
         _check_signature(store, name, manifest, key)
+    facts: dict[str, Any] = {}
     try:
-        facts: dict[str, Any] = json.loads(manifest)
+        facts = json.loads(manifest)
         said, files, digests = facts.get("name", name), facts["files"], [facts["database"], *facts["files"].values()]
         known = all(isinstance(one, str) and SHA256.fullmatch(one) for one in digests) and isinstance(
             facts["kind"], str
