@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import tempfile
@@ -121,6 +122,7 @@ def restore(
         fs.makedirs(f"{root}/{path}".rpartition("/")[0], exist_ok=True)
         fs.pipe_file(f"{root}/{path}", _verified(store, f"{FILES}/{digest}", digest))
     _load(database, gzip.decompress(dump))
+    shutil.rmtree(settings.home / "seen", ignore_errors=True)  # the history may be an older one, as its owner wants it
     say(f"restored {chosen}: {_versions(database)} versions, {len(facts['files'])} artifacts")
     return str(chosen)
 
