@@ -19,6 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
+
 from mtl.config import ConfigError, DataError, MtlError
 
 Result = TypeVar("Result")
@@ -96,7 +98,7 @@ def _child(answered: Any, parent: int, memory: int, seconds: int, read: Callable
         signal.signal(number, signal.SIG_DFL)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _lower(resource.RLIMIT_DATA, memory)
+    _lower(resource.RLIMIT_DATA, memory + psutil.Process().memory_info().data)  # beside what it was forked with
     _lower(resource.RLIMIT_CPU, seconds, seconds + 5)  # told at the first, killed at the second
     try:
         found: Any = (read(*given),)

@@ -129,6 +129,7 @@ def _lineage(name: str) -> dict[str, Any]:
         "reason",
         "weights_sha256",
         "decision",
+        "unverified",
     )
     change = dict.fromkeys(("when", "from", "to", "kind", "who", "why"), name)
     lists = {"aliases": [name], "sources": [dict.fromkeys(("name", "package", "version", "licence", "sha256"), name)]}
@@ -139,6 +140,12 @@ def _lineage(name: str) -> dict[str, Any]:
         | more
         | {"version": 1, "dirty": True, "params": {name: name}, "promotions": [change]}
     )
+
+
+def _suspects(name: str) -> dict[str, Any]:
+    patch = {"number": 3, "known": 0, "labels": {name: 3}, "first": [["train", name]]}
+    conflict = {"images": [["train", name], ["train", name]], "labels": [[name, name]]}
+    return {"num_arrived": 9, "num_looked_at": 9, "patches": [patch], "conflicts": [conflict]}
 
 
 def _picture() -> bytes:
@@ -182,6 +189,13 @@ def test_the_data_report_loads_and_runs_nothing(
     found: dict[str, Any] = {"samples": {name: 1}, "warnings": [name], "leaks": [[[name, name], [name, name]]]}
     found |= {"files": [account], "notes": {name: 1}, "annotations": [[name, name]], "num_annotations": 1}
     found |= {"quarantined": [{"id": name, "split": name, "reason": name}], "copies_dropped": 0, "near_copies": []}
+    found |= {
+        "num_near_copies": 0,
+        "num_leaks": 1,
+        "crowds": [],
+        "plain": [["train", name]],
+        "suspects": _suspects(name),
+    }
     found |= {"wrong_extensions": [], "sizes": [[1, 1, 1]], "balance": {r"$\bad{": {name: dict.fromkeys(SPLITS, 1)}}}
     write_data_page(tmp_path / "report.html", found, prepared, manifest.read(prepared))
     with Browser(tmp_path) as browser:
@@ -321,6 +335,13 @@ def test_a_terminal_obeys_no_name() -> None:
     more = {"notes": {ESCAPES: 1}, "divided_groups": {}, "first_of_many": [], "warnings": [f"{ESCAPES}\nwarning: none"]}
     problem = {"id": ESCAPES, "reason": ESCAPES}
     result = {"samples": {"train": 1}, "quarantined": [problem], "num_annotations": 0, "copies_dropped": 0}
+    result |= {
+        "num_near_copies": 0,
+        "num_leaks": 0,
+        "crowds": [],
+        "plain": [["train", ESCAPES]],
+        "suspects": _suspects(ESCAPES),
+    }
     lines = as_lines(lists | more | result | {"balance": {ESCAPES: {ESCAPES: {"train": 1}}}})
     assert not [line for line in lines if any(ord(c) < 32 or 127 <= ord(c) < 160 or c == "\u202e" for c in line)]
     assert "\\x1b[31mred" in str(MtlError(ESCAPES, found=ESCAPES, fix=ESCAPES))

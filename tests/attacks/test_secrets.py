@@ -113,10 +113,10 @@ def test_nothing_that_a_run_records_has_a_secret(planted: Path, tmp_path: Path, 
     files = write_origin(planted, tmp_path / "origin", said.append, dirty=True)
     tags = {FINGERPRINT: "f" * 64, "mtl.reason": redact(everything)}
     tracker.log_lineage(run, tags | {"mtl.note": everything}, files, "d" * 32, "raw")
-    registry = Registry(settings.mlflow_uri, "model")
+    registry = Registry(settings.mlflow_uri, "model", settings.trust)
     private, _ = own_keys(settings.home / "keys")
     digest = PackageReport(weights_sha256="0" * 64, num_bytes=1, files={})
-    version = registry.register(run, package, digest, tags, private)
+    version = registry.register(run, package, digest, tags, {}, private)
     entry = Promotions(registry.client, "model", registry.ledger).promote(version.number, None, why=everything)
     assert json.loads((tmp_path / "origin" / LEFT_OUT).read_text()).keys() >= IN_FILES.keys() - {".dvc/config.local"}
     database = "".join(path.read_bytes().decode("latin-1") for path in settings.home.glob("mlflow.db*"))
@@ -257,6 +257,7 @@ def test_copies_of_config_local_are_the_owners_alone(planted: Path, monkeypatch:
             assert stat.S_IMODE((folder / ".dvc" / "config.local").stat().st_mode) == 0o600
         copy = planted.parent / "copy"
         (copy / ".dvc").mkdir(parents=True)
+        (copy / "dvc.lock").write_text("stages: {fetch: {outs: []}}\n")
         monkeypatch.setattr("flows.restore.remotes", lambda root: {})
         monkeypatch.setattr("flows.restore.dvc", lambda *words: "")
         restore_data(settings, copy, lambda line: None)

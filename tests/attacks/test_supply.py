@@ -17,6 +17,7 @@ import pytest
 from flows.stack.plan import make_plan
 from mtl.config import Config
 from mtl.jobs import submit as submission
+from mtl.seal import Seal
 from mtl.store import Store
 from tests.conftest import ROOT
 from tests.sbom import document
@@ -60,7 +61,7 @@ def test_the_clusters_shell_reads_one_word(config: Config, tmp_path: Path, monke
     )
     monkeypatch.setattr("ray.job_submission.JobSubmissionClient", lambda address: client)
     store = Store(f"{tmp_path}/a; touch {tmp_path}/made #$(id)")
-    work: Any = submission.Work("x", "os", {}, store, "key")
+    work: Any = submission.Work("x", "os", {}, store, Seal(), "key")
     submission.submit(config, work, lambda line: None, lambda: False, 0.0)
     words = shlex.split(began[0])
     assert words == ["python", "-P", "-m", "os", store.url]
