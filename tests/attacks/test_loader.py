@@ -16,10 +16,13 @@ import yaml
 from flows.predict import bring
 from flows.settings import Settings
 from mtl.config import ConfigError, RegistryError
+from mtl.contents import ADDED
 from mtl.package.mlflow_model import write_mlflow_model
-from mtl.registry import ADDED, Registry, Version
+from mtl.registry import Registry
 from mtl.signing import SIGNATURE, own_keys, sign
 from mtl.tracking import FINGERPRINT, Tracker
+from mtl.trust import Trust
+from mtl.version import Version
 from tests.conftest import ROOT, clean_environment
 
 RUNS = "import pathlib; pathlib.Path({marker!r}).touch()\n"
@@ -37,9 +40,9 @@ def registered(place: Path, bundle: Path) -> tuple[Registry, Version]:
     report = write_mlflow_model(place / "made", bundle)
     uri = f"sqlite:///{place}/mlflow.db"
     run = Tracker(uri, "e", (place / "artifacts").as_uri()).open_run("f", "f")
-    registry = Registry(uri, "m")
+    registry = Registry(uri, "m", Trust(own=place / "keys"))
     private, _ = own_keys(place / "keys")
-    return registry, registry.register(run, place / "made", report, {FINGERPRINT: "f"}, private)
+    return registry, registry.register(run, place / "made", report, {FINGERPRINT: "f"}, {}, private)
 
 
 @pytest.fixture
@@ -187,7 +190,7 @@ def test_mtl_refuses_before_anything_is_read(
     registry, version = registered
     attack(stored, RUNS.format(marker=str(tmp_path / "it-ran")))
     with pytest.raises(RegistryError, match=r"not what was registered"):
-        registry.package(version, tmp_path / "out", place / "keys" / "public.pem")
+        registry.package(version, tmp_path / "out")
     assert not (tmp_path / "it-ran").exists()
 
 
@@ -270,4 +273,4 @@ def test_what_mlflow_adds_is_no_change(
     mlflow.set_tracking_uri(registry.uri)
     mlflow.pyfunc.load_model("models:/m/1")
     assert (stored / ADDED).is_file()
-    registry.package(version, tmp_path / "out", place / "keys" / "public.pem")
+    registry.package(version, tmp_path / "out")
