@@ -162,7 +162,7 @@ def test_without_the_password_nothing_is_told(pages: Pages, login: str) -> None:
     ):
         assert httpx.post(f"{place}{path}", json={"name": "x"}, headers=given).status_code == 401, path
     assert httpx.post(f"{pages.prefect}/login", content=login.encode()).status_code == 401
-    cookie = {"cookie": f"mtl-{pages.prefect.rsplit(':', 1)[1]}={login or 'x'}".encode()}
+    cookie = {b"cookie": f"mtl-{pages.prefect.rsplit(':', 1)[1]}={login or 'x'}".encode()}
     assert httpx.get(f"{pages.prefect}/api/admin/version", headers=cookie).status_code == 401
 
 
