@@ -29,6 +29,8 @@ GIB, SECONDS = "MTL_READ_GIB", "MTL_READ_SECONDS"
 """Of the environment, for they are a machine's matter: memory, and seconds of processor time."""
 SHARE, PATIENCE = 0.5, 3600.0
 """Unless they are set: a half of this machine's memory, and an hour, in which ten million images are listed."""
+IDLE = 900.0
+"""Seconds without work after which it is over: a bucket answers sooner."""
 
 
 def within_budget(read: Callable[..., Result], *given: Any) -> Result:
@@ -49,6 +51,7 @@ def within_budget(read: Callable[..., Result], *given: Any) -> Result:
     process.start()
     answered.close()
     try:
+        _wait(answer, process.pid or 0)
         found = answer.recv()
     except EOFError:
         process.join()
@@ -56,11 +59,28 @@ def within_budget(read: Callable[..., Result], *given: Any) -> Result:
     finally:
         answer.close()
         if sys.exc_info()[0] is not None:
-            process.terminate()
+            process.kill()
         process.join()
     if isinstance(found, MtlError):
         raise found
     return found[0]
+
+
+def _wait(answer: Any, process: int) -> None:
+    """Until there is an answer, or the process has ended.
+
+    Raises:
+        DataError: it has done nothing for a long time: a library may wait for ever for what it did not get.
+    """
+    since, before = time.monotonic(), 0.0
+    while not answer.poll(5.0):
+        with contextlib.suppress(psutil.Error):
+            used = sum(psutil.Process(process).cpu_times())
+            if used > before + 1.0:
+                since, before = time.monotonic(), used
+        if time.monotonic() - since > IDLE:
+            fix = "check the network, and that there is enough memory; then try again"
+            raise DataError("reading the data does not go on", found=f"nothing was done for {IDLE:.0f} s", fix=fix)
 
 
 def budget() -> tuple[int, int]:
@@ -98,7 +118,7 @@ def _child(answered: Any, parent: int, memory: int, seconds: int, read: Callable
         signal.signal(number, signal.SIG_DFL)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _lower(resource.RLIMIT_DATA, memory + psutil.Process().memory_info().data)  # beside what it was forked with
+    _lower(resource.RLIMIT_DATA, _held() + memory)
     _lower(resource.RLIMIT_CPU, seconds, seconds + 5)  # told at the first, killed at the second
     try:
         found: Any = (read(*given),)
@@ -107,9 +127,14 @@ def _child(answered: Any, parent: int, memory: int, seconds: int, read: Callable
     except MemoryError:
         found = _too_much(memory)
     except Exception as error:
-        found = _unforeseen(error)
+        found = _too_much(memory) if "start new thread" in str(error) else _unforeseen(error)
     with contextlib.suppress(BrokenPipeError):
         answered.send(found)
+
+
+def _held() -> int:
+    """Bytes that this process has already: a fork has what its parent had."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _lower(kind: int, limit: int, most: int | None = None) -> None:

@@ -72,9 +72,10 @@ def black(path: Path, width: int, height: int) -> Path:
 
 
 @attack("a reader that wants all memory")
-def test_memory_has_an_end() -> None:
+def test_memory_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MTL_READ_GIB", "0.2")
     with pytest.raises(DataError, match="too much memory"):
-        within_budget(lambda: [np.ones(1 << 26) for _ in range(8)])
+        within_budget(lambda: [np.ones(1 << 22) for _ in range(10)])
 
 
 @attack("a reader that never ends")
@@ -86,6 +87,13 @@ def test_time_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MTL_READ_SECONDS", "1")
     with pytest.raises(DataError, match=r"too long[\s\S]*MTL_READ_SECONDS"):
         within_budget(endless)
+
+
+@attack("a reader that waits for ever")
+def test_waiting_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mtl.data.budget.IDLE", 0.5)
+    with pytest.raises(DataError, match="does not go on"):
+        within_budget(threading.Event().wait)
 
 
 @attack("a reader that a library's fault ends")
