@@ -114,18 +114,31 @@ def restore_data(settings: Settings, folder: Path, say: Callable[[str], None]) -
         if f"{FOLDER}/{path.name}.dvc" not in tracked:
             (folder / FOLDER / path.name).symlink_to(path)
     say("data: by DVC hash, from the cache or the remote")
-    dvc(folder, "fetch", "fetch", *tracked)
+    _bring(folder, "fetch", "fetch", *tracked)
     outs = read_params(folder / "dvc.lock")["stages"]["fetch"]["outs"]
     outs += [out for path in tracked for out in read_params(folder / path)["outs"]]
     for md5 in (str(out["md5"]) for out in outs if str(out.get("md5", "")).endswith(".dir")):
         _check_list(settings.root / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:], md5)
-    dvc(folder, "checkout", "--force", "fetch", *tracked)
+    _bring(folder, "checkout", "--force", "fetch", *tracked)
+
+
+def _bring(folder: Path, *words: str) -> None:
+    try:
+        dvc(folder, *words)
+    except StageError as error:
+        raise StageError(
+            "the version's raw data are not in the DVC remote, or are not what was pushed",
+            found=error.found,
+            fix="what has another hash is refused: look who writes there, and push it again from a checkout that has it",
+        ) from error
 
 
 def _check_list(path: Path, md5: str) -> None:
     """A folder's list, which DVC does not verify, before files are written under its names."""
-    if not path.exists() or file_md5(path) != md5.removesuffix(".dir"):
-        path.unlink(missing_ok=True)
+    if not path.exists():
+        return  # checking it out will say so
+    if file_md5(path) != md5.removesuffix(".dir"):
+        path.unlink()
         raise StageError(
             "the DVC remote has another list of a folder's files than was pushed",
             found=f"the object {md5}",
