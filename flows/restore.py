@@ -126,26 +126,25 @@ def _bring(folder: Path, *words: str) -> None:
     try:
         dvc(folder, *words)
     except StageError as error:
-        raise StageError(
-            "the version's raw data are not in the DVC remote, or are not what was pushed",
-            found=error.found,
-            fix="what has another hash is refused: look who writes there, and push it again from a checkout that has it",
-        ) from error
+        raise _not_what_was_pushed(error.found) from error
 
 
 def _check_list(path: Path, md5: str) -> None:
-    """A folder's list, which DVC does not verify, before files are written under its names."""
-    if not path.exists():
-        return  # checking it out will say so
-    if file_md5(path) != md5.removesuffix(".dir"):
-        path.unlink()
-        raise StageError(
-            "the DVC remote has another list of a folder's files than was pushed",
-            found=f"the object {md5}",
-            fix="nothing was written; look who writes there, and push it again from a checkout that has it",
-        )
+    """A folder's list, before files are written under its names: one that is not in the cache after fetching was refused,
+    and DVC would then read it from the remote again, and take it."""
+    if not path.exists() or file_md5(path) != md5.removesuffix(".dir"):
+        path.unlink(missing_ok=True)
+        raise _not_what_was_pushed(f"no list of files with the hash {md5}")
     for entry in json.loads(path.read_bytes()):
         checked_name(str(entry["relpath"]), f"the DVC object {md5}")
+
+
+def _not_what_was_pushed(found: str) -> StageError:
+    return StageError(
+        "the version's raw data are not in the DVC remote, or are not what was pushed",
+        found=found,
+        fix="what has another hash is refused: look who writes there, and push it again from a checkout that has it",
+    )
 
 
 def restore_environment(settings: Settings, lock: Path, say: Callable[[str], None]) -> str:
