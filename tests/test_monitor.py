@@ -23,7 +23,7 @@ from mtl.monitor.profile import Profile
 from mtl.package.predictor import Predictor
 from mtl.package.profiling import profile, write_reference
 from mtl.serving.looked import look as look_at
-from tests.conftest import embedded, mtl, set_params
+from tests.conftest import embedded, free_port, mtl, set_params
 
 
 def population(rng: np.random.Generator, count: int, shift: float = 0.0) -> Profile:
@@ -265,10 +265,11 @@ def test_labels_that_come_late_are_judged_by_what_was_answered(
         (retrained / "labels.csv").unlink(missing_ok=True)
 
 
-def test_a_bucket_out_of_reach_is_no_unreadable_image(tmp_path: Path) -> None:
+def test_a_bucket_out_of_reach_is_no_unreadable_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MTL_LOCAL_SERVERS", "1")
     nobody: Any = None  # is asked
     with pytest.raises(StageError, match=r"a\.png"):
-        look_at(nobody, [["memory://nowhere", "a.png", ""]], answered=False)
+        look_at(nobody, [[f"http://127.0.0.1:{free_port()}", "a.png", ""]], answered=False)
     assert look_at(nobody, [[str(tmp_path), "a.png", ""]], answered=False).unreadable[0][0] == "a.png"
 
 
