@@ -176,11 +176,15 @@ def _sound_box(shape: Shape, frame: Frame, place: np.ndarray, size: tuple[int, i
     return (float(inside[0]), float(inside[1]), float(inside[2]), float(inside[3]))
 
 
+def box_around(points: Sequence[float]) -> Box:
+    """The upright box around points x, y, x, y, …"""
+    return min(points[::2]), min(points[1::2]), max(points[::2]), max(points[1::2])
+
+
 def _around(shape: Shape, frame: Frame, size: tuple[int, int]) -> Box:
     """The box of an outline, in the frame."""
     if shape.polygons:
-        points = [value for polygon in _paired(shape.polygons) for value in polygon]
-        return min(points[::2]), min(points[1::2]), max(points[::2]), max(points[1::2])
+        return box_around([value for polygon in _paired(shape.polygons) for value in polygon])
     if shape.mask is None:
         raise DataError("an object has neither a box nor an outline")
     rows, columns = shape.mask(int(frame.height or size[1]), int(frame.width or size[0])).nonzero()
