@@ -17,6 +17,7 @@ from mtl.config.errors import (
     RegistryError,
     StageError,
     TrainingError,
+    gist,
 )
 from mtl.config.explain import explain
 from mtl.config.files import AnyFileSet, Split
@@ -56,6 +57,7 @@ __all__ = [
     "apply_overrides",
     "choices",
     "first_sentence",
+    "gist",
     "load",
     "parse",
     "read_params",

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from mtl.config import DataError
-from mtl.data.formats.shapes import Shape
+from mtl.data.formats.shapes import Shape, box_of
 from mtl.data.header import MAX_PIXELS, read_header
 
 
@@ -56,13 +56,7 @@ def bitmap(what: str, png: bytes, left: int, top: int) -> Shape:
         DataError: the picture is damaged or empty.
     """
     pixels = _pixels(png)
-    rows, columns = pixels.nonzero()
-    if not len(rows):
-        raise DataError("an object's mask is empty", found=f"{pixels.shape[1]}×{pixels.shape[0]} pixels")
-    x1, y1 = left + int(columns.min()), top + int(rows.min())
-    x2, y2 = left + int(columns.max()) + 1, top + int(rows.max()) + 1
-    box = (float(x1), float(y1), float(x2), float(y2))
-    return Shape(what, 0, box, mask=partial(_placed, pixels, left, top))
+    return Shape(what, 0, box_of(pixels, left, top), mask=partial(_placed, pixels, left, top))
 
 
 def _pixels(png: bytes) -> np.ndarray:

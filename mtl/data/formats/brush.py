@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mtl.config import DataError
-from mtl.data.formats.shapes import Shape
+from mtl.data.formats.shapes import Shape, box_of
 from mtl.data.header import MAX_PIXELS
 
 
@@ -69,11 +69,7 @@ def brush(what: str, code: Any, height: int, width: int) -> Shape:
         DataError: its code is damaged, or nothing is painted.
     """
     pixels = decode_brush(code, height, width)
-    rows, columns = pixels.nonzero()
-    if not len(rows):
-        raise DataError("an object's mask is empty")
-    box = (float(columns.min()), float(rows.min()), float(columns.max() + 1), float(rows.max() + 1))
-    return Shape(what, 0, box, mask=partial(_as_drawn, pixels))
+    return Shape(what, 0, box_of(pixels), mask=partial(_as_drawn, pixels))
 
 
 def _as_drawn(pixels: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from mtl.config import DataError
 from mtl.data.formats.figures import ellipse, turned
-from mtl.data.formats.shapes import Shape, box_around
+from mtl.data.formats.shapes import Shape, box_around, box_of
 from mtl.data.formats.xml_files import attribute_number
 from mtl.data.header import MAX_PIXELS
 
@@ -79,11 +79,7 @@ def _mask(item: Element, what: str, label: int) -> Shape:
         raise DataError("a mask's rle is not as long as its rectangle", found=f"{sum(runs)} of {width * height}")
     flat = np.repeat(np.arange(len(runs)) % 2, runs).astype(np.uint8)
     region = flat.reshape(height, width)
-    rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
-    if not rows.size:
-        raise DataError("a mask is empty")
-    box = (left + columns[0], top + rows[0], left + columns[-1] + 1, top + rows[-1] + 1)
-    return Shape(what, label, tuple(float(v) for v in box), mask=partial(_placed, region, left, top))  # type: ignore[arg-type]
+    return Shape(what, label, box_of(region, left, top), mask=partial(_placed, region, left, top))
 
 
 def _placed(region: np.ndarray, left: int, top: int, height: int, width: int) -> np.ndarray:
