@@ -19,6 +19,7 @@ from mtl.config.errors import (
     SealError,
     StageError,
     TrainingError,
+    gist,
 )
 from mtl.config.explain import explain
 from mtl.config.files import AnyFileSet, Split
@@ -59,6 +60,7 @@ __all__ = [
     "apply_overrides",
     "choices",
     "first_sentence",
+    "gist",
     "load",
     "parse",
     "read_params",

@@ -38,6 +38,11 @@ class MtlError(Exception):
         return (_rebuild, (type(self), self.what, self.found, self.fix))
 
 
+def gist(line: str) -> str:
+    """What happened, of an error in one line."""
+    return line.split(";")[0]
+
+
 def _rebuild(kind: type[MtlError], what: str, found: str, fix: str) -> MtlError:
     return kind(what, found=found, fix=fix)
 

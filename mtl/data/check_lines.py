@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+from mtl.config import gist
 from mtl.terminal import one_line
 
 SHOWN = 20
@@ -106,7 +107,7 @@ def _file_lines(account: dict[str, Any]) -> list[str]:
 
 
 def _problem_lines(what: str, problems: Sequence[Sequence[str]]) -> list[str]:
-    reasons = Counter(reason.split(";")[0] for _, reason in problems)
+    reasons = Counter(gist(reason) for _, reason in problems)
     lines = [f"{what}: {len(problems)}"]
     lines += [f"  {number} × {reason}" for reason, number in reasons.most_common(SHOWN)]
     return lines + [f"  {found}: {reason}" for found, reason in problems[:SHOWN]]

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 from jinja2 import Environment, select_autoescape
 
+from mtl.config import gist
 from mtl.data.gallery import Wanted, plot_balance, plot_sizes, sheets
 from mtl.data.manifest import Manifest
 from mtl.data.spec import SPLITS
@@ -24,7 +25,7 @@ def write_data_page(path: Path, report: dict[str, Any], folder: Path, manifest: 
     """Write the page of a report of `mtl.data.checks.check`, with samples of the prepared folder."""
     template = Path(__file__).with_name("data_page.html.j2").read_text(encoding="utf-8")
     environment = Environment(autoescape=select_autoescape(default=True, default_for_string=True))
-    reasons = Counter(q["reason"].split(";")[0] for q in report["quarantined"]).most_common()
+    reasons = Counter(gist(q["reason"]) for q in report["quarantined"]).most_common()
     html = environment.from_string(with_policy(template)).render(
         report=report, reasons=reasons, spec=manifest.spec, plots=_plots(report), sheets=_sheets(folder, manifest)
     )

@@ -55,9 +55,7 @@ def bitmap(what: str, png: bytes, left: int, top: int) -> Shape:
     Raises:
         DataError: the picture is damaged or empty.
     """
-    x1, y1, x2, y2 = box_of(_pixels(png))
-    box = (x1 + left, y1 + top, x2 + left, y2 + top)
-    return Shape(what, 0, box, mask=partial(_placed, png, left, top))
+    return Shape(what, 0, box_of(_pixels(png), left, top), mask=partial(_placed, png, left, top))
 
 
 def _pixels(png: bytes) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from xml.etree.ElementTree import Element
 
-from mtl.config import DataError
+from mtl.config import DataError, gist
 from mtl.config.files import CvatSet
 from mtl.data.formats.base import Entry, Problem, Reading, folder_split, image_ids, split_of
 from mtl.data.formats.cvat_shapes import PASSED_OVER, read_shape
@@ -137,7 +137,7 @@ def _shapes(found: str, image: Element, classes: tuple[str, ...], names: list[st
             lost.append(Problem(found, f"{what}: {error.line}", loses="annotation"))
     reading.problems += lost
     if lost and not shapes:  # which is not the same as nothing
-        raise DataError("none of its shapes can be used", found=lost[0].reason.split(";")[0])
+        raise DataError("none of its shapes can be used", found=gist(lost[0].reason))
     return shapes
 
 

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from mtl.data.formats.shapes import Box, Shape, draw_polygons
+from mtl.data.formats.shapes import Box, Shape, box_around, draw_polygons
 
 CORNERS = 72
 """Of a circle: the polygon lies within a thousandth of its radius."""
@@ -63,7 +63,7 @@ def around(shape: Shape) -> Box:
         return shape.box
     points = [value for polygon in shape.polygons for value in polygon]
     assert points, "a part has a box or polygons"
-    return min(points[::2]), min(points[1::2]), max(points[::2]), max(points[1::2])
+    return box_around(points)
 
 
 def _drawn(shapes: Sequence[Shape], height: int, width: int) -> np.ndarray:

@@ -108,17 +108,9 @@ def _in_order(types: Mapping[str, int]) -> tuple[str, ...]:
 def _labels(place: Place, partners: Partners, reading: Reading) -> dict[str, str]:
     """Image → its label file; a problem of each that has none."""
     found: dict[str, str] = {}
-    for name in place.names("", (".txt",)):
-        if name in reading.documents or name in reading.left_out:
-            continue
-        try:
-            image = partners.of(name)
-            if image in found:
-                raise DataError(f"its image has labels already: {image}", found=found[image])
-            found[image] = name
-        except DataError as error:
-            if folders(name) & {"label_2", "labels"}:
-                reading.problems.append(Problem.of(name, error, file=name))
+    said = reading.documents | reading.left_out.keys()
+    texts = (name for name in place.names("", (".txt",)) if name not in said)
+    partners.join(texts, found, lambda name: bool(folders(name) & {"label_2", "labels"}), reading)
     return found
 
 

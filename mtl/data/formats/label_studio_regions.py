@@ -13,7 +13,7 @@ from mtl.data.formats.brush import brush
 from mtl.data.formats.documents import frame_of, number, numbers, section, shown, text
 from mtl.data.formats.figures import ellipse, turned
 from mtl.data.formats.label_studio_tasks import Result
-from mtl.data.formats.shapes import Frame, Shape
+from mtl.data.formats.shapes import Frame, Shape, box_around
 
 Objects = list[tuple[str, Shape]]
 SIDES = ("x", "y", "width", "height")
@@ -122,7 +122,7 @@ def _rectangle(what: str, value: Mapping[str, Any], across: float, down: float, 
     if not angle:
         return Shape(what, 0, box)
     corners = turned(box, angle, about=(x, y))  # about its first corner, clockwise
-    return Shape(what, 0, (min(corners[::2]), min(corners[1::2]), max(corners[::2]), max(corners[1::2])))
+    return Shape(what, 0, box_around(corners))
 
 
 def _ellipse(what: str, value: Mapping[str, Any], across: float, down: float, frame: Frame) -> Shape:

@@ -11,7 +11,7 @@ from mtl.data.formats.base import Problem, Reading
 from mtl.data.formats.bitmaps import bitmap, from_base64
 from mtl.data.formats.documents import numbers, shown, text
 from mtl.data.formats.figures import ellipse, united
-from mtl.data.formats.shapes import Shape
+from mtl.data.formats.shapes import Shape, box_around
 
 IGNORED = "__ignore__"
 """What LabelMe's own scripts take for the class of pixels that do not count."""
@@ -64,7 +64,7 @@ def _shape(what: str, item: Any, reading: Reading) -> tuple[str, Shape] | None:
 def _figure(what: str, kind: str, points: list[list[float]], item: dict[str, Any]) -> Shape:
     flat = [value for point in points for value in point]
     if kind == "rectangle" and len(points) in (2, 4):
-        return Shape(what, 0, (min(flat[::2]), min(flat[1::2]), max(flat[::2]), max(flat[1::2])))
+        return Shape(what, 0, box_around(flat))
     if kind == "circle" and len(points) == 2:
         (x, y), (edge_x, edge_y) = points
         radius = math.hypot(edge_x - x, edge_y - y)

@@ -15,7 +15,7 @@ from mtl.data.formats.figures import outlined, united
 from mtl.data.formats.locate import locate, lost, unused
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.pictures import Picture
-from mtl.data.formats.shapes import Shape
+from mtl.data.formats.shapes import Shape, box_around
 from mtl.data.formats.xml_files import parsed, text_of
 from mtl.data.place import Place
 
@@ -88,6 +88,5 @@ def _shape(what: str, item: Element, name: str, place: Place, files: Files, read
     if len(points) < len(numbers) or len(points) < 4:
         raise DataError("an object has no outline", found=f"{len(numbers) // 2} points")
     if text_of(item, "type") == "bounding_box":
-        box = (min(points[::2]), min(points[1::2]), max(points[::2]), max(points[1::2]))
-        return Shape(what, 0, box)
+        return Shape(what, 0, box_around(points))
     return Shape(what, 0, polygons=[points])

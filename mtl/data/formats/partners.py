@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from mtl.config import DataError
-from mtl.data.formats.base import folder_split, split_of
+from mtl.data.formats.base import Problem, Reading, folder_split, split_of
 from mtl.data.formats.mentions import Files, normal
 
 IMAGE_FOLDERS = frozenset(
@@ -76,6 +76,22 @@ class Partners:
         if not _is_plausible(file, image) or (not exact and folder in self._folders):
             raise DataError(missing, found=f"one of its name, elsewhere: {image}", fix=FIX)
         return image
+
+    def join(self, files: Iterable[str], found: dict[str, str], meant: Callable[[str], bool], reading: Reading) -> None:
+        """Add to `found`, image → its annotation file; of each file that has none, or is one too many, a problem.
+
+        Args:
+            meant: whether a file without an image is an annotation at all.
+        """
+        for name in files:
+            try:
+                image = self.of(name)
+                if image in found:
+                    raise DataError(f"its image has labels already: {image}", found=found[image])
+                found[image] = name
+            except DataError as error:
+                if meant(name):
+                    reading.problems.append(Problem.of(name, error, file=name))
 
 
 def is_map(name: str, annotated: bool) -> bool:

@@ -179,26 +179,31 @@ def _sound_box(shape: Shape, frame: Frame, place: np.ndarray, size: tuple[int, i
     return (float(inside[0]), float(inside[1]), float(inside[2]), float(inside[3]))
 
 
+def box_around(points: Sequence[float]) -> Box:
+    """The upright box around points x, y, x, y, …"""
+    return min(points[::2]), min(points[1::2]), max(points[::2]), max(points[1::2])
+
+
+def box_of(mask: np.ndarray, left: int = 0, top: int = 0) -> Box:
+    """The box around an object's pixels, which are those that are not 0; left and top: the mask's corner in the picture.
+
+    Raises:
+        DataError: there are none.
+    """
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        raise DataError("an object's mask is empty", found=f"{mask.shape[1]}×{mask.shape[0]} pixels")
+    sides = (left + columns[0], top + rows[0], left + columns[-1] + 1, top + rows[-1] + 1)
+    return float(sides[0]), float(sides[1]), float(sides[2]), float(sides[3])
+
+
 def _around(shape: Shape, frame: Frame, size: tuple[int, int]) -> Box:
     """The box of an outline, in the frame."""
     if shape.polygons:
-        points = [value for polygon in _paired(shape.polygons) for value in polygon]
-        return min(points[::2]), min(points[1::2]), max(points[::2]), max(points[1::2])
+        return box_around([value for polygon in _paired(shape.polygons) for value in polygon])
     if shape.mask is None:
         raise DataError("an object has neither a box nor an outline")
     return box_of(shape.mask(int(frame.height or size[1]), int(frame.width or size[0])))
-
-
-def box_of(region: np.ndarray) -> Box:
-    """The box around what is not 0 in uint8 [height, width].
-
-    Raises:
-        DataError: nothing is.
-    """
-    left, top, width, height = cv2.boundingRect(region)
-    if not width:
-        raise DataError("an object's mask is empty", found=f"{region.shape[1]}×{region.shape[0]} pixels")
-    return float(left), float(top), float(left + width), float(top + height)
 
 
 def _pixels(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mtl.config import DataError
+from mtl.config import DataError, gist
 from mtl.config.files import VocSet
 from mtl.data.boxes import DIFFICULT
 from mtl.data.formats.base import Entry, Problem, Reading, folder_split, ignores_marked
@@ -128,7 +128,7 @@ class _Reader:
             shapes.append(Shape(one.what, self._classes.index(one.label), box, polygons, kind=kind))
         self._reading.problems += lost
         if lost and not annotation.objects:  # which is not the same as nothing
-            raise DataError("none of its objects can be used", found=lost[0].reason.split(";")[0])
+            raise DataError("none of its objects can be used", found=gist(lost[0].reason))
         return shapes
 
     def _placed(self, one: Object) -> tuple[Box | None, Sequence[Polygon]]:

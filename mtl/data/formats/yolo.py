@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from mtl.config import DataError
+from mtl.config import DataError, gist
 from mtl.config.files import YoloSet
 from mtl.data.boxes import DIFFICULT
 from mtl.data.formats.base import Entry, Problem, Reading, ignores_marked, image_ids
@@ -132,7 +132,7 @@ class _Reader:
                 lost.append(Problem(found, f"{error.line}; in: {label}, line {number}", loses="annotation"))
         self._reading.problems += lost
         if lost and not shapes:  # which is not the same as nothing
-            raise DataError("none of its lines can be used", found=lost[0].reason.split(";")[0])
+            raise DataError("none of its lines can be used", found=gist(lost[0].reason))
         names = Targets(self._settings.boxes, self._settings.masks)
         settled = settle(found, [s for s in shapes.values() if s], frame, header, names, label)
         self._reading.problems += settled.problems

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from mtl.config import DataError
-from mtl.data.formats.base import Problem, Reading, folder_split
+from mtl.data.formats.base import Reading, folder_split
 from mtl.data.formats.lists import WHOLE, list_split, listed_images, one_split
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.partners import Partners, folders
@@ -137,15 +137,8 @@ def _labels(partners: Partners, texts: list[str], place: Place, encoding: str, r
             found[image] = known.at(label_file(image))
         except DataError:
             continue
-    for name in sorted(set(texts) - set(found.values())):
-        try:
-            image = partners.of(name)
-            if image in found:
-                raise DataError(f"its image has labels already: {image}", found=found[image])
-            found[image] = name
-        except DataError as error:
-            if _is_label_file(name, place, encoding):
-                reading.problems.append(Problem.of(name, error, file=name))
+    rest = sorted(set(texts) - set(found.values()))
+    partners.join(rest, found, lambda name: _is_label_file(name, place, encoding), reading)
     return found
 
 

@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
 import orjson
@@ -100,14 +99,3 @@ def identifier(name: str) -> str:
     """A name as targets, tasks and sets have them."""
     found = re.sub(r"\W+", "_", name.lower(), flags=re.ASCII).strip("_")
     return found if found[:1].isalpha() else f"t_{found}".rstrip("_")
-
-
-def common_folder(names: Sequence[str]) -> str:
-    """The deepest folder that all files lie in, whatever its depth; nothing for the root."""
-    parts = [PurePosixPath(name).parent.parts for name in names]
-    shared: list[str] = []
-    for level in zip(*parts, strict=False):
-        if len(set(level)) > 1:
-            break
-        shared.append(level[0])
-    return "/".join(shared)

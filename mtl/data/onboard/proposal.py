@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mtl.config import parse, read_params
+from mtl.config import gist, parse, read_params
 from mtl.data.formats.base import Problem
 
 MANY = 10
@@ -51,7 +51,7 @@ def grouped(problems: Iterable[Problem]) -> list[str]:
     """The three most frequent kinds of problems, how often each is there, and what was found where it was seen first."""
     reasons: dict[str, list[str]] = {}
     for problem in problems:
-        reasons.setdefault(problem.reason.split(";")[0], []).append(problem.reason)
+        reasons.setdefault(gist(problem.reason), []).append(problem.reason)
     frequent = sorted(reasons.items(), key=lambda kind: -len(kind[1]))[:3]
     return [f"{len(every)} × {kind}{_detail(every[0])}" for kind, every in frequent]
 
