@@ -62,6 +62,9 @@ soak: $(READY)  ## a schedule under random kills for MINUTES
 attacks: $(READY)  ## every attack that is known, tried; the table is reports/attacks.json
 	@$(BIN)/python -m pytest tests/attacks -m attack --table reports/attacks.json
 
+daily: $(READY)  ## every situation of daily life that is known, with the real tools; the table is reports/daily.json
+	@$(BIN)/python -m pytest tests/daily -m daily --table reports/daily.json
+
 lint: $(READY)  ## ruff, pyright, import contracts
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/pyright
@@ -110,4 +113,4 @@ lock: $(READY)  ## resolve requirements.lock again from pyproject.toml
 clean-venv:  ## remove the environment
 	@rm -rf $(VENV)
 
-.PHONY: help setup run test test-all stack-test test-long faults soak attacks lint coverage lock clean-venv docs deps infra-check baselines ui serve status sbom audit attacks
+.PHONY: help setup run test test-all stack-test test-long faults soak attacks lint coverage lock clean-venv docs deps infra-check baselines ui serve status sbom audit attacks daily

@@ -1,0 +1,30 @@
+"""Which situations of daily life were lived through: one row for each that a test is marked with."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests import marked_table
+
+RESULTS = {"passed": "works", "skipped": "not tried", "error": "not tried", "failed": "FAILS"}
+"""From good to bad: a situation with several tests is as bad as the worst of them."""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    marked_table.note(item, "daily", ("situation",), [item.path.stem.removeprefix("test_")])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if not (file := config.getoption("--table")):
+        return
+    order = list(RESULTS.values())
+    rows = marked_table.rows(terminalreporter, "daily", RESULTS)
+    table = [
+        {"subject": subject, "situation": situation, "tests": len(said), "result": max(said, key=order.index)}
+        for (subject, situation), said in rows.items()
+    ]
+    for row in table:
+        terminalreporter.write_line(f"{row['result']:10} {row['subject']:12} {row['situation']} ({row['tests']})")
+    works = sum(row["result"] == "works" for row in table)
+    terminalreporter.write_line(f"{works} of {len(table)} situations work")
+    marked_table.write(file, table)
