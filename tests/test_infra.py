@@ -16,7 +16,13 @@ from tests.conftest import ROOT
 
 COMPOSE = ROOT / "infra" / "compose" / "compose.yaml"
 SECRETS = {"POSTGRES_PASSWORD": "p", "S3_ACCESS_KEY": "a", "S3_SECRET_KEY": "s", "S3_SIGNING_KEY": "j"}
-SECRETS |= {"MLFLOW_PASSWORD": "m", "MLFLOW_COOKIE": "c", "PREFECT_PASSWORD": "f", "RAY_TOKEN": "r"}
+SECRETS |= {
+    "MLFLOW_ADMIN_PASSWORD": "d",
+    "MLFLOW_PASSWORD": "m",
+    "MLFLOW_COOKIE": "c",
+    "PREFECT_PASSWORD": "f",
+    "RAY_TOKEN": "r",
+}
 
 
 def compose(*words: str, file: Path = COMPOSE, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -29,7 +35,7 @@ def test_compose_reads_the_stack() -> None:
     done = compose("config", "--format", "json", **SECRETS)
     assert done.returncode == 0, done.stderr
     services = json.loads(done.stdout)["services"]
-    assert set(services) == {"postgres", "s3", "mlflow", "prefect", "worker", "ray-head", "ray-worker"}
+    assert set(services) == {"passwords", "postgres", "s3", "mlflow", "prefect", "worker", "ray-head", "ray-worker"}
     for name, service in services.items():
         for port in service.get("ports", []):
             assert port["host_ip"] == "127.0.0.1", f"{name} listens beyond this machine"
@@ -39,7 +45,7 @@ def test_every_server_of_the_stack_asks_who_comes() -> None:
     services = json.loads(compose("config", "--format", "json", **SECRETS).stdout)["services"]
     mlflow, prefect, ray = (services[name] for name in ("mlflow", "prefect", "ray-head"))
     assert {"--app-name", "basic-auth"} <= set(mlflow["command"])
-    assert mlflow["environment"]["MLFLOW_AUTH_ADMIN_PASSWORD"] == "m"
+    assert mlflow["environment"]["MLFLOW_AUTH_ADMIN_PASSWORD"] == "d"
     assert prefect["environment"]["PREFECT_SERVER_API_AUTH_STRING"] == "mtl:f"
     assert (ray["environment"]["RAY_AUTH_MODE"], ray["environment"]["RAY_AUTH_TOKEN"]) == ("token", "r")
     for node in ("ray-head", "ray-worker"):  # they need no way into the records
@@ -47,8 +53,45 @@ def test_every_server_of_the_stack_asks_who_comes() -> None:
     assert services["s3"]["environment"]["WEED_JWT_FILER_SIGNING_READ_KEY"] == "j"
     assert "-disableHttp" in services["s3"]["command"]
     clients = services["worker"]["environment"]
-    assert clients["MLFLOW_TRACKING_PASSWORD"] == "m"
+    assert (clients["MLFLOW_TRACKING_USERNAME"], clients["MLFLOW_TRACKING_PASSWORD"]) == ("mtl", "m")
     assert clients["PREFECT_API_AUTH_STRING"] == "mtl:f"
+
+
+def test_each_service_is_told_no_more_than_it_needs() -> None:
+    services = json.loads(compose("config", "--format", "json", **SECRETS).stdout)["services"]
+    # Secrets of one letter; MLflow's account for flows is made by MLflow's server, which needs both passwords.
+    known = {
+        name: {key for key, value in SECRETS.items() if value in _words(service.get("environment", {}))}
+        for name, service in services.items()
+        if name != "passwords"
+    }
+    bucket, ray = {"S3_ACCESS_KEY", "S3_SECRET_KEY"}, {"RAY_TOKEN"}
+    assert known == {
+        "postgres": {"POSTGRES_PASSWORD"},
+        "s3": {"S3_SIGNING_KEY"},
+        "mlflow": bucket | {"POSTGRES_PASSWORD", "MLFLOW_ADMIN_PASSWORD", "MLFLOW_PASSWORD", "MLFLOW_COOKIE"},
+        "prefect": {"POSTGRES_PASSWORD", "PREFECT_PASSWORD"},
+        "worker": bucket | ray | {"MLFLOW_PASSWORD", "PREFECT_PASSWORD"},
+        "ray-head": bucket | ray,
+        "ray-worker": bucket | ray,
+    }
+
+
+def _words(environment: dict[str, str]) -> set[str]:
+    return {word for value in environment.values() for word in re.split(r"[:@/ ]+", value)}
+
+
+def test_nothing_starts_before_the_passwords_were_looked_at() -> None:
+    services = json.loads(compose("config", "--format", "json", **SECRETS).stdout)["services"]
+    looked_at = set(services["passwords"]["command"][3:])
+    assert looked_at == SECRETS.keys() - {"S3_ACCESS_KEY"}
+    assert looked_at <= services["passwords"]["environment"].keys()
+
+    def waits(name: str) -> bool:
+        needs = services[name].get("depends_on", {})
+        return "passwords" in needs or any(waits(other) for other in needs)
+
+    assert [name for name in services if not waits(name)] == ["passwords"]
 
 
 def test_compose_refuses_a_missing_secret_and_a_misspelt_key(tmp_path: Path) -> None:

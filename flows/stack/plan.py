@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
+from flows.stack.accounts import ACCOUNT
 from mtl.config import DataError
 from mtl.private import private_folder
 
@@ -23,7 +24,7 @@ PORTS = (
     "prefect",
     "ray",
 )
-SECRETS = ("postgres", "store", "mlflow", "mlflow_cookie", "prefect", "ray")
+SECRETS = ("postgres", "store", "mlflow", "mlflow_admin", "mlflow_cookie", "prefect", "ray")
 BUCKET = "mtl"
 PLAN, ENVIRONMENT, SECTION = "stack.json", "env", "cluster.yaml"
 
@@ -69,7 +70,7 @@ class Plan:
         return {
             **self.node_environment(),
             "MLFLOW_TRACKING_URI": self.url("mlflow"),
-            "MLFLOW_TRACKING_USERNAME": "admin",
+            "MLFLOW_TRACKING_USERNAME": ACCOUNT,
             "MLFLOW_TRACKING_PASSWORD": self.secrets["mlflow"],
             "PREFECT_API_URL": f"{self.url('prefect')}/api",
             "PREFECT_API_AUTH_STRING": f"mtl:{self.secrets['prefect']}",
@@ -85,12 +86,16 @@ def read_plan(folder: Path) -> Plan | None:
 def make_plan(folder: Path) -> Plan:
     """The stack of a folder; at the first time its ports and secrets are chosen, and written for its user alone."""
     known = read_plan(folder)
+    chosen = {name: secrets.token_urlsafe(24) for name in SECRETS}
     plan = known or Plan(
         str(folder),
         tempfile.mkdtemp(prefix="mtl", dir="/tmp"),
         dict(zip(PORTS, _free_ports(len(PORTS)), strict=True)),
-        {name: secrets.token_urlsafe(24) for name in SECRETS},
+        chosen,
     )
+    if "mlflow_admin" not in plan.secrets:  # one of a time when the flows came as MLflow's admin
+        was = plan.secrets
+        plan = replace(plan, secrets={**chosen, **was, "mlflow_admin": was["mlflow"], "mlflow": chosen["mlflow"]})
     try:
         private_folder(Path(plan.scratch))  # a machine that was started again has an empty /tmp
     except DataError:  # and another user may have been there first

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from flows.stack.accounts import ADMIN_PASSWORD, PASSWORD
 from flows.stack.plan import BUCKET, Plan, write_private
 from flows.stack.store_keys import write_keys
 from flows.ui import mlflow_command, prefect_command
@@ -217,12 +218,15 @@ def mlflow(plan: Plan) -> Server:
     lines += [f"database_uri = {plan.database('mlflow_auth', 'psycopg2')}"]
     lines += ["authorization_function = mlflow.server.auth:authenticate_request_basic_auth"]
     write_private(folder / "auth.ini", "\n".join(lines) + "\n")
-    command = mlflow_command(plan.ports["mlflow"], "--app-name", "basic-auth")
+    command = [sys.executable, "-m", "flows.stack.accounts"]
+    command += mlflow_command(plan.ports["mlflow"], "--app-name", "basic-auth")
     environment = plan.store_environment() | {
         "MLFLOW_BACKEND_STORE_URI": plan.database("mlflow", "psycopg2"),
         "MLFLOW_ARTIFACTS_DESTINATION": f"s3://{BUCKET}/mlflow",
         "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
-        "MLFLOW_AUTH_ADMIN_PASSWORD": plan.secrets["mlflow"],
+        ADMIN_PASSWORD: plan.secrets["mlflow_admin"],
+        PASSWORD: plan.secrets["mlflow"],
+        "PYTHONPATH": str(Path(__file__).parents[2]),
         "MLFLOW_FLASK_SERVER_SECRET_KEY": plan.secrets["mlflow_cookie"],
     }
     address = plan.url("mlflow")

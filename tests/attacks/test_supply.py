@@ -47,6 +47,8 @@ def test_what_sets_up_builds_and_tests_is_pinned() -> None:
         blocks = re.split(r"^(?=\S+==)", (ROOT / lock).read_text(), flags=re.M)[1:]
         assert all("--hash=sha256:" in block for block in blocks), lock
     (backend,) = re.findall(r'requires = \["hatchling==(\S+)"\]', (ROOT / "pyproject.toml").read_text())
+    (base,) = re.findall(r"^ARG PYTHON_IMAGE=(\S+)", (ROOT / "infra" / "docker" / "Dockerfile").read_text(), re.M)
+    assert re.fullmatch(r"python:3\.11-slim-bookworm@sha256:[0-9a-f]{64}", base)
     assert f"hatchling=={backend} " in (ROOT / "infra" / "build.lock").read_text()
 
 

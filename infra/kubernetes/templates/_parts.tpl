@@ -44,7 +44,7 @@ securityContext:
 {{ include "mtl.node" . }}
 {{ include "mtl.secret" (dict "secret" .Values.secret "keys" (list "MLFLOW_TRACKING_PASSWORD" "PREFECT_API_AUTH_STRING")) }}
 - {name: MLFLOW_TRACKING_URI, value: "http://mlflow:5000"}
-- {name: MLFLOW_TRACKING_USERNAME, value: admin}
+- {name: MLFLOW_TRACKING_USERNAME, value: mtl}
 - {name: MLFLOW_ALLOW_PICKLE_DESERIALIZATION, value: "false"}
 - {name: PREFECT_API_URL, value: "http://prefect:4200/api"}
 {{- end }}
