@@ -24,8 +24,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mtl.config import ModelConfig, ObjectiveConfig
-from mtl.config.objective import PARAMETER_LEVEL_ONLY
+from mtl.config import ModelConfig, ObjectiveConfig, sections
 from mtl.config.tasks import Classification, Segmentation
 from mtl.data.loader import Batch
 from mtl.data.spec import TargetSpec
@@ -141,7 +140,7 @@ def candidates(quick: bool) -> dict[str, Callable[[], None]]:
             found[name] = our_step({"weighting": {"type": name}})
     for name in AGGREGATORS:
         for level in ("features", "parameters"):
-            if (level == "features" and name in PARAMETER_LEVEL_ONLY) or (quick and name != "upgrad"):
+            if (level == "features" and sections()["aggregators"][name].needs_jacobian) or (quick and name != "upgrad"):
                 continue
             values = {"weighting": {"type": "fixed"}, "aggregator": {"type": name}, "level": level}
             found[f"{name}, {level}"] = our_step(values)

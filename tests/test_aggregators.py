@@ -15,14 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchjd.linalg import QuadprogProjector
 
-from mtl.config import ObjectiveConfig
-from mtl.config.objective import PARAMETER_LEVEL_ONLY
+from mtl.config import ObjectiveConfig, sections
 from mtl.objective.aggregation import AGGREGATORS
 from mtl.objective.aggregation.stateful import draws
 from mtl.objective.memory import seeded
 from tests.tiny_steps import Steps
 
-AT_BOTH_LEVELS = [name for name in AGGREGATORS if name not in PARAMETER_LEVEL_ONLY]
+AT_BOTH_LEVELS = [name for name in AGGREGATORS if not sections()["aggregators"][name].needs_jacobian]
 SCALES = (1e-6, 1e-3, 1.0, 1e6)
 RATIOS = (1.0, 30.0, 1e4)
 """Of the longest gradient to the shortest."""
@@ -298,7 +297,7 @@ def test_the_unit_of_the_losses_does_not_matter(
 @pytest.mark.parametrize("name", AGGREGATORS)
 def test_nor_does_it_in_the_gradients_of_a_network(name: str, level: str) -> None:
     """In float32, from the losses on; powers of two change no digit."""
-    if level == "features" and name in PARAMETER_LEVEL_ONLY:
+    if level == "features" and sections()["aggregators"][name].needs_jacobian:
         return
     found: dict[int, torch.Tensor] = {}
     for power in (-20, 0, 20):

@@ -10,8 +10,7 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 
-from mtl.config import Config, ConfigError, ObjectiveConfig, parse, read_params
-from mtl.config.objective import PARAMETER_LEVEL_ONLY
+from mtl.config import Config, ConfigError, ObjectiveConfig, parse, read_params, sections
 from mtl.data.augment import augmented, draw_changes
 from mtl.data.loader import Batch, Split
 from mtl.data.sampler import micro_batches
@@ -31,11 +30,11 @@ NUM_IMAGES = 8
 def methods() -> list[dict[str, Any]]:
     """Every objective: each weighting (at both levels where it compares gradients), each aggregator at each level."""
     found: list[dict[str, Any]] = []
-    for name, kind in WEIGHTINGS.items():
-        levels = ["features", "parameters"] if kind.needs_gramian else ["features"]
+    for name in WEIGHTINGS:
+        levels = ["features", "parameters"] if sections()["weightings"][name].needs_gramian else ["features"]
         found += [{"weighting": {"type": name}, "level": level} for level in levels]
     for name in AGGREGATORS:
-        levels = ["parameters"] if name in PARAMETER_LEVEL_ONLY else ["features", "parameters"]
+        levels = ["parameters"] if sections()["aggregators"][name].needs_jacobian else ["features", "parameters"]
         found += [{"weighting": {"type": "fixed"}, "aggregator": {"type": name}, "level": level} for level in levels]
     return found
 

@@ -113,7 +113,7 @@ def test_levels_agree_where_there_is_no_aggregator(sharing: str, tasks: dict[str
     """With gradients compared but only the weights used, all three ways give the same gradient."""
     torch.manual_seed(0)
     model = build_model(model_config(sharing), tasks)
-    kinds = [SumGradients, ParameterGradients] + ([FeatureGradients] if model.cut else [])
+    kinds = [SumGradients, ParameterGradients] + ([FeatureGradients] if model.sharing.cut else [])
     found: list[dict[str, torch.Tensor]] = []
     for kind in kinds:
         model.zero_grad(set_to_none=True)

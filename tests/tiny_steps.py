@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from mtl.config import ModelConfig, ObjectiveConfig, TaskConfig
-from mtl.config.objective import PARAMETER_LEVEL_ONLY
+from mtl.config import ModelConfig, ObjectiveConfig, TaskConfig, sections
 from mtl.config.tasks import Classification, Regression, Rotation
 from mtl.data.loader import Batch
 from mtl.data.spec import TargetSpec
@@ -38,9 +37,9 @@ def objectives() -> list[dict[str, Any]]:
     for weighting in WEIGHTINGS:
         chosen = {"type": weighting} | ({"warmup_steps": 1} if weighting == "stch" else {})
         for aggregator in ("sum", *AGGREGATORS):
-            alike = aggregator == "sum" and not WEIGHTINGS[weighting].needs_gramian
+            alike = aggregator == "sum" and not sections()["weightings"][weighting].needs_gramian
             levels = ["features"] if alike else ["features", "parameters"]
-            for level in levels[1:] if aggregator in PARAMETER_LEVEL_ONLY else levels:
+            for level in levels[1:] if sections()["aggregators"][aggregator].needs_jacobian else levels:
                 found.append({"weighting": chosen, "aggregator": {"type": aggregator}, "level": level})
     return found
 

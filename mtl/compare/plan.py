@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from mtl.config import Config, ConfigError, choices
-from mtl.config.objective import GRAMIAN_WEIGHTINGS, PARAMETER_LEVEL_ONLY, ObjectiveConfig
+from mtl.config import Config, ConfigError, sections
+from mtl.config.objective import ObjectiveConfig
 from mtl.config.section import Count, Positive, Section
 from mtl.digest import bytes_sha256
 
@@ -66,13 +66,14 @@ def methods(config: Config, wanted: Comparison) -> dict[str, Config]:
         ConfigError: an unknown name.
     """
     found: dict[str, Config] = {f"alone: {n}": alone(config, n) for n, t in config.tasks.items() if not t.auxiliary}
-    declared = config.objective.level
+    sharing = config.model.sharing
+    declared = config.objective.level if sharing.cut else "parameters"
     for name in _chosen(wanted.weightings, "weightings"):
-        level = "parameters" if name in GRAMIAN_WEIGHTINGS and config.model.sharing.type != "hard" else declared
+        level = "parameters" if sections()["weightings"][name].needs_gramian and sharing.entangled else declared
         found[name] = config.model_copy(update={"objective": _objective(name, "sum", level)})
     for name in _chosen(wanted.aggregators, "aggregators"):
         if name != "sum":
-            level = "parameters" if name in PARAMETER_LEVEL_ONLY else declared
+            level = "parameters" if sections()["aggregators"][name].needs_jacobian else declared
             found[name] = config.model_copy(update={"objective": _objective("fixed", name, level)})
     found["equal weights"] = weighted(config, {n: 1.0 for n, t in config.tasks.items() if not t.auxiliary})
     names = [n for n, t in config.tasks.items() if not t.auxiliary]
@@ -106,7 +107,7 @@ def _objective(weighting: str, aggregator: str, level: str = "features") -> Obje
 
 
 def _chosen(names: Sequence[str], kind: str) -> list[str]:
-    known = list(choices()[kind])
+    known = list(sections()[kind])
     if tuple(names) == (ALL,):
         return known
     unknown = [name for name in names if name not in known]

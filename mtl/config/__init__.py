@@ -131,6 +131,13 @@ def load(path: Path = Path("params.yaml"), overrides: Sequence[str] = ()) -> Con
 def choices() -> dict[str, dict[str, str]]:
     """What params.yaml can choose from: kind → name → one line."""
     return {
+        kind: {name: first_sentence(member) for name, member in found.items()} for kind, found in sections().items()
+    }
+
+
+def sections() -> dict[str, dict[str, type[Any]]]:
+    """What params.yaml can choose from: kind → name → its section, which has the facts about it."""
+    return {
         "tasks": _members(AnyTask),
         "backbones": _members(Backbone),
         "sharings": _members(Sharing),
@@ -144,15 +151,15 @@ def choices() -> dict[str, dict[str, str]]:
     }
 
 
-def _members(union: Any, key: str = "type") -> dict[str, str]:
+def _members(union: Any, key: str = "type") -> dict[str, type[Any]]:
     if isinstance(union, type):
         members: tuple[Any, ...] = (union,)
     else:
         members = get_args(get_args(union)[0])
-    found: dict[str, str] = {}
+    found: dict[str, type[Any]] = {}
     for member in members:
         (name,) = get_args(member.model_fields[key].annotation)
-        found[name] = first_sentence(member)
+        found[name] = member
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -130,46 +130,61 @@ Pretrained = Annotated[
 ]
 
 
-class HardSharing(Section):
+class SharingSection(Section):
+    """A sharing's settings, and what its network is like."""
+
+    cut: ClassVar[bool] = True
+    """Whether there is a place that all tasks' features pass: else gradients can be compared by parameter only."""
+    entangled: ClassVar[bool] = False
+    """Whether parameters after the cut are trained by several tasks."""
+    shardable: ClassVar[bool] = False
+    """Whether each module is called from within its parent alone, as FSDP wants it."""
+
+
+class HardSharing(SharingSection):
     """One backbone and one neck for all tasks; each task has a head."""
 
     type: Literal["hard"]
+    shardable = True
 
 
-class CrossStitchSharing(Section):
+class CrossStitchSharing(SharingSection):
     """A network a task, their features mixed after every stage by learned factors (Misra et al. 2016)."""
 
     type: Literal["cross_stitch"]
+    cut = False
     own: Fraction = Field(default=0.9, description="a network's own share at first; the others divide the rest")
 
 
-class MTANSharing(Section):
+class MTANSharing(SharingSection):
     """One backbone, and a soft attention network a task over its levels (Liu et al. 2019)."""
 
     type: Literal["mtan"]
     hidden: Count = Field(default=32, description="channels of the attention networks")
 
 
-class MMoESharing(Section):
+class MMoESharing(SharingSection):
     """Convolutional experts on the neck's features, mixed by a gate a task (Ma et al. 2018)."""
 
     type: Literal["mmoe"]
     num_experts: Count = Field(default=4, description="experts at each level of the pyramid")
 
 
-class CGCSharing(Section):
+class CGCSharing(SharingSection):
     """Shared experts and experts of each task, mixed by gates (CGC; with more levels PLE; Tang et al. 2020)."""
 
     type: Literal["cgc"]
+    entangled = True
     num_shared: Count = Field(default=2, description="shared experts of an extraction level")
     num_own: Count = Field(default=1, description="experts of each task in an extraction level")
     levels: Count = Field(default=1, description="extraction levels on top of each other; 1 is CGC, more is PLE")
 
 
-class FusionSharing(Section):
+class FusionSharing(SharingSection):
     """Initial predictions of the tasks, distilled into each other before the final heads (PAD-Net, Xu et al. 2018)."""
 
     type: Literal["fusion"]
+    entangled = True
     hidden: Count = Field(default=32, description="channels of a message from one task to another")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mtl.config.model import ModelConfig
-from mtl.config.objective import GRAMIAN_WEIGHTINGS, ObjectiveConfig
+from mtl.config.objective import ObjectiveConfig
 from mtl.config.train import TrainConfig
 
 
@@ -31,16 +31,16 @@ def check_together(model: ModelConfig, objective: ObjectiveConfig, train: TrainC
 
 
 def _check_features(model: ModelConfig, objective: ObjectiveConfig, train: TrainConfig) -> None:
-    sharing = model.sharing.type
+    sharing = model.sharing
     instead = "set objective.level to parameters"
-    if sharing == "cross_stitch":
+    if not sharing.cut:
         raise ValueError(
-            f"cross_stitch mixes the tasks at every stage: there is no one place to compare gradients; {instead}"
+            f"{sharing.type} parts the tasks nowhere: there is no one place to compare gradients; {instead}"
         )
-    if sharing in ("cgc", "fusion") and objective.weighting.type in GRAMIAN_WEIGHTINGS:
+    if sharing.entangled and objective.weighting.needs_gramian:
         raise ValueError(
-            f"{objective.weighting.type} weighs by gradients at the features, and {sharing} trains parameters behind "
-            f"them by these weights; {instead}"
+            f"{objective.weighting.type} weighs by gradients at the features, and {sharing.type} trains parameters "
+            f"behind them by these weights; {instead}"
         )
     if train.parallelism == "tasks":
         raise ValueError(
@@ -54,7 +54,7 @@ def _check_sharded(model: ModelConfig, objective: ObjectiveConfig, train: TrainC
             "train.sharding: fsdp reduces gradients during the one backward pass, so that no worker ever holds a "
             "task's own; choose aggregator sum and a weighting that does not compare gradients"
         )
-    if model.sharing.type != "hard":
+    if not model.sharing.shardable:
         raise ValueError(f"train.sharding: fsdp is for hard sharing; {model.sharing.type} opens modules from outside")
     if train.parallelism == "tasks" or train.accumulate > 1:
         raise ValueError("train.sharding: fsdp goes with parallelism data and accumulate 1")

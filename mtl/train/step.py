@@ -47,7 +47,7 @@ def train_step(
             return None
         raise problem
     optimizer.step()
-    after = method.losses(batches) if method.objective.weighting.needs_losses_after else None
+    after = method.losses(batches) if method.objective.weighting.config.needs_losses_after else None
     method.objective.after_step(found.losses, after, found.present)
     return found
 

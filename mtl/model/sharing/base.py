@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -40,16 +40,14 @@ class MultiTaskModel(nn.Module, ABC):
         plans: task → what its head needs, in the tasks' order.
     """
 
-    cut: ClassVar[bool] = True
-    """Whether there is a place that all tasks' features pass: else gradients can be compared by parameter only."""
     heads: nn.ModuleDict
 
     def __init__(self, config: ModelConfig, in_channels: int, plans: Mapping[str, HeadPlan]) -> None:
         super().__init__()
         self.plans = dict(plans)
         self.strides = {plan.stride for plan in plans.values()}
-        self.entangled = False
-        """Whether parameters after the cut are trained by several tasks."""
+        self.sharing = config.sharing
+        """Its section of params.yaml, which says what the network is like."""
 
     @abstractmethod
     def shared(self, images: torch.Tensor, views: Mapping[str, torch.Tensor]) -> Sequence[torch.Tensor]:

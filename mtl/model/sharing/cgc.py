@@ -26,7 +26,6 @@ class CGC(BehindNeck):
         super().__init__(config, in_channels, plans)
         assert isinstance(config.sharing, CGCSharing)
         self.sharing, width = config.sharing, config.neck_channels
-        self.entangled = True
         levels, shared, own = range(self.sharing.levels), self.sharing.num_shared, self.sharing.num_own
 
         def experts(count: int) -> nn.ModuleList:

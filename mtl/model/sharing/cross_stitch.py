@@ -21,8 +21,6 @@ class CrossStitch(MultiTaskModel):
     their own are not mixed.
     """
 
-    cut = False
-
     def __init__(self, config: ModelConfig, in_channels: int, plans: Mapping[str, HeadPlan]) -> None:
         super().__init__(config, in_channels, plans)
         assert isinstance(config.sharing, CrossStitchSharing)

@@ -46,7 +46,6 @@ class Fusion(BehindNeck):
         super().__init__(config, in_channels, plans)
         assert isinstance(config.sharing, FusionSharing)
         width, hidden = config.neck_channels, config.sharing.hidden
-        self.entangled = True
         self.meeting = [name for name, plan in plans.items() if not plan.view]
         self.initial = nn.ModuleDict({name: plans[name].build(width) for name in self.meeting})
         self.messages = nn.ModuleDict({name: Message(hidden) for name in self.meeting})

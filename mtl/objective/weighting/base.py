@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 
@@ -27,13 +27,6 @@ class Weighting(Remembering, ABC):
         tasks: what every task has, in the order of all vectors here.
         seed: of methods that draw random numbers.
     """
-
-    needs_losses: ClassVar[bool] = False
-    """Whether the factors depend on the losses of the very step that they weigh."""
-    needs_gramian: ClassVar[bool] = False
-    """Whether they depend on the Gramian of the tasks' gradients."""
-    needs_losses_after: ClassVar[bool] = False
-    """Whether `learn` wants the losses of the same batch under the new weights: a second forward pass."""
 
     declared: torch.Tensor
     auxiliary: torch.Tensor

@@ -19,8 +19,6 @@ class DBMTL(Weighting):
     parameters, and equal to the paper's at beta 0. A loss of 0 has no logarithm: its task waits.
     """
 
-    needs_losses = True
-    needs_gramian = True
     squares: torch.Tensor
 
     def __init__(self, config: Any, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:

@@ -19,9 +19,6 @@ class FAMO(Weighting):
     A loss of 0 has no logarithm: its task is out of the step, as one that is absent.
     """
 
-    needs_losses = True
-    needs_losses_after = True
-
     def __init__(self, config: Any, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
         super().__init__(config, tasks, seed)
         self.logits = nn.Parameter(torch.zeros(self.num_tasks, dtype=torch.float64), requires_grad=False)

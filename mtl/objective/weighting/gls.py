@@ -13,8 +13,6 @@ class GLS(Weighting):
     One loss of 0 would make the mean 0 for all: such a task waits.
     """
 
-    needs_losses = True
-
     def factors(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:
         known = present & (losses > 0)
         count = known.sum().clamp(min=1)

@@ -24,8 +24,6 @@ class GradNorm(Weighting):
     shared layer's). The weights sum to the number of tasks.
     """
 
-    needs_losses = True
-    needs_gramian = True
     first_losses: torch.Tensor
 
     def __init__(self, config: Any, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:

@@ -18,7 +18,6 @@ class STCH(Weighting):
     The scale of a task is its mean loss over the warm-up, in which the plain mean is trained; without warm-up it is 1.
     """
 
-    needs_losses = True
     step: torch.Tensor
     sums: torch.Tensor
     counts: torch.Tensor

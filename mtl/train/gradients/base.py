@@ -141,7 +141,7 @@ class GradientMethod(ABC):
     def known_losses(self, batches: Sequence[Batch], norm: Normaliser) -> torch.Tensor:
         """What the weighting must know of the losses before any backward pass: a forward pass if it looks at them, else
         nothing, zeros."""
-        if self.objective.weighting.needs_losses:
+        if self.objective.weighting.config.needs_losses:
             return self.losses(batches, norm)
         return torch.zeros(len(self.tasks), dtype=torch.float64, device=self.world.device)
 

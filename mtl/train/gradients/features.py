@@ -23,7 +23,7 @@ class FeatureGradients(GradientMethod):
 
     def compute(self, batches: Sequence[Batch]) -> Outcome:
         norm, weighting = self.normaliser(batches), self.objective.weighting
-        entangled = self.model.entangled
+        entangled = self.model.sharing.entangled
         ones = norm.present.double()
         once = len(batches) == 1
         # Parameters after the cut that several tasks train need the weights before the backward pass.
@@ -61,7 +61,7 @@ class FeatureGradients(GradientMethod):
         for number, loss in enumerate(local):
             if loss.requires_grad:
                 weighted = loss * row_weights[number].to(loss)
-                weighted.backward(inputs=[*leaves, *after], retain_graph=self.model.entangled)
+                weighted.backward(inputs=[*leaves, *after], retain_graph=self.model.sharing.entangled)
             gradients.append([torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in leaves])
             for leaf in leaves:
                 leaf.grad = None

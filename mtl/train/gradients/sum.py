@@ -37,7 +37,7 @@ class SumGradients(GradientMethod):
         total = torch.zeros(len(self.tasks), dtype=torch.float64, device=self.world.device)
         losses: torch.Tensor | None = None
         weights: torch.Tensor | None = None
-        if len(batches) > 1 or not weighting.needs_losses:
+        if len(batches) > 1 or not weighting.config.needs_losses:
             weights = weighting.weights(self.known_losses(batches, norm), norm.present)
         for micro, batch in enumerate(batches):
             self.reseed(micro)
