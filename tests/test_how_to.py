@@ -75,7 +75,13 @@ def edit(path: Path, before: str, after: str) -> None:
 def trained(copy: Path, prepared: Path, chosen: dict[str, Any], *overrides: str) -> subprocess.CompletedProcess[str]:
     """The end of a whole training of the copy with a page's settings."""
     sets = [f"{section}.{key}={json.dumps(value)}" for section, keys in chosen.items() for key, value in keys.items()]
-    words = [sys.executable, "-c", TRAIN, str(prepared), json.dumps([*TINY, "train.num_workers=1", *sets, *overrides])]
+    words = [
+        sys.executable,
+        "-c",
+        TRAIN,
+        str(prepared),
+        json.dumps([*TINY, "train.num_workers=1", "train.epochs=2", *sets, *overrides]),
+    ]
     return subprocess.run(words, cwd=copy, capture_output=True, text=True, check=False)
 
 
