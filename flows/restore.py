@@ -109,9 +109,9 @@ def restore_data(settings: Settings, folder: Path, say: Callable[[str], None]) -
     dvc(folder, "cache", "dir", "--local", str(settings.root / ".dvc" / "cache"))
     # Of the user's own files, what DVC tracks comes by hash; the rest must be in this checkout.
     tracked = [str(path.relative_to(folder)) for path in (folder / FOLDER).rglob("*.dvc")]
-    own = [path for path in (settings.root / FOLDER).iterdir() if not (folder / FOLDER / path.name).exists()]
-    for path in own if (settings.root / FOLDER).exists() else []:
-        if f"{FOLDER}/{path.name}.dvc" not in tracked:
+    for path in (settings.root / FOLDER).iterdir() if (settings.root / FOLDER).exists() else []:
+        if not (folder / FOLDER / path.name).exists() and f"{FOLDER}/{path.name}.dvc" not in tracked:
+            (folder / FOLDER).mkdir(exist_ok=True)
             (folder / FOLDER / path.name).symlink_to(path)
     say("data: by DVC hash, from the cache or the remote")
     _bring(folder, "fetch", "fetch", *tracked)

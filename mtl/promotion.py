@@ -9,6 +9,7 @@ nobody trusted has signed do not count and block nothing, but where there are no
 
 from __future__ import annotations
 
+import json
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,8 @@ PROMOTION, ROLLBACK, OUTSIDE, ADOPTION = "promotion", "rollback", "outside", "ad
 """Kinds of changes; outside: the alias was there before the ledger; adoption: somebody vouches for what was not signed."""
 ATTEMPTS = 3
 """Of setting an alias that others may be setting too."""
+MAX_REASON = 2400
+"""Characters of a reason as JSON."""
 WAY_ON = (
     "name the key of whoever signed it in MTL_SIGNING_PUBLIC_KEY; or look at it, and let it through with mtl --unverified …; "
     "mtl --unverified adopt signs it"
@@ -163,7 +166,7 @@ class Promotions:
             "from": chain.champion,
             "to": to,
             "kind": kind,
-            "why": redact(why)[:2000],
+            "why": _shortened(redact(why)),
             "who": actor(),
             "when": datetime.now(UTC).isoformat(timespec="seconds"),
             "flow_run": flow_run,
@@ -185,6 +188,15 @@ class Promotions:
             point(self.ledger.uri, self.client, self.model, CHAMPION, last["to"])
             if self.history()[-1]["number"] == last["number"]:
                 return
+
+
+def _shortened(why: str) -> str:
+    """A reason, cut where an entry of the ledger would not hold it: JSON needs six characters for one that is not ASCII."""
+    if len(json.dumps(why)) <= MAX_REASON:
+        return why
+    while len(json.dumps(why)) > MAX_REASON:
+        why = why[: len(why) * 9 // 10]
+    return f"{why} …"
 
 
 def point(uri: str, client: MlflowClient, model: str, alias: str, number: int) -> None:

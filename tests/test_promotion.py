@@ -121,6 +121,8 @@ def test_a_promotion_on_old_evidence_changes_nothing(uri: str, trust: Trust) -> 
     assert "version 2 instead of 1" in str(caught.value)
     assert [(e["from"], e["to"], e["why"]) for e in promotions.history()] == [(None, 1, ""), (1, 2, "better")]
     assert promotions.champion() == 2
+    promotions.promote(3, 2, why="因为更好" * 2000)  # more than an entry holds
+    assert promotions.history()[-1]["why"].startswith("因为更好因为")
 
 
 @pytest.mark.parametrize("uri", ["sqlite"], indirect=True)
