@@ -182,11 +182,12 @@ def reach_prefect(settings: Settings) -> None:
 
 
 def git_state(root: Path) -> tuple[str, bool]:
-    """The commit, and whether any file of the checkout differs from it (dvc.lock aside, which records the run)."""
+    """The commit, and whether any file of the checkout differs from it (dvc.lock aside, which records the run); what else the
+    repository holds does not matter."""
 
     def git(*words: str) -> str:
         done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False)
         return done.stdout if done.returncode == 0 else ""
 
-    changed = [line for line in git("status", "--porcelain").splitlines() if line[3:] != "dvc.lock"]
+    changed = git("status", "--porcelain", "--", ".", ":(exclude)dvc.lock")
     return git("rev-parse", "HEAD").strip() or "unknown", bool(changed)

@@ -118,15 +118,6 @@ def dvc(folder: Path, *words: str) -> str:
     return done.stdout
 
 
-def remotes(root: Path) -> dict[str, str]:
-    """The remotes of a checkout and their addresses; paths are absolute."""
-    from dvc.repo import Repo
-
-    with Repo(str(root)) as repo:
-        found: Any = repo.config["remote"]
-        return {name: str(settings["url"]) for name, settings in found.items()}
-
-
 def push(folder: Path, say: Callable[[str], None], timeout: float) -> None:
     """Push what dvc.lock names to the default remote.
 
