@@ -75,13 +75,15 @@ def lend(
         lent: dict[str, Any] = {}
         theirs = Config(str(dvc_folder(root)), validate=False)
         for level in Config.REPO_LEVELS:
-            _merge(lent, theirs.load_one(level))
+            own_level: Any = theirs.load_one(level)
+            _merge(lent, own_level)
         (folder / ".dvc").mkdir(exist_ok=True)
         (folder / ".dvc" / "config").write_text("", encoding="utf-8")
         own = folder / ".dvc" / "config.local"
         own.unlink(missing_ok=True)
         own.touch(mode=0o600)  # before it has what may be credentials of a remote
-        with Config(str(folder / ".dvc"), validate=False).edit("local") as settings:
+        with Config(str(folder / ".dvc"), validate=False).edit("local") as opened:
+            settings: Any = opened
             _merge(settings, lent)
             settings["core"]["no_scm"] = str(not scm).lower()
             settings["cache"].pop("local", None)

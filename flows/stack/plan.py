@@ -7,7 +7,6 @@ import os
 import secrets
 import shlex
 import socket
-import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from ruamel.yaml import YAML
 
 from mtl.config import DataError
 from mtl.private import private_folder
+from mtl.surroundings import short_scratch
 
 PORTS = (
     "postgres",
@@ -87,14 +87,14 @@ def make_plan(folder: Path) -> Plan:
     known = read_plan(folder)
     plan = known or Plan(
         str(folder),
-        tempfile.mkdtemp(prefix="mtl", dir="/tmp"),
+        short_scratch(),
         dict(zip(PORTS, _free_ports(len(PORTS)), strict=True)),
         {name: secrets.token_urlsafe(24) for name in SECRETS},
     )
     try:
         private_folder(Path(plan.scratch))  # a machine that was started again has an empty /tmp
     except DataError:  # and another user may have been there first
-        plan = replace(plan, scratch=tempfile.mkdtemp(prefix="mtl", dir="/tmp"))
+        plan = replace(plan, scratch=short_scratch())
     folder.mkdir(parents=True, exist_ok=True)
     lines = [f"export {name}={shlex.quote(value)}" for name, value in plan.environment().items()]
     write_private(folder / ENVIRONMENT, "\n".join(lines) + "\n")

@@ -167,6 +167,7 @@ def test_broken_settings_of_dvc_are_named(here: Path, retrained: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.daily(situation="a shared cache with symlinks, the team's remote, a whole retraining with --set")
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("kind", ["symlink", "hardlink"])
 def test_a_site_with_links_and_a_remote_of_its_own(here: Path, tmp_path: Path, kind: str) -> None:
     cache = elsewhere(here, tmp_path / "cache", "cache.type", kind)
