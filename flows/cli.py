@@ -476,7 +476,7 @@ def main() -> None:
     """Entry point: a user's error is printed without a traceback and ends with code 2."""
     from mtl.config.credentials import refuse_credentials
     from mtl.config.errors import MtlError
-    from mtl.surroundings import name_user, open_streams
+    from mtl.surroundings import name_user, open_streams, trouble_with_disk
     from mtl.terminal import guard
 
     open_streams()
@@ -497,12 +497,18 @@ def main() -> None:
             sys.exit(1)
         typer.secho("stopped; run again to go on from the last checkpoint", fg="yellow", err=True)
         sys.exit(130)
+    except BrokenPipeError:  # whoever read it has read enough: mtl history | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(0)
     except Exception as error:
         import click
 
         if isinstance(error, click.ClickException):
             error.show()
             sys.exit(error.exit_code)
+        if disk := trouble_with_disk(error):
+            typer.secho(f"error: {disk}", fg="red", err=True)
+            sys.exit(2)
         raise
     sys.exit(result if isinstance(result, int) else 0)
 

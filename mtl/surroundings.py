@@ -5,7 +5,9 @@ What we start ourselves listens on loopback, and reads the same environment: wha
 
 from __future__ import annotations
 
+import errno
 import os
+import sqlite3
 import sys
 import tempfile
 from importlib.util import find_spec
@@ -93,6 +95,24 @@ def _refuse_paths(root: Path, home: Path) -> None:
             raise ConfigError(f"the path of {what} has a {sign!r}: {why}", found=str(path), fix=fix)
 
 
+def trouble_with_disk(error: BaseException) -> ConfigError | None:
+    """What a full or read-only disk did, of whichever library's error it is the cause."""
+    seen: set[int] = set()
+    at: BaseException | None = error
+    while at is not None and id(at) not in seen:
+        seen.add(id(at))
+        full = isinstance(at, OSError) and at.errno in (errno.ENOSPC, errno.EDQUOT)
+        closed = isinstance(at, OSError) and at.errno == errno.EROFS
+        if isinstance(at, sqlite3.OperationalError):
+            full, closed = "full" in str(at), "readonly" in str(at)
+        if full or closed:
+            place = getattr(at, "filename", None) or f"MTL_HOME is {os.environ.get('MTL_HOME', '.mtl')}"
+            fix = "make room (mtl data gc), then run again: nothing is lost" if full else "name a place to write to"
+            return ConfigError(f"a disk is {'full' if full else 'read-only'}", found=f"{at}; {place}", fix=fix)
+        at = at.__cause__ or at.__context__
+    return None
+
+
 def _drop_socks() -> list[str]:
     """Forget SOCKS proxies that cannot be spoken to: httpx would fail for every address, exempt or not."""
     if find_spec("socksio"):
@@ -121,8 +141,8 @@ def name_user() -> None:
     except (ImportError, KeyError):
         known = sys.platform == "win32"
     if not known:
-        os.environ.setdefault("LOGNAME", f"uid-{os.getuid()}")
-        os.environ.setdefault("USER", os.environ["LOGNAME"])
+        os.environ["LOGNAME"] = os.environ.get("LOGNAME") or f"uid-{os.getuid()}"
+        os.environ["USER"] = os.environ.get("USER") or os.environ["LOGNAME"]
     if not os.environ.get("HOME") or not Path(os.environ["HOME"]).is_dir():
         try:
             os.environ.pop("HOME", None)
