@@ -9,7 +9,7 @@ from typing import Any
 from flows.deployments import crash_silent_runs, deployments, keep
 from flows.pauses import as_paused, note_applied, remove_unwanted
 from flows.project import VARIABLE, project_of
-from flows.settings import Settings, reach_prefect
+from flows.settings import Settings, git_prefix, reach_prefect
 from flows.ticks import refuse_crons
 from mtl.config import ConfigError, MtlError, load
 
@@ -43,6 +43,12 @@ def deploy(
             "in Kubernetes a run clones a repository, in an image that is named by its digest",
             found=f"--repository {repository or 'not said'}, --image {image or 'not said'}",
             fix="--repository https://… --image registry.example.com/mtl@sha256:…",
+        )
+    if kind == KUBERNETES and (inside := git_prefix(settings.root)):
+        raise ConfigError(
+            "in Kubernetes a run works in the root of the repository that it clones",
+            found=f"this checkout is {inside} of its repository",
+            fix="--kind process, or a repository of its own (git subtree split)",
         )
     reach_prefect(settings)
     config = load(settings.root / "params.yaml")

@@ -188,6 +188,12 @@ def reach_prefect(settings: Settings) -> None:
         ) from error
 
 
+def git_prefix(root: Path) -> str:
+    """Where a checkout is in its repository; empty: it is the repository."""
+    words = ["git", "-C", str(root), "rev-parse", "--show-prefix"]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+
+
 def git_state(root: Path) -> tuple[str, bool]:
     """The commit, and whether any file of the checkout differs from it (dvc.lock aside, which records the run); what else the
     repository holds does not matter."""
