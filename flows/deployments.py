@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from flows.project import tags_of
@@ -20,6 +21,8 @@ NAME, WATCH = "scheduled", "watch"
 ASKED = "mtl.retrain"
 """Event by which others ask for a retraining: a promotion elsewhere, data that have arrived. All projects on a server hear
 it; with a dot and a project's name, that one alone."""
+OWN_SERVER = "MTL_OWN_SERVER"
+"""Of the runner's environment: no other project is on its server."""
 PORT = 4200
 REFUSED = 2
 """The runner's exit code when its user must mend something."""
@@ -177,7 +180,9 @@ def serve_schedule(settings: Settings) -> int:
         services.append(Service("the Prefect server", server))
         print(f"Prefect  http://127.0.0.1:{port}/login (the password is in {settings.home}/password)", flush=True)
     command = [sys.executable, "-c", "from flows.runner import run_schedule; run_schedule()"]
-    services.append(Service("the runner", lambda: subprocess.Popen(command, cwd=settings.root), final=(REFUSED,)))
+    environment = os.environ | ({OWN_SERVER: "1"} if settings.prefect_url is None else {})
+    start = partial(subprocess.Popen, command, cwd=settings.root, env=environment)
+    services.append(Service("the runner", start, final=(REFUSED,)))
     print(schedule_line(config), flush=True)
     return supervise(services, lambda line: print(line, flush=True))
 

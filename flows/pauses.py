@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +42,17 @@ def note_applied(config: Config, home: Path) -> None:
 
 
 def remove_unwanted(wanted: list[Any], project: str) -> None:
-    """Let go of a project's deployments that params.yaml no longer has: their ticks would go on."""
+    """Let go of a project's deployments that params.yaml no longer has, and on a server of our own of those that earlier
+    versions made under other names: their ticks would go on."""
     from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound
 
-    from flows.deployments import WATCH, name_of
+    from flows.deployments import NAME, OWN_SERVER, WATCH, name_of
 
-    name = f"monitor/{name_of(WATCH, project)}"
-    if any(one.full_name == name for one in wanted):
-        return
+    names = {f"monitor/{name_of(WATCH, project)}"}
+    if os.environ.get(OWN_SERVER):
+        names |= {f"retrain/{NAME}", f"monitor/{WATCH}"}
     with get_client(sync_client=True) as client:
-        try:
-            client.delete_deployment(client.read_deployment_by_name(name).id)
-        except ObjectNotFound:
-            return
+        for name in names - {one.full_name for one in wanted}:
+            with suppress(ObjectNotFound):
+                client.delete_deployment(client.read_deployment_by_name(name).id)

@@ -118,7 +118,7 @@ def load_settings(root: Path | None = None) -> Settings:
     if bin_folder not in os.environ.get("PATH", "").split(os.pathsep):
         os.environ["PATH"] = os.pathsep.join([bin_folder, os.environ.get("PATH", "")])
     settings = Settings(root, home, uri, os.environ.get("PREFECT_API_URL") or None)
-    for line in unused + (drop_foreign() if settings.prefect_url is None else []):
+    for line in unused + (drop_foreign(home) if settings.prefect_url is None else []):
         print(f"not used: {line}", file=sys.stderr)
     _name_login(settings)
     return settings

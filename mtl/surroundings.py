@@ -20,7 +20,7 @@ PROXIES = ("all_proxy", "http_proxy", "https_proxy")
 LONGEST_SCRATCH = 40
 """Bytes: the sockets that Ray makes below have paths of up to 107."""
 FOREIGN = (
-    *("PREFECT_API_KEY", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH", "PREFECT_CLIENT_CUSTOM_HEADERS"),
+    *("PREFECT_API_KEY", "PREFECT_PROFILE", "PREFECT_CLIENT_CUSTOM_HEADERS"),
     *("PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_SERVER_API_BASE_PATH"),
     *("PREFECT_SERVER_EPHEMERAL_ENABLED", "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"),
 )
@@ -61,11 +61,15 @@ def settle(root: Path, home: Path) -> list[str]:
     return _drop_socks()
 
 
-def drop_foreign() -> list[str]:
+def drop_foreign(home: Path) -> list[str]:
     """Forget what another project has left of Prefect where the server is the embedded one; what is not used, in words."""
     found = [name for name in FOREIGN if os.environ.pop(name, None) is not None]
-    # Else the profiles of ~/.prefect could name another server.
-    os.environ["PREFECT_PROFILES_PATH"] = str(Path(os.environ["PREFECT_HOME"]) / "profiles.toml")
+    # Another project's database, and profiles that could name another server.
+    own = {"PREFECT_HOME": home / "prefect", "PREFECT_PROFILES_PATH": home / "prefect" / "profiles.toml"}
+    for name, path in own.items():
+        if os.environ.get(name, str(path)) != str(path):
+            found.append(name)
+        os.environ[name] = str(path)
     return [f"{name} (no PREFECT_API_URL is set: the server is this home's own)" for name in found]
 
 
@@ -128,6 +132,9 @@ def _exempt_loopback() -> None:
     for name in ("no_proxy", "NO_PROXY"):
         listed = os.environ.get(name) or os.environ.get(name.swapcase(), "")
         known = [part.strip() for part in listed.split(",") if part.strip()]
+        if "*" in known:  # no proxy for anything; it counts only where it stands alone
+            os.environ[name] = "*"
+            continue
         os.environ[name] = ",".join([*known, *(host for host in LOOPBACK if host not in known)])
 
 

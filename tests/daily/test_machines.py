@@ -95,9 +95,10 @@ def test_what_another_project_has_left_is_not_used(bare: Path, monkeypatch: pyte
     code = (
         SETTLE + "import os; print([name for name in os.environ if name in " + repr([*left, "PREFECT_PROFILE"]) + "])"
     )
-    done = python(code, bare, PREFECT_PROFILE="another", **left)
+    done = python(code, bare, PREFECT_PROFILE="another", PREFECT_HOME=str(bare / "theirs"), **left)
     assert done.stdout.strip() == "[]"
-    assert all(f"not used: {name}" in done.stderr for name in left)
+    assert all(f"not used: {name}" in done.stderr for name in [*left, "PREFECT_HOME"])
+    assert not (bare / "theirs").exists()
     monkeypatch.setenv("MLFLOW_REGISTRY_URI", DEAD)
     client = connect(f"sqlite:///{bare}/mlflow.db")
     assert list(client.search_registered_models()) == []
