@@ -76,9 +76,13 @@ def retrain(
         if version is not None:
             typer.echo(unchanged_line(version, digest))
             return
+    from prefect import tags
+
+    from flows.project import project_of, tags_of
     from flows.retrain import retrain as flow
 
-    flow(chosen, force, redact(reason), override, redact(why))
+    with tags(*tags_of(project_of(settings, config))):
+        flow(chosen, force, redact(reason), override, redact(why))
 
 
 @app.command()
@@ -472,8 +476,11 @@ def main() -> None:
     """Entry point: a user's error is printed without a traceback and ends with code 2."""
     from mtl.config.credentials import refuse_credentials
     from mtl.config.errors import MtlError
+    from mtl.surroundings import name_user, open_streams, trouble_with_disk
     from mtl.terminal import guard
 
+    open_streams()
+    name_user()
     guard()
     # Whoever ends this process (a supervisor, `kill`) ends what it started, as Ctrl-C does.
     for wanted in (signal.SIGTERM, signal.SIGINT):  # a shell ignores SIGINT for what it starts in the background
@@ -490,12 +497,18 @@ def main() -> None:
             sys.exit(1)
         typer.secho("stopped; run again to go on from the last checkpoint", fg="yellow", err=True)
         sys.exit(130)
+    except BrokenPipeError:  # whoever read it has read enough: mtl history | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(0)
     except Exception as error:
         import click
 
         if isinstance(error, click.ClickException):
             error.show()
             sys.exit(error.exit_code)
+        if disk := trouble_with_disk(error):
+            typer.secho(f"error: {disk}", fg="red", err=True)
+            sys.exit(2)
         raise
     sys.exit(result if isinstance(result, int) else 0)
 

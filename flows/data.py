@@ -73,21 +73,28 @@ def split(as_json: AsJson = False) -> None:
 def gc(
     remote: Annotated[bool, typer.Option("--remote", help="from the DVC remote too")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="remove without asking")] = False,
+    shared: Annotated[bool, typer.Option("--shared", help="also where others may keep what is not known here")] = False,
 ) -> None:
-    """Remove data that no registered version and no present file needs from the DVC cache."""
-    from flows.garbage import collect_garbage
+    """Remove data that no registered version, branch, tag, experiment and present file needs from the DVC cache: what would go,
+    and what each version needs, is shown first."""
+    from flows.garbage import garbage
     from flows.settings import load_settings
     from flows.workspace import alone
-    from mtl.config import load
+    from mtl.config import BusyError, load
 
     settings = load_settings()
     model = load(settings.root / "params.yaml").registry.model
-    with alone(settings):
-        for line in collect_garbage(settings, model, remote=remote, dry=True):
+    with alone(settings), garbage(settings, model, remote=remote) as found:
+        for line in found.lines():
             typer.echo(line)
+        if found.unknown and not shared:
+            raise BusyError(
+                "others may need what would go: nothing was removed",
+                found=found.unknown[0],
+                fix="--shared, if nobody else keeps data there",
+            )
         if yes or typer.confirm("remove?"):
-            collect_garbage(settings, model, remote=remote, dry=False)
-            typer.echo("removed")
+            typer.echo(found.remove())
 
 
 @data.command()

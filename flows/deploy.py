@@ -7,7 +7,10 @@ import contextlib
 from typing import Any
 
 from flows.deployments import crash_silent_runs, deployments, keep
-from flows.settings import Settings, reach_prefect
+from flows.pauses import as_paused, note_applied, remove_unwanted
+from flows.project import VARIABLE, project_of
+from flows.settings import Settings, git_prefix, reach_prefect
+from flows.ticks import refuse_crons
 from mtl.config import ConfigError, MtlError, load
 
 PROCESS, KUBERNETES = "process", "kubernetes"
@@ -41,8 +44,15 @@ def deploy(
             found=f"--repository {repository or 'not said'}, --image {image or 'not said'}",
             fix="--repository https://… --image registry.example.com/mtl@sha256:…",
         )
+    if kind == KUBERNETES and (inside := git_prefix(settings.root)):
+        raise ConfigError(
+            "in Kubernetes a run works in the root of the repository that it clones",
+            found=f"this checkout is {inside} of its repository",
+            fix="--kind process, or a repository of its own (git subtree split)",
+        )
     reach_prefect(settings)
     config = load(settings.root / "params.yaml")
+    refuse_crons(config)
     _make_pool(pool, kind, secret)
     where: dict[str, Any] = {"work_pool_name": pool}
     if config.schedule.priority is not None:
@@ -56,10 +66,14 @@ def deploy(
             repository, commit_sha=revision if commit else None, branch=None if commit else revision or None
         )
         where["job_variables"] = {"image": image}
-    wanted = deployments(config, source=source, **where)
-    keep(crash_silent_runs())
+    project = project_of(settings, config, repository)
+    where.setdefault("job_variables", {})["env"] = {VARIABLE: project}  # a run elsewhere speaks in the same name
+    keep(crash_silent_runs(project))
+    wanted = as_paused(deployments(config, project, source=source, **where), config, settings.home)
     for one in wanted:
         one.apply(work_pool_name=pool)
+    remove_unwanted(wanted, project)
+    note_applied(config, settings.home)
     return [f"{one.flow_name}/{one.name}" for one in wanted]
 
 

@@ -5,39 +5,46 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
-from flows.settings import Settings, load_settings, reach_prefect
+from flows.project import tags_of
+from flows.settings import Settings
 from flows.supervisor import Service, supervise
-from flows.ticks import catch_up, missed, next_ticks
-from flows.ui import end_with_parent, refuse_busy, start_prefect, wait_until_up
-from mtl.config import Config, MtlError, StageError, load
+from flows.ticks import next_ticks, refuse_crons
+from flows.ui import refuse_busy, start_prefect, wait_until_up
+from mtl.config import Config, load
 
-NAME = "scheduled"
+NAME, WATCH = "scheduled", "watch"
 ASKED = "mtl.retrain"
-"""Event by which others ask for a retraining: a promotion elsewhere, data that have arrived."""
+"""Event by which others ask for a retraining: a promotion elsewhere, data that have arrived. All projects on a server hear
+it; with a dot and a project's name, that one alone."""
+OWN_SERVER = "MTL_OWN_SERVER"
+"""Of the runner's environment: no other project is on its server."""
 PORT = 4200
 REFUSED = 2
 """The runner's exit code when its user must mend something."""
+OF_ALL = "mtl: runs without a heartbeat"
 SILENT_SECONDS = 90
 """Three heartbeats (PREFECT_FLOWS_HEARTBEAT_FREQUENCY)."""
 
 
-def deployments(config: Config, *, source: Any = None, **where: Any) -> list[Any]:
+def deployments(config: Config, project: str, *, source: Any = None, **where: Any) -> list[Any]:
     """The retrain flow with the schedule of params.yaml, started by events too; the monitor flow if it has a cron of its own.
 
     Args:
+        project: in whose name: others may keep theirs on the same server.
         source: where a worker finds the code; None: it runs here.
         where: the work pool.
     """
     from flows.monitor import monitor
     from flows.retrain import retrain
 
-    wanted = [_retraining(_from(retrain, source, "flows/retrain.py:retrain"), config, where)]
+    wanted = [_retraining(_from(retrain, source, "flows/retrain.py:retrain"), config, project, where)]
     if config.monitor.cron:
-        wanted.append(_watching(_from(monitor, source, "flows/monitor.py:monitor"), config, where))
+        wanted.append(_watching(_from(monitor, source, "flows/monitor.py:monitor"), config, project, where))
     return wanted
 
 
@@ -45,48 +52,58 @@ def _from(flow: Any, source: Any, entrypoint: str) -> Any:
     return flow if source is None else flow.from_source(source, entrypoint)
 
 
-def _retraining(flow: Any, config: Config, where: dict[str, Any]) -> Any:
+def _retraining(flow: Any, config: Config, project: str, where: dict[str, Any]) -> Any:
     """One run at a time; what a second one does is `schedule.overlap`."""
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
     from prefect.events import DeploymentEventTrigger
     from prefect.schedules import Cron
 
-    from flows.monitor import EVENT
+    from flows.monitor import EVENT, resource_of
 
     schedule = config.schedule
     strategy = {"skip": ConcurrencyLimitStrategy.CANCEL_NEW, "queue": ConcurrencyLimitStrategy.ENQUEUE}
     reason = {"reason": "{{ event.payload.reason }}"}
-    events = {ASKED, EVENT} if config.monitor.retrain else {ASKED}
+    asked = {ASKED, f"{ASKED}.{project}"}
+    triggers = [DeploymentEventTrigger(name=f"mtl: {project}: asked for", expect=asked, parameters=reason)]
+    if config.monitor.retrain:
+        match: Any = {"prefect.resource.id": resource_of(project)}
+        name = f"mtl: {project}: drift"
+        triggers.append(DeploymentEventTrigger(name=name, expect={EVENT}, match=match, parameters=reason))
     return flow.to_deployment(
-        name=NAME,
-        triggers=[DeploymentEventTrigger(name="mtl: drift, or asked for", expect=events, parameters=reason)],
+        name=name_of(NAME, project),
+        triggers=triggers,
         schedule=Cron(schedule.cron, timezone=schedule.timezone, active=schedule.active, slug=NAME),
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=strategy[schedule.overlap]),
         description="Retrain on schedule: unchanged inputs do nothing, the gate decides on promotion.",
-        tags=["mtl"],
+        tags=tags_of(project),
         **where,
     )
 
 
-def _watching(flow: Any, config: Config, where: dict[str, Any]) -> Any:
+def _watching(flow: Any, config: Config, project: str, where: dict[str, Any]) -> Any:
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
     from prefect.schedules import Cron
 
     return flow.to_deployment(
-        name="watch",
+        name=name_of(WATCH, project),
         schedule=Cron(
-            config.monitor.cron, timezone=config.schedule.timezone, active=config.schedule.active, slug="watch"
+            config.monitor.cron, timezone=config.schedule.timezone, active=config.schedule.active, slug=WATCH
         ),
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
         description="Compare production images with what the champion was made with; a shift is an event.",
-        tags=["mtl"],
+        tags=tags_of(project),
         **where,
     )
 
 
-def crash_silent_runs() -> Any:
-    """Flow runs whose process died with its runner: without a heartbeat for a while, they are marked as crashed, so that
-    their place is free for the next tick."""
+def name_of(kind: str, project: str) -> str:
+    """Of a deployment."""
+    return f"{kind}-{project}"
+
+
+def crash_silent_runs(project: str) -> Any:
+    """A project's flow runs whose process died with its runner: without a heartbeat for a while, they are marked as crashed,
+    so that their place is free for the next tick. Others' runs on the same server may have no heartbeats."""
     from prefect.automations import Automation
     from prefect.client.schemas.objects import StateType
     from prefect.events.actions import ChangeFlowRunState
@@ -95,11 +112,15 @@ def crash_silent_runs() -> Any:
     heartbeat = "prefect.flow-run.heartbeat"
     ends = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed", "Paused")}
     return Automation(
-        name="mtl: runs without a heartbeat",
+        name=f"mtl: {project}: runs without a heartbeat",
         trigger=EventTrigger(
             after={heartbeat},
             expect={heartbeat} | ends,
             match={"prefect.resource.id": "prefect.flow-run.*"},  # pyright: ignore[reportArgumentType]
+            match_related={
+                "prefect.resource.role": "tag",
+                "prefect.resource.id": f"prefect.tag.{tags_of(project)[-1]}",
+            },  # pyright: ignore[reportArgumentType]
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,
@@ -114,8 +135,10 @@ def crash_silent_runs() -> Any:
 
 
 def keep(wanted: Any) -> None:
-    """Create an automation, or bring it up to date. One that is as it should be is not touched: an update would let it
+    """Create an automation, or bring it up to date; one of all runs, as an earlier version made it, goes. One that is as it should be is not touched: an update would let it
     forget the runs whose heartbeats it waits for, and it is started with the runner, just when they are missed."""
+    with suppress(ValueError):
+        type(wanted).read(name=OF_ALL).delete()
     try:
         known = type(wanted).read(name=wanted.name)
     except ValueError:
@@ -135,33 +158,14 @@ def _content(automation: Any) -> dict[str, Any]:
     return found
 
 
-def run_schedule() -> None:
-    """The process that makes the schedule's runs: `mtl serve` keeps it alive."""
-    from prefect import serve
-
-    end_with_parent()
-    settings = load_settings()
-    try:
-        reach_prefect(settings)
-    except MtlError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        sys.exit(1 if isinstance(error, StageError) else REFUSED)
-    config = load(settings.root / "params.yaml")
-    keep(crash_silent_runs())
-    wanted = deployments(config)
-    tick = missed(config.schedule, settings.home, datetime.now(UTC))
-    if tick is not None:
-        threading.Thread(target=catch_up, args=(f"retrain/{NAME}", tick), daemon=True).start()
-    serve(*wanted, limit=len(wanted), pause_on_shutdown=False)
-
-
 def serve_schedule(settings: Settings) -> int:
     """Keep the schedule, with a Prefect server of our own unless PREFECT_API_URL names one.
 
     Server and runner are started again when they end. Stopping it leaves the deployment active: the schedule goes on
     when it is started again. Returns the exit code of what its user must mend: a server that refuses the password.
     """
-    schedule = load(settings.root / "params.yaml").schedule
+    config = load(settings.root / "params.yaml")
+    refuse_crons(config)
     services: list[Service] = []
     if settings.prefect_url is None:
         port = int(os.environ.get("MTL_PREFECT_PORT", PORT))
@@ -175,8 +179,16 @@ def serve_schedule(settings: Settings) -> int:
 
         services.append(Service("the Prefect server", server))
         print(f"Prefect  http://127.0.0.1:{port}/login (the password is in {settings.home}/password)", flush=True)
-    command = [sys.executable, "-c", "from flows.deployments import run_schedule; run_schedule()"]
-    services.append(Service("the runner", lambda: subprocess.Popen(command, cwd=settings.root), final=(REFUSED,)))
-    ticks = ", ".join(f"{tick:%a %Y-%m-%d %H:%M %Z}" for tick in next_ticks(schedule, datetime.now(UTC)))
-    print(f"schedule {schedule.cron} ({schedule.timezone}), {f'next {ticks}' if ticks else 'paused'}", flush=True)
+    command = [sys.executable, "-c", "from flows.runner import run_schedule; run_schedule()"]
+    environment = os.environ | ({OWN_SERVER: "1"} if settings.prefect_url is None else {})
+    start = partial(subprocess.Popen, command, cwd=settings.root, env=environment)
+    services.append(Service("the runner", start, final=(REFUSED,)))
+    print(schedule_line(config), flush=True)
     return supervise(services, lambda line: print(line, flush=True))
+
+
+def schedule_line(config: Config) -> str:
+    """What is to come, in a line."""
+    schedule = config.schedule
+    ticks = ", ".join(f"{tick:%a %Y-%m-%d %H:%M %Z}" for tick in next_ticks(schedule, datetime.now(UTC)))
+    return f"schedule {schedule.cron} ({schedule.timezone}), {f'next {ticks}' if ticks else 'paused'}"

@@ -70,7 +70,7 @@ def _hash(found: dict[str, Any], name: str) -> str | None:
 
 def _files(root: Path, first: str, second: str) -> list[str] | None:
     """Files that differ between two commits; None if git here does not have both."""
-    words = ["git", "-C", str(root), "diff", "--name-only", "--end-of-options", first, second, "--"]
+    words = ["git", "-C", str(root), "diff", "--name-only", "--relative", "--end-of-options", first, second, "--"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     return done.stdout.split("\n")[:-1] if done.returncode == 0 else None
 

@@ -14,6 +14,7 @@ from flows.settings import Settings
 from flows.uncommitted import difference
 from flows.versions import opened
 from mtl.config import read_params
+from mtl.data.remote import FOLDER
 from mtl.promotion import CHAMPION
 from mtl.redaction import redact
 from mtl.registry import CHALLENGER
@@ -22,6 +23,8 @@ from mtl.terminal import harmless
 from mtl.tracking import FINGERPRINT
 
 PATCH, LEFT_OUT, MACHINE = "uncommitted.patch", "left_out.json", "machine.json"
+DATA_FILES = "dvc_files.json"
+"""What `tracked_data` found when a version was made."""
 MOST_SAID = 20
 """Files that git does not track which are named in the log."""
 
@@ -31,8 +34,9 @@ def write_origin(root: Path, folder: Path, say: Callable[[str], None], *, dirty:
     in that."""
     machine = folder / MACHINE
     machine.write_text(json.dumps(this_machine(), indent=1) + "\n", encoding="utf-8")
+    (folder / DATA_FILES).write_text(json.dumps(tracked_data(root), indent=1) + "\n", encoding="utf-8")
     if not dirty:
-        return [machine]
+        return [machine, folder / DATA_FILES]
     patch, left_out, found = folder / PATCH, folder / LEFT_OUT, difference(root)
     patch.write_bytes(found.patch)
     left_out.write_text(json.dumps(found.left_out, indent=1) + "\n", encoding="utf-8")
@@ -40,7 +44,14 @@ def write_origin(root: Path, folder: Path, say: Callable[[str], None], *, dirty:
         say(line)
     if (more := len(found.lines()) - MOST_SAID) > 0:
         say(f"… and {more} more files that git does not track")
-    return [machine, patch, left_out]
+    return [machine, folder / DATA_FILES, patch, left_out]
+
+
+def tracked_data(root: Path) -> dict[str, list[dict[str, Any]]]:
+    """Path of each of DVC's files below data/, committed or not → its outputs: which images there are. No address that they
+    came from is in it: it may have a password."""
+    files = (path for path in sorted((root / FOLDER).rglob("*.dvc")) if path.is_file())
+    return {path.relative_to(root).as_posix(): read_params(path).get("outs", []) for path in files}
 
 
 def this_machine() -> dict[str, Any]:

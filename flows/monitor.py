@@ -22,6 +22,7 @@ from prefect import flow, get_run_logger
 from prefect.events import emit_event
 
 from flows.looks import Late, Looks, late_labels
+from flows.project import project_of
 from flows.settings import Settings, load_settings
 from flows.versioning import run_quietly
 from flows.workspace import running
@@ -46,11 +47,18 @@ def monitor() -> dict[str, Any]:
     return look(settings, config, get_run_logger().info, emit)
 
 
+def resource_of(project: str) -> str:
+    """Whom an event of a project is about: only its own deployment hears it."""
+    return f"mtl.project.{project}"
+
+
 def emit(model: str, result: dict[str, Any], batch: str) -> None:
     """Prefect's event. The same batch has the same id, should it be told twice."""
+    settings = load_settings()
+    project = project_of(settings, load(settings.root / "params.yaml"))
     emit_event(
         event=EVENT,
-        resource={"prefect.resource.id": f"mtl.model.{model}"},
+        resource={"prefect.resource.id": resource_of(project), "mtl.model": model},
         payload={"reason": result["reason"], "report": result["page"]},
         id=uuid.uuid5(uuid.NAMESPACE_URL, batch),
     )

@@ -14,12 +14,14 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from flows.lineage import PATCH
+from flows.lineage import DATA_FILES, PATCH, tracked_data
 from flows.settings import Settings
-from flows.versioning import dvc, remotes
+from flows.versioning import dvc
+from flows.workspace import usable_cache
 from mtl.config import MtlError, StageError, read_params
 from mtl.data.remote import FOLDER
 from mtl.digest import file_md5, file_sha256
+from mtl.dvc_settings import cached_object, lend, remotes
 from mtl.names import checked_name
 from mtl.registry import Registry, Version
 
@@ -51,7 +53,27 @@ def restore_code(settings: Settings, registry: Registry, version: Version, folde
             _git(folder, "apply", "--whitespace=nowarn", "--end-of-options", str(kept / PATCH))
     for name in KEPT:
         shutil.copyfile(kept / name, folder / name)
+    if (kept / DATA_FILES).exists():
+        restore_tracked(kept, folder)
     return kept
+
+
+def restore_tracked(kept: Path, folder: Path) -> None:
+    """DVC's files below data/ as they were when a version was made, committed or not.
+
+    Raises:
+        DataError: one of their names leads out of the folder.
+    """
+    outs = {
+        checked_name(name, DATA_FILES): found
+        for name, found in json.loads((kept / DATA_FILES).read_text(encoding="utf-8")).items()
+    }
+    known = tracked_data(folder)
+    for name in known.keys() - outs.keys():
+        (folder / name).unlink()
+    for name in (name for name, found in outs.items() if known.get(name) != found):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(json.dumps({"outs": outs[name]}), encoding="utf-8")
 
 
 def commit_of(version: Version) -> str:
@@ -68,7 +90,9 @@ def commit_of(version: Version) -> str:
 
 
 def _checkout(root: Path, commit: str, folder: Path) -> None:
-    _git(root, "clone", "--quiet", "--shared", "--no-checkout", "--end-of-options", str(root), str(folder))
+    """The commit's files; of a repository that holds more than this project, the project's own folder."""
+    top, prefix = _git(root, "rev-parse", "--show-toplevel", "--show-prefix").splitlines()
+    _git(root, "clone", "--quiet", "--shared", "--no-checkout", "--end-of-options", top, str(folder))
     words = ["git", "-C", str(folder), "cat-file", "-e", "--end-of-options", f"{commit}^{{commit}}"]
     known = subprocess.run(words, capture_output=True, check=False)
     if known.returncode:
@@ -80,13 +104,18 @@ def _checkout(root: Path, commit: str, folder: Path) -> None:
         except MtlError as error:
             fix = "git fetch it from wherever it was pushed, or push it there"
             raise MtlError(f"git does not have the commit {commit}", found=error.found, fix=fix) from error
-    _git(folder, "checkout", "--quiet", "--detach", commit)
+    if prefix:
+        _git(folder, "read-tree", f"{commit}:{prefix}")
+        _git(folder, "checkout-index", "--all", "--quiet")
+    else:
+        _git(folder, "checkout", "--quiet", "--detach", commit)
 
 
-def _git(folder: Path, *words: str) -> None:
+def _git(folder: Path, *words: str) -> str:
     done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=False)
     if done.returncode:
         raise MtlError(f"git {words[0]} failed", found=done.stderr.strip()[:500])
+    return done.stdout
 
 
 def restore_data(settings: Settings, folder: Path, say: Callable[[str], None]) -> None:
@@ -95,18 +124,10 @@ def restore_data(settings: Settings, folder: Path, say: Callable[[str], None]) -
     Raises:
         StageError: neither has it, or what the remote has is something else.
     """
-    for name in ("config", "config.local"):
-        if (settings.root / ".dvc" / name).exists():
-            (folder / ".dvc" / name).unlink(missing_ok=True)
-            (folder / ".dvc" / name).touch(mode=0o600)  # before it has what may be credentials of a remote
-            shutil.copyfile(settings.root / ".dvc" / name, folder / ".dvc" / name)
-    for name, url in remotes(settings.root).items():
-        # DVC itself takes what comes for what was asked for.
-        dvc(folder, "remote", "modify", "--local", name, "verify", "true")
-        if "://" not in url:  # paths are relative to the checkout that they stand in
-            here = url if Path(url).exists() else str(settings.home / "dvc-remote")
-            dvc(folder, "remote", "modify", "--local", name, "url", here)
-    dvc(folder, "cache", "dir", "--local", str(settings.root / ".dvc" / "cache"))
+    gone = [name for name, url in remotes(settings.root).items() if "://" not in url and not Path(url).exists()]
+    urls = {name: str(settings.home / "dvc-remote") for name in gone}
+    # DVC itself takes what comes for what was asked for, if it is not told to verify.
+    lend(settings.root, folder, cache=usable_cache(settings), urls=urls, scm=True, verify=True)
     # Of the user's own files, what DVC tracks comes by hash; the rest must be in this checkout.
     tracked = [str(path.relative_to(folder)) for path in (folder / FOLDER).rglob("*.dvc")]
     for path in (settings.root / FOLDER).iterdir() if (settings.root / FOLDER).exists() else []:
@@ -118,7 +139,7 @@ def restore_data(settings: Settings, folder: Path, say: Callable[[str], None]) -
     outs = read_params(folder / "dvc.lock")["stages"]["fetch"]["outs"]
     outs += [out for path in tracked for out in read_params(folder / path)["outs"]]
     for md5 in (str(out["md5"]) for out in outs if str(out.get("md5", "")).endswith(".dir")):
-        _check_list(settings.root / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:], md5)
+        _check_list(cached_object(folder, md5), md5)
     _bring(folder, "checkout", "--force", "fetch", *tracked)
 
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from mtl.config import MtlError, StageError
 from mtl.package_cache import PackageCache
 from mtl.signing import own_keys
+from mtl.surroundings import drop_foreign, settle
 from mtl.terminal import guard_log
 from mtl.trust import Trust, trusted
 
@@ -100,10 +101,14 @@ def load_settings(root: Path | None = None) -> Settings:
     home = Path(os.environ.get("MTL_HOME", root / ".mtl")).resolve()
     try:
         home.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=home).close()  # a full disk, or one that is read-only, shows itself now
     except OSError as error:
         raise MtlError(
-            f"cannot write to {home}", found=str(error), fix="set MTL_HOME to a folder that you own"
+            f"cannot write to {home}",
+            found=error.strerror or str(error),
+            fix="make room, or set MTL_HOME to a folder that you own",
         ) from error
+    unused = settle(root, home)
     os.environ["MTL_HOME"] = str(home)
     uri = os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{home}/mlflow.db")
     os.environ.setdefault("PREFECT_HOME", str(home / "prefect"))
@@ -112,7 +117,9 @@ def load_settings(root: Path | None = None) -> Settings:
     bin_folder = str(Path(sys.executable).parent)
     if bin_folder not in os.environ.get("PATH", "").split(os.pathsep):
         os.environ["PATH"] = os.pathsep.join([bin_folder, os.environ.get("PATH", "")])
-    settings = Settings(root, home, uri, os.environ.get("PREFECT_API_URL"))
+    settings = Settings(root, home, uri, os.environ.get("PREFECT_API_URL") or None)
+    for line in unused + (drop_foreign(home) if settings.prefect_url is None else []):
+        print(f"not used: {line}", file=sys.stderr)
     _name_login(settings)
     return settings
 
@@ -181,12 +188,19 @@ def reach_prefect(settings: Settings) -> None:
         ) from error
 
 
+def git_prefix(root: Path) -> str:
+    """Where a checkout is in its repository; empty: it is the repository."""
+    words = ["git", "-C", str(root), "rev-parse", "--show-prefix"]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+
+
 def git_state(root: Path) -> tuple[str, bool]:
-    """The commit, and whether any file of the checkout differs from it (dvc.lock aside, which records the run)."""
+    """The commit, and whether any file of the checkout differs from it (dvc.lock aside, which records the run); what else the
+    repository holds does not matter."""
 
     def git(*words: str) -> str:
         done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False)
         return done.stdout if done.returncode == 0 else ""
 
-    changed = [line for line in git("status", "--porcelain").splitlines() if line[3:] != "dvc.lock"]
+    changed = git("status", "--porcelain", "--", ".", ":(exclude)dvc.lock")
     return git("rev-parse", "HEAD").strip() or "unknown", bool(changed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -20,6 +21,7 @@ from flows.settings import Settings, git_state
 from flows.summary import markdown
 from flows.versioning import UserStageError, output_hash, push, run_stage
 from mtl.config import Config, MtlError, RegistryError, StageError
+from mtl.dvc_settings import cache_folder
 from mtl.fingerprint import content_digest
 from mtl.registry import Registry, Version
 from mtl.reports import EVENT, Decision, EvalReport, PackageReport, TrainReport, read_report
@@ -111,11 +113,21 @@ def register_step(
         files = artifact_digests(lineage)
         tracker.log_lineage(run, tags, lineage, data, "raw")
     package = read_report(PackageReport, outputs / "package" / "report.json")
-    model = outputs / "package" / "model"
-    version = registry.register(run, model, package, tags, files, settings.signing_key)
+    with tempfile.TemporaryDirectory() as scratch:
+        model = _without_links(outputs / "package" / "model", cache_folder(folder), Path(scratch))
+        version = registry.register(run, model, package, tags, files, settings.signing_key)
     tracker.finish(run, "FINISHED")
     get_run_logger().info(f"registered as version {version.number}")
     return version
+
+
+def _without_links(model: Path, cache: Path, scratch: Path) -> Path:
+    """A package; where DVC has linked its files from its cache (`cache.type`), a copy, for a package has no links. Other links
+    are left to be refused."""
+    links = [path for path in model.rglob("*") if path.is_symlink()]
+    if not links or not all(path.resolve().is_relative_to(cache.resolve()) for path in links):
+        return model
+    return shutil.copytree(model, scratch / "model")
 
 
 @task(name="gate")

@@ -87,6 +87,7 @@ def start_mlflow(settings: Settings, port: int) -> subprocess.Popen[bytes]:
     from mlflow.server import constants
 
     environment = {constants.BACKEND_STORE_URI_ENV_VAR: settings.mlflow_uri}
+    environment |= {constants.REGISTRY_STORE_URI_ENV_VAR: settings.mlflow_uri}
     if settings.artifacts:
         environment |= {constants.ARTIFACT_ROOT_ENV_VAR: settings.artifacts}
     return _guarded("mlflow", port, settings.login, environment)

@@ -66,7 +66,7 @@ def difference(root: Path) -> Difference:
 
 
 _WHERE = ("--", ".", f":(exclude){FOLDER}", ":(exclude)dvc.lock")
-_PLAIN = ("--no-ext-diff", "--no-textconv", "--no-color", "--no-renames")
+_PLAIN = ("--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "--relative")
 
 
 class _Index:

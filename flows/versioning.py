@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from mtl.stages import owner
 USER_ERROR = 3
 """Exit code of a stage whose user must mend something: trying again is in vain."""
 GRACE_SECONDS = 15.0
+LOCKED_SECONDS = 60.0
+"""In which another command of DVC may end: it locks a project for as long as it looks at it."""
 _PREFIX = re.compile(r"^\((?:\w+ )?pid=\d+(?:, ip=[^)]*)?\)\s?")
 # Lines that say nothing to whoever retrains: hints to people at a shell, and Ray's and torch's own chatter.
 _NOISE = (
@@ -105,26 +108,22 @@ def run_quietly(module: str, *words: str, folder: Path) -> None:
 
 
 def dvc(folder: Path, *words: str) -> str:
-    """Run a DVC command; what it printed.
+    """Run a DVC command, once no other works in the folder; what it printed.
 
     Raises:
         StageError: it failed.
     """
     command = [sys.executable, "-m", "dvc", *words]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    deadline = time.monotonic() + LOCKED_SECONDS
+    while True:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        if "Unable to acquire lock" not in done.stderr or time.monotonic() > deadline:
+            break
+        time.sleep(1)
     if done.returncode:
         found = "\n".join(done.stderr.strip().splitlines()[-4:])
         raise StageError(f"dvc {words[0]} failed", found=found, fix="check the remote: dvc remote list")
     return done.stdout
-
-
-def remotes(root: Path) -> dict[str, str]:
-    """The remotes of a checkout and their addresses; paths are absolute."""
-    from dvc.repo import Repo
-
-    with Repo(str(root)) as repo:
-        found: Any = repo.config["remote"]
-        return {name: str(settings["url"]) for name, settings in found.items()}
 
 
 def push(folder: Path, say: Callable[[str], None], timeout: float) -> None:

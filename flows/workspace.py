@@ -12,27 +12,32 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from flows.homes import holder_of, homes, note_home, shared_folder, sign_lock
 from flows.settings import Settings
 from mtl.config import BusyError, MtlError, apply_overrides, read_params
 from mtl.data.remote import FOLDER
+from mtl.dvc_settings import cache_folder, lend, remotes, writable
 
 GATE, CHECKOUT = "gate.lock", "checkout.lock"
-"""Held while a run begins; and by the run that works in the checkout itself."""
+"""Held while a run of a home begins; and, in the checkout itself, by the run that works there."""
 
 
 @contextlib.contextmanager
 def alone(settings: Settings) -> Generator[None]:
-    """Nothing else runs in a home, and nothing begins, while something is done that would disturb it.
+    """Nothing else runs in a checkout, and nothing begins, of any home, while something is done that would disturb it.
 
     Raises:
         BusyError: a run is going.
     """
-    folder = settings.home / "locks"
     with contextlib.ExitStack() as held:
-        held.enter_context(_lock(folder / GATE))
-        for path in sorted(folder.glob("*.lock")):
-            if path.name != GATE:
-                held.enter_context(_lock(path))
+        for home in dict.fromkeys([settings.home, *homes(settings.root)]):
+            folder = home / "locks"
+            held.enter_context(_lock(folder / GATE, settings))
+            for path in sorted(folder.glob("*.lock")):
+                if path.name != GATE:
+                    held.enter_context(_lock(path, settings))
+        if writable(shared_folder(settings.root)):
+            held.enter_context(_lock(shared_folder(settings.root) / CHECKOUT, settings))
         yield
 
 
@@ -45,23 +50,29 @@ def running(settings: Settings, name: str) -> Generator[None]:
     """
     folder = settings.home / "locks"
     with contextlib.ExitStack() as held:
-        with _lock(folder / GATE, wait=60):
-            held.enter_context(_lock(folder / f"{name}.lock"))
+        if writable(shared_folder(settings.root)):
+            note_home(settings.root, settings.home)
+        with _lock(folder / GATE, settings, wait=60):
+            held.enter_context(_lock(folder / f"{name}.lock", settings))
         yield
 
 
 @contextlib.contextmanager
-def _lock(path: Path, wait: float = 0) -> Generator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _lock(path: Path, settings: Settings, wait: float = 0) -> Generator[None]:
     try:
-        with FileLock(path).acquire(timeout=wait):
-            yield
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = FileLock(path).acquire(timeout=wait)
+        sign_lock(path, settings.home)
     except Timeout as error:
         raise BusyError(
-            "another retraining is running in this checkout",
-            found=f"{path} is held",
-            fix="wait for it (mtl status), or use another MTL_HOME",
+            "another retraining is running in this checkout", found=holder_of(path), fix="wait for it (mtl status)"
         ) from error
+    except OSError as error:
+        raise MtlError(
+            f"whether others work in {path.parent} cannot be told", found=str(error), fix="let this user write there"
+        ) from error
+    with held:
+        yield
 
 
 @contextlib.contextmanager
@@ -69,22 +80,29 @@ def workspace(settings: Settings, overrides: Sequence[str], name: str) -> Genera
     """The folder in which the stages run.
 
     Without overrides it is the checkout, so that `dvc metrics diff` and the like show the run. With them, or if another
-    run works in the checkout, or if it is read-only, it is a copy of the checkout's files with the changed params.yaml,
-    sharing the DVC cache: the user's files are never touched, two runs never write to one file, and a killed run leaves
-    them as they are.
+    run works in the checkout (of whichever home), or if it is read-only, it is a copy of the checkout's files with the
+    changed params.yaml, sharing the DVC cache: the user's files are never touched, two runs never write to one file, and a
+    killed run leaves them as they are.
 
     Args:
         name: of the run; a copy is called like it.
     """
     with contextlib.ExitStack() as held:
-        if not overrides and os.access(settings.root, os.W_OK):
-            try:
-                held.enter_context(_lock(settings.home / "locks" / CHECKOUT))
-                yield settings.root
-                return
-            except BusyError:
-                pass
-        yield held.enter_context(_copied(settings, overrides, name))
+        if not overrides and os.access(settings.root, os.W_OK) and _takes_checkout(settings, held):
+            yield settings.root
+        else:
+            yield held.enter_context(_copied(settings, overrides, name))
+
+
+def _takes_checkout(settings: Settings, held: contextlib.ExitStack) -> bool:
+    """Whether nobody else works in the checkout and its cache can be written to; from now on this run does."""
+    if not writable(cache_folder(settings.root)):
+        return False
+    try:
+        held.enter_context(_lock(shared_folder(settings.root) / CHECKOUT, settings))
+    except BusyError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -96,14 +114,7 @@ def _copied(settings: Settings, overrides: Sequence[str], name: str) -> Generato
         copy_files(settings.root, folder)
         if overrides:
             write_params(folder / "params.yaml", overrides)
-        own = folder / ".dvc" / "config.local"
-        own.unlink(missing_ok=True)
-        own.touch(mode=0o600)
-        own.write_text(
-            f"[core]\n    no_scm = true\n[cache]\n    dir = {_cache(settings)}\n"
-            f"['remote \"local\"']\n    url = {settings.home / 'dvc-remote'}\n",
-            encoding="utf-8",
-        )
+        lend(settings.root, folder, cache=usable_cache(settings), urls=usable_urls(settings))
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -120,10 +131,17 @@ def copy_files(root: Path, folder: Path) -> None:
             shutil.copy2(root / path, folder / path)
 
 
-def _cache(settings: Settings) -> Path:
-    """The checkout's DVC cache, or one of our own where nothing can be written to it."""
-    own = settings.root / ".dvc" / "cache"
-    return own if os.access(settings.root, os.W_OK) else settings.home / "dvc-cache"
+def usable_cache(settings: Settings) -> Path:
+    """The checkout's DVC cache, or one of the home's own where nothing can be written to it."""
+    cache = cache_folder(settings.root)
+    return cache if writable(cache) else settings.home / "dvc-cache"
+
+
+def usable_urls(settings: Settings) -> dict[str, str]:
+    """Remotes that are folders of this machine: where nothing can be written to one in the checkout, the home has it."""
+    found = {name: url for name, url in remotes(settings.root).items() if "://" not in url}
+    own = {name: url for name, url in found.items() if Path(url).is_relative_to(settings.root)}
+    return {name: str(settings.home / "dvc-remote") for name, url in own.items() if not writable(Path(url))}
 
 
 def effective_params(root: Path, overrides: Sequence[str]) -> dict[str, Any]:

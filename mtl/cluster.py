@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Generator
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from mtl.config import Config, TrainingError
 from mtl.redaction import CREDENTIAL_FILES
+from mtl.surroundings import short_scratch
 
 _ENVIRONMENT = {
     "RAY_TRAIN_V2_ENABLED": "1",
@@ -65,8 +65,7 @@ def cluster(config: Config, num_cpus: int | None = None) -> Generator[Any]:
 
 @contextlib.contextmanager
 def _own_cluster(config: Config, num_cpus: int | None) -> Generator[Any]:
-    # Ray's socket paths may have 107 bytes at most: a short folder of our own, removed at the end.
-    scratch = tempfile.mkdtemp(prefix="mtl", dir="/tmp" if sys.platform != "win32" else None)
+    scratch = short_scratch()  # removed at the end
     root = str(Path(__file__).parents[1])
     own = on_loopback(scratch) | {
         "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")])),
@@ -107,6 +106,7 @@ def _read_environment() -> None:
 
 def _start(ray: Any, num_cpus: int | None, scratch: str) -> None:
     ray.init(
+        "local",  # else RAY_ADDRESS would be joined, which may be another project's
         num_cpus=num_cpus,
         include_dashboard=False,
         object_store_memory=128 * 2**20,

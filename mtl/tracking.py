@@ -66,7 +66,7 @@ def connect(uri: str) -> mlflow.MlflowClient:
                 engine.dispose()
                 scratch.replace(path)
     mlflow.set_tracking_uri(uri)
-    return mlflow.MlflowClient(uri)
+    return mlflow.MlflowClient(uri, registry_uri=uri)  # whatever MLFLOW_REGISTRY_URI says
 
 
 class Tracker:

@@ -31,7 +31,7 @@ def test_a_worker_makes_the_runs(retrained: Path, server: Server) -> None:
     own = {"PREFECT_API_URL": server.address}
     done = mtl(retrained, "deploy", "--pool", "machines", **own)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "deployed retrain/scheduled to machines" in done.stdout
+    assert "deployed retrain/scheduled-multitask-" in done.stdout and " to machines" in done.stdout
     assert mtl(retrained, "deploy", "--pool", "machines", **own).returncode == 0  # again: brought up to date
     (deployment,) = ask(f"{server.address}/deployments/filter", body={})
     assert deployment["work_pool_name"] == "machines"
@@ -113,7 +113,8 @@ def test_kubernetes_gets_an_image_and_a_secret_by_name(retrained: Path, server: 
     assert pod["securityContext"]["runAsNonRoot"]
     filtered = {"work_pools": {"name": {"any_": ["cluster"]}}}
     (deployment,) = ask(f"{server.address}/deployments/filter", body=filtered)
-    assert deployment["job_variables"] == {"image": IMAGE}
+    project = deployment["name"].removeprefix("scheduled-")
+    assert deployment["job_variables"] == {"image": IMAGE, "env": {"MTL_PROJECT": project}}
     assert deployment["parameters"] == {}
     (pull,) = deployment["pull_steps"]
     assert pull["prefect.deployments.steps.git_clone"]["commit_sha"] == commit

@@ -7,7 +7,6 @@ import os
 import secrets
 import shlex
 import socket
-import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from ruamel.yaml import YAML
 from flows.stack.accounts import ACCOUNT
 from mtl.config import DataError
 from mtl.private import private_folder
+from mtl.surroundings import short_scratch
 
 PORTS = (
     "postgres",
@@ -89,7 +89,7 @@ def make_plan(folder: Path) -> Plan:
     chosen = {name: secrets.token_urlsafe(24) for name in SECRETS}
     plan = known or Plan(
         str(folder),
-        tempfile.mkdtemp(prefix="mtl", dir="/tmp"),
+        short_scratch(),
         dict(zip(PORTS, _free_ports(len(PORTS)), strict=True)),
         chosen,
     )
@@ -99,7 +99,7 @@ def make_plan(folder: Path) -> Plan:
     try:
         private_folder(Path(plan.scratch))  # a machine that was started again has an empty /tmp
     except DataError:  # and another user may have been there first
-        plan = replace(plan, scratch=tempfile.mkdtemp(prefix="mtl", dir="/tmp"))
+        plan = replace(plan, scratch=short_scratch())
     folder.mkdir(parents=True, exist_ok=True)
     lines = [f"export {name}={shlex.quote(value)}" for name, value in plan.environment().items()]
     write_private(folder / ENVIRONMENT, "\n".join(lines) + "\n")

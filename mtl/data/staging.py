@@ -6,7 +6,6 @@ import json
 import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from configparser import ConfigParser
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,10 @@ from typing import Any
 from filelock import FileLock
 from ruamel.yaml import YAML
 
-from mtl.config import DataError
+from mtl.config import ConfigError, DataError
 from mtl.data.manifest import NAME, Manifest
 from mtl.digest import bytes_sha256, file_sha256
+from mtl.dvc_settings import cached_object, dvc_settings, remotes
 from mtl.names import checked_name
 from mtl.private import private_folder
 from mtl.store import Store
@@ -47,29 +47,14 @@ def shipment(root: Path, prepared: Path) -> Shipment | None:
     try:
         lock = YAML(typ="safe").load((root / "dvc.lock").read_text(encoding="utf-8"))
         (out,) = (o for o in lock["stages"]["prepare"]["outs"] if (root / o["path"]).resolve() == prepared.resolve())
-        config = _dvc_config(root)
-        cache = Path(config.get("cache", "dir", fallback=str(root / ".dvc" / "cache")))
-        listing = cache / "files" / "md5" / out["md5"][:2] / out["md5"][2:]
-        files = {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_text(encoding="utf-8"))}
-        url = _remote(config)
-    except (FileNotFoundError, KeyError, ValueError):
+        listing = cached_object(root, out["md5"]).read_text(encoding="utf-8")
+        files = {entry["relpath"]: entry["md5"] for entry in json.loads(listing)}
+        url = remotes(root)[dvc_settings(root)["core"]["remote"]]
+    except (FileNotFoundError, KeyError, ValueError, ConfigError):
         return None
     if "://" not in url:
         return None
     return Shipment(url, files, file_sha256(prepared / NAME))
-
-
-def _dvc_config(root: Path) -> ConfigParser:
-    config = ConfigParser()
-    config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
-    return config
-
-
-def _remote(config: ConfigParser) -> str:
-    """The default remote's URL; credentials are the environment's."""
-    name = config["core"]["remote"]
-    sections = {key.strip("'"): value for key, value in config.items()}
-    return sections[f'remote "{name}"']["url"]
 
 
 def at_hand(prepared: Path, given: dict[str, Any] | None) -> Path:

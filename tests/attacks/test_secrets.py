@@ -46,7 +46,7 @@ IN_FILES = {
     "mtl/private.pem": KEY.replace("Planted", "plantedx"),
     "mtl/settings_of_mine.py": 'AWS = "AKIAPLANTED012345678"\n',
     "mtl/objective/losses.py": "# token = 'hf_plantedPlantedPlantedPlanted0123'\n",  # tracked, and changed
-    ".dvc/config.local": "['remote \"team\"']\n    password = planted-dvc-3\n",
+    ".dvc/config.local": "['remote \"team\"']\n    url = ssh://example.com/dvc\n    password = planted-dvc-3\n",
     "notes.txt": "the password is planted-notes-4\n",
 }
 """Seven in the checkout; two more are in its git remote's URL and in the params."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+import traceback
 import uuid
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,8 @@ STAGES = ("fetch", "prepare", "train", "evaluate", "package")
 INJECT = Path(__file__).parent / "inject"
 LIMIT = 420.0
 """Seconds that one run may take."""
+AWAY = 3.0
+"""Seconds for which a killed server is away."""
 LINGER = 45.0
 """Seconds in which all that a killed run started has to be gone."""
 
@@ -78,6 +83,11 @@ class Lab:
             dvc(state, "repro", "--single-item", "-q", name, MTL_HOME=str(state / ".mtl"), MTL_FROM_SCRATCH="")
             before = state
         self.digest = file_sha256(before / "outputs" / "train" / "weights.safetensors")
+
+    def fail(self, point: Point, error: Exception, seconds: float) -> Result:
+        """The row of a point at which the looking itself failed."""
+        note = "".join(traceback.format_exception(error))[-1500:]
+        return Result(point.name, point.killed, False, False, "nothing", False, 0, 0, 0, 0, round(seconds, 1), note)
 
     def close(self) -> None:
         """End the server."""
@@ -144,13 +154,20 @@ class Run:
     """`mtl retrain`, watched; whatever it starts carries a mark of its own in its environment."""
 
     def __init__(
-        self, root: Path, environment: dict[str, str], point: Point | None, servers: dict[str, Server], mark: Path
+        self,
+        root: Path,
+        environment: dict[str, str],
+        point: Point | None,
+        servers: dict[str, Server],
+        mark: Path,
+        command: Sequence[str] = (sys.executable, "-m", "flows.cli", "retrain"),
     ) -> None:
         self.point, self.servers, self.marks = point, servers, mark
+        self.fallen: queue.Queue[Server] = queue.Queue()
         self.token = uuid.uuid4().hex
         self.output = ""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", "retrain"],
+            list(command),
             cwd=root,
             env=environment | {"MTL_FAULT_TOKEN": self.token},
             stdout=subprocess.PIPE,
@@ -175,8 +192,7 @@ class Run:
         if point.process.startswith("server:"):
             server = self.servers[point.process.split(":")[1]]
             server.kill()
-            time.sleep(3)
-            server.start()
+            self.fallen.put(server)  # not started here: what a thread starts may be told to end when the thread does
             return
         for member in sorted(self.family(), key=lambda p: p.pid):
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -195,15 +211,26 @@ class Run:
         return found
 
     def wait(self) -> int:
-        """The exit code; what takes too long is killed, and has code 1000."""
-        try:
-            code = self.process.wait(LIMIT)
-        except subprocess.TimeoutExpired:
-            for member in self.family():
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    member.kill()
-            code = 1000
+        """The exit code; what takes too long is killed, and has code 1000. A server that was killed is started again."""
+        deadline = time.monotonic() + LIMIT
+        while (code := self.process.poll()) is None:
+            if time.monotonic() > deadline:
+                for member in self.family():
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        member.kill()
+                code = 1000
+                break
+            self._raise_fallen()
+            time.sleep(0.2)
+        self.reader.join(10)
+        self._raise_fallen()
         return code
+
+    def _raise_fallen(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            server = self.fallen.get_nowait()
+            time.sleep(AWAY)
+            server.start()
 
     def left(self) -> int:
         """Processes that are still there after a while."""
