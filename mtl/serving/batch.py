@@ -91,7 +91,7 @@ def _key(model: str, chunk: Sequence[Named], formats: Sequence[str]) -> str:
 def _run(
     config: Config,
     bundle: Path,
-    missing: list[tuple[str, Sequence[Named]]],
+    missing: Sequence[tuple[str, Sequence[Named]]],
     out: str,
     formats: Sequence[str],
 ) -> Iterator[dict[str, Any]]:
