@@ -72,9 +72,11 @@ class ReadingClient:
                 return None
             raise
 
-    def download_artifacts(self, run_id: str, path: str, dst_path: str) -> str:
+    def download_artifacts(self, run_id: str, path: str, dst_path: str | None = None) -> str:
         """Copy a file or a folder of a run's artifacts into a folder that is there; where it is then."""
         with suppress(NotPlain):
+            if dst_path is None:
+                raise NotPlain
             uri = self._source.run(run_id).info.artifact_uri
             return str(self._source.artifact(uri, checked_name(path, uri), Path(dst_path)))
         return self._full.download_artifacts(run_id, path, dst_path)

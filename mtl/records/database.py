@@ -44,7 +44,7 @@ class Database:
         row = self._one(f"select name, version, source, run_id, status, current_stage from model_versions where {where} "
                         "and current_stage != ?", model, number, DELETED)  # fmt: skip
         tags = self._rows(f"select key, value from model_version_tags where {where}", model, number)
-        return SimpleNamespace(**row | {"version": str(row["version"])}, tags=pairs(tags))
+        return SimpleNamespace(**row, tags=pairs(tags))
 
     def alias(self, model: str, alias: str) -> Any:
         found = self._rows("select version from registered_model_aliases where name = ? and alias = ? and "

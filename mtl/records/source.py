@@ -39,6 +39,8 @@ def copied(uri: str, path: str, folder: Path) -> Path:
     if parts.scheme not in ("", "file") or parts.netloc or not Path(root := unquote(parts.path)).is_dir():
         raise NotPlain
     source, target = Path(root, path), folder / path
+    if source.resolve() != Path(root).resolve() / path or any(found.is_symlink() for found in source.rglob("*")):
+        raise NotPlain  # a link: MLflow says what it takes
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
         shutil.copytree(source, target, dirs_exist_ok=True)
