@@ -1,4 +1,4 @@
-"""Batch prediction with Ray Data and the endpoint with Ray Serve: the packaged model, as its users meet it."""
+"""Batch prediction and the endpoint: the packaged model, as its users meet it."""
 
 from __future__ import annotations
 

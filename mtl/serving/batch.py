@@ -30,7 +30,7 @@ from mtl.store import Store
 
 CHUNK = 128
 """Images that are predicted and written together."""
-FEW = 8
+FEW = 2
 """Chunks that are done sooner in this process than a local Ray has started, and each of its processes has imported torch."""
 PICTURES = ("masks", "overlays")
 """Formats with files an image."""

@@ -4,6 +4,7 @@ and takes its place; one that does not verify or does not load is refused, and t
 from __future__ import annotations
 
 import asyncio
+import logging
 import tempfile
 import time
 from collections.abc import Callable
@@ -62,6 +63,20 @@ class Followed:
         return registry.package(version, folder, cache) / "artifacts" / "bundle"
 
 
+class Once(logging.Filter):
+    """Lets a line through at its first time: the registry says the same at every look."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said = set[str]()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it is new."""
+        new = record.getMessage() not in self._said
+        self._said.add(record.getMessage())
+        return new
+
+
 async def follow(
     endpoint: Endpoint, followed: Followed, load: Callable[[int, Path], Model], say: Callable[[str], None]
 ) -> None:
@@ -70,6 +85,7 @@ async def follow(
     Args:
         load: a version's model, from its bundle; not yet started.
     """
+    logging.getLogger("mtl.promotion").addFilter(Once())
     while True:
         await asyncio.sleep(LOOK_SECONDS)
         number: int | None = None

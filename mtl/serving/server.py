@@ -94,6 +94,7 @@ def _settings(endpoint: Endpoint) -> uvicorn.Config:
         endpoint.app(),
         http=Impatient,
         lifespan="off",
+        ws="none",
         log_level="critical",
         access_log=False,
         server_header=False,

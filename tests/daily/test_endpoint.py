@@ -342,16 +342,21 @@ def test_sigterm(project: Project) -> None:
     for one in accepted:
         one.sendall(head.encode() + IMAGE[:100])
     until(lambda: "mtl_endpoint_open_requests 6.0" in httpx.get(f"{address}/metrics").text, "they were not accepted")
-    watched.process.send_signal(signal.SIGTERM)
-    until(lambda: httpx.get(f"{address}/ready").json()["status"] == "ending", "it does not say that it is ending")
-    assert httpx.get(f"{address}/live").status_code == 200
-    late = httpx.post(f"{address}/predict", content=IMAGE)
-    assert late.status_code == 503
-    assert late.json()["error"]["what"] == "the endpoint is ending"
-    for one in accepted:
-        one.sendall(IMAGE[100:])
-    for one in accepted:
-        assert one.recv(1000).startswith(b"HTTP/1.1 200 ")
-    assert watched.process.wait(60) == 0
+    with load(address) as calls:
+        until(lambda: len(calls.versions) > 10, "no answers")
+        watched.process.send_signal(signal.SIGTERM)
+        until(lambda: httpx.get(f"{address}/ready").json()["status"] == "ending", "it does not say that it is ending")
+        assert httpx.get(f"{address}/live").status_code == 200
+        late = httpx.post(f"{address}/predict", content=IMAGE)
+        assert late.status_code == 503
+        assert late.json()["error"]["what"] == "the endpoint is ending"
+        for one in accepted:
+            one.sendall(IMAGE[100:])
+        for one in accepted:
+            assert one.recv(1000).startswith(b"HTTP/1.1 200 ")
+        assert watched.process.wait(60) == 0
+    # The others were told so, or found nobody there: none was left without an answer.
+    told = ("the endpoint is ending", "Connection refused", "curl: (7) ")
+    assert [line for line in calls.failed if not any(text in line for text in told)] == []
     with pytest.raises(OSError, match="refused"):
         socket.create_connection((host, port), 5)
