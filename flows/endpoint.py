@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,9 +17,12 @@ from flows.versioning import stop_tree
 from flows.versions import opened, resolve
 from mtl.config import MtlError
 
+LEAVE_SECONDS = 35.0
+"""For the server to answer what it had accepted, and to end."""
+
 
 def serve_endpoint(settings: Settings, name: str, host: str, port: int, replicas: int) -> None:
-    """Serve until Ctrl-C.
+    """Serve until SIGTERM or Ctrl-C: a number's version, or whatever version an alias names, now and later.
 
     Raises:
         BusyError: the port is taken.
@@ -36,12 +41,34 @@ def serve_endpoint(settings: Settings, name: str, host: str, port: int, replicas
             "port": port,
             "replicas": replicas,
         }
-        command = [sys.executable, "-m", "mtl.stages.endpoint", json.dumps(job)]
-        process = subprocess.Popen(
-            command, cwd=settings.root, env=os.environ, text=True, preexec_fn=end_with_parent, start_new_session=True
-        )
-        try:
-            code = process.wait()
-        finally:
-            stop_tree(process)
-    raise MtlError("the endpoint ended", found=f"exit code {code}", fix="see the lines above")
+        if not name.isdecimal():
+            job |= {"alias": name, "uri": settings.mlflow_uri, "home": str(settings.home)}
+        _run([sys.executable, "-m", "mtl.stages.endpoint", json.dumps(job)], settings.root)
+
+
+def _run(command: list[str], folder: Path) -> None:
+    """Run the server, and hand on to it that it is to end.
+
+    Raises:
+        MtlError: it ended by itself, or had not answered all that it had accepted.
+    """
+    process = subprocess.Popen(
+        command, cwd=folder, env=os.environ, text=True, preexec_fn=end_with_parent, start_new_session=True
+    )
+    try:
+        code = _ended(process)
+    finally:
+        stop_tree(process)
+    if code != 0:
+        raise MtlError("the endpoint ended", found=f"exit code {code}", fix="see the lines above")
+
+
+def _ended(process: subprocess.Popen[str]) -> int | None:
+    """Its exit code; None if it took too long to answer what it had accepted."""
+    try:
+        return process.wait() or -1  # by itself, whatever it says
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return process.wait(LEAVE_SECONDS)
+    return None

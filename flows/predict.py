@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -44,7 +45,8 @@ def predict(
         job = {
             "packages": packages,
             "labels": [f"version-{version.number}" for version in versions],
-            "images": [path if "://" in path else str(Path(path).resolve()) for path in images],
+            # Not resolved: what a link is called says that it is an image, where it leads (DVC's cache) may not.
+            "images": [path if "://" in path else os.path.abspath(path) for path in images],  # noqa: PTH100
             "out": target,
             "formats": formats,
             "result": str(result),

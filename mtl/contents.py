@@ -9,15 +9,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
-
 from mtl.config import RegistryError
 from mtl.digest import bytes_sha256
 from mtl.package_cache import PackageCache
+from mtl.records.client import ReadingClient
 from mtl.reports import EvalReport
 from mtl.signing import SIGNATURE, verify
-from mtl.tracking import explained
+from mtl.tracking import explained, refusals
 from mtl.trust import Trust
 from mtl.version import Version
 
@@ -31,7 +29,7 @@ EVALUATION = "evaluate/report.json"
 class Contents:
     """The artifacts of one model's versions."""
 
-    def __init__(self, uri: str, client: MlflowClient, model: str, trust: Trust) -> None:
+    def __init__(self, uri: str, client: ReadingClient, model: str, trust: Trust) -> None:
         self.uri, self.client, self.model, self.trust = uri, client, model, trust
 
     def accept(self, version: Version) -> Version:
@@ -170,7 +168,7 @@ class Contents:
                 _, doubt = self.trust.check(kept["statement"], COMPARISON, **wanted, sha256=digest)
                 if self.trust.lets(doubt):
                     return EvalReport.model_validate_json(kept["report"])
-            except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, MlflowException):
+            except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, *refusals()):
                 return None  # it never was, or by another version of this program
         logging.getLogger(__name__).warning(
             f"{_comparison(champion)} of version {version.number} does not count: {doubt}"

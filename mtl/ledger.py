@@ -12,12 +12,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
-
 from mtl.config import RegistryError
+from mtl.records.client import ReadingClient
 from mtl.redaction import redacted
-from mtl.tracking import explained
+from mtl.tracking import explained, refusals
 from mtl.trust import Doubt, Trust
 
 RUN_TAG = "mtl.ledger_run"
@@ -40,7 +38,7 @@ class Entry:
 class Ledger:
     """The ledger of one registered model."""
 
-    def __init__(self, uri: str, client: MlflowClient, model: str, trust: Trust) -> None:
+    def __init__(self, uri: str, client: ReadingClient, model: str, trust: Trust) -> None:
         self.uri, self.client, self.model, self.trust = uri, client, model, trust
         self.name = f"ledger of {model}"
         self.place = hashlib.sha256(f"{uri} {model}".encode()).hexdigest()[:16]
@@ -72,7 +70,7 @@ class Ledger:
             run = self._find() or self._create()
             try:
                 self.client.log_param(run, key, text, synchronous=True)
-            except MlflowException:
+            except refusals():
                 # Taken, perhaps: then it can be read. (Not every store says so by its error's code.)
                 earlier = self.client.get_run(run).data.params.get(key)
                 if earlier is None:
@@ -101,7 +99,7 @@ class Ledger:
         spare = self.client.create_run("0", run_name=self.name).info.run_id
         try:
             self.client.create_experiment(self.name, tags={RUN_TAG: spare})
-        except MlflowException:
+        except refusals():
             self.client.delete_run(spare)
         found = self._find()
         if found is None:

@@ -16,15 +16,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
-
 from mtl.actor import actor
 from mtl.chain import CHANGE, Chain, read_chain
 from mtl.config import RegistryError
 from mtl.ledger import Ledger
+from mtl.records.client import ReadingClient
 from mtl.redaction import redact
-from mtl.tracking import explained
+from mtl.tracking import explained, refusals
 
 CHAMPION = "champion"
 PROMOTION, ROLLBACK, OUTSIDE, ADOPTION = "promotion", "rollback", "outside", "adoption"
@@ -42,7 +40,7 @@ WAY_ON = (
 class Promotions:
     """The champions of one registered model."""
 
-    def __init__(self, client: MlflowClient, model: str, ledger: Ledger) -> None:
+    def __init__(self, client: ReadingClient, model: str, ledger: Ledger) -> None:
         self.client, self.model, self.ledger = client, model, ledger
 
     def chain(self) -> Chain:
@@ -199,7 +197,7 @@ def _shortened(why: str) -> str:
     return f"{why} …"
 
 
-def point(uri: str, client: MlflowClient, model: str, alias: str, number: int) -> None:
+def point(uri: str, client: ReadingClient, model: str, alias: str, number: int) -> None:
     """Let an alias name a version. MLflow looks whether there is one, and inserts it if not: of two that do so at once one is
     refused, and finds it there when it tries again.
 
@@ -211,24 +209,19 @@ def point(uri: str, client: MlflowClient, model: str, alias: str, number: int) -
             try:
                 client.set_registered_model_alias(model, alias, str(number))
                 return
-            except MlflowException:
+            except refusals():
                 if attempt == ATTEMPTS - 1:
                     raise
 
 
-def aliased(uri: str, client: MlflowClient, model: str, alias: str) -> Any:
+def aliased(uri: str, client: ReadingClient, model: str, alias: str) -> Any:
     """MLflow's version that an alias names; None if there is none.
 
     Raises:
         RegistryError: MLflow refuses it or is out of reach.
     """
     with explained(uri):
-        try:
-            return client.get_model_version_by_alias(model, alias)
-        except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                return None
-            raise
+        return client.find_alias(model, alias)
 
 
 def _moved(found: int | None, expected: int | None) -> RegistryError:

@@ -12,8 +12,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mlflow.exceptions import MlflowException
-
 from mtl.config import RegistryError
 from mtl.contents import Contents
 from mtl.digest import bytes_sha256, file_sha256
@@ -21,7 +19,7 @@ from mtl.ledger import Ledger
 from mtl.promotion import Promotions, aliased, point
 from mtl.reports import Decision, PackageReport
 from mtl.signing import SIGNATURE, package_sha256, sign
-from mtl.tracking import FINGERPRINT, LINEAGE, connect, explained
+from mtl.tracking import FINGERPRINT, LINEAGE, explained, reading, refusals
 from mtl.trust import Trust
 from mtl.version import DECIDED, DECISION, STATEMENT, Version, read, statement
 from mtl.version import decision as decided
@@ -36,7 +34,7 @@ class Registry(Contents):
 
     def __init__(self, uri: str, model: str, trust: Trust) -> None:
         with explained(uri):
-            super().__init__(uri, connect(uri), model, trust)
+            super().__init__(uri, reading(uri), model, trust)
         self.ledger = Ledger(uri, self.client, model, trust)
         self.promotions = Promotions(self.client, model, self.ledger)
 
@@ -93,7 +91,7 @@ class Registry(Contents):
         """
         try:
             return self._version(self.client.get_model_version(self.model, str(number)))
-        except MlflowException as error:
+        except refusals() as error:
             known = ", ".join(str(v.number) for v in self.versions()[-10:]) or "none"
             raise RegistryError(f"{self.model} has no version {number}", found=f"versions: {known}") from error
 
@@ -131,7 +129,7 @@ class Registry(Contents):
         with explained(self.uri):
             try:
                 self.client.create_registered_model(self.model)
-            except MlflowException:
+            except refusals():
                 self.client.get_registered_model(self.model)  # it is there
             with tempfile.TemporaryDirectory() as scratch:
                 sign(model, key, Path(scratch, SIGNATURE))

@@ -5,23 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import sys
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
-from typing import Any
-
-import mlflow
-from filelock import FileLock
-from mlflow.entities import Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
-from mlflow.store.db.utils import (
-    _initialize_tables,  # pyright: ignore[reportPrivateUsage]
-    create_sqlalchemy_engine,
-)
+from typing import TYPE_CHECKING, Any
 
 from mtl.config import RegistryError
 from mtl.digest import file_sha256
+from mtl.records.client import ReadingClient
 from mtl.redaction import redact, secret_in_file
 from mtl.reports import EvalReport
+
+if TYPE_CHECKING:
+    import mlflow
 
 FINGERPRINT = "mtl.fingerprint"
 LINEAGE = "lineage"
@@ -36,12 +32,18 @@ logging.getLogger("mlflow").setLevel(logging.WARNING)
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
+def refusals() -> tuple[Any, ...]:
+    """MLflow's errors, for `except`; none while nobody has imported it, which takes seconds."""
+    module = sys.modules.get("mlflow.exceptions")
+    return (module.MlflowException,) if module else ()
+
+
 @contextlib.contextmanager
 def explained(uri: str) -> Generator[None]:
     """Turn MLflow's errors into ours."""
     try:
         yield
-    except MlflowException as error:
+    except refusals() as error:
         denied = error.get_http_status_code() in (401, 403)
         names = "MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD and what this user may do there"
         raise RegistryError(
@@ -51,11 +53,24 @@ def explained(uri: str) -> Generator[None]:
         ) from error
 
 
+def reading(uri: str) -> ReadingClient:
+    """A client for who mostly reads."""
+    return ReadingClient(uri, connect)
+
+
 def connect(uri: str) -> mlflow.MlflowClient:
     """A client; the tables of an embedded database are made first, as a whole: MLflow's own way leaves some if it is killed,
     and two at once get in each other's way."""
+    import mlflow
+    from filelock import FileLock
+
     path = Path(uri.removeprefix("sqlite:///"))
     if uri.startswith("sqlite:///") and not path.exists():
+        from mlflow.store.db.utils import (
+            _initialize_tables,  # pyright: ignore[reportPrivateUsage]
+            create_sqlalchemy_engine,
+        )
+
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):
             if not path.exists():
@@ -83,7 +98,7 @@ class Tracker:
         if found is None:
             try:
                 return self.client.create_experiment(name, artifacts)
-            except MlflowException:  # another machine has just made it, perhaps
+            except refusals():  # another machine has just made it, perhaps
                 found = self.client.get_experiment_by_name(name)
                 if found is None:
                     raise
@@ -105,6 +120,8 @@ class Tracker:
     def log_params(self, run: str, params: dict[str, Any]) -> None:
         """The whole of params.yaml, flattened to dotted keys. What the run has already stays: a run that goes on may have
         other settings where they make no difference to the version (its schedule)."""
+        from mlflow.entities import Param
+
         wanted = {key: redact(value)[:5900] for key, value in flatten(params)}
         with explained(self.uri):
             for attempt in range(ATTEMPTS):
@@ -114,13 +131,15 @@ class Tracker:
                     for start in range(0, len(flat), 100):
                         self.client.log_batch(run, params=flat[start : start + 100])
                     return
-                except MlflowException:
+                except refusals():
                     # Another flow with this fingerprint logs the same at the same time, perhaps: look what is still missing.
                     if attempt == ATTEMPTS - 1:
                         raise
 
     def log_epoch(self, run: str, row: dict[str, Any], timestamp: int) -> None:
         """An epoch's metrics at its optimizer step."""
+        from mlflow.entities import Metric
+
         numbers = {k: float(v) for k, v in row.items() if k not in NOT_METRICS}
         with explained(self.uri):
             self.client.log_batch(run, metrics=[Metric(k, v, timestamp, row["step"]) for k, v in numbers.items()])
@@ -132,6 +151,8 @@ class Tracker:
 
     def log_evaluation(self, run: str, report: EvalReport, timestamp: int) -> None:
         """Every metric of the test split, with its interval."""
+        from mlflow.entities import Metric
+
         metrics: list[Metric] = []
         for task, result in report.tasks.items():
             for name, metric in result.metrics.items():
@@ -150,6 +171,9 @@ class Tracker:
         Raises:
             RegistryError: MLflow refuses or is out of reach, or a file holds a secret.
         """
+        import mlflow
+        from mlflow.entities import RunTag
+
         refuse_secrets(files)
         with explained(self.uri):
             self.client.log_batch(run, tags=[RunTag(key, redact(value)) for key, value in tags.items()])
@@ -163,6 +187,7 @@ class Tracker:
                 name=data_name,
                 digest=data_hash[:36],
             )
+            mlflow.set_tracking_uri(self.uri)
             with mlflow.start_run(run_id=run, log_system_metrics=False):
                 mlflow.log_input(dataset, context="training", tags={"dvc_md5": data_hash})
 

@@ -1,1 +1,1 @@
-"""The packaged model at work: on folders and buckets with Ray Data, behind HTTP with Ray Serve."""
+"""The packaged model at work: on folders and buckets, and behind HTTP."""

@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from mtl.serving.requests import Limits, Refused
+from mtl.serving.limits import Limits, Refused
 
 
 def allowed_hosts(listens: str, further: str) -> frozenset[str]:

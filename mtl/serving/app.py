@@ -1,166 +1,230 @@
-"""The packaged model behind HTTP, with Ray Serve: requests are batched, a page shows what it says of a dropped image.
+"""The packaged model behind HTTP: what comes is checked here, and answered by whichever version is loaded.
 
-    GET /            the page
-    GET /model       version, tasks, their classes and units, limits
-    GET /health      200 while a model answers
-    POST /predict    one encoded image as the body, or {"images": ["<base64>", …]} → {"version", "predictions": […]}
+    GET /                    the page
+    GET /model               version, tasks, their classes and units, limits
+    GET /live /ready         200 while it runs; 200 while it answers predictions, with what keeps it from the version it follows
+    GET /metrics             figures for Prometheus
+    POST /predict            one encoded image as the body, or {"images": ["<base64>", …]} → {"version", "predictions": […]}
+    POST /invocations        the same in MLflow's scoring protocol → {"predictions": […]}; GET /ping /health /version are its, too
 
 Requests that are refused get a 4xx with {"error": {"what", "found", "fix"}}.
 """
 
-# No postponed annotations here: Ray Serve builds the routes again, and then FastAPI no longer finds what they name.
+from __future__ import annotations
 
 import asyncio
-import logging
-import os
-import threading
+import time
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.responses import HTMLResponse, JSONResponse
-from ray import serve
+import orjson
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
 
-from mtl.cluster import cluster
-from mtl.config import Config, DataError
 from mtl.reports.document import policy
-from mtl.serving.admission import Admission, allowed_hosts, refuse_stranger
-from mtl.serving.front import CALLBACK
-from mtl.serving.requests import Limits, Refused, images_of, read_body
+from mtl.serving.admission import Admission, refuse_stranger
+from mtl.serving.figures import Figures
+from mtl.serving.limits import Limits, Refused
+from mtl.serving.model import Model
+from mtl.serving.requests import images_of, read_body
 
-MAX_BATCH, WAIT_SECONDS = 32, 0.004
-"""Images that are predicted together, and how long the first of them waits for others."""
-LIMITS = Limits()
 HEADERS = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
 READERS = 2
 """Threads that look at what requests hold."""
-app = FastAPI(title="mtl", docs_url=None, redoc_url=None, openapi_url=None)
+RETRY = {"retry-after": "1"}
+Handler = Callable[[Request], Awaitable[Response]]
 
 
-@app.exception_handler(Refused)
-async def refuse(_: Request, refusal: Any) -> JSONResponse:
-    """A refusal as an answer."""
-    return JSONResponse(refusal.body, status_code=refusal.status)
+class Endpoint:
+    """What is served at this time, and how requests for it are answered.
 
+    Args:
+        hosts: names under which it is called.
+    """
 
-@serve.deployment
-class Model:
-    """A model in a process of its own."""
+    def __init__(self, hosts: frozenset[str], limits: Limits | None = None) -> None:
+        self.hosts, self.limits = hosts, limits or Limits()
+        self.model: Model | None = None
+        self.behind = ""
+        """Why it does not serve the version that it is to serve, if so."""
+        self.leaving = False
+        """It is to end: what was accepted is answered, and nothing else."""
+        self.open = 0
+        """Requests that were accepted and are not answered yet."""
+        self.figures = Figures()
+        self._draining = set[asyncio.Task[None]]()
+        self._bytes = Admission("bytes", self.limits.held_bytes, self.limits)
+        self._pixels = Admission("pixels", self.limits.held_pixels, self.limits)
+        self._requests = Admission("requests", self.limits.held_requests, self.limits)
+        self._readers = ThreadPoolExecutor(READERS)
+        self._page = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
+        own = policy(self._page, more="; connect-src 'self' data:; frame-ancestors 'none'")
+        self._headers = {"content-security-policy": own, **HEADERS}
 
-    def __init__(self, bundle: str, threads: int) -> None:
-        import torch
+    def put(self, model: Model) -> Model | None:
+        """Let a model that has been started answer; the one before it ends once it has answered all that it was asked."""
+        before, self.model, self.behind = self.model, model, ""
+        if before is not None:
+            self.figures.swaps.inc()
+            task = asyncio.create_task(before.drain(self.limits.answer_seconds))
+            self._draining.add(task)
+            task.add_done_callback(self._draining.discard)
+        return before
 
-        from mtl.package.predictor import Predictor
+    async def close(self, seconds: float) -> None:
+        """Wait until all that was accepted is answered, so long at most, and end the models."""
+        deadline = time.monotonic() + seconds
+        while self.open and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        for task in self._draining:
+            task.cancel()
+        await asyncio.gather(*self._draining, return_exceptions=True)
+        if self.model is not None:
+            self.model.stop()
+        self._readers.shutdown(wait=False, cancel_futures=True)
 
-        torch.set_num_threads(threads)
-        self.predictor = Predictor(Path(bundle))
+    def app(self) -> Starlette:
+        """As ASGI."""
+        pages: dict[str, Handler] = {"/": self._show, "/model": self._describe}
+        probes: dict[str, Handler] = {"/live": self._live, "/ready": self._ready, "/metrics": self._metrics}
+        probes |= {"/health": self._health, "/ping": self._ping, "/version": self._version}
+        posts: dict[str, Handler] = {"/predict": self._predict, "/invocations": self._invocations}
+        routes = [Route(path, self._guarded(path, h), methods=["GET", "OPTIONS"]) for path, h in pages.items()]
+        routes += [Route(p, self._guarded(p, h, probe=True), methods=["GET", "OPTIONS"]) for p, h in probes.items()]
+        routes += [Route(path, self._guarded(path, h), methods=["POST", "OPTIONS"]) for path, h in posts.items()]
+        app = Starlette(routes=routes, exception_handlers={HTTPException: _not_here, Exception: _failed})
+        app.router.redirect_slashes = False  # to an address of the caller's making
+        return app
 
-    @serve.batch(max_batch_size=MAX_BATCH, batch_wait_timeout_s=WAIT_SECONDS)
-    async def predict(self, images: list[bytes]) -> list[Any]:
-        """One answer an image: its row, or why there is none."""
-        answers = self.predictor.answers(images)
-        return [{"error": answer.line} if isinstance(answer, DataError) else {"row": answer} for answer in answers]
+    def _guarded(self, path: str, handler: Handler, *, probe: bool = False) -> Handler:
+        """A handler for those who may call it, counted.
 
-    def describe(self) -> dict[str, Any]:
-        """What the page must know of the tasks."""
-        tasks = self.predictor.tasks
-        return {
-            name: {
-                "type": task.config.type,
-                "serves": "mask" if task.kind == "mask" else task.serves,
-                "classes": list(task.target.classes),
-                "unit": task.target.unit,
-                "auxiliary": task.config.auxiliary,
-            }
-            for name, task in tasks.items()
-        }
+        Args:
+            probe: it is answered to the end.
+        """
 
+        async def answer(request: Request) -> Response:
+            began = time.perf_counter()
+            try:
+                response = await self._taken(request, handler, probe)
+            except Refused as refusal:
+                response = _json(refusal.body, refusal.status, RETRY if refusal.status == 503 else None)
+            self.figures.requests.labels(path, response.status_code).inc()
+            self.figures.seconds.labels(path).observe(time.perf_counter() - began)
+            if self.leaving:
+                response.headers["connection"] = "close"
+            return response
 
-@serve.deployment
-@serve.ingress(app)  # pyright: ignore[reportUntypedClassDecorator]
-class Ingress:
-    """Checks requests, and sends their images one by one to where they are batched."""
+        return answer
 
-    def __init__(self, model: Any, version: str, hosts: frozenset[str]) -> None:
-        self.model, self.version, self.hosts = model, version, hosts
-        self.bytes = Admission("bytes", LIMITS.held_bytes, LIMITS)
-        self.pixels = Admission("pixels", LIMITS.held_pixels, LIMITS)
-        self.requests = Admission("requests", LIMITS.held_requests, LIMITS)
-        self.readers = ThreadPoolExecutor(READERS)
-        self.tasks: dict[str, Any] | None = None
-        self.page = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
-        own = policy(self.page, more="; connect-src 'self' data:; frame-ancestors 'none'")
-        self.headers = {"content-security-policy": own, **HEADERS}
-
-    @app.get("/")
-    async def show(self, request: Request) -> HTMLResponse:
+    async def _taken(self, request: Request, handler: Handler, probe: bool) -> Response:
         refuse_stranger(request.headers.items(), self.hosts)
-        return HTMLResponse(self.page, headers=self.headers)
+        if request.method == "OPTIONS":
+            allowed = "POST, OPTIONS" if handler in (self._predict, self._invocations) else "GET, HEAD, OPTIONS"
+            return Response(status_code=204, headers={"allow": allowed})
+        if probe:
+            return await handler(request)
+        if self.leaving:
+            raise Refused(503, "the endpoint is ending", fix="call another one")
+        self.open += 1
+        try:
+            return await handler(request)
+        finally:
+            self.open -= 1
 
-    @app.get("/health")
-    async def health(self, request: Request) -> dict[str, str]:
-        refuse_stranger(request.headers.items(), self.hosts)
-        await self._tasks()
-        return {"status": "ok", "version": self.version}
+    async def _show(self, _: Request) -> Response:
+        return HTMLResponse(self._page, headers=self._headers)
 
-    @app.get("/model")
-    async def describe(self, request: Request) -> dict[str, Any]:
-        refuse_stranger(request.headers.items(), self.hosts)
-        return {"version": self.version, "tasks": await self._tasks(), "limits": asdict(LIMITS)}
+    async def _describe(self, _: Request) -> Response:
+        model = self._loaded()
+        return _json({"version": str(model.version), "tasks": model.tasks, "limits": asdict(self.limits)})
 
-    @app.post("/predict")
-    async def predict(self, request: Request) -> JSONResponse:
-        refuse_stranger(request.headers.items(), self.hosts)
+    async def _live(self, _: Request) -> Response:
+        return _json({"status": "live"})
+
+    async def _ready(self, _: Request) -> Response:
+        """Not while it is ending: whoever shares out requests is to send no more here."""
+        version = str(self.model.version) if self.model else None
+        state = "ending" if self.leaving else "ready" if version else "loading"
+        return _json({"status": state, "version": version, "behind": self.behind}, 200 if state == "ready" else 503)
+
+    async def _health(self, _: Request) -> Response:
+        return _json({"status": "ok", "version": str(self._loaded().version)})
+
+    async def _ping(self, _: Request) -> Response:
+        self._loaded()
+        return Response("\n", media_type="text/plain")
+
+    async def _version(self, _: Request) -> Response:
+        return Response(version_of("mlflow"), media_type="text/plain")
+
+    async def _metrics(self, _: Request) -> Response:
+        self.figures.open.set(self.open)
+        self.figures.version.set(self.model.version if self.model else 0)
+        self.figures.ready.set(self.model is not None and not self.leaving)
+        self.figures.behind.set(bool(self.behind))
+        return Response(self.figures.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def _predict(self, request: Request) -> Response:
+        version, rows = await self._rows(request)
+        return _json({"version": version, "predictions": rows}, headers={"x-model-version": version})
+
+    async def _invocations(self, request: Request) -> Response:
+        version, rows = await self._rows(request)
+        return _json({"predictions": rows}, headers={"x-model-version": version})
+
+    async def _rows(self, request: Request) -> tuple[str, list[Any]]:
+        """What one version says of a request's images."""
+        self._loaded()
         caller = request.client.host if request.client else ""
-        with self.requests.held(caller) as one, self.bytes.held(caller) as held, self.pixels.held(caller) as seen:
+        with (
+            self._requests.held(caller) as one,
+            self._bytes.held(caller) as held,
+            self._pixels.held(caller) as seen,
+        ):
             one.more(1)
-            body = await read_body(request.stream(), request.headers.get("content-length"), LIMITS, held.more)
+            body = await read_body(request.stream(), request.headers.get("content-length"), self.limits, held.more)
             kind, loop = request.headers.get("content-type", ""), asyncio.get_running_loop()
             # Elsewhere than in the loop, which answers others in the meantime.
-            images, pixels = await loop.run_in_executor(self.readers, images_of, kind, body, LIMITS)
+            images, pixels = await loop.run_in_executor(self._readers, images_of, kind, body, self.limits)
             seen.more(pixels)
-            answers: Any = await asyncio.gather(*(self.model.predict.remote(image) for image in images))
+            model = self._loaded()  # by now, perhaps, another
+            try:
+                async with asyncio.timeout(self.limits.answer_seconds):
+                    answers = await model.predict(images)
+            except TimeoutError:
+                raise Refused(503, "the endpoint is busy", found="no answer in time", fix="ask again later") from None
         for index, answer in enumerate(answers):
             if "error" in answer:
                 raise Refused(400, f"image {index} cannot be used", found=answer["error"][:300])
-        return JSONResponse({"version": self.version, "predictions": [answer["row"] for answer in answers]})
+        self.figures.images.inc(len(images))
+        return str(model.version), [answer["row"] for answer in answers]
 
-    async def _tasks(self) -> dict[str, Any]:
-        known: dict[str, Any] = self.tasks or await self.model.describe.remote()
-        self.tasks = known
-        return known
+    def _loaded(self) -> Model:
+        if self.model is None:
+            raise Refused(503, "no model is loaded yet", fix="wait until /ready says so")
+        return self.model
 
 
-def run_app(config: Config, job: dict[str, Any], ended: threading.Event) -> None:
-    """Serve a bundle until the event is set.
+def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(content), status, headers, "application/json")
 
-    Args:
-        job: bundle (a folder), version, host, port, replicas.
-    """
-    logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    os.environ["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"] = CALLBACK  # of a local cluster; others have their own
-    with cluster(config):
-        quiet = {"log_level": "ERROR", "enable_access_log": False}
-        times = {"request_timeout_s": LIMITS.answer_seconds, "keep_alive_timeout_s": int(LIMITS.header_seconds)}
-        serve.start(http_options={"host": job["host"], "port": job["port"], **times}, logging_config=quiet)
-        several: Any = Model
-        entry: Any = Ingress
-        # Requests wait here rather than being turned away: what is refused is refused for what it asks, or takes from
-        # others. A slow body costs nothing but its bytes: were they counted here, a few hundred would stop /health.
-        model = several.options(
-            num_replicas=job["replicas"],
-            ray_actor_options={"num_cpus": 0.5},
-            logging_config=quiet,
-            max_ongoing_requests=512,
-        )
-        front = entry.options(
-            ray_actor_options={"num_cpus": 0.2}, logging_config=quiet, max_ongoing_requests=4 * LIMITS.held_requests
-        )
-        hosts = allowed_hosts(job["host"], os.environ.get("MTL_ENDPOINT_HOSTS", ""))
-        bound = model.bind(job["bundle"], config.train.threads_per_worker)
-        serve.run(front.bind(bound, job["version"], hosts), name="mtl")
-        print(f"model    http://{job['host']}:{job['port']}  (version {job['version']})", flush=True)
-        ended.wait()
-        serve.shutdown()
+
+async def _not_here(request: Request, error: Exception) -> Response:
+    """No such path, or not in this way."""
+    assert isinstance(error, HTTPException)
+    fix = "POST /predict or /invocations; GET /model, /ready, /live, /metrics"
+    what = "there is nothing here" if error.status_code == 404 else "not in this way"
+    refusal = Refused(error.status_code, what, found=f"{request.method} {request.url.path}"[:100], fix=fix)
+    return _json(refusal.body, error.status_code, dict(error.headers or {}))
+
+
+async def _failed(_: Request, error: Exception) -> Response:
+    return _json(Refused(500, "the endpoint failed", found=type(error).__name__, fix="see its log").body, 500)

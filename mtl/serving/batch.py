@@ -1,4 +1,4 @@
-"""Predictions for many images, with Ray Data: on this machine's cores, or on a cluster.
+"""Predictions for many images: in this process if they are few, else with Ray Data on this machine's cores; or on a cluster.
 
 Images are taken in chunks. A chunk's results are written as a whole by whoever made them, under a name made from the model
 and the chunk's images: what is there need not be made again, so a run that was killed goes on.
@@ -10,7 +10,6 @@ import base64
 import hashlib
 import json
 import logging
-import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -18,17 +17,23 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import torch
 
 from mtl.cluster import cluster
 from mtl.config import Config, DataError
 from mtl.package.predictor import Predictor
-from mtl.serving.gathered import ERROR, PATH
+from mtl.serving.gathered import ERROR, FILE, PATH
 from mtl.serving.overlay import draw
+from mtl.serving.picture_names import picture_names
 from mtl.serving.sources import Chosen, Reader
 from mtl.store import Store
 
 CHUNK = 128
 """Images that are predicted and written together."""
+FEW = 2
+"""Chunks that are done sooner in this process than a local Ray has started, and each of its processes has imported torch."""
+PICTURES = ("masks", "overlays")
+"""Formats with files an image."""
 
 
 def predict_all(
@@ -41,12 +46,16 @@ def predict_all(
 ) -> dict[str, int]:
     """Write `parts/<key>.parquet`, and what else is asked for, under `out` (a folder or a bucket).
 
+    Pictures are `masks/<task>/<name>.png` and `overlays/<name>.png`; the table's column `_file` has the name.
+
     Returns:
         images: all of them; failed: those that could not be read, whose rows have an `_error`; made: those of this run.
     """
     bundle = package / "artifacts" / "bundle"
     model = model_digest(bundle)
-    chunks = [chosen[i : i + CHUNK] for i in range(0, len(chosen), CHUNK)]
+    names = picture_names(chosen) if {*formats} & {*PICTURES} else [""] * len(chosen)
+    named = [*zip(chosen, names, strict=True)]
+    chunks = [named[i : i + CHUNK] for i in range(0, len(named), CHUNK)]
     keys = [_key(model, chunk, formats) for chunk in chunks]
     store = Store(out)
     missing = [(key, chunk) for key, chunk in zip(keys, chunks, strict=True) if f"parts/{key}.json" not in store]
@@ -54,9 +63,7 @@ def predict_all(
     if skipped:
         say(f"predict: {skipped} of {len(chosen)} images are done already")
     done = skipped
-    # A cluster's nodes do not see this folder: the model travels to them.
-    given = {p.name: p.read_bytes() for p in bundle.iterdir()} if config.cluster.address != "local" else bundle
-    for row in _run(config, given, missing, out, formats) if missing else ():
+    for row in _run(config, bundle, missing, out, formats) if missing else ():
         done += row["images"]
         say(f"predict: {done}/{len(chosen)} images")
     failed = sum(json.loads(store.get(f"parts/{key}.json"))["failed"] for key in keys)
@@ -72,25 +79,36 @@ def model_digest(bundle: Path) -> str:
     return hashlib.sha256(b"".join(digests)).hexdigest()
 
 
-def _key(model: str, chunk: Sequence[Chosen], formats: Sequence[str]) -> str:
-    content = json.dumps([model, sorted(formats), [[one.label, one.version] for one in chunk]])
-    return hashlib.sha256(content.encode()).hexdigest()[:24]
+Named = tuple[Chosen, str]
+"""An image, and the name of its pictures; empty if there are none."""
+
+
+def _key(model: str, chunk: Sequence[Named], formats: Sequence[str]) -> str:
+    content = [[one.label, one.version, *([name] if name else [])] for one, name in chunk]
+    return hashlib.sha256(json.dumps([model, sorted(formats), content]).encode()).hexdigest()[:24]
 
 
 def _run(
     config: Config,
-    model: dict[str, bytes] | Path,
-    missing: list[tuple[str, Sequence[Chosen]]],
+    bundle: Path,
+    missing: Sequence[tuple[str, Sequence[Named]]],
     out: str,
     formats: Sequence[str],
 ) -> Iterator[dict[str, Any]]:
+    items = [{"key": key, "chunk": json.dumps([[asdict(one), name] for one, name in chunk])} for key, chunk in missing]
+    if config.cluster.address == "local" and len(items) <= FEW:
+        # As many threads as a process of Ray's has: the same answers, to the last bit.
+        torch.set_num_threads(config.train.threads_per_worker)
+        yield from map(ChunkPredictor(bundle, out, tuple(formats)), items)
+        return
+    # A cluster's nodes do not see this folder: the model travels to them.
+    model = bundle if config.cluster.address == "local" else {p.name: p.read_bytes() for p in bundle.iterdir()}
     with cluster(config) as ray:
         import ray.data as data
         from ray.data import ActorPoolStrategy, DataContext
 
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         DataContext.get_current().enable_progress_bars = False  # our own lines say how far it is
-        items = [{"key": key, "chunk": json.dumps([asdict(one) for one in chunk])} for key, chunk in missing]
         workers = max(1, min(len(items), int(ray.cluster_resources().get("CPU", 1)) - 1))
         rows = data.from_items(items, override_num_blocks=len(items)).map(
             ChunkPredictor,  # pyright: ignore[reportArgumentType]
@@ -116,15 +134,16 @@ class ChunkPredictor:
             self.predictor = Predictor(Path(scratch))
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        chunk = [Chosen(**one) for one in json.loads(row["chunk"])]
+        named = [(Chosen(**one), name) for one, name in json.loads(row["chunk"])]
+        chunk, names = [one for one, _ in named], [name for _, name in named]
         images = [self._read(one) for one in chunk]
         answers = iter(self.predictor.answers([image for image in images if isinstance(image, bytes)]))
         results = [next(answers) if isinstance(image, bytes) else image for image in images]
         failed = sum(isinstance(result, DataError) for result in results)
-        for one, image, result in zip(chunk, images, results, strict=True):
+        for name, image, result in zip(names, images, results, strict=True):
             if isinstance(image, bytes) and not isinstance(result, DataError):
-                self._pictures(one, image, result)
-        self.store.put(f"parts/{row['key']}.parquet", as_parquet(chunk, results, self.predictor))
+                self._pictures(name, image, result)
+        self.store.put(f"parts/{row['key']}.parquet", as_parquet(chunk, results, self.predictor, names))
         done = {"images": len(chunk), "failed": failed}
         self.store.put(f"parts/{row['key']}.json", json.dumps(done).encode())  # last: with it, the chunk is done
         return done
@@ -135,9 +154,8 @@ class ChunkPredictor:
         except DataError as error:
             return error
 
-    def _pictures(self, one: Chosen, image: bytes, row: dict[str, Any]) -> None:
+    def _pictures(self, name: str, image: bytes, row: dict[str, Any]) -> None:
         tasks = self.predictor.tasks
-        name = re.sub(r"[/\\]", "__", one.name)
         for task in tasks if "masks" in self.formats else ():
             if tasks[task].kind == "mask":
                 self.store.put(f"masks/{task}/{name}.png", base64.b64decode(row[task]))
@@ -148,22 +166,35 @@ class ChunkPredictor:
             self.store.put(f"overlays/{name}.png", data.tobytes())
 
 
-def as_parquet(chunk: Sequence[Chosen], results: Sequence[dict[str, Any] | DataError], predictor: Predictor) -> bytes:
-    """A row an image: `_path`, `_error` (null if all went well), and the columns of `Predictor.predict`, null if not."""
+def as_parquet(
+    chunk: Sequence[Chosen],
+    results: Sequence[dict[str, Any] | DataError],
+    predictor: Predictor,
+    names: Sequence[str] = (),
+) -> bytes:
+    """A row an image: `_path`, `_error` (null if all went well), `_file` (the name of its pictures, if there are any), and the
+    columns of `Predictor.predict`, null if not."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     columns: dict[str, list[Any]] = {
-        PATH: [one.label for one in chunk],
-        ERROR: [str(result) if isinstance(result, DataError) else None for result in results],
+        PATH: [_text(one.label) for one in chunk],
+        ERROR: [_text(str(result)) if isinstance(result, DataError) else None for result in results],
     }
-    schema = [pa.field(PATH, pa.string()), pa.field(ERROR, pa.string())]
+    if any(names):
+        columns[FILE] = [None if isinstance(r, DataError) else name for name, r in zip(names, results, strict=True)]
+    schema = [pa.field(column, pa.string()) for column in columns]
     for name, kind in _fields(predictor):
         columns[name] = [None if isinstance(result, DataError) else result[name] for result in results]
         schema.append(pa.field(name, kind))
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(columns, schema=pa.schema(schema)), sink, compression="zstd")
     return sink.getvalue().to_pybytes()
+
+
+def _text(text: str) -> str:
+    """A path as a table takes it: bytes of a name that are no UTF-8 as `\\xff`."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _fields(predictor: Predictor) -> Iterator[tuple[str, Any]]:

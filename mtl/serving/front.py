@@ -1,42 +1,36 @@
-"""In the process that Ray Serve accepts connections in: one that does not finish a request's header is closed.
+"""Connections of the endpoint: one that does not finish a request's header is closed.
 
-Ray Serve calls `install` there (RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH). Its HTTP server, uvicorn, waits for ever for the
-rest of a header, and every connection takes a file.
+uvicorn waits for ever for the rest of a header, and every connection takes a file.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from mtl.serving.requests import Limits
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-CALLBACK = "mtl.serving.front.install"
-
-
-def install() -> list[Any]:
-    """Give every connection a limit; no middleware is added."""
-    from uvicorn.protocols.http import h11_impl, httptools_impl
-
-    for protocol in (h11_impl.H11Protocol, httptools_impl.HttpToolsProtocol):
-        _limit(protocol, Limits().header_seconds)
-    return []
+from mtl.serving.limits import Limits
 
 
-def _limit(protocol: Any, seconds: float) -> None:
-    made = protocol.connection_made
+class Impatient(AutoHTTPProtocol):
+    """A connection with a limit for each header."""
 
-    def check(connection: Any, before: Any) -> None:
-        """Close it if no request has begun since `before`, and none is being answered."""
-        cycle = connection.cycle
-        if connection.transport.is_closing():
-            return
-        if cycle is before and (cycle is None or cycle.response_complete):
-            connection.transport.abort()
-        else:
-            connection.loop.call_later(seconds, check, connection, cycle)
+    def connection_made(self, transport: Any) -> None:
+        """As uvicorn's, and the clock runs."""
+        super().connection_made(transport)
+        _check_later(self, None)
 
-    def connection_made(connection: Any, transport: Any) -> None:
-        made(connection, transport)
-        connection.loop.call_later(seconds, check, connection, None)
 
-    protocol.connection_made = connection_made
+def _check_later(connection: Any, before: Any) -> None:
+    connection.loop.call_later(Limits().header_seconds, _check, connection, before)
+
+
+def _check(connection: Any, before: Any) -> None:
+    """Close it if no request has begun since `before`, and none is being answered."""
+    cycle = connection.cycle
+    if connection.transport.is_closing():
+        return
+    if cycle is before and (cycle is None or cycle.response_complete):
+        connection.transport.abort()
+    else:
+        _check_later(connection, cycle)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from mtl.store import Store
 from mtl.tasks import Task
 
-PATH, ERROR = "_path", "_error"
+PATH, ERROR, FILE = "_path", "_error", "_file"
 """Columns beside the tasks', whose names begin with a letter."""
 
 

@@ -12,11 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from mtl.config import load
-from mtl.package.bundle import read_bundle
-from mtl.serving.batch import predict_all
-from mtl.serving.disagreement import write_disagreement
-from mtl.serving.gathered import write_coco, write_table
-from mtl.serving.job import hand_over
 from mtl.serving.sources import choose
 from mtl.stages import home, run_stage
 from mtl.store import Store
@@ -27,6 +22,13 @@ def main() -> None:
     job, config = json.loads(sys.argv[1]), load()
     packages = [Path(package) for package in job["packages"]]
     chosen = choose(job["images"])
+    # Not above: torch takes seconds, and that there is no such image is said before.
+    from mtl.package.bundle import read_bundle
+    from mtl.serving.batch import predict_all
+    from mtl.serving.disagreement import write_disagreement
+    from mtl.serving.gathered import write_coco, write_table
+    from mtl.serving.job import hand_over
+
     outs = [job["out"]] if len(packages) == 1 else [f"{job['out']}/{label}" for label in job["labels"]]
     counts: dict[str, int] = {}
     for package, out in zip(packages, outs, strict=True):

@@ -20,7 +20,8 @@ import psutil
 import pytest
 
 from mtl.serving.admission import Admission, allowed_hosts, refuse_stranger
-from mtl.serving.requests import Limits, Refused, images_of, read_body
+from mtl.serving.limits import Limits, Refused
+from mtl.serving.requests import images_of, read_body
 from tests.attacks.test_images import IMAGES
 from tests.conftest import ROOT, clean_environment, free_port
 from tests.small_sets import encoded

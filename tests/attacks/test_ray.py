@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.network import ADDRESS, beyond_loopback, inside, listeners
+from tests.attacks.network import beyond_loopback, inside, listeners
 from tests.conftest import ROOT, clean_environment
 from tests.watch import Watched
 
@@ -148,7 +148,7 @@ def test_no_port_answers_a_stranger(training: tuple[Watched, str]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.attack(boundary="neighbour", attack="reach the endpoint's Ray")
+@pytest.mark.attack(boundary="neighbour", attack="reach more of the endpoint than its port")
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
 def test_of_an_endpoint_only_its_port_answers(bundle: Path, host: str) -> None:
     job = {"bundle": str(bundle), "version": "7", "host": host, "port": 8123, "replicas": 1}
@@ -157,11 +157,7 @@ def test_of_an_endpoint_only_its_port_answers(bundle: Path, host: str) -> None:
     try:
         watched.until("model    http", 240)
         reached = beyond_loopback(watched.process.pid)
-        assert [place for place in reached if place[0] != "::"] == ([] if host == "127.0.0.1" else [(host, 8123)])
-        # Serve's replicas listen everywhere, whatever they are told: they must ask for the token.
-        for said in called(watched, [(ADDRESS, port) for address, port in reached if address == "::"]):
-            assert said["/ray.serve.ASGIService/HandleRequest"] == "UNAUTHENTICATED"
-            assert set(said.values()) <= {"UNAUTHENTICATED"} | NOBODY_THERE
+        assert reached == ([] if host == "127.0.0.1" else [(host, 8123)])
     finally:
         watched.end()
 

@@ -1,0 +1,1 @@
+"""What MLflow has recorded, read without importing MLflow."""

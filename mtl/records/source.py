@@ -1,0 +1,49 @@
+"""Where MLflow's records are, and what is the same wherever that is."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+RUN_DATA = ("params", "tags")
+"""Of a run, what is read."""
+
+
+class NotPlain(Exception):
+    """MLflow's own client is to answer."""
+
+
+class Source(Protocol):
+    """Where a registry's records are. Each may raise NotPlain; None: there surely is none."""
+
+    def experiment(self, name: str) -> Any: ...
+    def run(self, run: str) -> Any: ...
+    def version(self, model: str, number: str) -> Any: ...
+    def alias(self, model: str, alias: str) -> Any: ...
+    def artifact(self, uri: str, path: str, folder: Path) -> Path: ...
+
+
+def pairs(rows: list[dict[str, Any]]) -> dict[str, str]:
+    return {row["key"]: row.get("value", "") for row in rows}
+
+
+def copied(uri: str, path: str, folder: Path) -> Path:
+    """An artifact on this machine, copied.
+
+    Raises:
+        OSError: it is not there.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme not in ("", "file") or parts.netloc or not Path(root := unquote(parts.path)).is_dir():
+        raise NotPlain
+    source, target = Path(root, path), folder / path
+    if source.resolve() != Path(root).resolve() / path or any(found.is_symlink() for found in source.rglob("*")):
+        raise NotPlain  # a link: MLflow says what it takes
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    else:
+        shutil.copyfile(source, target)
+    return target

@@ -1,0 +1,125 @@
+"""From the port to the end: the endpoint's HTTP server, in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Callable, Generator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from mtl.config import BusyError, Config
+from mtl.serving.admission import allowed_hosts
+from mtl.serving.app import Endpoint
+from mtl.serving.front import Impatient
+from mtl.serving.limits import Limits
+from mtl.serving.model import Model
+
+LEAVE_SECONDS = 25.0
+"""To answer what was accepted before the end was asked for; Kubernetes kills after 30."""
+LINGER_SECONDS = 0.5
+"""For connections that the system has accepted and this process has not: they are told that it is ending."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn's, whose signals are ours."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """None."""
+        yield
+
+
+def run_app(config: Config, job: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Serve a bundle, or what an alias names after it, until SIGTERM or Ctrl-C.
+
+    Args:
+        job: bundle (a folder), version, host, port, replicas; alias, uri and home if an alias is followed.
+
+    Raises:
+        BusyError: the port is taken.
+        StageError: the model cannot be loaded.
+    """
+    with _listening(job["host"], job["port"]) as listener:
+        asyncio.run(_serve(config, job, listener, say))
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Generator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        found = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        fix = "choose another with --port, or --host"
+        raise BusyError(f"{host} port {port} cannot be listened on", found=str(error), fix=fix) from error
+    with found:
+        yield found
+
+
+async def _serve(config: Config, job: dict[str, Any], listener: socket.socket, say: Callable[[str], None]) -> None:
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    endpoint = Endpoint(allowed_hosts(job["host"], os.environ.get("MTL_ENDPOINT_HOSTS", "")))
+    load = partial(Model, replicas=job["replicas"], threads=config.train.threads_per_worker)
+    server = Server(_settings(endpoint))
+    answering = asyncio.create_task(server.serve([listener]))
+    tasks = [
+        answering,
+        asyncio.create_task(_models(config, job, endpoint, load, say)),
+        asyncio.create_task(ended.wait()),
+    ]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()  # an error, perhaps: nothing of this ends by itself
+        endpoint.leaving = True
+        await asyncio.sleep(LINGER_SECONDS)
+    finally:
+        tasks[1].cancel()
+        await asyncio.gather(tasks[1], return_exceptions=True)
+        await endpoint.close(LEAVE_SECONDS)
+        server.should_exit = True
+        await asyncio.gather(answering, return_exceptions=True)
+
+
+def _settings(endpoint: Endpoint) -> uvicorn.Config:
+    return uvicorn.Config(
+        endpoint.app(),
+        http=Impatient,
+        lifespan="off",
+        ws="none",
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # who sends them could pass for any number of callers
+        timeout_keep_alive=int(Limits().header_seconds),
+        timeout_graceful_shutdown=2,
+    )
+
+
+async def _models(
+    config: Config,
+    job: dict[str, Any],
+    endpoint: Endpoint,
+    load: Callable[[int, Path], Model],
+    say: Callable[[str], None],
+) -> None:
+    """Load the first model; then follow the alias, or wait."""
+    model = load(int(job["version"]), Path(job["bundle"]))
+    await model.start()
+    endpoint.put(model)
+    host = f"[{job['host']}]" if ":" in job["host"] else job["host"]
+    say(f"model    http://{host}:{job['port']}  (version {model.version})")
+    if "alias" in job:
+        from mtl.serving.following import Followed, follow
+
+        followed = Followed(job["uri"], config.registry.model, job["alias"], Path(job["home"]))
+        await follow(endpoint, followed, load, say)
+    await asyncio.Event().wait()
