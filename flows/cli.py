@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from flows.data import AsJson, data
+from flows.registry_commands import registry
 from flows.stack.commands import stack
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 app.add_typer(data, name="data")
 app.add_typer(stack, name="stack")
+app.add_typer(registry, name="registry")
 
 
 @app.callback()

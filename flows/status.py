@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from flows.settings import Settings
-from mtl.config import RegistryError, load
+from mtl.config import GoneError, RegistryError, load
 from mtl.promotion import CHAMPION
 from mtl.registry import CHALLENGER, Registry
 from mtl.terminal import one_line
@@ -32,6 +32,9 @@ def _champion(registry: Registry) -> dict[str, Any] | None:
     """The champion; where nobody who is trusted has made it one, the version that is said to be it, and why not."""
     try:
         number, doubt = registry.promotions.champion(), None
+    except GoneError as error:
+        gone = {"unverified": None, "weights_sha256": None, "decision": None, "metrics": {}}
+        return {"version": _recorded(registry), "gone": error.line, **gone}
     except RegistryError as error:
         alias = registry.at(CHAMPION)
         if alias is None:
@@ -44,12 +47,23 @@ def _champion(registry: Registry) -> dict[str, Any] | None:
     return described | ({"unverified": doubt} if doubt else {})
 
 
+def _recorded(registry: Registry) -> int | None:
+    """Who was champion when it was last seen, if the ledger is there to say it."""
+    try:
+        return registry.promotions.recorded()
+    except RegistryError:
+        return None
+
+
 def show(found: dict[str, Any]) -> None:
     """Print it for a person."""
     for alias in ("champion", "challenger"):
         version = found[alias]
         if version is None:
             print(f"{alias:<11} none")
+            continue
+        if "gone" in version:
+            print(f"{alias:<11} GONE: {one_line(str(version['gone']))}")
             continue
         print(f"{alias:<11} version {version['version']}  weights {str(version['weights_sha256'])[:12]}")
         if version["unverified"]:

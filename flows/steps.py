@@ -12,7 +12,7 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.runtime import flow_run
 
-from flows.evidence import gather
+from flows.evidence import champion_and_obstacle, gather
 from flows.gate_settings import Changes
 from flows.lineage import write_origin
 from flows.notify import announce
@@ -123,11 +123,12 @@ def gate_step(
     settings: Settings, folder: Path, config: Config, registry: Registry, version: Version
 ) -> tuple[EvalReport, Decision]:
     """Compare with the champion."""
-    champion = registry.champion()  # which sets the alias where a crash left it behind
+    champion, against, obstacle = champion_and_obstacle(registry)  # sets the alias where a crash left it behind
     promoted = registry.promotions.of(version.number)
     if promoted is not None:  # and its record was interrupted: it is judged as it was judged then
-        champion = registry.get(promoted["from"]) if promoted["from"] else None
-    return gather(settings, folder, config, registry, version, champion, get_run_logger().info)
+        champion, obstacle = registry.get(promoted["from"]) if promoted["from"] else None, ""
+    say = get_run_logger().info
+    return gather(settings, folder, config, registry, version, champion, say, against=against, obstacle=obstacle)
 
 
 @task(name="promote")
@@ -146,7 +147,8 @@ def promote_step(
     outputs = folder / "outputs"
     entry = registry.promotions.of(version.number)
     if entry is None:
-        entry = registry.decide(version, decision, str(flow_run.id or ""), why=why, settings=changes)
+        flow = str(flow_run.id or "")
+        entry = registry.decide(version, decision, flow, why=why, settings=changes, keep=settings.copies)
     page = settings.home / "reports" / f"version-{version.number}.html"
     tags = version.tags
     facts = {

@@ -12,12 +12,12 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from mtl.config import RegistryError
+from mtl.config import GoneError, RegistryError
 from mtl.digest import bytes_sha256
 from mtl.package_cache import PackageCache
 from mtl.reports import EvalReport
 from mtl.signing import SIGNATURE, verify
-from mtl.tracking import explained
+from mtl.tracking import explained, gone
 from mtl.trust import Trust
 from mtl.version import Version
 
@@ -76,8 +76,11 @@ class Contents:
         """
         try:
             data = Path(self.client.download_artifacts(version.run, name, str(scratch))).read_bytes()
-        except OSError as error:
-            raise RegistryError(f"{name} of version {version.number} is gone", found=str(error)) from error
+        except (OSError, MlflowException) as error:
+            if isinstance(error, MlflowException) and not gone(error):
+                raise
+            fix = "restore the registry from a back-up"
+            raise GoneError(f"{name} of version {version.number} is gone", found=str(error), fix=fix) from error
         if version.doubt is None and version.files.get(name) != bytes_sha256(data):
             raise RegistryError(
                 f"{name} of version {version.number} is not what was registered: it was not used",
@@ -108,18 +111,35 @@ class Contents:
         with explained(self.uri):
             try:
                 self.client.download_artifacts(version.run, "model", str(folder))
-            except OSError as error:
-                raise RegistryError(f"the package of version {version.number} is gone", found=str(error)) from error
+            except (OSError, MlflowException) as error:
+                if isinstance(error, MlflowException) and not gone(error):
+                    raise
+                raise self._without_package(version, str(error)) from error
         if (package / ADDED).is_file():
             (package / ADDED).unlink()
+        size = sum(path.stat().st_size for path in package.rglob("*") if path.is_file() and path.name != SIGNATURE)
+        if not size or size < (version.num_bytes or 0):
+            wanted = f"{size} of {version.num_bytes or 'some'} bytes are there"
+            raise self._without_package(version, wanted)
         verify(package, sha256, None)
         if cache and sha256:
             cache.keep(sha256, package)
         return package
 
-    def package_bytes(self, version: Version) -> int:
-        """Size of a version's package, without its signature."""
-        if version.num_bytes is not None:
+    def _without_package(self, version: Version, found: str) -> GoneError:
+        return GoneError(
+            f"the package of version {version.number} of {self.model} is gone from the registry, or a part of it",
+            found=found,
+            fix="mtl registry repair puts it back, if this home has a copy; else restore a back-up",
+        )
+
+    def package_bytes(self, version: Version, *, listed: bool = False) -> int:
+        """Size of a version's package, without its signature.
+
+        Args:
+            listed: of the files that are there, not as it was signed.
+        """
+        if version.num_bytes is not None and not listed:
             return version.num_bytes
 
         def size(path: str) -> int:
