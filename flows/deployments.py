@@ -9,6 +9,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from flows.leftovers import clear
 from flows.settings import Settings, load_settings, reach_prefect
 from flows.supervisor import Service, supervise
 from flows.ticks import catch_up, missed, next_ticks
@@ -147,6 +148,7 @@ def run_schedule() -> None:
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(1 if isinstance(error, StageError) else REFUSED)
     config = load(settings.root / "params.yaml")
+    clear(settings, lambda line: print(line, flush=True), prefect=True)
     keep(crash_silent_runs())
     wanted = deployments(config)
     tick = missed(config.schedule, settings.home, datetime.now(UTC))

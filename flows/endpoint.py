@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from flows.leftovers import noted
 from flows.settings import Settings
 from flows.ui import end_with_parent, refuse_busy
 from flows.versioning import stop_tree
@@ -27,7 +28,7 @@ def serve_endpoint(settings: Settings, name: str, host: str, port: int, replicas
     refuse_busy(port, "the endpoint", "--port")
     _, registry = opened(settings)
     version = resolve(registry, name)
-    with tempfile.TemporaryDirectory() as scratch:
+    with noted(settings), tempfile.TemporaryDirectory() as scratch:
         package = registry.package(version, Path(scratch), settings.packages)
         job = {
             "bundle": str(package / "artifacts" / "bundle"),

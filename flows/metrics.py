@@ -62,7 +62,7 @@ def note_success(home: Path, moment: datetime) -> None:
 
 def _last_run(figures: CollectorRegistry, last: dict[str, Any]) -> None:
     state = Gauge("mtl_last_run_state", "1 for the state that the last run is in", ["state"], registry=figures)
-    for name in ("Running", "Completed", "Failed", "Cancelled"):
+    for name in ("Running", "Completed", "Failed", "Cancelled", "Crashed"):
         state.labels(name).set(last["state"] == name)
     if last.get("ended"):
         began, ended = (datetime.fromisoformat(last[key]) for key in ("started", "ended"))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from flows.leftovers import noted
 from flows.settings import Settings
 from flows.versioning import run_module
 from flows.versions import opened, resolve
@@ -34,7 +35,7 @@ def predict(
     versions = [resolve(registry, name) for name in names]
     if len({version.number for version in versions}) < len(versions):
         raise RegistryError(f"{' and '.join(names)} are one version", found=f"version {versions[0].number}")
-    with tempfile.TemporaryDirectory() as scratch:
+    with noted(settings), tempfile.TemporaryDirectory() as scratch:
         packages = [
             str(registry.package(version, Path(scratch, str(version.number)), settings.packages))
             for version in versions

@@ -61,7 +61,8 @@ def reproduce(
     version = registry.accept(registry.get(number))  # its code will run
     folder = settings.home / "reproductions" / f"version-{number}"
     differences: Differences = []
-    with running(settings, f"reproduce-{number}"):
+    with running(settings, f"reproduce-{number}") as note:
+        note.add(folders=[f"reproductions/{folder.name}{part}" for part in ("", "-kept", "-raw")])
         say(f"version {number}: commit {version.tags.get('mtl.commit', '')[:12]}, MLflow run {version.run}")
         kept = restore_code(settings, registry, version, folder)
         restore_data(settings, folder, say)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from flows.leftovers import as_it_is
 from flows.settings import Settings
 from mtl.config import GoneError, RegistryError, load
 from mtl.promotion import CHAMPION
@@ -24,7 +25,7 @@ def collect(settings: Settings) -> dict[str, Any]:
         found["challenger"] = challenger and challenger.describe(registry.metrics(challenger))
     last = settings.home / "last_run.json"
     if last.exists():
-        found["last_run"] = json.loads(last.read_text())
+        found["last_run"] = as_it_is(settings, json.loads(last.read_text()))
     return found
 
 

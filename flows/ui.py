@@ -113,6 +113,16 @@ def _guarded(name: str, port: int, login: str, environment: dict[str, str]) -> s
     )
 
 
+def _say_who_is_gone(settings: Settings, started: list[tuple[str, str, subprocess.Popen[bytes]]]) -> None:
+    """Let the Prefect page know which runs were killed."""
+    from flows.leftovers import clear
+
+    own = next((url for name, url, _ in started if name == "Prefect"), None)
+    if own is not None:
+        os.environ["PREFECT_API_URL"] = f"{own}/api"
+    clear(settings, lambda line: print(line, flush=True), prefect=True)
+
+
 def serve_pages(settings: Settings, mlflow_port: int, prefect_port: int) -> None:
     """Start both, name them by addresses that log in, and stop them at Ctrl-C.
 
@@ -136,6 +146,7 @@ def serve_pages(settings: Settings, mlflow_port: int, prefect_port: int) -> None
         for name, url, process in started:
             wait_until_up(url, process, name)
             pages.append((name, f"{url}/login#{settings.login}"))
+        _say_who_is_gone(settings, started)
         for name, url in pages:
             print(f"{name:<8} {url}", flush=True)
         print("Ctrl-C ends them", flush=True)

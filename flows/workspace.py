@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import subprocess
@@ -12,10 +13,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from flows.leftovers import Note, clear, noted
 from flows.settings import Settings
 from mtl.config import BusyError, MtlError, apply_overrides, read_params
 from mtl.data.remote import FOLDER
 
+_LOG = logging.getLogger(__name__)
 GATE, CHECKOUT = "gate.lock", "checkout.lock"
 """Held while a run begins; and by the run that works in the checkout itself."""
 
@@ -27,27 +30,33 @@ def alone(settings: Settings) -> Generator[None]:
     Raises:
         BusyError: a run is going.
     """
+    clear(settings, _LOG.info, prefect=settings.prefect_url is not None)
     folder = settings.home / "locks"
     with contextlib.ExitStack() as held:
         held.enter_context(_lock(folder / GATE))
         for path in sorted(folder.glob("*.lock")):
             if path.name != GATE:
                 held.enter_context(_lock(path))
+        held.enter_context(noted(settings))
         yield
 
 
 @contextlib.contextmanager
-def running(settings: Settings, name: str) -> Generator[None]:
-    """One run of a name at a time in a home; runs of other names may go on beside it.
+def running(settings: Settings, name: str, *, prefect: bool = False) -> Generator[Note]:
+    """One run of a name at a time in a home; runs of other names may go on beside it. What killed ones left is cleared first.
+
+    Args:
+        prefect: a server runs, embedded perhaps.
 
     Raises:
         BusyError: the same is going.
     """
+    clear(settings, _LOG.info, prefect=prefect or settings.prefect_url is not None)
     folder = settings.home / "locks"
     with contextlib.ExitStack() as held:
         with _lock(folder / GATE, wait=60):
             held.enter_context(_lock(folder / f"{name}.lock"))
-        yield
+        yield held.enter_context(noted(settings, name))
 
 
 @contextlib.contextmanager
