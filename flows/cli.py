@@ -70,14 +70,20 @@ def retrain(
     if not force and settings.prefect_url is None:
         # An embedded server takes some 20 CPU-seconds to start: ask the registry first.
         from flows.arrivals import look_for_arrivals
+        from flows.checks import QUICK, TRAINING, check
         from flows.unchanged import find_registered, unchanged_line
 
+        check(settings, config, QUICK, TRAINING)
         look_for_arrivals(settings, config)
         digest = fingerprint(settings.root, params)
         version = find_registered(settings, config, digest)
         if version is not None:
             typer.echo(unchanged_line(version, digest))
             return
+    if force or settings.prefect_url is None:
+        from flows.checks import TRAINING, check
+
+        check(settings, config, TRAINING)  # before a server is started
     from flows.retrain import retrain as flow
 
     flow(chosen, force, redact(reason), override, redact(why))

@@ -9,6 +9,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from flows.checks import TRAINING, check
 from flows.leftovers import clear
 from flows.settings import Settings, load_settings, reach_prefect
 from flows.supervisor import Service, supervise
@@ -163,7 +164,9 @@ def serve_schedule(settings: Settings) -> int:
     Server and runner are started again when they end. Stopping it leaves the deployment active: the schedule goes on
     when it is started again. Returns the exit code of what its user must mend: a server that refuses the password.
     """
-    schedule = load(settings.root / "params.yaml").schedule
+    config = load(settings.root / "params.yaml")
+    check(settings, config, TRAINING)
+    schedule = config.schedule
     services: list[Service] = []
     if settings.prefect_url is None:
         port = int(os.environ.get("MTL_PREFECT_PORT", PORT))

@@ -106,12 +106,7 @@ class Repair:
             if not gone(error):
                 raise
             stage = None
-        if (
-            run
-            and stage
-            and stage != LIVING
-            and self.client.get_run(run).info.experiment_id == experiment.experiment_id
-        ):
+        if experiment and run and stage not in (None, LIVING) and self._own(run, experiment.experiment_id):
             yield Damage(
                 f"the run of the {self.ledger.name} was deleted in MLflow",
                 "restored from the bin",
@@ -155,8 +150,7 @@ class Repair:
             if not self.ledger.trust.lets(version.doubt):
                 continue
             try:
-                if self.registry.package_bytes(version, listed=True) < (version.num_bytes or 1):
-                    raise GoneError("")
+                self.registry.refuse_listed(version)
             except GoneError:
                 yield self._package(version.number)
 

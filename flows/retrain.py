@@ -16,6 +16,7 @@ from prefect.tasks import exponential_backoff
 
 from flows.approval import ask, refuse_unanswerable
 from flows.arrivals import look_for_arrivals
+from flows.checks import QUICK, TRAINING, check
 from flows.gate_settings import Changes, gate_changes
 from flows.last_run import recorded
 from flows.leftovers import Note
@@ -67,6 +68,7 @@ def retrain(
     config = parse(params)
     changes = gate_changes(settings.root, params, override=override, why=why)
     refuse_unanswerable(config, settings)
+    check(settings, config, QUICK, TRAINING)
     look_for_arrivals(settings, config)
     digest = fingerprint(settings.root, params)
     with (
@@ -98,6 +100,7 @@ def _run(
 ) -> Outcome:
     """All stages, then the side effects."""
     began = time.monotonic()
+    check(settings, config, TRAINING)
     refuse_secrets(
         settings.root / name for name in ("requirements.lock", "dvc.yaml")
     )  # params were looked at when read
@@ -109,7 +112,6 @@ def _run(
     }
     tracker = Tracker(settings.mlflow_uri, config.registry.experiment, settings.artifacts)
     registry = Registry(settings.mlflow_uri, config.registry.model, settings.trust)
-    registry.promotions.champion()  # if its history does not hold, nothing need be trained
     known = registry.find(digest)
     run = known.run if known else tracker.open_run(digest, f"retrain {digest[:8]}")
     note.add(mlflow_run=None if known else run)

@@ -10,6 +10,7 @@ from typing import Any
 
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
+from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from flows.evidence import champion_and_obstacle, gather
@@ -44,7 +45,7 @@ def worth_retrying(task: Any, task_run: Any, state: Any) -> bool:
     return False
 
 
-@task(name="stage", task_run_name="{name}", retry_condition_fn=worth_retrying)
+@task(name="stage", cache_policy=NO_CACHE, task_run_name="{name}", retry_condition_fn=worth_retrying)
 def stage_step(name: str, folder: Path, config: Config, tracker: Tracker | None, run: str | None, force: bool) -> None:
     """One DVC stage, its lines streamed; epochs go to the MLflow run as they end."""
     logger = get_run_logger()
@@ -69,13 +70,13 @@ def stage_step(name: str, folder: Path, config: Config, tracker: Tracker | None,
     run_stage(name, folder, say, force=force, timeout=config.flow.stage_timeout_seconds)
 
 
-@task(name="push")
+@task(name="push", cache_policy=NO_CACHE)
 def push_step(folder: Path, config: Config) -> None:
     """Data and model to the DVC remote."""
     push(folder, get_run_logger().info, config.flow.stage_timeout_seconds)
 
 
-@task(name="register")
+@task(name="register", cache_policy=NO_CACHE)
 def register_step(
     settings: Settings,
     folder: Path,
@@ -118,7 +119,7 @@ def register_step(
     return version
 
 
-@task(name="gate")
+@task(name="gate", cache_policy=NO_CACHE)
 def gate_step(
     settings: Settings, folder: Path, config: Config, registry: Registry, version: Version
 ) -> tuple[EvalReport, Decision]:
@@ -131,7 +132,7 @@ def gate_step(
     return gather(settings, folder, config, registry, version, champion, say, against=against, obstacle=obstacle)
 
 
-@task(name="promote")
+@task(name="promote", cache_policy=NO_CACHE)
 def promote_step(
     settings: Settings,
     folder: Path,

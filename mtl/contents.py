@@ -11,6 +11,7 @@ from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from mtl.config import GoneError, RegistryError
 from mtl.digest import bytes_sha256
@@ -126,6 +127,16 @@ class Contents:
             cache.keep(sha256, package)
         return package
 
+    def refuse_listed(self, version: Version) -> None:
+        """Refuse a version of whose package not all is there, by the sizes of the files.
+
+        Raises:
+            GoneError: some of it is not.
+        """
+        there, wanted = self.package_bytes(version, listed=True), version.num_bytes or 1
+        if there < wanted:
+            raise self._without_package(version, f"{there} of {wanted} bytes are there")
+
     def _without_package(self, version: Version, found: str) -> GoneError:
         return GoneError(
             f"the package of version {version.number} of {self.model} is gone from the registry, or a part of it",
@@ -142,8 +153,11 @@ class Contents:
         if version.num_bytes is not None and not listed:
             return version.num_bytes
 
+        with explained(self.uri):
+            files = get_artifact_repository(str(self.client.get_run(version.run).info.artifact_uri))
+
         def size(path: str) -> int:
-            found = self.client.list_artifacts(version.run, path)
+            found: list[Any] = files.list_artifacts(path)
             return sum(size(f.path) if f.is_dir else f.file_size or 0 for f in found if not f.path.endswith(SIGNATURE))
 
         with explained(self.uri):

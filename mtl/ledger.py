@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from mtl.config import GoneError, RegistryError
@@ -197,13 +198,32 @@ class Ledger:
         found = self.client.get_run(run)
         if found.info.experiment_id == DEFAULT:
             return self._move(run, found.data.params.get(MOVED))
+        self._refuse_deleted(found)
+        return run
+
+    def refuse_deleted(self) -> None:
+        """Refuse a ledger to which nothing can be written, for it was deleted or renamed.
+
+        Raises:
+            GoneError: it was.
+        """
+        with explained(self.uri):
+            run = self._find()
+            if run is None:
+                self._refuse_lost()
+                return
+            self._params(run)
+            found = self.client.get_run(run)
+        if found.info.experiment_id != DEFAULT:  # a run there moves when it is next written to
+            self._refuse_deleted(found)
+
+    def _refuse_deleted(self, found: Run) -> None:
         if found.info.lifecycle_stage != LIVING:
             raise GoneError(
                 f"the {self.name} was deleted in MLflow",
-                found=f"its run {run} is in the bin, until mlflow gc",
+                found=f"its run {found.info.run_id} is in the bin, until mlflow gc",
                 fix="mtl registry repair restores it",
             )
-        return run
 
     def _move(self, old: str, moved: str | None) -> str:
         """Let a run of the ledger's experiment go on with a ledger in Default. Whoever does so at once, or after a crash,

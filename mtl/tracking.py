@@ -86,6 +86,22 @@ def connect(uri: str) -> mlflow.MlflowClient:
     return mlflow.MlflowClient(uri)
 
 
+def refuse_deleted(uri: str, client: mlflow.MlflowClient, name: str) -> None:
+    """Refuse an experiment that was deleted and not removed for good: nothing can be written to it.
+
+    Raises:
+        GoneError: it is.
+    """
+    with explained(uri):
+        found = client.get_experiment_by_name(name)
+    if found is not None and found.lifecycle_stage != LIVING:
+        raise GoneError(
+            f"the experiment {name} was deleted in MLflow",
+            found=f"it is in the bin, until mlflow gc: experiment {found.experiment_id}",
+            fix="mtl registry repair restores it; or name another one in registry.experiment",
+        )
+
+
 class Tracker:
     """The runs of one experiment."""
 
@@ -104,12 +120,7 @@ class Tracker:
                 found = self.client.get_experiment_by_name(name)
                 if found is None:
                     raise
-        if found.lifecycle_stage != LIVING:
-            raise GoneError(
-                f"the experiment {name} was deleted in MLflow",
-                found=f"it is in the bin, until mlflow gc: experiment {found.experiment_id}",
-                fix="mtl registry repair restores it; or name another one in registry.experiment",
-            )
+        refuse_deleted(self.uri, self.client, name)
         return found.experiment_id
 
     def open_run(self, fingerprint: str, name: str) -> str:

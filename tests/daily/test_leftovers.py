@@ -161,7 +161,8 @@ def test_a_killed_flow_run(settings: Settings, workers: list[Worker], tmp_path: 
 
     with (
         serving(prefect_server(tmp_path / "prefect")) as server,
-        temporary_settings({PREFECT_API_URL: server.address}),get_client(sync_client=True) as client
+        temporary_settings({PREFECT_API_URL: server.address}),
+        get_client(sync_client=True) as client,
     ):
         mine, other = (client.create_flow_run(nothing, state=Running()) for _ in range(2))
         killed = Worker(settings, "a" * 16, str(mine.id))

@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 
 from flows.champion import history, promote, roll_back
+from flows.checks import QUICK, TRAINING, check, remote
 from flows.endpoint import serve_endpoint
 from flows.lineage import collect as lineage
 from flows.predict import predict
 from flows.repair import examine, repair
 from flows.settings import Settings
 from flows.status import collect as status
-from mtl.config import GoneError, MtlError
+from mtl.config import GoneError, MtlError, load
 from mtl.ledger import RUN_TAG, Ledger
 from mtl.promotion import CHAMPION
 from mtl.registry import Registry
@@ -65,7 +66,10 @@ class Team(World):
     def asked(self) -> dict[str, Callable[[], Any]]:
         """Every command that needs the champion."""
         settings, out = self.settings, str(self.scratch / "out")
+        config = load(settings.root / "params.yaml")
         return {
+            "retrain, unchanged": lambda: check(settings, config, QUICK),
+            "retrain": lambda: check(settings, config, [one for one in TRAINING if one is not remote]),
             "predict": lambda: predict(settings, ["champion"], [out], out, ["parquet"]),
             "endpoint": lambda: serve_endpoint(settings, "champion", "127.0.0.1", free_port(), 1),
         }
