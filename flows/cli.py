@@ -373,6 +373,27 @@ def restore(
     bring_back(load_settings(), source, name or None, typer.echo, replace=replace, unsigned=unsigned)
 
 
+@app.command()
+def clean(yes: Annotated[bool, typer.Option("--yes", help="remove without asking")] = False) -> None:
+    """Remove what `retention` in params.yaml keeps no longer: old versions, runs, reports, their data, room in databases."""
+    from flows.retention import carry_out, plan, shrink
+    from flows.settings import load_settings
+    from flows.versions import opened
+    from flows.workspace import alone
+
+    settings = load_settings()
+    with alone(settings):
+        config, registry = opened(settings)
+        going = plan(settings, config, registry)
+        for line in going.lines() or ["nothing is older than retention says"]:
+            typer.echo(line)
+        if going.lines() and (yes or typer.confirm("remove?")):
+            carry_out(settings, config, registry, going, typer.echo)
+            typer.echo("removed")
+        elif not going.lines():
+            shrink(settings, typer.echo)
+
+
 @app.command("list")
 def list_choices(as_json: AsJson = False) -> None:
     """What params.yaml can choose from."""

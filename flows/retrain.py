@@ -20,6 +20,7 @@ from flows.checks import QUICK, TRAINING, check
 from flows.gate_settings import Changes, gate_changes
 from flows.last_run import recorded
 from flows.leftovers import Note
+from flows.retention import after_run
 from flows.settings import Settings, load_settings
 from flows.steps import gate_step, promote_step, push_step, register_step, stage_step
 from flows.summary import show
@@ -83,6 +84,8 @@ def retrain(
         else:
             outcome = _run(settings, note, config, params, chosen, digest, force, reason, changes, why)
         record.update(version=outcome.version, promoted=outcome.promoted, reason=outcome.reason)
+    if version is None:
+        after_run(settings, config, get_run_logger().info, embedded=settings.prefect_url is None)
     return {"version": outcome.version, "promoted": outcome.promoted, "reason": outcome.reason}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from flows.leftovers import as_it_is
 from flows.settings import Settings
+from flows.sizes import line, sizes
 from mtl.config import GoneError, RegistryError, load
 from mtl.promotion import CHAMPION
 from mtl.registry import CHALLENGER, Registry
@@ -26,6 +27,7 @@ def collect(settings: Settings) -> dict[str, Any]:
     last = settings.home / "last_run.json"
     if last.exists():
         found["last_run"] = as_it_is(settings, json.loads(last.read_text()))
+    found["bytes"] = sizes(settings)
     return found
 
 
@@ -74,3 +76,4 @@ def show(found: dict[str, Any]) -> None:
             print(f"{'':<11} {task:<10} " + "  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
     last = found["last_run"]
     print("last run    " + (f"{last['state']} {last.get('ended', '')}: {last.get('reason', '')}" if last else "none"))
+    print(f"disk        {line(found['bytes'])}")

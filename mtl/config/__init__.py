@@ -29,6 +29,7 @@ from mtl.config.model import Backbone, ModelConfig, Sharing
 from mtl.config.monitor import MonitorConfig
 from mtl.config.objective import Aggregator, ObjectiveConfig, Weighting
 from mtl.config.reading import apply_overrides, read_params
+from mtl.config.retention import RetentionConfig
 from mtl.config.section import Section
 from mtl.config.tasks import AnyTask, TaskConfig
 from mtl.config.together import check_together
@@ -52,6 +53,7 @@ __all__ = [
     "MtlError",
     "ObjectiveConfig",
     "RegistryError",
+    "RetentionConfig",
     "ScheduleConfig",
     "SealError",
     "Section",
@@ -88,6 +90,7 @@ class Config(Section):
     flow: FlowConfig
     schedule: ScheduleConfig
     monitor: MonitorConfig = MonitorConfig()
+    retention: RetentionConfig = RetentionConfig()
 
     @field_validator("tasks")
     @classmethod
