@@ -23,6 +23,7 @@ import fsspec
 from sqlalchemy import make_url
 
 from flows.backup_list import MANIFEST, STATEMENT, facts_of, signature
+from flows.checks import refuse, writable
 from flows.settings import Settings
 from flows.stack.servers import program
 from mtl.config import BusyError, RegistryError
@@ -56,6 +57,7 @@ def back_up(settings: Settings, target: str, say: Callable[[str], None]) -> dict
         StageError, TrainingError: the target cannot be written.
     """
     database, artifacts = places(settings)
+    refuse([lambda: (settings.trust.sign({"kind": "check"}), None)[1], lambda: writable(target, "the back-up's place")])
     store = Store(target)
     name = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
     dump = gzip.compress(_dump(database), mtime=0)
@@ -117,6 +119,7 @@ def restore(
         raise RegistryError("the back-up is of another database", found=f"{facts['kind']}, here {kind}")
     if not replace and (versions := _versions(database)):
         raise BusyError("the registry has versions", found=str(versions), fix="--replace gives them up")
+    writable(artifacts, "the registry's place for artifacts")
     fs, root = fsspec.core.url_to_fs(artifacts)
     for path, digest in facts["files"].items():
         fs.makedirs(f"{root}/{path}".rpartition("/")[0], exist_ok=True)

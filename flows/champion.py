@@ -7,15 +7,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from flows.evidence import measure_latency
+from flows.evidence import champion_and_obstacle, measure_latency
 from flows.gate_settings import gate_changes
 from flows.notify import announce
 from flows.settings import Settings
 from flows.versions import opened
-from mtl.config import RegistryError, read_params
+from mtl.config import GoneError, RegistryError, read_params
 from mtl.gate import judge
 from mtl.promotion import ROLLBACK
-from mtl.reports import METHOD, Decision
+from mtl.reports import METHOD, Decision, EvalReport
 
 
 def promote(settings: Settings, number: int, *, override: bool, why: str) -> tuple[Decision, dict[str, Any] | None]:
@@ -30,15 +30,20 @@ def promote(settings: Settings, number: int, *, override: bool, why: str) -> tup
     config, registry = opened(settings)
     if override and not why:
         raise RegistryError("a promotion against the gate needs a reason", fix="say it with --why")
-    version, champion = registry.accept(registry.get(number)), registry.champion()
+    version = registry.accept(registry.get(number))
+    champion, against, obstacle = champion_and_obstacle(registry)
     if champion is not None and champion.number == number:
         raise RegistryError(f"version {number} is champion already")
+    num_bytes = registry.whole(version, settings.copies)
     params = read_params(settings.root / "params.yaml")
     changes = gate_changes(settings.root, params, override=override, why=why)
     report = registry.evaluation(version)
-    kept = champion and registry.comparison(version, champion)
-    before = kept if kept is not None and kept.own is not None else champion and registry.evaluation(champion)
-    obstacle = ""
+    before: EvalReport | None = None
+    try:
+        kept = champion and registry.comparison(version, champion)
+        before = kept if kept is not None and kept.own is not None else champion and registry.evaluation(champion)
+    except GoneError as error:
+        obstacle = error.line
     if before is not None and {report.method, before.method} != {METHOD}:
         obstacle = "a report of an earlier way of judging; mtl retrain judges the champion again"
     latency: float | None = None
@@ -49,9 +54,9 @@ def promote(settings: Settings, number: int, *, override: bool, why: str) -> tup
     decision = judge(
         report,
         before,
-        champion.number if champion else None,
+        against,
         config.gate.model_copy(update={"approval_minutes": None}),  # nobody is asked later: whoever is here says it
-        num_bytes=registry.package_bytes(version),
+        num_bytes=num_bytes,
         latency_ms=latency,
         obstacle=obstacle,
     )
@@ -68,23 +73,24 @@ def roll_back(settings: Settings, to: int | None, why: str) -> dict[str, Any]:
 
     Raises:
         RegistryError: there was none, or the named one never was champion.
+        GoneError: the earlier one, or its package, is gone; `to` names another.
     """
     config, registry = opened(settings)
-    changes, champion = registry.promotions.history(), registry.champion()
-    if champion is None:
+    current = registry.promotions.recorded()
+    changes = registry.promotions.history()
+    if not changes:
         raise RegistryError("there is no champion to roll back from")
-    earlier = [change["to"] for change in changes if change["to"] != champion.number]
-    if to is None:
-        entered = [c for c in changes if c["to"] == champion.number and c["kind"] != ROLLBACK]
-        to = entered[-1]["from"] if entered else None
-    if to is None or to not in earlier:
+    champions = list(dict.fromkeys(c["to"] for c in changes if c["to"]))
+    to = to or registry.promotions.before(current)
+    if to is None or to not in champions or to == current:
         raise RegistryError(
             f"version {to} was never champion" if to else "no version was champion before this one",
-            found=f"champions so far: {', '.join(map(str, dict.fromkeys(c['to'] for c in changes)))}",
+            found=f"champions so far: {', '.join(map(str, champions))}",
             fix="mtl promote makes a version champion that was none",
         )
-    registry.accept(registry.get(to))  # it is still there
-    entry = registry.promotions.promote(to, champion.number, kind=ROLLBACK, why=why)
+    to = registry.promotions.now(to)
+    registry.whole(registry.former(to), settings.copies)  # it is still there
+    entry = registry.promotions.promote(to, current, kind=ROLLBACK, why=why)
     announce(config.registry.model, entry, _warn)
     return entry
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from flows.data import AsJson, data
+from flows.registry_commands import registry
 from flows.stack.commands import stack
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 app.add_typer(data, name="data")
 app.add_typer(stack, name="stack")
+app.add_typer(registry, name="registry")
 
 
 @app.callback()
@@ -68,8 +70,10 @@ def retrain(
     if not force and settings.prefect_url is None:
         # An embedded server takes some 20 CPU-seconds to start: ask the registry first.
         from flows.arrivals import look_for_arrivals
+        from flows.checks import QUICK, TRAINING, check
         from flows.unchanged import find_registered, unchanged_line
 
+        check(settings, config, QUICK, TRAINING)
         look_for_arrivals(settings, config)
         digest = fingerprint(settings.root, params)
         version = find_registered(settings, config, digest)
@@ -79,6 +83,11 @@ def retrain(
     from prefect import tags
 
     from flows.project import project_of, tags_of
+
+    if force or settings.prefect_url is None:
+        from flows.checks import TRAINING, check
+
+        check(settings, config, TRAINING)  # before a server is started
     from flows.retrain import retrain as flow
 
     with tags(*tags_of(project_of(settings, config))):
@@ -367,6 +376,27 @@ def restore(
     from flows.settings import load_settings
 
     bring_back(load_settings(), source, name or None, typer.echo, replace=replace, unsigned=unsigned)
+
+
+@app.command()
+def clean(yes: Annotated[bool, typer.Option("--yes", help="remove without asking")] = False) -> None:
+    """Remove what `retention` in params.yaml keeps no longer: old versions, runs, reports, their data, room in databases."""
+    from flows.retention import carry_out, plan, shrink
+    from flows.settings import load_settings
+    from flows.versions import opened
+    from flows.workspace import alone
+
+    settings = load_settings()
+    with alone(settings):
+        config, registry = opened(settings)
+        going = plan(settings, config, registry)
+        for line in going.lines() or ["nothing is older than retention says"]:
+            typer.echo(line)
+        if going.lines() and (yes or typer.confirm("remove?")):
+            carry_out(settings, config, registry, going, typer.echo)
+            typer.echo("removed")
+        elif not going.lines():
+            shrink(settings, typer.echo)
 
 
 @app.command("list")

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+from flows.checks import TRAINING, check
 from flows.project import tags_of
 from flows.settings import Settings
 from flows.supervisor import Service, supervise
@@ -166,6 +167,7 @@ def serve_schedule(settings: Settings) -> int:
     """
     config = load(settings.root / "params.yaml")
     refuse_crons(config)
+    check(settings, config, TRAINING)
     services: list[Service] = []
     if settings.prefect_url is None:
         port = int(os.environ.get("MTL_PREFECT_PORT", PORT))
@@ -173,7 +175,7 @@ def serve_schedule(settings: Settings) -> int:
         os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
 
         def server() -> subprocess.Popen[bytes]:
-            process = start_prefect(port, settings.login)
+            process = start_prefect(port, settings.login, config.retention.days)
             wait_until_up(f"http://127.0.0.1:{port}/api/health", process, "Prefect")
             return process
 

@@ -11,6 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from flows.checks import check, disk
+from flows.leftovers import noted
 from flows.settings import Settings
 from flows.ui import end_with_parent, refuse_busy
 from flows.versioning import stop_tree
@@ -30,9 +32,10 @@ def serve_endpoint(settings: Settings, name: str, host: str, port: int, replicas
         MtlError: the server ended by itself.
     """
     refuse_busy(port, "the endpoint", "--port")
-    _, registry = opened(settings)
+    config, registry = opened(settings)
+    check(settings, config, (disk,))
     version = resolve(registry, name)
-    with tempfile.TemporaryDirectory() as scratch:
+    with noted(settings), tempfile.TemporaryDirectory() as scratch:
         package = registry.package(version, Path(scratch), settings.packages)
         job = {
             "bundle": str(package / "artifacts" / "bundle"),

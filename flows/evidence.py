@@ -10,10 +10,24 @@ from pathlib import Path
 
 from flows.settings import Settings
 from flows.versioning import run_quietly
-from mtl.config import Config, RegistryError, StageError
+from mtl.config import Config, GoneError, RegistryError, StageError
 from mtl.gate import comparable, judge
 from mtl.registry import Registry, Version
 from mtl.reports import Decision, EvalReport, PackageReport, read_report
+
+
+def champion_and_obstacle(registry: Registry) -> tuple[Version | None, int | None, str]:
+    """The champion; the number that it has in the history; and why nothing can be compared with it, if it was deleted.
+
+    Raises:
+        RegistryError: it, or its history, is unverified or altered, or the registry is out of reach.
+    """
+    try:
+        champion = registry.champion()
+    except GoneError as error:
+        return None, registry.promotions.recorded(), error.line
+    lost = registry.promotions.lost() if champion is None else ""
+    return champion, champion.number if champion else None, f"nobody: {lost}" if lost else ""
 
 
 def gather(
@@ -24,8 +38,15 @@ def gather(
     version: Version,
     champion: Version | None,
     say: Callable[[str], None],
+    *,
+    against: int | None = None,
+    obstacle: str = "",
 ) -> tuple[EvalReport, Decision]:
     """The challenger's report and the gate's decision, made in the folder of its run.
+
+    Args:
+        against: the champion's number, if it was deleted.
+        obstacle: why nothing can be compared with it.
 
     If the test samples (or the resamples, or the way of judging) are others than when the champion was registered, its
     package is judged again on the present ones.
@@ -37,16 +58,15 @@ def gather(
     if config.gate.max_latency_ms is not None:
         latency = measure_latency(folder, outputs / "package" / "model")
     before: EvalReport | None = None
-    obstacle = ""
     if champion is not None:
         try:
             before = champion_report(settings, folder, registry, version, champion, report, say)
-        except StageError as error:
+        except (StageError, GoneError) as error:
             obstacle = error.line
     decision = judge(
         report,
         before,
-        champion.number if champion else None,
+        champion.number if champion else against,
         config.gate,
         num_bytes=package.num_bytes,
         latency_ms=latency,

@@ -33,13 +33,16 @@ def exposition(settings: Settings) -> bytes:
             "end of the last run that completed",
             float(success.read_text()),
         )
-    if champion is not None:
+    if champion is not None and "gone" in champion:
+        _gauge(figures, "mtl_champion_gone", "1: it was deleted in MLflow (mtl registry repair)", 1)
+    elif champion is not None:
         model = load(settings.root / "params.yaml").registry.model
         _gauge(figures, "mtl_champion_version", "number of the champion", champion["version"])
-        changes = Registry(settings.mlflow_uri, model, settings.trust).promotions.history()
+        changes = Registry(settings.mlflow_uri, model, settings.trust).promotions.moves()
         if changes:
             since = datetime.fromisoformat(changes[-1]["when"]).timestamp()
             _gauge(figures, "mtl_champion_since_timestamp_seconds", "when it became champion", since)
+        _gauge(figures, "mtl_champion_gone", "1: it was deleted in MLflow (mtl registry repair)", 0)
         quality = Gauge("mtl_task_metric", "of the champion on its test split", ["task", "metric"], registry=figures)
         for task, metrics in champion["metrics"].items():
             for name, value in metrics.items():
@@ -59,7 +62,7 @@ def note_success(home: Path, moment: datetime) -> None:
 
 def _last_run(figures: CollectorRegistry, last: dict[str, Any]) -> None:
     state = Gauge("mtl_last_run_state", "1 for the state that the last run is in", ["state"], registry=figures)
-    for name in ("Running", "Completed", "Failed", "Cancelled"):
+    for name in ("Running", "Completed", "Failed", "Cancelled", "Crashed"):
         state.labels(name).set(last["state"] == name)
     if last.get("ended"):
         began, ended = (datetime.fromisoformat(last[key]) for key in ("started", "ended"))

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from flows.checks import check, disk, refuse, writable
+from flows.leftovers import noted
 from flows.settings import Settings
 from flows.versioning import run_module
 from flows.versions import opened, resolve
@@ -31,11 +33,12 @@ def predict(
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
         raise ConfigError(f"unknown format {', '.join(unknown) or '(none)'}", fix=f"choose from {', '.join(FORMATS)}")
-    _, registry = opened(settings)
+    config, registry = opened(settings)
+    refuse([lambda: writable(out, "--out"), lambda: check(settings, config, (disk,))])
     versions = [resolve(registry, name) for name in names]
     if len({version.number for version in versions}) < len(versions):
         raise RegistryError(f"{' and '.join(names)} are one version", found=f"version {versions[0].number}")
-    with tempfile.TemporaryDirectory() as scratch:
+    with noted(settings), tempfile.TemporaryDirectory() as scratch:
         packages = [
             str(registry.package(version, Path(scratch, str(version.number)), settings.packages))
             for version in versions

@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from flows.checks import check, disk
 from flows.lineage import MACHINE, this_machine
 from flows.restore import restore_code, restore_data, restore_environment
 from flows.settings import Settings
@@ -57,11 +58,14 @@ def reproduce(
         MtlError: something that is needed is gone, and nothing was found to differ so far.
     """
     began = time.monotonic()
-    _, registry = opened(settings)
+    config, registry = opened(settings)
     version = registry.accept(registry.get(number))  # its code will run
+    registry.evaluation(version)  # what the result is compared with
+    check(settings, config, (disk,))
     folder = settings.home / "reproductions" / f"version-{number}"
     differences: Differences = []
-    with running(settings, f"reproduce-{number}"):
+    with running(settings, f"reproduce-{number}") as note:
+        note.add(folders=[f"reproductions/{folder.name}{part}" for part in ("", "-kept", "-raw")])
         say(f"version {number}: commit {version.tags.get('mtl.commit', '')[:12]}, MLflow run {version.run}")
         kept = restore_code(settings, registry, version, folder)
         restore_data(settings, folder, say)

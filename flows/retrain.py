@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,11 @@ from prefect.tasks import exponential_backoff
 
 from flows.approval import ask, refuse_unanswerable
 from flows.arrivals import look_for_arrivals
+from flows.checks import QUICK, TRAINING, check
 from flows.gate_settings import Changes, gate_changes
-from flows.metrics import note_success
-from flows.metrics import write as write_metrics
+from flows.last_run import recorded
+from flows.leftovers import Note
+from flows.retention import after_run
 from flows.settings import Settings, load_settings
 from flows.steps import gate_step, promote_step, push_step, register_step, stage_step
 from flows.summary import show
@@ -68,22 +69,29 @@ def retrain(
     config = parse(params)
     changes = gate_changes(settings.root, params, override=override, why=why)
     refuse_unanswerable(config, settings)
+    check(settings, config, QUICK, TRAINING)
     look_for_arrivals(settings, config)
     digest = fingerprint(settings.root, params)
-    with _recorded(settings, digest) as record, running(settings, digest[:16]):
+    with (
+        running(settings, digest[:16], prefect=True) as note,
+        recorded(settings, digest, note, str(flow_run.id or "")) as record,
+    ):
         version = None if force else find_registered(settings, config, digest)
         if version is not None:
             line = unchanged_line(version, digest)
             get_run_logger().info(line)
             outcome = Outcome("Completed", version.number, False, line)
         else:
-            outcome = _run(settings, config, params, chosen, digest, force, reason, changes, why)
+            outcome = _run(settings, note, config, params, chosen, digest, force, reason, changes, why)
         record.update(version=outcome.version, promoted=outcome.promoted, reason=outcome.reason)
+    if version is None:
+        after_run(settings, config, get_run_logger().info, embedded=settings.prefect_url is None)
     return {"version": outcome.version, "promoted": outcome.promoted, "reason": outcome.reason}
 
 
 def _run(
     settings: Settings,
+    note: Note,
     config: Config,
     params: dict[str, Any],
     overrides: Sequence[str],
@@ -95,6 +103,7 @@ def _run(
 ) -> Outcome:
     """All stages, then the side effects."""
     began = time.monotonic()
+    check(settings, config, TRAINING)
     refuse_secrets(
         settings.root / name for name in ("requirements.lock", "dvc.yaml")
     )  # params were looked at when read
@@ -106,9 +115,9 @@ def _run(
     }
     tracker = Tracker(settings.mlflow_uri, config.registry.experiment, settings.artifacts)
     registry = Registry(settings.mlflow_uri, config.registry.model, settings.trust)
-    registry.promotions.champion()  # if its history does not hold, nothing need be trained
     known = registry.find(digest)
     run = known.run if known else tracker.open_run(digest, f"retrain {digest[:8]}")
+    note.add(mlflow_run=None if known else run)
     with workspace(settings, overrides, digest[:16]) as folder, _monitored(tracker, run, finished=known is not None):
         tracker.log_params(run, params)
         step = stage_step.with_options(**policy)
@@ -161,33 +170,3 @@ def _monitored(tracker: Tracker, run: str, *, finished: bool) -> Generator[None]
         raise
     finally:
         monitor.finish()
-
-
-@contextmanager
-def _recorded(settings: Settings, digest: str) -> Generator[dict[str, Any]]:
-    """Keep how the last run went, for `mtl status`."""
-    record: dict[str, Any] = {"state": "Running", "fingerprint": digest, "flow_run": str(flow_run.id or "")}
-    record["started"] = datetime.now(UTC).isoformat(timespec="seconds")
-    path = settings.home / "last_run.json"
-    try:
-        _write(path, record)
-        yield record
-        record["state"] = "Completed"
-    except BaseException as error:
-        record["state"] = "Failed" if isinstance(error, Exception) else "Cancelled"
-        record["reason"] = redact(str(error)) or type(error).__name__
-        raise
-    finally:
-        ended = datetime.now(UTC)
-        record["ended"] = ended.isoformat(timespec="seconds")
-        _write(path, record)
-        if record["state"] == "Completed":
-            note_success(settings.home, ended)
-        with suppress(MtlError):  # the registry may be what failed
-            write_metrics(settings)
-
-
-def _write(path: Path, record: dict[str, Any]) -> None:
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    scratch.replace(path)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flows.deployments import NAME, REFUSED, crash_silent_runs, deployments, keep, name_of, schedule_line
+from flows.leftovers import clear
 from flows.pauses import as_paused, note_applied, remove_unwanted
 from flows.project import project_of
 from flows.settings import Settings, load_settings, reach_prefect
@@ -34,6 +35,7 @@ def run_schedule() -> None:
         reach_prefect(settings)
         config = load(settings.root / "params.yaml")
         project = project_of(settings, config)
+        clear(settings, lambda line: print(line, flush=True), prefect=True)
         keep(crash_silent_runs(project))
         runner: Any = Runner(pause_on_shutdown=False, limit=LIMIT)
         _register(runner, settings, config, project)

@@ -80,6 +80,11 @@ class Settings:
         return PackageCache(self.home / "packages") if self.mlflow_uri.startswith("http") else None
 
     @property
+    def copies(self) -> PackageCache:
+        """Where this home keeps packages that it has used: what was deleted in the registry is put back from there."""
+        return PackageCache(self.home / "packages")
+
+    @property
     def artifacts(self) -> str | None:
         """Where a new MLflow experiment keeps its artifacts; a server decides for itself."""
         embedded = self.mlflow_uri.startswith("sqlite")

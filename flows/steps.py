@@ -11,9 +11,10 @@ from typing import Any
 
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
+from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from flows.evidence import gather
+from flows.evidence import champion_and_obstacle, gather
 from flows.gate_settings import Changes
 from flows.lineage import write_origin
 from flows.notify import announce
@@ -46,7 +47,7 @@ def worth_retrying(task: Any, task_run: Any, state: Any) -> bool:
     return False
 
 
-@task(name="stage", task_run_name="{name}", retry_condition_fn=worth_retrying)
+@task(name="stage", cache_policy=NO_CACHE, task_run_name="{name}", retry_condition_fn=worth_retrying)
 def stage_step(name: str, folder: Path, config: Config, tracker: Tracker | None, run: str | None, force: bool) -> None:
     """One DVC stage, its lines streamed; epochs go to the MLflow run as they end."""
     logger = get_run_logger()
@@ -71,13 +72,13 @@ def stage_step(name: str, folder: Path, config: Config, tracker: Tracker | None,
     run_stage(name, folder, say, force=force, timeout=config.flow.stage_timeout_seconds)
 
 
-@task(name="push")
+@task(name="push", cache_policy=NO_CACHE)
 def push_step(folder: Path, config: Config) -> None:
     """Data and model to the DVC remote."""
     push(folder, get_run_logger().info, config.flow.stage_timeout_seconds)
 
 
-@task(name="register")
+@task(name="register", cache_policy=NO_CACHE)
 def register_step(
     settings: Settings,
     folder: Path,
@@ -130,19 +131,20 @@ def _without_links(model: Path, cache: Path, scratch: Path) -> Path:
     return shutil.copytree(model, scratch / "model")
 
 
-@task(name="gate")
+@task(name="gate", cache_policy=NO_CACHE)
 def gate_step(
     settings: Settings, folder: Path, config: Config, registry: Registry, version: Version
 ) -> tuple[EvalReport, Decision]:
     """Compare with the champion."""
-    champion = registry.champion()  # which sets the alias where a crash left it behind
+    champion, against, obstacle = champion_and_obstacle(registry)  # sets the alias where a crash left it behind
     promoted = registry.promotions.of(version.number)
     if promoted is not None:  # and its record was interrupted: it is judged as it was judged then
-        champion = registry.get(promoted["from"]) if promoted["from"] else None
-    return gather(settings, folder, config, registry, version, champion, get_run_logger().info)
+        champion, obstacle = registry.get(promoted["from"]) if promoted["from"] else None, ""
+    say = get_run_logger().info
+    return gather(settings, folder, config, registry, version, champion, say, against=against, obstacle=obstacle)
 
 
-@task(name="promote")
+@task(name="promote", cache_policy=NO_CACHE)
 def promote_step(
     settings: Settings,
     folder: Path,
@@ -158,7 +160,8 @@ def promote_step(
     outputs = folder / "outputs"
     entry = registry.promotions.of(version.number)
     if entry is None:
-        entry = registry.decide(version, decision, str(flow_run.id or ""), why=why, settings=changes)
+        flow = str(flow_run.id or "")
+        entry = registry.decide(version, decision, flow, why=why, settings=changes, keep=settings.copies)
     page = settings.home / "reports" / f"version-{version.number}.html"
     tags = version.tags
     facts = {

@@ -15,7 +15,7 @@ from typing import Any
 
 from flows.guard import LOGIN
 from flows.settings import Settings
-from mtl.config import BusyError, MtlError
+from mtl.config import BusyError, MtlError, load
 
 START_SECONDS = 180.0
 
@@ -93,14 +93,21 @@ def start_mlflow(settings: Settings, port: int) -> subprocess.Popen[bytes]:
     return _guarded("mlflow", port, settings.login, environment)
 
 
-def start_prefect(port: int, login: str) -> subprocess.Popen[bytes]:
-    """The Prefect server over this home's database, for whoever has the login (`user:password`)."""
+def start_prefect(port: int, login: str, days: int = 90) -> subprocess.Popen[bytes]:
+    """The Prefect server over this home's database, for whoever has the login (`user:password`).
+
+    Args:
+        days: for which it keeps runs.
+    """
     environment = {
         "PREFECT_SERVER_API_AUTH_STRING": login,
         # Else the page asks port 4200, whatever port it came from.
         "PREFECT_SERVER_UI_API_URL": f"http://127.0.0.1:{port}/api",
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port}",
     }
+    vacuum = "PREFECT_SERVER_SERVICES_DB_VACUUM"
+    kept = {f"{vacuum}_ENABLED": "events,flow_runs", f"{vacuum}_RETENTION_PERIOD": str(days * 86400)}
+    environment |= {key: value for key, value in kept.items() if key not in os.environ}
     return _guarded("prefect", port, login, environment)
 
 
@@ -112,6 +119,16 @@ def _guarded(name: str, port: int, login: str, environment: dict[str, str]) -> s
         stderr=subprocess.DEVNULL,
         preexec_fn=end_with_parent,
     )
+
+
+def _say_who_is_gone(settings: Settings, started: list[tuple[str, str, subprocess.Popen[bytes]]]) -> None:
+    """Let the Prefect page know which runs were killed."""
+    from flows.leftovers import clear
+
+    own = next((url for name, url, _ in started if name == "Prefect"), None)
+    if own is not None:
+        os.environ["PREFECT_API_URL"] = f"{own}/api"
+    clear(settings, lambda line: print(line, flush=True), prefect=True)
 
 
 def serve_pages(settings: Settings, mlflow_port: int, prefect_port: int) -> None:
@@ -132,11 +149,15 @@ def serve_pages(settings: Settings, mlflow_port: int, prefect_port: int) -> None
             pages.append(("Prefect", settings.prefect_url.removesuffix("/api")))
         else:
             refuse_busy(prefect_port, "Prefect", "--prefect-port")
-            started.append(("Prefect", f"http://127.0.0.1:{prefect_port}", start_prefect(prefect_port, settings.login)))
+            days = load(settings.root / "params.yaml").retention.days
+            started.append(
+                ("Prefect", f"http://127.0.0.1:{prefect_port}", start_prefect(prefect_port, settings.login, days))
+            )
         print("starting …", flush=True)
         for name, url, process in started:
             wait_until_up(url, process, name)
             pages.append((name, f"{url}/login#{settings.login}"))
+        _say_who_is_gone(settings, started)
         for name, url in pages:
             print(f"{name:<8} {url}", flush=True)
         print("Ctrl-C ends them", flush=True)

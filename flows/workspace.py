@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import subprocess
@@ -13,11 +14,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from flows.homes import holder_of, homes, note_home, shared_folder, sign_lock
+from flows.leftovers import Note, clear, noted
 from flows.settings import Settings
 from mtl.config import BusyError, MtlError, apply_overrides, read_params
 from mtl.data.remote import FOLDER
 from mtl.dvc_settings import cache_folder, lend, remotes, writable
 
+_LOG = logging.getLogger(__name__)
 GATE, CHECKOUT = "gate.lock", "checkout.lock"
 """Held while a run of a home begins; and, in the checkout itself, by the run that works there."""
 
@@ -29,6 +32,7 @@ def alone(settings: Settings) -> Generator[None]:
     Raises:
         BusyError: a run is going.
     """
+    clear(settings, _LOG.info, prefect=settings.prefect_url is not None)
     with contextlib.ExitStack() as held:
         for home in dict.fromkeys([settings.home, *homes(settings.root)]):
             folder = home / "locks"
@@ -38,23 +42,28 @@ def alone(settings: Settings) -> Generator[None]:
                     held.enter_context(_lock(path, settings))
         if writable(shared_folder(settings.root)):
             held.enter_context(_lock(shared_folder(settings.root) / CHECKOUT, settings))
+        held.enter_context(noted(settings))
         yield
 
 
 @contextlib.contextmanager
-def running(settings: Settings, name: str) -> Generator[None]:
-    """One run of a name at a time in a home; runs of other names may go on beside it.
+def running(settings: Settings, name: str, *, prefect: bool = False) -> Generator[Note]:
+    """One run of a name at a time in a home; runs of other names may go on beside it. What killed ones left is cleared first.
+
+    Args:
+        prefect: a server runs, embedded perhaps.
 
     Raises:
         BusyError: the same is going.
     """
+    clear(settings, _LOG.info, prefect=prefect or settings.prefect_url is not None)
     folder = settings.home / "locks"
     with contextlib.ExitStack() as held:
         if writable(shared_folder(settings.root)):
             note_home(settings.root, settings.home)
         with _lock(folder / GATE, settings, wait=60):
             held.enter_context(_lock(folder / f"{name}.lock", settings))
-        yield
+        yield held.enter_context(noted(settings, name))
 
 
 @contextlib.contextmanager

@@ -85,6 +85,14 @@ def read_chain(model: str, ledger: Mapping[str, Entry], trust: Trust, seen: str 
     return chain
 
 
+def known_numbers(ledger: Mapping[str, Entry]) -> set[int]:
+    """Numbers of all versions that a ledger has ever named."""
+    values = [entry.value for entry in ledger.values() if entry.doubt is None]
+    found = [value.get(key) for value in values for key in ("version", "from", "to")]
+    found += [number for value in values for number in value.get("removed", [])]
+    return {number for number in found if isinstance(number, int)}
+
+
 def _whole(value: dict[str, Any]) -> bool:
     """Whether an entry has what is asked of it."""
     return {"to", "kind", "who", "when", "why", "id"} <= value.keys() and isinstance(value["to"], int)

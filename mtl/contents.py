@@ -9,13 +9,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from mtl.config import RegistryError
+from mtl.config import GoneError, RegistryError
 from mtl.digest import bytes_sha256
 from mtl.package_cache import PackageCache
 from mtl.records.client import ReadingClient
 from mtl.reports import EvalReport
 from mtl.signing import SIGNATURE, verify
-from mtl.tracking import explained, refusals
+from mtl.tracking import explained, gone, refusals
 from mtl.trust import Trust
 from mtl.version import Version
 
@@ -74,8 +74,11 @@ class Contents:
         """
         try:
             data = Path(self.client.download_artifacts(version.run, name, str(scratch))).read_bytes()
-        except OSError as error:
-            raise RegistryError(f"{name} of version {version.number} is gone", found=str(error)) from error
+        except (OSError, *refusals()) as error:
+            if isinstance(error, refusals()) and not gone(error):
+                raise
+            fix = "restore the registry from a back-up"
+            raise GoneError(f"{name} of version {version.number} is gone", found=str(error), fix=fix) from error
         if version.doubt is None and version.files.get(name) != bytes_sha256(data):
             raise RegistryError(
                 f"{name} of version {version.number} is not what was registered: it was not used",
@@ -106,22 +109,54 @@ class Contents:
         with explained(self.uri):
             try:
                 self.client.download_artifacts(version.run, "model", str(folder))
-            except OSError as error:
-                raise RegistryError(f"the package of version {version.number} is gone", found=str(error)) from error
+            except (OSError, *refusals()) as error:
+                if isinstance(error, refusals()) and not gone(error):
+                    raise
+                raise self._without_package(version, str(error)) from error
         if (package / ADDED).is_file():
             (package / ADDED).unlink()
+        size = sum(path.stat().st_size for path in package.rglob("*") if path.is_file() and path.name != SIGNATURE)
+        if not size or size < (version.num_bytes or 0):
+            wanted = f"{size} of {version.num_bytes or 'some'} bytes are there"
+            raise self._without_package(version, wanted)
         verify(package, sha256, None)
         if cache and sha256:
             cache.keep(sha256, package)
         return package
 
-    def package_bytes(self, version: Version) -> int:
-        """Size of a version's package, without its signature."""
-        if version.num_bytes is not None:
+    def refuse_listed(self, version: Version) -> None:
+        """Refuse a version of whose package not all is there, by the sizes of the files.
+
+        Raises:
+            GoneError: some of it is not.
+        """
+        there, wanted = self.package_bytes(version, listed=True), version.num_bytes or 1
+        if there < wanted:
+            raise self._without_package(version, f"{there} of {wanted} bytes are there")
+
+    def _without_package(self, version: Version, found: str) -> GoneError:
+        return GoneError(
+            f"the package of version {version.number} of {self.model} is gone from the registry, or a part of it",
+            found=found,
+            fix="mtl registry repair puts it back, if this home has a copy; else restore a back-up",
+        )
+
+    def package_bytes(self, version: Version, *, listed: bool = False) -> int:
+        """Size of a version's package, without its signature.
+
+        Args:
+            listed: of the files that are there, not as it was signed.
+        """
+        if version.num_bytes is not None and not listed:
             return version.num_bytes
 
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        with explained(self.uri):
+            files = get_artifact_repository(str(self.client.get_run(version.run).info.artifact_uri))
+
         def size(path: str) -> int:
-            found = self.client.list_artifacts(version.run, path)
+            found: list[Any] = files.list_artifacts(path)
             return sum(size(f.path) if f.is_dir else f.file_size or 0 for f in found if not f.path.endswith(SIGNATURE))
 
         with explained(self.uri):

@@ -35,8 +35,14 @@ class PackageCache:
             return False
         return True
 
+    def has(self, sha256: str) -> bool:
+        """Whether a package is here."""
+        return bool(re.fullmatch("[0-9a-f]{64}", sha256)) and (self.folder / sha256).is_dir()
+
     def keep(self, sha256: str, package: Path) -> None:
         """Keep a copy, and remove the oldest beyond KEPT. A full disk costs the copy, not the caller."""
+        if not re.fullmatch("[0-9a-f]{64}", sha256) or self.has(sha256):
+            return
         with contextlib.suppress(OSError, shutil.Error):
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self.folder, prefix=".new-") as scratch:

@@ -14,21 +14,23 @@ import logging
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from types import EllipsisType
 from typing import Any
 
 from mtl.actor import actor
+from mtl.aliases import LOST, aliased, found_version, point, refuse_gone, same_version, unpoint
 from mtl.chain import CHANGE, Chain, read_chain
-from mtl.config import RegistryError
+from mtl.config import GoneError, RegistryError
 from mtl.ledger import Ledger
 from mtl.records.client import ReadingClient
 from mtl.redaction import redact
-from mtl.tracking import explained, refusals
 
 CHAMPION = "champion"
 PROMOTION, ROLLBACK, OUTSIDE, ADOPTION = "promotion", "rollback", "outside", "adoption"
-"""Kinds of changes; outside: the alias was there before the ledger; adoption: somebody vouches for what was not signed."""
-ATTEMPTS = 3
-"""Of setting an alias that others may be setting too."""
+REPAIR, LOSS, REMOVAL = "repair", "loss", "removal"
+"""Kinds of entries. Outside: the alias was there before the ledger; adoption: somebody vouches for what was not signed; repair:
+something that was deleted in MLflow is back, a version under another number perhaps; loss: the champion is not, and there is
+none now; removal: versions that are kept no longer. Those that leave the champion as it is go from it to itself."""
 MAX_REASON = 2400
 """Characters of a reason as JSON."""
 WAY_ON = (
@@ -51,7 +53,10 @@ class Promotions:
         """
         trust = self.ledger.trust
         seen = trust.recall(self.ledger.place)  # first, for others go on writing
-        chain = read_chain(self.model, self.ledger.read(), trust, seen)
+        entries = self.ledger.read()
+        chain = read_chain(self.model, entries, trust, seen)
+        if chain.signed and chain.signed != seen:
+            trust.keep(self.ledger.place, {key: entry.text for key, entry in entries.items()})
         trust.remember(self.ledger.place, chain.signed)
         return chain
 
@@ -91,23 +96,90 @@ class Promotions:
 
         Raises:
             RegistryError: as `history`; or an alias names one, and no change that counts does.
+            GoneError: the version was deleted in MLflow, or another one has its number.
         """
         alias = aliased(self.ledger.uri, self.client, self.model, CHAMPION)
-        changes = self.history()  # after the alias, which follows its entry: one without an entry is from elsewhere
+        changes = self._entered(
+            alias
+        )  # after the alias, which follows its entry: one without an entry is from elsewhere
         named = int(alias.version) if alias else None
-        if not changes and named is not None:
-            if not self.ledger.trust.unverified:
-                raise RegistryError(
-                    f"the champion of {self.model} is unverified: nobody who is trusted has made it champion",
-                    found=f"MLflow's alias names version {named}",
-                    fix=f"delete the alias in MLflow; or {WAY_ON}",
-                )
-            self._write(Chain(), named, OUTSIDE, "the alias was there before the ledger")  # or somebody else's: as good
-            changes = self.history()
-        elif changes and named != changes[-1]["to"]:
+        if changes and (number := changes[-1]["to"]) is not None:
+            found = alias if named == number else None
+            refuse_gone(self.ledger.uri, self.client, self.model, changes, number, found)
+        if changes and named != changes[-1]["to"]:
+            logging.getLogger(__name__).warning(
+                f"the alias {CHAMPION} named {_version(named)}: it is set to {_version(changes[-1]['to'])}, as in mtl history"
+            )
             self._settle()
             changes = self.history()
         return changes[-1]["to"] if changes else None
+
+    def recorded(self) -> int | None:
+        """What the chain ends with, whether or not MLflow still has it.
+
+        Raises:
+            RegistryError: as `champion`.
+        """
+        changes = self._entered(aliased(self.ledger.uri, self.client, self.model, CHAMPION))
+        return changes[-1]["to"] if changes else None
+
+    def _entered(self, alias: Any) -> list[dict[str, Any]]:
+        """The history; an alias from before there was one is entered, where what is unverified is let through."""
+        changes = self.history()
+        if changes or alias is None:
+            return changes
+        if not self.ledger.trust.unverified:
+            raise RegistryError(
+                f"the champion of {self.model} is unverified: nobody who is trusted has made it champion",
+                found=f"MLflow's alias names version {alias.version}",
+                fix=f"delete the alias in MLflow; or {WAY_ON}",
+            )
+        self._write(
+            Chain(), int(alias.version), OUTSIDE, "the alias was there before the ledger"
+        )  # or another's: as good
+        return self.history()
+
+    def before(self, number: int | None) -> int | None:
+        """Who was champion before a version became it, rollbacks to it left out."""
+        entry = next((c for c in reversed(self.moves()) if c["to"] == number and c["kind"] != ROLLBACK), None)
+        if entry is not None and entry["kind"] == REPAIR:  # the same under another number
+            return self.before(entry["from"])
+        return entry["from"] if entry else None
+
+    def now(self, number: int) -> int:
+        """The number that a version has since it was registered again."""
+        for entry in self.history():
+            number = entry.get("again", {}).get(str(number), number)
+        return number
+
+    def moves(self) -> list[dict[str, Any]]:
+        """The entries that made another version champion, oldest first."""
+        return [entry for entry in self.history() if entry["from"] != entry["to"]]
+
+    def lost(self) -> str:
+        """Why there is no champion though there was one, in a line; empty if that is not so."""
+        changes = self.history()
+        return str(changes[-1]["why"]) if changes and changes[-1]["to"] is None else ""
+
+    def removed(self) -> dict[int, dict[str, Any]]:
+        """Versions that are kept no longer, with the entry that says why."""
+        return {number: entry for entry in self.history() for number in entry.get("removed", [])}
+
+    def note(self, kind: str, why: str, *, to: int | EllipsisType | None = ..., **more: Any) -> dict[str, Any]:
+        """Enter what was done to the registry.
+
+        Args:
+            to: the champion from now on; as it is, if not said.
+            more: what else the entry says.
+        """
+        chain = self.chain()
+        target = chain.champion if isinstance(to, EllipsisType) else to
+        entry, stands = self._write(chain, target, kind, why, more=more)
+        if stands["id"] != entry["id"]:
+            raise _moved(stands["to"], chain.champion)
+        if target != chain.champion:
+            self._settle()
+        return entry
 
     def promote(
         self,
@@ -127,7 +199,7 @@ class Promotions:
         Raises:
             RegistryError: another version has become champion since; nothing was changed.
         """
-        self.champion()  # an alias from before the ledger is entered
+        self.recorded()  # an alias from before the ledger is entered
         chain = self.chain()
         if chain.champion != expected:
             raise _moved(chain.champion, expected)
@@ -147,7 +219,10 @@ class Promotions:
 
     def of(self, number: int) -> dict[str, Any] | None:
         """The entry by which the gate made a version champion, if it did."""
-        return next((e for e in self.history() if e["to"] == number and e["kind"] == PROMOTION), None)
+        entries = [e for e in self.history() if e["to"] == number and e["kind"] == PROMOTION]
+        if not entries or (found := found_version(self.ledger.uri, self.client, self.model, number)) is None:
+            return None
+        return next((entry for entry in entries if same_version(entry, found)), None)
 
     def _write(
         self,
@@ -157,8 +232,16 @@ class Promotions:
         why: str,
         flow_run: str = "",
         settings: Mapping[str, Sequence[Any]] | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The next entry of a chain, and the one that stands in its place: the same, or an earlier one."""
+        """The next entry of a chain, and the one that stands in its place: the same, or an earlier one.
+
+        Raises:
+            GoneError: there is no such version any more.
+        """
+        found = found_version(self.ledger.uri, self.client, self.model, to) if to and to != chain.champion else None
+        if to and to != chain.champion and found is None:
+            raise GoneError(f"{self.model} has no version {to} any more: it does not become champion", fix=LOST)
         number = (chain.last or {"number": 0})["number"] + 1
         entry = {
             "from": chain.champion,
@@ -173,6 +256,8 @@ class Promotions:
         }
         entry |= {"settings": {key: list(values) for key, values in settings.items()}} if settings else {}
         entry |= {"covers": chain.unsigned} if chain.unsigned else {}
+        entry |= {"run": found.run_id} if found else {}  # a number may come again, once the model was deleted
+        entry |= more or {}
         while True:
             stands = self.ledger.write(f"{CHANGE}/{number:06d}", entry)
             if stands.doubt is None:
@@ -183,7 +268,10 @@ class Promotions:
         """Let the alias name what the chain ends with, whoever else moves it meanwhile."""
         while True:
             last = self.history()[-1]
-            point(self.ledger.uri, self.client, self.model, CHAMPION, last["to"])
+            if last["to"] is None:
+                unpoint(self.ledger.uri, self.client, self.model, CHAMPION)
+            else:
+                point(self.ledger.uri, self.client, self.model, CHAMPION, last["to"])
             if self.history()[-1]["number"] == last["number"]:
                 return
 
@@ -197,31 +285,8 @@ def _shortened(why: str) -> str:
     return f"{why} …"
 
 
-def point(uri: str, client: ReadingClient, model: str, alias: str, number: int) -> None:
-    """Let an alias name a version. MLflow looks whether there is one, and inserts it if not: of two that do so at once one is
-    refused, and finds it there when it tries again.
-
-    Raises:
-        RegistryError: MLflow refuses it or is out of reach.
-    """
-    with explained(uri):
-        for attempt in range(ATTEMPTS):
-            try:
-                client.set_registered_model_alias(model, alias, str(number))
-                return
-            except refusals():
-                if attempt == ATTEMPTS - 1:
-                    raise
-
-
-def aliased(uri: str, client: ReadingClient, model: str, alias: str) -> Any:
-    """MLflow's version that an alias names; None if there is none.
-
-    Raises:
-        RegistryError: MLflow refuses it or is out of reach.
-    """
-    with explained(uri):
-        return client.find_alias(model, alias)
+def _version(number: int | None) -> str:
+    return f"version {number}" if number else "no version"
 
 
 def _moved(found: int | None, expected: int | None) -> RegistryError:

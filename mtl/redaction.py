@@ -127,7 +127,11 @@ def _without_user(found: re.Match[str]) -> str:
 
 def _known() -> tuple[re.Pattern[str] | None, dict[str, str]]:
     """What matches the values of this process's secret variables now, and value → its variable."""
-    return _compiled(tuple(getattr(os, "environb", os.environ).items()))  # as bytes: three times as fast
+    while True:
+        try:
+            return _compiled(tuple(getattr(os, "environb", os.environ).items()))  # as bytes: three times as fast
+        except (KeyError, RuntimeError):  # another thread (MLflow's, Prefect's) has just changed it
+            continue
 
 
 @lru_cache(maxsize=4)

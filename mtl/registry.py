@@ -12,21 +12,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mtl.aliases import STATEMENT, aliased, found_version, point, refuse_gone
+from mtl.chain import known_numbers
 from mtl.config import RegistryError
 from mtl.contents import Contents
 from mtl.digest import bytes_sha256, file_sha256
 from mtl.ledger import Ledger
-from mtl.promotion import Promotions, aliased, point
+from mtl.missing import missing
+from mtl.package_cache import PackageCache
+from mtl.promotion import Promotions
 from mtl.reports import Decision, PackageReport
 from mtl.signing import SIGNATURE, package_sha256, sign
 from mtl.tracking import FINGERPRINT, LINEAGE, explained, reading, refusals
 from mtl.trust import Trust
-from mtl.version import DECIDED, DECISION, STATEMENT, Version, read, statement
+from mtl.version import DECIDED, DECISION, Version, read, recalled, statement
 from mtl.version import decision as decided
 
 CHALLENGER = "challenger"
 VERSION = "version"
 """Kind of the ledger's key version/<fingerprint>."""
+KEPT_STATEMENT, KEPT_DECISION = "statement.json", "decided.json"
+"""Artifacts of a version's run: what was signed of the version and its decision, for MLflow's page can delete versions."""
 
 
 class Registry(Contents):
@@ -88,12 +94,24 @@ class Registry(Contents):
 
         Raises:
             RegistryError: there is none.
+            GoneError: there was one: it, or the model, was deleted, renamed or removed.
         """
-        try:
-            return self._version(self.client.get_model_version(self.model, str(number)))
-        except refusals() as error:
-            known = ", ".join(str(v.number) for v in self.versions()[-10:]) or "none"
-            raise RegistryError(f"{self.model} has no version {number}", found=f"versions: {known}") from error
+        found = found_version(self.uri, self.client, self.model, number)
+        if found is not None:
+            return self._version(found)
+        raise missing(self.promotions, number, [version.number for version in self.versions()])
+
+    def former(self, number: int) -> Version:
+        """A version that was champion, as it was then.
+
+        Raises:
+            RegistryError: it is unverified.
+            GoneError: it was deleted, or another one has its number now.
+        """
+        if number in self.promotions.removed():
+            return self.accept(self.get(number))
+        refuse_gone(self.uri, self.client, self.model, self.promotions.history(), number)
+        return self.accept(self.get(number))
 
     def register(
         self, run: str, model: Path, package: PackageReport, tags: dict[str, str], files: dict[str, str], key: Path
@@ -113,9 +131,12 @@ class Registry(Contents):
         claimed = self._claim(tags[FINGERPRINT], found[0].number)
         if all(version.number != claimed for version in found):
             try:
-                found.append(self.accept(self.get(claimed)))
+                other = self.accept(self.get(claimed))
             except RegistryError:
                 return found[0]  # it was deleted since, or does not count: what replaces it does
+            if other.tags.get(FINGERPRINT) != tags[FINGERPRINT]:
+                return found[0]  # the model was deleted, and another version has the number now
+            found.append(other)
         with explained(self.uri):
             for version in found:
                 if version.number != claimed:
@@ -123,17 +144,22 @@ class Registry(Contents):
         return next(version for version in found if version.number == claimed)
 
     def _create(
-        self, run: str, model: Path, tags: dict[str, str], files: dict[str, str], num_bytes: int, key: Path
+        self, run: str, model: Path, tags: dict[str, str], files: dict[str, str], num_bytes: int, key: Path | None
     ) -> Version:
-        """A version with its statement; one of the same run that was left without, by a crash, gets it now."""
+        """A version with its statement; one of the same run that was left without, by a crash, gets it now.
+
+        Args:
+            key: None: the package is signed.
+        """
         with explained(self.uri):
             try:
                 self.client.create_registered_model(self.model)
             except refusals():
                 self.client.get_registered_model(self.model)  # it is there
-            with tempfile.TemporaryDirectory() as scratch:
-                sign(model, key, Path(scratch, SIGNATURE))
-                self.client.log_artifact(run, f"{scratch}/{SIGNATURE}", "model")
+            if key is not None:
+                with tempfile.TemporaryDirectory() as scratch:
+                    sign(model, key, Path(scratch, SIGNATURE))
+                    self.client.log_artifact(run, f"{scratch}/{SIGNATURE}", "model")
             source = self._upload(run, model)
             left = self.client.search_model_versions(f"name = '{self.model}' and run_id = '{run}'")
             left = [one for one in left if one.source == source]
@@ -142,11 +168,52 @@ class Registry(Contents):
                 for name, value in tags.items():
                     self.client.set_model_version_tag(self.model, made.version, name, value)
             else:
-                made = self.client.create_model_version(self.model, source, run, tags=tags, await_creation_for=60)
+                made = self._numbered(source, run, tags)
             number = int(made.version)
             signed = statement(self.trust, self.model, number, run, tags, files, num_bytes)
+            self.client.log_text(run, signed, KEPT_STATEMENT)
             self.client.set_model_version_tag(self.model, str(number), STATEMENT, signed)
         return self.get(number)
+
+    def _numbered(self, source: str, run: str, tags: dict[str, str]) -> Any:
+        """A new version of MLflow's. A model that was deleted begins again with version 1 there: numbers that the ledger
+        knows are passed over, for they are other versions."""
+        known = known_numbers(self.ledger.read())
+        while True:
+            made = self.client.create_model_version(self.model, source, run, tags=tags, await_creation_for=60)
+            if int(made.version) not in known:
+                return made
+            self.client.delete_model_version(self.model, made.version)
+
+    def recall(self, number: int, signed: str, decided_text: str = "") -> Version:
+        """A version that MLflow has no longer, by what was signed of it.
+
+        Raises:
+            RegistryError: it was not signed as this version by anybody who is trusted.
+        """
+        return self.accept(recalled(self.trust, self.model, number, signed, decided_text))
+
+    def register_again(
+        self, number: int, signed: str, decided_text: str = "", cache: PackageCache | None = None
+    ) -> Version:
+        """A version that was deleted in MLflow, from its run and what was signed of it, under a new number.
+
+        Args:
+            signed: the statement that was kept with the run.
+            decided_text: that of its gate's decision, if there was one.
+            cache: where the package may be, if the run has it no longer.
+
+        Raises:
+            RegistryError: the statement does not hold, or the package is not there or not what was signed.
+        """
+        lost = self.recall(number, signed, decided_text)
+        own = {name: value for name, value in lost.tags.items() if name != DECISION}
+        with tempfile.TemporaryDirectory() as scratch:
+            package = self.package(lost, Path(scratch), cache)
+            made = self._create(lost.run, package, own, lost.files, lost.num_bytes or 0, None)
+        if DECISION in lost.tags:
+            self._sign_decision(made, lost.tags[DECISION], lost.files)
+        return self.get(made.number)
 
     def _upload(self, run: str, model: Path) -> str:
         """The package to the run's artifacts; where it is."""
@@ -161,6 +228,22 @@ class Registry(Contents):
         """
         number = self.promotions.champion()
         return self.accept(self.get(number)) if number else None
+
+    def whole(self, version: Version, keep: PackageCache | None = None) -> int:
+        """Bytes of a version's package, of which the registry has every file as it was registered.
+
+        Args:
+            keep: where a copy stays.
+
+        Raises:
+            RegistryError: one is another.
+            GoneError: one is not there.
+        """
+        with tempfile.TemporaryDirectory() as scratch:
+            package = self.package(version, Path(scratch))
+            if keep is not None:
+                keep.keep(version.tags.get("mtl.package_sha256", ""), package)
+            return sum(p.stat().st_size for p in package.rglob("*") if p.is_file() and p.name != SIGNATURE)
 
     def adopt(self, version: Version) -> Version:
         """Sign for an unverified version, as the registry has it now.
@@ -197,10 +280,12 @@ class Registry(Contents):
         *,
         why: str = "",
         settings: Mapping[str, Sequence[Any]] | None = None,
+        keep: PackageCache | None = None,
     ) -> dict[str, Any] | None:
         """Move the alias that the gate's decision grants; the ledger's entry of a promotion.
 
         Args:
+            keep: where a copy of the champion's package stays.
             why: what its user says to it.
             settings: as of `Promotions.promote`.
 
@@ -208,7 +293,7 @@ class Registry(Contents):
             RegistryError: the champion is no longer the version that the decision was made against.
         """
         if decision.promote:
-            self.accept(version)
+            self.whole(version, keep)
             said = f"{why}; {decision.summary}" if why else decision.summary
             return self.promotions.promote(
                 version.number, decision.champion, why=said, flow_run=flow_run, settings=settings
@@ -219,13 +304,19 @@ class Registry(Contents):
     def log_decision(self, version: Version, decision: Decision, files: Sequence[Path]) -> None:
         """Keep the decision and its pages with the version's run; the version's signed tag last: with it, all is done."""
         digests = {path.name: file_sha256(path) for path in files}
-        number, text = str(version.number), decision.summary[:4900]
+        text = decision.summary[:4900]
         with explained(self.uri), tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch, "decision.json")
             path.write_text(decision.model_dump_json(indent=2), encoding="utf-8")
             for file in (path, *files):
                 self.client.log_artifact(version.run, str(file))
             digests |= {path.name: file_sha256(path)}
-            self.client.set_model_version_tag(self.model, number, DECISION, text)
-            signed = decided(self.trust, self.model, version, text, digests)
-            self.client.set_model_version_tag(self.model, number, DECIDED, signed)
+            self._sign_decision(version, text, digests)
+
+    def _sign_decision(self, version: Version, text: str, files: Mapping[str, str]) -> None:
+        """Enter and sign what the gate has decided; a copy of it stays with the run."""
+        signed = decided(self.trust, self.model, version, text, files)
+        with explained(self.uri):
+            self.client.log_text(version.run, signed, KEPT_DECISION)
+            self.client.set_model_version_tag(self.model, str(version.number), DECISION, text)
+            self.client.set_model_version_tag(self.model, str(version.number), DECIDED, signed)

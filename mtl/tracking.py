@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mtl.config import RegistryError
+from mtl.config import GoneError, RegistryError
 from mtl.digest import file_sha256
 from mtl.records.client import ReadingClient
 from mtl.redaction import redact, secret_in_file
@@ -24,6 +24,9 @@ LINEAGE = "lineage"
 """Folder of a run's artifacts."""
 NOT_METRICS = ("epoch", "step", "seconds", "cosines")
 """Of a row of the training's history."""
+LIVING = "active"
+"""MLflow's stage of runs and experiments that are not deleted."""
+REPAIR = "mtl registry repair says what was deleted or renamed, and mends what can be mended"
 ATTEMPTS = 5
 """Of writing what others may be writing too."""
 
@@ -44,13 +47,27 @@ def explained(uri: str) -> Generator[None]:
     try:
         yield
     except refusals() as error:
+        found = str(error).splitlines()[0][:300]
+        if gone(error):
+            raise GoneError(
+                f"MLflow at {uri} no longer has something that is needed", found=found, fix=REPAIR
+            ) from error
+        if "must be in the 'active'" in found or "non-active" in found:
+            raise GoneError(
+                f"something that is needed is deleted in MLflow at {uri}", found=found, fix=REPAIR
+            ) from error
         denied = error.get_http_status_code() in (401, 403)
         names = "MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD and what this user may do there"
         raise RegistryError(
             f"MLflow at {uri} refused or is out of reach",
-            found=str(error).splitlines()[0][:300],
+            found=found,
             fix=f"check {names if denied else 'MLFLOW_TRACKING_URI and that its server runs'}; then run again, nothing is lost",
         ) from error
+
+
+def gone(error: Any) -> bool:
+    """Whether MLflow says that there is no such thing (any more)."""
+    return error.error_code == "RESOURCE_DOES_NOT_EXIST"
 
 
 def reading(uri: str) -> ReadingClient:
@@ -84,6 +101,22 @@ def connect(uri: str) -> mlflow.MlflowClient:
     return mlflow.MlflowClient(uri, registry_uri=uri)  # whatever MLFLOW_REGISTRY_URI says
 
 
+def refuse_deleted(uri: str, client: ReadingClient | mlflow.MlflowClient, name: str) -> None:
+    """Refuse an experiment that was deleted and not removed for good: nothing can be written to it.
+
+    Raises:
+        GoneError: it is.
+    """
+    with explained(uri):
+        found = client.get_experiment_by_name(name)
+    if found is not None and found.lifecycle_stage != LIVING:
+        raise GoneError(
+            f"the experiment {name} was deleted in MLflow",
+            found=f"it is in the bin, until mlflow gc: experiment {found.experiment_id}",
+            fix="mtl registry repair restores it; or name another one in registry.experiment",
+        )
+
+
 class Tracker:
     """The runs of one experiment."""
 
@@ -102,6 +135,7 @@ class Tracker:
                 found = self.client.get_experiment_by_name(name)
                 if found is None:
                     raise
+        refuse_deleted(self.uri, self.client, name)
         return found.experiment_id
 
     def open_run(self, fingerprint: str, name: str) -> str:

@@ -10,7 +10,7 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
 DOMAIN = b"mtl statement 1\n"
 """Before what is signed: a signature of this kind is good for nothing else."""
-
-
+COPY = ".entries.json"
 UNVERIFIED = "MTL_UNVERIFIED"
 """`allow`: versions and changes that nobody who is trusted has signed may be used."""
 
@@ -122,6 +121,16 @@ class Trust:
         """Keep the hash up to which a history was seen."""
         if self.seen is not None and head and head != self.recall(place):
             Store(str(self.seen)).put(place, head.encode())
+
+    def kept(self, place: str) -> dict[str, str]:
+        """The copy of a ledger's entries as they were last seen here: key → signed text."""
+        path = self.seen and self.seen / f"{place}{COPY}"
+        return json.loads(path.read_bytes()) if path and path.exists() else {}
+
+    def keep(self, place: str, entries: Mapping[str, str]) -> None:
+        """Keep a copy of a ledger's entries."""
+        if self.seen is not None and entries:
+            Store(str(self.seen)).put(f"{place}{COPY}", json.dumps(dict(entries)).encode())
 
     @cached_property
     def keys(self) -> dict[str, EllipticCurvePublicKey]:

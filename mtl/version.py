@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mtl.aliases import STATEMENT
 from mtl.config import RegistryError
 from mtl.tracking import FINGERPRINT
 from mtl.trust import Doubt, Trust
 
-STATEMENT, DECIDED = "mtl.statement", "mtl.decided"
-"""Tags: what was signed when the version was registered, and when the gate had decided."""
+DECIDED = "mtl.decided"
+"""Tag: what was signed when the gate had decided; STATEMENT: when the version was registered."""
 DECISION = "mtl.decision"
 """Tag: the decision in words, for MLflow's page."""
 KIND, DECISION_KIND = "version", "decision"
@@ -95,6 +96,13 @@ def read(trust: Trust, model: str, number: int, run: str, tags: dict[str, str]) 
     if open_to_doubt is None:
         own, files = {**own, DECISION: decided["summary"]}, {**decided["files"], **files}
     return Version(number, run, own, files, signed["num_bytes"], None)
+
+
+def recalled(trust: Trust, model: str, number: int, signed: str, decided: str = "") -> Version:
+    """The version that a kept statement is of, though MLflow has it no longer."""
+    payload = (_parsed(signed) or {}).get("payload", {})
+    run, tags = payload.get("run", ""), payload.get("tags", {})
+    return read(trust, model, number, run, {**tags, STATEMENT: signed, DECIDED: decided})
 
 
 def _parsed(text: str | None) -> Any:

@@ -14,6 +14,7 @@ from mtl.config.errors import (
     BusyError,
     ConfigError,
     DataError,
+    GoneError,
     MtlError,
     RegistryError,
     SealError,
@@ -28,6 +29,7 @@ from mtl.config.model import Backbone, ModelConfig, Sharing
 from mtl.config.monitor import MonitorConfig
 from mtl.config.objective import Aggregator, ObjectiveConfig, Weighting
 from mtl.config.reading import apply_overrides, read_params
+from mtl.config.retention import RetentionConfig
 from mtl.config.section import Section
 from mtl.config.tasks import AnyTask, TaskConfig
 from mtl.config.together import check_together
@@ -44,12 +46,14 @@ __all__ = [
     "DataError",
     "EvaluateConfig",
     "GateConfig",
+    "GoneError",
     "Mixing",
     "ModelConfig",
     "MonitorConfig",
     "MtlError",
     "ObjectiveConfig",
     "RegistryError",
+    "RetentionConfig",
     "ScheduleConfig",
     "SealError",
     "Section",
@@ -86,6 +90,7 @@ class Config(Section):
     flow: FlowConfig
     schedule: ScheduleConfig
     monitor: MonitorConfig = MonitorConfig()
+    retention: RetentionConfig = RetentionConfig()
 
     @field_validator("tasks")
     @classmethod

@@ -7,6 +7,7 @@ MtlError                 every error that a user can mend; the CLI prints it wit
 ├── StageError           a stage's process failed; carries its exit code
 ├── SealError            what came back from a bucket was not written by this run
 ├── RegistryError        the registry refused or is out of reach
+│   └── GoneError        something in it was deleted or renamed by other means than this program
 └── BusyError            somebody else holds the checkout or the port
 """
 
@@ -69,6 +70,10 @@ class SealError(MtlError):
 
 class RegistryError(MtlError):
     """The registry refused or is out of reach."""
+
+
+class GoneError(RegistryError):
+    """Something in the registry was deleted or renamed by other means than this program; trying again is in vain."""
 
 
 class BusyError(MtlError):

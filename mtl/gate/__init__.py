@@ -59,7 +59,9 @@ def judge(
     if not counting:
         rules.append(Rule(name="evidence", required="a task that counts", found="none", passed=False))
     if obstacle:
-        required = f"version {champion_version} on the same test samples"
+        required = (
+            f"{f'version {champion_version}' if champion_version else 'the last champion'} on the same test samples"
+        )
         rules.insert(0, Rule(name="champion judged", required=required, found=obstacle, passed=False))
         return _decide(rules, champion_version, "")
     if champion is None:

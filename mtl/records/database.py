@@ -41,7 +41,7 @@ class Database:
 
     def version(self, model: str, number: str) -> Any:
         where = "name = ? and version = ? and workspace = 'default'"
-        row = self._one(f"select name, version, source, run_id, status, current_stage from model_versions where {where} "
+        row = self._one(f"select name, version, source, run_id, status, current_stage, creation_time as creation_timestamp from model_versions where {where} "
                         "and current_stage != ?", model, number, DELETED)  # fmt: skip
         tags = self._rows(f"select key, value from model_version_tags where {where}", model, number)
         return SimpleNamespace(**row, tags=pairs(tags))
