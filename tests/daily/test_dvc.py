@@ -28,7 +28,7 @@ GIT = ("git", "-c", "user.name=t", "-c", "user.email=t@example.com")
 @pytest.fixture
 def here(retrained: Path, tmp_path: Path) -> Path:
     """A clone of the checkout with one version, which a test may spoil; the registry, which knows its own place, is shared."""
-    folder = tmp_path / "here"
+    folder = tmp_path / "hére"
     shutil.copytree(retrained, folder, symlinks=True)
     return folder
 
