@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flows.needs import objects_of, project_of, registries
+from flows.needs import Elsewhere, objects_of, project_of, registries
 from flows.settings import Settings
-from mtl.config import BusyError, StageError
+from mtl.config import BusyError, MtlError, StageError
 from mtl.registry import Registry
 
 KEPT = {"all_branches": True, "all_tags": True, "all_experiments": True}
@@ -111,13 +111,13 @@ def garbage(settings: Settings, model: str, *, remote: bool) -> Generator[Garbag
     try:
         with Repo(str(settings.root)) as repo, repo.lock:
             found = Garbage(repo.cache.local, _remote(repo, needed=remote), remote)
-            found.needs = _needs(settings, known)
+            found.needs, more = _needs(settings, known)
             found.used = set[str]().union(*found.needs.values()) | _present(repo)
             found.goes[f"the cache {repo.cache.local_cache_dir}"] = _unused(found.cache, found.used, sizes=True)
             if remote:
                 found.goes[f"the remote {found.remote.path}"] = _unused(found.remote, found.used, sizes=False)
             found.incomplete = found.look()
-            found.unknown = doubts + _unknown(settings, Path(repo.cache.local_cache_dir), remote, found.remote)
+            found.unknown = doubts + more + _unknown(settings, Path(repo.cache.local_cache_dir), remote, found.remote)
             yield found
     except LockError as error:
         raise BusyError("DVC works in this checkout", found=str(error).splitlines()[0], fix="wait for it") from error
@@ -126,17 +126,25 @@ def garbage(settings: Settings, model: str, *, remote: bool) -> Generator[Garbag
         raise StageError("DVC cannot say what is needed", found=str(error).splitlines()[0], fix=fix) from error
 
 
-def _needs(settings: Settings, known: list[tuple[str, Registry]]) -> dict[str, set[str]]:
-    """Version, in words → what it needs."""
+def _needs(settings: Settings, known: list[tuple[str, Registry]]) -> tuple[dict[str, set[str]], list[str]]:
+    """Version, in words → what it needs; and of which other models' versions that is not known. Those whose data are kept
+    elsewhere need nothing here."""
     found: dict[str, set[str]] = {}
+    doubts: list[str] = []
     for name, registry in known:
         for version in registry.versions():
-            with (
-                tempfile.TemporaryDirectory() as scratch,
-                project_of(settings, registry, version, Path(scratch)) as project,
-            ):
-                found[f"{name}version {version.number}"] = objects_of(project, version)
-    return found
+            try:
+                with (
+                    tempfile.TemporaryDirectory() as scratch,
+                    project_of(settings, registry, version, Path(scratch)) as project,
+                ):
+                    found[f"{name}version {version.number}"] = objects_of(project, version)
+            except MtlError as error:
+                if not name:
+                    raise
+                if not isinstance(error, Elsewhere):
+                    doubts.append(f"what {name}version {version.number} needs ({error.line})")
+    return found, doubts
 
 
 def _present(repo: Any) -> set[str]:

@@ -22,6 +22,11 @@ from mtl.registry import Registry, Version
 from mtl.tracking import FINGERPRINT, connect, explained
 from mtl.trust import Trust
 
+
+class Elsewhere(StageError):
+    """Of all that a version needs, no list is here: its data are kept in another place."""
+
+
 LINEAGE = ("dvc.yaml", "dvc.lock", "params.yaml")
 
 
@@ -107,18 +112,24 @@ def objects_of(repo: Any, version: Version) -> set[str]:
     Raises:
         StageError: a folder's list is gone or damaged, so what is in the folder is not known.
     """
-    for out in repo.index.outs:
-        if out.use_cache and out.hash_info and out.hash_info.isdir:
-            out.get_dir_cache()  # which fetches it, if it is not here
-            md5 = str(out.hash_info.value)
-            path = Path(out.cache.oid_to_path(md5))
-            if not path.exists() or file_md5(path) != md5.removesuffix(".dir"):
-                raise StageError(
-                    f"what data version {version.number} needs is not known",
-                    found=f"the list of {out.def_path} ({md5}) is neither in the cache nor in the remote, or is damaged",
-                    fix="bring it back (dvc remote list), or delete the version if it is not needed; nothing was removed",
-                )
+    folders = [out for out in repo.index.outs if out.use_cache and out.hash_info and out.hash_info.isdir]
+    lost = [out for out in folders if not _has_list(out)]
+    if lost:
+        raise (Elsewhere if len(lost) == len(folders) else StageError)(
+            f"what data version {version.number} needs is not known",
+            found=f"the list of {lost[0].def_path} ({lost[0].hash_info.value}) is neither in the cache nor in the remote, "
+            "or is damaged",
+            fix="bring it back (dvc remote list), or delete the version if it is not needed; nothing was removed",
+        )
     return {str(oid.value) for oids in repo.used_objs().values() for oid in oids}
+
+
+def _has_list(out: Any) -> bool:
+    """Whether the list of a folder's files is in the cache, perhaps now that it was fetched, and is what its hash says."""
+    out.get_dir_cache()
+    md5 = str(out.hash_info.value)
+    path = Path(out.cache.oid_to_path(md5))
+    return path.exists() and file_md5(path) == md5.removesuffix(".dir")
 
 
 def _tracked_by_commit(root: Path, version: Version, folder: Path) -> None:

@@ -71,7 +71,6 @@ def _lock(path: Path, settings: Settings, wait: float = 0) -> Generator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         held = FileLock(path).acquire(timeout=wait)
-        sign_lock(path, settings.home)
     except Timeout as error:
         raise BusyError(
             "another retraining is running in this checkout", found=holder_of(path), fix="wait for it (mtl status)"
@@ -81,6 +80,8 @@ def _lock(path: Path, settings: Settings, wait: float = 0) -> Generator[None]:
             f"whether others work in {path.parent} cannot be told", found=str(error), fix="let this user write there"
         ) from error
     with held:
+        with contextlib.suppress(OSError):
+            sign_lock(path, settings.home)
         yield
 
 

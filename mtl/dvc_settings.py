@@ -10,6 +10,9 @@ from typing import Any
 
 from mtl.config import ConfigError
 
+NAMED = ("remote", "machine", "db")
+"""Kinds of sections that have a name each."""
+
 
 def dvc_folder(root: Path) -> Path:
     """The `.dvc` of the DVC project that a folder is in.
@@ -82,17 +85,24 @@ def lend(
         own = folder / ".dvc" / "config.local"
         own.unlink(missing_ok=True)
         own.touch(mode=0o600)  # before it has what may be credentials of a remote
-        with Config(str(folder / ".dvc"), validate=False).edit("local") as opened:
-            settings: Any = opened
-            _merge(settings, lent)
-            settings["core"]["no_scm"] = str(not scm).lower()
-            settings["cache"].pop("local", None)
-            settings["cache"]["dir"] = str(cache)
-            for name, remote in settings["remote"].items():
-                if name in urls:
-                    remote["url"] = urls[name]
-                if verify:
-                    remote["verify"] = "true"
+        lent.setdefault("core", {})["no_scm"] = str(not scm).lower()
+        lent["cache"] = {key: value for key, value in lent["cache"].items() if key != "local"} | {"dir": str(cache)}
+        for name, remote in lent["remote"].items():
+            if name in urls:
+                remote["url"] = urls[name]
+            if verify:
+                remote["verify"] = "true"
+        _write(lent, own)
+
+
+def _write(settings: dict[str, Any], path: Path) -> None:
+    """As DVC does it, which cannot write a path that is not ASCII."""
+    from configobj import ConfigObj
+
+    flat = {key: value for key, value in settings.items() if value and key not in NAMED}
+    flat |= {f'{kind} "{name}"': one for kind in NAMED for name, one in settings.get(kind, {}).items()}
+    with path.open("wb") as file:
+        ConfigObj(flat, encoding="utf-8").write(file)
 
 
 def writable(folder: Path) -> bool:

@@ -28,7 +28,7 @@ GIT = ("git", "-c", "user.name=t", "-c", "user.email=t@example.com")
 @pytest.fixture
 def here(retrained: Path, tmp_path: Path) -> Path:
     """A clone of the checkout with one version, which a test may spoil; the registry, which knows its own place, is shared."""
-    folder = tmp_path / "here"
+    folder = tmp_path / "hére"
     shutil.copytree(retrained, folder, symlinks=True)
     return folder
 
@@ -188,3 +188,15 @@ def test_a_site_with_links_and_a_remote_of_its_own(here: Path, tmp_path: Path, k
     again = mtl(here, "reproduce", "1", "--json", **environment)
     assert again.returncode == 0, again.stdout[-2000:] + again.stderr[-2000:]
     assert json.loads(again.stdout)["verdict"] == "identical"
+
+
+@pytest.mark.daily(situation="data gc beside another project's models on the same MLflow server")
+def test_a_version_whose_data_are_elsewhere_stops_nothing_of_ours(here: Path, retrained: Path, tmp_path: Path) -> None:
+    """Renamed, the only model is another project's."""
+    shutil.rmtree(here / ".dvc" / "cache")
+    shutil.rmtree(here / ".mtl" / "dvc-remote")
+    (here / "dvc.lock").unlink()
+    with garbage(of(here, retrained), "ours", remote=False) as found:
+        assert found.needs == {} and found.unknown == []
+    with pytest.raises(StageError, match="is not known"), garbage(of(here, retrained), "multitask", remote=False):
+        pass

@@ -131,6 +131,7 @@ def test_no_locale_and_no_closed_pipe_is_a_traceback(bare: Path) -> None:
 
 @linux
 @pytest.mark.skipif(not shutil.which("setpriv") or os.name != "posix" or os.getuid() != 0, reason="root, setpriv")
+@pytest.mark.slow
 @pytest.mark.daily(situation="a user without an entry in passwd, without HOME")
 def test_an_account_without_a_name_has_one_and_a_home(bare: Path) -> None:
     os.chown(bare, 54321, 54321)
@@ -197,6 +198,7 @@ def mounted(options: str) -> list[str]:
 
 
 @linux
+@pytest.mark.slow
 @pytest.mark.daily(situation="a disk that is read-only, full, or too small")
 @pytest.mark.parametrize(
     ("options", "words", "said"),

@@ -221,6 +221,7 @@ def test_a_project_keeps_its_name_when_it_moves_and_a_copy_has_another(tmp_path:
     assert named(tmp_path / "b") == first
 
 
+@pytest.mark.slow
 @pytest.mark.daily(situation="a cron that Prefect cannot keep")
 def test_mtl_serve_says_so_before_it_starts_anything(checkouts: list[Path]) -> None:
     set_params(checkouts[0] / "params.yaml", "schedule.cron='0 3 * * 5L'")
