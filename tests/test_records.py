@@ -29,10 +29,11 @@ def uri(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="module")
-def run(uri: str) -> str:
+def run(uri: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A run with artifacts and two versions, one of which has an alias."""
     client = connect(uri)
-    experiment = client.create_experiment("one", tags={"a": "b", "é": ""})
+    artifacts = None if uri.startswith("http") else tmp_path_factory.mktemp("artifacts").as_uri()  # else here
+    experiment = client.create_experiment("one", artifacts, tags={"a": "b", "é": ""})
     run = client.create_run(experiment, run_name="first").info.run_id
     client.log_param(run, "change/000001", "x" * 6000)
     client.set_tag(run, "mtl.é", "ü\n'")

@@ -31,6 +31,8 @@ class ReadingClient:
         self._source: Source = Database(uri) if uri.startswith("sqlite:///") else Server(uri)
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # pickle asks for some of an object that has nothing yet
+            raise AttributeError(name)
         return getattr(self._full, name)
 
     @cached_property

@@ -59,6 +59,8 @@ class Server:
             found = answer.json()
         except requests.JSONDecodeError as error:
             raise NotPlain from error
+        if not isinstance(found, dict):
+            raise NotPlain
         if answer.status_code == 200:
             return found
         if found.get("error_code") in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):

@@ -16,16 +16,31 @@ class NotPlain(Exception):
 
 
 class Source(Protocol):
-    """Where a registry's records are. Each may raise NotPlain; None: there surely is none."""
+    """Where a registry's records are. What is found has the names of MLflow's own entities.
 
-    def experiment(self, name: str) -> Any: ...
-    def run(self, run: str) -> Any: ...
-    def version(self, model: str, number: str) -> Any: ...
-    def alias(self, model: str, alias: str) -> Any: ...
-    def artifact(self, uri: str, path: str, folder: Path) -> Path: ...
+    Raises:
+        NotPlain: in each.
+    """
+
+    def experiment(self, name: str) -> Any:
+        """An experiment; None: there surely is none."""
+
+    def run(self, run: str) -> Any:
+        """A run, its params and tags."""
+
+    def version(self, model: str, number: str) -> Any:
+        """A version of a model."""
+
+    def alias(self, model: str, alias: str) -> Any:
+        """The version that an alias names; None: there surely is none."""
+
+    def artifact(self, uri: str, path: str, folder: Path) -> Path:
+        """A file or a folder of a run's artifacts, which are at `uri`, copied into a folder; where it is then."""
+        ...
 
 
 def pairs(rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Keys and values of rows."""
     return {row["key"]: row.get("value", "") for row in rows}
 
 

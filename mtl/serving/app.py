@@ -93,8 +93,9 @@ class Endpoint:
     def app(self) -> Starlette:
         """As ASGI."""
         pages: dict[str, Handler] = {"/": self._show, "/model": self._describe}
+        pages |= {"/health": self._health, "/ping": self._ping}  # some share out requests by them
         probes: dict[str, Handler] = {"/live": self._live, "/ready": self._ready, "/metrics": self._metrics}
-        probes |= {"/health": self._health, "/ping": self._ping, "/version": self._version}
+        probes |= {"/version": self._version}
         posts: dict[str, Handler] = {"/predict": self._predict, "/invocations": self._invocations}
         routes = [Route(path, self._guarded(path, h), methods=["GET", "OPTIONS"]) for path, h in pages.items()]
         routes += [Route(p, self._guarded(p, h, probe=True), methods=["GET", "OPTIONS"]) for p, h in probes.items()]

@@ -125,9 +125,10 @@ async def _swap(
 
 
 def _note(endpoint: Endpoint, error: Exception, say: Callable[[str], None]) -> None:
-    """Say once why what is to be served is not."""
+    """Say once why what is to be served is not: all of it in the log, and to callers without addresses and folders."""
     line = error.line if isinstance(error, MtlError) else f"{type(error).__name__}: {error}"
+    what = error.what if isinstance(error, MtlError) else type(error).__name__
     version = endpoint.model.version if endpoint.model else "none"
-    if line != endpoint.behind:
+    if what != endpoint.behind:
         say(one_line(f"warning  version {version} goes on: {line}"))
-    endpoint.behind = line
+    endpoint.behind = what
