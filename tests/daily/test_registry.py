@@ -169,6 +169,7 @@ def test_a_deleted_version(team: Team) -> None:
     assert lineage(team.settings, 4)["metrics"]
 
 
+@pytest.mark.slow
 @situation("promote --override and rollback while the champion is deleted")
 def test_a_person_goes_on(team: Team) -> None:
     team.client.delete_model_version(team.model, "2")
@@ -217,6 +218,7 @@ def test_a_renamed_model(team: Team) -> None:
     assert kinds(team) == [*START, ("repair", 2, 2)]
 
 
+@pytest.mark.slow
 @situation("the experiment of the runs deleted")
 def test_a_deleted_experiment(team: Team) -> None:
     team.client.delete_experiment(team.experiment)
@@ -226,6 +228,7 @@ def test_a_deleted_experiment(team: Team) -> None:
     Tracker(team.settings.mlflow_uri, f"of {team.model}")
 
 
+@pytest.mark.slow
 @situation("a version's run deleted: restored before mlflow gc takes its package")
 def test_a_deleted_run(team: Team) -> None:
     champion = team.registry.champion()
@@ -246,6 +249,7 @@ def test_a_deleted_package(team: Team) -> None:
     assert team.registry.whole(champion) == 1006
 
 
+@pytest.mark.slow
 @situation("a part of a package deleted")
 def test_a_part_of_a_package(team: Team) -> None:
     champion = team.registry.champion()
@@ -338,7 +342,10 @@ def test_aliases(team: Team) -> None:
 
 
 @situation("a ledger in the experiment Default, as before, moves with its chain")
-@pytest.mark.parametrize("crash", ["", "log_param", "delete_run", "set_experiment_tag"])
+@pytest.mark.parametrize(
+    "crash",
+    ["", *(pytest.param(name, marks=pytest.mark.slow) for name in ("log_param", "delete_run", "set_experiment_tag"))],
+)
 def test_a_ledger_in_default(team: Team, crash: str, monkeypatch: pytest.MonkeyPatch) -> None:
     client, ledger = team.client, team.registry.ledger
     old = client.create_run("0", run_name=ledger.name).info.run_id
@@ -366,6 +373,7 @@ def test_a_ledger_in_default(team: Team, crash: str, monkeypatch: pytest.MonkeyP
     assert [entry["to"] for entry in history(team.settings)] == [1, 2, 1, 3]
 
 
+@pytest.mark.slow
 @situation("a fingerprint's claim of before the model was deleted names another version")
 def test_a_claim_of_another_version(team: Team) -> None:
     digest = ("b" * 64)[:64]
