@@ -29,6 +29,7 @@ from mtl.tracking import Tracker
 from mtl.version import Version
 from tests.attacks.test_registry import World
 from tests.conftest import ROOT, clean_environment, free_port
+from tests.servers import mlflow_server, running
 
 NUMBERS = itertools.count(1)
 
@@ -84,8 +85,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def team(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Team:
     for name in [name for name in os.environ if name.startswith("MTL_")]:
         monkeypatch.delenv(name)
+    return make_team(tmp_path, f"sqlite:///{place}/mlflow.db", (place / "artifacts").as_uri())
+
+
+def make_team(folder: Path, uri: str, artifacts: str | None) -> Team:
     model = f"team{next(NUMBERS)}"
-    root = tmp_path / "checkout"
+    root = folder / "checkout"
     root.mkdir()
     text = (ROOT / "params.yaml").read_text().replace("model: multitask", f"model: {model}")
     (root / "params.yaml").write_text(text.replace("experiment: retraining", f"experiment: of {model}"))
@@ -94,10 +99,10 @@ def team(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Team:
     who = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
     for words in (["init", "-q"], ["add", "-A"], [*who, "commit", "-qm", "one"]):
         subprocess.run(["git", *words], cwd=root, check=True)
-    settings = Settings(root, tmp_path / "home", f"sqlite:///{place}/mlflow.db", None)
+    settings = Settings(root, folder / "home", uri, None)
     registry = Registry(settings.mlflow_uri, model, settings.trust)
-    tracker = Tracker(settings.mlflow_uri, f"of {model}", (place / "artifacts").as_uri())
-    found = Team(settings, registry, tracker, tmp_path)
+    tracker = Tracker(settings.mlflow_uri, f"of {model}", artifacts)
+    found = Team(settings, registry, tracker, folder)
     for value, name in ((0.5, "a"), (0.6, "b"), (0.55, "c")):
         found.register(value, name)
     registry.promotions.promote(1, None, why="first")
@@ -382,3 +387,33 @@ def test_a_claim_of_another_version(team: Team) -> None:
     assert len(set(numbers.values())) == 2
     assert team.registry.find(digest) is None
     assert {team.registry.find(name * 64).number for name in numbers} == set(numbers.values())
+
+
+@pytest.mark.slow
+@situation("the same behind a real MLflow server")
+def test_behind_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    store = tmp_path / "server"
+    with running(mlflow_server(store, f"sqlite:///{tmp_path}/mlflow.db")) as server:
+        team = make_team(tmp_path, server.address, None)
+        assert examine(team.settings) == []
+        experiment = team.client.get_experiment_by_name(team.registry.ledger.name)
+        team.client.rename_experiment(experiment.experiment_id, "rubbish?")
+        refused(team, "was renamed in MLflow")
+        team.mend()
+        champion = team.registry.champion()
+        team.registry.whole(champion, team.settings.copies)
+        for path in (store / "artifacts").rglob(f"{champion.run}/artifacts/model"):
+            shutil.rmtree(path)
+        shutil.move(team.settings.copies.folder, tmp_path / "copies")
+        refused(team, "the package of version 2")
+        shutil.move(tmp_path / "copies", team.settings.copies.folder)
+        team.mend()
+        team.client.delete_run(champion.run)
+        team.client.delete_experiment(team.experiment)
+        team.mend()
+        team.client.delete_registered_model(team.model)
+        refused(team, f"the model {team.model} was deleted in MLflow")
+        team.mend()
+        assert team.registry.champion().number == 4
+        assert [kind for kind, *_ in kinds(team)[2:]] == ["repair"] * 5
