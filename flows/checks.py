@@ -54,7 +54,7 @@ Check = Callable[[Subject], None]
 
 def signing_key(subject: Subject) -> None:
     """Something can be signed, and the keys that are trusted are there."""
-    subject.settings.trust.sign({"kind": "check"})
+    can_sign(subject.settings)
 
 
 def registry(subject: Subject) -> None:
@@ -164,14 +164,24 @@ def refuse(checks: Iterable[Callable[[], None]]) -> None:
         raise kind(f"{len(found)} things are missing, and nothing was begun:\n{lines}")
 
 
+def can_sign(settings: Settings) -> None:
+    """Refuse to go on without a key.
+
+    Raises:
+        RegistryError: there is none to sign with, or one that was named is missing or is none.
+    """
+    settings.trust.sign({"kind": "check"})
+
+
 def writable(place: str, what: str) -> None:
     """Refuse a folder or bucket that cannot be written to.
 
     Raises:
         MtlError: it cannot.
     """
-    if "://" not in place:
-        _writable(Path(place), what)
+    local = place.removeprefix("file://")
+    if "://" not in local:
+        _writable(Path(local), what)
         return
     store = Store(place)
 
