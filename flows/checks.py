@@ -113,7 +113,7 @@ def disk(subject: Subject) -> None:
     if os.access(settings.root, os.W_OK):
         folders[settings.root] = "the checkout"
     for folder, what in folders.items():
-        if (free := shutil.disk_usage(folder).free) < FREE_BYTES:
+        if (free := shutil.disk_usage(_nearest(folder)).free) < FREE_BYTES:
             raise StageError(
                 f"the disk of {what} is nearly full",
                 found=f"{free / 2**20:.0f} MiB are free in {folder}",
@@ -194,11 +194,16 @@ def writable(place: str, what: str) -> None:
 
 def _writable(folder: Path, what: str) -> None:
     """The folder is there, or can be made, and takes files."""
-    there = next((path for path in (folder, *folder.parents) if path.exists()), folder)
+    there = _nearest(folder)
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise StageError(
             f"{what} cannot be written to", found=f"{there} is no folder that this user may write to: {folder}"
         )
+
+
+def _nearest(folder: Path) -> Path:
+    """A folder, or the first above it that there is."""
+    return next((path for path in (folder, *folder.absolute().parents) if path.exists()), folder)
 
 
 def _in_time(ask: Callable[[], None], what: str, fix: str) -> None:

@@ -255,11 +255,16 @@ def test_a_deleted_package(team: Team) -> None:
 
 
 @pytest.mark.slow
-@situation("a part of a package deleted")
+@situation("a part of a package deleted: put back from what the checkout has just made")
 def test_a_part_of_a_package(team: Team) -> None:
     champion = team.registry.champion()
+    made = team.settings.root / "outputs" / "package" / "model"
+    shutil.copytree(team.package(champion), made)
+    (made / "model.sig").unlink()
     (team.package(champion) / "weights").unlink()
     refused(team, "the package of version 2", "or a part of it", "6 of")
+    team.mend()
+    assert team.registry.whole(champion) == 1006
 
 
 @situation("a version without its package is never promoted, not even by --override")
