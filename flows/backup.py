@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ import fsspec
 from sqlalchemy import make_url
 
 from flows.backup_list import MANIFEST, STATEMENT, facts_of, signature
-from flows.checks import refuse, writable
+from flows.checks import can_sign, refuse, writable
 from flows.settings import Settings
 from flows.stack.servers import program
 from mtl.config import BusyError, RegistryError
@@ -57,7 +58,7 @@ def back_up(settings: Settings, target: str, say: Callable[[str], None]) -> dict
         StageError, TrainingError: the target cannot be written.
     """
     database, artifacts = places(settings)
-    refuse([lambda: (settings.trust.sign({"kind": "check"}), None)[1], lambda: writable(target, "the back-up's place")])
+    refuse([partial(can_sign, settings), partial(writable, target, "the back-up's place")])
     store = Store(target)
     name = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
     dump = gzip.compress(_dump(database), mtime=0)

@@ -54,7 +54,7 @@ Check = Callable[[Subject], None]
 
 def signing_key(subject: Subject) -> None:
     """Something can be signed, and the keys that are trusted are there."""
-    subject.settings.trust.sign({"kind": "check"})
+    can_sign(subject.settings)
 
 
 def registry(subject: Subject) -> None:
@@ -113,7 +113,7 @@ def disk(subject: Subject) -> None:
     if os.access(settings.root, os.W_OK):
         folders[settings.root] = "the checkout"
     for folder, what in folders.items():
-        if (free := shutil.disk_usage(folder).free) < FREE_BYTES:
+        if (free := shutil.disk_usage(_nearest(folder)).free) < FREE_BYTES:
             raise StageError(
                 f"the disk of {what} is nearly full",
                 found=f"{free / 2**20:.0f} MiB are free in {folder}",
@@ -164,14 +164,24 @@ def refuse(checks: Iterable[Callable[[], None]]) -> None:
         raise kind(f"{len(found)} things are missing, and nothing was begun:\n{lines}")
 
 
+def can_sign(settings: Settings) -> None:
+    """Refuse to go on without a key.
+
+    Raises:
+        RegistryError: there is none to sign with, or one that was named is missing or is none.
+    """
+    settings.trust.sign({"kind": "check"})
+
+
 def writable(place: str, what: str) -> None:
     """Refuse a folder or bucket that cannot be written to.
 
     Raises:
         MtlError: it cannot.
     """
-    if "://" not in place:
-        _writable(Path(place), what)
+    local = place.removeprefix("file://")
+    if "://" not in local:
+        _writable(Path(local), what)
         return
     store = Store(place)
 
@@ -184,11 +194,16 @@ def writable(place: str, what: str) -> None:
 
 def _writable(folder: Path, what: str) -> None:
     """The folder is there, or can be made, and takes files."""
-    there = next((path for path in (folder, *folder.parents) if path.exists()), folder)
+    there = _nearest(folder)
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise StageError(
             f"{what} cannot be written to", found=f"{there} is no folder that this user may write to: {folder}"
         )
+
+
+def _nearest(folder: Path) -> Path:
+    """A folder, or the first above it that there is."""
+    return next((path for path in (folder, *folder.absolute().parents) if path.exists()), folder)
 
 
 def _in_time(ask: Callable[[], None], what: str, fix: str) -> None:

@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def predict(
     if unknown or not formats:
         raise ConfigError(f"unknown format {', '.join(unknown) or '(none)'}", fix=f"choose from {', '.join(FORMATS)}")
     config, registry = opened(settings)
-    refuse([lambda: writable(out, "--out"), lambda: check(settings, config, (disk,))])
+    refuse([partial(writable, out, "--out"), partial(check, settings, config, (disk,))])
     versions = [resolve(registry, name) for name in names]
     if len({version.number for version in versions}) < len(versions):
         raise RegistryError(f"{' and '.join(names)} are one version", found=f"version {versions[0].number}")

@@ -18,6 +18,7 @@ from mtl.config import GoneError, MtlError, RegistryError
 from mtl.ledger import RUN_TAG
 from mtl.promotion import LOSS, REPAIR
 from mtl.registry import KEPT_DECISION, KEPT_STATEMENT
+from mtl.signing import SIGNATURE, package_sha256, sign
 from mtl.tracking import FINGERPRINT, LIVING, explained, gone
 
 ROUNDS = 5
@@ -39,6 +40,7 @@ class Repair:
     """One look at a registry."""
 
     def __init__(self, settings: Settings) -> None:
+        self.settings = settings
         config, self.registry = opened(settings)
         self.experiment = config.registry.experiment
         self.client, self.ledger = self.registry.client, self.registry.ledger
@@ -169,16 +171,25 @@ class Repair:
         version = self.registry.get(number)
         what = f"the package of version {number} is gone, or a part of it"
         digest = version.tags.get("mtl.package_sha256", "")
-        if not self.cache.has(digest):
+        if not self._has_copy(digest):
             return Damage(what)
 
         def mend() -> str:
             with tempfile.TemporaryDirectory() as scratch:
                 package = self.registry.package(version, Path(scratch), self.cache)
+                if not (package / SIGNATURE).exists():
+                    sign(package, self.settings.signing_key, package / SIGNATURE)
                 self.client.log_artifacts(version.run, str(package), "model")
             return f"the package of version {number} was put back"
 
         return Damage(what, "put back from the verified copy that this home keeps", mend)
+
+    def _has_copy(self, digest: str) -> bool:
+        """Whether this home keeps a package, or the checkout has just made it."""
+        made = self.settings.root / "outputs" / "package" / "model"
+        if not self.cache.has(digest) and made.is_dir() and package_sha256(made) == digest:
+            self.cache.keep(digest, made)
+        return self.cache.has(digest)
 
     def _champion(self) -> Iterator[Damage]:
         """The champion, and the one before it, to which a rollback leads."""
@@ -208,10 +219,8 @@ class Repair:
 
     def _kept(self, number: int) -> str | None:
         """The run that kept what was signed of a version that MLflow has no longer, and its package."""
-        experiment = self.client.get_experiment_by_name(self.experiment)
-        for run in self.client.search_runs(
-            [experiment.experiment_id] if experiment else [], run_view_type=ViewType.ALL, max_results=1000
-        ):
+        places = [found.experiment_id for found in self.client.search_experiments(view_type=ViewType.ALL)]
+        for run in self.client.search_runs(places, run_view_type=ViewType.ALL, max_results=1000):
             if FINGERPRINT not in run.data.tags:
                 continue
             with suppress(MtlError, MlflowException, OSError), tempfile.TemporaryDirectory() as scratch:

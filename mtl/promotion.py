@@ -99,9 +99,8 @@ class Promotions:
             GoneError: the version was deleted in MLflow, or another one has its number.
         """
         alias = aliased(self.ledger.uri, self.client, self.model, CHAMPION)
-        changes = self._entered(
-            alias
-        )  # after the alias, which follows its entry: one without an entry is from elsewhere
+        # After the alias, which follows its entry: one without an entry is from elsewhere.
+        changes = self._entered(alias)
         named = int(alias.version) if alias else None
         if changes and (number := changes[-1]["to"]) is not None:
             found = alias if named == number else None
@@ -134,9 +133,8 @@ class Promotions:
                 found=f"MLflow's alias names version {alias.version}",
                 fix=f"delete the alias in MLflow; or {WAY_ON}",
             )
-        self._write(
-            Chain(), int(alias.version), OUTSIDE, "the alias was there before the ledger"
-        )  # or another's: as good
+        # Or somebody else enters it: as good.
+        self._write(Chain(), int(alias.version), OUTSIDE, "the alias was there before the ledger")
         return self.history()
 
     def before(self, number: int | None) -> int | None:

@@ -58,13 +58,13 @@ class World:
     def model(self) -> str:
         return self.registry.model
 
-    def register(self, value: float, name: str) -> Version:
-        """A version as the flow registers it."""
+    def register(self, value: float, name: str, size: int = 1000) -> Version:
+        """A version as the flow registers it, with weights of so many names."""
         digest = (name * 64)[:64]
         run = self.tracker.open_run(digest, name)
         folder = self.scratch / f"{self.model}-{name}"
         (folder / "model" / "code").mkdir(parents=True)
-        (folder / "model" / "weights").write_bytes(name.encode() * 1000)
+        (folder / "model" / "weights").write_bytes(name.encode() * size)
         (folder / "model" / "code" / "predictor.py").write_text("x = 1\n")
         (folder / "evaluate").mkdir()
         (folder / "evaluate" / "report.json").write_text(report(value).model_dump_json())

@@ -75,6 +75,7 @@ def test_remotes(settings: Settings, config: Config, monkeypatch: pytest.MonkeyP
         check(settings, config, [remote])
 
 
+@pytest.mark.slow
 @situation("mtl retrain and mtl serve: found before a server starts or a stage runs")
 def test_retrain_and_serve(tmp_path: Path) -> None:
     folder = tmp_path / "checkout"

@@ -29,6 +29,7 @@ from mtl.tracking import Tracker
 from mtl.version import Version
 from tests.attacks.test_registry import World
 from tests.conftest import ROOT, clean_environment, free_port
+from tests.servers import mlflow_server, running
 
 NUMBERS = itertools.count(1)
 
@@ -84,8 +85,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def team(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Team:
     for name in [name for name in os.environ if name.startswith("MTL_")]:
         monkeypatch.delenv(name)
+    return make_team(tmp_path, f"sqlite:///{place}/mlflow.db", (place / "artifacts").as_uri())
+
+
+def make_team(folder: Path, uri: str, artifacts: str | None) -> Team:
     model = f"team{next(NUMBERS)}"
-    root = tmp_path / "checkout"
+    root = folder / "checkout"
     root.mkdir()
     text = (ROOT / "params.yaml").read_text().replace("model: multitask", f"model: {model}")
     (root / "params.yaml").write_text(text.replace("experiment: retraining", f"experiment: of {model}"))
@@ -94,10 +99,10 @@ def team(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Team:
     who = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
     for words in (["init", "-q"], ["add", "-A"], [*who, "commit", "-qm", "one"]):
         subprocess.run(["git", *words], cwd=root, check=True)
-    settings = Settings(root, tmp_path / "home", f"sqlite:///{place}/mlflow.db", None)
+    settings = Settings(root, folder / "home", uri, None)
     registry = Registry(settings.mlflow_uri, model, settings.trust)
-    tracker = Tracker(settings.mlflow_uri, f"of {model}", (place / "artifacts").as_uri())
-    found = Team(settings, registry, tracker, tmp_path)
+    tracker = Tracker(settings.mlflow_uri, f"of {model}", artifacts)
+    found = Team(settings, registry, tracker, folder)
     for value, name in ((0.5, "a"), (0.6, "b"), (0.55, "c")):
         found.register(value, name)
     registry.promotions.promote(1, None, why="first")
@@ -169,6 +174,7 @@ def test_a_deleted_version(team: Team) -> None:
     assert lineage(team.settings, 4)["metrics"]
 
 
+@pytest.mark.slow
 @situation("promote --override and rollback while the champion is deleted")
 def test_a_person_goes_on(team: Team) -> None:
     team.client.delete_model_version(team.model, "2")
@@ -217,6 +223,7 @@ def test_a_renamed_model(team: Team) -> None:
     assert kinds(team) == [*START, ("repair", 2, 2)]
 
 
+@pytest.mark.slow
 @situation("the experiment of the runs deleted")
 def test_a_deleted_experiment(team: Team) -> None:
     team.client.delete_experiment(team.experiment)
@@ -226,6 +233,7 @@ def test_a_deleted_experiment(team: Team) -> None:
     Tracker(team.settings.mlflow_uri, f"of {team.model}")
 
 
+@pytest.mark.slow
 @situation("a version's run deleted: restored before mlflow gc takes its package")
 def test_a_deleted_run(team: Team) -> None:
     champion = team.registry.champion()
@@ -246,11 +254,17 @@ def test_a_deleted_package(team: Team) -> None:
     assert team.registry.whole(champion) == 1006
 
 
-@situation("a part of a package deleted")
+@pytest.mark.slow
+@situation("a part of a package deleted: put back from what the checkout has just made")
 def test_a_part_of_a_package(team: Team) -> None:
     champion = team.registry.champion()
+    made = team.settings.root / "outputs" / "package" / "model"
+    shutil.copytree(team.package(champion), made)
+    (made / "model.sig").unlink()
     (team.package(champion) / "weights").unlink()
     refused(team, "the package of version 2", "or a part of it", "6 of")
+    team.mend()
+    assert team.registry.whole(champion) == 1006
 
 
 @situation("a version without its package is never promoted, not even by --override")
@@ -338,7 +352,10 @@ def test_aliases(team: Team) -> None:
 
 
 @situation("a ledger in the experiment Default, as before, moves with its chain")
-@pytest.mark.parametrize("crash", ["", "log_param", "delete_run", "set_experiment_tag"])
+@pytest.mark.parametrize(
+    "crash",
+    ["", *(pytest.param(name, marks=pytest.mark.slow) for name in ("log_param", "delete_run", "set_experiment_tag"))],
+)
 def test_a_ledger_in_default(team: Team, crash: str, monkeypatch: pytest.MonkeyPatch) -> None:
     client, ledger = team.client, team.registry.ledger
     old = client.create_run("0", run_name=ledger.name).info.run_id
@@ -366,6 +383,7 @@ def test_a_ledger_in_default(team: Team, crash: str, monkeypatch: pytest.MonkeyP
     assert [entry["to"] for entry in history(team.settings)] == [1, 2, 1, 3]
 
 
+@pytest.mark.slow
 @situation("a fingerprint's claim of before the model was deleted names another version")
 def test_a_claim_of_another_version(team: Team) -> None:
     digest = ("b" * 64)[:64]
@@ -374,3 +392,33 @@ def test_a_claim_of_another_version(team: Team) -> None:
     assert len(set(numbers.values())) == 2
     assert team.registry.find(digest) is None
     assert {team.registry.find(name * 64).number for name in numbers} == set(numbers.values())
+
+
+@pytest.mark.slow
+@situation("the same behind a real MLflow server")
+def test_behind_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    store = tmp_path / "server"
+    with running(mlflow_server(store, f"sqlite:///{tmp_path}/mlflow.db")) as server:
+        team = make_team(tmp_path, server.address, None)
+        assert examine(team.settings) == []
+        experiment = team.client.get_experiment_by_name(team.registry.ledger.name)
+        team.client.rename_experiment(experiment.experiment_id, "rubbish?")
+        refused(team, "was renamed in MLflow")
+        team.mend()
+        champion = team.registry.champion()
+        team.registry.whole(champion, team.settings.copies)
+        for path in (store / "artifacts").rglob(f"{champion.run}/artifacts/model"):
+            shutil.rmtree(path)
+        shutil.move(team.settings.copies.folder, tmp_path / "copies")
+        refused(team, "the package of version 2")
+        shutil.move(tmp_path / "copies", team.settings.copies.folder)
+        team.mend()
+        team.client.delete_run(champion.run)
+        team.client.delete_experiment(team.experiment)
+        team.mend()
+        team.client.delete_registered_model(team.model)
+        refused(team, f"the model {team.model} was deleted in MLflow")
+        team.mend()
+        assert team.registry.champion().number == 4
+        assert [kind for kind, *_ in kinds(team)[2:]] == ["repair"] * 5
