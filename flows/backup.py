@@ -22,6 +22,7 @@ from typing import Any
 import fsspec
 from sqlalchemy import make_url
 
+from flows.artifact_addresses import Moved, rewritten
 from flows.backup_list import MANIFEST, STATEMENT, facts_of, signature
 from flows.settings import Settings
 from flows.stack.servers import program
@@ -121,9 +122,11 @@ def restore(
     for path, digest in facts["files"].items():
         fs.makedirs(f"{root}/{path}".rpartition("/")[0], exist_ok=True)
         fs.pipe_file(f"{root}/{path}", _verified(store, f"{FILES}/{digest}", digest))
-    _load(database, gzip.decompress(dump))
+    moved = _load(database, gzip.decompress(dump), artifacts, frozenset(facts["files"]))
     shutil.rmtree(settings.home / "seen", ignore_errors=True)  # the history may be an older one, as its owner wants it
     say(f"restored {chosen}: {_versions(database)} versions, {len(facts['files'])} artifacts")
+    if moved.worth_saying:
+        say(moved.line())
     return str(chosen)
 
 
@@ -150,16 +153,24 @@ def _dump(database: str) -> bytes:
         return copy.read_bytes()
 
 
-def _load(database: str, dump: bytes) -> None:
+def _load(database: str, dump: bytes, artifacts: str, files: frozenset[str]) -> Moved:
+    """Put the database into its place, with the addresses that its artifacts have now."""
+    names = files | {name[:end] for name in files for end, character in enumerate(name) if character == "/"}
     url = make_url(database)
     if url.get_backend_name() == "postgresql":
         words = ("--clean", "--if-exists", "--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error")
         _postgres("pg_restore", database, *words, stdin=dump)
-        return
+        return rewritten(database, artifacts, names.__contains__)
     path = Path(str(url.database))
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch, "copy.db")
+        copy.write_bytes(dump)
+        moved = rewritten(f"sqlite:///{copy}", artifacts, names.__contains__)
+        dump = copy.read_bytes()
     for ending in ("-wal", "-shm", "-journal"):  # of the database that was there
         path.with_name(path.name + ending).unlink(missing_ok=True)
     Store(str(path.parent)).put(path.name, dump)
+    return moved
 
 
 def _versions(database: str) -> int:

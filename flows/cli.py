@@ -365,6 +365,15 @@ def restore(
     bring_back(load_settings(), source, name or None, typer.echo, replace=replace, unsigned=unsigned)
 
 
+@app.command()
+def relocate() -> None:
+    """After a home or checkout was moved, renamed or copied: let the registry's addresses be those of this place."""
+    from flows.relocation import relocate as rewrite
+    from flows.settings import load_settings
+
+    typer.echo(rewrite(load_settings()).line())
+
+
 @app.command("list")
 def list_choices(as_json: AsJson = False) -> None:
     """What params.yaml can choose from."""

@@ -9,6 +9,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from flows.relocation import refuse_moved
 from flows.settings import Settings, load_settings, reach_prefect
 from flows.supervisor import Service, supervise
 from flows.ticks import catch_up, missed, next_ticks
@@ -161,6 +162,7 @@ def serve_schedule(settings: Settings) -> int:
     Server and runner are started again when they end. Stopping it leaves the deployment active: the schedule goes on
     when it is started again. Returns the exit code of what its user must mend: a server that refuses the password.
     """
+    refuse_moved(settings)
     schedule = load(settings.root / "params.yaml").schedule
     services: list[Service] = []
     if settings.prefect_url is None:

@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 
 from flows.settings import Settings
+from flows.versions import registry_of
 from mtl.config import StageError
-from mtl.registry import Registry
 
 LINEAGE = ("dvc.yaml", "dvc.lock", "params.yaml")
 
@@ -21,7 +21,7 @@ def collect_garbage(settings: Settings, model: str, *, remote: bool, dry: bool) 
         RegistryError: the registry cannot say what its versions need; then nothing is removed.
         StageError: DVC failed.
     """
-    registry = Registry(settings.mlflow_uri, model, settings.trust)
+    registry = registry_of(settings, model)
     with tempfile.TemporaryDirectory() as scratch:
         projects: list[str] = []
         for version in registry.versions():

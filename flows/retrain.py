@@ -24,11 +24,11 @@ from flows.settings import Settings, load_settings
 from flows.steps import gate_step, promote_step, push_step, register_step, stage_step
 from flows.summary import show
 from flows.unchanged import find_registered, unchanged_line
+from flows.versions import registry_of
 from flows.workspace import effective_params, running, workspace
 from mtl.config import Config, MtlError, parse
 from mtl.fingerprint import ancestry, fingerprint, read_stages
 from mtl.redaction import redact
-from mtl.registry import Registry
 from mtl.tracking import Tracker, refuse_secrets
 
 
@@ -104,8 +104,8 @@ def _run(
         "retry_delay_seconds": backoff,
         "retry_jitter_factor": 0.3,
     }
+    registry = registry_of(settings, config.registry.model)
     tracker = Tracker(settings.mlflow_uri, config.registry.experiment, settings.artifacts)
-    registry = Registry(settings.mlflow_uri, config.registry.model, settings.trust)
     registry.promotions.champion()  # if its history does not hold, nothing need be trained
     known = registry.find(digest)
     run = known.run if known else tracker.open_run(digest, f"retrain {digest[:8]}")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from flows.settings import Settings
+from flows.versions import registry_of
 from mtl.config import Config
-from mtl.registry import Registry, Version
+from mtl.registry import Version
 
 
 def find_registered(settings: Settings, config: Config, fingerprint: str) -> Version | None:
@@ -12,7 +13,7 @@ def find_registered(settings: Settings, config: Config, fingerprint: str) -> Ver
     path = settings.mlflow_uri.removeprefix("sqlite:///")
     if path != settings.mlflow_uri and not (settings.root / path).exists():
         return None
-    version = Registry(settings.mlflow_uri, config.registry.model, settings.trust).find(fingerprint)
+    version = registry_of(settings, config.registry.model).find(fingerprint)
     return version if version is not None and "mtl.decision" in version.tags else None
 
 
