@@ -14,7 +14,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from flows.git import GitError, git, git_says, names
 from flows.lineage import PATCH
+from flows.origin import refuse_pointers
 from flows.settings import Settings
 from flows.versioning import dvc, remotes
 from mtl.config import MtlError, StageError, read_params
@@ -48,7 +50,8 @@ def restore_code(settings: Settings, registry: Registry, version: Version, folde
         if not (kept / PATCH).exists():
             raise MtlError(f"version {version.number} was made from changes that nobody kept", found=f"no {PATCH}")
         if (kept / PATCH).stat().st_size:
-            _git(folder, "apply", "--whitespace=nowarn", "--end-of-options", str(kept / PATCH))
+            git(folder, "apply", "--whitespace=nowarn", "-p1", "--end-of-options", str(kept / PATCH))
+    refuse_pointers(folder)
     for name in KEPT:
         shutil.copyfile(kept / name, folder / name)
     return kept
@@ -68,25 +71,30 @@ def commit_of(version: Version) -> str:
 
 
 def _checkout(root: Path, commit: str, folder: Path) -> None:
-    _git(root, "clone", "--quiet", "--shared", "--no-checkout", "--end-of-options", str(root), str(folder))
-    words = ["git", "-C", str(folder), "cat-file", "-e", "--end-of-options", f"{commit}^{{commit}}"]
-    known = subprocess.run(words, capture_output=True, check=False)
-    if known.returncode:
-        origin = subprocess.run(
-            ["git", "-C", str(root), "remote", "get-url", "origin"], capture_output=True, text=True, check=False
-        ).stdout.strip()
+    """A commit's files in a folder, with those of its submodules that the checkout has; of a repository that holds more than this
+    project, the project's own folder."""
+    # Beside the checkout's own objects, also where its history is shallow and a clone of it is refused.
+    objects = git(root, "rev-parse", "--path-format=absolute", "--git-path", "objects").decode().strip()
+    git(root, "init", "--quiet", "--end-of-options", str(folder))
+    (folder / ".git" / "objects" / "info" / "alternates").write_text(f"{objects}\n", encoding="utf-8")
+    if not git_says(folder, "cat-file", "-e", f"{commit}^{{commit}}"):
         try:
-            _git(folder, "fetch", "--quiet", "--end-of-options", origin or str(root), commit)
-        except MtlError as error:
+            origin = git(root, "remote", "get-url", "origin").decode().strip()
+            git(folder, "fetch", "--quiet", "--depth=1", "--end-of-options", origin, commit)
+        except GitError as error:
             fix = "git fetch it from wherever it was pushed, or push it there"
             raise MtlError(f"git does not have the commit {commit}", found=error.found, fix=fix) from error
-    _git(folder, "checkout", "--quiet", "--detach", commit)
-
-
-def _git(folder: Path, *words: str) -> None:
-    done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise MtlError(f"git {words[0]} failed", found=done.stderr.strip()[:500])
+    prefix = git(root, "rev-parse", "--show-prefix").decode().strip()
+    if prefix:
+        git(folder, "read-tree", f"{commit}:{prefix}")
+        git(folder, "checkout-index", "--all", "--quiet")
+    else:
+        git(folder, "checkout", "--quiet", "--detach", commit)
+    for entry in names(git(folder, "ls-tree", "-r", "-z", f"{commit}:{prefix}")):
+        mode, _, rest = entry.partition(" commit ")
+        pinned, _, path = rest.partition("\t")
+        if mode == "160000" and (root / path / ".git").exists():
+            _checkout(root / path, pinned, folder / path)
 
 
 def restore_data(settings: Settings, folder: Path, say: Callable[[str], None]) -> None:

@@ -20,6 +20,7 @@ from flows.arrivals import look_for_arrivals
 from flows.gate_settings import Changes, gate_changes
 from flows.metrics import note_success
 from flows.metrics import write as write_metrics
+from flows.origin import read_origin
 from flows.settings import Settings, load_settings
 from flows.steps import gate_step, promote_step, push_step, register_step, stage_step
 from flows.summary import show
@@ -95,6 +96,8 @@ def _run(
 ) -> Outcome:
     """All stages, then the side effects."""
     began = time.monotonic()
+    origin = read_origin(settings.root)  # not later: the checkout may become another one
+    origin.tell(get_run_logger().warning)
     refuse_secrets(
         settings.root / name for name in ("requirements.lock", "dvc.yaml")
     )  # params were looked at when read
@@ -110,6 +113,7 @@ def _run(
     known = registry.find(digest)
     run = known.run if known else tracker.open_run(digest, f"retrain {digest[:8]}")
     with workspace(settings, overrides, digest[:16]) as folder, _monitored(tracker, run, finished=known is not None):
+        _refuse_changes(folder, params, digest)  # a copy may lack something, or have it newer
         tracker.log_params(run, params)
         step = stage_step.with_options(**policy)
         for name in ancestry(read_stages(folder)):
@@ -118,12 +122,9 @@ def _run(
             if name == "prepare" and config.cluster.address != "local":
                 push_step.with_options(**policy)(folder, config)  # the cluster's nodes fetch the shards from there
         push_step.with_options(**policy)(folder, config)
-        if fingerprint(folder, params) != digest:
-            raise MtlError(
-                "files of the checkout changed while the run was going: nothing was registered",
-                fix="run again; what is done is not done twice",
-            )
-        version = register_step.with_options(**policy)(settings, folder, tracker, registry, run, digest, reason)
+        _refuse_changes(folder, params, digest)
+        registering = register_step.with_options(**policy)
+        version = registering(settings, folder, tracker, registry, run, digest, reason, origin)
         _compare_weights(folder, version.tags, known is not None)
         report, decision = gate_step.with_options(**policy)(settings, folder, config, registry, version)
         if config.gate.approval_minutes and decision.promote and registry.promotions.of(version.number) is None:
@@ -132,6 +133,14 @@ def _run(
         page = promoting(settings, folder, config, registry, version, report, decision, changes, why)
     show(report, decision, version, str(page), time.monotonic() - began)
     return Outcome("Completed", version.number, decision.promote, decision.summary)
+
+
+def _refuse_changes(folder: Path, params: dict[str, Any], digest: str) -> None:
+    if fingerprint(folder, params) != digest:
+        raise MtlError(
+            "files of the checkout changed while the run was going: nothing was registered",
+            fix="run again; what is done is not done twice",
+        )
 
 
 def _compare_weights(folder: Path, tags: dict[str, str], known: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import subprocess
 import sys
 import tempfile
 from contextlib import suppress
@@ -179,14 +178,3 @@ def reach_prefect(settings: Settings) -> None:
             found=str(error) or type(error).__name__,
             fix="check PREFECT_API_URL and that it runs",
         ) from error
-
-
-def git_state(root: Path) -> tuple[str, bool]:
-    """The commit, and whether any file of the checkout differs from it (dvc.lock aside, which records the run)."""
-
-    def git(*words: str) -> str:
-        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False)
-        return done.stdout if done.returncode == 0 else ""
-
-    changed = [line for line in git("status", "--porcelain").splitlines() if line[3:] != "dvc.lock"]
-    return git("rev-parse", "HEAD").strip() or "unknown", bool(changed)

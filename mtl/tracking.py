@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from mlflow.store.db.utils import (
 
 from mtl.config import RegistryError
 from mtl.digest import file_sha256
+from mtl.mlflow_params import as_params
 from mtl.redaction import redact, secret_in_file
 from mtl.reports import EvalReport
 
@@ -105,7 +105,7 @@ class Tracker:
     def log_params(self, run: str, params: dict[str, Any]) -> None:
         """The whole of params.yaml, flattened to dotted keys. What the run has already stays: a run that goes on may have
         other settings where they make no difference to the version (its schedule)."""
-        wanted = {key: redact(value)[:5900] for key, value in flatten(params)}
+        wanted = as_params(params)
         with explained(self.uri):
             for attempt in range(ATTEMPTS):
                 known = self.client.get_run(run).data.params
@@ -193,12 +193,3 @@ def refuse_secrets(files: Iterable[Path]) -> None:
                 found=f"it holds {what}",
                 fix="take it out, and put it into the environment",
             )
-
-
-def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """A tree as MLflow's params: dotted keys and texts."""
-    if isinstance(value, dict) and value:
-        for key, item in value.items():
-            yield from flatten(item, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, value if isinstance(value, str) else json.dumps(value)

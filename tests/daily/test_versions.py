@@ -20,7 +20,7 @@ from mtl.chain import CHANGE
 from mtl.config import RegistryError
 from mtl.package.mlflow_model import write_mlflow_model
 from mtl.reports import Decision, PackageReport
-from mtl.tracking import FINGERPRINT, Tracker, connect
+from mtl.tracking import FINGERPRINT, Tracker
 from mtl.version import Version
 from tests.conftest import ROOT, clean_environment
 
@@ -53,14 +53,6 @@ def register(settings: Settings, model: tuple[Path, PackageReport], digest: str 
     champion = registry.promotions.champion()
     registry.decide(version, Decision(promote=True, champion=champion, summary="good", rules=()))
     return version
-
-
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database without anything in it: to make its tables takes seconds."""
-    path = tmp_path_factory.mktemp("database") / "mlflow.db"
-    connect(f"sqlite:///{path}")
-    return path
 
 
 @pytest.fixture
