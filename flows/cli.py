@@ -366,6 +366,15 @@ def restore(
 
 
 @app.command()
+def mend(version: Annotated[int, typer.Argument(help="number of the version")]) -> None:
+    """Bring a version's package back that was damaged in the registry: from a verified copy, or the DVC cache or remote."""
+    from flows.mending import mend as put_back
+    from flows.settings import load_settings
+
+    typer.echo(put_back(load_settings(), version))
+
+
+@app.command()
 def relocate() -> None:
     """After a home or checkout was moved, renamed or copied: let the registry's addresses be those of this place."""
     from flows.relocation import relocate as rewrite

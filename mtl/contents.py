@@ -22,7 +22,8 @@ from mtl.trust import Trust
 from mtl.version import Version
 
 ADDED = "registered_model_meta"
-"""MLflow writes this file into a package that it loads by `models:/…`: on this machine, into the registry's own copy."""
+"""MLflow writes this file into a package that it loads by `models:/…` (REGISTERED_MODEL_META_FILE_NAME, of its
+models_artifact_repo): of an embedded registry, into the registry's own copy. It is the only one that MLflow adds."""
 COMPARISON = "comparison"
 EVALUATION = "evaluate/report.json"
 """Artifact of a version's run."""
@@ -116,6 +117,16 @@ class Contents:
         if cache and sha256:
             cache.keep(sha256, package)
         return package
+
+    def put_back(self, version: Version, copy: Path) -> None:
+        """Write a version's package over what the registry has of it. What was added there stays.
+
+        Raises:
+            RegistryError: the copy is not what was registered.
+        """
+        verify(copy, self.accept(version).tags.get("mtl.package_sha256"), None)
+        with explained(self.uri):
+            self.client.log_artifacts(version.run, str(copy), "model")
 
     def package_bytes(self, version: Version) -> int:
         """Size of a version's package, without its signature."""

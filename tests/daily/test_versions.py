@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 
 import mlflow
 import pytest
 
 from flows.backup import back_up, restore
+from flows.mending import mend
 from flows.relocation import refuse_moved, relocate
 from flows.settings import Settings
 from flows.versions import registry_of
 from mtl.chain import CHANGE
 from mtl.config import RegistryError
+from mtl.contents import ADDED
 from mtl.package.mlflow_model import write_mlflow_model
+from mtl.package_cache import PackageCache
 from mtl.reports import Decision, PackageReport
-from mtl.tracking import FINGERPRINT, Tracker
+from mtl.tracking import FINGERPRINT, Tracker, artifact_digests
 from mtl.version import Version
-from tests.conftest import ROOT, clean_environment
+from tests.conftest import ROOT, clean_environment, dvc, free_port, set_params
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +217,150 @@ def test_what_a_back_up_lacks_is_said(registered: Settings, tmp_path: Path, monk
     (tmp_path / "other").mkdir()
     restore(home_of(tmp_path / "other"), str(tmp_path / "backups"), None, lines.append, replace=False)
     assert "1 of 1 versions have no package there" in lines[-1]
+
+
+def stored(settings: Settings) -> Path:
+    """Where an embedded registry keeps the champion's package."""
+    (folder,) = (settings.home / "mlartifacts").rglob("model")
+    return folder
+
+
+def python(script: str, settings: Settings) -> subprocess.CompletedProcess[str]:
+    """A user's own program beside the checkout."""
+    environment = clean_environment() | {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": settings.mlflow_uri}
+    environment["MTL_SIGNING_PUBLIC_KEY"] = str(settings.home / "keys" / "public.pem")
+    return subprocess.run(
+        [sys.executable, "-c", script], env=environment, cwd=settings.root, capture_output=True, text=True, check=False
+    )
+
+
+CLIENTS = {
+    "mlflow.pyfunc.load_model": "import mlflow; mlflow.pyfunc.load_model('models:/m@champion')",
+    "mlflow.pyfunc.load_model of a version": "import mlflow; mlflow.pyfunc.load_model('models:/m/1')",
+    "mlflow.artifacts.download_artifacts": "import mlflow; mlflow.artifacts.download_artifacts('models:/m@champion')",
+    "mlflow.models.get_model_info": "import mlflow; mlflow.models.get_model_info('models:/m@champion')",
+    "mlflow.pyfunc.get_model_dependencies": "import mlflow; mlflow.pyfunc.get_model_dependencies('models:/m@champion')",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CLIENTS)
+@daily("MLflow's own functions on the champion of an embedded registry")
+def test_a_version_verifies_before_and_after(registered: Settings, tmp_path: Path, name: str) -> None:
+    done = python(CLIENTS[name], registered)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert loaded(registered, tmp_path / "out") == 1
+    assert {path.name for path in (tmp_path / "out" / "model").iterdir()} == {
+        path.name for path in stored(registered).iterdir()
+    } - {ADDED}
+
+
+@daily("mlflow.pyfunc.load_model of the champion, as the README has it")
+def test_what_mlflow_writes_into_a_package_is_known_by_name(
+    registered: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.store.artifact.models_artifact_repo import REGISTERED_MODEL_META_FILE_NAME
+
+    assert ADDED == REGISTERED_MODEL_META_FILE_NAME
+    mlflow.set_tracking_uri(registered.mlflow_uri)
+    monkeypatch.setenv("MTL_SIGNING_PUBLIC_KEY", str(registered.home / "keys" / "public.pem"))
+    for _ in range(2):
+        mlflow.pyfunc.load_model("models:/m@champion")
+        assert (stored(registered) / ADDED).is_file()
+        assert loaded(registered, tmp_path / "out") == 1
+
+
+@pytest.mark.slow
+@daily("mlflow models serve of the champion")
+def test_served_by_mlflow(registered: Settings, tmp_path: Path) -> None:
+    port = free_port()
+    words = ("serve", "--env-manager", "local", "--host", "127.0.0.1", "--port", str(port), "-m", "models:/m@champion")
+    environment = clean_environment() | {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": registered.mlflow_uri}
+    environment["MTL_SIGNING_PUBLIC_KEY"] = str(registered.home / "keys" / "public.pem")
+    server = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "models", *words], env=environment, cwd=tmp_path, start_new_session=True
+    )
+    try:
+        for _ in range(360):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5):
+                break
+            time.sleep(0.5)
+        else:
+            pytest.fail("it does not answer")
+        assert (stored(registered) / ADDED).is_file()
+        assert loaded(registered, tmp_path / "out") == 1
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(60)
+
+
+@daily("a file of somebody else's beside a registered package")
+def test_foreign_files_and_damage_are_told_apart_by_name(registered: Settings, tmp_path: Path) -> None:
+    (stored(registered) / "notes of mine.txt").write_text("mine")
+    with pytest.raises(RegistryError, match="not what was registered") as caught:
+        loaded(registered, tmp_path / "out")
+    assert caught.value.found == "added: notes of mine.txt"
+    assert "move away" in caught.value.fix
+    (stored(registered) / "notes of mine.txt").unlink()
+    (stored(registered) / "requirements.txt").write_text("other\n")
+    (stored(registered) / "artifacts" / "bundle" / "bundle.json").unlink()
+    with pytest.raises(RegistryError) as caught:
+        loaded(registered, tmp_path / "out")
+    assert caught.value.found == "changed: requirements.txt; missing: artifacts/bundle/bundle.json"
+
+
+def register_with_dvc(settings: Settings, model: tuple[Path, PackageReport]) -> None:
+    """A version whose package DVC has, as after `mtl retrain`."""
+    outputs = settings.root / "outputs" / "package"
+    shutil.copytree(model[0], outputs / "model")
+    (outputs / "report.json").write_text("{}")
+    (settings.root / "dvc.yaml").write_text(
+        "stages:\n  package:\n    cmd: 'true'\n    outs: [outputs/package: {persist: true}]\n"
+    )
+    dvc(settings.root, "init", "--no-scm", "-q")
+    dvc(settings.root, "remote", "add", "-d", "-q", "local", str(settings.home / "remote"))
+    dvc(settings.root, "repro", "-q")
+    dvc(settings.root, "push", "-q")
+    shutil.rmtree(outputs)
+    shutil.copyfile(ROOT / "params.yaml", settings.root / "params.yaml")
+    set_params(settings.root / "params.yaml", "registry.model=m", "registry.experiment=e")
+    files = [settings.root / name for name in ("dvc.lock", "dvc.yaml", "params.yaml")]
+    tracker = Tracker(settings.mlflow_uri, "e", settings.artifacts)
+    run = tracker.open_run("f" * 64, "a")
+    tracker.log_lineage(run, {}, files, "d" * 32, "raw")
+    tags = {FINGERPRINT: "f" * 64}
+    registry_of(settings, "m").register(run, *model, tags, artifact_digests(files), settings.signing_key)
+
+
+@pytest.mark.slow
+@daily("a registered package that a disk or a person has damaged")
+def test_a_damaged_package_is_brought_back(model: tuple[Path, PackageReport], database: Path, tmp_path: Path) -> None:
+    settings = home_of(tmp_path / "project")
+    settings.home.mkdir(parents=True)
+    shutil.copyfile(database, settings.home / "mlflow.db")
+    register_with_dvc(settings, model)
+    assert "is what was registered" in mend(settings, 1)
+
+    def damage() -> None:
+        (stored(settings) / "MLmodel").write_text("?")
+        (stored(settings) / "model.sig").write_text("?")
+        (stored(settings) / "artifacts" / "bundle" / "weights.safetensors").unlink()
+
+    damage()
+    assert "from the DVC cache or remote" in mend(settings, 1)
+    assert "is what was registered" in mend(settings, 1)
+    assert python("import mlflow; mlflow.pyfunc.load_model('models:/m/1')", settings).returncode == 0
+    damage()
+    shutil.rmtree(settings.root / ".dvc" / "cache")  # another machine: the remote has it
+    assert "from the DVC cache or remote" in mend(settings, 1)
+    version = registry_of(settings, "m").get(1)
+    PackageCache(settings.home / "packages").keep(version.tags["mtl.package_sha256"], stored(settings))
+    damage()
+    for place in (settings.root / ".dvc" / "cache", settings.home / "remote"):
+        shutil.rmtree(place)
+    assert "from a copy in MTL_HOME/packages" in mend(settings, 1)
+    shutil.rmtree(settings.home / "packages")
+    damage()
+    with pytest.raises(RegistryError, match="no copy of version 1's package") as caught:
+        mend(settings, 1)
+    assert "mtl restore" in caught.value.fix

@@ -1,0 +1,108 @@
+"""`mtl mend`: a package that was damaged in the registry, brought back from a copy that is, file by file, what was registered."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flows.settings import Settings
+from flows.versions import opened
+from mtl.config import RegistryError, read_params
+from mtl.names import checked_name
+from mtl.package_cache import PackageCache
+from mtl.registry import Registry, Version
+from mtl.signing import SIGNATURE, sign, signed_files, verify
+
+OUTPUT = "outputs/package"
+"""What the package stage makes, and DVC keeps: the package is its folder `model`."""
+
+
+def mend(settings: Settings, number: int) -> str:
+    """Put a version's package back, if it is not whole; what was done.
+
+    Raises:
+        RegistryError: no copy is what was registered; or something was added to the package, which is nobody's to remove.
+    """
+    _, registry = opened(settings)
+    version = registry.accept(registry.get(number))
+    digest = version.tags.get("mtl.package_sha256", "")
+    copies: dict[str, Callable[[Path], bool]] = {
+        "a copy in MTL_HOME/packages": lambda target: PackageCache(settings.home / "packages").bring(digest, target),
+        "the DVC cache or remote": lambda target: from_dvc(settings, registry, version, target),
+    }
+    with tempfile.TemporaryDirectory() as scratch:
+        if (damage := _damage(registry, version, Path(scratch, "found"))) is None:
+            return f"version {number}: its package is what was registered"
+        refused = [f"registry: {damage.found}"]
+        for place, (name, bring) in enumerate(copies.items()):
+            copy = Path(scratch, str(place))
+            try:
+                if not bring(copy):
+                    refused.append(f"{name}: not there")
+                    continue
+                verify(copy, digest, None)
+            except RegistryError as error:
+                refused.append(f"{name}: {error.found or error.what}")
+                continue
+            if signed_files(Path(scratch, "found", "model"), digest) is None and not (copy / SIGNATURE).exists():
+                sign(copy, settings.signing_key, copy / SIGNATURE)
+            registry.put_back(version, copy)
+            if left := _damage(registry, version, Path(scratch, "after")):
+                raise left
+            return f"version {number}: its package was brought back from {name} ({damage.found})"
+    raise RegistryError(
+        f"no copy of version {number}'s package is what was registered",
+        found="; ".join(refused),
+        fix="restore the registry from a back-up (mtl restore), or build the version again (mtl reproduce)",
+    )
+
+
+def _damage(registry: Registry, version: Version, scratch: Path) -> RegistryError | None:
+    try:
+        registry.package(version, scratch)
+    except RegistryError as error:
+        return error
+    return None
+
+
+def from_dvc(settings: Settings, registry: Registry, version: Version, target: Path) -> bool:
+    """Copy what DVC kept of a version's package into a folder that is not there yet; whether it has it. Not verified.
+
+    Raises:
+        RegistryError: the version does not say what DVC kept.
+        DataError: a name in DVC's list leads out of the folder.
+    """
+    from dvc.repo import Repo
+    from dvc_data.hashfile.hash_info import HashInfo
+
+    with tempfile.TemporaryDirectory() as scratch:
+        registry.lineage(version, Path(scratch))
+        lock = Path(scratch, "dvc.lock")
+        stages: dict[str, Any] = read_params(lock)["stages"] if lock.exists() else {}
+    wanted = [str(out["md5"]) for out in stages.get("package", {}).get("outs", []) if out["path"] == OUTPUT]
+    with Repo(str(settings.root)) as repo:
+        asking = (lambda: None, lambda: repo.cloud.pull([HashInfo("md5", md5) for md5 in wanted]))
+        return bool(wanted) and any(_copied(repo, ask, wanted[0], target) for ask in asking)
+
+
+def _copied(repo: Any, ask: Callable[[], Any], md5: str, target: Path) -> bool:
+    """Copy the package's files from DVC's cache, once the remote was asked for them or not."""
+    from dvc.exceptions import DvcException
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.tree import Tree
+    from dvc_objects.errors import ObjectFormatError
+
+    shutil.rmtree(target, ignore_errors=True)
+    try:
+        ask()
+        for key, _, file in Tree.load(repo.cache.local, HashInfo("md5", md5)):
+            if key[0] == "model" and file is not None:
+                path = target / checked_name("/".join(key[1:]), f"the DVC object {md5}")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(repo.cache.local.oid_to_path(str(file.value)), path)
+    except (OSError, DvcException, ObjectFormatError):
+        shutil.rmtree(target, ignore_errors=True)
+    return target.exists()
