@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -14,6 +16,7 @@ import urllib.request
 from pathlib import Path
 
 import mlflow
+import pandas as pd
 import pytest
 
 from flows.backup import back_up, restore
@@ -24,7 +27,10 @@ from flows.versions import registry_of
 from mtl.chain import CHANGE
 from mtl.config import RegistryError
 from mtl.contents import ADDED
+from mtl.data.raw import read_split
+from mtl.data.spec import DatasetSpec
 from mtl.package.mlflow_model import write_mlflow_model
+from mtl.package.predictor import Predictor
 from mtl.package_cache import PackageCache
 from mtl.reports import Decision, PackageReport
 from mtl.tracking import FINGERPRINT, Tracker, artifact_digests
@@ -364,3 +370,43 @@ def test_a_damaged_package_is_brought_back(model: tuple[Path, PackageReport], da
     with pytest.raises(RegistryError, match="no copy of version 1's package") as caught:
         mend(settings, 1)
     assert "mtl restore" in caught.value.fix
+
+
+ANSWER = """
+import base64, json, sys, mlflow, mtl, pandas as pd
+assert "site-packages" in mtl.__file__, mtl.__file__
+images = [base64.b64decode(text) for text in json.load(open(sys.argv[2]))]
+frame = mlflow.pyfunc.load_model(sys.argv[1]).predict(pd.DataFrame({"image": images}))
+print("ANSWER" + frame.to_json(orient="records", double_precision=15))
+"""
+
+
+@pytest.mark.slow
+@daily("a package in a fresh environment, made of its own requirements.txt")
+def test_a_package_loads_from_its_own_requirements(
+    registered: Settings, bundle: Path, raw: Path, spec: DatasetSpec, tmp_path: Path
+) -> None:
+    """As docs/how-to/registry.md says: `pip install -r`, and the loader's wheel beside it."""
+    package = tmp_path / "package"
+    registry_of(registered, "m").package(registry_of(registered, "m").get(1), package)
+    fresh = tmp_path / "fresh" / "bin" / "python"
+
+    def run(*command: str) -> str:
+        environment = {name: value for name, value in clean_environment().items() if name != "PYTHONPATH"}
+        environment["MTL_SIGNING_PUBLIC_KEY"] = str(registered.home / "keys" / "public.pem")
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    uv = (sys.executable, "-m", "uv")
+    run(*uv, "venv", "-q", "--python", sys.executable, str(tmp_path / "fresh"))
+    run(*uv, "pip", "install", "-q", "--python", str(fresh), "-r", str(package / "model" / "requirements.txt"))
+    run(*uv, "build", "-q", "--wheel", "--out-dir", str(tmp_path / "wheel"), str(ROOT))
+    (wheel,) = (tmp_path / "wheel").glob("*.whl")
+    run(*uv, "pip", "install", "-q", "--python", str(fresh), "--no-deps", str(wheel))
+    images = [sample.image for sample, _ in zip(read_split(raw, "test", spec), range(3), strict=False)]
+    (tmp_path / "images.json").write_text(json.dumps([base64.b64encode(image).decode() for image in images]))
+    said = run(str(fresh), "-c", ANSWER, str(package / "model"), str(tmp_path / "images.json"))
+    found = json.loads(said.rpartition("ANSWER")[2])
+    here = pd.DataFrame(Predictor(bundle).predict(images))
+    assert found == json.loads(here.to_json(orient="records", double_precision=15))
