@@ -77,7 +77,7 @@ def back_up(settings: Settings, target: str, say: Callable[[str], None]) -> dict
     store.put(f"{name}/{STATEMENT}", signature(name, manifest, settings.trust))
     store.put(f"{name}/{MANIFEST}", manifest)
     say(f"backed up as {name}: {len(files)} artifacts, {copied} of them new, database {len(dump) / 2**20:.1f} MiB")
-    say(f"signed with {settings.signing_key}: another machine wants its public key, keep a copy of that elsewhere")
+    say(f"signed with {settings.trust.signer}: another machine wants that key (mtl keys), keep a copy of it elsewhere")
     return {"name": name, "artifacts": len(files), "copied": copied, "bytes": len(dump)}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from flows.evidence import measure_latency
 from flows.gate_settings import gate_changes
+from flows.keys import refuse_strange_key
 from flows.notify import announce
 from flows.settings import Settings
 from flows.versions import opened
@@ -30,6 +31,7 @@ def promote(settings: Settings, number: int, *, override: bool, why: str) -> tup
     config, registry = opened(settings)
     if override and not why:
         raise RegistryError("a promotion against the gate needs a reason", fix="say it with --why")
+    refuse_strange_key(settings, registry)
     version, champion = registry.accept(registry.get(number)), registry.champion()
     if champion is not None and champion.number == number:
         raise RegistryError(f"version {number} is champion already")
@@ -70,6 +72,7 @@ def roll_back(settings: Settings, to: int | None, why: str) -> dict[str, Any]:
         RegistryError: there was none, or the named one never was champion.
     """
     config, registry = opened(settings)
+    refuse_strange_key(settings, registry)
     changes, champion = registry.promotions.history(), registry.champion()
     if champion is None:
         raise RegistryError("there is no champion to roll back from")

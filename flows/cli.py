@@ -366,6 +366,25 @@ def restore(
 
 
 @app.command()
+def keys(
+    declare: Annotated[
+        bool, typer.Option("--declare", help="write the public one into the checkout, to be committed")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Who signs here, whose signatures count, and by whom the registry's versions are signed."""
+    from flows.keys import collect, show
+    from flows.keys import declare as write
+    from flows.settings import load_settings
+
+    settings = load_settings()
+    if declare:
+        typer.echo(f"declared     {write(settings)} (git add, git commit)", err=as_json)
+    found = collect(settings)
+    typer.echo(json.dumps(found, indent=1) if as_json else show(found))
+
+
+@app.command()
 def mend(version: Annotated[int, typer.Argument(help="number of the version")]) -> None:
     """Bring a version's package back that was damaged in the registry: from a verified copy, or the DVC cache or remote."""
     from flows.mending import mend as put_back

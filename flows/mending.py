@@ -75,34 +75,41 @@ def from_dvc(settings: Settings, registry: Registry, version: Version, target: P
         RegistryError: the version does not say what DVC kept.
         DataError: a name in DVC's list leads out of the folder.
     """
+    from dvc.exceptions import DvcException
     from dvc.repo import Repo
-    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_objects.errors import ObjectFormatError
 
     with tempfile.TemporaryDirectory() as scratch:
         registry.lineage(version, Path(scratch))
         lock = Path(scratch, "dvc.lock")
         stages: dict[str, Any] = read_params(lock)["stages"] if lock.exists() else {}
     wanted = [str(out["md5"]) for out in stages.get("package", {}).get("outs", []) if out["path"] == OUTPUT]
-    with Repo(str(settings.root)) as repo:
-        asking = (lambda: None, lambda: repo.cloud.pull([HashInfo("md5", md5) for md5 in wanted]))
-        return bool(wanted) and any(_copied(repo, ask, wanted[0], target) for ask in asking)
-
-
-def _copied(repo: Any, ask: Callable[[], Any], md5: str, target: Path) -> bool:
-    """Copy the package's files from DVC's cache, once the remote was asked for them or not."""
-    from dvc.exceptions import DvcException
-    from dvc_data.hashfile.hash_info import HashInfo
-    from dvc_data.hashfile.tree import Tree
-    from dvc_objects.errors import ObjectFormatError
-
-    shutil.rmtree(target, ignore_errors=True)
+    if not wanted:
+        return False
     try:
-        ask()
-        for key, _, file in Tree.load(repo.cache.local, HashInfo("md5", md5)):
-            if key[0] == "model" and file is not None:
-                path = target / checked_name("/".join(key[1:]), f"the DVC object {md5}")
-                path.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(repo.cache.local.oid_to_path(str(file.value)), path)
-    except (OSError, DvcException, ObjectFormatError):
+        with Repo(str(settings.root)) as repo:
+            _copy(repo, wanted[0], target)
+    except (OSError, DvcException, ObjectFormatError):  # neither cache nor remote has it all
         shutil.rmtree(target, ignore_errors=True)
     return target.exists()
+
+
+def _copy(repo: Any, md5: str, target: Path) -> None:
+    """Copy the package's files from DVC's cache, those that it lacks from the remote."""
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.tree import Tree
+
+    cache = repo.cache.local
+
+    def bring(*hashes: Any) -> None:
+        missing = [found for found in hashes if not cache.exists(found.value)]
+        if missing:
+            repo.cloud.pull(missing)
+
+    bring(listed := HashInfo("md5", md5))
+    files = {"/".join(key): found for key, _, found in Tree.load(cache, listed) if key[0] == "model"}
+    bring(*files.values())
+    for name, found in files.items():
+        path = target / checked_name(name.removeprefix("model/"), f"the DVC object {md5}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(cache.oid_to_path(str(getattr(found, "value", ""))), path)

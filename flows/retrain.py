@@ -18,6 +18,7 @@ from prefect.tasks import exponential_backoff
 from flows.approval import ask, refuse_unanswerable
 from flows.arrivals import look_for_arrivals
 from flows.gate_settings import Changes, gate_changes
+from flows.keys import refuse_strange_key
 from flows.metrics import note_success
 from flows.metrics import write as write_metrics
 from flows.origin import read_origin
@@ -109,6 +110,7 @@ def _run(
     }
     registry = registry_of(settings, config.registry.model)
     tracker = Tracker(settings.mlflow_uri, config.registry.experiment, settings.artifacts)
+    refuse_strange_key(settings, registry)
     registry.promotions.champion()  # if its history does not hold, nothing need be trained
     known = registry.find(digest)
     run = known.run if known else tracker.open_run(digest, f"retrain {digest[:8]}")

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mtl.config import MtlError, StageError
+from mtl.key_files import KeySource, key_source
 from mtl.package_cache import PackageCache
 from mtl.signing import own_keys
 from mtl.terminal import guard_log
@@ -52,16 +53,16 @@ class Settings:
     """None: a server is embedded for as long as a flow runs."""
 
     @property
-    def signing_key(self) -> Path:
-        """What packages are signed with: MTL_SIGNING_KEY, or a key of this home's own."""
+    def signing_key(self) -> KeySource:
+        """What packages are signed with: MTL_SIGNING_KEY (a file, or a text), or a key of this home's own."""
         given = os.environ.get("MTL_SIGNING_KEY")
-        return Path(given) if given else own_keys(self.home / "keys")[0]
+        return key_source(given) if given else own_keys(self.home / "keys")[0]
 
     @property
     def trust(self) -> Trust:
         """Whose signatures count: those of MTL_SIGNING_PUBLIC_KEY (files and folders of keys, separated as in PATH), of
-        MTL_SIGNING_KEY, and of this home's own key."""
-        return trusted(self.home)
+        MTL_SIGNING_KEY, of this home's own key, and of the checkout's trusted_keys/."""
+        return trusted(self.home, self.root)
 
     @property
     def login(self) -> str:

@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 from mtl.config import RegistryError
 from mtl.contents import Contents
 from mtl.digest import bytes_sha256, file_sha256
+from mtl.key_files import KeySource
 from mtl.ledger import Ledger
 from mtl.promotion import Promotions, aliased, point
 from mtl.reports import Decision, PackageReport
@@ -98,7 +99,7 @@ class Registry(Contents):
             raise RegistryError(f"{self.model} has no version {number}", found=f"versions: {known}") from error
 
     def register(
-        self, run: str, model: Path, package: PackageReport, tags: dict[str, str], files: dict[str, str], key: Path
+        self, run: str, model: Path, package: PackageReport, tags: dict[str, str], files: dict[str, str], key: KeySource
     ) -> Version:
         """The version of this run's fingerprint, created and signed if it is not there, its package signed too.
 
@@ -125,7 +126,7 @@ class Registry(Contents):
         return next(version for version in found if version.number == claimed)
 
     def _create(
-        self, run: str, model: Path, tags: dict[str, str], files: dict[str, str], num_bytes: int, key: Path
+        self, run: str, model: Path, tags: dict[str, str], files: dict[str, str], num_bytes: int, key: KeySource
     ) -> Version:
         """A version with its statement; one of the same run that was left without, by a crash, gets it now."""
         with explained(self.uri):

@@ -7,11 +7,13 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from mtl.config import RegistryError
 from mtl.digest import file_sha256
+from mtl.key_files import KeySource, key_data
 from mtl.terminal import one_line
 
 SIGNATURE = "model.sig"
@@ -94,7 +96,7 @@ def _what_differs(package: Path, sha256: str) -> str:
     return one_line("; ".join(told))
 
 
-def sign(package: Path, private_key: Path, signature: Path) -> None:
+def sign(package: Path, private_key: KeySource, signature: Path) -> None:
     """Sign every file of a package.
 
     Raises:
@@ -103,10 +105,14 @@ def sign(package: Path, private_key: Path, signature: Path) -> None:
     from model_signing import signing
 
     try:
-        signing.Config().use_elliptic_key_signer(private_key=private_key).sign(package, signature)
+        with tempfile.NamedTemporaryFile() as own:  # which nobody else can read
+            own.write(key_data(private_key))
+            own.flush()
+            signing.Config().use_elliptic_key_signer(private_key=own.name).sign(package, signature)
     except (OSError, ValueError, TypeError) as error:
+        named = private_key if isinstance(private_key, Path) else "the key in MTL_SIGNING_KEY"
         fix = "MTL_SIGNING_KEY names a private key in PEM, P-256 without a password"
-        raise RegistryError(f"the package cannot be signed with {private_key}", found=str(error), fix=fix) from error
+        raise RegistryError(f"the package cannot be signed with {named}", found=str(error), fix=fix) from error
 
 
 def verify(package: Path, sha256: str | None, public_key: Path | None) -> str:

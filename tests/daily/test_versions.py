@@ -20,6 +20,10 @@ import pandas as pd
 import pytest
 
 from flows.backup import back_up, restore
+from flows.champion import promote, roll_back
+from flows.keys import collect as keys
+from flows.keys import declare, refuse_strange_key
+from flows.keys import show as show_keys
 from flows.mending import mend
 from flows.relocation import refuse_moved, relocate
 from flows.settings import Settings
@@ -283,6 +287,7 @@ def test_served_by_mlflow(registered: Settings, tmp_path: Path) -> None:
     words = ("serve", "--env-manager", "local", "--host", "127.0.0.1", "--port", str(port), "-m", "models:/m@champion")
     environment = clean_environment() | {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": registered.mlflow_uri}
     environment["MTL_SIGNING_PUBLIC_KEY"] = str(registered.home / "keys" / "public.pem")
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     server = subprocess.Popen(
         [sys.executable, "-m", "mlflow", "models", *words], env=environment, cwd=tmp_path, start_new_session=True
     )
@@ -291,6 +296,7 @@ def test_served_by_mlflow(registered: Settings, tmp_path: Path) -> None:
             with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5):
                 break
             time.sleep(0.5)
+            assert server.poll() is None
         else:
             pytest.fail("it does not answer")
         assert (stored(registered) / ADDED).is_file()
@@ -359,8 +365,8 @@ def test_a_damaged_package_is_brought_back(model: tuple[Path, PackageReport], da
     damage()
     shutil.rmtree(settings.root / ".dvc" / "cache")  # another machine: the remote has it
     assert "from the DVC cache or remote" in mend(settings, 1)
-    version = registry_of(settings, "m").get(1)
-    PackageCache(settings.home / "packages").keep(version.tags["mtl.package_sha256"], stored(settings))
+    registry = registry_of(settings, "m")
+    registry.package(registry.get(1), tmp_path / "used", PackageCache(settings.home / "packages"))
     damage()
     for place in (settings.root / ".dvc" / "cache", settings.home / "remote"):
         shutil.rmtree(place)
@@ -410,3 +416,66 @@ def test_a_package_loads_from_its_own_requirements(
     found = json.loads(said.rpartition("ANSWER")[2])
     here = pd.DataFrame(Predictor(bundle).predict(images))
     assert found == json.loads(here.to_json(orient="records", double_precision=15))
+
+
+def colleague(registered: Settings, root: Path) -> Settings:
+    """A fresh clone with a home of its own, which knows the registry's address."""
+    root.mkdir()
+    shutil.copyfile(registered.root / "params.yaml", root / "params.yaml")
+    set_params(root / "params.yaml", "registry.model=m", "registry.experiment=e")
+    return Settings(root, root / ".mtl", registered.mlflow_uri, None)
+
+
+@daily("a colleague, a job or a new machine without the registry's key")
+def test_a_home_that_the_registry_does_not_know_signs_nothing(
+    registered: Settings, model: tuple[Path, PackageReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = colleague(registered, tmp_path / "colleague")
+    for known in ("", str(registered.home / "keys" / "public.pem")):  # who may look may not sign
+        monkeypatch.setenv("MTL_SIGNING_PUBLIC_KEY", known)
+        registry = registry_of(other, "m")
+        for attempt in (
+            lambda registry=registry: refuse_strange_key(other, registry),
+            lambda: promote(other, 1, override=True, why="x"),
+            lambda: roll_back(other, None, "x"),
+        ):
+            with pytest.raises(RegistryError, match="a key of its own, which nobody knows") as caught:
+                attempt()
+            assert "MTL_SIGNING_KEY" in caught.value.fix
+            assert "there is no key yet" in caught.value.found
+    assert not (other.home / "keys").exists()
+    refuse_strange_key(registered, registry_of(registered, "m"))
+    key = (registered.home / "keys" / "private.pem").read_text()
+    monkeypatch.delenv("MTL_SIGNING_PUBLIC_KEY")
+    for given in (str(registered.home / "keys" / "private.pem"), key):  # a file, or the secret's text
+        monkeypatch.setenv("MTL_SIGNING_KEY", given)
+        refuse_strange_key(other, registry_of(other, "m"))
+        assert loaded(other, tmp_path / "out") == 1
+    assert register(other, model, "e" * 64).number == 2
+    assert not (other.home / "keys").exists()
+    monkeypatch.delenv("MTL_SIGNING_KEY")
+    assert loaded(registered, tmp_path / "out") == 2  # the first believes what the second made
+
+
+@daily("trusted keys that a project declares")
+def test_a_clone_trusts_the_keys_that_are_committed(
+    registered: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_params(registered.root / "params.yaml", "registry.model=m", "registry.experiment=e")
+    other = colleague(registered, tmp_path / "colleague")
+    with pytest.raises(RegistryError, match="unverified"):
+        loaded(other, tmp_path / "out")
+    name = declare(registered)
+    (other.root / name).parent.mkdir()
+    shutil.copyfile(registered.root / name, other.root / name)
+    assert loaded(other, tmp_path / "out") == 1
+    found = keys(other)
+    assert found["signs"] is None
+    assert found["trusted"] == list(found["versions"]) == [keys(registered)["signs"]]
+    assert "(trusted)" in show_keys(found)
+    monkeypatch.setenv("MTL_SIGNING_KEY", "-----BEGIN PRIVATE KEY-----\nnone\n-----END PRIVATE KEY-----")
+    with pytest.raises(RegistryError, match="nothing can be signed with the text that a variable has") as caught:
+        keys(other)
+    assert "none" not in caught.value.found
+    ignored = subprocess.run(["git", "check-ignore", "-q", "trusted_keys/a.pem"], cwd=ROOT, check=False)
+    assert ignored.returncode == 1
