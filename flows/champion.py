@@ -31,8 +31,8 @@ def promote(settings: Settings, number: int, *, override: bool, why: str) -> tup
     config, registry = opened(settings)
     if override and not why:
         raise RegistryError("a promotion against the gate needs a reason", fix="say it with --why")
-    refuse_strange_key(settings, registry)
     version, champion = registry.accept(registry.get(number)), registry.champion()
+    refuse_strange_key(settings, registry)
     if champion is not None and champion.number == number:
         raise RegistryError(f"version {number} is champion already")
     params = read_params(settings.root / "params.yaml")
@@ -72,8 +72,8 @@ def roll_back(settings: Settings, to: int | None, why: str) -> dict[str, Any]:
         RegistryError: there was none, or the named one never was champion.
     """
     config, registry = opened(settings)
-    refuse_strange_key(settings, registry)
     changes, champion = registry.promotions.history(), registry.champion()
+    refuse_strange_key(settings, registry)
     if champion is None:
         raise RegistryError("there is no champion to roll back from")
     earlier = [change["to"] for change in changes if change["to"] != champion.number]

@@ -110,8 +110,8 @@ def _run(
     }
     registry = registry_of(settings, config.registry.model)
     tracker = Tracker(settings.mlflow_uri, config.registry.experiment, settings.artifacts)
-    refuse_strange_key(settings, registry)
     registry.promotions.champion()  # if its history does not hold, nothing need be trained
+    refuse_strange_key(settings, registry)
     known = registry.find(digest)
     run = known.run if known else tracker.open_run(digest, f"retrain {digest[:8]}")
     with workspace(settings, overrides, digest[:16]) as folder, _monitored(tracker, run, finished=known is not None):
