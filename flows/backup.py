@@ -154,7 +154,7 @@ def _dump(database: str) -> bytes:
 
 
 def _load(database: str, dump: bytes, artifacts: str, files: frozenset[str]) -> Moved:
-    """Put the database into its place, with the addresses that its artifacts have now."""
+    """Put the database into its place, with the addresses that artifacts have now."""
     names = files | {name[:end] for name in files for end, character in enumerate(name) if character == "/"}
     url = make_url(database)
     if url.get_backend_name() == "postgresql":

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from flows.keys import refuse_strange_key
 from flows.settings import Settings
 from flows.versions import opened
 from mtl.config import RegistryError, read_params
@@ -15,6 +16,7 @@ from mtl.names import checked_name
 from mtl.package_cache import PackageCache
 from mtl.registry import Registry, Version
 from mtl.signing import SIGNATURE, sign, signed_files, verify
+from mtl.tracking import explained
 
 OUTPUT = "outputs/package"
 """What the package stage makes, and DVC keeps: the package is its folder `model`."""
@@ -29,32 +31,47 @@ def mend(settings: Settings, number: int) -> str:
     _, registry = opened(settings)
     version = registry.accept(registry.get(number))
     digest = version.tags.get("mtl.package_sha256", "")
-    copies: dict[str, Callable[[Path], bool]] = {
+    with tempfile.TemporaryDirectory() as scratch:
+        found = Path(scratch, "found", "model")
+        damage = _damage(registry, version, found.parent)
+        if damage is None and signed_files(found, digest):
+            return f"version {number}: its package is what was registered"
+        name, copy = (
+            ("the registry", found) if damage is None else _copy(settings, registry, version, Path(scratch), damage)
+        )
+        if not signed_files(copy, digest) and not signed_files(found, digest):
+            refuse_strange_key(settings, registry)
+            (copy / SIGNATURE).unlink(missing_ok=True)
+            sign(copy, settings.signing_key, copy / SIGNATURE)
+        with explained(registry.uri):
+            registry.client.log_artifacts(version.run, str(copy), "model")
+        if left := _damage(registry, version, Path(scratch, "after")):
+            raise left
+    what = damage.found if damage else f"{SIGNATURE} was none of it"
+    return f"version {number}: its package was brought back from {name} ({what})"
+
+
+def _copy(
+    settings: Settings, registry: Registry, version: Version, scratch: Path, damage: RegistryError
+) -> tuple[str, Path]:
+    """Where a copy was that is what was registered, and a copy of it."""
+    digest = version.tags.get("mtl.package_sha256", "")
+    places: dict[str, Callable[[Path], bool]] = {
         "a copy in MTL_HOME/packages": lambda target: PackageCache(settings.home / "packages").bring(digest, target),
         "the DVC cache or remote": lambda target: from_dvc(settings, registry, version, target),
     }
-    with tempfile.TemporaryDirectory() as scratch:
-        if (damage := _damage(registry, version, Path(scratch, "found"))) is None:
-            return f"version {number}: its package is what was registered"
-        refused = [f"registry: {damage.found}"]
-        for place, (name, bring) in enumerate(copies.items()):
-            copy = Path(scratch, str(place))
-            try:
-                if not bring(copy):
-                    refused.append(f"{name}: not there")
-                    continue
+    refused = [f"registry: {damage.found}"]
+    for number, (name, bring) in enumerate(places.items()):
+        copy = scratch / str(number)
+        try:
+            if bring(copy):
                 verify(copy, digest, None)
-            except RegistryError as error:
-                refused.append(f"{name}: {error.found or error.what}")
-                continue
-            if signed_files(Path(scratch, "found", "model"), digest) is None and not (copy / SIGNATURE).exists():
-                sign(copy, settings.signing_key, copy / SIGNATURE)
-            registry.put_back(version, copy)
-            if left := _damage(registry, version, Path(scratch, "after")):
-                raise left
-            return f"version {number}: its package was brought back from {name} ({damage.found})"
+                return name, copy
+            refused.append(f"{name}: not there")
+        except RegistryError as error:
+            refused.append(f"{name}: {error.found or error.what}")
     raise RegistryError(
-        f"no copy of version {number}'s package is what was registered",
+        f"no copy of version {version.number}'s package is what was registered",
         found="; ".join(refused),
         fix="restore the registry from a back-up (mtl restore), or build the version again (mtl reproduce)",
     )
@@ -88,13 +105,13 @@ def from_dvc(settings: Settings, registry: Registry, version: Version, target: P
         return False
     try:
         with Repo(str(settings.root)) as repo:
-            _copy(repo, wanted[0], target)
+            _take(repo, wanted[0], target)
     except (OSError, DvcException, ObjectFormatError):  # neither cache nor remote has it all
         shutil.rmtree(target, ignore_errors=True)
     return target.exists()
 
 
-def _copy(repo: Any, md5: str, target: Path) -> None:
+def _take(repo: Any, md5: str, target: Path) -> None:
     """Copy the package's files from DVC's cache, those that it lacks from the remote."""
     from dvc_data.hashfile.hash_info import HashInfo
     from dvc_data.hashfile.tree import Tree

@@ -25,7 +25,7 @@ from flows.origin import read_origin
 from flows.settings import Settings, load_settings
 from flows.steps import gate_step, promote_step, push_step, register_step, stage_step
 from flows.summary import show
-from flows.unchanged import find_registered, unchanged_line
+from flows.unchanged import find_registered, refuse_changes, unchanged_line
 from flows.versions import registry_of
 from flows.workspace import effective_params, running, workspace
 from mtl.config import Config, MtlError, parse
@@ -115,7 +115,7 @@ def _run(
     known = registry.find(digest)
     run = known.run if known else tracker.open_run(digest, f"retrain {digest[:8]}")
     with workspace(settings, overrides, digest[:16]) as folder, _monitored(tracker, run, finished=known is not None):
-        _refuse_changes(folder, params, digest)  # a copy may lack something, or have it newer
+        refuse_changes(folder, params, digest)  # a copy may lack something, or have it newer
         tracker.log_params(run, params)
         step = stage_step.with_options(**policy)
         for name in ancestry(read_stages(folder)):
@@ -124,7 +124,7 @@ def _run(
             if name == "prepare" and config.cluster.address != "local":
                 push_step.with_options(**policy)(folder, config)  # the cluster's nodes fetch the shards from there
         push_step.with_options(**policy)(folder, config)
-        _refuse_changes(folder, params, digest)
+        refuse_changes(folder, params, digest)
         registering = register_step.with_options(**policy)
         version = registering(settings, folder, tracker, registry, run, digest, reason, origin)
         _compare_weights(folder, version.tags, known is not None)
@@ -135,14 +135,6 @@ def _run(
         page = promoting(settings, folder, config, registry, version, report, decision, changes, why)
     show(report, decision, version, str(page), time.monotonic() - began)
     return Outcome("Completed", version.number, decision.promote, decision.summary)
-
-
-def _refuse_changes(folder: Path, params: dict[str, Any], digest: str) -> None:
-    if fingerprint(folder, params) != digest:
-        raise MtlError(
-            "files of the checkout changed while the run was going: nothing was registered",
-            fix="run again; what is done is not done twice",
-        )
 
 
 def _compare_weights(folder: Path, tags: dict[str, str], known: bool) -> None:

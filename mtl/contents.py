@@ -118,16 +118,6 @@ class Contents:
             cache.keep(sha256, package)
         return package
 
-    def put_back(self, version: Version, copy: Path) -> None:
-        """Write a version's package over what the registry has of it. What was added there stays.
-
-        Raises:
-            RegistryError: the copy is not what was registered.
-        """
-        verify(copy, self.accept(version).tags.get("mtl.package_sha256"), None)
-        with explained(self.uri):
-            self.client.log_artifacts(version.run, str(copy), "model")
-
     def package_bytes(self, version: Version) -> int:
         """Size of a version's package, without its signature."""
         if version.num_bytes is not None:

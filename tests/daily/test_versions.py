@@ -361,6 +361,8 @@ def test_a_damaged_package_is_brought_back(model: tuple[Path, PackageReport], da
     damage()
     assert "from the DVC cache or remote" in mend(settings, 1)
     assert "is what was registered" in mend(settings, 1)
+    (stored(settings) / "model.sig").write_text("?")
+    assert "model.sig was none of it" in mend(settings, 1)
     assert python("import mlflow; mlflow.pyfunc.load_model('models:/m/1')", settings).returncode == 0
     damage()
     shutil.rmtree(settings.root / ".dvc" / "cache")  # another machine: the remote has it
