@@ -19,6 +19,7 @@ import mlflow
 import pandas as pd
 import pytest
 
+from flows.artifact_addresses import plain
 from flows.backup import back_up, restore
 from flows.champion import promote, roll_back
 from flows.keys import collect as keys
@@ -215,6 +216,44 @@ def test_a_back_up_comes_back_elsewhere(registered: Settings, tmp_path: Path, mo
     monkeypatch.setenv("MTL_SIGNING_PUBLIC_KEY", str(keys / "public.pem"))
     mlflow.pyfunc.load_model("models:/m@champion")
     assert not any(str(registered.root) in address for address in addresses(elsewhere))
+
+
+@pytest.mark.slow
+@daily("a restoration that was interrupted")
+def test_a_killed_restoration_is_done_again(
+    registered: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back_up(registered, str(tmp_path / "backups"), print)
+    monkeypatch.setenv("MTL_SIGNING_KEY", str(registered.home / "keys" / "private.pem"))
+    (tmp_path / "other").mkdir()
+    elsewhere = home_of(tmp_path / "other")
+    script = (
+        "import os, signal\nfrom pathlib import Path\nimport flows.backup as b\nfrom flows.settings import Settings\n"
+        "b.Store.put = lambda *words: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"root = Path({str(elsewhere.root)!r}); s = Settings(root, root / '.mtl', {elsewhere.mlflow_uri!r}, None)\n"
+        f"b.restore(s, {str(tmp_path / 'backups')!r}, None, print, replace=False)\n"
+    )
+    environment = clean_environment() | {"PYTHONPATH": str(ROOT), "MTL_SIGNING_KEY": os.environ["MTL_SIGNING_KEY"]}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert not (elsewhere.home / "mlflow.db").exists()
+    restore(elsewhere, str(tmp_path / "backups"), None, print, replace=False)
+    assert loaded(elsewhere, tmp_path / "out") == 1
+
+
+@daily("a run whose address somebody has changed")
+def test_an_address_that_a_writer_made_up_moves_nothing_else(registered: Settings, tmp_path: Path) -> None:
+    """It says that artifacts were in the home itself, in which they are: those of others stay where they are."""
+    before = addresses(registered)
+    run = stored(registered).parents[1].name
+    with sqlite3.connect(registered.home / "mlflow.db") as link:
+        made_up = (f"{registered.home}/{run}/artifacts", run)
+        link.execute("update runs set artifact_uri = ? where run_uuid = ?", made_up)
+    with pytest.raises(RegistryError, match="addresses are of another place"):
+        registry_of(registered, "m")
+    relocate(registered)
+    assert sorted(plain(address) for address in addresses(registered)) == sorted(plain(one) for one in before)
+    assert loaded(registered, tmp_path / "out") == 1
 
 
 @daily("a back-up that lost a version's package")
