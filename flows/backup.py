@@ -23,6 +23,7 @@ from typing import Any
 import fsspec
 from sqlalchemy import make_url
 
+from flows.artifact_addresses import Moved, rewritten
 from flows.backup_list import MANIFEST, STATEMENT, facts_of, signature
 from flows.checks import can_sign, refuse, writable
 from flows.settings import Settings
@@ -79,7 +80,7 @@ def back_up(settings: Settings, target: str, say: Callable[[str], None]) -> dict
     store.put(f"{name}/{STATEMENT}", signature(name, manifest, settings.trust))
     store.put(f"{name}/{MANIFEST}", manifest)
     say(f"backed up as {name}: {len(files)} artifacts, {copied} of them new, database {len(dump) / 2**20:.1f} MiB")
-    say(f"signed with {settings.signing_key}: another machine wants its public key, keep a copy of that elsewhere")
+    say(f"signed with {settings.trust.signer}: another machine wants that key (mtl keys), keep a copy of it elsewhere")
     return {"name": name, "artifacts": len(files), "copied": copied, "bytes": len(dump)}
 
 
@@ -125,9 +126,11 @@ def restore(
     for path, digest in facts["files"].items():
         fs.makedirs(f"{root}/{path}".rpartition("/")[0], exist_ok=True)
         fs.pipe_file(f"{root}/{path}", _verified(store, f"{FILES}/{digest}", digest))
-    _load(database, gzip.decompress(dump))
+    moved = _load(database, gzip.decompress(dump), artifacts, frozenset(facts["files"]))
     shutil.rmtree(settings.home / "seen", ignore_errors=True)  # the history may be an older one, as its owner wants it
     say(f"restored {chosen}: {_versions(database)} versions, {len(facts['files'])} artifacts")
+    if moved.worth_saying:
+        say(moved.line())
     return str(chosen)
 
 
@@ -154,16 +157,24 @@ def _dump(database: str) -> bytes:
         return copy.read_bytes()
 
 
-def _load(database: str, dump: bytes) -> None:
+def _load(database: str, dump: bytes, artifacts: str, files: frozenset[str]) -> Moved:
+    """Put the database into its place, with the addresses that artifacts have now."""
+    names = files | {name[:end] for name in files for end, character in enumerate(name) if character == "/"}
     url = make_url(database)
     if url.get_backend_name() == "postgresql":
         words = ("--clean", "--if-exists", "--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error")
         _postgres("pg_restore", database, *words, stdin=dump)
-        return
+        return rewritten(database, artifacts, names.__contains__)
     path = Path(str(url.database))
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch, "copy.db")
+        copy.write_bytes(dump)
+        moved = rewritten(f"sqlite:///{copy}", artifacts, names.__contains__)
+        dump = copy.read_bytes()
     for ending in ("-wal", "-shm", "-journal"):  # of the database that was there
         path.with_name(path.name + ending).unlink(missing_ok=True)
     Store(str(path.parent)).put(path.name, dump)
+    return moved
 
 
 def _versions(database: str) -> int:

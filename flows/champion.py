@@ -9,6 +9,7 @@ from typing import Any
 
 from flows.evidence import champion_and_obstacle, measure_latency
 from flows.gate_settings import gate_changes
+from flows.keys import refuse_strange_key
 from flows.notify import announce
 from flows.settings import Settings
 from flows.versions import opened
@@ -32,6 +33,7 @@ def promote(settings: Settings, number: int, *, override: bool, why: str) -> tup
         raise RegistryError("a promotion against the gate needs a reason", fix="say it with --why")
     version = registry.accept(registry.get(number))
     champion, against, obstacle = champion_and_obstacle(registry)
+    refuse_strange_key(settings, registry)
     if champion is not None and champion.number == number:
         raise RegistryError(f"version {number} is champion already")
     num_bytes = registry.whole(version, settings.copies)
@@ -78,6 +80,7 @@ def roll_back(settings: Settings, to: int | None, why: str) -> dict[str, Any]:
     config, registry = opened(settings)
     current = registry.promotions.recorded()
     changes = registry.promotions.history()
+    refuse_strange_key(settings, registry)
     if not changes:
         raise RegistryError("there is no champion to roll back from")
     champions = list(dict.fromkeys(c["to"] for c in changes if c["to"]))

@@ -399,6 +399,42 @@ def clean(yes: Annotated[bool, typer.Option("--yes", help="remove without asking
             shrink(settings, typer.echo)
 
 
+def keys(
+    declare: Annotated[
+        bool, typer.Option("--declare", help="write the public one into the checkout, to be committed")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Who signs here, whose signatures count, and by whom the registry's versions are signed."""
+    from flows.keys import collect, show
+    from flows.keys import declare as write
+    from flows.settings import load_settings
+
+    settings = load_settings()
+    if declare:
+        typer.echo(f"declared     {write(settings)} (git add, git commit)", err=as_json)
+    found = collect(settings)
+    typer.echo(json.dumps(found, indent=1) if as_json else show(found))
+
+
+@app.command()
+def mend(version: Annotated[int, typer.Argument(help="number of the version")]) -> None:
+    """Bring a version's package back that was damaged in the registry: from a verified copy, or the DVC cache or remote."""
+    from flows.mending import mend as put_back
+    from flows.settings import load_settings
+
+    typer.echo(put_back(load_settings(), version))
+
+
+@app.command()
+def relocate() -> None:
+    """After a home or checkout was moved, renamed or copied: let the registry's addresses be those of this place."""
+    from flows.relocation import relocate as rewrite
+    from flows.settings import load_settings
+
+    typer.echo(rewrite(load_settings()).line())
+
+
 @app.command("list")
 def list_choices(as_json: AsJson = False) -> None:
     """What params.yaml can choose from."""

@@ -7,9 +7,10 @@ import contextlib
 from typing import Any
 
 from flows.deployments import crash_silent_runs, deployments, keep
+from flows.git import git_prefix
 from flows.pauses import as_paused, note_applied, remove_unwanted
 from flows.project import VARIABLE, project_of
-from flows.settings import Settings, git_prefix, reach_prefect
+from flows.settings import Settings, reach_prefect
 from flows.ticks import refuse_crons
 from mtl.config import ConfigError, MtlError, load
 

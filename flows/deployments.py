@@ -12,6 +12,7 @@ from typing import Any
 
 from flows.checks import TRAINING, check
 from flows.project import tags_of
+from flows.relocation import refuse_moved
 from flows.settings import Settings
 from flows.supervisor import Service, supervise
 from flows.ticks import next_ticks, refuse_crons
@@ -166,6 +167,7 @@ def serve_schedule(settings: Settings) -> int:
     Server and runner are started again when they end. Stopping it leaves the deployment active: the schedule goes on
     when it is started again. Returns the exit code of what its user must mend: a server that refuses the password.
     """
+    refuse_moved(settings)
     config = load(settings.root / "params.yaml")
     refuse_crons(config)
     check(settings, config, TRAINING)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from flows.git import GitError, git, names
 from flows.lineage import collect
 from flows.predict import predict
 from flows.restore import commit_of
 from flows.settings import Settings
 from flows.versions import opened
 from mtl.gate import comparable, gain
+from mtl.mlflow_params import flatten
 from mtl.reports import EvalReport
 from mtl.terminal import plain
-from mtl.tracking import flatten
+
+LONGEST = 24
+"""Characters of a value that is shown."""
 
 
 def diff(settings: Settings, first: int, second: int, images: list[str], out: str) -> dict[str, Any]:
@@ -70,9 +73,12 @@ def _hash(found: dict[str, Any], name: str) -> str | None:
 
 def _files(root: Path, first: str, second: str) -> list[str] | None:
     """Files that differ between two commits; None if git here does not have both."""
-    words = ["git", "-C", str(root), "diff", "--name-only", "--relative", "--end-of-options", first, second, "--"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    return done.stdout.split("\n")[:-1] if done.returncode == 0 else None
+    try:
+        return names(
+            git(root, "diff-tree", "-r", "--name-only", "-z", "--no-renames", "--relative", first, second, "--")
+        )
+    except GitError:
+        return None
 
 
 def _metrics(before: EvalReport, after: EvalReport) -> dict[str, dict[str, Any]]:
@@ -103,7 +109,7 @@ def show(found: dict[str, Any]) -> str:
     lines += [f"version {number} is UNVERIFIED: {why}" for number, why in found["unverified"].items()]
     for title in ("params", "sources", "data"):
         lines.append(f"{title}: {'the same' if not found[title] else ''}")
-        lines += [f"  {key}: {_short(a)} → {_short(b)}" for key, (a, b) in found[title].items()]
+        lines += [f"  {key}: {' → '.join(_short(a, b))}" for key, (a, b) in found[title].items()]
     code = found["code"]
     files = code["files"]
     unknown = "not looked at: unverified" if found["unverified"] else "a commit is not in this git"
@@ -127,6 +133,12 @@ def show(found: dict[str, Any]) -> str:
     return plain("\n".join(lines))
 
 
-def _short(value: Any) -> str:
-    text = "absent" if value is None else str(value)
-    return text if len(text) <= 24 else f"{text[:20]}…"
+def _short(*values: Any) -> list[str]:
+    """Two values that differ; of long ones, what they have from shortly before the first difference on."""
+    texts = ["absent" if value is None else str(value) for value in values]
+    if max(map(len, texts)) <= LONGEST:
+        return texts
+    same = next((i for i, (a, b) in enumerate(zip(*texts, strict=False)) if a != b), min(map(len, texts)))
+    start = max(0, same - 4)
+    starts = [f"{'…' * bool(start)}{text[start:]}" for text in texts]
+    return [text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…" for text in starts]

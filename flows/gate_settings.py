@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
+from flows.git import git, git_says
 from mtl.config import ConfigError
-from mtl.tracking import flatten
+from mtl.mlflow_params import flatten
 
 NAMED = 5
 Changes = dict[str, list[str | None]]
@@ -23,6 +23,7 @@ def gate_changes(root: Path, params: dict[str, Any], *, override: bool, why: str
         why: and says why.
 
     Raises:
+        GitError: git cannot say what is committed.
         ConfigError: there are some, without `override` and a reason.
     """
     base = _committed(root)
@@ -59,10 +60,10 @@ def _committed(root: Path) -> dict[str, Any]:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
-    words = ["git", "-C", str(root), "show", "HEAD:./params.yaml"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if not git_says(root, "cat-file", "-e", "HEAD:./params.yaml"):
+        return {}
     try:
-        found = YAML(typ="safe").load(done.stdout) if done.returncode == 0 else {}
-    except YAMLError:
+        found = YAML(typ="safe").load(git(root, "cat-file", "blob", "HEAD:./params.yaml").decode())
+    except (YAMLError, UnicodeDecodeError):
         return {}
     return found if isinstance(found, dict) else {}

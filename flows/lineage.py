@@ -6,12 +6,11 @@ import json
 import os
 import platform
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from flows.origin import Origin
 from flows.settings import Settings
-from flows.uncommitted import difference
 from flows.versions import opened
 from mtl.config import read_params
 from mtl.data.remote import FOLDER
@@ -25,26 +24,21 @@ from mtl.tracking import FINGERPRINT
 PATCH, LEFT_OUT, MACHINE = "uncommitted.patch", "left_out.json", "machine.json"
 DATA_FILES = "dvc_files.json"
 """What `tracked_data` found when a version was made."""
-MOST_SAID = 20
-"""Files that git does not track which are named in the log."""
 
 
-def write_origin(root: Path, folder: Path, say: Callable[[str], None], *, dirty: bool) -> list[Path]:
+def write_origin(origin: Origin, root: Path, folder: Path) -> list[Path]:
     """The machine that a version was made on; and what differs from the commit, if anything does: as a patch, and what is not
     in that."""
     machine = folder / MACHINE
     machine.write_text(json.dumps(this_machine(), indent=1) + "\n", encoding="utf-8")
-    (folder / DATA_FILES).write_text(json.dumps(tracked_data(root), indent=1) + "\n", encoding="utf-8")
-    if not dirty:
-        return [machine, folder / DATA_FILES]
-    patch, left_out, found = folder / PATCH, folder / LEFT_OUT, difference(root)
-    patch.write_bytes(found.patch)
-    left_out.write_text(json.dumps(found.left_out, indent=1) + "\n", encoding="utf-8")
-    for line in found.lines()[:MOST_SAID]:
-        say(line)
-    if (more := len(found.lines()) - MOST_SAID) > 0:
-        say(f"… and {more} more files that git does not track")
-    return [machine, folder / DATA_FILES, patch, left_out]
+    data = folder / DATA_FILES
+    data.write_text(json.dumps(tracked_data(root), indent=1) + "\n", encoding="utf-8")
+    if not origin.dirty:
+        return [machine, data]
+    patch, left_out = folder / PATCH, folder / LEFT_OUT
+    patch.write_bytes(origin.difference.patch)
+    left_out.write_text(json.dumps(origin.difference.left_out, indent=1) + "\n", encoding="utf-8")
+    return [machine, data, patch, left_out]
 
 
 def tracked_data(root: Path) -> dict[str, list[dict[str, Any]]]:

@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from flows.settings import Settings
 from flows.status import collect
+from flows.versions import registry_of
 from mtl.config import load
-from mtl.registry import Registry
 from mtl.store import Store
 
 NAME = "metrics.prom"
@@ -38,7 +38,7 @@ def exposition(settings: Settings) -> bytes:
     elif champion is not None:
         model = load(settings.root / "params.yaml").registry.model
         _gauge(figures, "mtl_champion_version", "number of the champion", champion["version"])
-        changes = Registry(settings.mlflow_uri, model, settings.trust).promotions.moves()
+        changes = registry_of(settings, model).promotions.moves()
         if changes:
             since = datetime.fromisoformat(changes[-1]["when"]).timestamp()
             _gauge(figures, "mtl_champion_since_timestamp_seconds", "when it became champion", since)

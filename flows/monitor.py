@@ -25,11 +25,11 @@ from flows.looks import Late, Looks, late_labels
 from flows.project import project_of
 from flows.settings import Settings, load_settings
 from flows.versioning import run_quietly
+from flows.versions import registry_of
 from flows.workspace import running
 from mtl.config import Config, DataError, RegistryError, load
 from mtl.data.place import Place
 from mtl.monitor.late_labels import FEWEST
-from mtl.registry import Registry
 from mtl.store import Store
 
 EVENT = "mtl.drift"
@@ -166,7 +166,7 @@ def _arrived(settings: Settings, config: Config) -> tuple[str, dict[str, str], l
 
 
 def _compare(settings: Settings, config: Config, images: list[list[str]], out: Path) -> dict[str, Any]:
-    registry = Registry(settings.mlflow_uri, config.registry.model, settings.trust)
+    registry = registry_of(settings, config.registry.model)
     champion = registry.champion()
     if champion is None:
         raise RegistryError(

@@ -12,6 +12,7 @@ from flows.homes import homes
 from flows.lineage import DATA_FILES
 from flows.restore import commit_of, restore_tracked
 from flows.settings import Settings
+from flows.versions import registry_of
 from flows.workspace import usable_cache, usable_urls
 from mtl.config import MtlError, RegistryError, StageError
 from mtl.data.remote import FOLDER
@@ -37,7 +38,7 @@ def registries(settings: Settings, model: str) -> tuple[list[tuple[str, Registry
     Raises:
         RegistryError: this home's registry cannot be read.
     """
-    found: list[tuple[str, Registry]] = [("", Registry(settings.mlflow_uri, model, settings.trust))]
+    found: list[tuple[str, Registry]] = [("", registry_of(settings, model))]
     doubts: list[str] = []
     for name in _models(settings.mlflow_uri):
         if name != model:

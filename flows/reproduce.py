@@ -24,10 +24,11 @@ from mtl.data.raw import RawSplit, read_spec
 from mtl.data.spec import SPLITS
 from mtl.digest import bytes_sha256, file_md5
 from mtl.fingerprint import ancestry, fingerprint, read_stages
+from mtl.mlflow_params import flatten
 from mtl.registry import Registry, Version
 from mtl.reports import EVENT, EvalReport, PackageReport, read_report
 from mtl.terminal import plain
-from mtl.tracking import FINGERPRINT, flatten
+from mtl.tracking import FINGERPRINT
 
 MOST_NAMED = 20
 """Images that are named one by one."""

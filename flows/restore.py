@@ -14,7 +14,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from flows.git import GitError, git, git_prefix, git_says, names
 from flows.lineage import DATA_FILES, PATCH, tracked_data
+from flows.origin import refuse_pointers
 from flows.settings import Settings
 from flows.versioning import dvc
 from flows.workspace import usable_cache
@@ -50,7 +52,8 @@ def restore_code(settings: Settings, registry: Registry, version: Version, folde
         if not (kept / PATCH).exists():
             raise MtlError(f"version {version.number} was made from changes that nobody kept", found=f"no {PATCH}")
         if (kept / PATCH).stat().st_size:
-            _git(folder, "apply", "--whitespace=nowarn", "--end-of-options", str(kept / PATCH))
+            git(folder, "apply", "--whitespace=nowarn", "-p1", "--end-of-options", str(kept / PATCH))
+    refuse_pointers(folder)
     for name in KEPT:
         shutil.copyfile(kept / name, folder / name)
     if (kept / DATA_FILES).exists():
@@ -90,32 +93,30 @@ def commit_of(version: Version) -> str:
 
 
 def _checkout(root: Path, commit: str, folder: Path) -> None:
-    """The commit's files; of a repository that holds more than this project, the project's own folder."""
-    top, prefix = _git(root, "rev-parse", "--show-toplevel", "--show-prefix").splitlines()
-    _git(root, "clone", "--quiet", "--shared", "--no-checkout", "--end-of-options", top, str(folder))
-    words = ["git", "-C", str(folder), "cat-file", "-e", "--end-of-options", f"{commit}^{{commit}}"]
-    known = subprocess.run(words, capture_output=True, check=False)
-    if known.returncode:
-        origin = subprocess.run(
-            ["git", "-C", str(root), "remote", "get-url", "origin"], capture_output=True, text=True, check=False
-        ).stdout.strip()
+    """A commit's files in a folder, with those of its submodules that the checkout has; of a repository that holds more than this
+    project, the project's own folder."""
+    # Beside the checkout's own objects, also where its history is shallow and a clone of it is refused.
+    objects = git(root, "rev-parse", "--path-format=absolute", "--git-path", "objects").decode().strip()
+    git(root, "init", "--quiet", "--end-of-options", str(folder))
+    (folder / ".git" / "objects" / "info" / "alternates").write_text(f"{objects}\n", encoding="utf-8")
+    if not git_says(folder, "cat-file", "-e", f"{commit}^{{commit}}"):
         try:
-            _git(folder, "fetch", "--quiet", "--end-of-options", origin or str(root), commit)
-        except MtlError as error:
+            origin = git(root, "remote", "get-url", "origin").decode().strip()
+            git(folder, "fetch", "--quiet", "--depth=1", "--end-of-options", origin, commit)
+        except GitError as error:
             fix = "git fetch it from wherever it was pushed, or push it there"
             raise MtlError(f"git does not have the commit {commit}", found=error.found, fix=fix) from error
+    prefix = git_prefix(root)
     if prefix:
-        _git(folder, "read-tree", f"{commit}:{prefix}")
-        _git(folder, "checkout-index", "--all", "--quiet")
+        git(folder, "read-tree", f"{commit}:{prefix}")
+        git(folder, "checkout-index", "--all", "--quiet")
     else:
-        _git(folder, "checkout", "--quiet", "--detach", commit)
-
-
-def _git(folder: Path, *words: str) -> str:
-    done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise MtlError(f"git {words[0]} failed", found=done.stderr.strip()[:500])
-    return done.stdout
+        git(folder, "checkout", "--quiet", "--detach", commit)
+    for entry in names(git(folder, "ls-tree", "-r", "-z", f"{commit}:{prefix}")):
+        mode, _, rest = entry.partition(" commit ")
+        pinned, _, path = rest.partition("\t")
+        if mode == "160000" and (root / path / ".git").exists():
+            _checkout(root / path, pinned, folder / path)
 
 
 def restore_data(settings: Settings, folder: Path, say: Callable[[str], None]) -> None:

@@ -23,6 +23,7 @@ from mlflow.entities import Run, ViewType
 from flows.backup import places
 from flows.garbage import garbage
 from flows.settings import Settings
+from flows.versions import registry_of
 from mtl.config import Config, MtlError, RegistryError
 from mtl.dvc_settings import remotes
 from mtl.promotion import REMOVAL
@@ -268,7 +269,7 @@ def after_run(settings: Settings, config: Config, say: Callable[[str], None], *,
     if config.retention.versions is None:
         return
     try:
-        registry = Registry(settings.mlflow_uri, config.registry.model, settings.trust)
+        registry = registry_of(settings, config.registry.model)
         going = plan(settings, config, registry)
         if embedded:
             forget_flow_runs(config.retention.days)

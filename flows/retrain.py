@@ -18,18 +18,20 @@ from flows.approval import ask, refuse_unanswerable
 from flows.arrivals import look_for_arrivals
 from flows.checks import QUICK, TRAINING, check
 from flows.gate_settings import Changes, gate_changes
+from flows.keys import refuse_strange_key
 from flows.last_run import recorded
 from flows.leftovers import Note
+from flows.origin import read_origin
 from flows.retention import after_run
 from flows.settings import Settings, load_settings
 from flows.steps import gate_step, promote_step, push_step, register_step, stage_step
 from flows.summary import show
-from flows.unchanged import find_registered, unchanged_line
+from flows.unchanged import find_registered, refuse_changes, unchanged_line
+from flows.versions import registry_of
 from flows.workspace import effective_params, running, workspace
-from mtl.config import Config, MtlError, parse
+from mtl.config import Config, parse
 from mtl.fingerprint import ancestry, fingerprint, read_stages
 from mtl.redaction import redact
-from mtl.registry import Registry
 from mtl.tracking import Tracker, refuse_secrets
 
 
@@ -104,6 +106,8 @@ def _run(
     """All stages, then the side effects."""
     began = time.monotonic()
     check(settings, config, TRAINING)
+    origin = read_origin(settings.root)  # not later: the checkout may become another one
+    origin.tell(get_run_logger().warning)
     refuse_secrets(
         settings.root / name for name in ("requirements.lock", "dvc.yaml")
     )  # params were looked at when read
@@ -113,12 +117,14 @@ def _run(
         "retry_delay_seconds": backoff,
         "retry_jitter_factor": 0.3,
     }
+    registry = registry_of(settings, config.registry.model)
     tracker = Tracker(settings.mlflow_uri, config.registry.experiment, settings.artifacts)
-    registry = Registry(settings.mlflow_uri, config.registry.model, settings.trust)
+    refuse_strange_key(settings, registry)
     known = registry.find(digest)
     run = known.run if known else tracker.open_run(digest, f"retrain {digest[:8]}")
     note.add(mlflow_run=None if known else run)
     with workspace(settings, overrides, digest[:16]) as folder, _monitored(tracker, run, finished=known is not None):
+        refuse_changes(folder, params, digest)  # a copy may lack something, or have it newer
         tracker.log_params(run, params)
         step = stage_step.with_options(**policy)
         for name in ancestry(read_stages(folder)):
@@ -127,12 +133,9 @@ def _run(
             if name == "prepare" and config.cluster.address != "local":
                 push_step.with_options(**policy)(folder, config)  # the cluster's nodes fetch the shards from there
         push_step.with_options(**policy)(folder, config)
-        if fingerprint(folder, params) != digest:
-            raise MtlError(
-                "files of the checkout changed while the run was going: nothing was registered",
-                fix="run again; what is done is not done twice",
-            )
-        version = register_step.with_options(**policy)(settings, folder, tracker, registry, run, digest, reason)
+        refuse_changes(folder, params, digest)
+        registering = register_step.with_options(**policy)
+        version = registering(settings, folder, tracker, registry, run, digest, reason, origin)
         _compare_weights(folder, version.tags, known is not None)
         report, decision = gate_step.with_options(**policy)(settings, folder, config, registry, version)
         if config.gate.approval_minutes and decision.promote and registry.promotions.of(version.number) is None:

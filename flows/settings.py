@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import subprocess
 import sys
 import tempfile
 from contextlib import suppress
@@ -13,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mtl.config import MtlError, StageError
+from mtl.key_files import KeySource, key_source
 from mtl.package_cache import PackageCache
 from mtl.signing import own_keys
 from mtl.surroundings import drop_foreign, settle
@@ -54,16 +54,16 @@ class Settings:
     """None: a server is embedded for as long as a flow runs."""
 
     @property
-    def signing_key(self) -> Path:
-        """What packages are signed with: MTL_SIGNING_KEY, or a key of this home's own."""
+    def signing_key(self) -> KeySource:
+        """What packages are signed with: MTL_SIGNING_KEY (a file, or a text), or a key of this home's own."""
         given = os.environ.get("MTL_SIGNING_KEY")
-        return Path(given) if given else own_keys(self.home / "keys")[0]
+        return key_source(given) if given else own_keys(self.home / "keys")[0]
 
     @property
     def trust(self) -> Trust:
         """Whose signatures count: those of MTL_SIGNING_PUBLIC_KEY (files and folders of keys, separated as in PATH), of
-        MTL_SIGNING_KEY, and of this home's own key."""
-        return trusted(self.home)
+        MTL_SIGNING_KEY, of this home's own key, and of the checkout's trusted_keys/."""
+        return trusted(self.home, self.root)
 
     @property
     def login(self) -> str:
@@ -191,21 +191,3 @@ def reach_prefect(settings: Settings) -> None:
             found=str(error) or type(error).__name__,
             fix="check PREFECT_API_URL and that it runs",
         ) from error
-
-
-def git_prefix(root: Path) -> str:
-    """Where a checkout is in its repository; empty: it is the repository."""
-    words = ["git", "-C", str(root), "rev-parse", "--show-prefix"]
-    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
-
-
-def git_state(root: Path) -> tuple[str, bool]:
-    """The commit, and whether any file of the checkout differs from it (dvc.lock aside, which records the run); what else the
-    repository holds does not matter."""
-
-    def git(*words: str) -> str:
-        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False)
-        return done.stdout if done.returncode == 0 else ""
-
-    changed = git("status", "--porcelain", "--", ".", ":(exclude)dvc.lock")
-    return git("rev-parse", "HEAD").strip() or "unknown", bool(changed)

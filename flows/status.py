@@ -8,6 +8,7 @@ from typing import Any
 from flows.leftovers import as_it_is
 from flows.settings import Settings
 from flows.sizes import line, sizes
+from flows.versions import registry_of
 from mtl.config import GoneError, RegistryError, load
 from mtl.promotion import CHAMPION
 from mtl.registry import CHALLENGER, Registry
@@ -20,7 +21,7 @@ def collect(settings: Settings) -> dict[str, Any]:
     path = settings.mlflow_uri.removeprefix("sqlite:///")
     found: dict[str, Any] = {"champion": None, "challenger": None, "last_run": None}
     if path == settings.mlflow_uri or (settings.root / path).exists():
-        registry = Registry(settings.mlflow_uri, config.registry.model, settings.trust)
+        registry = registry_of(settings, config.registry.model)
         found["champion"] = _champion(registry)
         challenger = registry.at(CHALLENGER)
         found["challenger"] = challenger and challenger.describe(registry.metrics(challenger))

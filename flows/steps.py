@@ -18,7 +18,8 @@ from flows.evidence import champion_and_obstacle, gather
 from flows.gate_settings import Changes
 from flows.lineage import write_origin
 from flows.notify import announce
-from flows.settings import Settings, git_state
+from flows.origin import Origin
+from flows.settings import Settings
 from flows.summary import markdown
 from flows.versioning import UserStageError, output_hash, push, run_stage
 from mtl.config import Config, MtlError, RegistryError, StageError
@@ -87,16 +88,16 @@ def register_step(
     run: str,
     fingerprint: str,
     reason: str,
+    origin: Origin,
 ) -> Version:
     """Reports, pictures and lineage to the run; the package to the registry, once."""
     outputs = folder / "outputs"
-    commit, dirty = git_state(settings.root)
     data = output_hash(folder, "fetch", "outputs/raw")
     tags = {
         FINGERPRINT: fingerprint,
         "mtl.data": data,
-        "mtl.commit": commit,
-        "mtl.dirty": str(dirty).lower(),
+        "mtl.commit": origin.commit,
+        "mtl.dirty": str(origin.dirty).lower(),
         "mtl.lock": content_digest(folder / "requirements.lock").hex(),
         "mtl.flow_run": str(flow_run.id or ""),
         "mtl.reason": reason[:4900],
@@ -110,7 +111,7 @@ def register_step(
     lineage = [folder / name for name in ("dvc.lock", "dvc.yaml", "params.yaml", "requirements.lock")]
     lineage += [outputs / "sources.json", outputs / "train" / "training.json", outputs / "evaluate"]
     with tempfile.TemporaryDirectory() as scratch:
-        lineage += write_origin(settings.root, Path(scratch), get_run_logger().warning, dirty=dirty)
+        lineage += write_origin(origin, settings.root, Path(scratch))
         files = artifact_digests(lineage)
         tracker.log_lineage(run, tags, lineage, data, "raw")
     package = read_report(PackageReport, outputs / "package" / "report.json")

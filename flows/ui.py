@@ -14,6 +14,7 @@ import urllib.request
 from typing import Any
 
 from flows.guard import LOGIN
+from flows.relocation import refuse_moved
 from flows.settings import Settings
 from mtl.config import BusyError, MtlError, load
 
@@ -136,7 +137,9 @@ def serve_pages(settings: Settings, mlflow_port: int, prefect_port: int) -> None
 
     Raises:
         BusyError: a port is taken.
+        RegistryError: the registry's addresses are of another place.
     """
+    refuse_moved(settings)
     started: list[tuple[str, str, subprocess.Popen[bytes]]] = []
     pages: list[tuple[str, str]] = []
     try:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from mtl.config import MtlError
+from flows.git import PATCH, GitError, git, names
 from mtl.data.remote import FOLDER
 from mtl.redaction import CREDENTIAL_FILES, secret_in_file
 
@@ -19,6 +18,9 @@ CODE = ("mtl", "flows")
 CREDENTIAL_FOLDERS = (".aws", ".ssh", ".gnupg", ".azure", ".kube", ".docker", ".gcloud", ".config")
 BY_NAME = "its name says that it is for credentials"
 NOT_CODE = "git does not track it, and it is no code"
+OTHERS = "a git repository of its own, whose state no commit of this one names"
+LARGEST = 8 * 2**20
+"""Bytes of a file in a patch; a version is no place for data."""
 
 
 @dataclass
@@ -26,11 +28,13 @@ class Difference:
     """A patch against the commit, and what is not in it.
 
     Attributes:
+        changed: whether anything differs.
         untracked: files that git does not track, in the patch all the same.
         left_out: file → why it is not in the patch.
     """
 
     patch: bytes = b""
+    changed: bool = False
     untracked: list[str] = field(default_factory=list[str])
     left_out: dict[str, str] = field(default_factory=dict[str, str])
 
@@ -45,42 +49,58 @@ def difference(root: Path) -> Difference:
     own.
 
     Raises:
-        MtlError: git cannot tell.
+        GitError: git cannot tell; or code that a run uses cannot be kept: it is too large, or another repository's.
     """
     with tempfile.TemporaryDirectory() as scratch:
         index = _Index(root, Path(scratch, "index"))
         found = Difference()
-        known = set(_names(_git(root, "ls-files", "-z")))
-        new = _names(index.git("ls-files", "-z", "--others", "--exclude-standard", *_WHERE))
+        known = set(names(git(root, "ls-files", "-z")))
+        new = [*names(index.git("ls-files", "-z", "--others", "--exclude-standard", *_WHERE)), *ignored_code(root)]
         found.untracked = [path for path in new if path not in known]
         untracked = set(found.untracked)
-        paths = [*index.changed(), *new]
-        found.left_out = {path: why for path in paths if (why := _unfit(path, untracked=path in untracked))}
+        paths = list(dict.fromkeys([*index.changed(), *new]))
+        found.changed = bool(paths)
+        found.left_out = {path: why for path in paths if (why := _unfit(root, path, untracked=path in untracked))}
+        _refuse_lost_code(found.left_out)
         chosen = [path for path in paths if path not in found.left_out]
         index.take(chosen)
-        if secret_in_file(index.git("diff", "--cached", "--text", *_PLAIN, "HEAD")):
+        if secret_in_file(index.git("diff-index", "--cached", "--text", *PATCH, "HEAD")):
             _leave_out_secrets(index, chosen, found)
         found.untracked = [path for path in found.untracked if path not in found.left_out]
-        found.patch = index.git("diff", "--cached", "--binary", *_PLAIN, "HEAD")
+        found.patch = index.git("diff-index", "--cached", *PATCH, "HEAD")
         return found
 
 
+def ignored_code(root: Path) -> list[str]:
+    """Files that git ignores in folders of code: a run uses them all the same."""
+    folders = [folder for folder in CODE if (root / folder).is_dir()]
+    if not folders:
+        return []
+    found = names(git(root, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--", *folders))
+    return [path for path in found if "__pycache__" not in path and not path.endswith((".pyc", "/"))]
+
+
+_WHOLE = ("--relative", "--no-renames", "--ignore-submodules=none")
 _WHERE = ("--", ".", f":(exclude){FOLDER}", ":(exclude)dvc.lock")
-_PLAIN = ("--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "--relative")
 
 
 class _Index:
-    """An index of its own, which begins as the commit."""
+    """An index of its own, which begins as the commit: it hides nothing, as the user's may (`--assume-unchanged`)."""
 
     def __init__(self, root: Path, path: Path) -> None:
-        self.root, self.environment = root, os.environ | {"GIT_INDEX_FILE": str(path)}
+        self.root, self.path = root, path
         self.git("read-tree", "HEAD")
 
     def git(self, *words: str, given: bytes | None = None) -> bytes:
-        return _git(self.root, *words, environment=self.environment, given=given)
+        return git(self.root, *words, index=self.path, given=given)
 
     def changed(self) -> list[str]:
-        return _names(self.git("diff", "--name-only", "-z", *_PLAIN, "HEAD", *_WHERE))
+        """Files that differ from the commit; of a sparse checkout, those that are not there do not."""
+        self.git("update-index", "-q", "--really-refresh", "--unmerged", "--ignore-missing", "--ignore-submodules")
+        flags = names(git(self.root, "ls-files", "-t", "-z"))
+        absent = {line[2:] for line in flags if line.startswith("S ") and not os.path.lexists(self.root / line[2:])}
+        found = names(self.git("diff-index", "--name-only", "-z", *_WHOLE, "HEAD", *_WHERE))
+        return [path for path in found if path not in absent]
 
     def take(self, paths: Iterable[str]) -> None:
         """The commit, with these files as they are now."""
@@ -92,31 +112,40 @@ class _Index:
 def _leave_out_secrets(index: _Index, chosen: list[str], found: Difference) -> None:
     """Of the files that are taken, leave out those whose difference holds a secret, in what was or what is."""
     for path in chosen:
-        text = index.git("--literal-pathspecs", "diff", "--cached", "--text", *_PLAIN, "HEAD", "--", path)
-        if what := secret_in_file(text):
+        words = ("diff-index", "--cached", "--text", *PATCH, "HEAD", "--", path)
+        if what := secret_in_file(index.git("--literal-pathspecs", *words)):
             found.left_out[path] = f"it holds {what}"
     index.take(path for path in chosen if path not in found.left_out)
 
 
-def _unfit(path: str, *, untracked: bool) -> str | None:
+def _unfit(root: Path, path: str, *, untracked: bool) -> str | None:
     """Why a file is no part of a patch, whatever is in it."""
     parts = PurePosixPath(path.lower())
     if any(part in CREDENTIAL_FOLDERS for part in parts.parts[:-1]):
         return BY_NAME
     if parts.suffix != ".py" and any(fnmatchcase(parts.name, pattern) for pattern in CREDENTIAL_FILES):
         return BY_NAME
-    if untracked and (path.endswith("/") or not (parts.suffix == ".py" or parts.parts[0] in CODE)):
+    if path.endswith("/") or ((root / path).is_dir() and not (root / path).is_symlink()):
+        return OTHERS
+    if untracked and not (parts.suffix == ".py" or parts.parts[0] in CODE):
         return NOT_CODE
+    size = (root / path).lstat().st_size if os.path.lexists(root / path) else 0
+    if size > LARGEST:
+        return f"{size / 2**20:,.0f} MiB; at most {LARGEST / 2**20:.0f} MiB of a file are kept"
     return None
 
 
-def _names(listed: bytes) -> list[str]:
-    return [os.fsdecode(name) for name in listed.split(b"\0") if name]
+def _refuse_lost_code(left_out: dict[str, str]) -> None:
+    """What lies in folders of code is what a run is made of: without it nobody could build the version again.
 
-
-def _git(root: Path, *words: str, environment: dict[str, str] | None = None, given: bytes | None = None) -> bytes:
-    command = ["git", "-C", str(root), *words]
-    done = subprocess.run(command, env=environment, input=given, capture_output=True, check=False)
-    if done.returncode:
-        raise MtlError("git cannot say what differs from the commit", found=done.stderr.decode(errors="replace")[:300])
-    return done.stdout
+    Raises:
+        GitError: some of it cannot be kept.
+    """
+    lost = [f"{path}: {why}" for path, why in left_out.items() if path.split("/")[0] in CODE and why != BY_NAME]
+    if lost:
+        more = f"; and {len(lost) - 1} more" if len(lost) > 1 else ""
+        raise GitError(
+            "code that a version is made of could not be kept with it",
+            found=lost[0] + more,
+            fix=f"commit it; or move it out of {' and '.join(CODE)} (weights and data: into data/, or dvc add)",
+        )

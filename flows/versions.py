@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flows.relocation import refuse_moved
 from flows.settings import Settings
 from mtl.config import Config, RegistryError, load
 from mtl.promotion import CHAMPION
@@ -11,7 +12,17 @@ from mtl.registry import CHALLENGER, Registry, Version
 def opened(settings: Settings) -> tuple[Config, Registry]:
     """The settings of the checkout, and the registry that they name."""
     config = load(settings.root / "params.yaml")
-    return config, Registry(settings.mlflow_uri, config.registry.model, settings.trust)
+    return config, registry_of(settings, config.registry.model)
+
+
+def registry_of(settings: Settings, model: str) -> Registry:
+    """A model's registry.
+
+    Raises:
+        RegistryError: its addresses are of another place.
+    """
+    refuse_moved(settings)
+    return Registry(settings.mlflow_uri, model, settings.trust)
 
 
 def resolve(registry: Registry, name: str) -> Version:

@@ -6,16 +6,17 @@ import contextlib
 import logging
 import os
 import shutil
-import subprocess
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from flows.git import git, names
 from flows.homes import holder_of, homes, note_home, shared_folder, sign_lock
 from flows.leftovers import Note, clear, noted
 from flows.settings import Settings
+from flows.uncommitted import ignored_code
 from mtl.config import BusyError, MtlError, apply_overrides, read_params
 from mtl.data.remote import FOLDER
 from mtl.dvc_settings import cache_folder, lend, remotes, writable
@@ -162,14 +163,10 @@ def effective_params(root: Path, overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def _files(root: Path) -> list[str]:
-    """What git tracks, and what it neither tracks nor ignores."""
-    command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise MtlError(
-            "git cannot list the files of this checkout", found=done.stderr.strip(), fix="run in a git clone"
-        )
-    return [path for path in done.stdout.split("\0") if path and (root / path).is_file()]
+    """What git tracks, in submodules too; what it neither tracks nor ignores; and code, though it ignores it."""
+    found = names(git(root, "ls-files", "-z", "--cached", "--recurse-submodules"))
+    found += names(git(root, "ls-files", "-z", "--others", "--exclude-standard")) + ignored_code(root)
+    return [path for path in dict.fromkeys(found) if (root / path).is_file()]
 
 
 def write_params(path: Path, overrides: Sequence[str]) -> None:

@@ -20,7 +20,8 @@ from mtl.trust import Trust
 from mtl.version import Version
 
 ADDED = "registered_model_meta"
-"""MLflow writes this file into a package that it loads by `models:/…`: on this machine, into the registry's own copy."""
+"""MLflow writes this file into a package that it loads by `models:/…` (REGISTERED_MODEL_META_FILE_NAME, of its
+models_artifact_repo): of an embedded registry, into the registry's own copy. It is the only one that MLflow adds."""
 COMPARISON = "comparison"
 EVALUATION = "evaluate/report.json"
 """Artifact of a version's run."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,7 @@ def content_digest(path: Path, cache: DigestCache | None = None) -> bytes:
     """SHA-256 of a file; of a folder, its files' names and digests in order. Unchanged files are read once with a cache."""
     if path.is_dir():
         versions = {n: v for n, v in folder_versions(path).items() if "__pycache__" not in n.split("/")}
+        _refuse_unusable(path, versions)
         if cache is not None:
             found = cache.digests(str(path.resolve()), versions, lambda name: (path / name).read_bytes())
         else:
@@ -90,3 +92,15 @@ def content_digest(path: Path, cache: DigestCache | None = None) -> bytes:
         raise ConfigError(
             f"dvc.yaml depends on {path}, which is missing", fix="git checkout it, or mend dvc.yaml"
         ) from error
+
+
+def _refuse_unusable(folder: Path, names: Iterable[str]) -> None:
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise ConfigError(
+                f"a file's name in {folder} is not UTF-8: neither DVC nor the registry can keep it",
+                found=os.fsencode(name).decode(errors="backslashreplace"),
+                fix="rename it (convmv does so for whole folders)",
+            ) from error

@@ -50,13 +50,18 @@ class Entry:
     """As it was written: whoever has it can put it back."""
 
 
+def place_of(uri: str, model: str) -> str:
+    """The name under which a home remembers what it saw of a model's history."""
+    return hashlib.sha256(f"{uri} {model}".encode()).hexdigest()[:16]
+
+
 class Ledger:
     """The ledger of one registered model."""
 
     def __init__(self, uri: str, client: ReadingClient, model: str, trust: Trust) -> None:
         self.uri, self.client, self.model, self.trust = uri, client, model, trust
         self.name = f"ledger of {model}"
-        self.place = hashlib.sha256(f"{uri} {model}".encode()).hexdigest()[:16]
+        self.place = place_of(uri, model)
         self._run: str | None = None
 
     def read(self) -> dict[str, Entry]:

@@ -17,6 +17,7 @@ from mtl.chain import known_numbers
 from mtl.config import RegistryError
 from mtl.contents import Contents
 from mtl.digest import bytes_sha256, file_sha256
+from mtl.key_files import KeySource
 from mtl.ledger import Ledger
 from mtl.missing import missing
 from mtl.package_cache import PackageCache
@@ -114,7 +115,7 @@ class Registry(Contents):
         return self.accept(self.get(number))
 
     def register(
-        self, run: str, model: Path, package: PackageReport, tags: dict[str, str], files: dict[str, str], key: Path
+        self, run: str, model: Path, package: PackageReport, tags: dict[str, str], files: dict[str, str], key: KeySource
     ) -> Version:
         """The version of this run's fingerprint, created and signed if it is not there, its package signed too.
 
@@ -144,7 +145,7 @@ class Registry(Contents):
         return next(version for version in found if version.number == claimed)
 
     def _create(
-        self, run: str, model: Path, tags: dict[str, str], files: dict[str, str], num_bytes: int, key: Path | None
+        self, run: str, model: Path, tags: dict[str, str], files: dict[str, str], num_bytes: int, key: KeySource | None
     ) -> Version:
         """A version with its statement; one of the same run that was left without, by a crash, gets it now.
 

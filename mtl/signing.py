@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
 import shutil
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from mtl.config import RegistryError
 from mtl.digest import file_sha256
+from mtl.key_files import KeySource, key_data
+from mtl.terminal import one_line
 
 SIGNATURE = "model.sig"
 """Lies in the package; it covers all other files."""
+NAMED = 5
+"""Files that are named of each kind."""
 
 
 def own_keys(folder: Path) -> tuple[Path, Path]:
@@ -49,15 +56,47 @@ def package_sha256(folder: Path) -> str:
     links = [path for path in (folder, *found) if path.is_symlink()]
     if links:
         raise RegistryError("a package has no links", found=str(links[0].relative_to(folder)))
-    files = {
-        path.relative_to(folder).as_posix(): file_sha256(path)
-        for path in found
-        if path.is_file() and path != folder / SIGNATURE
-    }
+    return _digest(_files(folder))
+
+
+def _files(folder: Path) -> dict[str, str]:
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / SIGNATURE]
+    return {path.relative_to(folder).as_posix(): file_sha256(path) for path in paths}
+
+
+def _digest(files: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
 
 
-def sign(package: Path, private_key: Path, signature: Path) -> None:
+def signed_files(package: Path, sha256: str) -> dict[str, str] | None:
+    """What a package with this digest consists of, as the signature that lies in it says: name → SHA-256. None if that is the
+    signature of another one, or none at all."""
+    try:
+        envelope = json.loads((package / SIGNATURE).read_bytes())["dsseEnvelope"]
+        resources: list[dict[str, str]] = json.loads(base64.b64decode(envelope["payload"]))["predicate"]["resources"]
+        files = {one["name"]: one["digest"] for one in resources}
+        return files if _digest(files) == sha256 else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _what_differs(package: Path, sha256: str) -> str:
+    """The files that are not as they were signed, by name where that can be told."""
+    signed, present = signed_files(package, sha256), _files(package)
+    if signed is None:
+        return f"another content than {sha256[:16]}…"
+    kinds = {
+        "added": sorted(present.keys() - signed.keys()),
+        "changed": sorted(name for name in present.keys() & signed.keys() if present[name] != signed[name]),
+        "missing": sorted(signed.keys() - present.keys()),
+    }
+    told = [
+        f"{kind}: {', '.join(names[:NAMED])}{' …' * (len(names) > NAMED)}" for kind, names in kinds.items() if names
+    ]
+    return one_line("; ".join(told))
+
+
+def sign(package: Path, private_key: KeySource, signature: Path) -> None:
     """Sign every file of a package.
 
     Raises:
@@ -66,10 +105,14 @@ def sign(package: Path, private_key: Path, signature: Path) -> None:
     from model_signing import signing
 
     try:
-        signing.Config().use_elliptic_key_signer(private_key=private_key).sign(package, signature)
+        with tempfile.NamedTemporaryFile() as own:  # which nobody else can read
+            own.write(key_data(private_key))
+            own.flush()
+            signing.Config().use_elliptic_key_signer(private_key=own.name).sign(package, signature)
     except (OSError, ValueError, TypeError) as error:
+        named = private_key if isinstance(private_key, Path) else "the key in MTL_SIGNING_KEY"
         fix = "MTL_SIGNING_KEY names a private key in PEM, P-256 without a password"
-        raise RegistryError(f"the package cannot be signed with {private_key}", found=str(error), fix=fix) from error
+        raise RegistryError(f"the package cannot be signed with {named}", found=str(error), fix=fix) from error
 
 
 def verify(package: Path, sha256: str | None, public_key: Path | None) -> str:
@@ -91,7 +134,9 @@ def verify(package: Path, sha256: str | None, public_key: Path | None) -> str:
     fix = "nothing was loaded; restore the artifacts, or register the version again (mtl reproduce)"
     if sha256 is not None and package_sha256(package) != sha256:
         raise RegistryError(
-            "the package is not what was registered", found=f"another content than {sha256[:16]}…", fix=fix
+            "the package is not what was registered",
+            found=_what_differs(package, sha256),
+            fix="nothing was loaded; move away what was added; mtl mend VERSION brings back from a copy what was changed or is missing",
         )
     signature = package / SIGNATURE
     if public_key is None:

@@ -14,8 +14,8 @@ from typing import Any, TextIO, cast
 
 from mtl.redaction import redact
 
-_OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""Control characters but for tab and newline, and those that change the direction of writing."""
+_OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters but for tab and newline, those that change the direction of writing, and bytes of names that are no UTF-8."""
 _COLOUR = re.compile(
     r"\x1b\[(?:(?:[0-4]|2[1-4]|3[0-7]|39|4[0-7]|49|9[0-7]|10[0-7]|[34]8;5;\d+|[34]8;2;\d+;\d+;\d+)(?:;|(?=m)))*m"
 )

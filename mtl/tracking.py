@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import sys
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtl.config import GoneError, RegistryError
 from mtl.digest import file_sha256
+from mtl.mlflow_params import as_params
 from mtl.records.client import ReadingClient
 from mtl.redaction import redact, secret_in_file
 from mtl.reports import EvalReport
@@ -156,7 +156,7 @@ class Tracker:
         other settings where they make no difference to the version (its schedule)."""
         from mlflow.entities import Param
 
-        wanted = {key: redact(value)[:5900] for key, value in flatten(params)}
+        wanted = as_params(params)
         with explained(self.uri):
             for attempt in range(ATTEMPTS):
                 known = self.client.get_run(run).data.params
@@ -252,12 +252,3 @@ def refuse_secrets(files: Iterable[Path]) -> None:
                 found=f"it holds {what}",
                 fix="take it out, and put it into the environment",
             )
-
-
-def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """A tree as MLflow's params: dotted keys and texts."""
-    if isinstance(value, dict) and value:
-        for key, item in value.items():
-            yield from flatten(item, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, value if isinstance(value, str) else json.dumps(value)

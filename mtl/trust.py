@@ -7,7 +7,6 @@ A statement that does not hold is either *unverified* (nobody signed it whom we 
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtl.config import RegistryError
+from mtl.key_files import FIX, KeySource, key_id, key_source, private_key, public_key, said
 from mtl.signing import own_keys
 from mtl.store import Store
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 DOMAIN = b"mtl statement 1\n"
 """Before what is signed: a signature of this kind is good for nothing else."""
 COPY = ".entries.json"
+DECLARED = "trusted_keys"
+"""Folder of a checkout with the public keys of those whose versions count, committed as its code is."""
 UNVERIFIED = "MTL_UNVERIFIED"
 """`allow`: versions and changes that nobody who is trusted has signed may be used."""
 
@@ -44,8 +46,8 @@ class Trust:
 
     def __init__(
         self,
-        public: Sequence[Path] = (),
-        private: Path | None = None,
+        public: Sequence[KeySource] = (),
+        private: KeySource | None = None,
         own: Path | None = None,
         seen: Path | None = None,
         *,
@@ -53,7 +55,7 @@ class Trust:
     ) -> None:
         """
         Args:
-            public: public keys in PEM, or folders of them.
+            public: public keys in PEM (files, or their texts), or folders of such files.
             private: what is signed with; its public half is trusted.
             own: the folder of a key pair that is made when something is first signed and there is no `private`.
             seen: a folder that remembers which history was seen last, so that one that was cut off is found.
@@ -77,11 +79,11 @@ class Trust:
 
         if self.private is None and self.own is None:
             raise RegistryError("there is no key to sign with", fix="set MTL_SIGNING_KEY")
-        key = _private(self.private or own_keys(self.own or Path())[0])
+        key = private_key(self.private or own_keys(self.own or Path())[0])
         public = key.public_key()
-        self.keys[_id(public)] = public
+        self.keys[key_id(public)] = public
         signature = key.sign(DOMAIN + canonical(payload), ec.ECDSA(hashes.SHA256()))
-        return {"payload": payload, "key": _id(public), "signature": base64.b64encode(signature).decode()}
+        return {"payload": payload, "key": key_id(public), "signature": base64.b64encode(signature).decode()}
 
     def check(self, statement: Any, kind: str, **expected: Any) -> tuple[dict[str, Any], Doubt | None]:
         """A statement's content, and why it does not count, if so.
@@ -132,6 +134,18 @@ class Trust:
         if self.seen is not None and entries:
             Store(str(self.seen)).put(f"{place}{COPY}", json.dumps(dict(entries)).encode())
 
+    @property
+    def signer(self) -> str | None:
+        """The id of the key that signs here; None if one is made first, or there is none.
+
+        Raises:
+            RegistryError: it is no key.
+        """
+        private = self.private
+        if private is None and self.own is not None and (self.own / "private.pem").exists():
+            private = self.own / "private.pem"
+        return None if private is None else key_id(private_key(private).public_key())
+
     @cached_property
     def keys(self) -> dict[str, EllipticCurvePublicKey]:
         """The public keys that are trusted, by id.
@@ -139,65 +153,39 @@ class Trust:
         Raises:
             RegistryError: one that was named is missing or is none.
         """
-        paths = [p for path in self.public for p in (sorted(path.glob("*.pem")) if path.is_dir() else [path])]
+        paths: list[KeySource] = []
+        for source in self.public:
+            folder = isinstance(source, Path) and source.is_dir()
+            paths += sorted(Path(source).glob("*.pem")) if folder else [source]
         if self.public and not paths:
-            raise RegistryError("no public key is where one was named", found=str(self.public[0]), fix=FIX)
+            raise RegistryError("no public key is where one was named", found=said(self.public[0]), fix=FIX)
         if self.own is not None and (self.own / "public.pem").exists():
             paths.append(self.own / "public.pem")
-        found = [_public(path) for path in paths]
-        found += [_private(self.private).public_key()] if self.private is not None else []
-        return {_id(key): key for key in found}
+        found = [public_key(path) for path in paths]
+        found += [private_key(self.private).public_key()] if self.private is not None else []
+        return {key_id(key): key for key in found}
 
 
-def trusted(home: Path) -> Trust:
-    """Whose signatures count by the environment: those of MTL_SIGNING_PUBLIC_KEY (files and folders of keys, separated as in
-    PATH), of MTL_SIGNING_KEY, and of a home's own key."""
+def trusted(home: Path, root: Path | None = None) -> Trust:
+    """Whose signatures count: those of MTL_SIGNING_PUBLIC_KEY (files and folders of keys, or texts, separated as in PATH), of
+    MTL_SIGNING_KEY (a file, or a text), of a home's own key, and those that a checkout declares.
+
+    Args:
+        root: the checkout: whoever may write there says what code runs, and so whose versions count.
+    """
     private = os.environ.get("MTL_SIGNING_KEY")
+    public = [key_source(path) for path in os.environ.get("MTL_SIGNING_PUBLIC_KEY", "").split(os.pathsep) if path]
+    if root is not None and any((root / DECLARED).glob("*.pem")):
+        public.append(root / DECLARED)
     return Trust(
-        [Path(path) for path in os.environ.get("MTL_SIGNING_PUBLIC_KEY", "").split(os.pathsep) if path],
-        Path(private) if private else None,
+        public,
+        key_source(private) if private else None,
         None if private else home / "keys",
         home / "seen",
         unverified=os.environ.get(UNVERIFIED) == "allow",
     )
 
 
-FIX = "MTL_SIGNING_KEY and MTL_SIGNING_PUBLIC_KEY name keys in PEM, P-256, the private one without a password"
-
-
 def canonical(payload: dict[str, Any]) -> bytes:
     """The one text of a content."""
     return json.dumps(payload, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
-
-
-def _id(key: EllipticCurvePublicKey) -> str:
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    data = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return hashlib.sha256(data).hexdigest()[:32]
-
-
-def _private(path: Path) -> Any:
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    try:
-        key = load_pem_private_key(path.read_bytes(), None)
-    except (OSError, ValueError, TypeError) as error:
-        raise RegistryError(f"nothing can be signed with {path}", found=str(error)[:300], fix=FIX) from error
-    if not isinstance(key, EllipticCurvePrivateKey):
-        raise RegistryError(f"nothing can be signed with {path}", found=type(key).__name__, fix=FIX)
-    return key
-
-
-def _public(path: Path) -> EllipticCurvePublicKey:
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
-    try:
-        key = load_pem_public_key(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise RegistryError(f"{path} is no public key", found=str(error)[:300], fix=FIX) from error
-    if not isinstance(key, EllipticCurvePublicKey):
-        raise RegistryError(f"{path} is no public key that this program knows", found=type(key).__name__, fix=FIX)
-    return key

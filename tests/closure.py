@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+LOADER, REQUIRED = "mtl.package.pyfunc", ROOT / "mtl" / "package" / "requirements.py"
 
 
 def module_file(name: str) -> Path | None:
@@ -18,6 +22,11 @@ def module_file(name: str) -> Path | None:
 
 
 def imported(path: Path) -> set[str]:
+    """Dotted names of this project that a file imports."""
+    return {name for name in _all_imported(path) if name.split(".")[0] == "mtl"}
+
+
+def _all_imported(path: Path) -> set[str]:
     """Dotted names that a file imports, wherever in it the import stands."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -25,7 +34,7 @@ def imported(path: Path) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in names if name.split(".")[0] == "mtl"}
+    return names
 
 
 def closure(module: str) -> set[str]:
@@ -48,6 +57,15 @@ def needed(stage: str) -> set[str]:
     return closure(f"mtl.stages.{stage}")
 
 
+def distributions(module: str) -> list[str]:
+    """What importing a module of this project can need of others: those of pyproject.toml that have a package by that name."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    known = {re.split(r"[^\w.-]", line)[0].lower() for line in declared}
+    names = {name.split(".")[0] for path in closure(module) for name in _all_imported(ROOT / path)}
+    owners = packages_distributions()
+    return sorted({owner.lower() for name in names for owner in owners.get(name, ())} & known)
+
+
 def as_deps(files: set[str]) -> list[str]:
     """Files as deps: a package of which all files are there stands for them."""
     packages = sorted({p.as_posix() for f in files for p in Path(f).parents if (ROOT / p / "__init__.py").exists()})
@@ -61,7 +79,7 @@ def as_deps(files: set[str]) -> list[str]:
 
 
 def rewrite() -> None:
-    """Write every stage's code deps into dvc.yaml; the other deps and all comments stay."""
+    """Write every stage's code deps into dvc.yaml, where the other deps and all comments stay; and what a package requires."""
     from ruamel.yaml import YAML
 
     yaml = YAML()
@@ -73,6 +91,9 @@ def rewrite() -> None:
         stage["deps"] = [*as_deps(needed(name)), *others]
     with (ROOT / "dvc.yaml").open("w", encoding="utf-8") as file:
         yaml.dump(document, file)
+    lines = "".join(f'    "{name}",\n' for name in distributions(LOADER))
+    text = re.sub(r"REQUIREMENTS = \([^)]*\)", f"REQUIREMENTS = (\n{lines})", REQUIRED.read_text(encoding="utf-8"))
+    REQUIRED.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

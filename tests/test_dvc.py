@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mtl.fingerprint import ancestry, outs, read_stages
-from tests.closure import ROOT, needed
+from mtl.package.requirements import REQUIREMENTS
+from tests.closure import LOADER, ROOT, distributions, needed
 
 STAGES = ("fetch", "prepare", "train", "evaluate", "package")
 
@@ -35,3 +36,7 @@ def test_a_stage_is_a_short_module_with_outs(stage: str) -> None:
     assert len(source) <= 40
     assert outs(read_stages(ROOT)[stage])
     assert read_stages(ROOT)[stage]["params"]
+
+
+def test_a_package_requires_what_its_loader_imports() -> None:
+    assert list(REQUIREMENTS) == distributions(LOADER), "`make deps`"

@@ -31,6 +31,7 @@ def test_versions_keep_their_data_and_the_rest_goes(retrained: Path, tmp_path: P
     for name in ("old.bin", "old.bin.dvc", "dvc.lock"):
         (here / name).unlink()
     shutil.rmtree(here / "outputs")
+    assert mtl(here, "relocate").returncode == 0  # it is a copy
     done = mtl(here, "data", "gc", "--yes")
     assert done.returncode == 0, done.stdout + done.stderr
     after = objects(here)

@@ -181,7 +181,7 @@ def test_a_tampered_package_is_not_loaded(retrained: Path, tmp_path: Path) -> No
     client = mlflow.MlflowClient(f"sqlite:///{retrained}/.mtl/mlflow.db")
     version = client.get_model_version("multitask", "1")
     stored = Path(client.get_run(version.run_id).info.artifact_uri.removeprefix("file://")) / "model"
-    code = next(stored.rglob("predictor.py"))
+    code = stored / "MLmodel"
     before = code.read_text()
     code.write_text(before + "\nprint('not mine')\n")
     try:
@@ -189,6 +189,7 @@ def test_a_tampered_package_is_not_loaded(retrained: Path, tmp_path: Path) -> No
             done = mtl(retrained, *words)
             assert done.returncode == 2
             assert "not what was registered" in done.stderr
+            assert "changed: MLmodel" in done.stderr
             assert "not mine" not in done.stdout + done.stderr
     finally:
         code.write_text(before)

@@ -9,16 +9,13 @@ from typing import Any
 from mtl.digest import file_sha256
 from mtl.package.bundle import BUNDLE
 from mtl.package.predictor import Predictor
+from mtl.package.requirements import REQUIREMENTS, UNDECLARED
 from mtl.reports import PackageReport
 from mtl.tasks import Task
 
 LOADER = "mtl.package.pyfunc"
 """The module that MLflow imports to load a package: an installed one. It is in no requirement: the name `mtl` is somebody
 else's on PyPI, so whoever installed it from there would run a stranger's code."""
-REQUIREMENTS = (
-    *("mlflow", "numpy", "opencv-python-headless", "pandas", "pillow", "pydantic", "pyarrow", "ruamel.yaml"),
-    *("safetensors", "timm", "torch", "torchvision"),
-)
 
 
 def write_mlflow_model(folder: Path, bundle: Path) -> PackageReport:
@@ -65,4 +62,4 @@ def _pinned() -> list[str]:
     """What serving needs, at the versions that made the model."""
     from importlib.metadata import version
 
-    return [f"{name}=={version(name).split('+')[0]}" for name in REQUIREMENTS]
+    return [f"{name}=={version(name).split('+')[0]}" for name in sorted((*REQUIREMENTS, *UNDECLARED))]

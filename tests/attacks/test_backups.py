@@ -58,7 +58,7 @@ def saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Saved:
         (owner.home / "mlartifacts" / path).parent.mkdir(parents=True)
         (owner.home / "mlartifacts" / path).write_bytes(path.encode())
     with sqlite3.connect(owner.home / "mlflow.db") as link:
-        link.execute("create table model_versions (version int)")
+        link.execute("create table model_versions (version int, source text)")
     link.close()
     lines: list[str] = []
     store = Store(str(tmp_path / "bucket"))

@@ -570,9 +570,14 @@ def test_overridden_gate_settings(world: World, override: str) -> None:
         gate_changes(root, params, override=True, why="")
     assert gate_changes(root, params, override=True, why="a trial")
     assert not gate_changes(root, effective_params(root, ["train.epochs=2"]), override=False, why="")
-    shutil.rmtree(root / ".git")  # nothing is committed: nothing is taken for it
+    subprocess.run(
+        ["git", "update-ref", "-d", "HEAD"], cwd=root, check=True
+    )  # nothing is committed: nothing is taken for it
     with pytest.raises(ConfigError, match="are not the committed ones"):
         gate_changes(root, effective_params(root, []), override=False, why="")
+    shutil.rmtree(root / ".git")
+    with pytest.raises(MtlError, match="no git checkout"):
+        gate_changes(root, effective_params(root, []), override=True, why="x")
 
 
 @attack("somebody says that they are another")

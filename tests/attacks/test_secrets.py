@@ -14,6 +14,7 @@ import pytest
 from prefect.logging.handlers import PrefectConsoleHandler
 
 from flows.lineage import LEFT_OUT, PATCH, write_origin
+from flows.origin import read_origin
 from flows.restore import restore_data
 from flows.settings import Settings
 from flows.uncommitted import difference
@@ -110,7 +111,9 @@ def test_nothing_that_a_run_records_has_a_secret(planted: Path, tmp_path: Path, 
     everything = " ".join([*VALUES.values(), REMOTE, PARAM])
     tracker.log_params(run, {"note": everything, "more": {"a": [everything]}})
     (tmp_path / "origin").mkdir()
-    files = write_origin(planted, tmp_path / "origin", said.append, dirty=True)
+    origin = read_origin(planted)
+    origin.tell(said.append)
+    files = write_origin(origin, planted, tmp_path / "origin")
     tags = {FINGERPRINT: "f" * 64, "mtl.reason": redact(everything)}
     tracker.log_lineage(run, tags | {"mtl.note": everything}, files, "d" * 32, "raw")
     registry = Registry(settings.mlflow_uri, "model", settings.trust)

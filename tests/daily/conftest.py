@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests import marked_table
 
 RESULTS = {"passed": "works", "skipped": "not tried", "error": "not tried", "failed": "FAILS"}
 """From good to bad: a situation with several tests is as bad as the worst of them."""
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without anything in it, to be copied: to make its tables takes seconds."""
+    from mtl.tracking import connect
+
+    path = tmp_path_factory.mktemp("database") / "mlflow.db"
+    connect(f"sqlite:///{path}")
+    return path
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

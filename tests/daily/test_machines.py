@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from flows.homes import homes
+from flows.origin import read_origin
 from flows.restore import _checkout  # pyright: ignore[reportPrivateUsage]
-from flows.settings import Settings, git_state
+from flows.settings import Settings
 from flows.uncommitted import difference
 from flows.workspace import alone, running, workspace
 from mtl.config import BusyError, ConfigError
@@ -300,13 +301,13 @@ def monorepo(bare: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_of_a_monorepo_only_the_project_counts(monorepo: Path, tmp_path: Path) -> None:
     other = monorepo.parents[1] / "other" / "a.py"
     other.write_text("a = 2\n")
-    commit, dirty = git_state(monorepo)
-    assert len(commit) == 40 and not dirty
+    origin = read_origin(monorepo)
+    assert not origin.dirty
     (monorepo / "params.yaml").write_text((monorepo / "params.yaml").read_text() + "# mine\n")
-    assert git_state(monorepo)[1]
+    assert read_origin(monorepo).dirty
     patch = difference(monorepo).patch
     assert b"# mine" in patch and b"a/params.yaml" in patch and b"a = 2" not in patch
-    _checkout(monorepo, commit, tmp_path / "restored")
+    _checkout(monorepo, origin.commit, tmp_path / "restored")
     assert (tmp_path / "restored" / "params.yaml").exists() and not (tmp_path / "restored" / "team").exists()
     (tmp_path / "patch").write_bytes(patch)
     subprocess.run(["git", "apply", str(tmp_path / "patch")], cwd=tmp_path / "restored", check=True)
