@@ -8,9 +8,11 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -352,14 +354,18 @@ def test_a_whole_retraining_in_hostile_surroundings(retrained: Path, tmp_path: P
 @pytest.mark.slow
 @linux
 @pytest.mark.daily(situation="MLflow's database killed under it, and started again")
-def test_mlflow_answers_again_once_its_database_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mlflow_answers_again_once_its_database_does(monkeypatch: pytest.MonkeyPatch) -> None:
     import mlflow
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    database = servers.postgres(tmp_path / "postgres").start()
-    tracking = servers.mlflow_server(tmp_path / "mlflow", database.address).start()
-    try:
-        client = mlflow.MlflowClient(tracking.address)
+    with ExitStack() as held:
+        # Not pytest's own folder, which every other pytest that starts closes to Postgres' account.
+        scratch = Path(held.enter_context(tempfile.TemporaryDirectory()))
+        database = servers.postgres(scratch / "postgres")
+        held.callback(database.stop)
+        tracking = servers.mlflow_server(scratch / "mlflow", database.start().address)
+        held.callback(tracking.stop)
+        client = mlflow.MlflowClient(tracking.start().address)
         client.create_experiment("before")
         database.kill()
         with pytest.raises(mlflow.MlflowException):
@@ -367,6 +373,3 @@ def test_mlflow_answers_again_once_its_database_does(tmp_path: Path, monkeypatch
         time.sleep(1)
         database.start()
         assert {one.name for one in client.search_experiments()} == {"Default", "before"}
-    finally:
-        tracking.stop()
-        database.stop()
