@@ -99,7 +99,7 @@ async def follow(
         except Exception as error:  # whatever it is, what is served goes on
             if number is not None:
                 followed.refused[number] = time.monotonic() + AGAIN_SECONDS
-            _note(endpoint, error, say)
+            _note(endpoint, followed, error, say)
 
 
 async def _swap(
@@ -124,10 +124,10 @@ async def _swap(
     say(f"model    version {model.version} in place of {before.version if before else 'none'}")
 
 
-def _note(endpoint: Endpoint, error: Exception, say: Callable[[str], None]) -> None:
+def _note(endpoint: Endpoint, followed: Followed, error: Exception, say: Callable[[str], None]) -> None:
     """Say once why what is to be served is not: all of it in the log, and to callers without addresses and folders."""
     line = error.line if isinstance(error, MtlError) else f"{type(error).__name__}: {error}"
-    what = error.what if isinstance(error, MtlError) else type(error).__name__
+    what = error.what.replace(followed.uri, "…") if isinstance(error, MtlError) else type(error).__name__
     version = endpoint.model.version if endpoint.model else "none"
     if what != endpoint.behind:
         say(one_line(f"warning  version {version} goes on: {line}"))

@@ -23,7 +23,7 @@ from mtl.serving.model import Model
 
 LEAVE_SECONDS = 25.0
 """To answer what was accepted before the end was asked for; Kubernetes kills after 30."""
-LINGER_SECONDS = 0.5
+LINGER_SECONDS = 2.0
 """For connections that the system has accepted and this process has not: they are told that it is ending."""
 
 
