@@ -242,8 +242,8 @@ class Registry(Contents):
         """
         with tempfile.TemporaryDirectory() as scratch:
             package = self.package(version, Path(scratch))
-            if keep is not None:
-                keep.keep(version.tags.get("mtl.package_sha256", ""), package)
+            if keep is not None and (digest := version.tags.get("mtl.package_sha256")):
+                keep.keep(digest, package)
             return sum(p.stat().st_size for p in package.rglob("*") if p.is_file() and p.name != SIGNATURE)
 
     def adopt(self, version: Version) -> Version:
