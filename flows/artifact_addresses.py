@@ -51,9 +51,10 @@ class Moved:
 
     def line(self) -> str:
         """In words."""
-        whole, all_of_them = self.versions
-        gone = f"; {all_of_them - whole} of {all_of_them} versions have no package there" if whole < all_of_them else ""
-        return f"{self.addresses} addresses are no longer those of {', '.join(self.roots) or 'another place'}{gone}"
+        whole, known = self.versions
+        done = f"{self.addresses} addresses below {', '.join(self.roots)} are of this place now"
+        lost = f"{known - whole} of {known} versions have no package here"
+        return (done if self.roots else "the addresses are of this place") + (f"; {lost}" if whole < known else "")
 
 
 def rewritten(database: str, root: str, there: There) -> Moved:

@@ -265,7 +265,7 @@ def test_what_a_back_up_lacks_is_said(registered: Settings, tmp_path: Path, monk
     monkeypatch.setenv("MTL_SIGNING_KEY", str(registered.home / "keys" / "private.pem"))
     (tmp_path / "other").mkdir()
     restore(home_of(tmp_path / "other"), str(tmp_path / "backups"), None, lines.append, replace=False)
-    assert "1 of 1 versions have no package there" in lines[-1]
+    assert "1 of 1 versions have no package here" in lines[-1]
 
 
 def stored(settings: Settings) -> Path:
