@@ -16,7 +16,9 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from flows.keys import refuse_strange_key
 from flows.settings import Settings
+from flows.versions import registry_of
 from mtl.config import Config, GoneError, MtlError, StageError
 from mtl.registry import Registry
 from mtl.store import Store
@@ -46,7 +48,7 @@ class Subject:
     @cached_property
     def registry(self) -> Registry:
         """The one that the settings name."""
-        return Registry(self.settings.mlflow_uri, self.config.registry.model, self.settings.trust)
+        return registry_of(self.settings, self.config.registry.model)
 
 
 Check = Callable[[Subject], None]
@@ -55,6 +57,12 @@ Check = Callable[[Subject], None]
 def signing_key(subject: Subject) -> None:
     """Something can be signed, and the keys that are trusted are there."""
     can_sign(subject.settings)
+
+
+def known_key(subject: Subject) -> None:
+    """The registry knows the key that would sign."""
+    if not subject.empty:
+        refuse_strange_key(subject.settings, subject.registry)
 
 
 def registry(subject: Subject) -> None:
@@ -123,7 +131,7 @@ def disk(subject: Subject) -> None:
 
 QUICK: tuple[Check, ...] = (signing_key, registry, champion)
 """Before a retraining that may have nothing to do."""
-TRAINING: tuple[Check, ...] = (signing_key, registry, champion_package, remote, storage, disk)
+TRAINING: tuple[Check, ...] = (signing_key, known_key, registry, champion_package, remote, storage, disk)
 """Before one that trains."""
 
 

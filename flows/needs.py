@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from flows.git import git, names
 from flows.homes import homes
 from flows.lineage import DATA_FILES
 from flows.restore import commit_of, restore_tracked
@@ -137,21 +137,14 @@ def _tracked_by_commit(root: Path, version: Version, folder: Path) -> None:
     """DVC's files below data/ as a version's commit has them: of versions that did not keep them."""
     try:
         commit = commit_of(version)
-        listed = _git(root, "ls-tree", "-r", "-z", "--name-only", commit, "--", f"{FOLDER}/")
-        for name in (name for name in listed.split("\0") if PurePosixPath(name).suffix == ".dvc"):
+        listed = names(git(root, "ls-tree", "-r", "-z", "--name-only", commit, "--", f"{FOLDER}/"))
+        for name in (name for name in listed if PurePosixPath(name).suffix == ".dvc"):
             path = folder / checked_name(name, f"commit {commit}")
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(_git(root, "show", f"{commit}:./{name}"), encoding="utf-8")
+            path.write_bytes(git(root, "show", f"{commit}:./{name}"))
     except MtlError as error:
         raise RegistryError(
             f"whether version {version.number} needs images that DVC tracks is not known",
             found=error.found or error.what,
             fix="git fetch its commit, or delete the version if it is not needed; nothing was removed",
         ) from error
-
-
-def _git(root: Path, *words: str) -> str:
-    done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise MtlError(f"git {words[0]} failed", found=done.stderr.strip()[:300])
-    return done.stdout

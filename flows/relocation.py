@@ -11,6 +11,7 @@ from flows.artifact_addresses import Moved, connected, former, rewrite, rows
 from flows.settings import Settings
 from mtl.config import MtlError, RegistryError
 from mtl.ledger import place_of
+from mtl.trust import COPY
 
 
 def refuse_moved(settings: Settings) -> None:
@@ -63,6 +64,7 @@ def _take_along(settings: Settings, link: Connection, root: str) -> None:
     for name, _ in rows(link, "select name, name from registered_models"):
         seen = settings.home / "seen"
         old, new = (place_of(uri, name) for uri in (f"sqlite:///{Path(root).parent}/mlflow.db", settings.mlflow_uri))
-        if (seen / old).exists() and not (seen / new).exists():
-            shutil.copyfile(seen / old, scratch := seen / f"{new}.tmp")
-            scratch.replace(seen / new)
+        for end in (COPY, ""):  # last, what says that there was one
+            if (seen / f"{old}{end}").exists() and not (seen / f"{new}{end}").exists():
+                shutil.copyfile(seen / f"{old}{end}", scratch := seen / f"{new}.tmp")
+                scratch.replace(seen / f"{new}{end}")

@@ -14,7 +14,7 @@ from mtl.digest import bytes_sha256
 from mtl.package_cache import PackageCache
 from mtl.records.client import ReadingClient
 from mtl.reports import EvalReport
-from mtl.signing import SIGNATURE, verify
+from mtl.signing import SIGNATURE, verify, what_differs
 from mtl.tracking import explained, gone, refusals
 from mtl.trust import Trust
 from mtl.version import Version
@@ -118,8 +118,9 @@ class Contents:
             (package / ADDED).unlink()
         size = sum(path.stat().st_size for path in package.rglob("*") if path.is_file() and path.name != SIGNATURE)
         if not size or size < (version.num_bytes or 0):
+            differs = what_differs(package, sha256) if sha256 and package.exists() else ""
             wanted = f"{size} of {version.num_bytes or 'some'} bytes are there"
-            raise self._without_package(version, wanted)
+            raise self._without_package(version, differs or wanted)
         verify(package, sha256, None)
         if cache and sha256:
             cache.keep(sha256, package)

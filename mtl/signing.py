@@ -80,7 +80,7 @@ def signed_files(package: Path, sha256: str) -> dict[str, str] | None:
         return None
 
 
-def _what_differs(package: Path, sha256: str) -> str:
+def what_differs(package: Path, sha256: str) -> str:
     """The files that are not as they were signed, by name where that can be told."""
     signed, present = signed_files(package, sha256), _files(package)
     if signed is None:
@@ -135,7 +135,7 @@ def verify(package: Path, sha256: str | None, public_key: Path | None) -> str:
     if sha256 is not None and package_sha256(package) != sha256:
         raise RegistryError(
             "the package is not what was registered",
-            found=_what_differs(package, sha256),
+            found=what_differs(package, sha256),
             fix="nothing was loaded; move away what was added; mtl mend VERSION brings back from a copy what was changed or is missing",
         )
     signature = package / SIGNATURE

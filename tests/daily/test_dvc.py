@@ -13,6 +13,7 @@ import pytest
 from flows.garbage import garbage
 from flows.homes import note_home
 from flows.needs import objects_of, project_of
+from flows.relocation import relocate
 from flows.settings import Settings
 from flows.versioning import output_hash
 from flows.workspace import workspace
@@ -27,14 +28,11 @@ GIT = ("git", "-c", "user.name=t", "-c", "user.email=t@example.com")
 
 @pytest.fixture
 def here(retrained: Path, tmp_path: Path) -> Path:
-    """A clone of the checkout with one version, which a test may spoil; the registry, which knows its own place, is shared."""
+    """A copy of the checkout with one version, which a test may spoil."""
     folder = tmp_path / "hére"
     shutil.copytree(retrained, folder, symlinks=True)
+    relocate(embedded(folder))
     return folder
-
-
-def of(folder: Path, retrained: Path) -> Settings:
-    return Settings(folder, folder / ".mtl", embedded(retrained).mlflow_uri, None)
 
 
 def cached(folder: Path) -> set[str]:
@@ -63,11 +61,11 @@ def test_gc_keeps_what_versions_need_in_a_shared_cache_and_asks_for_leave(
     for name in ("old.bin", "old.bin.dvc"):
         (here / name).unlink()
     before = cached(cache)
-    denied = mtl(here, "data", "gc", "--yes", MLFLOW_TRACKING_URI=embedded(retrained).mlflow_uri)
+    denied = mtl(here, "data", "gc", "--yes")
     assert denied.returncode == 2
     assert "version 1 needs" in denied.stdout and f"what other checkouts keep in {cache}" in denied.stderr
     assert cached(cache) == before
-    with garbage(of(here, retrained), "multitask", remote=False) as found:
+    with garbage(embedded(here), "multitask", remote=False) as found:
         assert next(iter(found.goes.values()))[0] == 1
         assert found.remove() == "removed; 1 of 1 versions are whole, as before"
     assert len(cached(cache)) == len(before) - 1
@@ -80,7 +78,7 @@ def test_gc_from_a_fresh_clone_leaves_the_remote_whole(here: Path, retrained: Pa
     (here / "dvc.lock").unlink()
     remote = here / ".mtl" / "dvc-remote"
     before = cached(remote)
-    with garbage(of(here, retrained), "multitask", remote=True) as found:
+    with garbage(embedded(here), "multitask", remote=True) as found:
         assert found.remove().startswith("removed; 1 of 1")
     assert cached(remote) == before
 
@@ -90,7 +88,7 @@ def test_gc_does_not_guess_what_a_lost_list_named(here: Path, retrained: Path) -
     md5 = output_hash(retrained, "prepare", "outputs/prepared")
     for place in (here / ".dvc" / "cache", here / ".mtl" / "dvc-remote"):
         (place / "files" / "md5" / md5[:2] / md5[2:]).unlink()
-    with pytest.raises(StageError, match="is not known"), garbage(of(here, retrained), "multitask", remote=True):
+    with pytest.raises(StageError, match="is not known"), garbage(embedded(here), "multitask", remote=True):
         pass
 
 
@@ -100,7 +98,7 @@ def test_gc_knows_versions_of_other_homes_and_of_other_models(here: Path, retrai
     other.home.mkdir()
     connect(other.mlflow_uri)
     note_home(here, embedded(retrained).home)
-    for settings, model in ((other, "multitask"), (of(here, retrained), "renamed")):
+    for settings, model in ((other, "multitask"), (embedded(here), "renamed")):
         with garbage(settings, model, remote=False) as found:
             assert any(name.endswith("multitask version 1") for name in found.needs), found.needs.keys()
 
@@ -119,7 +117,7 @@ def test_images_of_an_earlier_version_are_needed_by_it(here: Path, retrained: Pa
     old = replace(known, tags=known.tags | {"mtl.commit": commit.strip()}, files=files)
     (here / "data" / "photos.dvc").unlink()
     shutil.rmtree(here / "data" / "photos")
-    with project_of(of(here, retrained), registry, old, tmp_path / "project") as project:
+    with project_of(embedded(here), registry, old, tmp_path / "project") as project:
         needed = objects_of(project, old)
     photos = cached(here / ".dvc" / "cache") - cached(retrained / ".dvc" / "cache")
     assert len(photos) == 2
@@ -131,7 +129,7 @@ def test_a_copy_has_the_teams_remote_and_the_sites_cache(here: Path, retrained: 
     cache = elsewhere(here, tmp_path / "cache", "cache.type", "symlink")
     dvc(here, "remote", "add", "--local", "--default", "team", "../team")
     dvc(here, "remote", "modify", "--local", "team", "shared", "group")
-    with workspace(of(here, retrained), ["train.epochs=2"], "run") as folder:
+    with workspace(embedded(here), ["train.epochs=2"], "run") as folder:
         assert folder != here
         assert dvc(folder, "cache", "dir").strip() == str(cache)
         assert dvc(folder, "config", "cache.type").strip() == "symlink"
@@ -161,7 +159,7 @@ def test_nodes_are_told_of_a_remote_that_only_the_users_settings_have(
 @pytest.mark.daily(situation="settings of DVC that cannot be read")
 def test_broken_settings_of_dvc_are_named(here: Path, retrained: Path) -> None:
     (here / ".dvc" / "config.local").write_text("[cache\n")
-    with pytest.raises(MtlError, match="DVC's settings"), workspace(of(here, retrained), [], "run"):
+    with pytest.raises(MtlError, match="DVC's settings"), workspace(embedded(here), [], "run"):
         pass
 
 
@@ -196,7 +194,7 @@ def test_a_version_whose_data_are_elsewhere_stops_nothing_of_ours(here: Path, re
     shutil.rmtree(here / ".dvc" / "cache")
     shutil.rmtree(here / ".mtl" / "dvc-remote")
     (here / "dvc.lock").unlink()
-    with garbage(of(here, retrained), "ours", remote=False) as found:
+    with garbage(embedded(here), "ours", remote=False) as found:
         assert found.needs == {} and found.unknown == []
-    with pytest.raises(StageError, match="is not known"), garbage(of(here, retrained), "multitask", remote=False):
+    with pytest.raises(StageError, match="is not known"), garbage(embedded(here), "multitask", remote=False):
         pass
