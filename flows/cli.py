@@ -399,6 +399,7 @@ def clean(yes: Annotated[bool, typer.Option("--yes", help="remove without asking
             shrink(settings, typer.echo)
 
 
+@app.command()
 def keys(
     declare: Annotated[
         bool, typer.Option("--declare", help="write the public one into the checkout, to be committed")

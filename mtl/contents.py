@@ -117,10 +117,10 @@ class Contents:
         if (package / ADDED).is_file():
             (package / ADDED).unlink()
         size = sum(path.stat().st_size for path in package.rglob("*") if path.is_file() and path.name != SIGNATURE)
-        if not size or size < (version.num_bytes or 0):
-            differs = what_differs(package, sha256) if sha256 and package.exists() else ""
-            wanted = f"{size} of {version.num_bytes or 'some'} bytes are there"
-            raise self._without_package(version, differs or wanted)
+        if size < (version.num_bytes or 1):
+            differs = what_differs(package, sha256) if size and sha256 else "missing: all of it"
+            if differs.startswith("missing"):  # and nothing was added or changed
+                raise self._without_package(version, differs)
         verify(package, sha256, None)
         if cache and sha256:
             cache.keep(sha256, package)

@@ -55,8 +55,8 @@ def settle(root: Path, home: Path) -> list[str]:
     _exempt_loopback()
     name_user()
     _find_scratch(home)
-    if not _usable(Path("/var/tmp/dvc")):
-        os.environ.setdefault("DVC_SITE_CACHE_DIR", str(home / "dvc-site"))
+    # Else in a folder of all, under a name that others may take.
+    os.environ.setdefault("DVC_SITE_CACHE_DIR", str(home / "dvc-site"))
     os.environ.setdefault("PYTHONUTF8", "1")  # of children: files are UTF-8 whatever the locale
     return _drop_socks()
 

@@ -43,13 +43,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Side by side are files, and as one more all tests that share the checkout: in their order, and first, for they take
-    longest."""
+    """Side by side are files, and as one more all tests that share the checkout: first, for they take longest, and before them
+    those that see it before its first run."""
 
     def shares_checkout(item: pytest.Item) -> bool:
         return "checkout" in getattr(item, "fixturenames", ())
 
-    items.sort(key=lambda item: not shares_checkout(item))
+    items.sort(key=lambda item: (not shares_checkout(item), item.path.stem != "test_end_to_end"))
     for item in items:
         item.add_marker(pytest.mark.xdist_group("checkout" if shares_checkout(item) else item.path.stem))
 

@@ -131,7 +131,7 @@ def world(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World
         monkeypatch.delenv(name)
     model = f"model{next(NUMBERS)}"
     root = tmp_path / "checkout"
-    root.mkdir()
+    (root / ".dvc").mkdir(parents=True)
     text = (ROOT / "params.yaml").read_text().replace("model: multitask", f"model: {model}")
     (root / "params.yaml").write_text(text)
     for name in ("dvc.yaml", "requirements.lock"):
