@@ -26,7 +26,8 @@ class Production:
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.folder, self.home = folder, folder / "home"
-        (folder / "incoming").mkdir()
+        for name in (".dvc", "incoming"):
+            (folder / name).mkdir()
         self.settings = Settings(folder, self.home, "", None)
         words = {"min_images": 30, "labels": "labels.csv"} | settings
         self.config: Config = load(ROOT / "params.yaml", [f"monitor.{key}={value}" for key, value in words.items()])

@@ -109,7 +109,7 @@ def gradients(
             for parameter in method.model.parameters():
                 if parameter.grad is not None:
                     parameter -= 0.01 * parameter.grad
-        after = method.losses(parts) if method.objective.weighting.needs_losses_after else None
+        after = method.losses(parts) if method.objective.weighting.config.needs_losses_after else None
         method.objective.after_step(outcome.losses, after, outcome.present)
         if step == 1:
             method.objective.weighting.end_epoch()

@@ -14,13 +14,26 @@ from importlib import metadata
 from pathlib import Path
 
 from mtl.config import DataConfig
-from mtl.data import boxes, geometry, header, maps, mask_codes, netpbm, operations, picture, pixels, rasters, shards
+from mtl.data import (
+    boxes,
+    geometry,
+    header,
+    maps,
+    mask_codes,
+    netpbm,
+    operations,
+    picture,
+    pixels,
+    rasters,
+    shards,
+    structure,
+)
 from mtl.data.spec import DatasetSpec
 
 LARGEST = 4
 """A shard is cut at this multiple of the mean size at the latest."""
 
-CODE = (boxes, geometry, header, mask_codes, maps, netpbm, operations, picture, pixels, rasters, shards)
+CODE = (boxes, geometry, header, mask_codes, maps, netpbm, operations, picture, pixels, rasters, shards, structure)
 """What makes a shard's bytes of a sample's, beside build.py."""
 
 
