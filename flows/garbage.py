@@ -122,7 +122,7 @@ def garbage(settings: Settings, model: str, *, remote: bool) -> Generator[Garbag
     except LockError as error:
         raise BusyError("DVC works in this checkout", found=str(error).splitlines()[0], fix="wait for it") from error
     except DvcException as error:
-        fix = "mend what DVC says; nothing was removed"
+        fix = "bring its data back, or remove what names it (dvc exp remove, a branch, a tag); nothing was removed"
         raise StageError("DVC cannot say what is needed", found=str(error).splitlines()[0], fix=fix) from error
 
 

@@ -72,9 +72,8 @@ class Ledger:
             GoneError: the ledger was deleted there for good, or renamed.
         """
         with explained(self.uri):
-            run = self._find()
+            run = self._find() or self._refuse_lost()
             if run is None:
-                self._refuse_lost()
                 return {}
             params = self._params(run)
         return {key: self._entry(key, text) for key, text in params.items() if key != MOVED}
@@ -99,11 +98,7 @@ class Ledger:
             GoneError: the ledger was deleted or renamed.
         """
         with explained(self.uri):
-            run = self._find()
-            if run is None:
-                self._refuse_lost()
-                run = self._create()
-            run = self._settled(run)
+            run = self._settled(self._find() or self._refuse_lost() or self._create())
             try:
                 self.client.log_param(run, key, text, synchronous=True)
             except refusals():
@@ -166,8 +161,8 @@ class Ledger:
             ) from error
         return params
 
-    def _refuse_lost(self) -> None:
-        """There is no experiment of this name, or it names no run: was there one?"""
+    def _refuse_lost(self) -> str | None:
+        """There is no experiment of this name, or it names no run: was there one? The run, if another has made it just now."""
         renamed = self.renamed()
         if renamed:
             raise GoneError(
@@ -175,22 +170,27 @@ class Ledger:
                 found=f"it is called {renamed[1]!r}",
                 fix="mtl registry repair",
             )
-        if self.trust.recall(self.place):
+        if self.trust.recall(self.place) and self._find() is None:
             raise GoneError(
                 f"the {self.name} was deleted in MLflow for good: it says which version was champion when",
                 found=f"no experiment {self.name!r}, and this home has seen one",
                 fix="mtl registry repair brings it back from the copy that this home keeps; else restore a back-up; if you restored an older registry, or began a new one, "
                 f"remove {self.trust.seen}",
             )
+        return self._find()
 
     def renamed(self) -> tuple[str, str] | None:
         """Id and name of an experiment that holds this model's ledger under another name."""
         if self.client.get_experiment_by_name(self.name):
             return None
         for experiment in self.client.search_experiments(filter_string=f"tags.`{MODEL_TAG}` = '{self.model}'"):
-            if RUN_TAG in experiment.tags and not experiment.name.startswith(f"{self.name} (being made"):
+            if RUN_TAG in experiment.tags and not self._is_own(experiment.name):
                 return experiment.experiment_id, experiment.name
         return None
+
+    def _is_own(self, name: str) -> bool:
+        """Whether an experiment has the ledger's name, or will have it soon."""
+        return name == self.name or name.startswith(f"{self.name} (being made")
 
     def _settled(self, run: str) -> str:
         """The run that is written to: the one in the ledger's own experiment.
@@ -211,9 +211,8 @@ class Ledger:
             GoneError: it was.
         """
         with explained(self.uri):
-            run = self._find()
+            run = self._find() or self._refuse_lost()
             if run is None:
-                self._refuse_lost()
                 return
             self._params(run)
             found = self.client.get_run(run)

@@ -34,7 +34,8 @@ def test_an_experiment_that_another_machine_has_just_made_is_taken(
 ) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     theirs = Tracker(uri, "one", (tmp_path / "artifacts").as_uri())
-    answers = [None, theirs.client.get_experiment_by_name("one")]  # not yet there when we looked
+    made = theirs.client.get_experiment_by_name("one")
+    answers = [None, made, made]  # not yet there when we looked
     monkeypatch.setattr("mlflow.MlflowClient.get_experiment_by_name", lambda *_: answers.pop(0))
     assert Tracker(uri, "one").experiment == theirs.experiment
     assert not answers

@@ -49,6 +49,7 @@ def elsewhere(checkout: Path, cache: Path, *more: str) -> Path:
     return cache
 
 
+@pytest.mark.slow  # before others try experiments in the checkout that is copied
 @pytest.mark.daily(situation="data gc with a site's shared cache")
 def test_gc_keeps_what_versions_need_in_a_shared_cache_and_asks_for_leave(
     here: Path, retrained: Path, tmp_path: Path
@@ -72,6 +73,7 @@ def test_gc_keeps_what_versions_need_in_a_shared_cache_and_asks_for_leave(
     assert output_hash(retrained, "prepare", "outputs/prepared") in cached(cache)
 
 
+@pytest.mark.slow  # before others try experiments in the checkout that is copied
 @pytest.mark.daily(situation="data gc --remote from a fresh clone with an empty cache")
 def test_gc_from_a_fresh_clone_leaves_the_remote_whole(here: Path, retrained: Path) -> None:
     shutil.rmtree(here / ".dvc" / "cache")
@@ -188,6 +190,7 @@ def test_a_site_with_links_and_a_remote_of_its_own(here: Path, tmp_path: Path, k
     assert json.loads(again.stdout)["verdict"] == "identical"
 
 
+@pytest.mark.slow  # before others try experiments in the checkout that is copied
 @pytest.mark.daily(situation="data gc beside another project's models on the same MLflow server")
 def test_a_version_whose_data_are_elsewhere_stops_nothing_of_ours(here: Path, retrained: Path, tmp_path: Path) -> None:
     """Renamed, the only model is another project's."""
