@@ -17,6 +17,7 @@ from flows.guard import LOGIN
 from flows.relocation import refuse_moved
 from flows.settings import Settings
 from mtl.config import BusyError, MtlError, load
+from mtl.terminal import reveal
 
 START_SECONDS = 180.0
 
@@ -162,7 +163,7 @@ def serve_pages(settings: Settings, mlflow_port: int, prefect_port: int) -> None
             pages.append((name, f"{url}/login#{settings.login}"))
         _say_who_is_gone(settings, started)
         for name, url in pages:
-            print(f"{name:<8} {url}", flush=True)
+            reveal(f"{name:<8} {url}")
         print("Ctrl-C ends them", flush=True)
         while all(process.poll() is None for _, _, process in started):
             time.sleep(1)

@@ -72,6 +72,12 @@ class Guarded:
         return getattr(self._stream, name)
 
 
+def reveal(line: str) -> None:
+    """Print a line with a secret that whoever reads this terminal is to have: its own password, in an address that logs in."""
+    stream = sys.stdout._stream if isinstance(sys.stdout, Guarded) else sys.stdout  # pyright: ignore[reportPrivateUsage]
+    print(plain(line), file=stream, flush=True)
+
+
 def guard() -> None:
     """Let this process's standard streams and its log write what is harmless."""
     for name in ("stdout", "stderr"):
