@@ -90,7 +90,10 @@ def register_step(
     reason: str,
     origin: Origin,
 ) -> Version:
-    """Reports, pictures and lineage to the run; the package to the registry, once."""
+    """Reports, pictures and lineage to the run; the package to the registry, once: what was signed of a version stays as it is."""
+    if (known := registry.find(fingerprint)) is not None:
+        get_run_logger().info(f"version {known.number} is registered already")
+        return known
     outputs = folder / "outputs"
     data = output_hash(folder, "fetch", "outputs/raw")
     tags = {

@@ -17,7 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import clean_environment, free_port, mtl
+from flows.versions import registry_of
+from tests.conftest import clean_environment, embedded, free_port, mtl
 from tests.servers import basic_of
 
 HEAVY = {"torch", "ray", "mlflow", "prefect"}
@@ -97,13 +98,15 @@ def test_again_does_nothing_and_says_why(checkout: Path) -> None:
 
 
 @pytest.mark.slow
-def test_from_scratch_gives_the_same_weights_bit_for_bit(retrained: Path) -> None:
+def test_from_scratch_gives_the_same_weights_bit_for_bit(retrained: Path, tmp_path: Path) -> None:
     checkout = retrained
     before = status(checkout)["champion"]
     done = mtl(checkout, "retrain", "--force")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "trained again from scratch: the weights are identical" in done.stdout + done.stderr
     assert status(checkout)["champion"] == before
+    registry = registry_of(embedded(checkout), "multitask")
+    registry.lineage(registry.get(1), tmp_path)  # what was signed of it is as it was
 
 
 def test_dvc_users_find_their_commands(checkout: Path) -> None:

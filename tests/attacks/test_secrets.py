@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -298,14 +299,16 @@ def test_what_is_no_secret_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 @pytest.mark.attack(boundary="registry writer", attack="secrets in what a whole retraining leaves")
 def test_a_retraining_leaves_no_secret(checkout: Path, tmp_path: Path) -> None:
     """The real flow with Prefect's embedded server and MLflow, and what it leaves in its home and its outputs."""
+    given, checkout = checkout, tmp_path / "checkout"  # which would remember the other home
+    shutil.copytree(given, checkout, symlinks=True, ignore=shutil.ignore_patterns(".mtl"))
     home, own = tmp_path / "home", {name: value for name, value in VALUES.items() if not name.startswith("PREFECT_")}
     texts = {".env": IN_FILES[".env"], "private.pem": IN_FILES["mtl/private.pem"], "notes.txt": IN_FILES["notes.txt"]}
     for name, text in texts.items():
         (checkout / name).write_text(text)
     git(checkout, "remote", "add", "planted", REMOTE)
     home.mkdir()
-    if (checkout / ".mtl" / "downloads").exists():
-        (home / "downloads").symlink_to(checkout / ".mtl" / "downloads")
+    if (given / ".mtl" / "downloads").exists():
+        (home / "downloads").symlink_to(given / ".mtl" / "downloads")
     try:
         own["SMTP_PASSWORD"] = "planted-1"  # as short as this it could be a word on the command line
         reason = f"asked by {own['SMTP_PASSWORD']}"
