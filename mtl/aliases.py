@@ -67,7 +67,7 @@ def found_version(uri: str, client: ReadingClient, model: str, number: int) -> A
         try:
             return client.get_model_version(model, str(number))
         except refusals() as error:
-            if gone(error):
+            if gone(error) or client.hides(model, error):
                 return None
             raise
 
@@ -79,7 +79,7 @@ def has_model(uri: str, client: ReadingClient, model: str) -> bool:
             client.get_registered_model(model)
             return True
         except refusals() as error:
-            if gone(error):
+            if gone(error) or client.hides(model, error):
                 return False
             raise
 

@@ -70,9 +70,15 @@ class ReadingClient:
         try:
             return self._full.get_model_version_by_alias(model, alias)
         except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            absent = error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+            if absent or self.hides(model, error):
                 return None
             raise
+
+    def hides(self, model: str, error: Any) -> bool:
+        """Whether a server refuses because there is no such model: one with accounts says 403 of what is not there to anybody
+        but its admin, as of what is another's; who may use a model finds it."""
+        return error.get_http_status_code() == 403 and not self.search_registered_models(f"name = '{model}'")
 
     def download_artifacts(self, run_id: str, path: str, dst_path: str | None = None) -> str:
         """Copy a file or a folder of a run's artifacts into a folder that is there; where it is then."""
