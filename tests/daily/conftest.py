@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from flows.relocation import relocate
 from tests import marked_table
+from tests.conftest import embedded
 
 RESULTS = {"passed": "works", "skipped": "not tried", "error": "not tried", "failed": "FAILS"}
 """From good to bad: a situation with several tests is as bad as the worst of them."""
@@ -20,6 +23,15 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("database") / "mlflow.db"
     connect(f"sqlite:///{path}")
     return path
+
+
+@pytest.fixture
+def here(retrained: Path, tmp_path: Path) -> Path:
+    """A copy of the checkout with one version, which a test may spoil."""
+    folder = tmp_path / "hére"
+    shutil.copytree(retrained, folder, symlinks=True)
+    relocate(embedded(folder))
+    return folder
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

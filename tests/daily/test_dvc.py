@@ -13,7 +13,6 @@ import pytest
 from flows.garbage import garbage
 from flows.homes import note_home
 from flows.needs import objects_of, project_of
-from flows.relocation import relocate
 from flows.settings import Settings
 from flows.versioning import output_hash
 from flows.workspace import workspace
@@ -24,15 +23,6 @@ from mtl.tracking import connect
 from tests.conftest import dvc, embedded, mtl
 
 GIT = ("git", "-c", "user.name=t", "-c", "user.email=t@example.com")
-
-
-@pytest.fixture
-def here(retrained: Path, tmp_path: Path) -> Path:
-    """A copy of the checkout with one version, which a test may spoil."""
-    folder = tmp_path / "hére"
-    shutil.copytree(retrained, folder, symlinks=True)
-    relocate(embedded(folder))
-    return folder
 
 
 def cached(folder: Path) -> set[str]:
@@ -47,42 +37,6 @@ def elsewhere(checkout: Path, cache: Path, *more: str) -> Path:
     if more:
         dvc(checkout, "config", "--local", *more)
     return cache
-
-
-@pytest.mark.slow  # before others try experiments in the checkout that is copied
-@pytest.mark.daily(situation="data gc with a site's shared cache")
-def test_gc_keeps_what_versions_need_in_a_shared_cache_and_asks_for_leave(
-    here: Path, retrained: Path, tmp_path: Path
-) -> None:
-    cache = elsewhere(here, tmp_path / "site's cache")
-    (here / "dvc.lock").unlink()
-    shutil.rmtree(here / "outputs")
-    (here / "old.bin").write_bytes(b"nobody needs this")
-    dvc(here, "add", "-q", "old.bin")
-    for name in ("old.bin", "old.bin.dvc"):
-        (here / name).unlink()
-    before = cached(cache)
-    denied = mtl(here, "data", "gc", "--yes")
-    assert denied.returncode == 2
-    assert "version 1 needs" in denied.stdout and f"what other checkouts keep in {cache}" in denied.stderr
-    assert cached(cache) == before
-    with garbage(embedded(here), "multitask", remote=False) as found:
-        assert next(iter(found.goes.values()))[0] == 1
-        assert found.remove() == "removed; 1 of 1 versions are whole, as before"
-    assert len(cached(cache)) == len(before) - 1
-    assert output_hash(retrained, "prepare", "outputs/prepared") in cached(cache)
-
-
-@pytest.mark.slow  # before others try experiments in the checkout that is copied
-@pytest.mark.daily(situation="data gc --remote from a fresh clone with an empty cache")
-def test_gc_from_a_fresh_clone_leaves_the_remote_whole(here: Path, retrained: Path) -> None:
-    shutil.rmtree(here / ".dvc" / "cache")
-    (here / "dvc.lock").unlink()
-    remote = here / ".mtl" / "dvc-remote"
-    before = cached(remote)
-    with garbage(embedded(here), "multitask", remote=True) as found:
-        assert found.remove().startswith("removed; 1 of 1")
-    assert cached(remote) == before
 
 
 @pytest.mark.daily(situation="data gc while the list of a version's folder is nowhere")
@@ -188,16 +142,3 @@ def test_a_site_with_links_and_a_remote_of_its_own(here: Path, tmp_path: Path, k
     again = mtl(here, "reproduce", "1", "--json", **environment)
     assert again.returncode == 0, again.stdout[-2000:] + again.stderr[-2000:]
     assert json.loads(again.stdout)["verdict"] == "identical"
-
-
-@pytest.mark.slow  # before others try experiments in the checkout that is copied
-@pytest.mark.daily(situation="data gc beside another project's models on the same MLflow server")
-def test_a_version_whose_data_are_elsewhere_stops_nothing_of_ours(here: Path, retrained: Path, tmp_path: Path) -> None:
-    """Renamed, the only model is another project's."""
-    shutil.rmtree(here / ".dvc" / "cache")
-    shutil.rmtree(here / ".mtl" / "dvc-remote")
-    (here / "dvc.lock").unlink()
-    with garbage(embedded(here), "ours", remote=False) as found:
-        assert found.needs == {} and found.unknown == []
-    with pytest.raises(StageError, match="is not known"), garbage(embedded(here), "multitask", remote=False):
-        pass
