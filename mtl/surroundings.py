@@ -5,6 +5,7 @@ What we start ourselves listens on loopback, and reads the same environment: wha
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sqlite3
@@ -55,8 +56,10 @@ def settle(root: Path, home: Path) -> list[str]:
     _exempt_loopback()
     name_user()
     _find_scratch(home)
-    # Else in a folder of all, under a name that others may take.
-    os.environ.setdefault("DVC_SITE_CACHE_DIR", str(home / "dvc-site"))
+    # Else in a folder of all, under a name that others may take. DVC lets everybody write to its own, so it lies in a closed one.
+    with contextlib.suppress(OSError):  # a home that cannot be written to
+        (home / "dvc-site").mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.environ.setdefault("DVC_SITE_CACHE_DIR", str(home / "dvc-site" / "cache"))
     os.environ.setdefault("PYTHONUTF8", "1")  # of children: files are UTF-8 whatever the locale
     return _drop_socks()
 
