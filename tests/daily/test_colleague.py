@@ -84,7 +84,7 @@ def colleague(team: Team) -> Path:
     return clone
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.daily(situation="a colleague's fresh clone: dvc pull, status, retrain, the gate, promote")
 def test_a_fresh_clone_goes_on_where_the_team_is(team: Team, colleague: Path) -> None:
     history = json.loads(told(colleague, "history", "--json", **team.environment))
@@ -93,7 +93,7 @@ def test_a_fresh_clone_goes_on_where_the_team_is(team: Team, colleague: Path) ->
     assert first["champion"]["version"] == 2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.daily(situation="a colleague without the team's key")
 def test_without_the_teams_key_nothing_is_promoted(team: Team, colleague: Path) -> None:
     stranger = {name: value for name, value in team.environment.items() if name != "MTL_SIGNING_KEY"}
@@ -104,7 +104,7 @@ def test_without_the_teams_key_nothing_is_promoted(team: Team, colleague: Path) 
     assert json.loads(told(colleague, "status", "--json", **team.environment))["champion"]["version"] == 2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.daily(situation="the first machine's disk is gone: restore on a third, reproduce")
 def test_a_third_machine_rebuilds_what_the_first_lost(team: Team, colleague: Path) -> None:
     server = team.folder / "first" / "server"

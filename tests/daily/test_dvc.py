@@ -119,7 +119,7 @@ def test_broken_settings_of_dvc_are_named(here: Path, retrained: Path) -> None:
         pass
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.daily(situation="a shared cache with symlinks, the team's remote, a whole retraining with --set")
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("kind", ["symlink", "hardlink"])

@@ -268,7 +268,7 @@ def test_a_second_home_works_in_a_copy_and_gc_names_who_is_at_work(bare: Path, t
     assert {first, second.home} <= set(homes(bare))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 @pytest.mark.daily(situation="two homes in one checkout")
 def test_two_homes_retrain_side_by_side(retrained: Path, tmp_path: Path) -> None:
@@ -318,7 +318,7 @@ def test_of_a_monorepo_only_the_project_counts(monorepo: Path, tmp_path: Path) -
         assert (folder / "dvc.yaml").exists() and not (folder / "other").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 @pytest.mark.daily(situation="all of it at once: a whole retraining, and its reproduction")
 def test_a_whole_retraining_in_hostile_surroundings(retrained: Path, tmp_path: Path) -> None:
