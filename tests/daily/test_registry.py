@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from flows.champion import history, promote, roll_back
 from flows.checks import QUICK, TRAINING, check, remote
@@ -29,13 +30,10 @@ from mtl.tracking import Tracker
 from mtl.version import Version
 from tests.attacks.test_registry import World
 from tests.conftest import ROOT, clean_environment, free_port
+from tests.daily import situation
 from tests.servers import mlflow_server, running
 
 NUMBERS = itertools.count(1)
-
-
-def situation(words: str) -> pytest.MarkDecorator:
-    return pytest.mark.daily(situation=words)
 
 
 class Team(World):
@@ -262,7 +260,7 @@ def test_a_part_of_a_package(team: Team) -> None:
     shutil.copytree(team.package(champion), made)
     (made / "model.sig").unlink()
     (team.package(champion) / "weights").unlink()
-    refused(team, "the package of version 2", "or a part of it", "6 of")
+    refused(team, "the package of version 2", "or a part of it")
     team.mend()
     assert team.registry.whole(champion) == 1006
 
@@ -367,7 +365,7 @@ def test_a_ledger_in_default(team: Team, crash: str, monkeypatch: pytest.MonkeyP
     before = history(team.settings)
     if crash:
         with monkeypatch.context() as patch:
-            patch.setattr(type(client), crash, lambda *words, **more: (_ for _ in ()).throw(KeyboardInterrupt))
+            patch.setattr(MlflowClient, crash, lambda *words, **more: (_ for _ in ()).throw(KeyboardInterrupt))
             with pytest.raises(KeyboardInterrupt):
                 Ledger(team.settings.mlflow_uri, client, team.model, team.settings.trust).write("k", {})
         assert history(team.settings) == before

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from flows.champion import history, roll_back
 from flows.lineage import collect as lineage
@@ -23,10 +24,7 @@ from mtl.registry import CHALLENGER, Registry
 from mtl.tracking import Tracker
 from tests.attacks.test_registry import World
 from tests.conftest import ROOT, embedded, make_checkout, mtl
-
-
-def situation(words: str) -> pytest.MarkDecorator:
-    return pytest.mark.daily(situation=words)
+from tests.daily import situation
 
 
 class Years(World):
@@ -138,7 +136,7 @@ def test_a_crash(years: Years, crash: str, monkeypatch: pytest.MonkeyPatch) -> N
     years.client.set_registered_model_alias("multitask", CHALLENGER, "1")
     years.pass_days(60)
     with monkeypatch.context() as patch:
-        patch.setattr(type(years.client), crash, lambda *words: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(MlflowClient, crash, lambda *words: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             years.clean(versions=1, champions=1)
     years.registry = years.again()

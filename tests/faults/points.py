@@ -42,7 +42,7 @@ MIDDLES = [
     ),
     stage("prepare: between two shards", "stage process", "mtl.data.shards:write:after:2", "fetch"),
     stage("prepare: before the manifest", "stage process", "mtl.data.manifest:Journal.finish:before:1", "fetch"),
-    stage("evaluate: before its report", "stage process", "mtl.evaluate.report:write_tables:before:1", "train"),
+    stage("evaluate: before its report", "stage process", "mtl.evaluate.tables:write_tables:before:1", "train"),
     stage("package: inside the package", "stage process", "mtl.package.bundle:write_bundle:after:1", "evaluate"),
 ]
 TRAINING = [
@@ -95,8 +95,8 @@ FLOW = [
     Point("register: version in the ledger", "flow process", "package", "mtl.ledger:Ledger.write:after:1"),
     Point("register: run not finished", "flow process", "package", "mtl.tracking:Tracker.finish:before:1"),
     Point("gate: before", "flow process", "package", "mtl.gate:judge:before:1"),
-    Point("promote: before its entry", "flow process", "package", "mtl.promotion:Promotions._enter:before:1"),
-    Point("promote: entry, no alias", "flow process", "package", "mtl.promotion:Promotions._enter:after:1"),
+    Point("promote: before its entry", "flow process", "package", "mtl.promotion:Promotions._write:before:1"),
+    Point("promote: entry, no alias", "flow process", "package", "mtl.promotion:Promotions._write:after:1"),
     Point("promote: alias, no record", "flow process", "package", "mtl.promotion:Promotions._settle:after:1"),
     Point("promote: before the report", "flow process", "package", "mtl.reports.page:write_page:before:1"),
     Point(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -32,3 +34,9 @@ def test_a_killed_run_ends_with_one_version(lab: Lab, name: str) -> None:
 def test_the_matrix_has_forty_points_and_each_its_name() -> None:
     names = [point.name for point in [*POINTS, *SERVERS]]
     assert len(names) == len(set(names)) >= 40
+
+
+@pytest.mark.parametrize("call", sorted({point.call for point in [*POINTS, *SERVERS] if point.call}))
+def test_every_function_at_which_something_is_killed_is_there(call: str) -> None:
+    module, function, *_ = call.split(":")
+    assert callable(attrgetter(function)(importlib.import_module(module)))
