@@ -45,7 +45,7 @@ def serve_endpoint(settings: Settings, name: str, host: str, port: int, replicas
             "replicas": replicas,
         }
         if not name.isdecimal():
-            job |= {"alias": name, "uri": settings.mlflow_uri, "home": str(settings.home)}
+            job |= {"alias": name, "uri": settings.mlflow_uri, "home": str(settings.home), "root": str(settings.root)}
         _run([sys.executable, "-m", "mtl.stages.endpoint", json.dumps(job)], settings.root)
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from flows.leftovers import Note
+from flows.leftovers import Note, write_record
 from flows.metrics import note_success
 from flows.metrics import write as write_metrics
 from flows.settings import Settings
@@ -30,7 +28,7 @@ def recorded(settings: Settings, digest: str, note: Note, flow_run: str) -> Gene
     record["started"] = datetime.now(UTC).isoformat(timespec="seconds")
     path = settings.home / "last_run.json"
     try:
-        _write(path, record)
+        write_record(path, record)
         yield record
         record["state"] = "Completed"
     except BaseException as error:
@@ -40,14 +38,8 @@ def recorded(settings: Settings, digest: str, note: Note, flow_run: str) -> Gene
     finally:
         ended = datetime.now(UTC)
         record["ended"] = ended.isoformat(timespec="seconds")
-        _write(path, record)
+        write_record(path, record)
         if record["state"] == "Completed":
             note_success(settings.home, ended)
         with suppress(MtlError):  # the registry may be what failed
             write_metrics(settings)
-
-
-def _write(path: Path, record: dict[str, Any]) -> None:
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    scratch.replace(path)

@@ -49,7 +49,7 @@ class Note:
     def add(self, **facts: Any) -> None:
         """Write down something more, before it is there: `folders` (of the home), `mlflow_run`, `flow_run`."""
         self.content |= facts
-        _write(self.path, self.content)
+        write_record(self.path, self.content)
 
 
 @contextlib.contextmanager
@@ -135,7 +135,7 @@ def _clear(
                 shutil.rmtree(folder, ignore_errors=True)
     last = settings.home / "last_run.json"
     if last.exists() and (found := _read(last)).get("process") == path.stem and found["state"] == "Running":
-        _write(last, _crashed(found))
+        write_record(last, _crashed(found))
     try:
         if run := record.pop("mlflow_run", None):
             _end_mlflow_run(settings, run, {_read(other).get("mlflow_run") for other in _living(settings, but=path)})
@@ -146,7 +146,7 @@ def _clear(
         say(f"{what}: not all that it left could be cleared ({(str(error) or type(error).__name__).splitlines()[0]})")
         return
     if record.get("flow_run"):  # nobody to tell it to yet
-        _write(path, {key: record[key] for key in ("host", "pid", "began", "flow_run")})
+        write_record(path, {key: record[key] for key in ("host", "pid", "began", "flow_run")})
         return
     path.unlink(missing_ok=True)
     path.with_suffix(".lock").unlink(missing_ok=True)
@@ -246,7 +246,8 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _write(path: Path, content: dict[str, Any]) -> None:
+def write_record(path: Path, content: dict[str, Any]) -> None:
+    """Put a record in its place as a whole."""
     scratch = path.with_suffix(".tmp")
     scratch.write_text(json.dumps(content, indent=1), encoding="utf-8")
     scratch.replace(path)

@@ -13,7 +13,6 @@ from flows.settings import Settings
 from flows.versions import opened
 from mtl.config import RegistryError, read_params
 from mtl.names import checked_name
-from mtl.package_cache import PackageCache
 from mtl.registry import Registry, Version
 from mtl.signing import SIGNATURE, sign, signed_files, verify
 from mtl.tracking import explained
@@ -39,16 +38,28 @@ def mend(settings: Settings, number: int) -> str:
         name, copy = (
             ("the registry", found) if damage is None else _copy(settings, registry, version, Path(scratch), damage)
         )
-        if not signed_files(copy, digest) and not signed_files(found, digest):
-            refuse_strange_key(settings, registry)
-            (copy / SIGNATURE).unlink(missing_ok=True)
-            sign(copy, settings.signing_key, copy / SIGNATURE)
-        with explained(registry.uri):
-            registry.client.log_artifacts(version.run, str(copy), "model")
+        put_back(settings, registry, version, copy, signed=bool(signed_files(found, digest)))
         if left := _damage(registry, version, Path(scratch, "after")):
             raise left
     what = damage.found if damage else f"{SIGNATURE} was none of it"
     return f"version {number}: its package was brought back from {name} ({what})"
+
+
+def put_back(settings: Settings, registry: Registry, version: Version, copy: Path, *, signed: bool = False) -> None:
+    """Write a verified copy of a version's package into the registry; signed again, if its signature is not of these files.
+
+    Args:
+        signed: the registry has the signature.
+
+    Raises:
+        RegistryError: the registry does not know the key that would sign.
+    """
+    if not signed and not signed_files(copy, version.tags.get("mtl.package_sha256", "")):
+        refuse_strange_key(settings, registry)
+        (copy / SIGNATURE).unlink(missing_ok=True)
+        sign(copy, settings.signing_key, copy / SIGNATURE)
+    with explained(registry.uri):
+        registry.client.log_artifacts(version.run, str(copy), "model")
 
 
 def _copy(
@@ -57,7 +68,7 @@ def _copy(
     """Where a copy was that is what was registered, and a copy of it."""
     digest = version.tags.get("mtl.package_sha256", "")
     places: dict[str, Callable[[Path], bool]] = {
-        "a copy in MTL_HOME/packages": lambda target: PackageCache(settings.home / "packages").bring(digest, target),
+        "a copy in MTL_HOME/packages": lambda target: settings.copies.bring(digest, target),
         "the DVC cache or remote": lambda target: from_dvc(settings, registry, version, target),
     }
     refused = [f"registry: {damage.found}"]

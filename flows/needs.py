@@ -20,7 +20,7 @@ from mtl.digest import file_md5
 from mtl.dvc_settings import lend
 from mtl.names import checked_name
 from mtl.registry import Registry, Version
-from mtl.tracking import FINGERPRINT, connect, explained
+from mtl.tracking import FINGERPRINT, connect, explained, pages
 from mtl.trust import Trust
 
 
@@ -53,14 +53,9 @@ def registries(settings: Settings, model: str) -> tuple[list[tuple[str, Registry
 
 
 def _models(uri: str) -> list[str]:
-    client, found, token = connect(uri), list[str](), None
     with explained(uri):
-        while True:
-            page: Any = client.search_registered_models(page_token=token)
-            found += [model.name for model in page]
-            token = page.token
-            if not token:
-                return found
+        ask = connect(uri).search_registered_models
+        return [model.name for model in pages(lambda token: ask(page_token=token))]
 
 
 def _add(found: list[tuple[str, Registry]], doubts: list[str], name: str, registry: Registry) -> None:

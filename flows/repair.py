@@ -11,6 +11,7 @@ from pathlib import Path
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
+from flows.mending import put_back
 from flows.settings import Settings
 from flows.versions import opened
 from mtl.aliases import has_model, new_name
@@ -18,8 +19,8 @@ from mtl.config import GoneError, MtlError, RegistryError
 from mtl.ledger import RUN_TAG
 from mtl.promotion import LOSS, REPAIR
 from mtl.registry import KEPT_DECISION, KEPT_STATEMENT
-from mtl.signing import SIGNATURE, package_sha256, sign
-from mtl.tracking import FINGERPRINT, LIVING, explained, gone
+from mtl.signing import package_sha256
+from mtl.tracking import FINGERPRINT, LIVING, explained, gone, pages
 
 ROUNDS = 5
 """What is mended may show what else is wrong: the champion, once the ledger is back."""
@@ -177,9 +178,7 @@ class Repair:
         def mend() -> str:
             with tempfile.TemporaryDirectory() as scratch:
                 package = self.registry.package(version, Path(scratch), self.cache)
-                if not (package / SIGNATURE).exists():
-                    sign(package, self.settings.signing_key, package / SIGNATURE)
-                self.client.log_artifacts(version.run, str(package), "model")
+                put_back(self.settings, self.registry, version, package)
             return f"the package of version {number} was put back"
 
         return Damage(what, "put back from the verified copy that this home keeps", mend)
@@ -220,7 +219,8 @@ class Repair:
     def _kept(self, number: int) -> str | None:
         """The run that kept what was signed of a version that MLflow has no longer, and its package."""
         places = [found.experiment_id for found in self.client.search_experiments(view_type=ViewType.ALL)]
-        for run in self.client.search_runs(places, run_view_type=ViewType.ALL, max_results=1000):
+        where = (places, "", ViewType.ALL)
+        for run in pages(lambda token: self.client.search_runs(*where, page_token=token)):
             if FINGERPRINT not in run.data.tags:
                 continue
             with suppress(MtlError, MlflowException, OSError), tempfile.TemporaryDirectory() as scratch:

@@ -28,7 +28,7 @@ from mtl.config import Config, MtlError, RegistryError
 from mtl.dvc_settings import remotes
 from mtl.promotion import REMOVAL
 from mtl.registry import Registry
-from mtl.tracking import FINGERPRINT, explained
+from mtl.tracking import FINGERPRINT, explained, pages
 from mtl.version import DECIDED, DECISION, STATEMENT, Version
 
 DAY_SECONDS = 86400.0
@@ -73,10 +73,10 @@ def plan(settings: Settings, config: Config, registry: Registry, now: float | No
         return Plan()
     before = (now - rules.days * DAY_SECONDS) * 1000
     runs = _runs(registry, config.registry.experiment)
-    versions = registry.versions()
-    kept = _kept(registry, versions, runs, rules.champions) | {v.number for v in versions[-rules.versions :]}
-    born = _born(registry)
-    going = [v for v in versions if v.number not in kept and born.get(v.number, now * 1000) < before]
+    raw = {int(found.version): found for found in registry.raw_versions()}
+    versions = registry.versions(list(raw.values()))
+    kept = _kept(registry, versions, raw, runs, rules.champions) | {v.number for v in versions[-rules.versions :]}
+    going = [v for v in versions if v.number not in kept and raw[v.number].creation_timestamp < before]
     with_version = {version.run for version in versions}
     loose = [run for name, run in runs.items() if name not in with_version and FINGERPRINT in run.data.tags]
     loose.sort(key=lambda run: run.info.start_time, reverse=True)
@@ -84,8 +84,14 @@ def plan(settings: Settings, config: Config, registry: Registry, now: float | No
     return Plan(going, old, list(_old_trainings(settings, before / 1000)))
 
 
-def _kept(registry: Registry, versions: Sequence[Version], runs: dict[str, Run], champions: int) -> set[int]:
-    """Numbers of versions that stay, whatever their age."""
+def _kept(
+    registry: Registry, versions: Sequence[Version], raw: dict[int, Any], runs: dict[str, Run], champions: int
+) -> set[int]:
+    """Numbers of versions that stay, whatever their age.
+
+    Args:
+        raw: number → the version as MLflow has it.
+    """
     promotions, client = registry.promotions, registry.client
     kept = {promotions.recorded(), promotions.before(promotions.recorded())}
     earlier = [entry["to"] for entry in promotions.moves() if entry["to"]]
@@ -95,7 +101,6 @@ def _kept(registry: Registry, versions: Sequence[Version], runs: dict[str, Run],
     if versions:
         with explained(registry.uri):
             kept |= {int(number) for number in client.get_registered_model(registry.model).aliases.values()}
-            raw = {int(found.version): found for found in _all_versions(registry)}
         for version in versions:
             found, run = raw[version.number], runs.get(version.run)
             named = found.description or _by_person(found.tags) or (run is not None and _by_person(run.data.tags))
@@ -110,16 +115,6 @@ def _by_person(tags: dict[str, str]) -> bool:
     return bool(tags.get(NOTE)) or any(not name.startswith(OURS) for name in tags)
 
 
-def _born(registry: Registry) -> dict[int, float]:
-    """Milliseconds at which each version was registered."""
-    with explained(registry.uri):
-        return {int(found.version): found.creation_timestamp for found in _all_versions(registry)}
-
-
-def _all_versions(registry: Registry) -> Iterator[Any]:
-    return _pages(lambda token: registry.client.search_model_versions(f"name = '{registry.model}'", page_token=token))
-
-
 def _runs(registry: Registry, experiment: str) -> dict[str, Run]:
     """The runs of an experiment that have ended."""
     with explained(registry.uri):
@@ -127,17 +122,7 @@ def _runs(registry: Registry, experiment: str) -> dict[str, Run]:
         if found is None:
             return {}
         where = ([found.experiment_id], "attributes.status != 'RUNNING'")
-        return {run.info.run_id: run for run in _pages(lambda t: registry.client.search_runs(*where, page_token=t))}
-
-
-def _pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:
-    token: str | None = None
-    while True:
-        page = ask(token)
-        yield from page
-        token = page.token
-        if not token:
-            return
+        return {run.info.run_id: run for run in pages(lambda t: registry.client.search_runs(*where, page_token=t))}
 
 
 def _old_trainings(settings: Settings, before: float) -> Iterator[Path]:
@@ -163,7 +148,7 @@ def carry_out(settings: Settings, config: Config, registry: Registry, going: Pla
                 if tag in version.tags or tag == STATEMENT:
                     registry.client.delete_model_version_tag(registry.model, str(version.number), tag)
             registry.client.delete_model_version(registry.model, str(version.number))
-        used = {str(found.run_id) for found in _all_versions(registry)}
+        used = {str(found.run_id) for found in registry.raw_versions()}
         for run in (one for one in runs if one not in used):
             registry.client.set_tag(run, REMOVED, "retention")
             registry.client.delete_run(run)

@@ -77,7 +77,7 @@ class Settings:
     @property
     def packages(self) -> PackageCache | None:
         """Packages that a server gave before; None: they are on this machine anyway."""
-        return PackageCache(self.home / "packages") if self.mlflow_uri.startswith("http") else None
+        return self.copies if self.mlflow_uri.startswith("http") else None
 
     @property
     def copies(self) -> PackageCache:

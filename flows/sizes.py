@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 from flows.settings import Settings
+from mtl.config import ConfigError
+from mtl.dvc_settings import cache_folder
 
 PARTS = {
     "registry": ("mlartifacts", "mlflow.db"),
@@ -20,11 +22,20 @@ PARTS = {
 
 
 def sizes(settings: Settings) -> dict[str, int]:
-    """Bytes of the home by what they are for, and of DVC's cache; the rest is `other`."""
+    """Bytes of the home by what they are for, and of DVC's cache where it is the checkout's own; the rest is `other`."""
     found = {name: sum(_bytes(settings.home / path) for path in paths) for name, paths in PARTS.items()}
     found["other"] = _bytes(settings.home) - sum(found.values())
-    found["dvc cache"] = _bytes(settings.root / ".dvc" / "cache")
+    found["dvc cache"] = _bytes(cache) if (cache := _own_cache(settings)) else 0
     return found
+
+
+def _own_cache(settings: Settings) -> Path | None:
+    """DVC's cache in the checkout; a site's, which others use too, is not this home's, nor quickly counted."""
+    try:
+        cache = cache_folder(settings.root).resolve()
+    except ConfigError:  # none of DVC's projects
+        return None
+    return cache if cache.is_relative_to(settings.root) and not cache.is_relative_to(settings.home) else None
 
 
 def line(found: dict[str, int]) -> str:

@@ -92,6 +92,7 @@ def register_step(
 ) -> Version:
     """Reports, pictures and lineage to the run; the package to the registry, once: what was signed of a version stays as it is."""
     if (known := registry.find(fingerprint)) is not None:
+        tracker.finish(known.run, "FINISHED")  # a try before this one may have ended before it said so
         get_run_logger().info(f"version {known.number} is registered already")
         return known
     outputs = folder / "outputs"

@@ -9,7 +9,7 @@ from typing import Any
 
 from mtl.config import GoneError
 from mtl.records.client import ReadingClient
-from mtl.tracking import REPAIR, explained, gone, refusals
+from mtl.tracking import REPAIR, explained, gone, pages, refusals
 
 ATTEMPTS = 3
 """Of setting an alias that others may be setting too."""
@@ -87,7 +87,7 @@ def has_model(uri: str, client: ReadingClient, model: str) -> bool:
 def new_name(uri: str, client: ReadingClient, model: str) -> str | None:
     """What a model is called that was renamed: of the one whose versions say that they were registered under the old name."""
     with explained(uri):
-        for found in client.search_registered_models(max_results=100):
+        for found in pages(lambda token: client.search_registered_models(page_token=token)):
             for version in client.search_model_versions(f"name = '{found.name}'", max_results=5):
                 if found.name != model and _said_model(version.tags.get(STATEMENT)) == model:
                     return str(found.name)

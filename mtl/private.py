@@ -39,6 +39,17 @@ def private_folder(path: Path) -> Path:
     return path
 
 
+def write_private(path: Path, content: str | bytes) -> None:
+    """Write a file that its owner alone can read, never for a moment readable by others, and whole or not at all."""
+    scratch = path.with_name(f"{path.name}.tmp")
+    scratch.unlink(missing_ok=True)
+    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)
+
+
 def secret_of(path: Path, size: int = 32) -> bytes:
     """Random bytes in a file that this user alone can read, made at the first time.
 
@@ -49,13 +60,7 @@ def secret_of(path: Path, size: int = 32) -> bytes:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with FileLock(f"{path}.lock"):
             if not path.exists():
-                scratch = path.with_name(f"{path.name}.tmp")
-                scratch.unlink(missing_ok=True)
-                with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                    file.write(secrets.token_bytes(size))
-                    file.flush()
-                    os.fsync(file.fileno())
-                scratch.replace(path)
+                write_private(path, secrets.token_bytes(size))
     found = path.read_bytes()
     if len(found) != size:
         raise DataError(

@@ -24,7 +24,7 @@ from mtl.package_cache import PackageCache
 from mtl.promotion import Promotions
 from mtl.reports import Decision, PackageReport
 from mtl.signing import SIGNATURE, package_sha256, sign
-from mtl.tracking import FINGERPRINT, LINEAGE, explained, reading, refusals
+from mtl.tracking import FINGERPRINT, LINEAGE, explained, pages, reading, refusals
 from mtl.trust import Trust
 from mtl.version import DECIDED, DECISION, Version, read, recalled, statement
 from mtl.version import decision as decided
@@ -73,17 +73,20 @@ class Registry(Contents):
     def _version(self, found: Any) -> Version:
         return read(self.trust, self.model, int(found.version), str(found.run_id), dict(found.tags))
 
-    def versions(self) -> list[Version]:
-        """All versions of the model, oldest first."""
+    def versions(self, raw: Sequence[Any] | None = None) -> list[Version]:
+        """All versions of the model, oldest first.
+
+        Args:
+            raw: as MLflow has them, if that is known already.
+        """
+        found = self.raw_versions() if raw is None else raw
+        return sorted(map(self._version, found), key=lambda version: version.number)
+
+    def raw_versions(self) -> list[Any]:
+        """All versions as MLflow has them, in no order."""
         with explained(self.uri):
-            found: list[Version] = []
-            token: str | None = None
-            while True:
-                page = self.client.search_model_versions(f"name = '{self.model}'", page_token=token)
-                found += [self._version(version) for version in page]
-                token = page.token
-                if not token:
-                    return sorted(found, key=lambda version: version.number)
+            ask = self.client.search_model_versions
+            return list(pages(lambda token: ask(f"name = '{self.model}'", page_token=token)))
 
     def at(self, alias: str) -> Version | None:
         """The version that an alias names."""

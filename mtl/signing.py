@@ -127,8 +127,6 @@ def verify(package: Path, sha256: str | None, public_key: Path | None) -> str:
     Raises:
         RegistryError: a file was changed, added or removed, or the signature is missing or somebody else's.
     """
-    from model_signing import hashing, verifying
-
     for cache in list(package.rglob("__pycache__")):
         shutil.rmtree(cache)
     fix = "nothing was loaded; restore the artifacts, or register the version again (mtl reproduce)"
@@ -143,6 +141,9 @@ def verify(package: Path, sha256: str | None, public_key: Path | None) -> str:
         return "content checked" if sha256 else "not checked"
     if not signature.exists():
         raise RegistryError("the package is not signed", found=f"no {SIGNATURE} in it", fix=fix)
+    # Half a second of CPU, which who asks for the content alone need not wait for.
+    from model_signing import hashing, verifying
+
     rules = hashing.Config().set_ignored_paths(paths=[signature], ignore_git_paths=False)
     try:
         verifier = verifying.Config().use_elliptic_key_verifier(public_key=public_key).set_hashing_config(rules)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +68,21 @@ def explained(uri: str) -> Generator[None]:
 def gone(error: Any) -> bool:
     """Whether MLflow says that there is no such thing (any more)."""
     return error.error_code == "RESOURCE_DOES_NOT_EXIST"
+
+
+def pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:
+    """All that a search finds, which MLflow gives page by page.
+
+    Args:
+        ask: for the page that a token names; the first one has none.
+    """
+    token: str | None = None
+    while True:
+        page = ask(token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def reading(uri: str) -> ReadingClient:

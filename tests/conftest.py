@@ -133,6 +133,13 @@ def bundle(config: Config, prepared: Path, tmp_path_factory: pytest.TempPathFact
     return folder / "bundle"
 
 
+def package_of(bundle: Path, folder: Path) -> Path:
+    """As much of an MLflow model's folder as serving reads."""
+    (folder / "artifacts").mkdir()
+    (folder / "artifacts" / "bundle").symlink_to(bundle)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def everything(config: Config, raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny zoo at half size with a target of every kind: depth and normals are made from the regions' masks."""

@@ -27,18 +27,14 @@ from mtl.serving.disagreement import disagreement, write_disagreement
 from mtl.serving.sources import choose
 from mtl.store import Store
 from tests.browser import Browser
-from tests.conftest import ROOT, clean_environment, free_port
+from tests.conftest import ROOT, clean_environment, free_port, package_of
 from tests.fuzz import run
 from tests.watch import Watched, kill_family
 
 
 @pytest.fixture(scope="module")
 def package(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As much of an MLflow model's folder as serving reads."""
-    folder = tmp_path_factory.mktemp("package")
-    (folder / "artifacts").mkdir()
-    (folder / "artifacts" / "bundle").symlink_to(bundle)
-    return folder
+    return package_of(bundle, tmp_path_factory.mktemp("package"))
 
 
 @pytest.fixture(scope="module")

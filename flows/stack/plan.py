@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shlex
 import socket
@@ -14,7 +13,7 @@ from ruamel.yaml import YAML
 
 from flows.stack.accounts import ACCOUNT
 from mtl.config import DataError
-from mtl.private import private_folder
+from mtl.private import private_folder, write_private
 from mtl.surroundings import short_scratch
 
 PORTS = (
@@ -110,15 +109,6 @@ def make_plan(folder: Path) -> Plan:
     with (folder / SECTION).open("w", encoding="utf-8") as file:
         yaml.dump(section, file)
     return plan
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that its owner alone can read, never for a moment readable by others."""
-    scratch = path.with_suffix(".tmp")
-    scratch.unlink(missing_ok=True)
-    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    scratch.replace(path)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from flows.stack.accounts import ADMIN_PASSWORD, PASSWORD
-from flows.stack.plan import BUCKET, Plan, write_private
+from flows.stack.plan import BUCKET, Plan
 from flows.stack.store_keys import write_keys
 from flows.ui import mlflow_command, prefect_command
 from mtl.config import MtlError
+from mtl.private import write_private
 
 DATABASES = ("mlflow", "mlflow_auth", "prefect")
 NOBODY = 65534

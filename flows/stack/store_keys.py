@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from flows.stack.plan import write_private
+from mtl.private import write_private
 
 FILE = "security.toml"
 """SeaweedFS reads it from its working directory."""
@@ -38,7 +38,7 @@ def write_keys(folder: Path) -> None:
         ("cert.pem", certificate.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)),
         ("key.pem", _pem(own)),
     ):
-        write_private(folder / name, content.decode())
+        write_private(folder / name, content)
     lines = [f'[{name}]\nkey = "{secrets.token_urlsafe(32)}"' for name in _HTTP]
     lines += [f'[grpc]\nca = "{folder}/ca.pem"']
     pair = f'cert = "{folder}/cert.pem"\nkey = "{folder}/key.pem"'

@@ -32,12 +32,14 @@ class Followed:
 
     Args:
         home: MTL_HOME, whose keys are trusted if the environment names no others.
+        root: the checkout, which declares whom else it trusts.
     """
 
     uri: str
     model: str
     alias: str
     home: Path
+    root: Path
     refused: dict[int, float] = field(default_factory=dict[int, float])
     """Versions → when they may be tried again."""
 
@@ -47,7 +49,7 @@ class Followed:
         Raises:
             RegistryError: there is none, or it does not verify.
         """
-        registry = Registry(self.uri, self.model, trusted(self.home))
+        registry = Registry(self.uri, self.model, trusted(self.home, self.root))
         found = registry.champion() if self.alias == CHAMPION else registry.at(self.alias)
         if found is None:
             raise RegistryError(f"{self.model} has no {self.alias}", fix="mtl promote makes a version champion")

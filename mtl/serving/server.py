@@ -40,7 +40,7 @@ def run_app(config: Config, job: dict[str, Any], say: Callable[[str], None]) -> 
     """Serve a bundle, or what an alias names after it, until SIGTERM or Ctrl-C.
 
     Args:
-        job: bundle (a folder), version, host, port, replicas; alias, uri and home if an alias is followed.
+        job: bundle (a folder), version, host, port, replicas; alias, uri, home and root if an alias is followed.
 
     Raises:
         BusyError: the port is taken.
@@ -120,6 +120,6 @@ async def _models(
     if "alias" in job:
         from mtl.serving.following import Followed, follow
 
-        followed = Followed(job["uri"], config.registry.model, job["alias"], Path(job["home"]))
+        followed = Followed(job["uri"], config.registry.model, job["alias"], Path(job["home"]), Path(job["root"]))
         await follow(endpoint, followed, load, say)
     await asyncio.Event().wait()

@@ -28,14 +28,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if not (file := config.getoption("--table")):
         return
-    order = list(RESULTS.values())
-    rows = marked_table.rows(terminalreporter, "attack", RESULTS)
-    table = [
-        {"boundary": boundary, "attack": attack, "tests": len(said), "result": max(said, key=order.index)}
-        for (boundary, attack), said in sorted(rows.items(), key=lambda row: BOUNDARIES.index(row[0][0]))
-    ]
-    for row in table:
-        terminalreporter.write_line(f"{row['result']:10} {row['boundary']:16} {row['attack']} ({row['tests']})")
-    resisted = sum(row["result"] == "resisted" for row in table)
-    terminalreporter.write_line(f"{resisted} of {len(table)} attacks resisted")
-    marked_table.write(file, table)
+    table = marked_table.report(
+        terminalreporter,
+        file,
+        "attack",
+        ("boundary", "attack"),
+        RESULTS,
+        key=lambda row: (BOUNDARIES.index(row[0]), row[1]),
+    )
+    good = sum(row["result"] == RESULTS["passed"] for row in table)
+    terminalreporter.write_line(f"{good} of {len(table)} attacks resisted")

@@ -13,10 +13,11 @@ import pytest
 
 from flows.stack.accounts import ACCOUNT, ADMIN_PASSWORD, PASSWORD
 from flows.stack.passwords import refuse_weak
-from flows.stack.plan import make_plan, read_plan, write_private
+from flows.stack.plan import make_plan, read_plan
 from flows.stack.servers import responds
 from flows.ui import mlflow_command
 from mtl.config import ConfigError
+from mtl.private import write_private
 from tests.conftest import ROOT, free_port
 from tests.servers import Server, running
 

@@ -41,14 +41,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if not (file := config.getoption("--table")):
         return
-    order = list(RESULTS.values())
-    rows = marked_table.rows(terminalreporter, "daily", RESULTS)
-    table = [
-        {"subject": subject, "situation": situation, "tests": len(said), "result": max(said, key=order.index)}
-        for (subject, situation), said in rows.items()
-    ]
-    for row in table:
-        terminalreporter.write_line(f"{row['result']:10} {row['subject']:12} {row['situation']} ({row['tests']})")
-    works = sum(row["result"] == "works" for row in table)
-    terminalreporter.write_line(f"{works} of {len(table)} situations work")
-    marked_table.write(file, table)
+    table = marked_table.report(terminalreporter, file, "daily", ("subject", "situation"), RESULTS)
+    good = sum(row["result"] == RESULTS["passed"] for row in table)
+    terminalreporter.write_line(f"{good} of {len(table)} situations work")

@@ -17,10 +17,7 @@ from flows.settings import Settings
 from mtl.config import Config, MtlError, load
 from mtl.registry import Registry
 from tests.conftest import ROOT, dvc, free_port, make_checkout, mtl
-
-
-def situation(words: str) -> pytest.MarkDecorator:
-    return pytest.mark.daily(situation=words)
+from tests.daily import situation
 
 
 @pytest.fixture

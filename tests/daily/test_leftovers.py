@@ -20,6 +20,7 @@ from flows.status import collect as status
 from flows.workspace import alone, running
 from mtl.tracking import Tracker
 from tests.conftest import ROOT, clean_environment
+from tests.daily import situation
 from tests.servers import prefect_server
 from tests.servers import running as serving
 
@@ -40,10 +41,6 @@ with running(settings, name) as note, recorded(settings, name, note, sys.argv[4]
         print(folder, tempfile.gettempdir(), note.content["mlflow_run"], note.name, flush=True)
         time.sleep(120)
 """
-
-
-def situation(words: str) -> pytest.MarkDecorator:
-    return pytest.mark.daily(situation=words)
 
 
 @pytest.fixture

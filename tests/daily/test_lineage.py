@@ -22,12 +22,9 @@ from mtl.fingerprint import content_digest
 from mtl.mlflow_params import as_params
 from mtl.tracking import Tracker
 from tests.conftest import ROOT, mtl
+from tests.daily import situation
 
 TEXT = "".join(f"line {number} \t\n\n" for number in range(40))
-
-
-def daily(situation: str) -> pytest.MarkDecorator:
-    return pytest.mark.daily(situation=situation)
 
 
 def run(folder: Path, *words: str) -> str:
@@ -118,7 +115,7 @@ CONFIGURATIONS = {
 }
 
 
-@daily("a user whose git configuration changes how differences look")
+@situation("a user whose git configuration changes how differences look")
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_the_patch_does_not_obey_the_users_configuration(checkout: Path, home: Path, tmp_path: Path, name: str) -> None:
     hook = home / "hooks" / "post-checkout"
@@ -134,7 +131,7 @@ def test_the_patch_does_not_obey_the_users_configuration(checkout: Path, home: P
     assert rebuilt(checkout, tmp_path / "there") == content(checkout)
 
 
-@daily("a retraining that a git hook starts")
+@situation("a retraining that a git hook starts")
 def test_a_hooks_environment_names_another_repository(
     checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,7 +149,7 @@ def test_a_hooks_environment_names_another_repository(
     assert rebuilt(checkout, tmp_path / "there") == content(checkout)
 
 
-@daily("a checkout that belongs to another user")
+@situation("a checkout that belongs to another user")
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
 def test_another_users_checkout_is_said_and_not_unknown(checkout: Path) -> None:
     os.chown(checkout, 12345, 12345)
@@ -165,7 +162,7 @@ def test_another_users_checkout_is_said_and_not_unknown(checkout: Path) -> None:
     assert len(read_origin(checkout).commit) == 40
 
 
-@daily("a checkout without a commit, or none of git's")
+@situation("a checkout without a commit, or none of git's")
 def test_without_a_commit_nothing_begins(home: Path, checkout: Path) -> None:
     shutil.rmtree(checkout / ".git")
     with pytest.raises(GitError, match="is no git checkout"):
@@ -175,7 +172,7 @@ def test_without_a_commit_nothing_begins(home: Path, checkout: Path) -> None:
         read_origin(checkout)
 
 
-@daily("files that git was told not to look at")
+@situation("files that git was told not to look at")
 @pytest.mark.parametrize("flag", ["--assume-unchanged", "--skip-worktree"])
 def test_what_git_was_told_not_to_see(checkout: Path, tmp_path: Path, flag: str) -> None:
     run(checkout, "update-index", flag, "mtl/a.py")
@@ -186,7 +183,7 @@ def test_what_git_was_told_not_to_see(checkout: Path, tmp_path: Path, flag: str)
     assert rebuilt(checkout, tmp_path / "there") == content(checkout)
 
 
-@daily("code that git ignores, and is used")
+@situation("code that git ignores, and is used")
 def test_ignored_code_is_kept(checkout: Path, tmp_path: Path) -> None:
     (checkout / ".gitignore").write_text("data/\n__pycache__/\nmine.*\n")
     commit(checkout)
@@ -202,7 +199,7 @@ def test_ignored_code_is_kept(checkout: Path, tmp_path: Path) -> None:
     assert there["mtl/mine.py"] == (False, b"m = 1\n")
 
 
-@daily("a git repository inside the checkout")
+@situation("a git repository inside the checkout")
 def test_a_nested_repository(checkout: Path) -> None:
     for name in ("tools", "mtl/theirs"):
         folder = checkout / name
@@ -217,7 +214,7 @@ def test_a_nested_repository(checkout: Path) -> None:
     assert "mtl/theirs/" in caught.value.found
 
 
-@daily("submodules")
+@situation("submodules")
 def test_submodules_are_rebuilt_or_refused(checkout: Path, tmp_path: Path) -> None:
     library = tmp_path / "library"
     library.mkdir()
@@ -241,7 +238,7 @@ def test_submodules_are_rebuilt_or_refused(checkout: Path, tmp_path: Path) -> No
     assert rebuilt(checkout, tmp_path / "there") == content(checkout)
 
 
-@daily("huge files that git does not track")
+@situation("huge files that git does not track")
 def test_huge_files(checkout: Path) -> None:
     (checkout / "notes.md").write_bytes(b"n" * (LARGEST + 1))
     (checkout / "weights.bin").write_bytes(bytes(LARGEST + 1))
@@ -255,7 +252,7 @@ def test_huge_files(checkout: Path) -> None:
     assert "mtl/weights.bin" in caught.value.found
 
 
-@daily("file names that are not UTF-8")
+@situation("file names that are not UTF-8")
 def test_names_of_other_bytes(checkout: Path, tmp_path: Path) -> None:
     odd = os.fsdecode(b"gr\xfcn.txt")
     (checkout / odd).write_text("x")
@@ -272,7 +269,7 @@ def test_names_of_other_bytes(checkout: Path, tmp_path: Path) -> None:
     assert "gr\\xfcn.txt" in caught.value.found
 
 
-@daily("files of git-lfs that were not fetched")
+@situation("files of git-lfs that were not fetched")
 def test_pointers_are_no_files(checkout: Path) -> None:
     path = checkout / "mtl" / "weights.txt"
     path.write_bytes(POINTER + b"oid sha256:00\nsize 12\n")
@@ -283,7 +280,7 @@ def test_pointers_are_no_files(checkout: Path) -> None:
     read_origin(checkout)
 
 
-@daily("a shallow clone, a detached commit, a git worktree")
+@situation("a shallow clone, a detached commit, a git worktree")
 @pytest.mark.parametrize("kind", ["shallow", "detached", "worktree", "shared"])
 def test_kinds_of_checkouts(checkout: Path, tmp_path: Path, kind: str) -> None:
     other = tmp_path / "other"
@@ -301,7 +298,7 @@ def test_kinds_of_checkouts(checkout: Path, tmp_path: Path, kind: str) -> None:
     assert rebuilt(other, tmp_path / "there") == content(other)
 
 
-@daily("a checkout in a folder of a larger repository")
+@situation("a checkout in a folder of a larger repository")
 def test_a_folder_of_a_larger_repository(checkout: Path, tmp_path: Path) -> None:
     (checkout / "elsewhere").mkdir()
     inner = checkout / "inner"
@@ -322,7 +319,7 @@ def test_a_folder_of_a_larger_repository(checkout: Path, tmp_path: Path) -> None
     assert content(tmp_path / "there") == content(inner)
 
 
-@daily("a sparse checkout")
+@situation("a sparse checkout")
 def test_what_a_sparse_checkout_leaves_away_is_no_change(checkout: Path, tmp_path: Path) -> None:
     (checkout / "docs").mkdir()
     (checkout / "docs" / "x.md").write_text("x")
@@ -334,7 +331,7 @@ def test_what_a_sparse_checkout_leaves_away_is_no_change(checkout: Path, tmp_pat
     assert rebuilt(checkout, tmp_path / "there") == content(checkout)
 
 
-@daily("a checkout that nobody can name is refused before anything is trained")
+@situation("a checkout that nobody can name is refused before anything is trained")
 def test_the_command_says_it_first(checkout: Path) -> None:
     shutil.rmtree(checkout / ".git")
     done = mtl(checkout, "retrain", PYTHONPATH=str(ROOT))  # the copy has no code
@@ -343,7 +340,7 @@ def test_the_command_says_it_first(checkout: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-@daily("a thousand class names, and names that MLflow does not take")
+@situation("a thousand class names, and names that MLflow does not take")
 def test_long_and_odd_settings_are_compared_whole(tmp_path: Path, database: Path) -> None:
     classes = [f"class number {number}" for number in range(1000)]
     others = [*classes[:-1], "another"]

@@ -18,16 +18,13 @@ from mtl.serving.gathered import write_table
 from mtl.serving.picture_names import picture_names
 from mtl.serving.sources import Chosen, choose
 from mtl.store import Store
+from tests.conftest import package_of
 from tests.small_sets import encoded, pictures
 
 
 @pytest.fixture(scope="module")
 def package(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As much of an MLflow model's folder as serving reads."""
-    folder = tmp_path_factory.mktemp("package")
-    (folder / "artifacts").mkdir()
-    (folder / "artifacts" / "bundle").symlink_to(bundle)
-    return folder
+    return package_of(bundle, tmp_path_factory.mktemp("package"))
 
 
 def predicted(config: Config, package: Path, images: Sequence[Path | str], out: Path) -> list[dict[str, Any]]:

@@ -14,9 +14,9 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import mlflow
-import pandas as pd
 import pytest
 
 from flows.artifact_addresses import plain
@@ -37,10 +37,13 @@ from mtl.data.spec import DatasetSpec
 from mtl.package.mlflow_model import write_mlflow_model
 from mtl.package.predictor import Predictor
 from mtl.package_cache import PackageCache
+from mtl.promotion import CHAMPION
 from mtl.reports import Decision, PackageReport
+from mtl.serving.following import Followed
 from mtl.tracking import FINGERPRINT, Tracker, artifact_digests
 from mtl.version import Version
 from tests.conftest import ROOT, clean_environment, dvc, free_port, set_params
+from tests.daily import situation
 
 
 @pytest.fixture(scope="module")
@@ -106,11 +109,7 @@ def addresses(settings: Settings) -> list[str]:
         return [str(row[0]) for query in queries for row in link.execute(query)]
 
 
-def daily(situation: str) -> pytest.MarkDecorator:
-    return pytest.mark.daily(situation=situation)
-
-
-@daily("a checkout that was moved or renamed")
+@situation("a checkout that was moved or renamed")
 def test_a_moved_checkout_is_said_at_once_and_mended(
     registered: Settings, model: tuple[Path, PackageReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,7 +134,7 @@ def test_a_moved_checkout_is_said_at_once_and_mended(
     assert not registered.root.exists()
 
 
-@daily("a checkout that was copied beside its original")
+@situation("a checkout that was copied beside its original")
 def test_a_copy_never_writes_to_its_original(registered: Settings, tmp_path: Path) -> None:
     shutil.copytree(registered.root, tmp_path / "copy")
     copy = home_of(tmp_path / "copy")
@@ -148,7 +147,7 @@ def test_a_copy_never_writes_to_its_original(registered: Settings, tmp_path: Pat
     assert loaded(copy, tmp_path / "out") == 1
 
 
-@daily("a checkout that was moved into a folder of its own")
+@situation("a checkout that was moved into a folder of its own")
 def test_a_home_below_its_former_place(registered: Settings, tmp_path: Path) -> None:
     registered.root.rename(tmp_path / "aside")
     inner = registered.root / "project"
@@ -159,7 +158,7 @@ def test_a_home_below_its_former_place(registered: Settings, tmp_path: Path) -> 
     assert relocate(home_of(inner)).addresses == 0
 
 
-@daily("a registry that is used from another home")
+@situation("a registry that is used from another home")
 def test_a_registry_of_another_home_is_left_alone(registered: Settings, tmp_path: Path) -> None:
     (tmp_path / "clone").mkdir()
     clone = Settings(tmp_path / "clone", tmp_path / "clone" / ".mtl", registered.mlflow_uri, None)
@@ -169,7 +168,7 @@ def test_a_registry_of_another_home_is_left_alone(registered: Settings, tmp_path
     assert addresses(registered) == before
 
 
-@daily("a move that was interrupted while it was mended")
+@situation("a move that was interrupted while it was mended")
 def test_a_killed_relocation_is_done_again(registered: Settings, tmp_path: Path) -> None:
     registered.root.rename(tmp_path / "renamed")
     moved = home_of(tmp_path / "renamed")
@@ -187,7 +186,7 @@ def test_a_killed_relocation_is_done_again(registered: Settings, tmp_path: Path)
     assert loaded(moved, tmp_path / "out") == 1
 
 
-@daily("a history that was cut off while a checkout moved")
+@situation("a history that was cut off while a checkout moved")
 def test_what_was_seen_of_a_history_moves_too(registered: Settings, tmp_path: Path) -> None:
     loaded(registered, tmp_path / "out")
     registered.root.rename(tmp_path / "renamed")
@@ -199,7 +198,7 @@ def test_what_was_seen_of_a_history_moves_too(registered: Settings, tmp_path: Pa
         registry_of(moved, "m").promotions.champion()
 
 
-@daily("a back-up that is restored in another folder")
+@situation("a back-up that is restored in another folder")
 def test_a_back_up_comes_back_elsewhere(registered: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines: list[str] = []
     back_up(registered, str(tmp_path / "backups"), lines.append)
@@ -219,7 +218,7 @@ def test_a_back_up_comes_back_elsewhere(registered: Settings, tmp_path: Path, mo
 
 
 @pytest.mark.slow
-@daily("a restoration that was interrupted")
+@situation("a restoration that was interrupted")
 def test_a_killed_restoration_is_done_again(
     registered: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,7 +240,7 @@ def test_a_killed_restoration_is_done_again(
     assert loaded(elsewhere, tmp_path / "out") == 1
 
 
-@daily("a run whose address somebody has changed")
+@situation("a run whose address somebody has changed")
 def test_an_address_that_a_writer_made_up_moves_nothing_else(registered: Settings, tmp_path: Path) -> None:
     """It says that artifacts were in the home itself, in which they are: those of others stay where they are."""
     before = addresses(registered)
@@ -256,7 +255,7 @@ def test_an_address_that_a_writer_made_up_moves_nothing_else(registered: Setting
     assert loaded(registered, tmp_path / "out") == 1
 
 
-@daily("a back-up that lost a version's package")
+@situation("a back-up that lost a version's package")
 def test_what_a_back_up_lacks_is_said(registered: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines: list[str] = []
     (folder,) = (registered.home / "mlartifacts").rglob("model")
@@ -294,7 +293,7 @@ CLIENTS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CLIENTS)
-@daily("MLflow's own functions on the champion of an embedded registry")
+@situation("MLflow's own functions on the champion of an embedded registry")
 def test_a_version_verifies_before_and_after(registered: Settings, tmp_path: Path, name: str) -> None:
     done = python(CLIENTS[name], registered)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -304,7 +303,7 @@ def test_a_version_verifies_before_and_after(registered: Settings, tmp_path: Pat
     } - {ADDED}
 
 
-@daily("mlflow.pyfunc.load_model of the champion, as the README has it")
+@situation("mlflow.pyfunc.load_model of the champion, as the README has it")
 def test_what_mlflow_writes_into_a_package_is_known_by_name(
     registered: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -320,7 +319,7 @@ def test_what_mlflow_writes_into_a_package_is_known_by_name(
 
 
 @pytest.mark.slow
-@daily("mlflow models serve of the champion")
+@situation("mlflow models serve of the champion")
 def test_served_by_mlflow(registered: Settings, tmp_path: Path) -> None:
     port = free_port()
     words = ("serve", "--env-manager", "local", "--host", "127.0.0.1", "--port", str(port), "-m", "models:/m@champion")
@@ -345,7 +344,7 @@ def test_served_by_mlflow(registered: Settings, tmp_path: Path) -> None:
         server.wait(60)
 
 
-@daily("a file of somebody else's beside a registered package")
+@situation("a file of somebody else's beside a registered package")
 def test_foreign_files_and_damage_are_told_apart_by_name(registered: Settings, tmp_path: Path) -> None:
     (stored(registered) / "notes of mine.txt").write_text("mine")
     with pytest.raises(RegistryError, match="not what was registered") as caught:
@@ -384,7 +383,7 @@ def register_with_dvc(settings: Settings, model: tuple[Path, PackageReport]) -> 
 
 
 @pytest.mark.slow
-@daily("a registered package that a disk or a person has damaged")
+@situation("a registered package that a disk or a person has damaged")
 def test_a_damaged_package_is_brought_back(model: tuple[Path, PackageReport], database: Path, tmp_path: Path) -> None:
     settings = home_of(tmp_path / "project")
     settings.home.mkdir(parents=True)
@@ -421,7 +420,7 @@ def test_a_damaged_package_is_brought_back(model: tuple[Path, PackageReport], da
 
 ANSWER = """
 import base64, json, sys, mlflow, mtl, pandas as pd
-assert "site-packages" in mtl.__file__, mtl.__file__
+assert mtl.__file__.startswith(sys.argv[3]), mtl.__file__
 images = [base64.b64decode(text) for text in json.load(open(sys.argv[2]))]
 frame = mlflow.pyfunc.load_model(sys.argv[1]).predict(pd.DataFrame({"image": images}))
 print("ANSWER" + frame.to_json(orient="records", double_precision=15))
@@ -429,7 +428,7 @@ print("ANSWER" + frame.to_json(orient="records", double_precision=15))
 
 
 @pytest.mark.slow
-@daily("a package in a fresh environment, made of its own requirements.txt")
+@situation("a package in a fresh environment, made of its own requirements.txt")
 def test_a_package_loads_from_its_own_requirements(
     registered: Settings, bundle: Path, raw: Path, spec: DatasetSpec, tmp_path: Path
 ) -> None:
@@ -438,8 +437,8 @@ def test_a_package_loads_from_its_own_requirements(
     registry_of(registered, "m").package(registry_of(registered, "m").get(1), package)
     fresh = tmp_path / "fresh" / "bin" / "python"
 
-    def run(*command: str) -> str:
-        environment = {name: value for name, value in clean_environment().items() if name != "PYTHONPATH"}
+    def run(*command: str, code: str = "") -> str:
+        environment = clean_environment() | {"PYTHONPATH": code}
         environment["MTL_SIGNING_PUBLIC_KEY"] = str(registered.home / "keys" / "public.pem")
         done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-3000:]
@@ -453,10 +452,18 @@ def test_a_package_loads_from_its_own_requirements(
     run(*uv, "pip", "install", "-q", "--python", str(fresh), "--no-deps", str(wheel))
     images = [sample.image for sample, _ in zip(read_split(raw, "test", spec), range(3), strict=False)]
     (tmp_path / "images.json").write_text(json.dumps([base64.b64encode(image).decode() for image in images]))
-    said = run(str(fresh), "-c", ANSWER, str(package / "model"), str(tmp_path / "images.json"))
-    found = json.loads(said.rpartition("ANSWER")[2])
-    here = pd.DataFrame(Predictor(bundle).predict(images))
-    assert found == json.loads(here.to_json(orient="records", double_precision=15))
+
+    def answer(python: Path | str, code: Path) -> Any:
+        said = run(
+            str(python), "-c", ANSWER, str(package / "model"), str(tmp_path / "images.json"), str(code), code=str(code)
+        )
+        return json.loads(said.rpartition("ANSWER")[2])
+
+    # Both in processes of their own: how many threads a tester has changes last digits.
+    found = answer(fresh, tmp_path / "fresh")
+    assert found == answer(sys.executable, ROOT)
+    here = Predictor(bundle).predict(images)
+    assert [row["species"] for row in found] == [row["species"] for row in here]
 
 
 def colleague(registered: Settings, root: Path) -> Settings:
@@ -467,7 +474,7 @@ def colleague(registered: Settings, root: Path) -> Settings:
     return Settings(root, root / ".mtl", registered.mlflow_uri, None)
 
 
-@daily("a colleague, a job or a new machine without the registry's key")
+@situation("a colleague, a job or a new machine without the registry's key")
 def test_a_home_that_the_registry_does_not_know_signs_nothing(
     registered: Settings, model: tuple[Path, PackageReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -498,7 +505,7 @@ def test_a_home_that_the_registry_does_not_know_signs_nothing(
     assert loaded(registered, tmp_path / "out") == 2  # the first believes what the second made
 
 
-@daily("trusted keys that a project declares")
+@situation("trusted keys that a project declares")
 def test_a_clone_trusts_the_keys_that_are_committed(
     registered: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -510,6 +517,8 @@ def test_a_clone_trusts_the_keys_that_are_committed(
     (other.root / name).parent.mkdir()
     shutil.copyfile(registered.root / name, other.root / name)
     assert loaded(other, tmp_path / "out") == 1
+    # So does an endpoint there, which looks again at every promotion.
+    assert Followed(other.mlflow_uri, "m", CHAMPION, other.home, other.root).version()[1].number == 1
     found = keys(other)
     assert found["signs"] is None
     assert found["trusted"] == list(found["versions"]) == [keys(registered)["signs"]]
