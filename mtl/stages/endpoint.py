@@ -2,7 +2,7 @@
 
 python -m mtl.stages.endpoint '{"bundle": FOLDER, "version": "3", "host": "127.0.0.1", "port": 8000, "replicas": 1}'
 
-With `"alias": "champion", "uri": …, "home": …` it goes on with whatever version the alias names.
+With `"alias": "champion", "uri": …, "home": …, "root": …` it goes on with whatever version the alias names.
 """
 
 from __future__ import annotations
