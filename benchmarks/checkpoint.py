@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mtl.config import load
+from mtl.config.params import load
 from mtl.data import sampler
 from mtl.store import Store
 from mtl.train.checkpoint import Checkpoints

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import torch
 
-from mtl.config import load
+from mtl.config.params import load
 from mtl.data.loader import Split
 from mtl.monitor import profile as profiles
 from mtl.monitor.drift import compare, usual_indices

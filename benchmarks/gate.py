@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mtl.config import load
+from mtl.config.params import load
 from tests.test_gate import rate
 
 TASKS = ("a", "b", "c", "d", "e")

@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 import torch
 
-from mtl.config import load
+from mtl.config.params import load
 from mtl.data.loader import as_images
 from mtl.data.raw import RawSplit, read_spec
 from mtl.package.bundle import read_bundle

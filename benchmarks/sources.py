@@ -28,7 +28,7 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
 
     from mtl.compare.plan import Trial
     from mtl.compare.trial import run_trial
-    from mtl.config import load
+    from mtl.config.params import load
     from mtl.data.prepare import prepare
     from mtl.data.sources.mixed import fetch_sources
     from mtl.seal import seal_of

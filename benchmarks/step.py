@@ -24,7 +24,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from mtl.config import ModelConfig, ObjectiveConfig, sections
+from mtl.config.choices import sections
+from mtl.config.model import ModelConfig
+from mtl.config.objective import ObjectiveConfig
 from mtl.config.tasks import Classification, Segmentation
 from mtl.data.loader import Batch
 from mtl.data.spec import TargetSpec

@@ -28,7 +28,7 @@ PARTS = {
 import flows.retrain
 from flows.unchanged import find_registered
 from flows.workspace import effective_params
-from mtl.config import parse
+from mtl.config.params import parse
 from mtl.fingerprint import fingerprint
 params = effective_params(settings.root, [])
 assert find_registered(settings, parse(params), fingerprint(settings.root, params))""",

@@ -10,7 +10,8 @@ from prefect.input import RunInput
 from prefect.runtime import flow_run
 
 from flows.settings import Settings
-from mtl.config import Config, ConfigError, MtlError
+from mtl.config import ConfigError, MtlError
+from mtl.config.params import Config
 from mtl.redaction import redact
 from mtl.reports import Decision, Rule
 

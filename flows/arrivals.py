@@ -6,7 +6,8 @@ from pathlib import Path
 
 from flows.settings import Settings
 from flows.versioning import dvc
-from mtl.config import Config, StageError, read_params
+from mtl.config import StageError, read_params
+from mtl.config.params import Config
 from mtl.data.remote import FOLDER, sync_listings
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from flows.settings import Settings
 from flows.versioning import run_module
 from flows.workspace import alone
-from mtl.config import load
+from mtl.config.params import load
 from mtl.gate import gain
 from mtl.intervals import Estimate
 from mtl.reports import EvalReport, read_report

@@ -19,7 +19,8 @@ from typing import Any
 from flows.keys import refuse_strange_key
 from flows.settings import Settings
 from flows.versions import registry_of
-from mtl.config import Config, GoneError, MtlError, StageError
+from mtl.config import GoneError, MtlError, StageError
+from mtl.config.params import Config
 from mtl.registry import Registry
 from mtl.store import Store
 from mtl.tracking import refuse_deleted

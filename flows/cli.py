@@ -57,7 +57,7 @@ def retrain(
     from flows.gate_settings import gate_changes
     from flows.settings import load_settings, reach_prefect
     from flows.workspace import effective_params
-    from mtl.config import parse
+    from mtl.config.params import parse
     from mtl.fingerprint import fingerprint
     from mtl.redaction import redact
 
@@ -109,7 +109,7 @@ def monitor(as_json: AsJson = False) -> None:
     of them could be judged)."""
     from flows.monitor import look
     from flows.settings import load_settings
-    from mtl.config import load
+    from mtl.config.params import load
 
     settings = load_settings()
 
@@ -439,7 +439,7 @@ def relocate() -> None:
 @app.command("list")
 def list_choices(as_json: AsJson = False) -> None:
     """What params.yaml can choose from."""
-    from mtl.config import choices
+    from mtl.config.choices import choices
 
     found = choices()
     if as_json:

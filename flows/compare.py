@@ -11,7 +11,7 @@ from typing import Any
 from flows.settings import Settings
 from flows.versioning import push, run_module, run_stage
 from flows.workspace import effective_params, running, workspace
-from mtl.config import parse
+from mtl.config.params import parse
 
 COMPARISON = "comparison"
 """Name of its lock and its workspace."""

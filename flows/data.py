@@ -80,7 +80,8 @@ def gc(
     from flows.garbage import garbage
     from flows.settings import load_settings
     from flows.workspace import alone
-    from mtl.config import BusyError, load
+    from mtl.config import BusyError
+    from mtl.config.params import load
 
     settings = load_settings()
     model = load(settings.root / "params.yaml").registry.model
@@ -103,7 +104,7 @@ def sync() -> None:
     too if data.update_imports."""
     from flows.arrivals import look_for_arrivals
     from flows.settings import load_settings
-    from mtl.config import load
+    from mtl.config.params import load
 
     settings = load_settings()
     changed = look_for_arrivals(settings, load(settings.root / "params.yaml"))

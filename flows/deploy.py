@@ -12,7 +12,8 @@ from flows.pauses import as_paused, note_applied, remove_unwanted
 from flows.project import VARIABLE, project_of
 from flows.settings import Settings, reach_prefect
 from flows.ticks import refuse_crons
-from mtl.config import ConfigError, MtlError, load
+from mtl.config import ConfigError, MtlError
+from mtl.config.params import load
 
 PROCESS, KUBERNETES = "process", "kubernetes"
 

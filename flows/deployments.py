@@ -17,7 +17,7 @@ from flows.settings import Settings
 from flows.supervisor import Service, supervise
 from flows.ticks import next_ticks, refuse_crons
 from flows.ui import refuse_busy, start_prefect, wait_until_up
-from mtl.config import Config, load
+from mtl.config.params import Config, load
 
 NAME, WATCH = "scheduled", "watch"
 ASKED = "mtl.retrain"

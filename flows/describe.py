@@ -7,7 +7,8 @@ from typing import Any, get_args
 
 from pydantic_core import PydanticUndefined
 
-from mtl.config import Config, first_sentence
+from mtl.config.choices import first_sentence
+from mtl.config.params import Config
 from mtl.config.section import Section
 
 

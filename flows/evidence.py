@@ -10,7 +10,8 @@ from pathlib import Path
 
 from flows.settings import Settings
 from flows.versioning import run_quietly
-from mtl.config import Config, GoneError, RegistryError, StageError
+from mtl.config import GoneError, RegistryError, StageError
+from mtl.config.params import Config
 from mtl.gate import comparable, judge
 from mtl.registry import Registry, Version
 from mtl.reports import Decision, EvalReport, PackageReport, read_report

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from flows.settings import Settings
 from flows.status import collect
 from flows.versions import registry_of
-from mtl.config import load
+from mtl.config.params import load
 from mtl.store import Store
 
 NAME = "metrics.prom"

@@ -27,7 +27,8 @@ from flows.settings import Settings, load_settings
 from flows.versioning import run_quietly
 from flows.versions import registry_of
 from flows.workspace import running
-from mtl.config import Config, DataError, RegistryError, load
+from mtl.config import DataError, RegistryError
+from mtl.config.params import Config, load
 from mtl.data.place import Place
 from mtl.monitor.late_labels import FEWEST
 from mtl.store import Store

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mtl.config import Config
+from mtl.config.params import Config
 from mtl.store import Store
 
 APPLIED = "applied.json"

@@ -10,7 +10,8 @@ import secrets
 from pathlib import Path
 
 from flows.settings import Settings
-from mtl.config import Config, ConfigError
+from mtl.config import ConfigError
+from mtl.config.params import Config
 from mtl.store import Store
 
 VARIABLE = "MTL_PROJECT"

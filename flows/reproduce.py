@@ -19,7 +19,8 @@ from flows.settings import Settings
 from flows.versioning import output_hash, run_stage
 from flows.versions import opened
 from flows.workspace import copy_files, running, write_params
-from mtl.config import Config, DataError, MtlError, load, parse, read_params
+from mtl.config import DataError, MtlError, read_params
+from mtl.config.params import Config, load, parse
 from mtl.data.raw import RawSplit, read_spec
 from mtl.data.spec import SPLITS
 from mtl.digest import bytes_sha256, file_md5

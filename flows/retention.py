@@ -24,7 +24,8 @@ from flows.backup import places
 from flows.garbage import garbage
 from flows.settings import Settings
 from flows.versions import registry_of
-from mtl.config import Config, MtlError, RegistryError
+from mtl.config import MtlError, RegistryError
+from mtl.config.params import Config
 from mtl.dvc_settings import remotes
 from mtl.promotion import REMOVAL
 from mtl.registry import Registry

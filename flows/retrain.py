@@ -28,7 +28,7 @@ from flows.summary import show
 from flows.unchanged import find_registered, refuse_changes, unchanged_line
 from flows.versions import registry_of
 from flows.workspace import effective_params, running, workspace
-from mtl.config import Config, parse
+from mtl.config.params import Config, parse
 from mtl.fingerprint import ancestry, fingerprint, read_stages
 from mtl.redaction import redact
 from mtl.tracking import Tracker, refuse_secrets

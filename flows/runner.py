@@ -16,7 +16,8 @@ from flows.project import project_of
 from flows.settings import Settings, load_settings, reach_prefect
 from flows.ticks import catch_up, missed, refuse_crons
 from flows.ui import end_with_parent
-from mtl.config import Config, MtlError, StageError, load
+from mtl.config import MtlError, StageError
+from mtl.config.params import Config, load
 
 FOLLOW_SECONDS = 5.0
 """Between two looks at params.yaml."""

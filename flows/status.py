@@ -9,7 +9,8 @@ from flows.leftovers import as_it_is
 from flows.settings import Settings
 from flows.sizes import line, sizes
 from flows.versions import registry_of
-from mtl.config import GoneError, RegistryError, load
+from mtl.config import GoneError, RegistryError
+from mtl.config.params import load
 from mtl.promotion import CHAMPION
 from mtl.registry import CHALLENGER, Registry
 from mtl.terminal import one_line

@@ -22,7 +22,8 @@ from flows.origin import Origin
 from flows.settings import Settings
 from flows.summary import markdown
 from flows.versioning import UserStageError, output_hash, push, run_stage
-from mtl.config import Config, MtlError, RegistryError, StageError
+from mtl.config import MtlError, RegistryError, StageError
+from mtl.config.params import Config
 from mtl.dvc_settings import cache_folder
 from mtl.fingerprint import content_digest
 from mtl.registry import Registry, Version

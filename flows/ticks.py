@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from mtl.config import Config, ConfigError, ScheduleConfig
+from mtl.config import ConfigError
+from mtl.config.params import Config
+from mtl.config.schedule import ScheduleConfig
 
 CATCH_UP_SECONDS = 10.0
 """After its start, the runner listens."""

@@ -16,7 +16,8 @@ from typing import Any
 from flows.guard import LOGIN
 from flows.relocation import refuse_moved
 from flows.settings import Settings
-from mtl.config import BusyError, MtlError, load
+from mtl.config import BusyError, MtlError
+from mtl.config.params import load
 from mtl.terminal import reveal
 
 START_SECONDS = 180.0

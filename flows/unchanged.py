@@ -7,7 +7,8 @@ from typing import Any
 
 from flows.settings import Settings
 from flows.versions import registry_of
-from mtl.config import Config, MtlError
+from mtl.config import MtlError
+from mtl.config.params import Config
 from mtl.fingerprint import fingerprint
 from mtl.registry import Version
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from flows.relocation import refuse_moved
 from flows.settings import Settings
-from mtl.config import Config, RegistryError, load
+from mtl.config import RegistryError
+from mtl.config.params import Config, load
 from mtl.promotion import CHAMPION
 from mtl.registry import CHALLENGER, Registry, Version
 

@@ -12,7 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from mtl.config import Config, TrainingError
+from mtl.config import TrainingError
+from mtl.config.trees.cluster import ClusterTree
 from mtl.redaction import CREDENTIAL_FILES
 from mtl.surroundings import short_scratch
 
@@ -47,7 +48,7 @@ def on_loopback(scratch: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def cluster(config: Config, num_cpus: int | None = None) -> Generator[Any]:
+def cluster(config: ClusterTree, num_cpus: int | None = None) -> Generator[Any]:
     """Ray, connected. Nothing of a local one outlives the block; it listens on loopback alone, and to who has its token.
 
     Args:
@@ -64,7 +65,7 @@ def cluster(config: Config, num_cpus: int | None = None) -> Generator[Any]:
 
 
 @contextlib.contextmanager
-def _own_cluster(config: Config, num_cpus: int | None) -> Generator[Any]:
+def _own_cluster(config: ClusterTree, num_cpus: int | None) -> Generator[Any]:
     scratch = short_scratch()  # removed at the end
     root = str(Path(__file__).parents[1])
     own = on_loopback(scratch) | {
@@ -120,7 +121,7 @@ def _start(ray: Any, num_cpus: int | None, scratch: str) -> None:
 
 
 @contextlib.contextmanager
-def _joined(config: Config) -> Generator[Any]:
+def _joined(config: ClusterTree) -> Generator[Any]:
     import ray
 
     try:
@@ -130,7 +131,7 @@ def _joined(config: Config) -> Generator[Any]:
         ray.shutdown()
 
 
-def code_environment(config: Config) -> dict[str, Any]:
+def code_environment(config: ClusterTree) -> dict[str, Any]:
     """Ray's runtime environment with this code. No secret is in it: nodes have their own credentials."""
     variables = {"OMP_NUM_THREADS": str(config.train.threads_per_worker)}
     return {
@@ -140,7 +141,7 @@ def code_environment(config: Config) -> dict[str, Any]:
     }
 
 
-def _join(ray: Any, config: Config) -> None:
+def _join(ray: Any, config: ClusterTree) -> None:
     """Connect to a running cluster and send it this code."""
     try:
         # A job has its environment already, and "auto" is the cluster that it runs on.

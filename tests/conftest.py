@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from flows.settings import Settings
-from mtl.config import Config, load
+from mtl.config.params import Config, load
 from mtl.data.prepare import prepare
 from mtl.data.raw import RawSample, read_split
 from mtl.data.sources.zoo import fetch_zoo
@@ -146,7 +146,7 @@ def everything(config: Config, raw: Path, tmp_path_factory: pytest.TempPathFacto
     import cv2
     import numpy as np
 
-    from mtl.config.data import Resize
+    from mtl.config.operations import Resize
     from mtl.data.maps import encode_depth, encode_normals
     from mtl.data.operations import decode
     from mtl.data.raw import RawSample, read_spec, read_split, write_spec, write_split

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchjd.linalg import QuadprogProjector
 
-from mtl.config import ObjectiveConfig, sections
+from mtl.config.choices import sections
+from mtl.config.objective import ObjectiveConfig
 from mtl.objective.aggregation import AGGREGATORS
 from mtl.objective.aggregation.stateful import draws
 from mtl.objective.memory import seeded

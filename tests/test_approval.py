@@ -15,7 +15,8 @@ import pytest
 from flows.approval import refuse_unanswerable
 from flows.settings import Settings, own_password
 from flows.ui import start_prefect, wait_until_up
-from mtl.config import Config, ConfigError
+from mtl.config import ConfigError
+from mtl.config.params import Config
 from tests.conftest import ROOT, clean_environment, free_port, mtl
 from tests.watch import Watched
 

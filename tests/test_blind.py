@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from mtl.config import AnyTask, Config, DataError, GateConfig, TaskConfig
-from mtl.config.data import Resize
+from mtl.config import DataError
+from mtl.config.gate import GateConfig
+from mtl.config.operations import Resize
+from mtl.config.params import Config
+from mtl.config.tasks import AnyTask, TaskConfig
 from mtl.data.loader import Split, collate, sequential
 from mtl.data.maps import encode_depth, encode_normals
 from mtl.data.prepare import prepare

@@ -16,7 +16,8 @@ from mtl.compare.pictures import draw
 from mtl.compare.plan import Comparison, Trial, methods, trials, weighted
 from mtl.compare.table import best_method, build_table, markdown, mean_weights, selected
 from mtl.compare.trial import run_trial
-from mtl.config import Config, ConfigError, DataError
+from mtl.config import ConfigError, DataError
+from mtl.config.params import Config
 from mtl.objective.aggregation import AGGREGATORS
 from mtl.objective.weighting import WEIGHTINGS
 from mtl.seal import Seal

@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from mtl.config import ConfigError, choices, load, parse, read_params
+from mtl.config import ConfigError, read_params
+from mtl.config.checking import pick
+from mtl.config.choices import choices
+from mtl.config.params import load, parse
+from mtl.config.trees.data import DataTree
+from mtl.config.trees.model import ModelTree
+from mtl.config.trees.prepare import PrepareTree
+from mtl.config.trees.training import TrainingTree
 from tests.conftest import ROOT
 
 
@@ -35,6 +42,17 @@ def test_all_problems_are_reported_at_once(values: dict[str, Any]) -> None:
     assert "train.epochs" in message
     assert "'three'" in message
     assert "tasks.digit: unknown type clasification; choose from 'classification', 'multilabel'" in message
+
+
+@pytest.mark.parametrize("tree", [DataTree, PrepareTree, TrainingTree, ModelTree])
+def test_a_stage_reads_its_sections_as_the_flow_does(values: dict[str, Any], tree: type[Any]) -> None:
+    whole, part = load(ROOT / "params.yaml"), pick(tree, values)
+    assert part.model_dump() == {name: whole.model_dump()[name] for name in tree.model_fields}
+    values["gate"]["margin"] = "wide"
+    assert pick(tree, values) == part
+    values["seed"] = -1
+    with pytest.raises(ConfigError, match="1 problem:\n  - seed"):
+        pick(tree, values)
 
 
 @pytest.mark.parametrize(

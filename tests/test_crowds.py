@@ -12,8 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from mtl.config import Config, DataError, parse, read_params
+from mtl.config import DataError, read_params
 from mtl.config.files import CocoSet, VocSet
+from mtl.config.params import Config, parse
 from mtl.config.tasks import Detection as DetectionConfig
 from mtl.data import shards
 from mtl.data.augment import MIN_VISIBLE, augmented, draw_changes

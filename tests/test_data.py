@@ -13,8 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from mtl.config import Config, DataError
-from mtl.config.data import Binarize, Decode, Denoise, Edges, Equalize, Gradients, Operation, Orient, Resize, ZooSource
+from mtl.config import DataError
+from mtl.config.data import ZooSource
+from mtl.config.operations import Binarize, Decode, Denoise, Edges, Equalize, Gradients, Operation, Orient, Resize
+from mtl.config.params import Config
 from mtl.data import sampler
 from mtl.data.loader import Split, collate
 from mtl.data.operations import decode, num_channels, run

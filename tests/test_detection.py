@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from mtl.config import Config, TaskConfig
 from mtl.config import tasks as kinds_of_task
+from mtl.config.params import Config
+from mtl.config.tasks import TaskConfig
 from mtl.data.loader import Batch
 from mtl.data.spec import TargetSpec
 from mtl.objective.combination import Objective

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import pytest
 
+from mtl.config.params import Config
 from mtl.fingerprint import ancestry, outs, read_stages
 from mtl.package.requirements import REQUIREMENTS
 from tests.closure import LOADER, ROOT, distributions, needed
 
 STAGES = ("fetch", "prepare", "train", "evaluate", "package")
+SECTIONS = {
+    "fetch": {"data"},
+    "prepare": {"data", "train", "cluster"},  # the last two: where, and with how many threads
+    "train": {"tasks", "model", "objective", "augment", "train", "evaluate", "cluster"},
+    "evaluate": {"tasks", "model", "train", "evaluate"},
+    "package": {"tasks", "model", "train", "evaluate"},
+}
+"""What each reads of params.yaml, beside the seed."""
 
 
 def test_the_graph_is_the_declared_chain() -> None:
@@ -28,6 +37,14 @@ def test_deps_cover_the_import_closure(stage: str) -> None:
     assert wanted - covered == set(), "imported but not declared: `make deps`"
     assert covered - wanted == set(), "declared but not imported: `make deps`"
     assert "requirements.lock" in declared
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_the_sections_that_it_reads(stage: str) -> None:
+    """What decides, schedules, watches and cleans up is of the flow alone, and so are the formats of data once they are shards."""
+    modules = {f"mtl/config/{name}.py" for name in (*Config.model_fields, "params", "choices")}
+    assert needed(stage) & modules == {f"mtl/config/{name}.py" for name in SECTIONS[stage]}
+    assert any(file.startswith("mtl/config/files/") for file in needed(stage)) == ("data" in SECTIONS[stage])
 
 
 @pytest.mark.parametrize("stage", STAGES)

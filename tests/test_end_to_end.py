@@ -31,9 +31,7 @@ def status(checkout: Path) -> dict:  # type: ignore[type-arg]
 
 
 def test_help_and_list_import_nothing_heavy(checkout: Path) -> None:
-    script = (
-        "import sys, flows.cli, mtl.config as c; c.choices(); print(sorted({m.split('.')[0] for m in sys.modules}))"
-    )
+    script = "import sys, flows.cli, mtl.config.choices as c; c.choices(); print(sorted({m.split('.')[0] for m in sys.modules}))"
     done = subprocess.run([sys.executable, "-c", script], cwd=checkout, capture_output=True, text=True, check=True)
     assert not HEAVY & set(eval(done.stdout, {}))  # noqa: S307  # our own output
     found = json.loads(mtl(checkout, "list", "--json").stdout)

@@ -10,7 +10,8 @@ import pytest
 
 from flows import evidence
 from flows.settings import Settings
-from mtl.config import GateConfig, RegistryError
+from mtl.config import RegistryError
+from mtl.config.gate import GateConfig
 from mtl.gate import judge
 from mtl.registry import Version
 from mtl.reports import METHOD, BlindReport, EvalReport, Metric, OwnSamples, TaskReport

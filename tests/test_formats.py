@@ -21,7 +21,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mtl.config import Config, DataError, StageError, parse, read_params
+from mtl.config import DataError, StageError, read_params
+from mtl.config.params import Config, parse
 from mtl.data.loader import Split, collate
 from mtl.data.operations import decode
 from mtl.data.prepare import prepare

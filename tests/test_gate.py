@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from flows.summary import decision_lines
-from mtl.config import Config, GateConfig
+from mtl.config.gate import GateConfig
+from mtl.config.params import Config
 from mtl.gate import comparable, judge, relative_gains
 from mtl.reports import BlindReport, Decision, EvalReport, Metric, SliceReport, TaskReport
 from mtl.reports.forest import draw_decision

@@ -15,9 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from mtl.config import AugmentConfig, Config, DataError
+from mtl.config import DataError
 from mtl.config import tasks as kinds_of_task
-from mtl.config.data import Decode, Equalize, Orient, Resize
+from mtl.config.augment import AugmentConfig
+from mtl.config.operations import Decode, Equalize, Orient, Resize
+from mtl.config.params import Config
 from mtl.data.augment import augmented, draw_changes
 from mtl.data.build import prepare_sample
 from mtl.data.geometry import Fit, resample, resample_classes, resample_measures

@@ -21,7 +21,7 @@ OF_METHODS = ("sharing", "weighting")
 TRAIN = """
 import json, sys
 from pathlib import Path
-from mtl.config import load
+from mtl.config.params import load
 from mtl.seal import Seal
 from mtl.store import Store
 from mtl.train.checkpoint import Checkpoints

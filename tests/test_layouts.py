@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mtl.config import DataError, parse, read_params
+from mtl.config import DataError, read_params
+from mtl.config.params import parse
 from mtl.data.maps import decode_depth, decode_mask
 from mtl.data.members import Member
 from mtl.data.place import Place

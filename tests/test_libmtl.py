@@ -18,7 +18,8 @@ sys.modules.setdefault("torchvision.models.utils", torch.hub)
 from LibMTL.architecture import HPS  # noqa: E402
 from LibMTL.weighting import EW, GLS, IMTL, MGDA, PCGrad  # noqa: E402
 
-from mtl.config import ObjectiveConfig, TaskConfig  # noqa: E402
+from mtl.config.objective import ObjectiveConfig  # noqa: E402
+from mtl.config.tasks import TaskConfig  # noqa: E402
 from mtl.objective.combination import Objective  # noqa: E402
 
 

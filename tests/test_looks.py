@@ -14,7 +14,8 @@ import flows.monitor
 from flows.looks import Looks
 from flows.monitor import look
 from flows.settings import Settings
-from mtl.config import Config, DataError, load
+from mtl.config import DataError
+from mtl.config.params import Config, load
 from mtl.monitor.kept_answers import judge_kept
 from tests.conftest import ROOT
 

@@ -10,8 +10,10 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from mtl.config import Config, ConfigError, Mixing
+from mtl.config import ConfigError
 from mtl.config.data import SourcesSource
+from mtl.config.mixing import Mixing
+from mtl.config.params import Config
 from mtl.data.loader import Split, collate
 from mtl.data.mixing import Mixer, build_mixer
 from mtl.data.prepare import prepare
@@ -133,7 +135,7 @@ def test_mixing_one_source_is_refused(config: Config, prepared: Path) -> None:
 
 
 def test_images_with_other_labels_each_are_drawn_on_one_sheet(sources: Path, config: Config, tmp_path: Path) -> None:
-    from mtl.config import load
+    from mtl.config.params import load
     from mtl.evaluate.evaluator import score
     from mtl.evaluate.pictures import draw_curves, draw_predictions
     from mtl.evaluate.report import build_report
@@ -165,7 +167,7 @@ def test_images_with_other_labels_each_are_drawn_on_one_sheet(sources: Path, con
 def test_tasks_that_never_share_an_image_are_named(
     objective: list[str], doubted: bool, sources: Path, tmp_path: Path
 ) -> None:
-    from mtl.config import load
+    from mtl.config.params import load
     from mtl.store import Store
     from mtl.train.checkpoint import Checkpoints
     from mtl.train.distributed import World

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from flows.monitor import look
-from mtl.config import DataError, StageError, load
+from mtl.config import DataError, StageError
+from mtl.config.params import load
 from mtl.data.raw import read_split
 from mtl.data.spec import DatasetSpec
 from mtl.monitor import profile as profiles

@@ -10,7 +10,10 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 
-from mtl.config import Config, ConfigError, ObjectiveConfig, parse, read_params, sections
+from mtl.config import ConfigError, read_params
+from mtl.config.choices import sections
+from mtl.config.objective import ObjectiveConfig
+from mtl.config.params import Config, parse
 from mtl.data.augment import augmented, draw_changes
 from mtl.data.loader import Batch, Split
 from mtl.data.sampler import micro_batches

@@ -19,7 +19,9 @@ import torch
 import torch.multiprocessing as mp
 from safetensors.torch import save_file
 
-from mtl.config import Config, ConfigError, DataError, ModelConfig, parse
+from mtl.config import ConfigError, DataError
+from mtl.config.model import ModelConfig
+from mtl.config.params import Config, parse
 from mtl.data import sampler
 from mtl.model.pretrained import freeze, load_pretrained
 from mtl.seal import Seal

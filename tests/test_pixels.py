@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from mtl.config import DataError
-from mtl.config.data import Decode, Orient, Resize
+from mtl.config.operations import Decode, Orient, Resize
 from mtl.data import header, rasters
 from mtl.data.header import IMAGES, SUFFIXES, read_header
 from mtl.data.operations import Picture, run

@@ -18,8 +18,9 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
-from mtl.config import Config, DataError, StageError
-from mtl.config.data import Decode, Denoise, Orient, Resize
+from mtl.config import DataError, StageError
+from mtl.config.operations import Decode, Denoise, Orient, Resize
+from mtl.config.params import Config
 from mtl.data import manifest as manifests
 from mtl.data import parallel
 from mtl.data import plan as plans

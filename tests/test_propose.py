@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from mtl.config import Config, DataError, parse, read_params
+from mtl.config import DataError, read_params
+from mtl.config.params import Config, parse
 from mtl.data.onboard.image_folder import structural_names
 from mtl.data.onboard.proposal import sections_as_yaml
 from mtl.data.prepare import prepare

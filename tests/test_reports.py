@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mtl.config import Config, GateConfig
+from mtl.config.gate import GateConfig
+from mtl.config.params import Config
 from mtl.gate import judge
 from mtl.reports import EvalReport, Metric, SliceReport, TrainReport
 from mtl.reports.card import write_card

@@ -11,8 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mtl.config import Config, DataError
-from mtl.config.data import Resize
+from mtl.config import DataError
+from mtl.config.operations import Resize
+from mtl.config.params import Config
 from mtl.config.tasks import Edges, Rotation
 from mtl.config.tasks import Reconstruction as ReconstructionConfig
 from mtl.data import manifest

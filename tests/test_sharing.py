@@ -10,7 +10,11 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from mtl.config import AnyTask, Config, ConfigError, ModelConfig, ObjectiveConfig, TaskConfig
+from mtl.config import ConfigError
+from mtl.config.model import ModelConfig
+from mtl.config.objective import ObjectiveConfig
+from mtl.config.params import Config
+from mtl.config.tasks import AnyTask, TaskConfig
 from mtl.data.loader import Batch, Split, collate
 from mtl.model.sharing import SHARINGS, MultiTaskModel
 from mtl.objective.combination import Objective

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from mtl.config import Config, ObjectiveConfig, TrainingError
+from mtl.config import TrainingError
+from mtl.config.objective import ObjectiveConfig
+from mtl.config.params import Config
 from mtl.data import sampler
 from mtl.data.loader import Batch
 from mtl.objective.weighting import WEIGHTINGS

@@ -16,7 +16,8 @@ import pytest
 
 from flows.supervisor import Service, supervise
 from flows.ticks import missed, next_ticks
-from mtl.config import MtlError, ScheduleConfig
+from mtl.config import MtlError
+from mtl.config.schedule import ScheduleConfig
 
 LEAVES_A_CHILD = """
 import subprocess, sys, time

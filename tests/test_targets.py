@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from mtl.config import Config, DataError
+from mtl.config import DataError
+from mtl.config.params import Config
 from mtl.data import sampler
 from mtl.store import Store
 from mtl.train.checkpoint import Checkpoints

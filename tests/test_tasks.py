@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mtl.config import Config, ConfigError
+from mtl.config import ConfigError
+from mtl.config.params import Config
 from mtl.data.augment import augmented, draw_changes
 from mtl.data.loader import Split, collate
 from mtl.evaluate.bootstrap import interval, resample_counts

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from mtl.config import Config, TrainingError
+from mtl.config import TrainingError
+from mtl.config.params import Config
 from mtl.data.loader import Split, collate
 from mtl.seal import Seal
 from mtl.store import Store

@@ -8,7 +8,8 @@ from pathlib import Path
 import cv2
 import pytest
 
-from mtl.config import parse, read_params
+from mtl.config import read_params
+from mtl.config.params import parse
 from mtl.data.prepare import prepare
 from mtl.data.propose import propose
 from mtl.data.sources.files import fetch_files

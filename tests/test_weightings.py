@@ -10,7 +10,8 @@ import pytest
 import torch
 import torchjd.scalarization as sc
 
-from mtl.config import ObjectiveConfig, TaskConfig
+from mtl.config.objective import ObjectiveConfig
+from mtl.config.tasks import TaskConfig
 from mtl.objective.aggregation import AGGREGATORS
 from mtl.objective.combination import Objective
 from mtl.objective.memory import seeded

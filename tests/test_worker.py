@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from mtl.config import Config, StageError
+from mtl.config import StageError
+from mtl.config.params import Config
 from mtl.jobs.written import ERROR, STOP
 from mtl.seal import Seal
 from mtl.store import Store

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from mtl.config import ModelConfig, ObjectiveConfig, TaskConfig, sections
-from mtl.config.tasks import Classification, Regression, Rotation
+from mtl.config.choices import sections
+from mtl.config.model import ModelConfig
+from mtl.config.objective import ObjectiveConfig
+from mtl.config.tasks import Classification, Regression, Rotation, TaskConfig
 from mtl.data.loader import Batch
 from mtl.data.spec import TargetSpec
 from mtl.objective.aggregation import AGGREGATORS

@@ -12,7 +12,8 @@ from typing import Any
 
 from mtl.compare.plan import Comparison
 from mtl.compare.run import run_comparison
-from mtl.config import Config, DataError
+from mtl.config import DataError
+from mtl.config.params import Config
 from mtl.jobs.handed import do, result_of, store_of
 from mtl.seal import Seal, seal_of
 from mtl.store import Store
@@ -65,4 +66,4 @@ def run(config: Config, job: dict[str, Any], store: Store, seal: Seal) -> list[d
 
 
 if __name__ == "__main__":
-    sys.exit(do(run))
+    sys.exit(do(run, Config))

@@ -10,8 +10,10 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from mtl.config import Config, ConfigError, sections
+from mtl.config import ConfigError
+from mtl.config.choices import sections
 from mtl.config.objective import ObjectiveConfig
+from mtl.config.params import Config
 from mtl.config.section import Count, Positive, Section
 from mtl.digest import bytes_sha256
 

@@ -10,7 +10,7 @@ from mtl.cluster import cluster
 from mtl.compare.plan import Comparison, Trial, methods, trials, weighted
 from mtl.compare.table import best_method, mean_weights
 from mtl.compare.trial import run_trial
-from mtl.config import Config
+from mtl.config.params import Config
 from mtl.seal import Seal
 
 

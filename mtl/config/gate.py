@@ -1,26 +1,12 @@
-"""`evaluate:`, `gate:`, `registry:`, `flow:` and `schedule:`."""
+"""`gate:` what a challenger must show."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from mtl.config.section import Count, Fraction, NonNegative, Positive, Section
-
-Corruption = Literal["noise", "blur", "brightness", "contrast", "jpeg"]
-
-
-class EvaluateConfig(Section):
-    """How the test split is judged."""
-
-    batch_size: Count = Field(description="images a forward pass")
-    num_resamples: Annotated[int, Field(ge=100)] = Field(description="bootstrap resamples of the test split")
-    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(description="of the intervals")
-    num_pictures: Count = Field(description="predictions drawn, half good and half bad")
-    corruptions: tuple[Corruption, ...] = Field(default=(), description="damages of test images, for robustness")
-    num_corrupted: Count = Field(default=250, description="test images that each corruption is tried on")
 
 
 class GateConfig(Section):
@@ -63,61 +49,3 @@ class GateConfig(Section):
         default=None,
         description="a person must agree within this time, else no promotion; null: the gate decides alone",
     )
-
-
-class RegistryConfig(Section):
-    """The registry's names."""
-
-    experiment: str = Field(min_length=1, description="MLflow experiment")
-    model: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_.-]+$", description="registered model")
-    intended_use: str = Field(default="", description="for the model card: what it is for, and for whom")
-    limits: str = Field(default="", description="for the model card: what it must not be used for")
-
-
-class FlowConfig(Section):
-    """Retries and time-outs of the flow's steps."""
-
-    retries: Annotated[int, Field(ge=0)] = Field(description="times a step is tried again after infrastructure fails")
-    retry_delay_seconds: NonNegative = Field(description="before the first new try; twice as long before each next")
-    stage_timeout_seconds: Count = Field(description="a stage that takes longer is stopped")
-
-
-def valid_cron(value: str) -> str:
-    """The expression, if it has five fields; whether they can be kept, Prefect says when the schedule is started.
-
-    Raises:
-        ValueError: it has not.
-    """
-    if len(value.split()) != 5:
-        raise ValueError(f"a cron expression has five fields, found {len(value.split())} in {value!r}")
-    return value
-
-
-class ScheduleConfig(Section):
-    """When the flow runs by itself (`mtl serve`)."""
-
-    cron: str = Field(description="minute hour day-of-month month day-of-week")
-    timezone: str = Field(description="IANA name")
-    active: bool = Field(description="false keeps the deployment but makes no runs")
-    overlap: Literal["skip", "queue"] = Field(description="a tick while a run is going: skipped, or waits")
-    catch_up: Literal["none", "once"] = Field(
-        default="none",
-        description="ticks that were missed while nothing ran: forgotten, or one run at the start for all",
-    )
-    priority: Annotated[int, Field(ge=1)] | None = Field(
-        default=None, description="of its runs among those of a work pool (mtl deploy): 1 comes first"
-    )
-
-    @field_validator("timezone")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except Exception as error:
-            raise ValueError(f"unknown time zone {value!r}; use an IANA name such as Europe/London") from error
-        return value
-
-    @field_validator("cron")
-    @classmethod
-    def _valid(cls, value: str) -> str:
-        return valid_cron(value)

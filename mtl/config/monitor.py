@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from mtl.config.gate import valid_cron
+from mtl.config.schedule import valid_cron
 from mtl.config.section import Count, Fraction, NonNegative, Positive, Section
 
 

@@ -24,3 +24,6 @@ NonNegative = Annotated[float, Field(ge=0.0, strict=False)]
 
 Count = Annotated[int, Field(ge=1)]
 """A whole number of at least 1."""
+
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+"""Of every random choice."""

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from mtl.config import AugmentConfig
+from mtl.config.augment import AugmentConfig
 from mtl.data.boxes import kinds
 from mtl.data.loader import Batch, Split, as_images
 

@@ -11,8 +11,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mtl.config import DataConfig, DataError, StageError
-from mtl.config.data import Edges, Orient
+from mtl.config import DataError, StageError
+from mtl.config.data import DataConfig
+from mtl.config.operations import Edges, Orient
 from mtl.data import shards
 from mtl.data.boxes import as_table
 from mtl.data.manifest import Moments, Quarantined, ShardRecord

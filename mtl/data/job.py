@@ -15,7 +15,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from mtl.config import Config, DataError, SealError, StageError
+from mtl.config import DataError, SealError, StageError
+from mtl.config.trees.prepare import PrepareTree
 from mtl.data.build import Builder, with_added
 from mtl.data.manifest import ShardRecord
 from mtl.data.on_ray import built, keep
@@ -34,7 +35,7 @@ RAW, RECORDS, SHARDS = "raw", "records", "shards"
 """The last two are of all jobs: files are named by their content."""
 
 
-def by_job(config: Config, home: Path) -> Runner:
+def by_job(config: PrepareTree, home: Path) -> Runner:
     """Build on the cluster of `cluster.address`.
 
     The runner raises, before anything is built, DataError if images are files of this machine; and what the job wrote
@@ -111,7 +112,7 @@ def _forget(results: Store, record: ShardRecord) -> None:
         results.remove(name)
 
 
-def run(config: Config, job: dict[str, Any], store: Store, seal: Seal) -> list[dict[str, Any]]:
+def run(config: PrepareTree, job: dict[str, Any], store: Store, seal: Seal) -> list[dict[str, Any]]:
     """On the cluster: the shards that no job has built before; the records of all."""
     wanted = [Planned(**planned) for planned in job["wanted"]]
     results = store.parent
@@ -141,4 +142,4 @@ def _known(records: Store, planned: Planned, seal: Seal) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(do(run))
+    sys.exit(do(run, PrepareTree))

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import Field
 
 from mtl.config import DataError
-from mtl.config.data import Operation
+from mtl.config.operations import Operation
 from mtl.config.section import Section
 from mtl.data.spec import DatasetSpec
 

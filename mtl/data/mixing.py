@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from mtl.config import ConfigError, Mixing
+from mtl.config import ConfigError
+from mtl.config.mixing import Mixing
 from mtl.data.loader import Split
 
 SLICE = "source"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl.cluster import cluster
-from mtl.config import Config
+from mtl.config.trees.cluster import ClusterTree
 from mtl.data.build import Builder
 from mtl.data.manifest import ShardRecord
 from mtl.data.plan import Planned
@@ -19,7 +19,7 @@ AHEAD = 2
 """Shards in work a CPU of the cluster."""
 
 
-def on_cluster(config: Config) -> Runner:
+def on_cluster(config: ClusterTree) -> Runner:
     """Build on the cluster to which this machine belongs."""
 
     def run(builder: Builder, orders: Iterable[Order]) -> Iterator[ShardRecord]:
@@ -39,7 +39,7 @@ def keep(path: Path, data: bytes) -> None:
 
 
 def built(
-    config: Config, builder: Builder, wanted: Iterable[Planned], url: str = ""
+    config: ClusterTree, builder: Builder, wanted: Iterable[Planned], url: str = ""
 ) -> Iterator[tuple[ShardRecord, bytes]]:
     """Records and bytes of shards as they finish; a node that is lost has its shards built by another.
 

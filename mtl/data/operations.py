@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from mtl.config import DataError
-from mtl.config.data import (
+from mtl.config.operations import (
     Binarize,
     Decode,
     Denoise,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from mtl.config import DataConfig
+from mtl.config.data import DataConfig
 from mtl.data import (
     boxes,
     geometry,

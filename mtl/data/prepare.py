@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mtl.config import DataConfig, DataError
+from mtl.config import DataError
+from mtl.config.data import DataConfig
 from mtl.data import manifest as manifests
 from mtl.data import shards
 from mtl.data.build import Builder, with_added

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from mtl.config import Config
+from mtl.config.trees.model import ModelTree
 from mtl.data.loader import Split
 from mtl.evaluate.blind import score_blind
 from mtl.evaluate.evaluator import score
@@ -31,7 +31,7 @@ class Judged:
     report: EvalReport
 
 
-def judge_weights(config: Config, prepared: Path, weights: Path, split_name: str = "test") -> Judged:
+def judge_weights(config: ModelTree, prepared: Path, weights: Path, split_name: str = "test") -> Judged:
     """Rebuild the model that `config` describes, give it the weights, and judge it."""
     split = Split(prepared, split_name)
     tasks = build_tasks(config.tasks, split.spec.targets, image_spec(split.manifest))
@@ -40,7 +40,7 @@ def judge_weights(config: Config, prepared: Path, weights: Path, split_name: str
     return judge_model(model, tasks, split, config)
 
 
-def judge_model(model: nn.Module, tasks: dict[str, Task], split: Split, config: Config) -> Judged:
+def judge_model(model: nn.Module, tasks: dict[str, Task], split: Split, config: ModelTree) -> Judged:
     """Score a model on the CPU. The thread count is the training's: another one can change the last bits of a metric."""
     torch.set_num_threads(config.train.num_workers * config.train.threads_per_worker)
     settings = config.evaluate

@@ -8,7 +8,7 @@ from collections import Counter
 
 import numpy as np
 
-from mtl.config import Config
+from mtl.config.trees.model import ModelTree
 from mtl.data.loader import Split
 from mtl.evaluate.bootstrap import jackknife_weights, places, resample_counts
 from mtl.intervals import Estimate
@@ -29,7 +29,7 @@ def build_report(
     scorers: dict[str, Scorer],
     tasks: dict[str, Task],
     split: Split,
-    config: Config,
+    config: ModelTree,
     robustness: dict[str, dict[str, float]] | None = None,
     blind: dict[str, Scorer] | None = None,
 ) -> EvalReport:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mtl.config.gate import Corruption
+from mtl.config.evaluate import Corruption
 from mtl.data.loader import Batch, Split, as_images, collate
 from mtl.evaluate.evaluator import fill, refuse_not_finite
 from mtl.tasks import Task

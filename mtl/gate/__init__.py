@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mtl.config import GateConfig
+from mtl.config.gate import GateConfig
 from mtl.gate.arrivals import TITLE, not_compared, without_arrivals
 from mtl.gate.budgets import budgets
 from mtl.gate.evidence import before_first, comparable, learnt, same_samples, same_tasks

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from mtl.config import GateConfig
+from mtl.config.gate import GateConfig
 from mtl.gate.gains import Pair, gain, improvement, interval_rule, not_worse, surely_below
 from mtl.gate.slices import slices
 from mtl.intervals import Estimate

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mtl.config import GateConfig
+from mtl.config.gate import GateConfig
 from mtl.reports import EvalReport, Rule, TaskReport
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mtl.config import GateConfig
+from mtl.config.gate import GateConfig
 from mtl.reports import EvalReport, Rule, TaskReport
 
 SHOWN = 8

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from mtl.config import GateConfig
+from mtl.config.gate import GateConfig
 from mtl.intervals import Estimate
 from mtl.reports import Rule, TaskReport, same_number
 

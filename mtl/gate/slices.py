@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mtl.config import GateConfig
+from mtl.config.gate import GateConfig
 from mtl.gate.gains import Pair, interval_rule, tails
 from mtl.intervals import student
 from mtl.reports import FEWEST, Rule, SliceReport, same_number

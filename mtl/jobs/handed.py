@@ -9,17 +9,21 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, TypeVar
 
-from mtl.config import Config, MtlError, StageError, parse
+from mtl.config import MtlError, StageError
+from mtl.config.checking import pick
+from mtl.config.trees.cluster import ClusterTree
 from mtl.digest import bytes_sha256
 from mtl.jobs.submit import VARIABLE, Work, submit
 from mtl.jobs.written import ERROR, JOB, RESULT, raise_written, write_error
 from mtl.seal import Seal
 from mtl.store import Store
 
+Tree = TypeVar("Tree", bound=ClusterTree)
 
-def hand_over(config: Config, work: Work, say: Callable[[str], None], stop_seconds: float = 0.0) -> None:
+
+def hand_over(config: ClusterTree, work: Work, say: Callable[[str], None], stop_seconds: float = 0.0) -> None:
     """Let the cluster of `cluster.address` do it, and wait.
 
     Args:
@@ -42,14 +46,20 @@ def no_result() -> StageError:
     return StageError("the cluster's job ended without a result", fix="see its lines above; run again to go on")
 
 
-def store_of(config: Config, kind: str, job: dict[str, Any], seal: Seal) -> Store:
+def store_of(config: ClusterTree, kind: str, job: dict[str, Any], seal: Seal) -> Store:
     """Where the job of this content is: the same has the same, whichever process of this MTL_HOME hands it over."""
     key = bytes_sha256(json.dumps(job, sort_keys=True).encode())[:16]
     return Store(f"{config.cluster.storage.rstrip('/')}/{kind}/{seal.name}/{key}")
 
 
 def result_of(
-    config: Config, name: str, module: str, job: dict[str, Any], store: Store, seal: Seal, say: Callable[[str], None]
+    config: ClusterTree,
+    name: str,
+    module: str,
+    job: dict[str, Any],
+    store: Store,
+    seal: Seal,
+    say: Callable[[str], None],
 ) -> Any:
     """As `hand_over`, of a job whose `do` gives a result, which is JSON; its result.
 
@@ -67,13 +77,13 @@ def result_of(
     return seal.read(store, RESULT)[RESULT]
 
 
-def do(run: Callable[[Config, dict[str, Any], Store, Seal], Any]) -> int:
-    """On the cluster, with the store's address as argument: run with the settings of whoever handed it over, and keep
-    the result, if there is one, or the error in the store; the exit code."""
+def do(run: Callable[[Tree, dict[str, Any], Store, Seal], Any], tree: type[Tree]) -> int:
+    """On the cluster, with the store's address as argument: run with those settings of whoever handed it over that the
+    tree has, and keep the result, if there is one, or the error in the store; the exit code."""
     store, seal = Store(sys.argv[1]), Seal(bytes.fromhex(os.environ[VARIABLE]))
     try:
         job = seal.read(store, JOB)
-        config = parse(job["config"])
+        config = pick(tree, job["config"])
         here = config.model_copy(update={"cluster": config.cluster.model_copy(update={"address": "auto"})})
         result = run(here, job, store, seal)
     except MtlError as error:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mtl.cluster import code_environment
-from mtl.config import Config, StageError, TrainingError
+from mtl.config import StageError, TrainingError
+from mtl.config.trees.cluster import ClusterTree
 from mtl.jobs.written import JOB, STOP
 from mtl.seal import Seal
 from mtl.store import Store
@@ -74,7 +75,7 @@ class Submission:
 
 
 def submit(
-    config: Config, work: Work, say: Callable[[str], None], until: Callable[[], bool], stop_seconds: float
+    config: ClusterTree, work: Work, say: Callable[[str], None], until: Callable[[], bool], stop_seconds: float
 ) -> None:
     """Start the job, or join the one that runs, and pass on its lines until it is over.
 

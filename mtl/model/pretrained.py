@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load as load_safetensors
 from torch import nn
 
-from mtl.config import ConfigError, DataError, ModelConfig
-from mtl.config.model import FilePretrained, HubPretrained, PackagePretrained, RunPretrained
+from mtl.config import ConfigError, DataError
+from mtl.config.model import FilePretrained, HubPretrained, ModelConfig, PackagePretrained, RunPretrained
 from mtl.digest import bytes_sha256
 from mtl.download import Wheel, download
 

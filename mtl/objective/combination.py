@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from mtl.config import ObjectiveConfig, TaskConfig
+from mtl.config.objective import ObjectiveConfig
+from mtl.config.tasks import TaskConfig
 from mtl.objective.aggregator import Aggregator, GramianAggregator, JacobianAggregator
 from mtl.objective.jacobian import weigh_into_first
 from mtl.objective.weighting import WEIGHTINGS

@@ -11,10 +11,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from mtl.config import AnyTask, Config, DataError, ModelConfig
-from mtl.config.data import Operation
-from mtl.config.model import NoPretrained
+from mtl.config import DataError
+from mtl.config.model import ModelConfig, NoPretrained
+from mtl.config.operations import Operation
 from mtl.config.section import Section
+from mtl.config.tasks import AnyTask
+from mtl.config.trees.model import ModelTree
 from mtl.data.manifest import Manifest
 from mtl.data.spec import TargetSpec
 from mtl.tasks import build_model, build_tasks, image_spec
@@ -48,7 +50,7 @@ class Bundle(Section):
     image: Image
 
 
-def write_bundle(folder: Path, config: Config, manifest: Manifest, weights: Path) -> None:
+def write_bundle(folder: Path, config: ModelTree, manifest: Manifest, weights: Path) -> None:
     """Write a bundle; the same inputs give the same bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     image = image_spec(manifest)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from mtl.config import DataError
-from mtl.config.data import Decode, Orient
+from mtl.config.operations import Decode, Orient
 from mtl.data.drawing import as_rgb
 from mtl.data.loader import as_images
 from mtl.data.manifest import Statistics

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from mtl.config import Config, DataError
+from mtl.config import DataError
+from mtl.config.params import Config
 from mtl.data import manifest as manifests
 from mtl.data.loader import Split
 from mtl.data.prepare import prepare

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from mtl.config import Config
+from mtl.config.params import Config
 from mtl.reports.document import TABLES, document
 from mtl.reports.evaluation import EvalReport, TaskReport
 from mtl.reports.markdown import as_code, as_paragraphs, as_text

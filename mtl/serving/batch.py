@@ -20,7 +20,8 @@ import cv2
 import torch
 
 from mtl.cluster import cluster
-from mtl.config import Config, DataError
+from mtl.config import DataError
+from mtl.config.params import Config
 from mtl.package.predictor import Predictor
 from mtl.serving.gathered import ERROR, FILE, PATH
 from mtl.serving.overlay import draw

@@ -13,7 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mtl.config import Config, DataError
+from mtl.config import DataError
+from mtl.config.params import Config
 from mtl.jobs.handed import do, result_of, store_of
 from mtl.jobs.sent import bring, send
 from mtl.seal import Seal, seal_of
@@ -78,4 +79,4 @@ def run(config: Config, job: dict[str, Any], store: Store, seal: Seal) -> dict[s
 
 
 if __name__ == "__main__":
-    sys.exit(do(run))
+    sys.exit(do(run, Config))

@@ -14,7 +14,8 @@ from typing import Any
 
 import uvicorn
 
-from mtl.config import BusyError, Config
+from mtl.config import BusyError
+from mtl.config.params import Config
 from mtl.serving.admission import allowed_hosts
 from mtl.serving.app import Endpoint
 from mtl.serving.front import Impatient

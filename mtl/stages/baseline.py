@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from mtl.compare.plan import alone
-from mtl.config import load
+from mtl.config.params import load
 from mtl.evaluate.judge import judge_weights
 from mtl.stages import OUTPUTS, home, run_stage
 from mtl.train.launch import train

@@ -8,7 +8,8 @@ import json
 import sys
 from pathlib import Path
 
-from mtl.config import DataError, load
+from mtl.config import DataError
+from mtl.config.params import load
 from mtl.data.budget import within_budget
 from mtl.data.checks import check
 from mtl.data.data_page import write_data_page

@@ -11,7 +11,7 @@ from mtl.compare.pictures import draw
 from mtl.compare.plan import Comparison
 from mtl.compare.run import run_comparison
 from mtl.compare.table import build_table, markdown
-from mtl.config import load
+from mtl.config.params import load
 from mtl.data.staging import shipment
 from mtl.seal import seal_of
 from mtl.stages import OUTPUTS, home, run_stage

@@ -15,7 +15,7 @@ from mtl.stages import run_stage
 
 def main() -> None:
     """Serve until SIGTERM or Ctrl-C; what was accepted is answered."""
-    from mtl.config import load  # not above: the processes of the models import this module, too
+    from mtl.config.params import load  # not above: the processes of the models import this module, too
     from mtl.serving.server import run_app
 
     run_app(load(), json.loads(sys.argv[1]), lambda line: print(line, flush=True))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mtl.config import load
+from mtl.config.checking import read
+from mtl.config.trees.model import ModelTree
 from mtl.evaluate.judge import judge_weights
 from mtl.evaluate.pictures import draw_curves, draw_predictions
 from mtl.evaluate.tables import write_tables
@@ -13,7 +14,7 @@ from mtl.stages import OUTPUTS, run_stage
 
 def main() -> None:
     """Judge the model on the test split."""
-    config, out = load(), OUTPUTS / "evaluate"
+    config, out = read(ModelTree), OUTPUTS / "evaluate"
     out.mkdir(parents=True, exist_ok=True)
     found = judge_weights(config, OUTPUTS / "prepared", OUTPUTS / "train" / "weights.safetensors")
     report = found.report

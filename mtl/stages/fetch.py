@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from mtl.config import load
+from mtl.config.checking import read
+from mtl.config.trees.data import DataTree
 from mtl.data.budget import within_budget
 from mtl.data.raw import read_account
 from mtl.data.sources import SOURCES
@@ -14,7 +15,7 @@ from mtl.stages import OUTPUTS, home, run_stage
 
 def main() -> None:
     """Fetch the data set that params.yaml names."""
-    config = load()
+    config = read(DataTree)
     source = config.data.source
     spec = within_budget(SOURCES[source.type], source, config.seed, OUTPUTS / "raw", home() / "downloads")
     records = [record.model_dump() for record in spec.sources]

@@ -16,7 +16,8 @@ from typing import Any
 
 import torch
 
-from mtl.config import MonitorConfig, load
+from mtl.config.monitor import MonitorConfig
+from mtl.config.params import load
 from mtl.monitor import profile as profiles
 from mtl.monitor.drift import Finding, compare
 from mtl.monitor.kept_answers import NAME, judge_kept

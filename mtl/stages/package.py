@@ -6,7 +6,8 @@ import shutil
 
 import torch
 
-from mtl.config import load
+from mtl.config.checking import read
+from mtl.config.trees.model import ModelTree
 from mtl.data import manifest
 from mtl.package.bundle import EVALUATION, read_bundle, write_bundle
 from mtl.package.mlflow_model import write_mlflow_model
@@ -18,7 +19,7 @@ def main() -> None:
     """Package the model with its preprocessing."""
     out, bundle = OUTPUTS / "package", OUTPUTS / "package" / "bundle"
     shutil.rmtree(out, ignore_errors=True)
-    config = load()
+    config = read(ModelTree)
     write_bundle(bundle, config, manifest.read(OUTPUTS / "prepared"), OUTPUTS / "train" / "weights.safetensors")
     model, tasks, _ = read_bundle(bundle)
     # What it was made with travels with the model, so that production images can be compared with it anywhere.

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mtl.config import load
+from mtl.config.params import load
 from mtl.serving.sources import choose
 from mtl.stages import home, run_stage
 from mtl.store import Store

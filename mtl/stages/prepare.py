@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 
-from mtl.config import Config, load
+from mtl.config.checking import read
+from mtl.config.trees.prepare import PrepareTree
 from mtl.data.job import by_job
 from mtl.data.on_ray import on_cluster
 from mtl.data.prepare import Runner, on_cores, prepare
@@ -18,7 +19,7 @@ def main() -> None:
     """Prepare the raw data set for training."""
     if os.environ.get("MTL_FROM_SCRATCH"):
         shutil.rmtree(OUTPUTS / "prepared", ignore_errors=True)
-    config = load()
+    config = read(PrepareTree)
     manifest = prepare(config.data, OUTPUTS / "raw", OUTPUTS / "prepared", runner=_runner(config))
     summary = {
         "samples": {split: manifest.num_samples(split) for split in SPLITS},
@@ -28,7 +29,7 @@ def main() -> None:
     (OUTPUTS / "data.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
 
 
-def _runner(config: Config) -> Runner:
+def _runner(config: PrepareTree) -> Runner:
     """Where `cluster.prepare` says that shards are built."""
     if config.cluster.prepare == "cores":
         return on_cores

@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-from mtl.config import load
+from mtl.config.params import load
 from mtl.package.bundle import BUNDLE
 from mtl.stages import OUTPUTS, run_stage
 

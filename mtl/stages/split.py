@@ -8,8 +8,9 @@ from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mtl.config import ConfigError, load
+from mtl.config import ConfigError
 from mtl.config.files import FilesSource, StratifiedSplit
+from mtl.config.params import load
 from mtl.data.budget import within_budget
 from mtl.data.groups import Image
 from mtl.data.placements import Placements, Row

@@ -7,7 +7,8 @@ import json
 import os
 import shutil
 
-from mtl.config import load
+from mtl.config.checking import read
+from mtl.config.trees.training import TrainingTree
 from mtl.stages import OUTPUTS, home, run_stage
 from mtl.train.launch import train
 
@@ -15,7 +16,8 @@ from mtl.train.launch import train
 def main() -> None:
     """Train the model that params.yaml describes."""
     out = OUTPUTS / "train"
-    final = train(load(), OUTPUTS / "prepared", home(), from_scratch=bool(os.environ.get("MTL_FROM_SCRATCH")))
+    from_scratch = bool(os.environ.get("MTL_FROM_SCRATCH"))
+    final = train(read(TrainingTree), OUTPUTS / "prepared", home(), from_scratch=from_scratch)
     out.mkdir(parents=True, exist_ok=True)
     for name in ("weights.safetensors", "training.json"):
         shutil.copyfile(final / name, out / name)

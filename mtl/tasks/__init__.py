@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import torch
 
-from mtl.config import ConfigError, ModelConfig, TaskConfig
-from mtl.config.model import HardSharing
+from mtl.config import ConfigError
+from mtl.config.model import HardSharing, ModelConfig
+from mtl.config.tasks import TaskConfig
 from mtl.data.manifest import Manifest
 from mtl.data.spec import TargetSpec
 from mtl.model.cost import multiply_adds, num_parameters

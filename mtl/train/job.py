@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from mtl.config import Config
+from mtl.config.trees.training import TrainingTree
 from mtl.jobs.handed import do
 from mtl.seal import Seal
 from mtl.store import Store
@@ -16,7 +16,7 @@ from mtl.train.launch import attempts
 from mtl.train.worker import say
 
 
-def run(config: Config, job: dict[str, Any], store: Store, seal: Seal) -> None:
+def run(config: TrainingTree, job: dict[str, Any], store: Store, seal: Seal) -> None:
     """Train on the cluster that this process runs on; the weights are in the store."""
     with tempfile.TemporaryDirectory() as scratch, contextlib.suppress(KeyboardInterrupt):
         job["cache"] = f"{scratch}/downloads"
@@ -24,4 +24,4 @@ def run(config: Config, job: dict[str, Any], store: Store, seal: Seal) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(do(run))
+    sys.exit(do(run, TrainingTree))

@@ -16,7 +16,8 @@ from typing import Any
 from filelock import FileLock
 
 from mtl.cluster import cluster
-from mtl.config import Config, StageError
+from mtl.config import StageError
+from mtl.config.trees.training import TrainingTree
 from mtl.data.staging import shipment
 from mtl.digest import bytes_sha256
 from mtl.jobs.handed import hand_over, no_result, signals
@@ -40,7 +41,7 @@ STOP_SECONDS = 10.0
 """That workers have for a last checkpoint when the run is interrupted."""
 
 
-def training_key(config: Config, prepared: Path) -> str:
+def training_key(config: TrainingTree, prepared: Path) -> str:
     """Content key of a training: what it computes depends on this alone, so a resume can never mix two."""
     values = config.model_dump(mode="json")
     chosen = json.dumps({name: values[name] for name in SECTIONS}, sort_keys=True)
@@ -48,7 +49,7 @@ def training_key(config: Config, prepared: Path) -> str:
 
 
 def train(
-    config: Config, prepared: Path, home: Path, *, from_scratch: bool, say: Callable[[str], None] = print
+    config: TrainingTree, prepared: Path, home: Path, *, from_scratch: bool, say: Callable[[str], None] = print
 ) -> Path:
     """Train and return the folder with `weights.safetensors` and `training.json`.
 
@@ -89,7 +90,7 @@ def train(
     return folder / FINAL
 
 
-def _place(config: Config, folder: Path, seal: Seal, say: Callable[[str], None]) -> Store:
+def _place(config: TrainingTree, folder: Path, seal: Seal, say: Callable[[str], None]) -> Store:
     """Where the training's files are: in its folder, or in the shared storage, apart from those of another MTL_HOME."""
     if not config.cluster.storage:
         return Store(str(folder))
@@ -114,7 +115,7 @@ def _take(store: Store, folder: Path, seal: Seal, say: Callable[[str], None]) ->
     return found is not None
 
 
-def _describe(config: Config, prepared: Path, folder: Path, store: Store) -> dict[str, Any]:
+def _describe(config: TrainingTree, prepared: Path, folder: Path, store: Store) -> dict[str, Any]:
     """What a worker must know, on whatever node: plain values."""
     return {
         "config": config.model_dump(mode="json"),
@@ -126,7 +127,7 @@ def _describe(config: Config, prepared: Path, folder: Path, store: Store) -> dic
 
 
 def attempts(
-    config: Config, job: dict[str, Any], folder: Path, store: Store, seal: Seal, say: Callable[[str], None]
+    config: TrainingTree, job: dict[str, Any], folder: Path, store: Store, seal: Seal, say: Callable[[str], None]
 ) -> None:
     """Train until there is a result. Ray replaces lost workers itself; what ends its whole run is tried again here.
 
@@ -174,7 +175,7 @@ def _prune(trainings: Path) -> None:
 
 
 def _fit(
-    config: Config, job: dict[str, Any], name: str, store: Store, seal: Seal, say: Callable[[str], None]
+    config: TrainingTree, job: dict[str, Any], name: str, store: Store, seal: Seal, say: Callable[[str], None]
 ) -> Exception | None:
     """Run Ray Train once; what went wrong, if anything did."""
     with cluster(config, config.train.num_workers) as ray:
@@ -236,6 +237,6 @@ def _until_told(fit: Callable[[], Any], store: Store) -> Exception | None:
     return failures[0] if failures else None
 
 
-def _enough_gpus(ray: Any, config: Config) -> bool:
+def _enough_gpus(ray: Any, config: TrainingTree) -> bool:
     found = ray.cluster_resources().get("GPU", 0)
     return config.cluster.use_gpu == "auto" and found >= config.train.num_workers

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mtl.config import TrainConfig
+from mtl.config.train import TrainConfig
 from mtl.model.backbones import Backbone
 from mtl.objective.weighting import Weighting
 from mtl.train.sharding import divided, local

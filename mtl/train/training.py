@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mtl.config import Config
+from mtl.config.trees.training import TrainingTree
 from mtl.data import sampler
 from mtl.data.augment import augmented, draw_changes
 from mtl.data.loader import Batch, Split
@@ -54,7 +54,7 @@ class Progress:
 class Training:
     """A model, its objective and its data, on one worker of a world."""
 
-    def __init__(self, config: Config, prepared: Path, world: World, cache: Path | None = None) -> None:
+    def __init__(self, config: TrainingTree, prepared: Path, world: World, cache: Path | None = None) -> None:
         self.config, self.world = config, world
         make_deterministic(config.seed, config.train.threads_per_worker)
         splits = {name: Split(prepared, name) for name in SPLITS}

@@ -11,7 +11,9 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
-from mtl.config import MtlError, StageError, TrainingError, parse
+from mtl.config import MtlError, StageError, TrainingError
+from mtl.config.checking import pick
+from mtl.config.trees.training import TrainingTree
 from mtl.data.staging import at_hand
 from mtl.digest import bytes_sha256
 from mtl.jobs.written import ERROR, write_error
@@ -105,7 +107,7 @@ def _set_up(job: dict[str, Any], world: World) -> Training:
     training: Training | None = None
     try:
         prepared = at_hand(Path(job["prepared"]), job["shipment"])
-        training = Training(parse(job["config"]), prepared, world, Path(job["cache"]))
+        training = Training(pick(TrainingTree, job["config"]), prepared, world, Path(job["cache"]))
     except MtlError as error:
         problem = error
     problem = next((found for found in world.gather(problem) if found), None)

@@ -21,7 +21,9 @@ from markdown_it import MarkdownIt
 from flows.lineage import page as write_lineage
 from flows.summary import markdown as summary
 from mtl.compare.table import markdown as comparison
-from mtl.config import Config, GateConfig, MtlError
+from mtl.config import MtlError
+from mtl.config.gate import GateConfig
+from mtl.config.params import Config
 from mtl.data import manifest
 from mtl.data.check_lines import as_lines
 from mtl.data.data_page import write_data_page

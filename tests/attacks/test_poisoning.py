@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 from safetensors.torch import save_file
 
-from mtl.config import Config, GateConfig
-from mtl.config.data import Resize
+from mtl.config.gate import GateConfig
+from mtl.config.operations import Resize
+from mtl.config.params import Config
 from mtl.data import manifest
 from mtl.data.check_lines import as_lines
 from mtl.data.checks import check

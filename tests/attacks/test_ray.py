@@ -21,7 +21,7 @@ TRAINING = """
 import sys, time
 from pathlib import Path
 from mtl.cluster import cluster
-from mtl.config import load
+from mtl.config.params import load
 
 def work(job):
     import torch, torch.distributed as dist

@@ -25,7 +25,8 @@ from flows.settings import Settings
 from flows.status import collect as collect_status
 from flows.unchanged import find_registered
 from flows.workspace import effective_params
-from mtl.config import ConfigError, MtlError, RegistryError, load
+from mtl.config import ConfigError, MtlError, RegistryError
+from mtl.config.params import load
 from mtl.promotion import CHAMPION, CHANGE
 from mtl.registry import CHALLENGER, Registry
 from mtl.reports import Decision, PackageReport

@@ -13,7 +13,8 @@ import torch
 
 from mtl.compare import trial as trials
 from mtl.compare.plan import Trial
-from mtl.config import Config, SealError, TrainingError
+from mtl.config import SealError, TrainingError
+from mtl.config.params import Config
 from mtl.data.job import RECORDS, SHARDS, _fetched, _known  # pyright: ignore[reportPrivateUsage]
 from mtl.data.manifest import ShardRecord
 from mtl.data.plan import Planned

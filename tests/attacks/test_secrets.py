@@ -20,7 +20,8 @@ from flows.restore import restore_data
 from flows.settings import Settings
 from flows.uncommitted import difference
 from flows.workspace import workspace
-from mtl.config import ConfigError, MtlError, RegistryError, load, parse, read_params
+from mtl.config import ConfigError, MtlError, RegistryError, read_params
+from mtl.config.params import load, parse
 from mtl.promotion import Promotions
 from mtl.redaction import redact
 from mtl.registry import Registry

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from flows.stack.plan import make_plan
-from mtl.config import Config
+from mtl.config.params import Config
 from mtl.jobs import submit as submission
 from mtl.seal import Seal
 from mtl.store import Store

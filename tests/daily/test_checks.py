@@ -14,7 +14,8 @@ from flows.checks import QUICK, TRAINING, check, remote
 from flows.deployments import serve_schedule
 from flows.predict import predict
 from flows.settings import Settings
-from mtl.config import Config, MtlError, load
+from mtl.config import MtlError
+from mtl.config.params import Config, load
 from mtl.registry import Registry
 from tests.conftest import ROOT, dvc, free_port, make_checkout, mtl
 from tests.daily import situation

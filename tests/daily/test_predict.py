@@ -11,7 +11,7 @@ import cv2
 import pyarrow.parquet as pq
 import pytest
 
-from mtl.config import Config
+from mtl.config.params import Config
 from mtl.serving import batch
 from mtl.serving.batch import predict_all
 from mtl.serving.gathered import write_table

@@ -19,7 +19,9 @@ import pytest
 from flows.project import project_of
 from flows.settings import Settings
 from flows.ticks import next_ticks, refuse_crons
-from mtl.config import ConfigError, ScheduleConfig, load
+from mtl.config import ConfigError
+from mtl.config.params import load
+from mtl.config.schedule import ScheduleConfig
 from tests import servers
 from tests.conftest import ROOT, clean_environment, mtl, set_params
 from tests.watch import Watched

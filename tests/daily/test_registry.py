@@ -22,7 +22,8 @@ from flows.predict import predict
 from flows.repair import examine, repair
 from flows.settings import Settings
 from flows.status import collect as status
-from mtl.config import GoneError, MtlError, load
+from mtl.config import GoneError, MtlError
+from mtl.config.params import load
 from mtl.ledger import RUN_TAG, Ledger
 from mtl.promotion import CHAMPION
 from mtl.registry import Registry

@@ -18,7 +18,8 @@ from flows.repair import examine
 from flows.retention import Plan, after_run, carry_out, plan
 from flows.settings import Settings
 from flows.sizes import line, sizes
-from mtl.config import Config, GoneError, load
+from mtl.config import GoneError
+from mtl.config.params import Config, load
 from mtl.fingerprint import read_stages
 from mtl.registry import CHALLENGER, Registry
 from mtl.tracking import Tracker

@@ -246,7 +246,7 @@ class Run:
 
 
 def _model(root: Path) -> str:
-    from mtl.config import load
+    from mtl.config.params import load
 
     return load(root / "params.yaml").registry.model
 

@@ -106,7 +106,8 @@ def _family(serving: Watched, text: str) -> list[psutil.Process]:
 
 def _look(root: Path, kills: dict[str, int]) -> dict[str, Any]:
     """Wait for the last params' version, and count."""
-    from mtl.config import load, read_params
+    from mtl.config import read_params
+    from mtl.config.params import load
 
     began = time.monotonic()
     model, trust = load(root / "params.yaml").registry.model, Trust(own=root / ".mtl" / "keys")

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mtl.config import gist, parse, read_params
+from mtl.config import gist, read_params
+from mtl.config.params import parse
 from mtl.data.formats.base import Problem
 
 MANY = 10

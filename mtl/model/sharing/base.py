@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mtl.config import ModelConfig
+from mtl.config.model import ModelConfig
 from mtl.model.backbones import build_backbone
 from mtl.model.necks import FPN
 

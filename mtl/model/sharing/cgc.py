@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from mtl.config import ModelConfig
-from mtl.config.model import CGCSharing
+from mtl.config.model import CGCSharing, ModelConfig
 from mtl.model.blocks import conv_block
 from mtl.model.sharing.base import BehindNeck, HeadPlan, groups
 from mtl.model.sharing.mmoe import Gate, mix

@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mtl.config import ModelConfig
-from mtl.config.model import FusionSharing
+from mtl.config.model import FusionSharing, ModelConfig
 from mtl.model.blocks import conv_block
 from mtl.model.sharing.base import INITIAL, BehindNeck, HeadPlan, groups
 

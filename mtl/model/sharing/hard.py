@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from mtl.config import ModelConfig
+from mtl.config.model import ModelConfig
 from mtl.model.sharing.base import BehindNeck, HeadPlan
 
 

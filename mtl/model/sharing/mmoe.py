@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from mtl.config import ModelConfig
-from mtl.config.model import MMoESharing
+from mtl.config.model import MMoESharing, ModelConfig
 from mtl.model.backbones import build_backbone
 from mtl.model.blocks import conv_block
 from mtl.model.necks import FPN

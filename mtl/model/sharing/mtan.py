@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mtl.config import ModelConfig
-from mtl.config.model import MTANSharing
+from mtl.config.model import ModelConfig, MTANSharing
 from mtl.model.backbones import Pyramid, build_backbone
 from mtl.model.blocks import conv_block, group_norm
 from mtl.model.necks import FPN

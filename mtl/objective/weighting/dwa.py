@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from mtl.config import TaskConfig
+from mtl.config.tasks import TaskConfig
 from mtl.objective.memory import keep
 from mtl.objective.weighting.base import Weighting
 

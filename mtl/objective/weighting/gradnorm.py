@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mtl.config import TaskConfig
+from mtl.config.tasks import TaskConfig
 from mtl.objective.memory import keep
 from mtl.objective.weighting.base import Weighting
 from mtl.objective.weighting.learned import OwnAdam

@@ -1,0 +1,40 @@
+"""`cluster:` where Ray runs."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from mtl.config.section import Section
+
+
+class ClusterConfig(Section):
+    """Where Ray runs. No stage depends on it: moving to a cluster rebuilds nothing."""
+
+    address: str = Field(
+        description="local starts a cluster on this machine; host:port is Ray's address of a running one that this machine "
+        "belongs to; http://host:8265 hands work to one through its Jobs API"
+    )
+    storage: str = Field(
+        default="",
+        description="where a training keeps its checkpoints: a bucket (s3://…) or a folder that every node sees; "
+        "MTL_HOME if not said",
+    )
+    use_gpu: Literal["auto", "never"] = Field(description="auto: one GPU a worker where the cluster has enough")
+    prepare: Literal["cores", "ray"] = Field(
+        default="cores", description="where prepare runs: on this machine's cores, or on the cluster"
+    )
+
+    @property
+    def by_jobs(self) -> bool:
+        """Whether the cluster is reached through its Jobs API."""
+        return self.address.startswith(("http://", "https://"))
+
+    @model_validator(mode="after")
+    def _reachable(self) -> ClusterConfig:
+        if self.by_jobs and "://" not in self.storage:
+            raise ValueError(
+                f"address {self.address} is another machine's: checkpoints and results need storage in a bucket (s3://…)"
+            )
+        return self

@@ -1,0 +1,25 @@
+"""What `train` reads."""
+
+from __future__ import annotations
+
+from pydantic import model_validator
+
+from mtl.config.augment import AugmentConfig
+from mtl.config.objective import ObjectiveConfig
+from mtl.config.together import check_together
+from mtl.config.trees.cluster import ClusterTree
+from mtl.config.trees.model import ModelTree
+
+
+class TrainingTree(ClusterTree, ModelTree):
+    """All that the weights depend on, and where they are trained."""
+
+    objective: ObjectiveConfig
+    augment: AugmentConfig
+
+    @model_validator(mode="after")
+    def _together(self) -> TrainingTree:
+        check_together(self.model, self.objective, self.train, list(self.tasks))
+        if all(task.auxiliary for task in self.tasks.values()):
+            raise ValueError("every task is auxiliary: the gate would have nothing to compare")
+        return self
