@@ -1,16 +1,8 @@
-"""What pictures of data and of predictions have in common."""
+"""Pixels to look at, of data and of predictions."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
-import matplotlib
 import numpy as np
-
-matplotlib.use("Agg")
-
-from mtl.reports.document import as_png
 
 
 def as_rgb(pixels: np.ndarray) -> np.ndarray:
@@ -22,8 +14,3 @@ def mosaic(tiles: list[np.ndarray], columns: int) -> np.ndarray:
     """Tiles of one size, row by row; the last row is filled up with white."""
     filled = tiles + [np.full_like(tiles[0], 255)] * (-len(tiles) % columns)
     return np.vstack([np.hstack(filled[i : i + columns]) for i in range(0, len(filled), columns)])
-
-
-def save_figure(figure: Any, path: Path) -> None:
-    """Write a figure and close it; the same figure gives the same bytes."""
-    path.write_bytes(as_png(figure))

@@ -11,10 +11,11 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from mtl.data.boxes import kinds, objects
-from mtl.data.drawing import as_rgb, mosaic, save_figure
+from mtl.data.drawing import as_rgb, mosaic
 from mtl.data.manifest import Manifest
 from mtl.data.shards import Shard, unpack
 from mtl.data.spec import SPLITS, DatasetSpec
+from mtl.reports.figure import save_figure
 
 TILE = 160
 """Pixels of the longer side of a drawn image, at least."""

@@ -11,8 +11,9 @@ import torch
 from matplotlib import pyplot as plt
 from torch import nn
 
-from mtl.data.drawing import as_rgb, mosaic, save_figure
+from mtl.data.drawing import as_rgb, mosaic
 from mtl.data.loader import Split, collate
+from mtl.reports.figure import save_figure
 from mtl.tasks import Task
 from mtl.tasks.base import Scorer
 from mtl.tasks.reconstruction import Reconstruction

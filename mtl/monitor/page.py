@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mtl.monitor.profile import Profile
-from mtl.reports.document import TABLES, as_png, document
+from mtl.reports.document import TABLES, document
 
 NUM_PLOTS = 9
 PLOTTED = ("ks", "chi2")
@@ -57,10 +57,9 @@ def _number(value: float | None) -> str:
 
 
 def _plots(result: dict[str, Any], reference: Profile, batch: Profile) -> str:
-    import matplotlib
-
-    matplotlib.use("Agg")
     from matplotlib import pyplot as plt
+
+    from mtl.reports.figure import as_png
 
     names = [one["name"] for one in result["findings"] if one["test"] in PLOTTED][:NUM_PLOTS]
     columns = 3

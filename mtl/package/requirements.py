@@ -9,7 +9,6 @@ REQUIREMENTS = (
     "cryptography",
     "filelock",
     "fsspec",
-    "matplotlib",
     "mlflow",
     "model-signing",
     "numpy",

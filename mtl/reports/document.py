@@ -1,13 +1,11 @@
-"""What self-contained pages have in common: the HTML around them, and figures as PNG."""
+"""What self-contained pages have in common: the HTML around them, and what it may load."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import re
 from html import escape
-from typing import Any
 
 TABLES = "table{border-collapse:collapse}td,th{padding:.3em .8em;border-bottom:1px solid #ddd;text-align:left}"
 
@@ -45,19 +43,3 @@ def document(title: str, body: str, style: str = "", width: int = 1100) -> str:
     )
     head = f'<meta charset="utf-8"><title>{title}</title><style>{font}{style}</style>'
     return f'<!doctype html><html lang="en"><head>{with_policy(head)}</head><body>{body}</body></html>\n'
-
-
-def as_png(figure: Any) -> bytes:
-    """A matplotlib figure, closed then; the same figure gives the same bytes. A dollar sign in a name is a dollar sign."""
-    import matplotlib
-    from matplotlib import pyplot as plt
-    from matplotlib.text import Text
-
-    with matplotlib.rc_context({"text.parse_math": False}):
-        for text in figure.findobj(Text):
-            text.set_parse_math(False)
-        figure.tight_layout()
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=90, metadata={"Software": None})
-    plt.close(figure)
-    return buffer.getvalue()

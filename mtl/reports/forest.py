@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from mtl.reports.document import as_png
 from mtl.reports.types import Decision
 
 FARTHEST = 100.0
@@ -14,10 +13,9 @@ def draw_decision(decision: Decision) -> bytes | None:
     rules = [rule for rule in decision.rules if rule.difference is not None]
     if not rules:
         return None
-    import matplotlib
-
-    matplotlib.use("Agg")
     from matplotlib import pyplot as plt
+
+    from mtl.reports.figure import as_png
 
     figure, axis = plt.subplots(figsize=(7.5, 1.1 + 0.32 * len(rules)))
     for row, rule in enumerate(reversed(rules)):

@@ -35,7 +35,8 @@ from mtl.monitor.page import write_page as write_monitor
 from mtl.registry import Version
 from mtl.reports import EvalReport, SliceReport, TrainReport
 from mtl.reports.card import write_card
-from mtl.reports.document import as_png, document, policy
+from mtl.reports.document import document, policy
+from mtl.reports.figure import as_png
 from mtl.reports.markdown import as_code, as_text
 from mtl.reports.page import write_page
 from mtl.terminal import Guarded
