@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DEV := $(VENV)/.dev
 
 export UV_COMPILE_BYTECODE := 1
 export VIRTUAL_ENV := $(abspath $(VENV))
@@ -21,7 +22,12 @@ $(READY): requirements.lock infra/build.lock pyproject.toml
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-setup: $(READY)  ## make the environment (the other commands do it too)
+# What tests and checks beside it: no version depends on these, and the production image has none of them.
+$(DEV): requirements-dev.lock | $(READY)
+	@$(BIN)/uv pip install --quiet --require-hashes -r requirements-dev.lock
+	@touch $@
+
+setup: $(READY) $(DEV)  ## make the environment, tools included (the other commands make what they need)
 
 run: $(READY)  ## fetch, prepare, train, evaluate, register, promote
 	@$(BIN)/mtl retrain
@@ -40,32 +46,32 @@ status: $(READY)  ## the champion and the last run
 
 TESTERS ?= 2
 BESIDE := --numprocesses $(TESTERS) --dist loadgroup --no-loadscope-reorder
-test: $(READY)  ## all tests but the slow ones, the end-to-end ones included
+test: $(READY) $(DEV)  ## all tests but the slow ones, the end-to-end ones included
 	@$(BIN)/python -m pytest $(BESIDE) -m "not slow and not long and not stack"
 
-test-all: $(READY)  ## the slow tests, which make test leaves out
+test-all: $(READY) $(DEV)  ## the slow tests, which make test leaves out
 	@$(BIN)/python -m pytest $(BESIDE) -m slow
 
-stack-test: $(READY)  ## real servers with passwords: a schedule from nothing to a champion, and refusals
+stack-test: $(READY) $(DEV)  ## real servers with passwords: a schedule from nothing to a champion, and refusals
 	@$(BIN)/python -m pytest -m stack
 
-test-long: $(READY)  ## those that CI has no time for either
+test-long: $(READY) $(DEV)  ## those that CI has no time for either
 	@$(BIN)/python -m pytest -m long
 
-faults: $(READY)  ## kill everything once, at every moment that matters; the table is reports/faults.json
+faults: $(READY) $(DEV)  ## kill everything once, at every moment that matters; the table is reports/faults.json
 	@$(BIN)/python -m tests.faults.run
 
 MINUTES ?= 10
-soak: $(READY)  ## a schedule under random kills for MINUTES
+soak: $(READY) $(DEV)  ## a schedule under random kills for MINUTES
 	@$(BIN)/python -m tests.faults.soak --minutes $(MINUTES)
 
-attacks: $(READY)  ## every attack that is known, tried; the table is reports/attacks.json
+attacks: $(READY) $(DEV)  ## every attack that is known, tried; the table is reports/attacks.json
 	@$(BIN)/python -m pytest tests/attacks -m attack --table reports/attacks.json
 
-daily: $(READY)  ## every situation of daily life that is known, with the real tools; the table is reports/daily.json
+daily: $(READY) $(DEV)  ## every situation of daily life that is known, with the real tools; the table is reports/daily.json
 	@$(BIN)/python -m pytest tests/daily -m daily --table reports/daily.json
 
-lint: $(READY)  ## ruff, pyright, import contracts
+lint: $(READY) $(DEV)  ## ruff, pyright, import contracts
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports
@@ -75,7 +81,7 @@ $(VENV)/checks/.ready: infra/checks.lock | $(READY)
 	@VIRTUAL_ENV=$(abspath $(VENV)/checks) $(BIN)/uv pip install --quiet --require-hashes -r infra/checks.lock
 	@touch $@
 
-infra-check: $(READY) $(VENV)/checks/.ready  ## Compose by its own parser, image and chart by hadolint and checkov, scripts by shellcheck, YAML
+infra-check: $(READY) $(DEV) $(VENV)/checks/.ready  ## Compose by its own parser, image and chart by hadolint and checkov, scripts by shellcheck, YAML
 	@env $$(sed -n 's/=$$/=checked/p' infra/compose/env.example) $(BIN)/docker-compose --file infra/compose/compose.yaml config --quiet
 	@$(BIN)/yamllint --strict -d "{extends: relaxed, rules: {line-length: disable}, ignore: [infra/kubernetes/templates]}" infra .github params.yaml dvc.yaml
 	@$(BIN)/hadolint --failure-threshold warning infra/docker/Dockerfile
@@ -93,10 +99,10 @@ sbom: $(READY)  ## what the pipeline is made of, as CycloneDX: reports/sbom.json
 	@$(BIN)/python -m tests.sbom reports/sbom.json
 
 audit: $(READY) $(VENV)/audit/.ready  ## known vulnerabilities of what is pinned, by pip-audit; skipped, and said, where PyPI is out of reach
-	@if $(BIN)/python -m tests.sbom --reach; then $(VENV)/audit/bin/pip-audit --progress-spinner off --disable-pip --require-hashes -r requirements.lock; \
+	@if $(BIN)/python -m tests.sbom --reach; then for lock in requirements.lock requirements-dev.lock; do $(VENV)/audit/bin/pip-audit --progress-spinner off --disable-pip --require-hashes -r $$lock || exit; done; \
 	else echo "pip-audit was skipped: what PyPI knows of vulnerabilities is out of reach here"; fi
 
-coverage: $(READY)  ## the tests, with coverage
+coverage: $(READY) $(DEV)  ## the tests, with coverage
 	@$(BIN)/python -m pytest --cov --cov-report=term
 
 docs: $(READY)  ## docs/params.md from the settings
@@ -105,8 +111,9 @@ docs: $(READY)  ## docs/params.md from the settings
 deps: $(READY)  ## the stages' code dependencies in dvc.yaml, from their imports
 	@$(BIN)/python -m tests.closure
 
-lock: $(READY)  ## resolve requirements.lock again from pyproject.toml
-	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
+lock: $(READY)  ## resolve requirements.lock and requirements-dev.lock again from pyproject.toml
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --constraint requirements.lock --group dev -o requirements-dev.lock
 	@for name in checks audit; do $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 infra/$$name.in -o infra/$$name.lock; done
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --constraint requirements.lock infra/build.in -o infra/build.lock
 

