@@ -109,7 +109,7 @@ docs: $(READY)  ## docs/params.md from the settings
 	@$(BIN)/python -m flows.describe > docs/params.md
 
 deps: $(READY)  ## the stages' code dependencies in dvc.yaml, from their imports
-	@$(BIN)/python -m tests.closure
+	@$(BIN)/python -m tools.closure
 
 lock: $(READY)  ## resolve requirements.lock and requirements-dev.lock again from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 pyproject.toml -o requirements.lock

@@ -32,9 +32,9 @@ from mtl.data.raw import RawSample, read_split
 from mtl.data.shards import Shard
 from mtl.data.spec import SPLITS, DatasetSpec, TargetSpec
 from mtl.digest import file_sha256
-from tests.closure import closure
 from tests.conftest import ROOT, clean_environment
 from tests.test_formats import TASKS, configured, fetched, image_folder
+from tools.closure import closure
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,7 @@ def hand_over(
 
 def trials_of(prepared: Path) -> str:
     """The folder of the trials' results: other code and other data have another."""
-    return f"trials/{code_and_data(prepared)[:16]}"
+    return f"trials/{code_and_data(prepared, Path(__file__).parent)[:16]}"
 
 
 def run(config: Config, job: dict[str, Any], store: Store, seal: Seal) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """What a package needs where it is loaded: every distribution that the import closure of its loader takes something from.
 
-`python -m tests.closure` writes the list, as it writes the deps of dvc.yaml's stages; a test compares.
+`python -m tools.closure` writes the list, as it writes the deps of dvc.yaml's stages; a test compares.
 """
 
 from __future__ import annotations

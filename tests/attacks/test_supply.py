@@ -43,7 +43,13 @@ def test_what_sets_up_builds_and_tests_is_pinned() -> None:
     assert len(installs) == 9
     for line in installs:
         assert "--require-hashes" in line or ("--no-deps" in line and "--no-build-isolation" in line), line
-    for lock in ("requirements.lock", "requirements-dev.lock", "infra/build.lock", "infra/checks.lock", "infra/audit.lock"):
+    for lock in (
+        "requirements.lock",
+        "requirements-dev.lock",
+        "infra/build.lock",
+        "infra/checks.lock",
+        "infra/audit.lock",
+    ):
         blocks = re.split(r"^(?=\S+==)", (ROOT / lock).read_text(), flags=re.M)[1:]
         assert all("--hash=sha256:" in block for block in blocks), lock
     (backend,) = re.findall(r'requires = \["hatchling==(\S+)"\]', (ROOT / "pyproject.toml").read_text())

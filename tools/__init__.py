@@ -1,0 +1,1 @@
+"""What builds and describes the project, and is no part of it."""
