@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from flows.checks import check, disk
 from flows.lineage import MACHINE, this_machine
+from flows.package_files import beside_registered
 from flows.restore import restore_code, restore_data, restore_environment
 from flows.settings import Settings
 from flows.versioning import output_hash, run_stage
@@ -49,7 +50,8 @@ def reproduce(
 
     Code comes from git, what was not committed, params and lock from the version's run, data by DVC hash, the environment
     from the lock. Every stage runs from scratch, in a folder of its own. The weights' digest, every file of the package,
-    every metric with its interval and its resamples are compared.
+    every metric with its interval and its resamples are compared. A package that is gone, or is not what was registered,
+    is a difference by itself: nothing can be said of its files.
 
     Args:
         overrides: changes of the version's params, as in `mtl retrain --set`, to see what they do.
@@ -84,6 +86,8 @@ def reproduce(
             python = restore_environment(settings, folder / "requirements.lock", say)
             _build(settings, folder, raw, say, python, fetch=here, differences=differences)
             differences += _results(folder, kept, registry, version)
+            changed = beside_registered(settings, registry, version, folder / "outputs" / "package")
+            differences += [_differs(what, *both) for what, both in changed.items()]
         except MtlError as error:
             if not differences:
                 raise
@@ -227,7 +231,7 @@ def changed_images(before: Path, after: Path) -> Differences:
 
 
 def _results(folder: Path, kept: Path, registry: Registry, version: Version) -> Differences:
-    """Prepared data, weights, package and metrics."""
+    """Prepared data, weights and metrics."""
     outputs = folder / "outputs"
     registered, made = (output_hash(where, "prepare", "outputs/prepared") for where in (kept, folder))
     found: Differences = [] if made == registered else [_differs("prepared data", registered, made)]

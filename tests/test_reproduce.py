@@ -6,13 +6,17 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import mlflow
 import pyarrow.parquet as pq
 import pytest
 
+from flows.package_files import beside_registered, changed_files
 from flows.reproduce import changed_images, take_checkout
+from mtl.config import GoneError
+from mtl.package.mlflow_model import write_mlflow_model
 from tests.conftest import dvc, embedded, mtl, set_params
 
 
@@ -60,6 +64,47 @@ def test_where_packages_differ_the_versions_environment_is_built(retrained: Path
     subprocess.run([str(python), "-c", "import torch, ray"], check=True)
 
 
+def test_every_file_of_a_package_is_compared(bundle: Path, tmp_path: Path) -> None:
+    """Two that are made of one bundle are the same; one byte of any file is named, and what is new or gone."""
+    registered, rebuilt = tmp_path / "registered", tmp_path / "rebuilt"
+    write_mlflow_model(registered, bundle)
+    files = write_mlflow_model(rebuilt, bundle).files
+    assert {
+        "MLmodel",
+        "requirements.txt",
+        "artifacts/bundle/bundle.json",
+        "artifacts/bundle/weights.safetensors",
+    } <= set(files)
+    (registered / "model.sig").write_text("{}")
+    assert changed_files(registered, rebuilt, files) == {}
+    for name in files:
+        path = registered / name
+        whole = path.read_bytes()
+        path.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+        assert list(changed_files(registered, rebuilt, files)) == [name]
+        path.write_bytes(whole)
+    (registered / "more.txt").write_text("")
+    assert changed_files(registered, rebuilt, files)["more.txt"][1] == "absent"
+    (registered / "more.txt").rename(registered / "code.py")
+    (registered / "MLmodel").unlink()
+    found = changed_files(registered, rebuilt, files)
+    assert found.keys() == {"MLmodel", "code.py"}
+    assert found["MLmodel"][0] == "absent"
+
+
+def test_a_package_that_is_gone_is_a_difference(bundle: Path, tmp_path: Path) -> None:
+    report = write_mlflow_model(tmp_path / "model", bundle)
+    (tmp_path / "report.json").write_text(report.model_dump_json())
+
+    def gone(*words: Any) -> Path:
+        raise GoneError("the package was deleted")
+
+    registry: Any = SimpleNamespace(package=gone)
+    version: Any = None
+    found = beside_registered(embedded(tmp_path), registry, version, tmp_path)
+    assert found == {"package": ("not to be compared: the package was deleted", f"{len(report.files)} files")}
+
+
 @pytest.mark.slow
 def test_a_param_that_was_changed_is_named_and_an_image_in_the_remote_refused(retrained: Path, tmp_path: Path) -> None:
     folder, environment = clone(retrained, tmp_path / "elsewhere")
@@ -68,6 +113,8 @@ def test_a_param_that_was_changed_is_named_and_an_image_in_the_remote_refused(re
     assert [what for what in named(found) if what.startswith("param")] == ["param train.learning_rate"]
     assert {d["what"]: d["rebuilt"] for d in found["differences"]}["param train.learning_rate"] == "0.002"
     assert "weights" in named(found)
+    assert "package artifacts/bundle/weights.safetensors" in named(found)
+    assert "package MLmodel" not in named(found)
     assert any(what.startswith("metric ") for what in named(found))
     stored = _object_of(retrained, "test.parquet", tmp_path / "remote")
     table = pq.read_table(stored)
