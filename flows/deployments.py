@@ -178,7 +178,7 @@ def serve_schedule(settings: Settings) -> int:
         os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
 
         def server() -> subprocess.Popen[bytes]:
-            process = start_prefect(port, settings.login, config.retention.days)
+            process = start_prefect(port, settings.ensure_login(), config.retention.days)
             wait_until_up(f"http://127.0.0.1:{port}/api/health", process, "Prefect")
             return process
 

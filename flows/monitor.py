@@ -23,7 +23,7 @@ from prefect.events import emit_event
 
 from flows.looks import Late, Looks, late_labels
 from flows.project import project_of
-from flows.settings import Settings, load_settings
+from flows.settings import Settings, enter_checkout
 from flows.versioning import run_quietly
 from flows.versions import registry_of
 from flows.workspace import running
@@ -42,7 +42,7 @@ Tell = Callable[[str, dict[str, Any], str], None]
 @flow(name="monitor", log_prints=False)
 def monitor() -> dict[str, Any]:
     """Look at the images that have come since the last look."""
-    settings = load_settings()
+    settings = enter_checkout()
     config = load(settings.root / "params.yaml")
     return look(settings, config, get_run_logger().info, emit)
 
@@ -54,7 +54,7 @@ def resource_of(project: str) -> str:
 
 def emit(model: str, result: dict[str, Any], batch: str) -> None:
     """Prefect's event. The same batch has the same id, should it be told twice."""
-    settings = load_settings()
+    settings = enter_checkout()
     project = project_of(settings, load(settings.root / "params.yaml"))
     emit_event(
         event=EVENT,

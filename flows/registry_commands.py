@@ -14,10 +14,10 @@ def repair(yes: Annotated[bool, typer.Option("--yes", help="mend without asking"
     """Say what was deleted or renamed in MLflow, and mend what can be mended (exit code 1: something cannot)."""
     from flows.repair import examine
     from flows.repair import repair as mend
-    from flows.settings import load_settings
+    from flows.settings import enter_checkout
     from flows.workspace import alone
 
-    settings = load_settings()
+    settings = enter_checkout()
     with alone(settings):
         found = examine(settings)
         for damage in found:

@@ -22,7 +22,7 @@ from flows.last_run import recorded
 from flows.leftovers import Note
 from flows.origin import read_origin
 from flows.retention import after_run
-from flows.settings import Settings, load_settings
+from flows.settings import Settings, enter_checkout
 from flows.steps import gate_step, promote_step, push_step, register_step, stage_step
 from flows.summary import show
 from flows.unchanged import find_registered, refuse_changes, unchanged_line
@@ -63,7 +63,7 @@ def retrain(
         override: judge with other settings of the gate than the committed ones.
         why: the reason for that; it stands in the ledger.
     """
-    settings = load_settings()
+    settings = enter_checkout()
     reason = redact(reason)
     chosen = overrides or []
     params = effective_params(settings.root, chosen)

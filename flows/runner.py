@@ -13,7 +13,7 @@ from flows.deployments import NAME, REFUSED, crash_silent_runs, deployments, kee
 from flows.leftovers import clear
 from flows.pauses import as_paused, note_applied, remove_unwanted
 from flows.project import project_of
-from flows.settings import Settings, load_settings, reach_prefect
+from flows.settings import Settings, enter_checkout, reach_prefect
 from flows.ticks import catch_up, missed, refuse_crons
 from flows.ui import end_with_parent
 from mtl.config import Config, MtlError, StageError, load
@@ -30,7 +30,7 @@ def run_schedule() -> None:
     from prefect.runner import Runner
 
     end_with_parent()
-    settings = load_settings()
+    settings = enter_checkout()
     try:
         reach_prefect(settings)
         config = load(settings.root / "params.yaml")

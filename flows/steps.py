@@ -121,7 +121,7 @@ def register_step(
     package = read_report(PackageReport, outputs / "package" / "report.json")
     with tempfile.TemporaryDirectory() as scratch:
         model = _without_links(outputs / "package" / "model", cache_folder(folder), Path(scratch))
-        version = registry.register(run, model, package, tags, files, settings.signing_key)
+        version = registry.register(run, model, package, tags, files, settings.ensure_signing_key())
     tracker.finish(run, "FINISHED")
     get_run_logger().info(f"registered as version {version.number}")
     return version

@@ -92,7 +92,7 @@ def start_mlflow(settings: Settings, port: int) -> subprocess.Popen[bytes]:
     environment |= {constants.REGISTRY_STORE_URI_ENV_VAR: settings.mlflow_uri}
     if settings.artifacts:
         environment |= {constants.ARTIFACT_ROOT_ENV_VAR: settings.artifacts}
-    return _guarded("mlflow", port, settings.login, environment)
+    return _guarded("mlflow", port, settings.ensure_login(), environment)
 
 
 def start_prefect(port: int, login: str, days: int = 90) -> subprocess.Popen[bytes]:
@@ -155,12 +155,16 @@ def serve_pages(settings: Settings, mlflow_port: int, prefect_port: int) -> None
             refuse_busy(prefect_port, "Prefect", "--prefect-port")
             days = load(settings.root / "params.yaml").retention.days
             started.append(
-                ("Prefect", f"http://127.0.0.1:{prefect_port}", start_prefect(prefect_port, settings.login, days))
+                (
+                    "Prefect",
+                    f"http://127.0.0.1:{prefect_port}",
+                    start_prefect(prefect_port, settings.ensure_login(), days),
+                )
             )
         print("starting …", flush=True)
         for name, url, process in started:
             wait_until_up(url, process, name)
-            pages.append((name, f"{url}/login#{settings.login}"))
+            pages.append((name, f"{url}/login#{settings.ensure_login()}"))
         _say_who_is_gone(settings, started)
         for name, url in pages:
             reveal(f"{name:<8} {url}")

@@ -248,7 +248,7 @@ def mtl(checkout: Path, *words: str, timeout: float = 500, **environment: str) -
 
 
 def embedded(checkout: Path) -> Settings:
-    """A checkout's settings, for calls in this process: `load_settings` would set its environment."""
+    """A checkout's settings, for calls in this process: `enter_checkout` would set its environment."""
     home = checkout / ".mtl"
     return Settings(checkout, home, f"sqlite:///{home}/mlflow.db", None)
 

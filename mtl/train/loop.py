@@ -26,6 +26,7 @@ def run(
     report: Callable[[dict[str, Any]], None],
     say: Callable[[str], None],
     notice: Notice | None = None,
+    stepped: Callable[[float], None] | None = None,
 ) -> Progress:
     """Train to the end of the last epoch, or until patience ends.
 
@@ -33,13 +34,14 @@ def run(
         report: called on every worker after each epoch with that epoch's metrics.
         say: prints a line; called on the first worker only.
         notice: what may ask for a checkpoint, or an end, between two steps.
+        stepped: called on every worker after each optimizer step with the seconds that it took.
 
     Raises:
         Stopped: a notice asked for it.
     """
     try:
         _resume(training, checkpoints, say)
-        _train(training, checkpoints, notice or Notice(), report, say)
+        _train(training, checkpoints, notice or Notice(), report, say, stepped)
         _first_does(training, checkpoints.flush)
     finally:
         with contextlib.suppress(MtlError):  # it was said, or something worse is on its way
@@ -53,13 +55,17 @@ def _train(
     notice: Notice,
     report: Callable[[dict[str, Any]], None],
     say: Callable[[str], None],
+    stepped: Callable[[float], None] | None,
 ) -> None:
     config, progress = training.config.train, training.progress
     began = time.monotonic() - progress.seconds
     while progress.epoch < config.epochs and progress.epoch - max(progress.best_epoch, 0) <= config.patience:
         order = sampler.epoch_order(training.config.seed, progress.epoch, len(training.train_split))
         while progress.step < training.steps_per_epoch:
+            started = time.perf_counter()
             losses = training.one_step(order)
+            if stepped:
+                stepped(time.perf_counter() - started)
             progress.seconds = time.monotonic() - began
             _tell(training, losses, say)
             asked = training.world.highest(notice.level())

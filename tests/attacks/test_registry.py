@@ -80,7 +80,7 @@ class World:
         tags = {FINGERPRINT: digest, "mtl.commit": commit, "mtl.dirty": "true", "mtl.data": "d" * 32, "mtl.lock": "0"}
         self.tracker.log_lineage(run, tags, files, "d" * 32, "raw")
         package = PackageReport(weights_sha256="w" * 64, num_bytes=1000, files={})
-        key = self.settings.signing_key
+        key = self.settings.ensure_signing_key()
         version = self.registry.register(run, folder / "model", package, tags, artifact_digests(files), key)
         self.tracker.finish(run, "FINISHED")
         decision = Decision(promote=True, champion=None, summary=f"promoted: {name}", rules=())

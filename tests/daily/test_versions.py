@@ -69,7 +69,7 @@ def register(settings: Settings, model: tuple[Path, PackageReport], digest: str 
     registry = registry_of(settings, "m")
     tracker = Tracker(settings.mlflow_uri, "e", settings.artifacts)
     run = tracker.open_run(digest, "a")
-    version = registry.register(run, model[0], model[1], {FINGERPRINT: digest}, {}, settings.signing_key)
+    version = registry.register(run, model[0], model[1], {FINGERPRINT: digest}, {}, settings.ensure_signing_key())
     tracker.finish(run, "FINISHED")
     champion = registry.promotions.champion()
     registry.decide(version, Decision(promote=True, champion=champion, summary="good", rules=()))
@@ -379,7 +379,7 @@ def register_with_dvc(settings: Settings, model: tuple[Path, PackageReport]) -> 
     run = tracker.open_run("f" * 64, "a")
     tracker.log_lineage(run, {}, files, "d" * 32, "raw")
     tags = {FINGERPRINT: "f" * 64}
-    registry_of(settings, "m").register(run, *model, tags, artifact_digests(files), settings.signing_key)
+    registry_of(settings, "m").register(run, *model, tags, artifact_digests(files), settings.ensure_signing_key())
 
 
 @pytest.mark.slow
