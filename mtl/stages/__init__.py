@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -12,6 +13,8 @@ from mtl.config import MtlError, StageError
 from mtl.stages.owner import watch_owner
 from mtl.terminal import guard
 
+ERROR_FILE = "MTL_ERROR_FILE"
+"""Variable that names a file for the error with which a stage ends: DVC passes neither its type nor its exit code on."""
 OUTPUTS = Path("outputs")
 """Where stages write, relative to the repository's root (DVC runs them there)."""
 
@@ -30,11 +33,10 @@ def run_stage(stage: Callable[[], None]) -> None:
     guard()
     try:
         stage()
-    except StageError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        sys.exit(1)
     except MtlError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
-        sys.exit(3)
+        if path := os.environ.get(ERROR_FILE):
+            Path(path).write_text(json.dumps(error.document), encoding="utf-8")
+        sys.exit(1 if isinstance(error, StageError) else 3)
     except KeyboardInterrupt:
         sys.exit(130)
