@@ -108,18 +108,17 @@ def monitor(as_json: AsJson = False) -> None:
     """Compare the production images that are new with what the champion was made with (exit code 3: they have shifted; 1: nothing
     of them could be judged)."""
     from flows.monitor import look
+    from flows.run_log import show_lines
     from flows.settings import enter_checkout
     from mtl.config import load
 
     settings = enter_checkout()
-
-    def say(line: str) -> None:
-        typer.echo(line, err=as_json)
+    show_lines().all_to_stderr = as_json
 
     def tell(model: str, result: dict[str, Any], batch: str) -> None:
         """The exit code tells it: there may be no server for an event."""
 
-    found = look(settings, load(settings.root / "params.yaml"), say, tell)
+    found = look(settings, load(settings.root / "params.yaml"), tell)
     if as_json:
         typer.echo(json.dumps(found, indent=1))
     elif "page" in found:
@@ -272,12 +271,12 @@ def reproduce(
     """Build a registered version again from what is kept of it: identical, or exactly what differs (exit code 1)."""
     from flows.reproduce import reproduce as build
     from flows.reproduce import show
+    from flows.run_log import show_lines
     from flows.settings import enter_checkout
 
-    def say(line: str) -> None:
-        typer.echo(line, err=True)
-
-    result = build(enter_checkout(), version, say, overrides=absolute(overrides), here=here, keep=keep)
+    settings = enter_checkout()
+    show_lines().all_to_stderr = True
+    result = build(settings, version, overrides=absolute(overrides), here=here, keep=keep)
     typer.echo(json.dumps(result, indent=1) if as_json else show(result))
     if result["verdict"] != "identical":
         raise typer.Exit(1)
@@ -357,9 +356,12 @@ def backup(
 ) -> None:
     """Copy the registry (MLflow's database and artifacts); what an earlier back-up holds is not copied again."""
     from flows.backup import back_up
+    from flows.run_log import show_lines
     from flows.settings import enter_checkout
 
-    found = back_up(enter_checkout(), target, lambda line: typer.echo(line, err=as_json))
+    settings = enter_checkout()
+    show_lines().all_to_stderr = as_json
+    found = back_up(settings, target)
     if as_json:
         typer.echo(json.dumps(found, indent=1))
 
@@ -375,7 +377,7 @@ def restore(
     from flows.backup import restore as bring_back
     from flows.settings import enter_checkout
 
-    bring_back(enter_checkout(), source, name or None, typer.echo, replace=replace, unsigned=unsigned)
+    bring_back(enter_checkout(), source, name or None, replace=replace, unsigned=unsigned)
 
 
 @app.command()
@@ -393,10 +395,10 @@ def clean(yes: Annotated[bool, typer.Option("--yes", help="remove without asking
         for line in going.lines() or ["nothing is older than retention says"]:
             typer.echo(line)
         if going.lines() and (yes or typer.confirm("remove?")):
-            carry_out(settings, config, registry, going, typer.echo)
+            carry_out(settings, config, registry, going)
             typer.echo("removed")
         elif not going.lines():
-            shrink(settings, typer.echo)
+            shrink(settings)
 
 
 @app.command()
@@ -498,9 +500,12 @@ def deploy(
 def baselines(as_json: AsJson = False) -> None:
     """Train one model per task with the same budget, and compare: Δm per task and overall."""
     from flows.baselines import run_baselines
+    from flows.run_log import show_lines
     from flows.settings import enter_checkout
 
-    run_baselines(enter_checkout(), as_json)
+    settings = enter_checkout()
+    show_lines().all_to_stderr = True
+    run_baselines(settings, as_json)
 
 
 @app.command()
@@ -518,9 +523,11 @@ def compare(
     from pathlib import Path
 
     from flows.compare import run_compare
+    from flows.run_log import show_lines
     from flows.settings import enter_checkout
 
     settings = enter_checkout()
+    show_lines().all_to_stderr = True
     wanted = {
         "weightings": [w for w in weightings.split(",") if w],
         "aggregators": [a for a in aggregators.split(",") if a],
@@ -541,6 +548,7 @@ def absolute(overrides: list[str] | None) -> list[str]:
 
 def main() -> None:
     """Entry point: a user's error is printed without a traceback and ends with code 2."""
+    from flows.run_log import show_lines
     from mtl.config.credentials import refuse_credentials
     from mtl.config.errors import MtlError
     from mtl.surroundings import name_user, open_streams, trouble_with_disk
@@ -553,6 +561,7 @@ def main() -> None:
     for wanted in (signal.SIGTERM, signal.SIGINT):  # a shell ignores SIGINT for what it starts in the background
         signal.signal(wanted, signal.default_int_handler)
     try:
+        show_lines()
         refuse_credentials(sys.argv[1:])
         result: Any = app(standalone_mode=False)
     except MtlError as error:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from flows.settings import Settings
@@ -14,6 +14,8 @@ from mtl.config import Config, GoneError, RegistryError, StageError
 from mtl.gate import comparable, judge
 from mtl.registry import Registry, Version
 from mtl.reports import Decision, EvalReport, PackageReport, read_report
+
+_LOG = logging.getLogger(__name__)
 
 
 def champion_and_obstacle(registry: Registry) -> tuple[Version | None, int | None, str]:
@@ -37,7 +39,6 @@ def gather(
     registry: Registry,
     version: Version,
     champion: Version | None,
-    say: Callable[[str], None],
     *,
     against: int | None = None,
     obstacle: str = "",
@@ -60,7 +61,7 @@ def gather(
     before: EvalReport | None = None
     if champion is not None:
         try:
-            before = champion_report(settings, folder, registry, version, champion, report, say)
+            before = champion_report(settings, folder, registry, version, champion, report)
         except (StageError, GoneError) as error:
             obstacle = error.line
     decision = judge(
@@ -82,7 +83,6 @@ def champion_report(
     version: Version,
     champion: Version,
     report: EvalReport,
-    say: Callable[[str], None],
 ) -> EvalReport:
     """The champion's report on the challenger's test samples: the one it was registered with, or a new one.
 
@@ -104,7 +104,7 @@ def champion_report(
     kept = registry.comparison(version, champion)
     if kept is not None and kept.own is not None and comparable(report, kept):
         return kept
-    say(f"version {champion.number} is judged again: {why}")
+    _LOG.info(f"version {champion.number} is judged again: {why}")
     with tempfile.TemporaryDirectory() as scratch:
         package = registry.package(champion, Path(scratch), settings.packages)
         words = [str(package), f"{scratch}/report.json", str(folder / "outputs" / "package" / "model")]

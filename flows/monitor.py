@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import tempfile
 import uuid
 from collections import Counter
@@ -18,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from prefect import flow, get_run_logger
+from prefect import flow
 from prefect.events import emit_event
 
 from flows.looks import Late, Looks, late_labels
@@ -32,6 +33,8 @@ from mtl.data.place import Place
 from mtl.monitor.late_labels import FEWEST
 from mtl.store import Store
 
+_LOG = logging.getLogger(__name__)
+
 EVENT = "mtl.drift"
 NAMED = 3
 """Reasons that a line names."""
@@ -44,7 +47,7 @@ def monitor() -> dict[str, Any]:
     """Look at the images that have come since the last look."""
     settings = enter_checkout()
     config = load(settings.root / "params.yaml")
-    return look(settings, config, get_run_logger().info, emit)
+    return look(settings, config, emit)
 
 
 def resource_of(project: str) -> str:
@@ -64,7 +67,7 @@ def emit(model: str, result: dict[str, Any], batch: str) -> None:
     )
 
 
-def look(settings: Settings, config: Config, say: Say, tell: Tell) -> dict[str, Any]:
+def look(settings: Settings, config: Config, tell: Tell) -> dict[str, Any]:
     """Compare what is new; `state` is waiting, unshifted, unjudged (nothing could be compared), cooling or event.
 
     What was seen is written down last: a look that was killed is made again. An event is written down before it is told: one
@@ -78,7 +81,7 @@ def look(settings: Settings, config: Config, say: Say, tell: Tell) -> dict[str, 
     with running(settings, "monitor"):
         looks = Looks.read(settings.home / "monitor")
         if looks.pending:
-            return _told(looks, config, say, tell)
+            return _told(looks, config, tell)
         looks.forget(config.monitor.keep_days)
         place, versions, others = _arrived(settings, config)
         new = looks.new(versions)
@@ -89,7 +92,7 @@ def look(settings: Settings, config: Config, say: Say, tell: Tell) -> dict[str, 
         fresh = sum(looks.judged.get(name) != digest for name, digest in late.digests().items())
         if not chosen and fresh < FEWEST:
             line = f"monitor: {len(new)} new images, {config.monitor.min_images} are worth a look"
-            say("; ".join([line, *others]))
+            _LOG.info("; ".join([line, *others]))
             return {"state": "waiting", "images": len(new)}
         batch = hashlib.sha256(json.dumps([sorted(chosen.items()), late.digests()]).encode()).hexdigest()[:16]
         _keep_late(looks, replace(late, said=[*others, *late.said]), batch)
@@ -104,19 +107,19 @@ def look(settings: Settings, config: Config, say: Say, tell: Tell) -> dict[str, 
             looks.last_event, looks.pending = datetime.now(UTC).isoformat(timespec="seconds"), outcome
         looks.save()
         if looks.pending:
-            return _told(looks, config, say, tell)
-        say(_line(outcome))
+            return _told(looks, config, tell)
+        _LOG.info(_line(outcome))
         return outcome
 
 
-def _told(looks: Looks, config: Config, say: Say, tell: Tell) -> dict[str, Any]:
+def _told(looks: Looks, config: Config, tell: Tell) -> dict[str, Any]:
     """Tell of the event that is pending."""
     assert looks.pending is not None
     outcome = looks.pending
     tell(config.registry.model, outcome, outcome["batch"])
     looks.pending = None
     looks.save()
-    say(_line(outcome))
+    _LOG.info(_line(outcome))
     return outcome
 
 

@@ -26,7 +26,7 @@ def repair(yes: Annotated[bool, typer.Option("--yes", help="mend without asking"
             typer.echo("nothing is missing")
             return
         if any(damage.mend for damage in found) and (yes or typer.confirm("mend?")):
-            found = mend(settings, lambda line: typer.echo(f"mended: {line}"))
+            found = mend(settings)
             for damage in found:
                 typer.echo(f"left: {damage.what}")
     raise typer.Exit(1 if found else 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, get_run_logger
+from prefect import flow
 from prefect.runtime import flow_run
 from prefect.tasks import exponential_backoff
 
@@ -32,6 +33,8 @@ from mtl.config import Config, parse
 from mtl.fingerprint import ancestry, fingerprint, read_stages
 from mtl.redaction import redact
 from mtl.tracking import Tracker, refuse_secrets
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -80,13 +83,13 @@ def retrain(
         version = None if force else find_registered(settings, config, digest)
         if version is not None:
             line = unchanged_line(version, digest)
-            get_run_logger().info(line)
+            _LOG.info(line)
             outcome = Outcome("Completed", version.number, False, line)
         else:
             outcome = _run(settings, note, config, params, chosen, digest, force, reason, changes, why)
         record.update(version=outcome.version, promoted=outcome.promoted, reason=outcome.reason)
     if version is None:
-        after_run(settings, config, get_run_logger().info, embedded=settings.prefect_url is None)
+        after_run(settings, config, embedded=settings.prefect_url is None)
     return {"version": outcome.version, "promoted": outcome.promoted, "reason": outcome.reason}
 
 
@@ -106,7 +109,8 @@ def _run(
     began = time.monotonic()
     check(settings, config, TRAINING)
     origin = read_origin(settings.root)  # not later: the checkout may become another one
-    origin.tell(get_run_logger().warning)
+    for line in origin.lines():
+        _LOG.warning(line)
     refuse_secrets(
         settings.root / name for name in ("requirements.lock", "dvc.yaml")
     )  # params were looked at when read
@@ -150,7 +154,7 @@ def _compare_weights(folder: Path, tags: dict[str, str], known: bool) -> None:
         return
     made = json.loads((folder / "outputs" / "package" / "report.json").read_text())["weights_sha256"]
     same = made == tags.get("mtl.weights_sha256")
-    get_run_logger().info(
+    _LOG.info(
         f"trained again from scratch: the weights are {'identical' if same else 'NOT identical'} "
         f"to the registered ones ({made[:16]}…)"
     )

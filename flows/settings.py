@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import sys
@@ -11,14 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from flows.run_log import show_lines
 from mtl.config import MtlError, StageError
 from mtl.key_files import KeySource, key_source
 from mtl.package_cache import PackageCache
 from mtl.signing import own_keys
 from mtl.surroundings import drop_foreign, settle
-from mtl.terminal import guard_log
 from mtl.trust import Trust, trusted
 
+_LOG = logging.getLogger(__name__)
 # What every process that we start gets, unless the environment says otherwise.
 DEFAULTS = {
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
@@ -113,7 +115,7 @@ def enter_checkout(root: Path | None = None) -> Settings:
     Raises:
         MtlError: not in a checkout, or nothing can be written to the home.
     """
-    guard_log()
+    show_lines()
     settings = load_settings(root)
     _make_home(settings.home)
     unused = settle(settings.root, settings.home)
@@ -124,7 +126,7 @@ def enter_checkout(root: Path | None = None) -> Settings:
     if bin_folder not in os.environ.get("PATH", "").split(os.pathsep):
         os.environ["PATH"] = os.pathsep.join([bin_folder, os.environ.get("PATH", "")])
     for line in unused + (drop_foreign(settings.home) if settings.prefect_url is None else []):
-        print(f"not used: {line}", file=sys.stderr)
+        _LOG.warning(f"not used: {line}")
     _name_login(settings)
     return settings
 

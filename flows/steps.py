@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from prefect import get_run_logger, task
+from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
@@ -32,6 +33,8 @@ from mtl.reports.forest import draw_decision
 from mtl.reports.page import write_page
 from mtl.tracking import FINGERPRINT, Tracker, artifact_digests
 
+_LOG = logging.getLogger(__name__)
+
 
 def worth_retrying(task: Any, task_run: Any, state: Any) -> bool:
     """Infrastructure's failures are tried again; what the user must mend is not."""
@@ -51,14 +54,13 @@ def worth_retrying(task: Any, task_run: Any, state: Any) -> bool:
 @task(name="stage", cache_policy=NO_CACHE, task_run_name="{name}", retry_condition_fn=worth_retrying)
 def stage_step(name: str, folder: Path, config: Config, tracker: Tracker | None, run: str | None, force: bool) -> None:
     """One DVC stage, its lines streamed; epochs go to the MLflow run as they end."""
-    logger = get_run_logger()
     epochs = config.train.epochs
     progress: Any = create_progress_artifact(0.0, key="training", description="epochs trained") if run else None
     seen = tracker.logged_steps(run) if tracker and run else set[int]()
 
-    def say(line: str) -> None:
+    def on_line(line: str) -> None:
         if not line.startswith(EVENT):
-            logger.info(line)
+            _LOG.info(line)
             return
         row = json.loads(line.removeprefix(EVENT))
         if tracker and run and row["step"] not in seen:
@@ -66,17 +68,17 @@ def stage_step(name: str, folder: Path, config: Config, tracker: Tracker | None,
             try:
                 tracker.log_epoch(run, row, int(time.time() * 1000))
             except RegistryError as error:  # no reason to stop a training: registration logs what is missing
-                logger.warning(f"epoch {row['epoch'] + 1} is not in MLflow yet: {error.found or error.what}")
+                _LOG.warning(f"epoch {row['epoch'] + 1} is not in MLflow yet: {error.found or error.what}")
             if progress:
                 update_progress_artifact(progress, 100.0 * (row["epoch"] + 1) / epochs)
 
-    run_stage(name, folder, say, force=force, timeout=config.flow.stage_timeout_seconds)
+    run_stage(name, folder, on_line, force=force, timeout=config.flow.stage_timeout_seconds)
 
 
 @task(name="push", cache_policy=NO_CACHE)
 def push_step(folder: Path, config: Config) -> None:
     """Data and model to the DVC remote."""
-    push(folder, get_run_logger().info, config.flow.stage_timeout_seconds)
+    push(folder, config.flow.stage_timeout_seconds)
 
 
 @task(name="register", cache_policy=NO_CACHE)
@@ -93,7 +95,7 @@ def register_step(
     """Reports, pictures and lineage to the run; the package to the registry, once: what was signed of a version stays as it is."""
     if (known := registry.find(fingerprint)) is not None:
         tracker.finish(known.run, "FINISHED")  # a try before this one may have ended before it said so
-        get_run_logger().info(f"version {known.number} is registered already")
+        _LOG.info(f"version {known.number} is registered already")
         return known
     outputs = folder / "outputs"
     data = output_hash(folder, "fetch", "outputs/raw")
@@ -123,7 +125,7 @@ def register_step(
         model = _without_links(outputs / "package" / "model", cache_folder(folder), Path(scratch))
         version = registry.register(run, model, package, tags, files, settings.ensure_signing_key())
     tracker.finish(run, "FINISHED")
-    get_run_logger().info(f"registered as version {version.number}")
+    _LOG.info(f"registered as version {version.number}")
     return version
 
 
@@ -145,8 +147,7 @@ def gate_step(
     promoted = registry.promotions.of(version.number)
     if promoted is not None:  # and its record was interrupted: it is judged as it was judged then
         champion, obstacle = registry.get(promoted["from"]) if promoted["from"] else None, ""
-    say = get_run_logger().info
-    return gather(settings, folder, config, registry, version, champion, say, against=against, obstacle=obstacle)
+    return gather(settings, folder, config, registry, version, champion, against=against, obstacle=obstacle)
 
 
 @task(name="promote", cache_policy=NO_CACHE)
@@ -187,8 +188,9 @@ def promote_step(
         files.append(page.with_suffix("") / "decision.png")
         files[-1].write_bytes(picture)
     if entry is not None:
-        announce(config.registry.model, entry, get_run_logger().warning)
+        for line in announce(config.registry.model, entry):
+            _LOG.warning(line)
     registry.log_decision(version, decision, files)
     create_markdown_artifact(markdown(report, decision, version), key="report", description=decision.summary[:200])
-    get_run_logger().info(decision.summary)
+    _LOG.info(decision.summary)
     return page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import signal
 import socket
@@ -19,6 +20,7 @@ from flows.settings import Settings
 from mtl.config import BusyError, MtlError, load
 from mtl.terminal import reveal
 
+_LOG = logging.getLogger(__name__)
 START_SECONDS = 180.0
 
 
@@ -130,7 +132,7 @@ def _say_who_is_gone(settings: Settings, started: list[tuple[str, str, subproces
     own = next((url for name, url, _ in started if name == "Prefect"), None)
     if own is not None:
         os.environ["PREFECT_API_URL"] = f"{own}/api"
-    clear(settings, lambda line: print(line, flush=True), prefect=True)
+    clear(settings, prefect=True)
 
 
 def serve_pages(settings: Settings, mlflow_port: int, prefect_port: int) -> None:
@@ -161,14 +163,14 @@ def serve_pages(settings: Settings, mlflow_port: int, prefect_port: int) -> None
                     start_prefect(prefect_port, settings.ensure_login(), days),
                 )
             )
-        print("starting …", flush=True)
+        _LOG.info("starting …")
         for name, url, process in started:
             wait_until_up(url, process, name)
             pages.append((name, f"{url}/login#{settings.ensure_login()}"))
         _say_who_is_gone(settings, started)
         for name, url in pages:
             reveal(f"{name:<8} {url}")
-        print("Ctrl-C ends them", flush=True)
+        _LOG.info("Ctrl-C ends them")
         while all(process.poll() is None for _, _, process in started):
             time.sleep(1)
     finally:

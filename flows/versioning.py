@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import json
+import logging
 import os
 import re
 import signal
@@ -19,8 +21,10 @@ import psutil
 
 from mtl.config import MtlError, StageError, read_params
 from mtl.config.errors import raised_elsewhere
+from mtl.logs import VARIABLE
 from mtl.stages import ERROR_FILE, owner
 
+_LOG = logging.getLogger(__name__)
 GRACE_SECONDS = 15.0
 LAST_LINES = 8
 """Of a process that ended without an error of its own: they are shown."""
@@ -48,7 +52,7 @@ class UserStageError(StageError):
 def run_stage(
     name: str,
     folder: Path,
-    say: Callable[[str], None],
+    on_line: Callable[[str], None],
     *,
     force: bool,
     timeout: float,
@@ -58,6 +62,7 @@ def run_stage(
     """Bring one stage up to date, its lines streamed as they come.
 
     Args:
+        on_line: called with each line that the stage prints.
         python: of the environment in which the stage runs.
         more: variables of the stage's environment.
 
@@ -66,13 +71,18 @@ def run_stage(
         StageError: it failed otherwise, or took longer than `timeout` seconds.
     """
     command = [python, "-m", "dvc", "repro", "--single-item", *(["--force"] if force else []), name]
-    environment = os.environ | {"MTL_EVENTS": "1", "PYTHONUNBUFFERED": "1", "PYTHONPATH": _first_on_path(folder)}
+    environment = os.environ | {
+        "MTL_EVENTS": "1",
+        "PYTHONUNBUFFERED": "1",
+        VARIABLE: "plain",
+        "PYTHONPATH": _first_on_path(folder),
+    }
     environment[owner.VARIABLE] = owner.name(os.getpid())
     environment |= more or {}
     if force:
         environment["MTL_FROM_SCRATCH"] = "1"
     with _error_file() as (said, variable):
-        code, lines = _stream(command, folder, environment | variable, say, timeout)
+        code, lines = _stream(command, folder, environment | variable, on_line, timeout)
         if code == 0:
             return
         error = said()
@@ -150,13 +160,15 @@ def dvc(folder: Path, *words: str) -> str:
     return done.stdout
 
 
-def push(folder: Path, say: Callable[[str], None], timeout: float) -> None:
+def push(folder: Path, timeout: float) -> None:
     """Push what dvc.lock names to the default remote.
 
     Raises:
         StageError: the remote is out of reach.
     """
-    code, lines = _stream([sys.executable, "-m", "dvc", "push", "--quiet"], folder, dict(os.environ), say, timeout)
+    code, lines = _stream(
+        [sys.executable, "-m", "dvc", "push", "--quiet"], folder, dict(os.environ), _LOG.info, timeout
+    )
     if code:
         raise StageError("dvc push failed", found="\n".join(lines[-3:]), fix="check the remote: dvc remote list")
 
@@ -168,7 +180,7 @@ def output_hash(folder: Path, stage: str, path: str) -> str:
 
 
 def _stream(
-    command: list[str], folder: Path, environment: dict[str, str], say: Callable[[str], None], timeout: float
+    command: list[str], folder: Path, environment: dict[str, str], on_line: Callable[[str], None], timeout: float
 ) -> tuple[int, list[str]]:
     """Run a command in a process group of its own; nothing of it outlives this call."""
     import threading
@@ -200,7 +212,7 @@ def _stream(
             line = _PREFIX.sub("", raw.rstrip())
             if line and not any(noise in raw for noise in _NOISE):
                 lines.append(line)
-                say(line)
+                on_line(line)
 
     try:
         read()
@@ -209,7 +221,7 @@ def _stream(
         timer.cancel()
         if process.poll() is None:
             # It has things to say while it ends, and would wait for ever if nobody took them.
-            rest = threading.Thread(target=read, daemon=True)
+            rest = threading.Thread(target=contextvars.copy_context().run, args=(read,), daemon=True)
             rest.start()
             stop_tree(process)
             rest.join(5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import resource
 import tempfile
 from pathlib import Path
@@ -23,6 +24,8 @@ from mtl.train.checkpoint import Checkpoints
 from mtl.train.distributed import World
 from mtl.train.loop import run
 from mtl.train.training import Training
+
+_LOG = logging.getLogger(__name__)
 
 
 def run_trial(
@@ -50,7 +53,7 @@ def run_trial(
         try:
             return seal.read(store, name)
         except SealError as error:
-            print(f"compare: {error.line}; the trial is made again", flush=True)
+            _LOG.warning(f"compare: {error.line}; the trial is made again")
     head: dict[str, Any] = {"method": trial.method, "learning_rate": trial.learning_rate, "seed": trial.seed}
     try:
         with tempfile.TemporaryDirectory() as scratch:
@@ -68,7 +71,7 @@ def _train(trial: Trial, prepared: Path, checkpoints: Path) -> dict[str, Any]:
     training = Training(trial.config, prepared, World(device=device()))
     seconds: list[float] = []
     kept = Checkpoints(Store(str(checkpoints)), 1, Seal())
-    progress = run(training, kept, report=_ignore, say=_ignore, stepped=seconds.append)
+    progress = run(training, kept, report=_ignore, stepped=seconds.append)
     training.averaged.load_state_dict(training.best)
     test, size = Split(prepared, "test"), trial.config.evaluate.batch_size
     tasks = training.tasks

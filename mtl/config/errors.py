@@ -52,8 +52,8 @@ def gist(line: str) -> str:
 def raised_elsewhere(document: dict[str, str]) -> MtlError:
     """The error of a `document`, of the class that it had; one that is not of this module is an MtlError."""
     kind = globals().get(document["kind"])
-    known = isinstance(kind, type) and issubclass(kind, MtlError)
-    return _rebuild(kind if known else MtlError, document["what"], document["found"], document["fix"])
+    kind = kind if isinstance(kind, type) and issubclass(kind, MtlError) else MtlError
+    return _rebuild(kind, document["what"], document["found"], document["fix"])
 
 
 def _rebuild(kind: type[MtlError], what: str, found: str, fix: str) -> MtlError:

@@ -5,6 +5,7 @@ The raw rows of the shards to be built go out through the store, shards come bac
 
 from __future__ import annotations
 
+import logging
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -27,6 +28,8 @@ from mtl.jobs.handed import do, result_of, store_of
 from mtl.jobs.sent import bring, send
 from mtl.seal import Seal, seal_of
 from mtl.store import Store
+
+_LOG = logging.getLogger(__name__)
 
 THREADS = 16
 """Shards fetched at a time."""
@@ -55,7 +58,7 @@ def by_job(config: Config, home: Path) -> Runner:
         seal = seal_of("preparations", home)
         store = store_of(config, "preparations", job, seal)
         _send(builder, wanted, store.child(RAW), seal)
-        found = result_of(config, "prepare", "mtl.data.job", job, store, seal, lambda line: print(line, flush=True))
+        found = result_of(config, "prepare", "mtl.data.job", job, store, seal)
         records = [ShardRecord.model_validate(record, strict=False) for record in found]
         results = store.parent
         with ThreadPoolExecutor(THREADS) as pool:
@@ -125,7 +128,7 @@ def run(config: Config, job: dict[str, Any], store: Store, seal: Seal) -> list[d
         missing = [planned for planned in wanted if planned.file not in known]
         for record, _ in built(config, builder, missing, results.child(SHARDS).url):
             seal.write(records, f"{record.file}.json", record.model_dump(mode="json"))
-            print(f"prepare: {record.file} with {record.num_samples} images", flush=True)
+            _LOG.info(f"prepare: {record.file} with {record.num_samples} images")
     return [seal.read(records, f"{planned.file}.json") for planned in wanted]
 
 
@@ -136,7 +139,7 @@ def _known(records: Store, planned: Planned, seal: Seal) -> bool:
     except FileNotFoundError:
         return False
     except SealError as error:
-        print(f"prepare: {error.line}; {planned.file} is built again", flush=True)
+        _LOG.info(f"prepare: {error.line}; {planned.file} is built again")
         return False
 
 

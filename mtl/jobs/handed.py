@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import sys
@@ -15,11 +16,14 @@ from mtl.config import Config, MtlError, StageError, parse
 from mtl.digest import bytes_sha256
 from mtl.jobs.submit import VARIABLE, Work, submit
 from mtl.jobs.written import ERROR, JOB, RESULT, raise_written, write_error
+from mtl.logs import set_up_logging
 from mtl.seal import Seal
 from mtl.store import Store
 
+_LOG = logging.getLogger(__name__)
 
-def hand_over(config: Config, work: Work, say: Callable[[str], None], stop_seconds: float = 0.0) -> None:
+
+def hand_over(config: Config, work: Work, stop_seconds: float = 0.0) -> None:
     """Let the cluster of `cluster.address` do it, and wait.
 
     Args:
@@ -31,7 +35,7 @@ def hand_over(config: Config, work: Work, say: Callable[[str], None], stop_secon
     """
     told = threading.Event()
     with signals(told):
-        submit(config, work, say, told.is_set, stop_seconds)
+        submit(config, work, told.is_set, stop_seconds)
     if told.is_set():
         raise KeyboardInterrupt
     raise_written(work.store, work.seal)
@@ -48,9 +52,7 @@ def store_of(config: Config, kind: str, job: dict[str, Any], seal: Seal) -> Stor
     return Store(f"{config.cluster.storage.rstrip('/')}/{kind}/{seal.name}/{key}")
 
 
-def result_of(
-    config: Config, name: str, module: str, job: dict[str, Any], store: Store, seal: Seal, say: Callable[[str], None]
-) -> Any:
+def result_of(config: Config, name: str, module: str, job: dict[str, Any], store: Store, seal: Seal) -> Any:
     """As `hand_over`, of a job whose `do` gives a result, which is JSON; its result.
 
     Args:
@@ -61,7 +63,7 @@ def result_of(
     """
     for left in (ERROR, RESULT):
         store.remove(left)
-    hand_over(config, Work(name, module, job, store, seal, f"{seal.name}-{store.name}"), say)
+    hand_over(config, Work(name, module, job, store, seal, f"{seal.name}-{store.name}"))
     if RESULT not in store:
         raise no_result()
     return seal.read(store, RESULT)[RESULT]
@@ -70,6 +72,7 @@ def result_of(
 def do(run: Callable[[Config, dict[str, Any], Store, Seal], Any]) -> int:
     """On the cluster, with the store's address as argument: run with the settings of whoever handed it over, and keep
     the result, if there is one, or the error in the store; the exit code."""
+    set_up_logging("plain")  # who handed the work over passes the lines on
     store, seal = Store(sys.argv[1]), Seal(bytes.fromhex(os.environ[VARIABLE]))
     try:
         job = seal.read(store, JOB)
@@ -78,7 +81,7 @@ def do(run: Callable[[Config, dict[str, Any], Store, Seal], Any]) -> int:
         result = run(here, job, store, seal)
     except MtlError as error:
         write_error(store, seal, error)
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        _LOG.error(f"error: {error}")
         return 1
     if result is not None:
         seal.write(store, RESULT, {RESULT: result})

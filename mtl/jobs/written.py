@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 
 from mtl.config import MtlError
 from mtl.config.errors import raised_elsewhere
 from mtl.seal import Seal
 from mtl.store import Store
 
+_LOG = logging.getLogger(__name__)
 JOB, RESULT, ERROR = "job.json", "result.json", "error.json"
 STOP = "stop"
 """Asks a training to end at the next step."""
@@ -19,7 +20,7 @@ def write_error(store: Store, seal: Seal, error: MtlError) -> None:
     try:
         seal.write(store, ERROR, error.document)
     except MtlError:
-        print(error, file=sys.stderr, flush=True)
+        _LOG.error(str(error))
         raise error from None
 
 

@@ -20,6 +20,8 @@ from mtl.serving.model import Model
 from mtl.terminal import one_line
 from mtl.trust import trusted
 
+_LOG = logging.getLogger(__name__)
+
 LOOK_SECONDS = 2.0
 """Between two looks at the registry."""
 AGAIN_SECONDS = 60.0
@@ -79,9 +81,7 @@ class Once(logging.Filter):
         return new
 
 
-async def follow(
-    endpoint: Endpoint, followed: Followed, load: Callable[[int, Path], Model], say: Callable[[str], None]
-) -> None:
+async def follow(endpoint: Endpoint, followed: Followed, load: Callable[[int, Path], Model]) -> None:
     """Serve what the alias names, for ever.
 
     Args:
@@ -97,11 +97,11 @@ async def follow(
             if endpoint.model is not None and number == endpoint.model.version:
                 endpoint.behind = ""
             elif time.monotonic() >= followed.refused.get(number, 0.0):
-                await _swap(endpoint, followed, registry, version, load, say)
+                await _swap(endpoint, followed, registry, version, load)
         except Exception as error:  # whatever it is, what is served goes on
             if number is not None:
                 followed.refused[number] = time.monotonic() + AGAIN_SECONDS
-            _note(endpoint, followed, error, say)
+            _note(endpoint, followed, error)
 
 
 async def _swap(
@@ -110,7 +110,6 @@ async def _swap(
     registry: Registry,
     version: Version,
     load: Callable[[int, Path], Model],
-    say: Callable[[str], None],
 ) -> None:
     """Load a version beside the one that answers, let it answer instead, and end the other once it has answered all."""
     scratch = tempfile.TemporaryDirectory()  # the model has it: a process that ends is started from it again
@@ -123,14 +122,14 @@ async def _swap(
         raise
     model.scratch = scratch
     before = endpoint.put(model)
-    say(f"model    version {model.version} in place of {before.version if before else 'none'}")
+    _LOG.info(f"model    version {model.version} in place of {before.version if before else 'none'}")
 
 
-def _note(endpoint: Endpoint, followed: Followed, error: Exception, say: Callable[[str], None]) -> None:
+def _note(endpoint: Endpoint, followed: Followed, error: Exception) -> None:
     """Say once why what is to be served is not: all of it in the log, and to callers without addresses and folders."""
     line = error.line if isinstance(error, MtlError) else f"{type(error).__name__}: {error}"
     what = error.what.replace(followed.uri, "…") if isinstance(error, MtlError) else type(error).__name__
     version = endpoint.model.version if endpoint.model else "none"
     if what != endpoint.behind:
-        say(one_line(f"warning  version {version} goes on: {line}"))
+        _LOG.info(one_line(f"warning  version {version} goes on: {line}"))
     endpoint.behind = what

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from mtl.seal import Seal, seal_of
 from mtl.serving.batch import model_digest, predict_all
 from mtl.serving.sources import Chosen
 from mtl.store import Store
-from mtl.train.worker import say
 
 
 def hand_over(
@@ -30,7 +29,6 @@ def hand_over(
     out: str,
     formats: Sequence[str],
     home: Path,
-    say: Callable[[str], None],
 ) -> dict[str, int]:
     """As `predict_all`, on the cluster of `cluster.address`.
 
@@ -58,7 +56,7 @@ def hand_over(
     store = store_of(config, "predictions", job, seal)
     with tempfile.TemporaryDirectory() as scratch:
         send(_models(store, job), Path(shutil.copytree(bundle, Path(scratch, "bundle"))), seal)
-    counts: dict[str, int] = result_of(config, "predict", "mtl.serving.job", job, store, seal, say)
+    counts: dict[str, int] = result_of(config, "predict", "mtl.serving.job", job, store, seal)
     return counts
 
 
@@ -74,7 +72,7 @@ def run(config: Config, job: dict[str, Any], store: Store, seal: Seal) -> dict[s
         bundle.mkdir(parents=True)
         bring(_models(store, job), bundle, seal)
         chosen = [Chosen(**one) for one in job["chosen"]]
-        return predict_all(config, Path(scratch), chosen, job["out"], job["formats"], say)
+        return predict_all(config, Path(scratch), chosen, job["out"], job["formats"])
 
 
 if __name__ == "__main__":

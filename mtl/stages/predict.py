@@ -33,7 +33,7 @@ def main() -> None:
     counts: dict[str, int] = {}
     for package, out in zip(packages, outs, strict=True):
         run = partial(hand_over, home=home()) if config.cluster.by_jobs else predict_all
-        counts = run(config, package, chosen, out, job["formats"], say=lambda line: print(line, flush=True))
+        counts = run(config, package, chosen, out, job["formats"])
         store = Store(out)
         if "parquet" in job["formats"]:
             write_table(store)
