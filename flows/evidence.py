@@ -8,9 +8,10 @@ import os
 import tempfile
 from pathlib import Path
 
+from flows.run_context import RunContext
 from flows.settings import Settings
 from flows.versioning import run_quietly
-from mtl.config import Config, GoneError, RegistryError, StageError
+from mtl.config import GoneError, RegistryError, StageError
 from mtl.gate import comparable, judge
 from mtl.registry import Registry, Version
 from mtl.reports import Decision, EvalReport, PackageReport, read_report
@@ -33,10 +34,7 @@ def champion_and_obstacle(registry: Registry) -> tuple[Version | None, int | Non
 
 
 def gather(
-    settings: Settings,
-    folder: Path,
-    config: Config,
-    registry: Registry,
+    context: RunContext,
     version: Version,
     champion: Version | None,
     *,
@@ -52,7 +50,7 @@ def gather(
     If the test samples (or the resamples, or the way of judging) are others than when the champion was registered, its
     package is judged again on the present ones.
     """
-    outputs = folder / "outputs"
+    settings, config, folder, outputs = context.settings, context.config, context.folder, context.outputs
     report = read_report(EvalReport, outputs / "evaluate" / "report.json")
     package = read_report(PackageReport, outputs / "package" / "report.json")
     latency: float | None = None
@@ -61,7 +59,7 @@ def gather(
     before: EvalReport | None = None
     if champion is not None:
         try:
-            before = champion_report(settings, folder, registry, version, champion, report)
+            before = champion_report(settings, folder, context.registry, version, champion, report)
         except (StageError, GoneError) as error:
             obstacle = error.line
     decision = judge(
