@@ -25,6 +25,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from flows.settings import Settings
+from mtl import atomic
 
 _LOG = logging.getLogger(__name__)
 FOLDER = "processes"
@@ -252,6 +253,4 @@ def _read(path: Path) -> dict[str, Any]:
 
 def write_record(path: Path, content: dict[str, Any]) -> None:
     """Put a record in its place as a whole."""
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    scratch.replace(path)
+    atomic.write(path, json.dumps(content, indent=1))

@@ -16,10 +16,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from mtl import atomic
 from mtl.config import Config, DataError, SealError, StageError
 from mtl.data.build import Builder, with_added
 from mtl.data.manifest import ShardRecord
-from mtl.data.on_ray import built, keep
+from mtl.data.on_ray import built
 from mtl.data.plan import Planned
 from mtl.data.prepare import Order, Runner
 from mtl.data.raw import read_spec, write_rows, write_spec
@@ -105,7 +106,7 @@ def _fetched(results: Store, folder: Path, record: ShardRecord) -> ShardRecord:
                 found=f"SHA-256 {bytes_sha256(data)}",
                 fix="it is not used; look who writes there, and run again: it is built again",
             )
-        keep(folder / record.file, data)
+        atomic.write(folder / record.file, data)
     return record
 
 
