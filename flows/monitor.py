@@ -31,6 +31,7 @@ from flows.workspace import running
 from mtl.config import Config, DataError, RegistryError, load
 from mtl.data.place import Place
 from mtl.monitor.late_labels import FEWEST
+from mtl.package import BUNDLE
 from mtl.store import Store
 
 _LOG = logging.getLogger(__name__)
@@ -178,7 +179,7 @@ def _compare(settings: Settings, config: Config, images: list[list[str]], out: P
     with tempfile.TemporaryDirectory() as scratch:
         package = registry.package(champion, Path(scratch), settings.packages)
         job = {
-            "bundle": str(package / "artifacts" / "bundle"),
+            "bundle": str(package / BUNDLE),
             "version": champion.number,
             "images": images,
             "out": str(out),

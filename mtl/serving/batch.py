@@ -21,6 +21,7 @@ import torch
 
 from mtl.cluster import cluster
 from mtl.config import Config, DataError
+from mtl.package import BUNDLE
 from mtl.package.predictor import Predictor
 from mtl.serving.gathered import ERROR, FILE, PATH
 from mtl.serving.overlay import draw
@@ -52,7 +53,7 @@ def predict_all(
     Returns:
         images: all of them; failed: those that could not be read, whose rows have an `_error`; made: those of this run.
     """
-    bundle = package / "artifacts" / "bundle"
+    bundle = package / BUNDLE
     model = model_digest(bundle)
     names = picture_names(chosen) if {*formats} & {*PICTURES} else [""] * len(chosen)
     named = [*zip(chosen, names, strict=True)]

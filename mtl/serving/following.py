@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mtl.config import MtlError, RegistryError
+from mtl.package import BUNDLE
 from mtl.package_cache import PackageCache
 from mtl.promotion import CHAMPION
 from mtl.registry import Registry, Version
@@ -64,7 +65,7 @@ class Followed:
             RegistryError: it cannot be fetched, or is not what was registered.
         """
         cache = PackageCache(self.home / "packages") if self.uri.startswith("http") else None
-        return registry.package(version, folder, cache) / "artifacts" / "bundle"
+        return registry.package(version, folder, cache) / BUNDLE
 
 
 class Once(logging.Filter):

@@ -16,6 +16,7 @@ from typing import Any
 from mtl.config import Config, DataError
 from mtl.jobs.handed import do, result_of, store_of
 from mtl.jobs.sent import bring, send
+from mtl.package import BUNDLE
 from mtl.seal import Seal, seal_of
 from mtl.serving.batch import model_digest, predict_all
 from mtl.serving.sources import Chosen
@@ -44,7 +45,7 @@ def hand_over(
             found=here,
             fix="put images and results in a bucket (s3://…), or set cluster.address to local",
         )
-    bundle = package / "artifacts" / "bundle"
+    bundle = package / BUNDLE
     job = {
         "config": config.model_dump(mode="json"),
         "model": model_digest(bundle),
@@ -68,7 +69,7 @@ def _models(store: Store, job: dict[str, Any]) -> Store:
 def run(config: Config, job: dict[str, Any], store: Store, seal: Seal) -> dict[str, int]:
     """On the cluster: bring the model here, and predict."""
     with tempfile.TemporaryDirectory() as scratch:
-        bundle = Path(scratch, "artifacts", "bundle")
+        bundle = Path(scratch, BUNDLE)
         bundle.mkdir(parents=True)
         bring(_models(store, job), bundle, seal)
         chosen = [Chosen(**one) for one in job["chosen"]]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl.config import load
+from mtl.package import BUNDLE
 from mtl.serving.sources import choose
 from mtl.stages import home, run_stage
 from mtl.store import Store
@@ -38,7 +39,7 @@ def main() -> None:
         if "parquet" in job["formats"]:
             write_table(store)
         if "coco" in job["formats"]:
-            write_coco(store, read_bundle(package / "artifacts" / "bundle")[1])
+            write_coco(store, read_bundle(package / BUNDLE)[1])
     result: dict[str, Any] = counts | {"out": job["out"]}
     if len(packages) == 2:
         stores = (Store(outs[0]), Store(outs[1]))

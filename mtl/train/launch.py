@@ -1,4 +1,4 @@
-"""Start Ray, or join it, and train. The only ray import of training, beside the worker's own context."""
+"""Start Ray, or join it, and train."""
 
 from __future__ import annotations
 
