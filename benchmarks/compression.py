@@ -37,7 +37,7 @@ def main() -> None:
         config = settings(Path(scratch, "photos"), 224, 256)
         assert isinstance(config.source, FilesSource)
         fetch_files(config.source, 0, Path(scratch, "raw"), Path(scratch, "cache", "downloads"))
-        prepare(config, Path(scratch, "raw"), Path(scratch, "prepared"), say=str)
+        prepare(config, Path(scratch, "raw"), Path(scratch, "prepared"))
         result["photographs"] = measured(Path(scratch, "prepared"))
     print(json.dumps(result, indent=1))
     Path("benchmarks/results/compression.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

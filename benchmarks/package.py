@@ -125,7 +125,7 @@ def on_ray_data(images: list[bytes], bare: Callable[[list[bytes]], Any]) -> floa
             (folder / f"{i:05d}.png").write_bytes(images[i % len(images)])
         chosen = choose([str(folder)])
         seconds = [
-            timed(lambda n=n: predict_all(load(), PACKAGE, chosen[:n], f"{scratch}/out-{n}", ["parquet"], str))
+            timed(lambda n=n: predict_all(load(), PACKAGE, chosen[:n], f"{scratch}/out-{n}", ["parquet"]))
             for n in (FEW, MANY)
         ]
         files = sorted(folder.iterdir())[FEW:]

@@ -128,7 +128,7 @@ def full(config: DataConfig, scratch: Path, name: str) -> float:
 
     def both() -> None:
         fetch_files(source, 0, scratch / f"{name}-raw", scratch / "cache" / "downloads")
-        prepare(config, scratch / f"{name}-raw", scratch / f"{name}-prepared", say=str)
+        prepare(config, scratch / f"{name}-raw", scratch / f"{name}-prepared")
 
     return timed(both)
 
@@ -180,7 +180,7 @@ def increment(scratch: Path, count: int) -> dict[str, Any]:
     after = sizes(scratch / "many-prepared")
     result["share of the time"] = result["seconds of 1 % new"] / result["seconds of all"]
     result["share of the bytes"] = sum(s for n, s in after.items() if n not in before) / sum(after.values())
-    prepare(config, scratch / "many-raw", scratch / "rebuilt", str)
+    prepare(config, scratch / "many-raw", scratch / "rebuilt")
     same = {p.name: p.read_bytes() for p in (scratch / "rebuilt").iterdir()}
     result["equal to a rebuild"] = same == {p.name: p.read_bytes() for p in (scratch / "many-prepared").iterdir()}
     del same
@@ -231,7 +231,7 @@ def measured_in_child(folder: Path) -> dict[str, float]:
     script = (
         "import json, re, sys, time; from pathlib import Path; from benchmarks.prepare import settings; "
         "from mtl.data.prepare import prepare; f = Path(sys.argv[1]); began = time.monotonic(); "
-        "prepare(settings(f / 'files', 8, 256), f / 'raw', f / 'out', say=str); "
+        "prepare(settings(f / 'files', 8, 256), f / 'raw', f / 'out'); "
         # Not ru_maxrss: it counts the memory of the process that started this one.
         "peak = re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text()); "
         "print(json.dumps({'seconds': time.monotonic() - began, 'MiB': int(peak.group(1)) / 1024}))"

@@ -48,7 +48,7 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
     if name != "all":
         config = config.model_copy(update={"tasks": {n: config.tasks[n] for n in TASKS[name]}})
     fetch_sources(config.data.source, 0, folder / "raw", ROOT / ".mtl" / "downloads")  # type: ignore[arg-type]
-    prepare(config.data, folder / "raw", folder / "prepared", say=str)
+    prepare(config.data, folder / "raw", folder / "prepared")
     began = time.monotonic()
     result = run_trial(
         Trial(name, config.train.learning_rate, job["seed"], config),

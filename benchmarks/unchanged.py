@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 REPEATS = 3
-SETTINGS = "from flows.settings import load_settings, reach_prefect; settings = load_settings()\n"
+SETTINGS = "from flows.settings import enter_checkout, reach_prefect; settings = enter_checkout()\n"
 PARTS = {
     "  settings": SETTINGS,
     "  + import of Prefect, server asked": SETTINGS + "reach_prefect(settings)",
@@ -50,12 +50,12 @@ def main() -> None:
     command = [sys.executable, "-m", "flows.cli"]
     environment = os.environ | {"PYTHONPATH": str(folder)}
     sys.path.insert(0, str(folder))
-    from flows.settings import load_settings
+    from flows.settings import enter_checkout
     from flows.ui import start_prefect, wait_until_up
 
     rows = {"help": best([*command, "--help"], folder, environment)}
     rows["unchanged, embedded"] = best([*command, "retrain"], folder, environment, "unchanged:")
-    load_settings(folder)
+    enter_checkout(folder)
     server = start_prefect(4299)
     try:
         wait_until_up("http://127.0.0.1:4299/api/health", server, "Prefect")

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import os
 import shutil
 import sqlite3
 import subprocess
 import tempfile
-from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
@@ -31,6 +31,8 @@ from flows.stack.servers import program
 from mtl.config import BusyError, RegistryError
 from mtl.digest import bytes_sha256
 from mtl.store import Store
+
+_LOG = logging.getLogger(__name__)
 
 DATABASE, FILES = "database", "files"
 
@@ -51,7 +53,7 @@ def places(settings: Settings) -> tuple[str, str]:
     return database, os.environ.get("MLFLOW_ARTIFACTS_DESTINATION", str(settings.home / "mlartifacts"))
 
 
-def back_up(settings: Settings, target: str, say: Callable[[str], None]) -> dict[str, Any]:
+def back_up(settings: Settings, target: str) -> dict[str, Any]:
     """Copy the registry to a folder or bucket; what an earlier back-up holds is not copied again.
 
     Raises:
@@ -79,8 +81,12 @@ def back_up(settings: Settings, target: str, say: Callable[[str], None]) -> dict
     manifest = json.dumps(facts, indent=1).encode()
     store.put(f"{name}/{STATEMENT}", signature(name, manifest, settings.trust))
     store.put(f"{name}/{MANIFEST}", manifest)
-    say(f"backed up as {name}: {len(files)} artifacts, {copied} of them new, database {len(dump) / 2**20:.1f} MiB")
-    say(f"signed with {settings.trust.signer}: another machine wants that key (mtl keys), keep a copy of it elsewhere")
+    _LOG.info(
+        f"backed up as {name}: {len(files)} artifacts, {copied} of them new, database {len(dump) / 2**20:.1f} MiB"
+    )
+    _LOG.info(
+        f"signed with {settings.trust.signer}: another machine wants that key (mtl keys), keep a copy of it elsewhere"
+    )
     return {"name": name, "artifacts": len(files), "copied": copied, "bytes": len(dump)}
 
 
@@ -88,7 +94,6 @@ def restore(
     settings: Settings,
     source: str,
     name: str | None,
-    say: Callable[[str], None],
     *,
     replace: bool,
     unsigned: bool = False,
@@ -112,7 +117,7 @@ def restore(
         raise RegistryError(
             f"there is no back-up {chosen or ''} in {source}", found=", ".join(whole) or "none", fix="name one of these"
         )
-    facts = facts_of(store, str(chosen), settings.trust, say, unsigned=unsigned)
+    facts = facts_of(store, str(chosen), settings.trust, unsigned=unsigned)
     dump = _verified(store, f"{chosen}/{DATABASE}", facts["database"])
     for digest in sorted(set(facts["files"].values())):
         _verified(store, f"{FILES}/{digest}", digest)
@@ -128,9 +133,9 @@ def restore(
         fs.pipe_file(f"{root}/{path}", _verified(store, f"{FILES}/{digest}", digest))
     moved = _load(database, gzip.decompress(dump), artifacts, frozenset(facts["files"]))
     shutil.rmtree(settings.home / "seen", ignore_errors=True)  # the history may be an older one, as its owner wants it
-    say(f"restored {chosen}: {_versions(database)} versions, {len(facts['files'])} artifacts")
+    _LOG.info(f"restored {chosen}: {_versions(database)} versions, {len(facts['files'])} artifacts")
     if moved.worth_saying:
-        say(moved.line())
+        _LOG.info(moved.line())
     return str(chosen)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
-from collections.abc import Callable
 from typing import Any
 
 from mtl.config import RegistryError
@@ -12,6 +12,8 @@ from mtl.digest import bytes_sha256
 from mtl.names import checked_name
 from mtl.store import Store
 from mtl.trust import Trust
+
+_LOG = logging.getLogger(__name__)
 
 MANIFEST, STATEMENT = "manifest.json", "statement.json"
 KIND = "backup"
@@ -23,7 +25,7 @@ def signature(name: str, manifest: bytes, trust: Trust) -> bytes:
     return json.dumps(trust.sign({"kind": KIND, "name": name, "sha256": bytes_sha256(manifest)})).encode()
 
 
-def facts_of(store: Store, name: str, trust: Trust, say: Callable[[str], None], *, unsigned: bool) -> dict[str, Any]:
+def facts_of(store: Store, name: str, trust: Trust, *, unsigned: bool) -> dict[str, Any]:
     """A back-up's list: `database`, `kind`, and `files`, name → SHA-256. Names and digests are what they should be.
 
     Args:
@@ -36,7 +38,7 @@ def facts_of(store: Store, name: str, trust: Trust, say: Callable[[str], None], 
     """
     manifest = store.get(f"{name}/{MANIFEST}")
     if unsigned:
-        say(f"unverified: who made {name} is not known (--unsigned)")
+        _LOG.info(f"unverified: who made {name} is not known (--unsigned)")
     else:
         _check_signature(store, name, manifest, trust)
     facts, said = _parsed(manifest), name

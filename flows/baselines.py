@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+import logging
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from mtl.config.params import load
 from mtl.gate import gain
 from mtl.intervals import Estimate
 from mtl.reports import EvalReport, read_report
+
+_LOG = logging.getLogger(__name__)
 
 
 def run_baselines(settings: Settings, as_json: bool) -> None:
@@ -30,7 +32,7 @@ def run_baselines(settings: Settings, as_json: bool) -> None:
     names = [name for name, task in config.tasks.items() if not task.auxiliary]
     with alone(settings):
         for name in names:
-            print(f"baseline {name}: {config.train.epochs} epochs", file=sys.stderr, flush=True)
+            _LOG.info(f"baseline {name}: {config.train.epochs} epochs")
             # Content keys make this idempotent: a baseline that is complete is only scored again.
             run_module("mtl.stages.baseline", name, folder=settings.root)
     table = compare(multi, {n: read_report(EvalReport, outputs / "baselines" / f"{n}.json") for n in names})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,12 @@ from flows.notify import announce
 from flows.settings import Settings
 from flows.versions import opened
 from mtl.config import GoneError, RegistryError, read_params
+from mtl.config.params import Config
 from mtl.gate import judge
 from mtl.promotion import ROLLBACK
 from mtl.reports import METHOD, Decision, EvalReport
+
+_LOG = logging.getLogger(__name__)
 
 
 def promote(settings: Settings, number: int, *, override: bool, why: str) -> tuple[Decision, dict[str, Any] | None]:
@@ -66,7 +69,7 @@ def promote(settings: Settings, number: int, *, override: bool, why: str) -> tup
         return decision, None
     reason = f"against the gate: {why}" if not decision.promote else why or decision.summary
     entry = registry.promotions.promote(number, decision.champion, why=reason, settings=changes)
-    announce(config.registry.model, entry, _warn)
+    _announce(config, entry)
     return decision, entry
 
 
@@ -94,12 +97,13 @@ def roll_back(settings: Settings, to: int | None, why: str) -> dict[str, Any]:
     to = registry.promotions.now(to)
     registry.whole(registry.former(to), settings.copies)  # it is still there
     entry = registry.promotions.promote(to, current, kind=ROLLBACK, why=why)
-    announce(config.registry.model, entry, _warn)
+    _announce(config, entry)
     return entry
 
 
-def _warn(line: str) -> None:
-    print(f"warning: {line}", file=sys.stderr)
+def _announce(config: Config, entry: dict[str, Any]) -> None:
+    for line in announce(config.registry.model, entry):
+        _LOG.warning(f"warning: {line}")
 
 
 def history(settings: Settings) -> list[dict[str, Any]]:

@@ -55,13 +55,13 @@ def retrain(
 ) -> None:
     """Fetch, prepare, train, evaluate, package, register, and promote if the gate says so."""
     from flows.gate_settings import gate_changes
-    from flows.settings import load_settings, reach_prefect
+    from flows.settings import enter_checkout, reach_prefect
     from flows.workspace import effective_params
     from mtl.config.params import parse
     from mtl.fingerprint import fingerprint
     from mtl.redaction import redact
 
-    settings = load_settings()
+    settings = enter_checkout()
     reach_prefect(settings)
     chosen = absolute(overrides)
     params = effective_params(settings.root, chosen)
@@ -98,9 +98,9 @@ def retrain(
 def metrics() -> None:
     """The pipeline's figures for Prometheus: last run and success, champion, its metrics by task."""
     from flows.metrics import exposition
-    from flows.settings import load_settings
+    from flows.settings import enter_checkout
 
-    typer.echo(exposition(load_settings()).decode(), nl=False)
+    typer.echo(exposition(enter_checkout()).decode(), nl=False)
 
 
 @app.command()
@@ -108,18 +108,17 @@ def monitor(as_json: AsJson = False) -> None:
     """Compare the production images that are new with what the champion was made with (exit code 3: they have shifted; 1: nothing
     of them could be judged)."""
     from flows.monitor import look
-    from flows.settings import load_settings
+    from flows.run_log import show_lines
+    from flows.settings import enter_checkout
     from mtl.config.params import load
 
-    settings = load_settings()
-
-    def say(line: str) -> None:
-        typer.echo(line, err=as_json)
+    settings = enter_checkout()
+    show_lines().all_to_stderr = as_json
 
     def tell(model: str, result: dict[str, Any], batch: str) -> None:
         """The exit code tells it: there may be no server for an event."""
 
-    found = look(settings, load(settings.root / "params.yaml"), say, tell)
+    found = look(settings, load(settings.root / "params.yaml"), tell)
     if as_json:
         typer.echo(json.dumps(found, indent=1))
     elif "page" in found:
@@ -134,10 +133,10 @@ def monitor(as_json: AsJson = False) -> None:
 @app.command()
 def status(as_json: AsJson = False) -> None:
     """The champion, the challenger and the last run."""
-    from flows.settings import load_settings
+    from flows.settings import enter_checkout
     from flows.status import collect, show
 
-    found = collect(load_settings())
+    found = collect(enter_checkout())
     if as_json:
         typer.echo(json.dumps(found, indent=1))
     else:
@@ -152,9 +151,9 @@ def promote(
 ) -> None:
     """Make a version champion, if the gate lets it in: it is compared with the present champion first."""
     from flows.champion import promote as make_champion
-    from flows.settings import load_settings
+    from flows.settings import enter_checkout
 
-    decision, entry = make_champion(load_settings(), version, override=override, why=why)
+    decision, entry = make_champion(enter_checkout(), version, override=override, why=why)
     for rule in decision.rules:
         typer.echo(f"{'yes' if rule.passed else 'NO ':<4} {rule.name}: required {rule.required}, found {rule.found}")
     if entry is None:
@@ -170,9 +169,9 @@ def rollback(
 ) -> None:
     """Make an earlier champion champion again."""
     from flows.champion import roll_back
-    from flows.settings import load_settings
+    from flows.settings import enter_checkout
 
-    entry = roll_back(load_settings(), to, why)
+    entry = roll_back(enter_checkout(), to, why)
     typer.echo(f"version {entry['to']} is champion again, in place of {entry['from']}")
 
 
@@ -180,10 +179,10 @@ def rollback(
 def history(as_json: AsJson = False) -> None:
     """Every change of the champion: when, who, from, to, why."""
     from flows.champion import history as changes
-    from flows.settings import load_settings
+    from flows.settings import enter_checkout
     from mtl.terminal import one_line
 
-    found = changes(load_settings())
+    found = changes(enter_checkout())
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
@@ -204,9 +203,9 @@ def adopt(
 ) -> None:
     """Sign what nobody who is trusted has signed, as the registry has it now: look at it first. Needs mtl --unverified."""
     from flows.adoption import adopt as sign_for
-    from flows.settings import load_settings
+    from flows.settings import enter_checkout
 
-    for number in sign_for(load_settings(), versions or []):
+    for number in sign_for(enter_checkout(), versions or []):
         typer.echo(f"version {number} is signed")
 
 
@@ -218,10 +217,10 @@ def approve(
 ) -> None:
     """Answer a retraining that waits for a person (gate.approval_minutes)."""
     from flows.approval import answer
-    from flows.settings import load_settings
+    from flows.settings import enter_checkout
     from mtl.actor import actor
 
-    load_settings()
+    enter_checkout()
     answer(run, approve=not no, who=actor(), why=why)
     typer.echo("answered: " + ("no" if no else "yes"))
 
@@ -236,9 +235,9 @@ def lineage(
     from pathlib import Path
 
     from flows.lineage import collect, page, show
-    from flows.settings import load_settings
+    from flows.settings import enter_checkout
 
-    found = collect(load_settings(), version)
+    found = collect(enter_checkout(), version)
     if html:
         page(found, Path(html))
     typer.echo(json.dumps(found, indent=1) if as_json else show(found))
@@ -255,9 +254,9 @@ def diff(
     """What differs between two versions: params, data, code, metrics with intervals, predictions."""
     from flows.diff import diff as compare_versions
     from flows.diff import show
-    from flows.settings import load_settings
+    from flows.settings import enter_checkout
 
-    found = compare_versions(load_settings(), first, second, images or [], out)
+    found = compare_versions(enter_checkout(), first, second, images or [], out)
     typer.echo(json.dumps(found, indent=1) if as_json else show(found))
 
 
@@ -272,12 +271,12 @@ def reproduce(
     """Build a registered version again from what is kept of it: identical, or exactly what differs (exit code 1)."""
     from flows.reproduce import reproduce as build
     from flows.reproduce import show
-    from flows.settings import load_settings
+    from flows.run_log import show_lines
+    from flows.settings import enter_checkout
 
-    def say(line: str) -> None:
-        typer.echo(line, err=True)
-
-    result = build(load_settings(), version, say, overrides=absolute(overrides), here=here, keep=keep)
+    settings = enter_checkout()
+    show_lines().all_to_stderr = True
+    result = build(settings, version, overrides=absolute(overrides), here=here, keep=keep)
     typer.echo(json.dumps(result, indent=1) if as_json else show(result))
     if result["verdict"] != "identical":
         raise typer.Exit(1)
@@ -293,9 +292,9 @@ def predict(
 ) -> None:
     """Predict many images with Ray Data; run it again to go on where it was stopped."""
     from flows.predict import predict as run
-    from flows.settings import load_settings
+    from flows.settings import enter_checkout
 
-    found = run(load_settings(), [model], images, out, [name for name in formats.split(",") if name])
+    found = run(enter_checkout(), [model], images, out, [name for name in formats.split(",") if name])
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
@@ -316,9 +315,9 @@ def shadow(
     """Let the challenger predict beside the champion, and see where they disagree."""
     from flows.predict import predict as run
     from flows.predict import show_disagreement
-    from flows.settings import load_settings
+    from flows.settings import enter_checkout
 
-    found = run(load_settings(), ["champion", model], images, out, ["parquet"])
+    found = run(enter_checkout(), ["champion", model], images, out, ["parquet"])
     typer.echo(json.dumps(found, indent=1) if as_json else show_disagreement(found))
 
 
@@ -331,9 +330,9 @@ def package(
     from pathlib import Path
 
     from flows.predict import bring
-    from flows.settings import load_settings
+    from flows.settings import enter_checkout
 
-    typer.echo(f"{out}: version {bring(load_settings(), model, Path(out))}")
+    typer.echo(f"{out}: version {bring(enter_checkout(), model, Path(out))}")
 
 
 @app.command()
@@ -345,9 +344,9 @@ def endpoint(
 ) -> None:
     """Serve a registered version over HTTP, with a page to drop images on, until Ctrl-C."""
     from flows.endpoint import serve_endpoint
-    from flows.settings import load_settings
+    from flows.settings import enter_checkout
 
-    serve_endpoint(load_settings(), model, host, port, replicas)
+    serve_endpoint(enter_checkout(), model, host, port, replicas)
 
 
 @app.command()
@@ -357,9 +356,12 @@ def backup(
 ) -> None:
     """Copy the registry (MLflow's database and artifacts); what an earlier back-up holds is not copied again."""
     from flows.backup import back_up
-    from flows.settings import load_settings
+    from flows.run_log import show_lines
+    from flows.settings import enter_checkout
 
-    found = back_up(load_settings(), target, lambda line: typer.echo(line, err=as_json))
+    settings = enter_checkout()
+    show_lines().all_to_stderr = as_json
+    found = back_up(settings, target)
     if as_json:
         typer.echo(json.dumps(found, indent=1))
 
@@ -373,30 +375,30 @@ def restore(
 ) -> None:
     """Bring a back-up of the registry back, once all of it was verified."""
     from flows.backup import restore as bring_back
-    from flows.settings import load_settings
+    from flows.settings import enter_checkout
 
-    bring_back(load_settings(), source, name or None, typer.echo, replace=replace, unsigned=unsigned)
+    bring_back(enter_checkout(), source, name or None, replace=replace, unsigned=unsigned)
 
 
 @app.command()
 def clean(yes: Annotated[bool, typer.Option("--yes", help="remove without asking")] = False) -> None:
     """Remove what `retention` in params.yaml keeps no longer: old versions, runs, reports, their data, room in databases."""
     from flows.retention import carry_out, plan, shrink
-    from flows.settings import load_settings
+    from flows.settings import enter_checkout
     from flows.versions import opened
     from flows.workspace import alone
 
-    settings = load_settings()
+    settings = enter_checkout()
     with alone(settings):
         config, registry = opened(settings)
         going = plan(settings, config, registry)
         for line in going.lines() or ["nothing is older than retention says"]:
             typer.echo(line)
         if going.lines() and (yes or typer.confirm("remove?")):
-            carry_out(settings, config, registry, going, typer.echo)
+            carry_out(settings, config, registry, going)
             typer.echo("removed")
         elif not going.lines():
-            shrink(settings, typer.echo)
+            shrink(settings)
 
 
 @app.command()
@@ -409,9 +411,9 @@ def keys(
     """Who signs here, whose signatures count, and by whom the registry's versions are signed."""
     from flows.keys import collect, show
     from flows.keys import declare as write
-    from flows.settings import load_settings
+    from flows.settings import enter_checkout
 
-    settings = load_settings()
+    settings = enter_checkout()
     if declare:
         typer.echo(f"declared     {write(settings)} (git add, git commit)", err=as_json)
     found = collect(settings)
@@ -422,18 +424,18 @@ def keys(
 def mend(version: Annotated[int, typer.Argument(help="number of the version")]) -> None:
     """Bring a version's package back that was damaged in the registry: from a verified copy, or the DVC cache or remote."""
     from flows.mending import mend as put_back
-    from flows.settings import load_settings
+    from flows.settings import enter_checkout
 
-    typer.echo(put_back(load_settings(), version))
+    typer.echo(put_back(enter_checkout(), version))
 
 
 @app.command()
 def relocate() -> None:
     """After a home or checkout was moved, renamed or copied: let the registry's addresses be those of this place."""
     from flows.relocation import relocate as rewrite
-    from flows.settings import load_settings
+    from flows.settings import enter_checkout
 
-    typer.echo(rewrite(load_settings()).line())
+    typer.echo(rewrite(enter_checkout()).line())
 
 
 @app.command("list")
@@ -457,18 +459,18 @@ def ui(
     prefect_port: Annotated[int, typer.Option(help="port of the Prefect page")] = 4200,
 ) -> None:
     """Start the Prefect and MLflow pages and name them; Ctrl-C ends them."""
-    from flows.settings import load_settings
+    from flows.settings import enter_checkout
     from flows.ui import serve_pages
 
-    serve_pages(load_settings(), mlflow_port, prefect_port)
+    serve_pages(enter_checkout(), mlflow_port, prefect_port)
 
 
 @app.command()
 def serve() -> None:
     """Keep the schedule of params.yaml: one run at a time, until Ctrl-C."""
-    from flows.settings import load_settings
+    from flows.settings import enter_checkout
 
-    settings = load_settings()
+    settings = enter_checkout()
     from flows.deployments import serve_schedule
 
     raise typer.Exit(serve_schedule(settings))
@@ -485,10 +487,10 @@ def deploy(
 ) -> None:
     """Register the schedule with a work pool, whose workers start its runs, instead of `mtl serve`."""
     from flows.deploy import deploy as register
-    from flows.settings import load_settings
+    from flows.settings import enter_checkout
 
     given = {"image": image, "repository": repository, "revision": revision, "secret": secret}
-    for name in register(load_settings(), pool, kind, **given):
+    for name in register(enter_checkout(), pool, kind, **given):
         typer.echo(f"deployed {name} to {pool}")
     if kind == "process":
         typer.echo(f"next     prefect worker start --pool {pool}")
@@ -498,9 +500,12 @@ def deploy(
 def baselines(as_json: AsJson = False) -> None:
     """Train one model per task with the same budget, and compare: Δm per task and overall."""
     from flows.baselines import run_baselines
-    from flows.settings import load_settings
+    from flows.run_log import show_lines
+    from flows.settings import enter_checkout
 
-    run_baselines(load_settings(), as_json)
+    settings = enter_checkout()
+    show_lines().all_to_stderr = True
+    run_baselines(settings, as_json)
 
 
 @app.command()
@@ -518,9 +523,11 @@ def compare(
     from pathlib import Path
 
     from flows.compare import run_compare
-    from flows.settings import load_settings
+    from flows.run_log import show_lines
+    from flows.settings import enter_checkout
 
-    settings = load_settings()
+    settings = enter_checkout()
+    show_lines().all_to_stderr = True
     wanted = {
         "weightings": [w for w in weightings.split(",") if w],
         "aggregators": [a for a in aggregators.split(",") if a],
@@ -541,6 +548,7 @@ def absolute(overrides: list[str] | None) -> list[str]:
 
 def main() -> None:
     """Entry point: a user's error is printed without a traceback and ends with code 2."""
+    from flows.run_log import show_lines
     from mtl.config.credentials import refuse_credentials
     from mtl.config.errors import MtlError
     from mtl.surroundings import name_user, open_streams, trouble_with_disk
@@ -553,6 +561,7 @@ def main() -> None:
     for wanted in (signal.SIGTERM, signal.SIGINT):  # a shell ignores SIGINT for what it starts in the background
         signal.signal(wanted, signal.default_int_handler)
     try:
+        show_lines()
         refuse_credentials(sys.argv[1:])
         result: Any = app(standalone_mode=False)
     except MtlError as error:

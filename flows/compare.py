@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from flows.versioning import push, run_module, run_stage
 from flows.workspace import effective_params, running, workspace
 from mtl.config.params import parse
 
+_LOG = logging.getLogger(__name__)
 COMPARISON = "comparison"
 """Name of its lock and its workspace."""
 
@@ -27,13 +28,9 @@ def run_compare(settings: Settings, wanted: dict[str, Any], overrides: Sequence[
     wanted = wanted | {"learning_rates": wanted["learning_rates"] or [config.train.learning_rate]}
     with running(settings, COMPARISON), workspace(settings, overrides, COMPARISON) as folder:
         for stage in ("fetch", "prepare"):
-            run_stage(stage, folder, _say, force=False, timeout=config.flow.stage_timeout_seconds)
+            run_stage(stage, folder, _LOG.info, force=False, timeout=config.flow.stage_timeout_seconds)
         if config.cluster.address != "local":  # its nodes pull the shards by their hash
-            push(folder, _say, config.flow.stage_timeout_seconds)
+            push(folder, config.flow.stage_timeout_seconds)
         run_module("mtl.stages.compare", str(out.resolve()), json.dumps(wanted), folder=folder)
     print((out / ("table.json" if as_json else "table.md")).read_text(encoding="utf-8"), end="")
-    print(f"table and pictures: {out}", file=sys.stderr)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    _LOG.info(f"table and pictures: {out}")

@@ -19,13 +19,13 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Recognise the format of PATH, propose the data: and tasks: sections, and write them into params.yaml on yes."""
-    from flows.settings import load_settings
+    from flows.settings import enter_checkout
     from mtl.data.budget import within_budget
     from mtl.data.onboard.proposal import sections_as_yaml, write_sections
     from mtl.data.propose import propose
     from mtl.terminal import one_line
 
-    settings = load_settings()
+    settings = enter_checkout()
     chosen = path if "://" in path else _relative(Path(path), settings.root)
     proposal = within_budget(propose, chosen)
     if as_json:
@@ -54,19 +54,19 @@ def check(as_json: AsJson = False) -> None:
 @data.command()
 def report() -> None:
     """Write an HTML page: samples of every class and split with their targets, sizes, balance, what was left out."""
-    from flows.settings import load_settings
+    from flows.settings import enter_checkout
 
     _run_check("--page")
-    typer.echo(f"report: {load_settings().home / 'check' / 'report.html'}")
+    typer.echo(f"report: {enter_checkout().home / 'check' / 'report.html'}")
 
 
 @data.command()
 def split(as_json: AsJson = False) -> None:
     """Write the table of a stratified split: images in it stay where they are, new ones keep the classes balanced."""
-    from flows.settings import load_settings
+    from flows.settings import enter_checkout
     from flows.versioning import run_module
 
-    run_module("mtl.stages.split", *(["--json"] if as_json else []), folder=load_settings().root, lines=None)
+    run_module("mtl.stages.split", *(["--json"] if as_json else []), folder=enter_checkout().root, lines=None)
 
 
 @data.command()
@@ -78,12 +78,12 @@ def gc(
     """Remove data that no registered version, branch, tag, experiment and present file needs from the DVC cache: what would go,
     and what each version needs, is shown first."""
     from flows.garbage import garbage
-    from flows.settings import load_settings
+    from flows.settings import enter_checkout
     from flows.workspace import alone
     from mtl.config import BusyError
     from mtl.config.params import load
 
-    settings = load_settings()
+    settings = enter_checkout()
     model = load(settings.root / "params.yaml").registry.model
     with alone(settings), garbage(settings, model, remote=remote) as found:
         for line in found.lines():
@@ -103,19 +103,19 @@ def sync() -> None:
     """Look again at sets outside data/ (buckets, URLs, other disks), so that dvc repro sees what is new there; at imports of DVC
     too if data.update_imports."""
     from flows.arrivals import look_for_arrivals
-    from flows.settings import load_settings
+    from flows.settings import enter_checkout
     from mtl.config.params import load
 
-    settings = load_settings()
+    settings = enter_checkout()
     changed = look_for_arrivals(settings, load(settings.root / "params.yaml"))
     typer.echo(f"changed: {', '.join(changed)}" if changed else "nothing changed")
 
 
 def _run_check(*options: str) -> dict[str, Any]:
-    from flows.settings import load_settings
+    from flows.settings import enter_checkout
     from flows.versioning import run_module
 
-    settings = load_settings()
+    settings = enter_checkout()
     out = settings.home / "check" / "report.json"
     out.unlink(missing_ok=True)
     run_module("mtl.stages.check", str(out), *options, folder=settings.root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from flows.supervisor import Service, supervise
 from flows.ticks import next_ticks, refuse_crons
 from flows.ui import refuse_busy, start_prefect, wait_until_up
 from mtl.config.params import Config, load
+
+_LOG = logging.getLogger(__name__)
 
 NAME, WATCH = "scheduled", "watch"
 ASKED = "mtl.retrain"
@@ -178,18 +181,18 @@ def serve_schedule(settings: Settings) -> int:
         os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
 
         def server() -> subprocess.Popen[bytes]:
-            process = start_prefect(port, settings.login, config.retention.days)
+            process = start_prefect(port, settings.ensure_login(), config.retention.days)
             wait_until_up(f"http://127.0.0.1:{port}/api/health", process, "Prefect")
             return process
 
         services.append(Service("the Prefect server", server))
-        print(f"Prefect  http://127.0.0.1:{port}/login (the password is in {settings.home}/password)", flush=True)
+        _LOG.info(f"Prefect  http://127.0.0.1:{port}/login (the password is in {settings.home}/password)")
     command = [sys.executable, "-c", "from flows.runner import run_schedule; run_schedule()"]
     environment = os.environ | ({OWN_SERVER: "1"} if settings.prefect_url is None else {})
     start = partial(subprocess.Popen, command, cwd=settings.root, env=environment)
     services.append(Service("the runner", start, final=(REFUSED,)))
-    print(schedule_line(config), flush=True)
-    return supervise(services, lambda line: print(line, flush=True))
+    _LOG.info(schedule_line(config))
+    return supervise(services)
 
 
 def schedule_line(config: Config) -> str:

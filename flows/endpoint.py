@@ -18,6 +18,7 @@ from flows.ui import end_with_parent, refuse_busy
 from flows.versioning import stop_tree
 from flows.versions import opened, resolve
 from mtl.config import MtlError
+from mtl.package import BUNDLE
 
 LEAVE_SECONDS = 35.0
 """For the server to answer what it had accepted, and to end."""
@@ -38,7 +39,7 @@ def serve_endpoint(settings: Settings, name: str, host: str, port: int, replicas
     with noted(settings), tempfile.TemporaryDirectory() as scratch:
         package = registry.package(version, Path(scratch), settings.packages)
         job = {
-            "bundle": str(package / "artifacts" / "bundle"),
+            "bundle": str(package / BUNDLE),
             "version": str(version.number),
             "host": host,
             "port": port,

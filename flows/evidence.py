@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
+from flows.run_context import RunContext
 from flows.settings import Settings
 from flows.versioning import run_quietly
 from mtl.config import GoneError, RegistryError, StageError
-from mtl.config.params import Config
 from mtl.gate import comparable, judge
 from mtl.registry import Registry, Version
 from mtl.reports import Decision, EvalReport, PackageReport, read_report
+
+_LOG = logging.getLogger(__name__)
 
 
 def champion_and_obstacle(registry: Registry) -> tuple[Version | None, int | None, str]:
@@ -32,13 +34,9 @@ def champion_and_obstacle(registry: Registry) -> tuple[Version | None, int | Non
 
 
 def gather(
-    settings: Settings,
-    folder: Path,
-    config: Config,
-    registry: Registry,
+    context: RunContext,
     version: Version,
     champion: Version | None,
-    say: Callable[[str], None],
     *,
     against: int | None = None,
     obstacle: str = "",
@@ -52,7 +50,7 @@ def gather(
     If the test samples (or the resamples, or the way of judging) are others than when the champion was registered, its
     package is judged again on the present ones.
     """
-    outputs = folder / "outputs"
+    settings, config, folder, outputs = context.settings, context.config, context.folder, context.outputs
     report = read_report(EvalReport, outputs / "evaluate" / "report.json")
     package = read_report(PackageReport, outputs / "package" / "report.json")
     latency: float | None = None
@@ -61,7 +59,7 @@ def gather(
     before: EvalReport | None = None
     if champion is not None:
         try:
-            before = champion_report(settings, folder, registry, version, champion, report, say)
+            before = champion_report(settings, folder, context.registry, version, champion, report)
         except (StageError, GoneError) as error:
             obstacle = error.line
     decision = judge(
@@ -83,7 +81,6 @@ def champion_report(
     version: Version,
     champion: Version,
     report: EvalReport,
-    say: Callable[[str], None],
 ) -> EvalReport:
     """The champion's report on the challenger's test samples: the one it was registered with, or a new one.
 
@@ -105,7 +102,7 @@ def champion_report(
     kept = registry.comparison(version, champion)
     if kept is not None and kept.own is not None and comparable(report, kept):
         return kept
-    say(f"version {champion.number} is judged again: {why}")
+    _LOG.info(f"version {champion.number} is judged again: {why}")
     with tempfile.TemporaryDirectory() as scratch:
         package = registry.package(champion, Path(scratch), settings.packages)
         words = [str(package), f"{scratch}/report.json", str(folder / "outputs" / "package" / "model")]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,14 +102,14 @@ def garbage(settings: Settings, model: str, *, remote: bool) -> Generator[Garbag
         StageError: DVC cannot.
         BusyError: DVC works in this checkout.
     """
-    from dvc.exceptions import DvcException
-    from dvc.lock import LockError
     from dvc.repo import Repo
 
     known, doubts = registries(settings, model)
     logging.getLogger("dvc").setLevel(logging.ERROR)  # that a stage was not run yet is no news here
-    try:
-        with Repo(str(settings.root)) as repo, repo.lock:
+    with ExitStack() as held:
+        with _explained():
+            repo = held.enter_context(Repo(str(settings.root)))
+            held.enter_context(repo.lock)
             found = Garbage(repo.cache.local, _remote(repo, needed=remote), remote)
             found.needs, more = _needs(settings, known)
             found.used = set[str]().union(*found.needs.values()) | _present(repo)
@@ -118,7 +118,17 @@ def garbage(settings: Settings, model: str, *, remote: bool) -> Generator[Garbag
                 found.goes[f"the remote {found.remote.path}"] = _unused(found.remote, found.used, sizes=False)
             found.incomplete = found.look()
             found.unknown = doubts + more + _unknown(settings, Path(repo.cache.local_cache_dir), remote, found.remote)
-            yield found
+        yield found
+
+
+@contextmanager
+def _explained() -> Generator[None]:
+    """DVC's errors while it is found out what can go."""
+    from dvc.exceptions import DvcException
+    from dvc.lock import LockError
+
+    try:
+        yield
     except LockError as error:
         raise BusyError("DVC works in this checkout", found=str(error).splitlines()[0], fix="wait for it") from error
     except DvcException as error:

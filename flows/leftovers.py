@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import platform
 import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +25,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from flows.settings import Settings
+from mtl import atomic
 
+_LOG = logging.getLogger(__name__)
 FOLDER = "processes"
 PREFIX = "mtl-"
 """Of temporary folders."""
@@ -101,11 +104,12 @@ def is_gone(settings: Settings, name: str) -> bool:
         return dead
 
 
-def clear(settings: Settings, say: Callable[[str], None], *, prefect: bool) -> None:
+def clear(settings: Settings, *, prefect: bool, level: int = logging.INFO) -> None:
     """Clear what processes of this home and machine left that are gone.
 
     Args:
         prefect: whether there is a server to which it can be said; else that waits for the next time.
+        level: of its lines.
     """
     for path in sorted((settings.home / FOLDER).glob("*.json")):
         record = _read(path)
@@ -113,16 +117,14 @@ def clear(settings: Settings, say: Callable[[str], None], *, prefect: bool) -> N
             continue
         with _dead(path) as dead:
             if dead:
-                _clear(settings, path, record, say, prefect=prefect)
+                _clear(settings, path, record, prefect=prefect, level=level)
     for folder, pattern in UNFINISHED.items():
         for path in (settings.home / folder).glob(pattern):
             if time.time() - path.lstat().st_mtime > DAY_SECONDS:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def _clear(
-    settings: Settings, path: Path, record: dict[str, Any], say: Callable[[str], None], *, prefect: bool
-) -> None:
+def _clear(settings: Settings, path: Path, record: dict[str, Any], *, prefect: bool, level: int) -> None:
     """What one record names."""
     what = f"process {record.get('pid')} of {record.get('began')} was killed"
     scratch = Path(record.get("scratch") or "-")
@@ -143,14 +145,17 @@ def _clear(
             _end_flow_run(run)
             record.pop("flow_run")
     except Exception as error:  # Prefect's and MLflow's own kinds: the next command tries again
-        say(f"{what}: not all that it left could be cleared ({(str(error) or type(error).__name__).splitlines()[0]})")
+        _LOG.log(
+            level,
+            f"{what}: not all that it left could be cleared ({(str(error) or type(error).__name__).splitlines()[0]})",
+        )
         return
     if record.get("flow_run"):  # nobody to tell it to yet
         write_record(path, {key: record[key] for key in ("host", "pid", "began", "flow_run")})
         return
     path.unlink(missing_ok=True)
     path.with_suffix(".lock").unlink(missing_ok=True)
-    say(f"{what}: what it left was cleared")
+    _LOG.log(level, f"{what}: what it left was cleared")
 
 
 def as_it_is(settings: Settings, last: dict[str, Any]) -> dict[str, Any]:
@@ -248,6 +253,4 @@ def _read(path: Path) -> dict[str, Any]:
 
 def write_record(path: Path, content: dict[str, Any]) -> None:
     """Put a record in its place as a whole."""
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    scratch.replace(path)
+    atomic.write(path, json.dumps(content, indent=1))

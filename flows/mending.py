@@ -57,7 +57,7 @@ def put_back(settings: Settings, registry: Registry, version: Version, copy: Pat
     if not signed and not signed_files(copy, version.tags.get("mtl.package_sha256", "")):
         refuse_strange_key(settings, registry)
         (copy / SIGNATURE).unlink(missing_ok=True)
-        sign(copy, settings.signing_key, copy / SIGNATURE)
+        sign(copy, settings.ensure_signing_key(), copy / SIGNATURE)
     with explained(registry.uri):
         registry.client.log_artifacts(version.run, str(copy), "model")
 

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from flows.settings import Settings
 from flows.status import collect
 from flows.versions import registry_of
+from mtl import atomic
 from mtl.config.params import load
 from mtl.store import Store
 
@@ -57,7 +58,7 @@ def write(settings: Settings) -> None:
 
 def note_success(home: Path, moment: datetime) -> None:
     """Remember when a run completed."""
-    (home / "last_success").write_text(str(moment.timestamp()), encoding="utf-8")
+    atomic.write(home / "last_success", str(moment.timestamp()))
 
 
 def _last_run(figures: CollectorRegistry, last: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import tempfile
 import uuid
 from collections import Counter
@@ -18,12 +19,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from prefect import flow, get_run_logger
+from prefect import flow
 from prefect.events import emit_event
 
 from flows.looks import Late, Looks, late_labels
 from flows.project import project_of
-from flows.settings import Settings, load_settings
+from flows.settings import Settings, enter_checkout
 from flows.versioning import run_quietly
 from flows.versions import registry_of
 from flows.workspace import running
@@ -31,7 +32,10 @@ from mtl.config import DataError, RegistryError
 from mtl.config.params import Config, load
 from mtl.data.place import Place
 from mtl.monitor.late_labels import FEWEST
+from mtl.package import BUNDLE
 from mtl.store import Store
+
+_LOG = logging.getLogger(__name__)
 
 EVENT = "mtl.drift"
 NAMED = 3
@@ -43,9 +47,9 @@ Tell = Callable[[str, dict[str, Any], str], None]
 @flow(name="monitor", log_prints=False)
 def monitor() -> dict[str, Any]:
     """Look at the images that have come since the last look."""
-    settings = load_settings()
+    settings = enter_checkout()
     config = load(settings.root / "params.yaml")
-    return look(settings, config, get_run_logger().info, emit)
+    return look(settings, config, emit)
 
 
 def resource_of(project: str) -> str:
@@ -55,7 +59,7 @@ def resource_of(project: str) -> str:
 
 def emit(model: str, result: dict[str, Any], batch: str) -> None:
     """Prefect's event. The same batch has the same id, should it be told twice."""
-    settings = load_settings()
+    settings = enter_checkout()
     project = project_of(settings, load(settings.root / "params.yaml"))
     emit_event(
         event=EVENT,
@@ -65,7 +69,7 @@ def emit(model: str, result: dict[str, Any], batch: str) -> None:
     )
 
 
-def look(settings: Settings, config: Config, say: Say, tell: Tell) -> dict[str, Any]:
+def look(settings: Settings, config: Config, tell: Tell) -> dict[str, Any]:
     """Compare what is new; `state` is waiting, unshifted, unjudged (nothing could be compared), cooling or event.
 
     What was seen is written down last: a look that was killed is made again. An event is written down before it is told: one
@@ -79,7 +83,7 @@ def look(settings: Settings, config: Config, say: Say, tell: Tell) -> dict[str, 
     with running(settings, "monitor"):
         looks = Looks.read(settings.home / "monitor")
         if looks.pending:
-            return _told(looks, config, say, tell)
+            return _told(looks, config, tell)
         looks.forget(config.monitor.keep_days)
         place, versions, others = _arrived(settings, config)
         new = looks.new(versions)
@@ -90,7 +94,7 @@ def look(settings: Settings, config: Config, say: Say, tell: Tell) -> dict[str, 
         fresh = sum(looks.judged.get(name) != digest for name, digest in late.digests().items())
         if not chosen and fresh < FEWEST:
             line = f"monitor: {len(new)} new images, {config.monitor.min_images} are worth a look"
-            say("; ".join([line, *others]))
+            _LOG.info("; ".join([line, *others]))
             return {"state": "waiting", "images": len(new)}
         batch = hashlib.sha256(json.dumps([sorted(chosen.items()), late.digests()]).encode()).hexdigest()[:16]
         _keep_late(looks, replace(late, said=[*others, *late.said]), batch)
@@ -105,19 +109,19 @@ def look(settings: Settings, config: Config, say: Say, tell: Tell) -> dict[str, 
             looks.last_event, looks.pending = datetime.now(UTC).isoformat(timespec="seconds"), outcome
         looks.save()
         if looks.pending:
-            return _told(looks, config, say, tell)
-        say(_line(outcome))
+            return _told(looks, config, tell)
+        _LOG.info(_line(outcome))
         return outcome
 
 
-def _told(looks: Looks, config: Config, say: Say, tell: Tell) -> dict[str, Any]:
+def _told(looks: Looks, config: Config, tell: Tell) -> dict[str, Any]:
     """Tell of the event that is pending."""
     assert looks.pending is not None
     outcome = looks.pending
     tell(config.registry.model, outcome, outcome["batch"])
     looks.pending = None
     looks.save()
-    say(_line(outcome))
+    _LOG.info(_line(outcome))
     return outcome
 
 
@@ -176,7 +180,7 @@ def _compare(settings: Settings, config: Config, images: list[list[str]], out: P
     with tempfile.TemporaryDirectory() as scratch:
         package = registry.package(champion, Path(scratch), settings.packages)
         job = {
-            "bundle": str(package / "artifacts" / "bundle"),
+            "bundle": str(package / BUNDLE),
             "version": champion.number,
             "images": images,
             "out": str(out),

@@ -12,7 +12,6 @@ import hmac
 import json
 import os
 import time
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,8 +24,9 @@ ATTEMPTS = 3
 SECONDS = 10.0
 
 
-def announce(model: str, entry: dict[str, Any], say: Callable[[str], None]) -> None:
-    """Tell of one change of the champion. Who cannot be reached is named, and stops nothing."""
+def announce(model: str, entry: dict[str, Any]) -> list[str]:
+    """Tell of one change of the champion. Who could not be reached, in words: that stops nothing."""
+    failed: list[str] = []
     kind = "model.rolled_back" if entry["kind"] == ROLLBACK else "model.promoted"
     data = {"model": model, "version": entry["to"], "replaces": entry["from"]}
     data |= {key: entry[key] for key in ("who", "when", "why", "flow_run")}
@@ -35,7 +35,7 @@ def announce(model: str, entry: dict[str, Any], say: Callable[[str], None]) -> N
     for url in os.environ.get("MTL_WEBHOOK_URLS", "").split():
         problem = _post(url, body, entry["id"], secret) if secret else "MTL_WEBHOOK_SECRET is not set"
         if problem:
-            say(f"webhook to {urlsplit(url).hostname} was not delivered: {problem}")
+            failed.append(f"webhook to {urlsplit(url).hostname} was not delivered: {problem}")
     addresses = os.environ.get("MTL_APPRISE_URLS", "").split()
     if addresses:
         import apprise
@@ -45,7 +45,8 @@ def announce(model: str, entry: dict[str, Any], say: Callable[[str], None]) -> N
         for address in addresses:
             notifier = apprise.Apprise()
             if not notifier.add(address) or not notifier.notify(body=text, title=title):
-                say(f"notification by {address.split(':')[0]} was not delivered")
+                failed.append(f"notification by {address.split(':')[0]} was not delivered")
+    return failed
 
 
 def signature(secret: str, identifier: str, timestamp: int, body: bytes) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,13 +32,12 @@ class Origin:
         """Whether any file of the checkout differs from the commit (dvc.lock aside, which records the run)."""
         return self.difference.changed
 
-    def tell(self, say: Callable[[str], None]) -> None:
+    def lines(self) -> list[str]:
         """What a person is told of it."""
         lines = self.difference.lines()
-        for line in lines[:MOST_SAID]:
-            say(line)
-        if (more := len(lines) - MOST_SAID) > 0:
-            say(f"… and {more} more files that git does not track, or that are not kept")
+        more = len(lines) - MOST_SAID
+        left = [f"… and {more} more files that git does not track, or that are not kept"] if more > 0 else []
+        return lines[:MOST_SAID] + left
 
 
 def read_origin(root: Path) -> Origin:

@@ -14,10 +14,10 @@ def repair(yes: Annotated[bool, typer.Option("--yes", help="mend without asking"
     """Say what was deleted or renamed in MLflow, and mend what can be mended (exit code 1: something cannot)."""
     from flows.repair import examine
     from flows.repair import repair as mend
-    from flows.settings import load_settings
+    from flows.settings import enter_checkout
     from flows.workspace import alone
 
-    settings = load_settings()
+    settings = enter_checkout()
     with alone(settings):
         found = examine(settings)
         for damage in found:
@@ -26,7 +26,7 @@ def repair(yes: Annotated[bool, typer.Option("--yes", help="mend without asking"
             typer.echo("nothing is missing")
             return
         if any(damage.mend for damage in found) and (yes or typer.confirm("mend?")):
-            found = mend(settings, lambda line: typer.echo(f"mended: {line}"))
+            found = mend(settings)
             for damage in found:
                 typer.echo(f"left: {damage.what}")
     raise typer.Exit(1 if found else 0)

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from flows.artifact_addresses import Moved, connected, former, rewrite, rows
 from flows.settings import Settings
+from mtl import atomic
 from mtl.config import MtlError, RegistryError
 from mtl.ledger import place_of
 from mtl.trust import COPY
@@ -66,5 +67,5 @@ def _take_along(settings: Settings, link: Connection, root: str) -> None:
         old, new = (place_of(uri, name) for uri in (f"sqlite:///{Path(root).parent}/mlflow.db", settings.mlflow_uri))
         for end in (COPY, ""):  # last, what says that there was one
             if (seen / f"{old}{end}").exists() and not (seen / f"{new}{end}").exists():
-                shutil.copyfile(seen / f"{old}{end}", scratch := seen / f"{new}.tmp")
-                scratch.replace(seen / f"{new}{end}")
+                with atomic.replacing(seen / f"{new}{end}") as scratch:
+                    shutil.copyfile(seen / f"{old}{end}", scratch)

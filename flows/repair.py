@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -21,6 +22,8 @@ from mtl.promotion import LOSS, REPAIR
 from mtl.registry import KEPT_DECISION, KEPT_STATEMENT
 from mtl.signing import package_sha256
 from mtl.tracking import FINGERPRINT, LIVING, explained, gone, pages
+
+_LOG = logging.getLogger(__name__)
 
 ROUNDS = 5
 """What is mended may show what else is wrong: the champion, once the ledger is back."""
@@ -270,7 +273,7 @@ def examine(settings: Settings) -> list[Damage]:
     return Repair(settings).look()
 
 
-def repair(settings: Settings, say: Callable[[str], None]) -> list[Damage]:
+def repair(settings: Settings) -> list[Damage]:
     """Mend what can be mended; what is left.
 
     Raises:
@@ -283,7 +286,7 @@ def repair(settings: Settings, say: Callable[[str], None]) -> list[Damage]:
         mended = [damage.mend() for damage in found if damage.mend]
         for damage in found:
             if damage.mend:
-                say(f"{damage.what}: {damage.remedy}")
+                _LOG.info(f"mended: {damage.what}: {damage.remedy}")
         done += filter(None, mended)
         if not mended:
             look.enter(done)

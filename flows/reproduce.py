@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ from mtl.reports import EVENT, EvalReport, PackageReport, read_report
 from mtl.terminal import plain
 from mtl.tracking import FINGERPRINT
 
+_LOG = logging.getLogger(__name__)
+
 MOST_NAMED = 20
 """Images that are named one by one."""
 Differences = list[dict[str, Any]]
@@ -40,7 +43,6 @@ Differences = list[dict[str, Any]]
 def reproduce(
     settings: Settings,
     number: int,
-    say: Callable[[str], None],
     *,
     overrides: Sequence[str] = (),
     here: bool = False,
@@ -70,9 +72,9 @@ def reproduce(
     differences: Differences = []
     with running(settings, f"reproduce-{number}") as note:
         note.add(folders=[f"reproductions/{folder.name}{part}" for part in ("", "-kept", "-raw")])
-        say(f"version {number}: commit {version.tags.get('mtl.commit', '')[:12]}, MLflow run {version.run}")
+        _LOG.info(f"version {number}: commit {version.tags.get('mtl.commit', '')[:12]}, MLflow run {version.run}")
         kept = restore_code(settings, registry, version, folder)
-        restore_data(settings, folder, say)
+        restore_data(settings, folder)
         differences += _damaged(folder)
         raw = folder.parent / f"{folder.name}-raw"
         shutil.rmtree(raw, ignore_errors=True)
@@ -83,8 +85,8 @@ def reproduce(
             write_params(folder / "params.yaml", overrides)
         differences += _inputs(kept, folder, version)
         try:
-            python = restore_environment(settings, folder / "requirements.lock", say)
-            _build(settings, folder, raw, say, python, fetch=here, differences=differences)
+            python = restore_environment(settings, folder / "requirements.lock")
+            _build(settings, folder, raw, python, fetch=here, differences=differences)
             differences += _results(folder, kept, registry, version)
             changed = beside_registered(settings, registry, version, folder / "outputs" / "package")
             differences += [_differs(what, *both) for what, both in changed.items()]
@@ -186,7 +188,6 @@ def _build(
     settings: Settings,
     folder: Path,
     raw: Path,
-    say: Callable[[str], None],
     python: str,
     *,
     fetch: bool,
@@ -204,7 +205,7 @@ def _build(
 
     def tell(line: str) -> None:
         if not line.startswith(EVENT):
-            say(line)
+            _LOG.info(line)
 
     fetched = fetch or bool(read_spec(raw).roots)
     for name in ancestry(read_stages(folder)):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shutil
 import subprocess
 import sys
 import venv
-from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock
@@ -26,6 +26,8 @@ from mtl.digest import file_md5, file_sha256
 from mtl.dvc_settings import cached_object, lend, remotes
 from mtl.names import checked_name
 from mtl.registry import Registry, Version
+
+_LOG = logging.getLogger(__name__)
 
 KEPT = ("params.yaml", "requirements.lock", "dvc.yaml", "dvc.lock")
 
@@ -119,7 +121,7 @@ def _checkout(root: Path, commit: str, folder: Path) -> None:
             _checkout(root / path, pinned, folder / path)
 
 
-def restore_data(settings: Settings, folder: Path, say: Callable[[str], None]) -> None:
+def restore_data(settings: Settings, folder: Path) -> None:
     """The version's raw data by its DVC hash, from the cache or the remote that this checkout has.
 
     Raises:
@@ -135,7 +137,7 @@ def restore_data(settings: Settings, folder: Path, say: Callable[[str], None]) -
         if not (folder / FOLDER / path.name).exists() and f"{FOLDER}/{path.name}.dvc" not in tracked:
             (folder / FOLDER).mkdir(exist_ok=True)
             (folder / FOLDER / path.name).symlink_to(path)
-    say("data: by DVC hash, from the cache or the remote")
+    _LOG.info("data: by DVC hash, from the cache or the remote")
     _bring(folder, "fetch", "fetch", *tracked)
     outs = read_params(folder / "dvc.lock")["stages"]["fetch"]["outs"]
     outs += [out for path in tracked for out in read_params(folder / path)["outs"]]
@@ -169,7 +171,7 @@ def _not_what_was_pushed(found: str) -> StageError:
     )
 
 
-def restore_environment(settings: Settings, lock: Path, say: Callable[[str], None]) -> str:
+def restore_environment(settings: Settings, lock: Path) -> str:
     """A Python with exactly what a lock file names: this one, if it was made from the same; or one that is built now and
     kept for the next time.
 
@@ -184,7 +186,7 @@ def restore_environment(settings: Settings, lock: Path, say: Callable[[str], Non
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.parent / f"{name}.lock"):
         if not (folder / ".ready").exists():
-            say(f"environment: built from the version's requirements.lock ({name})")
+            _LOG.info(f"environment: built from the version's requirements.lock ({name})")
             shutil.rmtree(folder, ignore_errors=True)
             venv.create(folder, with_pip=True)
             _run(

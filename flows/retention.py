@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ from mtl.promotion import REMOVAL
 from mtl.registry import Registry
 from mtl.tracking import FINGERPRINT, explained, pages
 from mtl.version import DECIDED, DECISION, STATEMENT, Version
+
+_LOG = logging.getLogger(__name__)
 
 DAY_SECONDS = 86400.0
 REMOVED = "mtl.removed"
@@ -133,7 +136,7 @@ def _old_trainings(settings: Settings, before: float) -> Iterator[Path]:
             yield path
 
 
-def carry_out(settings: Settings, config: Config, registry: Registry, going: Plan, say: Callable[[str], None]) -> None:
+def carry_out(settings: Settings, config: Config, registry: Registry, going: Plan) -> None:
     """Remove what a plan names; the caller lets nothing else run in this home.
 
     Raises:
@@ -159,12 +162,12 @@ def carry_out(settings: Settings, config: Config, registry: Registry, going: Pla
         shutil.rmtree(page, ignore_errors=True)
     for folder in going.folders:
         shutil.rmtree(folder, ignore_errors=True)
-    _mlflow_gc(settings, config, registry, say)
+    _mlflow_gc(settings, config, registry)
     if going.versions and (settings.root / ".dvc").is_dir():
         with garbage(settings, config.registry.model, remote=_remote_is_ours(settings)) as found:
             for line in found.unknown or [found.remove()]:
-                say(f"data: {line}")
-    shrink(settings, say)
+                _LOG.info(f"data: {line}")
+    shrink(settings)
 
 
 def _enter(registry: Registry, numbers: Sequence[int], rules: str) -> None:
@@ -177,7 +180,7 @@ def _enter(registry: Registry, numbers: Sequence[int], rules: str) -> None:
         registry.promotions.note(REMOVAL, why, removed=some)
 
 
-def _mlflow_gc(settings: Settings, config: Config, registry: Registry, say: Callable[[str], None]) -> None:
+def _mlflow_gc(settings: Settings, config: Config, registry: Registry) -> None:
     """Let MLflow remove for good the runs that are marked, with their artifacts."""
     client = registry.client
     with explained(registry.uri):
@@ -191,7 +194,7 @@ def _mlflow_gc(settings: Settings, config: Config, registry: Registry, say: Call
     try:
         database, artifacts = places(settings)
     except RegistryError:
-        say(f"{len(runs)} runs are in MLflow's bin: mlflow gc, where its server runs, makes their room free")
+        _LOG.info(f"{len(runs)} runs are in MLflow's bin: mlflow gc, where its server runs, makes their room free")
         return
     words = ["--backend-store-uri", database, "--artifacts-destination", artifacts]
     words += ["--tracking-uri", settings.mlflow_uri, "--run-ids", ",".join(runs)]
@@ -210,7 +213,7 @@ def _remote_is_ours(settings: Settings) -> bool:
     return all("://" not in url and Path(url).resolve().is_relative_to(settings.home) for url in found)
 
 
-def shrink(settings: Settings, say: Callable[[str], None]) -> None:
+def shrink(settings: Settings) -> None:
     """Give back the room of what was removed from databases that no server has open."""
     own = settings.mlflow_uri.removeprefix("sqlite:///")
     databases = [settings.home / "prefect" / "prefect.db"]
@@ -224,7 +227,7 @@ def shrink(settings: Settings, say: Callable[[str], None]) -> None:
             link.execute("VACUUM")
             link.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         if (after := path.stat().st_size) < before:
-            say(f"{path.name}: {before / 2**20:.1f} → {after / 2**20:.1f} MiB")
+            _LOG.info(f"{path.name}: {before / 2**20:.1f} → {after / 2**20:.1f} MiB")
 
 
 def forget_flow_runs(days: int, names: Iterable[str] = ("retrain", "monitor")) -> None:
@@ -244,7 +247,7 @@ def forget_flow_runs(days: int, names: Iterable[str] = ("retrain", "monitor")) -
                 client.delete_flow_run(run.id)
 
 
-def after_run(settings: Settings, config: Config, say: Callable[[str], None], *, embedded: bool) -> None:
+def after_run(settings: Settings, config: Config, *, embedded: bool) -> None:
     """What a run does about it when it has ended: its result stands, whatever becomes of this.
 
     Args:
@@ -261,8 +264,8 @@ def after_run(settings: Settings, config: Config, say: Callable[[str], None], *,
             forget_flow_runs(config.retention.days)
         if going.lines():
             with alone(settings):
-                carry_out(settings, config, registry, going, say)
-                say(f"removed by retention: {'; '.join(going.lines())}")
+                carry_out(settings, config, registry, going)
+                _LOG.info(f"removed by retention: {'; '.join(going.lines())}")
     except Exception as error:  # also of MLflow's gc and of Prefect
         line = error.line if isinstance(error, MtlError) else str(error).splitlines()[:1] or type(error).__name__
-        say(f"nothing more was removed by retention: {line}")
+        _LOG.info(f"nothing more was removed by retention: {line}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, get_run_logger
+from prefect import flow
 from prefect.runtime import flow_run
 from prefect.tasks import exponential_backoff
 
@@ -20,9 +21,10 @@ from flows.checks import QUICK, TRAINING, check
 from flows.gate_settings import Changes, gate_changes
 from flows.last_run import recorded
 from flows.leftovers import Note
-from flows.origin import read_origin
+from flows.origin import Origin, read_origin
 from flows.retention import after_run
-from flows.settings import Settings, load_settings
+from flows.run_context import RunContext
+from flows.settings import Settings, enter_checkout
 from flows.steps import gate_step, promote_step, push_step, register_step, stage_step
 from flows.summary import show
 from flows.unchanged import find_registered, refuse_changes, unchanged_line
@@ -31,7 +33,11 @@ from flows.workspace import effective_params, running, workspace
 from mtl.config.params import Config, parse
 from mtl.fingerprint import ancestry, fingerprint, read_stages
 from mtl.redaction import redact
+from mtl.registry import Version
+from mtl.reports import Decision, EvalReport
 from mtl.tracking import Tracker, refuse_secrets
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,23 @@ class Outcome:
     version: int | None
     promoted: bool
     reason: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a run was asked for: as the flow's parameters, checked.
+
+    Attributes:
+        params: params.yaml's tree with the overrides.
+        changes: of the gate's settings, and why.
+    """
+
+    params: dict[str, Any]
+    overrides: Sequence[str]
+    force: bool
+    reason: str
+    changes: Changes
+    why: str
 
 
 @flow(name="retrain", log_prints=False)
@@ -63,12 +86,13 @@ def retrain(
         override: judge with other settings of the gate than the committed ones.
         why: the reason for that; it stands in the ledger.
     """
-    settings = load_settings()
+    settings = enter_checkout()
     reason = redact(reason)
     chosen = overrides or []
     params = effective_params(settings.root, chosen)
     config = parse(params)
     changes = gate_changes(settings.root, params, override=override, why=why)
+    asked = Asked(params, chosen, force, reason, changes, why)
     refuse_unanswerable(config, settings)
     check(settings, config, QUICK, TRAINING)
     look_for_arrivals(settings, config)
@@ -80,68 +104,71 @@ def retrain(
         version = None if force else find_registered(settings, config, digest)
         if version is not None:
             line = unchanged_line(version, digest)
-            get_run_logger().info(line)
+            _LOG.info(line)
             outcome = Outcome("Completed", version.number, False, line)
         else:
-            outcome = _run(settings, note, config, params, chosen, digest, force, reason, changes, why)
+            outcome = _run(settings, config, asked, digest, note)
         record.update(version=outcome.version, promoted=outcome.promoted, reason=outcome.reason)
     if version is None:
-        after_run(settings, config, get_run_logger().info, embedded=settings.prefect_url is None)
+        after_run(settings, config, embedded=settings.prefect_url is None)
     return {"version": outcome.version, "promoted": outcome.promoted, "reason": outcome.reason}
 
 
-def _run(
-    settings: Settings,
-    note: Note,
-    config: Config,
-    params: dict[str, Any],
-    overrides: Sequence[str],
-    digest: str,
-    force: bool,
-    reason: str,
-    changes: Changes,
-    why: str,
-) -> Outcome:
+def _run(settings: Settings, config: Config, asked: Asked, digest: str, note: Note) -> Outcome:
     """All stages, then the side effects."""
     began = time.monotonic()
     check(settings, config, TRAINING)
     origin = read_origin(settings.root)  # not later: the checkout may become another one
-    origin.tell(get_run_logger().warning)
+    for line in origin.lines():
+        _LOG.warning(line)
     refuse_secrets(
         settings.root / name for name in ("requirements.lock", "dvc.yaml")
     )  # params were looked at when read
-    backoff = exponential_backoff(backoff_factor=config.flow.retry_delay_seconds)
-    policy: dict[str, Any] = {
-        "retries": config.flow.retries,
-        "retry_delay_seconds": backoff,
-        "retry_jitter_factor": 0.3,
-    }
     registry = registry_of(settings, config.registry.model)
     tracker = Tracker(settings.mlflow_uri, config.registry.experiment, settings.artifacts)
     known = registry.find(digest)
     run = known.run if known else tracker.open_run(digest, f"retrain {digest[:8]}")
     note.add(mlflow_run=None if known else run)
-    with workspace(settings, overrides, digest[:16]) as folder, _monitored(tracker, run, finished=known is not None):
-        refuse_changes(folder, params, digest)  # a copy may lack something, or have it newer
-        tracker.log_params(run, params)
-        step = stage_step.with_options(**policy)
-        for name in ancestry(read_stages(folder)):
-            training = name == "train"
-            step(name, folder, config, tracker, run if training else None, force)
-            if name == "prepare" and config.cluster.address != "local":
-                push_step.with_options(**policy)(folder, config)  # the cluster's nodes fetch the shards from there
-        push_step.with_options(**policy)(folder, config)
-        refuse_changes(folder, params, digest)
-        registering = register_step.with_options(**policy)
-        version = registering(settings, folder, tracker, registry, run, digest, reason, origin)
-        _compare_weights(folder, version.tags, known is not None)
-        report, decision = gate_step.with_options(**policy)(settings, folder, config, registry, version)
-        if config.gate.approval_minutes and decision.promote and registry.promotions.of(version.number) is None:
-            decision = ask(decision, version.number, config.gate.approval_minutes)
-        promoting = promote_step.with_options(**policy)
-        page = promoting(settings, folder, config, registry, version, report, decision, changes, why)
+    copied = workspace(settings, asked.overrides, digest[:16])
+    with copied as folder, _monitored(tracker, run, finished=known is not None):
+        refuse_changes(folder, asked.params, digest)  # a copy may lack something, or have it newer
+        tracker.log_params(run, asked.params)
+        context = RunContext(settings, config, folder, registry, tracker, run, digest)
+        version, report, decision, page = _steps(context, asked, origin, known=known is not None)
     show(report, decision, version, str(page), time.monotonic() - began)
     return Outcome("Completed", version.number, decision.promote, decision.summary)
+
+
+def _steps(
+    context: RunContext, asked: Asked, origin: Origin, *, known: bool
+) -> tuple[Version, EvalReport, Decision, Path]:
+    """Stages, registration, gate and promotion: the version, its report, the decision, and the page of both.
+
+    Args:
+        known: a version has this fingerprint already.
+    """
+    config, folder = context.config, context.folder
+    policy = _policy(config)
+    for name in ancestry(read_stages(folder)):
+        stage_step.with_options(**policy)(context, name, asked.force)
+        if name == "prepare" and config.cluster.address != "local":
+            push_step.with_options(**policy)(context)  # the cluster's nodes fetch the shards from there
+    push_step.with_options(**policy)(context)
+    refuse_changes(folder, asked.params, context.fingerprint)
+    version = register_step.with_options(**policy)(context, asked.reason, origin)
+    _compare_weights(folder, version.tags, known)
+    report, decision = gate_step.with_options(**policy)(context, version)
+    promotions = context.registry.promotions
+    if config.gate.approval_minutes and decision.promote and promotions.of(version.number) is None:
+        decision = ask(decision, version.number, config.gate.approval_minutes)
+    promoting = promote_step.with_options(**policy)
+    return version, report, decision, promoting(context, version, report, decision, asked.changes, asked.why)
+
+
+def _policy(config: Config) -> dict[str, Any]:
+    """How often a step is tried, and when."""
+    backoff = exponential_backoff(backoff_factor=config.flow.retry_delay_seconds)
+    return {"retries": config.flow.retries, "retry_delay_seconds": backoff, "retry_jitter_factor": 0.3}
 
 
 def _compare_weights(folder: Path, tags: dict[str, str], known: bool) -> None:
@@ -150,7 +177,7 @@ def _compare_weights(folder: Path, tags: dict[str, str], known: bool) -> None:
         return
     made = json.loads((folder / "outputs" / "package" / "report.json").read_text())["weights_sha256"]
     same = made == tags.get("mtl.weights_sha256")
-    get_run_logger().info(
+    _LOG.info(
         f"trained again from scratch: the weights are {'identical' if same else 'NOT identical'} "
         f"to the registered ones ({made[:16]}…)"
     )

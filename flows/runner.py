@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import threading
 from contextlib import suppress
@@ -13,12 +14,13 @@ from flows.deployments import NAME, REFUSED, crash_silent_runs, deployments, kee
 from flows.leftovers import clear
 from flows.pauses import as_paused, note_applied, remove_unwanted
 from flows.project import project_of
-from flows.settings import Settings, load_settings, reach_prefect
+from flows.settings import Settings, enter_checkout, reach_prefect
 from flows.ticks import catch_up, missed, refuse_crons
 from flows.ui import end_with_parent
 from mtl.config import MtlError, StageError
 from mtl.config.params import Config, load
 
+_LOG = logging.getLogger(__name__)
 FOLLOW_SECONDS = 5.0
 """Between two looks at params.yaml."""
 LIMIT = 2
@@ -31,17 +33,17 @@ def run_schedule() -> None:
     from prefect.runner import Runner
 
     end_with_parent()
-    settings = load_settings()
+    settings = enter_checkout()
     try:
         reach_prefect(settings)
         config = load(settings.root / "params.yaml")
         project = project_of(settings, config)
-        clear(settings, lambda line: print(line, flush=True), prefect=True)
+        clear(settings, prefect=True)
         keep(crash_silent_runs(project))
         runner: Any = Runner(pause_on_shutdown=False, limit=LIMIT)
         _register(runner, settings, config, project)
     except (MtlError, PrefectHTTPStatusError) as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        _LOG.error(f"error: {error}")
         sys.exit(REFUSED if isinstance(error, MtlError) and not isinstance(error, StageError) else 1)
     tick = missed(config.schedule, settings.home, datetime.now(UTC))
     if tick is not None:
@@ -82,10 +84,10 @@ async def _follow(runner: Any, settings: Settings, config: Config, project: str)
             now = load(settings.root / "params.yaml")
             if (now.schedule, now.monitor) != (config.schedule, config.monitor):
                 await asyncio.to_thread(_register, runner, settings, now, project)
-                print(schedule_line(now), flush=True)
+                _LOG.info(schedule_line(now))
                 config = now
             said = ""
         except Exception as error:  # the schedule goes on, whatever is wrong with the file or the server
             if str(error) != said:
                 said = str(error)
-                print(f"the schedule stays as it is: {said}", file=sys.stderr, flush=True)
+                _LOG.warning(f"the schedule stays as it is: {said}")

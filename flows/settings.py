@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import sys
@@ -11,14 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from flows.run_log import show_lines
 from mtl.config import MtlError, StageError
 from mtl.key_files import KeySource, key_source
 from mtl.package_cache import PackageCache
 from mtl.signing import own_keys
 from mtl.surroundings import drop_foreign, settle
-from mtl.terminal import guard_log
 from mtl.trust import Trust, trusted
 
+_LOG = logging.getLogger(__name__)
 # What every process that we start gets, unless the environment says otherwise.
 DEFAULTS = {
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
@@ -53,9 +55,9 @@ class Settings:
     prefect_url: str | None
     """None: a server is embedded for as long as a flow runs."""
 
-    @property
-    def signing_key(self) -> KeySource:
-        """What packages are signed with: MTL_SIGNING_KEY (a file, or a text), or a key of this home's own."""
+    def ensure_signing_key(self) -> KeySource:
+        """What packages are signed with: MTL_SIGNING_KEY (a file, or a text), or a key of this home's own, which is made if
+        there is none."""
         given = os.environ.get("MTL_SIGNING_KEY")
         return key_source(given) if given else own_keys(self.home / "keys")[0]
 
@@ -65,9 +67,8 @@ class Settings:
         MTL_SIGNING_KEY, of this home's own key, and of the checkout's trusted_keys/."""
         return trusted(self.home, self.root)
 
-    @property
-    def login(self) -> str:
-        """Of the servers that this home embeds, as `user:password`.
+    def ensure_login(self) -> str:
+        """Of the servers that this home embeds, as `user:password`; the password is made if there is none.
 
         Raises:
             MtlError: others could have read or written the password.
@@ -92,18 +93,45 @@ class Settings:
 
 
 def load_settings(root: Path | None = None) -> Settings:
-    """Read the environment, and set what the engines read from it.
+    """Where things are, as the environment says; nothing is made or changed.
 
     Raises:
         MtlError: not in a checkout.
     """
-    guard_log()
     root = (root or Path.cwd()).resolve()
     if not (root / "params.yaml").exists() or not (root / "dvc.yaml").exists():
         raise MtlError(
             "this is not the root of a checkout", found=f"no params.yaml and dvc.yaml in {root}", fix="cd to it"
         )
     home = Path(os.environ.get("MTL_HOME", root / ".mtl")).resolve()
+    uri = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{home}/mlflow.db")
+    return Settings(root, home, uri, os.environ.get("PREFECT_API_URL") or None)
+
+
+def enter_checkout(root: Path | None = None) -> Settings:
+    """As `load_settings`, for a process that is to work there: the home is made, and this process's environment is what the
+    engines and its children read. To be called before MLflow or Prefect are imported; again, it changes nothing.
+
+    Raises:
+        MtlError: not in a checkout, or nothing can be written to the home.
+    """
+    show_lines()
+    settings = load_settings(root)
+    _make_home(settings.home)
+    unused = settle(settings.root, settings.home)
+    os.environ |= {"MTL_HOME": str(settings.home), "MLFLOW_TRACKING_URI": settings.mlflow_uri}
+    for key, value in {"PREFECT_HOME": str(settings.home / "prefect"), **DEFAULTS}.items():
+        os.environ.setdefault(key, value)
+    bin_folder = str(Path(sys.executable).parent)
+    if bin_folder not in os.environ.get("PATH", "").split(os.pathsep):
+        os.environ["PATH"] = os.pathsep.join([bin_folder, os.environ.get("PATH", "")])
+    for line in unused + (drop_foreign(settings.home) if settings.prefect_url is None else []):
+        _LOG.warning(f"not used: {line}")
+    _name_login(settings)
+    return settings
+
+
+def _make_home(home: Path) -> None:
     try:
         home.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=home).close()  # a full disk, or one that is read-only, shows itself now
@@ -113,29 +141,16 @@ def load_settings(root: Path | None = None) -> Settings:
             found=error.strerror or str(error),
             fix="make room, or set MTL_HOME to a folder that you own",
         ) from error
-    unused = settle(root, home)
-    os.environ["MTL_HOME"] = str(home)
-    uri = os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{home}/mlflow.db")
-    os.environ.setdefault("PREFECT_HOME", str(home / "prefect"))
-    for key, value in DEFAULTS.items():
-        os.environ.setdefault(key, value)
-    bin_folder = str(Path(sys.executable).parent)
-    if bin_folder not in os.environ.get("PATH", "").split(os.pathsep):
-        os.environ["PATH"] = os.pathsep.join([bin_folder, os.environ.get("PATH", "")])
-    settings = Settings(root, home, uri, os.environ.get("PREFECT_API_URL") or None)
-    for line in unused + (drop_foreign(home) if settings.prefect_url is None else []):
-        print(f"not used: {line}", file=sys.stderr)
-    _name_login(settings)
-    return settings
 
 
 def _name_login(settings: Settings) -> None:
     """Let Prefect's clients, and the server that one starts for itself, know the login of this home's servers."""
     before = os.environ.get("PREFECT_API_AUTH_STRING")
     if settings.prefect_url is None:
-        os.environ["PREFECT_API_AUTH_STRING"] = os.environ["PREFECT_SERVER_API_AUTH_STRING"] = settings.login
+        login = settings.ensure_login()
+        os.environ |= {"PREFECT_API_AUTH_STRING": login, "PREFECT_SERVER_API_AUTH_STRING": login}
     elif urlsplit(settings.prefect_url).hostname in ("127.0.0.1", "localhost"):
-        os.environ.setdefault("PREFECT_API_AUTH_STRING", settings.login)
+        os.environ.setdefault("PREFECT_API_AUTH_STRING", settings.ensure_login())
     if before != os.environ.get("PREFECT_API_AUTH_STRING") and "prefect.context" in sys.modules:
         sys.modules["prefect.context"].refresh_global_settings_context()  # it has read the environment already
 

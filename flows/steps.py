@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from prefect import get_run_logger, task
+from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
@@ -19,19 +20,20 @@ from flows.gate_settings import Changes
 from flows.lineage import write_origin
 from flows.notify import announce
 from flows.origin import Origin
-from flows.settings import Settings
+from flows.run_context import RunContext
 from flows.summary import markdown
 from flows.versioning import UserStageError, output_hash, push, run_stage
 from mtl.config import MtlError, RegistryError, StageError
-from mtl.config.params import Config
 from mtl.dvc_settings import cache_folder
 from mtl.fingerprint import content_digest
-from mtl.registry import Registry, Version
+from mtl.registry import Version
 from mtl.reports import EVENT, Decision, EvalReport, PackageReport, TrainReport, read_report
 from mtl.reports.card import write_card
 from mtl.reports.forest import draw_decision
 from mtl.reports.page import write_page
-from mtl.tracking import FINGERPRINT, Tracker, artifact_digests
+from mtl.tracking import FINGERPRINT, artifact_digests
+
+_LOG = logging.getLogger(__name__)
 
 
 def worth_retrying(task: Any, task_run: Any, state: Any) -> bool:
@@ -50,56 +52,46 @@ def worth_retrying(task: Any, task_run: Any, state: Any) -> bool:
 
 
 @task(name="stage", cache_policy=NO_CACHE, task_run_name="{name}", retry_condition_fn=worth_retrying)
-def stage_step(name: str, folder: Path, config: Config, tracker: Tracker | None, run: str | None, force: bool) -> None:
+def stage_step(context: RunContext, name: str, force: bool) -> None:
     """One DVC stage, its lines streamed; epochs go to the MLflow run as they end."""
-    logger = get_run_logger()
-    epochs = config.train.epochs
-    progress: Any = create_progress_artifact(0.0, key="training", description="epochs trained") if run else None
-    seen = tracker.logged_steps(run) if tracker and run else set[int]()
+    config, tracker, run, training = context.config, context.tracker, context.run, name == "train"
+    progress: Any = create_progress_artifact(0.0, key="training", description="epochs trained") if training else None
+    seen = tracker.logged_steps(run) if training else set[int]()
 
-    def say(line: str) -> None:
+    def on_line(line: str) -> None:
         if not line.startswith(EVENT):
-            logger.info(line)
+            _LOG.info(line)
             return
         row = json.loads(line.removeprefix(EVENT))
-        if tracker and run and row["step"] not in seen:
+        if training and row["step"] not in seen:
             seen.add(row["step"])
             try:
                 tracker.log_epoch(run, row, int(time.time() * 1000))
             except RegistryError as error:  # no reason to stop a training: registration logs what is missing
-                logger.warning(f"epoch {row['epoch'] + 1} is not in MLflow yet: {error.found or error.what}")
+                _LOG.warning(f"epoch {row['epoch'] + 1} is not in MLflow yet: {error.found or error.what}")
             if progress:
-                update_progress_artifact(progress, 100.0 * (row["epoch"] + 1) / epochs)
+                update_progress_artifact(progress, 100.0 * (row["epoch"] + 1) / config.train.epochs)
 
-    run_stage(name, folder, say, force=force, timeout=config.flow.stage_timeout_seconds)
+    run_stage(name, context.folder, on_line, force=force, timeout=config.flow.stage_timeout_seconds)
 
 
 @task(name="push", cache_policy=NO_CACHE)
-def push_step(folder: Path, config: Config) -> None:
+def push_step(context: RunContext) -> None:
     """Data and model to the DVC remote."""
-    push(folder, get_run_logger().info, config.flow.stage_timeout_seconds)
+    push(context.folder, context.config.flow.stage_timeout_seconds)
 
 
 @task(name="register", cache_policy=NO_CACHE)
-def register_step(
-    settings: Settings,
-    folder: Path,
-    tracker: Tracker,
-    registry: Registry,
-    run: str,
-    fingerprint: str,
-    reason: str,
-    origin: Origin,
-) -> Version:
+def register_step(context: RunContext, reason: str, origin: Origin) -> Version:
     """Reports, pictures and lineage to the run; the package to the registry, once: what was signed of a version stays as it is."""
-    if (known := registry.find(fingerprint)) is not None:
+    folder, outputs, tracker, run = context.folder, context.outputs, context.tracker, context.run
+    if (known := context.registry.find(context.fingerprint)) is not None:
         tracker.finish(known.run, "FINISHED")  # a try before this one may have ended before it said so
-        get_run_logger().info(f"version {known.number} is registered already")
+        _LOG.info(f"version {known.number} is registered already")
         return known
-    outputs = folder / "outputs"
     data = output_hash(folder, "fetch", "outputs/raw")
     tags = {
-        FINGERPRINT: fingerprint,
+        FINGERPRINT: context.fingerprint,
         "mtl.data": data,
         "mtl.commit": origin.commit,
         "mtl.dirty": str(origin.dirty).lower(),
@@ -116,15 +108,16 @@ def register_step(
     lineage = [folder / name for name in ("dvc.lock", "dvc.yaml", "params.yaml", "requirements.lock")]
     lineage += [outputs / "sources.json", outputs / "train" / "training.json", outputs / "evaluate"]
     with tempfile.TemporaryDirectory() as scratch:
-        lineage += write_origin(origin, settings.root, Path(scratch))
+        lineage += write_origin(origin, context.settings.root, Path(scratch))
         files = artifact_digests(lineage)
         tracker.log_lineage(run, tags, lineage, data, "raw")
     package = read_report(PackageReport, outputs / "package" / "report.json")
     with tempfile.TemporaryDirectory() as scratch:
         model = _without_links(outputs / "package" / "model", cache_folder(folder), Path(scratch))
-        version = registry.register(run, model, package, tags, files, settings.signing_key)
+        key = context.settings.ensure_signing_key()
+        version = context.registry.register(run, model, package, tags, files, key)
     tracker.finish(run, "FINISHED")
-    get_run_logger().info(f"registered as version {version.number}")
+    _LOG.info(f"registered as version {version.number}")
     return version
 
 
@@ -138,32 +131,22 @@ def _without_links(model: Path, cache: Path, scratch: Path) -> Path:
 
 
 @task(name="gate", cache_policy=NO_CACHE)
-def gate_step(
-    settings: Settings, folder: Path, config: Config, registry: Registry, version: Version
-) -> tuple[EvalReport, Decision]:
+def gate_step(context: RunContext, version: Version) -> tuple[EvalReport, Decision]:
     """Compare with the champion."""
+    registry = context.registry
     champion, against, obstacle = champion_and_obstacle(registry)  # sets the alias where a crash left it behind
     promoted = registry.promotions.of(version.number)
     if promoted is not None:  # and its record was interrupted: it is judged as it was judged then
         champion, obstacle = registry.get(promoted["from"]) if promoted["from"] else None, ""
-    say = get_run_logger().info
-    return gather(settings, folder, config, registry, version, champion, say, against=against, obstacle=obstacle)
+    return gather(context, version, champion, against=against, obstacle=obstacle)
 
 
 @task(name="promote", cache_policy=NO_CACHE)
 def promote_step(
-    settings: Settings,
-    folder: Path,
-    config: Config,
-    registry: Registry,
-    version: Version,
-    report: EvalReport,
-    decision: Decision,
-    changes: Changes,
-    why: str,
+    context: RunContext, version: Version, report: EvalReport, decision: Decision, changes: Changes, why: str
 ) -> Path:
     """Move the alias that the decision grants, keep the reasons, tell whoever wants to know; the page."""
-    outputs = folder / "outputs"
+    settings, config, registry, outputs = context.settings, context.config, context.registry, context.outputs
     entry = registry.promotions.of(version.number)
     if entry is None:
         flow = str(flow_run.id or "")
@@ -188,8 +171,9 @@ def promote_step(
         files.append(page.with_suffix("") / "decision.png")
         files[-1].write_bytes(picture)
     if entry is not None:
-        announce(config.registry.model, entry, get_run_logger().warning)
+        for line in announce(config.registry.model, entry):
+            _LOG.warning(line)
     registry.log_decision(version, decision, files)
     create_markdown_artifact(markdown(report, decision, version), key="report", description=decision.summary[:200])
-    get_run_logger().info(decision.summary)
+    _LOG.info(decision.summary)
     return page

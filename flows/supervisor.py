@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 import subprocess
 import time
@@ -13,6 +14,8 @@ from typing import Any
 import psutil
 
 from mtl.config import MtlError
+
+_LOG = logging.getLogger(__name__)
 
 STEADY_SECONDS = 60.0
 """A process that ran for so long counts as sound: the pause before its next start is short again."""
@@ -41,7 +44,7 @@ class Service:
     due: float = field(default=0.0)
 
 
-def supervise(services: list[Service], say: Callable[[str], None], pause: Callable[[float], None] = time.sleep) -> int:
+def supervise(services: list[Service], pause: Callable[[float], None] = time.sleep) -> int:
     """Keep services running, in their order, until this process is interrupted or one ends for good; its exit code.
 
     Args:
@@ -54,28 +57,28 @@ def supervise(services: list[Service], say: Callable[[str], None], pause: Callab
                 if code is not None and code in service.final:
                     return code
                 if code is not None:
-                    _plan(service, f"exit code {code}", say)
+                    _plan(service, f"exit code {code}")
                 if service.process is None and time.monotonic() >= service.due:
-                    _start(service, say)
+                    _start(service)
             pause(POLL_SECONDS)
     finally:
         for service in reversed(services):
             _stop(service)
 
 
-def _start(service: Service, say: Callable[[str], None]) -> None:
+def _start(service: Service) -> None:
     service.began = time.monotonic()
     try:
         service.process = service.start()
     except MtlError as error:
-        _plan(service, error.found or error.what, say)
+        _plan(service, error.found or error.what)
 
 
-def _plan(service: Service, why: str, say: Callable[[str], None]) -> None:
+def _plan(service: Service, why: str) -> None:
     """When to start it again: the sooner, the longer it ran."""
     if time.monotonic() - service.began > STEADY_SECONDS:
         service.pause = 1.0
-    say(f"{service.name} ended ({why}); started again in {service.pause:.0f} s")
+    _LOG.info(f"{service.name} ended ({why}); started again in {service.pause:.0f} s")
     service.process, service.due = None, time.monotonic() + service.pause
     service.pause = min(LONGEST_PAUSE, service.pause * 2)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from mtl.config import ConfigError
 from mtl.config.params import Config
 from mtl.config.schedule import ScheduleConfig
 
+_LOG = logging.getLogger(__name__)
 CATCH_UP_SECONDS = 10.0
 """After its start, the runner listens."""
 _LOOKED_BACK = (1 / 24, 1, 32, 366, 5 * 366)
@@ -73,4 +75,4 @@ def catch_up(deployment: str, tick: datetime) -> None:
     time.sleep(CATCH_UP_SECONDS)
     reason = f"catching up: the tick of {tick:%Y-%m-%d %H:%M %Z} was missed"
     run_deployment(deployment, parameters={"reason": reason}, timeout=0, as_subflow=False)
-    print(reason, flush=True)
+    _LOG.info(reason)

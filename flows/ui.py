@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import signal
 import socket
@@ -20,6 +21,7 @@ from mtl.config import BusyError, MtlError
 from mtl.config.params import load
 from mtl.terminal import reveal
 
+_LOG = logging.getLogger(__name__)
 START_SECONDS = 180.0
 
 
@@ -93,7 +95,7 @@ def start_mlflow(settings: Settings, port: int) -> subprocess.Popen[bytes]:
     environment |= {constants.REGISTRY_STORE_URI_ENV_VAR: settings.mlflow_uri}
     if settings.artifacts:
         environment |= {constants.ARTIFACT_ROOT_ENV_VAR: settings.artifacts}
-    return _guarded("mlflow", port, settings.login, environment)
+    return _guarded("mlflow", port, settings.ensure_login(), environment)
 
 
 def start_prefect(port: int, login: str, days: int = 90) -> subprocess.Popen[bytes]:
@@ -131,7 +133,7 @@ def _say_who_is_gone(settings: Settings, started: list[tuple[str, str, subproces
     own = next((url for name, url, _ in started if name == "Prefect"), None)
     if own is not None:
         os.environ["PREFECT_API_URL"] = f"{own}/api"
-    clear(settings, lambda line: print(line, flush=True), prefect=True)
+    clear(settings, prefect=True)
 
 
 def serve_pages(settings: Settings, mlflow_port: int, prefect_port: int) -> None:
@@ -156,16 +158,20 @@ def serve_pages(settings: Settings, mlflow_port: int, prefect_port: int) -> None
             refuse_busy(prefect_port, "Prefect", "--prefect-port")
             days = load(settings.root / "params.yaml").retention.days
             started.append(
-                ("Prefect", f"http://127.0.0.1:{prefect_port}", start_prefect(prefect_port, settings.login, days))
+                (
+                    "Prefect",
+                    f"http://127.0.0.1:{prefect_port}",
+                    start_prefect(prefect_port, settings.ensure_login(), days),
+                )
             )
-        print("starting …", flush=True)
+        _LOG.info("starting …")
         for name, url, process in started:
             wait_until_up(url, process, name)
-            pages.append((name, f"{url}/login#{settings.login}"))
+            pages.append((name, f"{url}/login#{settings.ensure_login()}"))
         _say_who_is_gone(settings, started)
         for name, url in pages:
             reveal(f"{name:<8} {url}")
-        print("Ctrl-C ends them", flush=True)
+        _LOG.info("Ctrl-C ends them")
         while all(process.poll() is None for _, _, process in started):
             time.sleep(1)
     finally:

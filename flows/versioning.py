@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
+import json
+import logging
 import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from mtl.config import StageError, read_params
-from mtl.stages import owner
+from mtl.config import MtlError, StageError, read_params
+from mtl.config.errors import raised_elsewhere
+from mtl.logs import VARIABLE
+from mtl.stages import ERROR_FILE, owner
 
-USER_ERROR = 3
-"""Exit code of a stage whose user must mend something: trying again is in vain."""
+_LOG = logging.getLogger(__name__)
 GRACE_SECONDS = 15.0
+LAST_LINES = 8
+"""Of a process that ended without an error of its own: they are shown."""
+LOCKED = "Unable to acquire lock"
+"""What DVC's command says while another one works there: its exit code is that of every error."""
 LOCKED_SECONDS = 60.0
 """In which another command of DVC may end: it locks a project for as long as it looks at it."""
 _PREFIX = re.compile(r"^\((?:\w+ )?pid=\d+(?:, ip=[^)]*)?\)\s?")
@@ -43,7 +52,7 @@ class UserStageError(StageError):
 def run_stage(
     name: str,
     folder: Path,
-    say: Callable[[str], None],
+    on_line: Callable[[str], None],
     *,
     force: bool,
     timeout: float,
@@ -53,6 +62,7 @@ def run_stage(
     """Bring one stage up to date, its lines streamed as they come.
 
     Args:
+        on_line: called with each line that the stage prints.
         python: of the environment in which the stage runs.
         more: variables of the stage's environment.
 
@@ -61,18 +71,38 @@ def run_stage(
         StageError: it failed otherwise, or took longer than `timeout` seconds.
     """
     command = [python, "-m", "dvc", "repro", "--single-item", *(["--force"] if force else []), name]
-    environment = os.environ | {"MTL_EVENTS": "1", "PYTHONUNBUFFERED": "1", "PYTHONPATH": _first_on_path(folder)}
+    environment = os.environ | {
+        "MTL_EVENTS": "1",
+        "PYTHONUNBUFFERED": "1",
+        VARIABLE: "plain",
+        "PYTHONPATH": _first_on_path(folder),
+    }
     environment[owner.VARIABLE] = owner.name(os.getpid())
     environment |= more or {}
     if force:
         environment["MTL_FROM_SCRATCH"] = "1"
-    code, lines = _stream(command, folder, environment, say, timeout)
-    if code == 0:
-        return
-    problem = "\n".join(_error_of(lines))
-    if f"exited with {USER_ERROR}" in "\n".join(lines):
-        raise UserStageError(problem)
+    with _error_file() as (said, variable):
+        code, lines = _stream(command, folder, environment | variable, on_line, timeout)
+        if code == 0:
+            return
+        error = said()
+    if error is not None and not isinstance(error, StageError):
+        raise UserStageError(error.what, found=error.found, fix=error.fix)
+    problem = str(error) if error else "\n".join(lines[-LAST_LINES:])
     raise StageError(f"the stage {name} failed", found=problem, fix="see the lines above; run again to go on")
+
+
+@contextlib.contextmanager
+def _error_file() -> Generator[tuple[Callable[[], MtlError | None], dict[str, str]]]:
+    """What gives the error with which a stage ended (None: it had no time to say one), and the variable that a stage needs for
+    that."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch, "error.json")
+
+        def said() -> MtlError | None:
+            return raised_elsewhere(json.loads(path.read_bytes())) if path.exists() else None
+
+        yield said, {ERROR_FILE: str(path)}
 
 
 def _first_on_path(folder: Path) -> str:
@@ -101,10 +131,14 @@ def run_quietly(module: str, *words: str, folder: Path) -> None:
     """
     command = [sys.executable, "-m", module, *words]
     environment = os.environ | {"PYTHONPATH": _first_on_path(folder)}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    with _error_file() as (said, variable):
+        environment |= variable
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        error = said()
     if done.returncode:
         lines = (done.stdout + done.stderr).strip().splitlines()
-        raise StageError(f"{module.rsplit('.', 1)[-1]} failed", found="\n".join(_error_of(lines)))
+        problem = str(error) if error else "\n".join(lines[-LAST_LINES:])
+        raise StageError(f"{module.rsplit('.', 1)[-1]} failed", found=problem)
 
 
 def dvc(folder: Path, *words: str) -> str:
@@ -117,7 +151,7 @@ def dvc(folder: Path, *words: str) -> str:
     deadline = time.monotonic() + LOCKED_SECONDS
     while True:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        if "Unable to acquire lock" not in done.stderr or time.monotonic() > deadline:
+        if LOCKED not in done.stderr or time.monotonic() > deadline:
             break
         time.sleep(1)
     if done.returncode:
@@ -126,13 +160,15 @@ def dvc(folder: Path, *words: str) -> str:
     return done.stdout
 
 
-def push(folder: Path, say: Callable[[str], None], timeout: float) -> None:
+def push(folder: Path, timeout: float) -> None:
     """Push what dvc.lock names to the default remote.
 
     Raises:
         StageError: the remote is out of reach.
     """
-    code, lines = _stream([sys.executable, "-m", "dvc", "push", "--quiet"], folder, dict(os.environ), say, timeout)
+    code, lines = _stream(
+        [sys.executable, "-m", "dvc", "push", "--quiet"], folder, dict(os.environ), _LOG.info, timeout
+    )
     if code:
         raise StageError("dvc push failed", found="\n".join(lines[-3:]), fix="check the remote: dvc remote list")
 
@@ -144,7 +180,7 @@ def output_hash(folder: Path, stage: str, path: str) -> str:
 
 
 def _stream(
-    command: list[str], folder: Path, environment: dict[str, str], say: Callable[[str], None], timeout: float
+    command: list[str], folder: Path, environment: dict[str, str], on_line: Callable[[str], None], timeout: float
 ) -> tuple[int, list[str]]:
     """Run a command in a process group of its own; nothing of it outlives this call."""
     import threading
@@ -176,7 +212,7 @@ def _stream(
             line = _PREFIX.sub("", raw.rstrip())
             if line and not any(noise in raw for noise in _NOISE):
                 lines.append(line)
-                say(line)
+                on_line(line)
 
     try:
         read()
@@ -185,7 +221,7 @@ def _stream(
         timer.cancel()
         if process.poll() is None:
             # It has things to say while it ends, and would wait for ever if nobody took them.
-            rest = threading.Thread(target=read, daemon=True)
+            rest = threading.Thread(target=contextvars.copy_context().run, args=(read,), daemon=True)
             rest.start()
             stop_tree(process)
             rest.join(5)
@@ -226,12 +262,3 @@ def _session(process: int) -> int:
         return os.getsid(process)
     except OSError:
         return -1
-
-
-def _error_of(lines: list[str]) -> list[str]:
-    """The stage's own message: from its `error:` line to DVC's epilogue."""
-    start = next((i for i, line in enumerate(lines) if line.startswith("error: ")), None)
-    if start is None:
-        return lines[-8:]
-    end = next((i for i in range(start, len(lines)) if lines[i].startswith("ERROR: failed to")), len(lines))
-    return [lines[start].removeprefix("error: "), *lines[start + 1 : end]]

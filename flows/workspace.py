@@ -21,7 +21,6 @@ from mtl.config import BusyError, MtlError, apply_overrides, read_params
 from mtl.data.remote import FOLDER
 from mtl.dvc_settings import cache_folder, lend, remotes, writable
 
-_LOG = logging.getLogger(__name__)
 GATE, CHECKOUT = "gate.lock", "checkout.lock"
 """Held while a run of a home begins; and, in the checkout itself, by the run that works there."""
 
@@ -33,7 +32,7 @@ def alone(settings: Settings) -> Generator[None]:
     Raises:
         BusyError: a run is going.
     """
-    clear(settings, _LOG.info, prefect=settings.prefect_url is not None)
+    clear(settings, prefect=settings.prefect_url is not None, level=logging.DEBUG)
     with contextlib.ExitStack() as held:
         for home in dict.fromkeys([settings.home, *homes(settings.root)]):
             folder = home / "locks"
@@ -57,7 +56,7 @@ def running(settings: Settings, name: str, *, prefect: bool = False) -> Generato
     Raises:
         BusyError: the same is going.
     """
-    clear(settings, _LOG.info, prefect=prefect or settings.prefect_url is not None)
+    clear(settings, prefect=prefect or settings.prefect_url is not None, level=logging.DEBUG)
     folder = settings.home / "locks"
     with contextlib.ExitStack() as held:
         if writable(shared_folder(settings.root)):

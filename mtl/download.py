@@ -8,6 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from mtl import atomic
 from mtl.config import DataError
 from mtl.digest import file_sha256
 
@@ -45,5 +46,5 @@ def download(wheel: Wheel, cache: Path) -> Path:
                 found=(done.stderr.strip().splitlines() or ["pip wrote nothing"])[-1],
                 fix="check the network and pip's index settings (pip config list), then run again",
             )
-        wheels[0].replace(cached)
+        atomic.move(wheels[0], cached)
     return cached

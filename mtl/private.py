@@ -10,6 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from mtl import atomic
 from mtl.config import DataError
 
 
@@ -41,13 +42,7 @@ def private_folder(path: Path) -> Path:
 
 def write_private(path: Path, content: str | bytes) -> None:
     """Write a file that its owner alone can read, never for a moment readable by others, and whole or not at all."""
-    scratch = path.with_name(f"{path.name}.tmp")
-    scratch.unlink(missing_ok=True)
-    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
+    atomic.write(path, content, 0o600)
 
 
 def secret_of(path: Path, size: int = 32) -> bytes:

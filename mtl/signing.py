@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from mtl import atomic
 from mtl.config import RegistryError
 from mtl.digest import file_sha256
 from mtl.key_files import KeySource, key_data
@@ -37,12 +37,9 @@ def own_keys(folder: Path) -> tuple[Path, Path]:
                 key = ec.generate_private_key(ec.SECP256R1())
                 encoding, plain = serialization.Encoding.PEM, serialization.NoEncryption()
                 data = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain)
-                os.close(os.open(private, os.O_CREAT | os.O_WRONLY, 0o600))
-                private.write_bytes(data)
+                atomic.write(private, data, 0o600)
                 shown = key.public_key().public_bytes(encoding, serialization.PublicFormat.SubjectPublicKeyInfo)
-                scratch = public.with_suffix(".tmp")
-                scratch.write_bytes(shown)
-                scratch.replace(public)
+                atomic.write(public, shown)  # last: where it is, there is a pair
     return private, public
 
 

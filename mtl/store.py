@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
-import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any, TypeVar
 import fsspec
 from tenacity import RetryError, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from mtl import atomic
 from mtl.config import StageError, TrainingError
 from mtl.names import checked_name, confined
 
@@ -102,17 +101,13 @@ class Store:
         target = self._path(name)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-            path.replace(target)
-            _sync_folder(target.parent)
+            atomic.move(path, target)
         except OSError as error:
             path.unlink(missing_ok=True)
             raise cannot_write(target.parent, error) from error
 
     def _scratch(self, name: str) -> Path:
-        # Not to be guessed: nobody has put a link there.
-        path = (target := self._path(name)).with_name(f"{target.name}.{secrets.token_hex(8)}.tmp")
+        path = atomic.beside(self._path(name))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -202,15 +197,6 @@ def _passing(error: BaseException) -> bool:
     if isinstance(error, FileNotFoundError | PermissionError) or not isinstance(error, Exception):
         return False
     return not any(sign in str(error) for sign in REFUSED)
-
-
-def _sync_folder(folder: Path) -> None:
-    """A rename is on disk once its folder is."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def cannot_write(folder: Path, error: Exception) -> TrainingError:

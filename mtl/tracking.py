@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mtl import atomic
 from mtl.config import GoneError, RegistryError
 from mtl.digest import file_sha256
 from mtl.mlflow_params import as_params
@@ -106,12 +107,10 @@ def connect(uri: str) -> mlflow.MlflowClient:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):
             if not path.exists():
-                scratch = path.with_suffix(".tmp")
-                scratch.unlink(missing_ok=True)
-                engine = create_sqlalchemy_engine(f"sqlite:///{scratch}")
-                _initialize_tables(engine)
-                engine.dispose()
-                scratch.replace(path)
+                with atomic.replacing(path) as scratch:
+                    engine = create_sqlalchemy_engine(f"sqlite:///{scratch}")
+                    _initialize_tables(engine)
+                    engine.dispose()
     mlflow.set_tracking_uri(uri)
     return mlflow.MlflowClient(uri, registry_uri=uri)  # whatever MLFLOW_REGISTRY_URI says
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from mtl.data.prepare import prepare
 from mtl.data.raw import RawSample, read_split
 from mtl.data.sources.zoo import fetch_zoo
 from mtl.data.spec import DatasetSpec
+from mtl.logs import OURS, LineHandler
 from mtl.trust import Trust
 
 ROOT = Path(__file__).parents[1]
@@ -109,7 +112,7 @@ def trust(tmp_path: Path) -> Trust:
 def prepared(config: Config, raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny prepared zoo."""
     folder = tmp_path_factory.mktemp("prepared")
-    prepare(config.data, raw, folder, say=lambda line: None)
+    prepare(config.data, raw, folder)
     return folder
 
 
@@ -173,7 +176,7 @@ def everything(config: Config, raw: Path, tmp_path_factory: pytest.TempPathFacto
         Resize(type="resize", height=32, width=32) if o.type == "resize" else o for o in config.data.operations
     )
     data = config.data.model_copy(update={"operations": operations})
-    prepare(data, folder / "raw", folder / "prepared", say=lambda line: None)
+    prepare(data, folder / "raw", folder / "prepared")
     return folder / "prepared"
 
 
@@ -247,8 +250,39 @@ def mtl(checkout: Path, *words: str, timeout: float = 500, **environment: str) -
     )
 
 
+@contextlib.contextmanager
+def heard(lines: list[str] | None = None) -> Generator[list[str]]:
+    """What our modules log meanwhile, in this process."""
+    found: list[str] = [] if lines is None else lines
+    handler = logging.Handler()
+    handler.emit = lambda record: found.append(record.getMessage())  # type: ignore[method-assign]
+    loggers = [logging.getLogger(name) for name in ("mtl", "flows")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+    try:
+        yield found
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    """A test that sets up logging in this process leaves it as it was."""
+    yield
+    for name in OURS:
+        logger = logging.getLogger(name)
+        for handler in [found for found in logger.handlers if isinstance(found, LineHandler)]:
+            logger.removeHandler(handler)
+            logger.setLevel(logging.NOTSET)
+            logger.propagate = True
+
+
 def embedded(checkout: Path) -> Settings:
-    """A checkout's settings, for calls in this process: `load_settings` would set its environment."""
+    """A checkout's settings, for calls in this process: `enter_checkout` would set its environment."""
     home = checkout / ".mtl"
     return Settings(checkout, home, f"sqlite:///{home}/mlflow.db", None)
 

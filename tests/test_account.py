@@ -23,7 +23,7 @@ LABEL = {"label": {"type": "classification"}}
 def checked(config: Any, folder: Path) -> dict[str, Any]:
     """The report of `mtl data check`."""
     fetched(config, folder / "raw")
-    manifest = prepare(config.data, folder / "raw", folder / "prepared", say=str, refuse=False)
+    manifest = prepare(config.data, folder / "raw", folder / "prepared", refuse=False)
     return check(folder / "raw", folder / "prepared", manifest, read_spec(folder / "raw"))
 
 
@@ -108,9 +108,9 @@ def test_bad_boxes_cost_themselves_and_too_many_stop_prepare(tmp_path: Path) -> 
     assert not is_clean(report)
     assert "20 × own: a box has no area" in "\n".join(as_lines(report))
     with pytest.raises(DataError, match="40 of 80 annotations"):
-        prepare(config.data, tmp_path / "raw", tmp_path / "prepared", say=str)
+        prepare(config.data, tmp_path / "raw", tmp_path / "prepared")
     allowed = config.data.model_copy(update={"max_bad_fraction": 0.5})
-    prepare(allowed, tmp_path / "raw", tmp_path / "prepared", say=str)
+    prepare(allowed, tmp_path / "raw", tmp_path / "prepared")
 
 
 def test_a_check_of_nothing_that_can_be_used_says_why(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from mtl.config.choices import sections
 from mtl.config.objective import ObjectiveConfig
 from mtl.objective.aggregation import AGGREGATORS
 from mtl.objective.aggregation.stateful import draws
-from mtl.objective.memory import seeded
+from mtl.seeds import Stream, torch_seed
 from tests.tiny_steps import Steps
 
 AT_BOTH_LEVELS = [name for name in AGGREGATORS if not sections()["aggregators"][name].needs_jacobian]
@@ -256,7 +256,7 @@ JACOBIANS = st.integers(0, 10_000).map(lambda seed: np.random.default_rng(seed).
 @contextlib.contextmanager
 def same_numbers(ours: Any, jacobian: torch.Tensor) -> Iterator[None]:
     """Within it, torch.rand gives the numbers that our GradDrop draws."""
-    numbers = draws(jacobian, seeded(ours.seed, int(ours.step)).initial_seed())
+    numbers = draws(jacobian, torch_seed(ours.seed, Stream.AGGREGATION, int(ours.step)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, "rand", lambda shape, **_: (numbers(shape[0]) + 1.0) / 2.0)
         yield

@@ -24,9 +24,9 @@ SCRIPT = """
 import sys
 from prefect import flow
 from flows.approval import ask
-from flows.settings import load_settings
+from flows.settings import enter_checkout
 from mtl.reports import Decision
-load_settings()
+enter_checkout()
 
 @flow
 def waits():

@@ -132,7 +132,7 @@ def made(
         Resize(type="resize", height=SIDE, width=SIDE) if o.type == "resize" else o for o in config.data.operations
     )
     data = config.data.model_copy(update={"operations": operations})
-    prepare(data, folder / "raw", folder / "prepared", say=lambda line: None)
+    prepare(data, folder / "raw", folder / "prepared")
     return folder / "prepared"
 
 
@@ -156,7 +156,7 @@ def judged(config: Config, prepared: Path, folder: Path, *, trained: bool = True
     """The report of a model as training hands it on, or as it was before the first step."""
     training = Training(config, prepared, World())
     if trained:
-        run(training, Checkpoints(Store(str(folder / "c")), 1), report=lambda row: None, say=lambda line: None)
+        run(training, Checkpoints(Store(str(folder / "c")), 1), report=lambda row: None)
     training.averaged.load_state_dict(training.best)
     return judge_model(training.averaged, training.tasks, Split(prepared, "test"), config).report
 

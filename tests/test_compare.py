@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mtl.compare import trial as trial_module
 from mtl.compare.gains import delta
 from mtl.compare.job import trials_of
 from mtl.compare.pictures import draw
 from mtl.compare.plan import Comparison, Trial, methods, trials, weighted
 from mtl.compare.table import best_method, build_table, markdown, mean_weights, selected
 from mtl.compare.trial import run_trial
-from mtl.config import ConfigError, DataError
+from mtl.config import ConfigError, DataError, StageError, TrainingError
 from mtl.config.params import Config
 from mtl.objective.aggregation import AGGREGATORS
 from mtl.objective.weighting import WEIGHTINGS
@@ -70,6 +71,35 @@ def test_a_trial_without_data_is_not_kept_as_a_result(config: Config, tmp_path: 
     with pytest.raises(DataError):
         run_trial(Trial("a", 1e-3, 0, config), tmp_path / "nowhere", str(tmp_path / "results"), Seal())
     assert not list(tmp_path.rglob("*.json"))
+
+
+def test_what_another_try_mends_is_not_kept_as_a_method_s_result(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bucket out of reach says nothing of the method; a loss that is not finite does."""
+    trial, results = Trial("a", 1e-3, 0, config), tmp_path / "results"
+
+    def fails_with(error: Exception) -> None:
+        def at_hand(prepared: Path, given: Any) -> Path:
+            raise error
+
+        monkeypatch.setattr(trial_module, "at_hand", at_hand)
+
+    fails_with(StageError("the bucket is out of reach"))
+    with pytest.raises(StageError):
+        run_trial(trial, tmp_path, str(results), Seal())
+    assert not list(tmp_path.rglob("*.json"))
+    fails_with(TrainingError("the loss is not finite"))
+    assert run_trial(trial, tmp_path, str(results), seal := Seal())["error"] == "TrainingError: the loss is not finite"
+    fails_with(AssertionError("it is known"))
+    assert "not finite" in run_trial(trial, tmp_path, str(results), seal)["error"]
+
+
+@pytest.mark.slow
+def test_a_trial_has_the_time_of_its_steps(config: Config, prepared: Path, tmp_path: Path) -> None:
+    train = config.train.model_copy(update={"epochs": 1})
+    found = run_trial(Trial("a", 1e-3, 0, config.model_copy(update={"train": train})), prepared, str(tmp_path), Seal())
+    assert found["step_seconds"] > 0
 
 
 def result(method: str, rate: float, seed: int, val: float, **test: float) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def split(tmp_path: Path) -> Split:
     (tmp_path / "given").mkdir()
     config = configured(coco(tmp_path / "given", crowd_every=2))
     fetch_files(config.data.source, 0, tmp_path / "raw", tmp_path / "cache" / "downloads")  # type: ignore[arg-type]
-    prepare(config.data, tmp_path / "raw", tmp_path / "prepared", say=str)
+    prepare(config.data, tmp_path / "raw", tmp_path / "prepared")
     return Split(tmp_path / "prepared", "train")
 
 

@@ -63,7 +63,7 @@ def test_the_unpickler_admits_arrays_alone() -> None:
 
 
 def test_prepare_is_deterministic_and_complete(config: Config, raw: Path, prepared: Path, tmp_path: Path) -> None:
-    prepare(config.data, raw, tmp_path, say=lambda line: None)
+    prepare(config.data, raw, tmp_path)
     for path in sorted(prepared.iterdir()):
         assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
     split = Split(prepared, "train")
@@ -94,17 +94,17 @@ def test_a_corrupted_image_is_named_and_stops_prepare(config: Config, raw: Path,
     column = table.schema.get_field_index("image")
     pq.write_table(table.set_column(column, table.schema.field("image"), [images]), broken / "train.parquet")
     with pytest.raises(DataError, match="train-000007") as caught:
-        prepare(config.data, broken, tmp_path / "out", say=lambda line: None)
+        prepare(config.data, broken, tmp_path / "out")
     assert "max_bad_fraction" in str(caught.value)
     lenient = config.data.model_copy(update={"max_bad_fraction": 0.05})
-    manifest = prepare(lenient, broken, tmp_path / "out2", say=lambda line: None)
+    manifest = prepare(lenient, broken, tmp_path / "out2")
     assert [q.id for q in manifest.quarantined] == ["train-000007"]
     assert manifest.num_samples("train") == 95
 
 
 def test_missing_and_damaged_files_are_explained(config: Config, prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"spec\.json is missing"):
-        prepare(config.data, tmp_path, tmp_path / "out", say=lambda line: None)
+        prepare(config.data, tmp_path, tmp_path / "out")
     with pytest.raises(DataError, match=r"manifest\.json is missing"):
         Split(tmp_path, "train")
     copy = tmp_path / "copy"

@@ -22,7 +22,7 @@ from mtl.data.raw import RawSample, read_split
 from mtl.data.spec import DatasetSpec
 from mtl.seal import seal_of
 from mtl.store import Store
-from tests.conftest import clean_environment, dvc, free_port, make_checkout, set_params
+from tests.conftest import clean_environment, dvc, free_port, heard, make_checkout, set_params
 from tests.servers import object_store, running, s3_environment
 from tests.test_formats import TASKS, configured, fetched, image_folder
 from tests.test_prepare import contents
@@ -173,7 +173,7 @@ def test_a_training_handed_over_by_url_is_joined_stopped_and_finished(
 
 @pytest.mark.slow
 def test_shards_built_by_a_job_are_those_built_here(
-    raw: Path, spec: DatasetSpec, jobs: str, bucket: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    raw: Path, spec: DatasetSpec, jobs: str, bucket: str, tmp_path: Path
 ) -> None:
     scenes: list[RawSample] = [s for s in read_split(raw, "train", spec) if "species" in s.targets]
     settings = {"path": f"{bucket}/animals"} | image_folder(tmp_path / "animals", scenes, spec)
@@ -185,7 +185,7 @@ def test_shards_built_by_a_job_are_those_built_here(
     cluster = {"address": jobs, "storage": f"{bucket}/work", "prepare": "ray"}
     config = config.model_copy(update={"data": lenient, "cluster": config.cluster.model_copy(update=cluster)})
     fetched(config, tmp_path / "raw")
-    here = prepare(lenient, tmp_path / "raw", tmp_path / "here", say=str)
+    here = prepare(lenient, tmp_path / "raw", tmp_path / "here")
     assert [found.id for found in here.quarantined] == [f"{broken.parent.name}/{broken.stem}"]
     # One shard is there already, of a job that was killed.
     first, *others = [record for record in here.shards if record.num_samples]
@@ -193,9 +193,10 @@ def test_shards_built_by_a_job_are_those_built_here(
     half = Store(f"{bucket}/work/preparations/{seal.name}")
     half.put(f"{SHARDS}/{first.file}", (tmp_path / "here" / first.file).read_bytes())
     seal.write(half.child(RECORDS), f"{first.file}.json", first.model_dump(mode="json"))
-    prepare(lenient, tmp_path / "raw", tmp_path / "there", say=str, runner=by_job(config, tmp_path / "home"))
+    with heard() as lines:
+        prepare(lenient, tmp_path / "raw", tmp_path / "there", runner=by_job(config, tmp_path / "home"))
     assert contents(tmp_path / "here") == contents(tmp_path / "there")
-    told = capsys.readouterr().out
+    told = "\n".join(lines)
     assert f"prepare: {first.file}" not in told
     assert all(f"prepare: {record.file} with {record.num_samples} images" in told for record in others)
     assert Store(f"{bucket}/work").names() == []
@@ -207,7 +208,7 @@ def test_a_job_cannot_read_images_of_this_machine(raw: Path, spec: DatasetSpec, 
     config = configured({"own": settings}, {"species": TASKS["species"]})
     fetched(config, tmp_path / "raw")
     with pytest.raises(DataError, match="cannot reach this machine's images"):
-        prepare(config.data, tmp_path / "raw", tmp_path / "there", say=str, runner=by_job(config, tmp_path / "home"))
+        prepare(config.data, tmp_path / "raw", tmp_path / "there", runner=by_job(config, tmp_path / "home"))
 
 
 @pytest.mark.slow

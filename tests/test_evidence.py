@@ -15,6 +15,7 @@ from mtl.config.gate import GateConfig
 from mtl.gate import judge
 from mtl.registry import Version
 from mtl.reports import METHOD, BlindReport, EvalReport, Metric, OwnSamples, TaskReport
+from tests.conftest import heard
 
 SETTINGS = Settings(Path(), Path("home"), "sqlite:///nowhere", None)
 OLD, NEW = Version(1, "a", {}), Version(2, "b", {})
@@ -78,13 +79,13 @@ class Registry:
 
 def asked(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> tuple[EvalReport, list[str]]:
     """The champion's report, and what was said of it."""
-    lines: list[str] = []
 
     def run(*words: str, folder: Path) -> None:
         Path(words[3]).write_text(AGAIN.model_dump_json())
 
     monkeypatch.setattr(evidence, "run_quietly", run)
-    found = evidence.champion_report(SETTINGS, Path(), registry, NEW, OLD, report(), lines.append)  # type: ignore[arg-type]
+    with heard() as lines:
+        found = evidence.champion_report(SETTINGS, Path(), registry, NEW, OLD, report())  # type: ignore[arg-type]
     return found, lines
 
 

@@ -322,7 +322,7 @@ def test_a_format_gives_what_was_written_and_trains(
     targets = fetched(probe, tmp_path / "raw").targets
     config = configured({"own": settings}, {t: TASKS[t] for t in targets})
     assert read_problems(tmp_path / "raw") == []
-    prepare(config.data, tmp_path / "raw", tmp_path / "prepared", say=str)
+    prepare(config.data, tmp_path / "raw", tmp_path / "prepared")
     by_image = {pixels(s).tobytes(): s for s in scenes}
     seen = 0
     for split_name in SPLITS:
@@ -357,10 +357,10 @@ def test_images_stay_in_their_containers_and_other_bytes_are_not_taken_for_them(
     given.mkdir()
     WRITERS[name](given, scenes[::-1], spec)  # the same images, elsewhere
     with pytest.raises(StageError, match="has changed since it was read"):
-        prepare(config.data, raw, tmp_path / "prepared", say=str)
+        prepare(config.data, raw, tmp_path / "prepared")
     # A tar's keys are the ids: wherever its members lie, it is the same set. Of tables rows are.
     assert (fetched(config, raw).sources == records) == (name == "webdataset")
-    prepare(config.data, raw, tmp_path / "prepared", say=str)
+    prepare(config.data, raw, tmp_path / "prepared")
 
 
 @pytest.mark.parametrize("suffix", [".tar", ".tar.gz"])
@@ -415,7 +415,7 @@ def test_two_formats_are_joined_by_image_id(scenes: list[RawSample], spec: Datas
     samples = {s.id: s for split in SPLITS for s in read_split(tmp_path / "raw", split, found)}
     assert len(samples) == len(scenes)
     assert sum("regions" in s.targets for s in samples.values()) == len(scenes[::2])
-    prepare(config.data, tmp_path / "raw", tmp_path / "prepared", say=str)
+    prepare(config.data, tmp_path / "raw", tmp_path / "prepared")
     assert torch.isfinite(one_step(config, tmp_path / "prepared")).all()
 
 
@@ -466,7 +466,7 @@ def test_an_archive_is_read_as_its_folder_would_be(
         config = configured({"own": settings | {"path": str(path)}}, {"species": TASKS["species"]})
         found = fetched(config, tmp_path / f"raw{number}")
         keys.append([s.key for split in SPLITS for s in read_split(tmp_path / f"raw{number}", split, found)])
-        prepare(config.data, tmp_path / f"raw{number}", tmp_path / f"prepared{number}", say=str)
+        prepare(config.data, tmp_path / f"raw{number}", tmp_path / f"prepared{number}")
     assert keys[0] == keys[1]
     files = [sorted(p.name for p in (tmp_path / f"prepared{n}").glob("*.safetensors")) for n in (0, 1)]
     assert files[0] == files[1]

@@ -46,7 +46,7 @@ def test_a_bucket_gives_the_shards_of_its_folder(
         config = configured({"own": settings | {"path": path}}, {"species": TASKS["species"]}, split=by_id)
         raw_folder, prepared = tmp_path / f"raw-{len(found)}", tmp_path / f"prepared-{len(found)}"
         fetched(config, raw_folder)
-        manifest = prepare(config.data, raw_folder, prepared, say=str)
+        manifest = prepare(config.data, raw_folder, prepared)
         assert not manifest.quarantined
         shards = [Shard(prepared / record.file) for record in manifest.shards]
         found.append(

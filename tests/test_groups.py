@@ -332,7 +332,7 @@ def test_check_names_divided_groups_and_images_in_none(source: Source, tmp_path:
     fetched(made)
     config = configured({"own": made.sets["own"].model_dump(mode="json")}, {"kind": {"type": "classification"}})
     spec = read_spec(Path("raw"))
-    manifest = prepare(config.data, Path("raw"), Path("prepared"), say=str)
+    manifest = prepare(config.data, Path("raw"), Path("prepared"))
     report = check(Path("raw"), Path("prepared"), manifest, spec)
     assert report["divided_groups"] == {}
     assert "groups in several splits: 0" in as_lines(report)

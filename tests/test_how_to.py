@@ -39,7 +39,7 @@ if objective.aggregator is not None:
     coefficients = objective.aggregator.coefficients
     objective.aggregator.coefficients = lambda part, own: (
         given.append(list(part.shape)), coefficients(part, own))[1]
-progress = run(training, Checkpoints(Store("checkpoints"), 1, Seal()), report=lambda row: None, say=lambda line: None)
+progress = run(training, Checkpoints(Store("checkpoints"), 1, Seal()), report=lambda row: None)
 print(json.dumps({"epochs": len(progress.history), "method": type(training.method).__name__, "given": given}))
 """
 """A whole training of the copy's own code: how long it was, in which way gradients came, and what the methods were given."""

@@ -17,7 +17,7 @@ from flows.settings import Settings
 from mtl.config import DataError
 from mtl.config.params import Config, load
 from mtl.monitor.kept_answers import judge_kept
-from tests.conftest import ROOT
+from tests.conftest import ROOT, heard
 
 KNOWN = {"kind": {"serves": "label", "value": 0.95, "low": 0.94, "high": 0.96, "classes": ["a", "b"]}}
 
@@ -66,7 +66,8 @@ class Production:
         def told(model: str, result: dict[str, Any], batch: str) -> None:
             self.events.append(batch)
 
-        return look(self.settings, self.config, self.lines.append, tell or told)
+        with heard(self.lines):
+            return look(self.settings, self.config, tell or told)
 
     @property
     def report(self) -> list[dict[str, Any]]:

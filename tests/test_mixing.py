@@ -19,7 +19,7 @@ from mtl.data.mixing import Mixer, build_mixer
 from mtl.data.prepare import prepare
 from mtl.data.sources.mixed import fetch_sources
 from mtl.data.sources.trees import PHOTOGRAPHS, load_trees
-from tests.conftest import ROOT
+from tests.conftest import ROOT, heard
 
 GROUPS = {"a": np.arange(0, 800), "b": np.arange(800, 900), "c": np.arange(900, 1000)}
 TEACHES = {"a": ["x"], "b": ["y", "z"], "c": ["z"]}
@@ -47,7 +47,7 @@ def sources(config: Config, downloads: Path, tmp_path_factory: pytest.TempPathFa
     folder = tmp_path_factory.mktemp("sources")
     settings = SourcesSource(type="sources", num_train=40, num_val=12, num_test=20)
     fetch_sources(settings, 0, folder / "raw", downloads)
-    prepare(config.data, folder / "raw", folder / "prepared", say=lambda line: None)
+    prepare(config.data, folder / "raw", folder / "prepared")
     return folder / "prepared"
 
 
@@ -182,8 +182,8 @@ def test_tasks_that_never_share_an_image_are_named(
     pairs = never_met(training.train_split, training.tasks.values())
     assert len(pairs) == 5
     assert ("animals", "species") not in pairs
-    lines: list[str] = []
-    run(training, Checkpoints(Store(str(tmp_path)), 1), report=lambda row: None, say=lines.append)
+    with heard() as lines:
+        run(training, Checkpoints(Store(str(tmp_path)), 1), report=lambda row: None)
     said = [line for line in lines if "never conflict" in line]
     assert len(said) == doubted
     assert all("no image teaches both animals and digit (and 4 other pairs of tasks)" in line for line in said)

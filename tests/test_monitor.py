@@ -208,7 +208,7 @@ def test_a_shift_is_an_event_once_and_then_it_cools_down(
         events.append(result)
 
     def now() -> dict[str, Any]:
-        return look(settings, config, lambda line: None, tell)
+        return look(settings, config, tell)
 
     drop(watched, raw, spec, "a", shift=False)
     assert now()["state"] == "unshifted"
@@ -237,7 +237,7 @@ def test_labels_that_come_late_are_judged_by_what_was_answered(
 
     def now() -> tuple[dict[str, Any], dict[str, Any]]:
         config = load(retrained / "params.yaml")
-        found = look(embedded(retrained), config, lambda line: None, lambda *told: events.append(told[2]))
+        found = look(embedded(retrained), config, lambda *told: events.append(told[2]))
         return found, json.loads(Path(found["page"]).with_name("report.json").read_text())
 
     try:

@@ -57,8 +57,7 @@ def receiver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_promotion_is_told_and_signed(receiver: Receiver) -> None:
-    said: list[str] = []
-    announce("multitask", ENTRY, said.append)
+    said = announce("multitask", ENTRY)
     assert not said
     ((headers, body),) = receiver.requests
     found = json.loads(body)
@@ -86,8 +85,7 @@ def test_the_signature_is_that_of_the_standard() -> None:
 
 @pytest.mark.parametrize("receiver", [(503, 503, 200)], indirect=True)
 def test_a_receiver_that_is_away_for_a_moment_is_asked_again(receiver: Receiver) -> None:
-    said: list[str] = []
-    announce("multitask", ENTRY | {"kind": "rollback"}, said.append)
+    said = announce("multitask", ENTRY | {"kind": "rollback"})
     assert not said
     assert len(receiver.requests) == 3
     assert {headers["webhook-id"] for headers, _ in receiver.requests} == {"abc"}
@@ -96,8 +94,7 @@ def test_a_receiver_that_is_away_for_a_moment_is_asked_again(receiver: Receiver)
 
 @pytest.mark.parametrize("receiver", [(500,)], indirect=True)
 def test_one_that_stays_away_is_named_without_its_token(receiver: Receiver) -> None:
-    said: list[str] = []
-    announce("multitask", ENTRY, said.append)
+    said = announce("multitask", ENTRY)
     (line,) = said
     assert "127.0.0.1 was not delivered" in line
     assert "hidden" not in line
@@ -105,8 +102,7 @@ def test_one_that_stays_away_is_named_without_its_token(receiver: Receiver) -> N
 
 def test_nothing_is_sent_unsigned(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MTL_WEBHOOK_SECRET")
-    said: list[str] = []
-    announce("multitask", ENTRY, said.append)
+    said = announce("multitask", ENTRY)
     assert not receiver.requests
     assert "MTL_WEBHOOK_SECRET is not set" in said[0]
 
@@ -114,7 +110,6 @@ def test_nothing_is_sent_unsigned(receiver: Receiver, monkeypatch: pytest.Monkey
 def test_apprise_reaches_what_it_knows(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MTL_WEBHOOK_URLS")
     monkeypatch.setenv("MTL_APPRISE_URLS", f"json://127.0.0.1:{receiver.server.server_port}/ nonsense://x")
-    said: list[str] = []
-    announce("multitask", ENTRY, said.append)
+    said = announce("multitask", ENTRY)
     assert "version 2 is champion" in json.loads(receiver.requests[0][1])["title"]
     assert said == ["notification by nonsense was not delivered"]

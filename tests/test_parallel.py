@@ -33,6 +33,7 @@ from mtl.train.loop import run
 from mtl.train.optimizer import build_optimizer, layer_depths
 from mtl.train.step import train_step
 from mtl.train.training import Training
+from tests.conftest import heard
 from tests.test_sharing import everything_tasks
 
 
@@ -339,8 +340,8 @@ def _two_go_on(rank: int, config: Config, prepared: Path, folder: Path, seal: Se
     """A training of two workers from a checkpoint of one."""
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     training = Training(config, prepared, World(rank, 2))
-    lines: list[str] = []
-    run(training, Checkpoints(Store(str(folder / "one" / RUN)), 2, seal), report=_ignore, say=lines.append)
+    with heard() as lines:
+        run(training, Checkpoints(Store(str(folder / "one" / RUN)), 2, seal), report=_ignore)
     if rank == 0:
         assert "train: goes on from step 4" in lines
         assert any("with 2 workers after 1" in line for line in lines)
@@ -356,7 +357,7 @@ def test_a_training_goes_on_with_another_number_of_workers(config: Config, prepa
     """The same samples in the same order; the weights differ by rounding, and by how much is said."""
     chosen = changed(config, train={"precision": "float32"})
     whole, seal = Training(chosen, prepared, World()), Seal()
-    run(whole, Checkpoints(Store(str(tmp_path / "whole" / RUN)), 9, seal), report=_ignore, say=_ignore)  # type: ignore[arg-type]
+    run(whole, Checkpoints(Store(str(tmp_path / "whole" / RUN)), 9, seal), report=_ignore)  # type: ignore[arg-type]
     for name in ("step-00000002", "step-00000004"):
         shutil.copytree(tmp_path / "whole" / RUN / name, tmp_path / "one" / RUN / name)
     mp.spawn(_two_go_on, args=(chosen, prepared, tmp_path, seal), nprocs=2)  # pyright: ignore

@@ -61,7 +61,7 @@ def test_what_comes_and_goes_touches_its_shards_alone(photos: tuple[Path, dict[s
     given, out = tmp_path / "given", tmp_path / "prepared"
     config = own(photos[1], given)
     fetched(config, tmp_path / "raw")
-    prepare(config.data, tmp_path / "raw", out, say=str)
+    prepare(config.data, tmp_path / "raw", out)
     before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
     # One image goes, one changes its class (and so its name), one comes.
     images = sorted(given.rglob("*.png"))
@@ -69,10 +69,10 @@ def test_what_comes_and_goes_touches_its_shards_alone(photos: tuple[Path, dict[s
     images[5].rename(given / "zebra" / "moved.png")
     (given / "zebra" / "new.png").write_bytes(images[7].read_bytes() + b"\0")
     fetched(config, tmp_path / "raw")
-    prepare(config.data, tmp_path / "raw", out, say=str)
+    prepare(config.data, tmp_path / "raw", out)
     kept = [path.name for path in out.iterdir() if before.get(path.name) == path.stat().st_mtime_ns]
     assert len(kept) >= len(before) - 6  # three places, and the manifest
-    prepare(config.data, tmp_path / "raw", tmp_path / "rebuilt", say=str)
+    prepare(config.data, tmp_path / "raw", tmp_path / "rebuilt")
     assert contents(out) == contents(tmp_path / "rebuilt")
 
 
@@ -84,7 +84,7 @@ def test_only_new_images_are_decoded(
     given, out = tmp_path / "given", tmp_path / "prepared"
     config = own(photos[1], given)
     fetched(config, tmp_path / "raw")
-    prepare(config.data, tmp_path / "raw", out, say=str)
+    prepare(config.data, tmp_path / "raw", out)
     first = sorted(given.rglob("*.png"))[0]
     first.with_name("zz-new.png").write_bytes(first.read_bytes() + b"\0")
     fetched(config, tmp_path / "raw")
@@ -99,14 +99,14 @@ def test_only_new_images_are_decoded(
         return map(builder.build, orders)
 
     monkeypatch.setattr(mtl.data.build, "prepare_sample", counted)
-    prepare(config.data, tmp_path / "raw", out, say=str, runner=here)
+    prepare(config.data, tmp_path / "raw", out, runner=here)
     assert decoded == [f"{first.parent.name}/zz-new"]
     # Another operation: everything again.
     decoded.clear()
     denoise = Denoise(type="denoise", method="median")
     operations = (*config.data.operations[:-1], denoise, config.data.operations[-1])
     changed = config.data.model_copy(update={"operations": operations})
-    manifest = prepare(changed, tmp_path / "raw", out, say=str, runner=here)
+    manifest = prepare(changed, tmp_path / "raw", out, runner=here)
     assert len(decoded) == sum(manifest.num_samples(split) for split in SPLITS)
 
 
@@ -152,10 +152,10 @@ def test_a_killed_prepare_goes_on(photos: tuple[Path, dict[str, Any]], tmp_path:
     finished = {path.name: path.stat().st_mtime_ns for path in out.glob("*.safetensors")}
     assert len(finished) >= 3
     assert not (out / "manifest.json").exists()
-    prepare(config.data, tmp_path / "raw", out, say=str)
+    prepare(config.data, tmp_path / "raw", out)
     written = [line for line in finished if (out / line).stat().st_mtime_ns != finished[line]]
     assert len(written) <= 1  # the one that was not yet written down
-    prepare(config.data, tmp_path / "raw", tmp_path / "rebuilt", say=str)
+    prepare(config.data, tmp_path / "raw", tmp_path / "rebuilt")
     assert contents(out) == contents(tmp_path / "rebuilt")
 
 
@@ -164,9 +164,9 @@ def test_other_processes_give_the_same_bytes(
 ) -> None:
     config = own(photos[1], tmp_path / "given")
     fetched(config, tmp_path / "raw")
-    prepare(config.data, tmp_path / "raw", tmp_path / "here", say=str)
+    prepare(config.data, tmp_path / "raw", tmp_path / "here")
     monkeypatch.setattr(parallel, "PATIENCE", 0.0)
-    prepare(config.data, tmp_path / "raw", tmp_path / "there", say=str)
+    prepare(config.data, tmp_path / "raw", tmp_path / "there")
     assert contents(tmp_path / "here") == contents(tmp_path / "there")
 
 
@@ -175,8 +175,8 @@ def test_a_ray_cluster_gives_the_same_bytes(photos: tuple[Path, dict[str, Any]],
 
     config = own(photos[1], tmp_path / "given")
     fetched(config, tmp_path / "raw")
-    prepare(config.data, tmp_path / "raw", tmp_path / "here", say=str)
-    prepare(config.data, tmp_path / "raw", tmp_path / "there", say=str, runner=on_cluster(config))
+    prepare(config.data, tmp_path / "raw", tmp_path / "here")
+    prepare(config.data, tmp_path / "raw", tmp_path / "there", runner=on_cluster(config))
     assert contents(tmp_path / "here") == contents(tmp_path / "there")
 
 
@@ -189,15 +189,15 @@ def test_bad_images_are_left_out_up_to_the_declared_share(photos: tuple[Path, di
     images[2].write_bytes(b"<html>not an image</html>")
     fetched(config, tmp_path / "raw")
     with pytest.raises(DataError, match="3 of") as caught:
-        prepare(config.data, tmp_path / "raw", out, say=str)
+        prepare(config.data, tmp_path / "raw", out)
     assert images[0].stem in str(caught.value)
     lenient = config.data.model_copy(update={"max_bad_fraction": 0.1})
-    manifest = prepare(lenient, tmp_path / "raw", out, say=str)
+    manifest = prepare(lenient, tmp_path / "raw", out)
     assert {q.id.split("/")[1] for q in manifest.quarantined} == {path.stem for path in images[:3]}
     # Mended, it is in again.
     shutil.copy(photos[0] / images[0].relative_to(given), images[0])
     fetched(config, tmp_path / "raw")
-    manifest = prepare(lenient, tmp_path / "raw", out, say=str)
+    manifest = prepare(lenient, tmp_path / "raw", out)
     assert len(manifest.quarantined) == 2
 
 
@@ -232,9 +232,9 @@ def test_a_file_that_is_gone_stops_prepare_and_costs_no_image(
     data = first.read_bytes()
     first.unlink()
     with pytest.raises(StageError, match=first.name):
-        prepare(lenient, tmp_path / "raw", out, say=str)
+        prepare(lenient, tmp_path / "raw", out)
     first.write_bytes(data)
-    assert not prepare(lenient, tmp_path / "raw", out, say=str).quarantined
+    assert not prepare(lenient, tmp_path / "raw", out).quarantined
 
 
 def test_near_copies_are_found(photos: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_near_copies_are_found(photos: tuple[Path, dict[str, Any]], tmp_path: Pa
     first = sorted(given.rglob("*.png"))[3]
     Image.open(first).convert("RGB").save(first.with_name("again.jpg"), quality=85)
     fetched(config, tmp_path / "raw")
-    manifest = prepare(config.data, tmp_path / "raw", tmp_path / "prepared", say=str)
+    manifest = prepare(config.data, tmp_path / "raw", tmp_path / "prepared")
     pairs = {
         frozenset((a[1].split("/")[1], b[1].split("/")[1]))
         for a, b in near_copies(tmp_path / "prepared", manifest).pairs

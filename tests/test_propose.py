@@ -29,7 +29,7 @@ def run(proposal: Proposal, folder: Path) -> tuple[dict[str, list[str]], dict[st
     """The proposal through fetch and prepare: ids by split, and the account."""
     config: Config = parse({**read_params(ROOT / "params.yaml"), **proposal.sections})
     spec = fetch_files(config.data.source, 0, folder / "raw", folder / "home" / "downloads")  # type: ignore[arg-type]
-    prepare(config.data, folder / "raw", folder / "prepared", say=str)
+    prepare(config.data, folder / "raw", folder / "prepared")
     return {s: [one.id for one in read_split(folder / "raw", s, spec)] for s in SPLITS}, read_account(folder / "raw")
 
 

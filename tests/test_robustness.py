@@ -102,7 +102,7 @@ def moved(config: Config, raw: Path, spec: DatasetSpec, folder: Path, *, size: i
         Resize(type="resize", height=size, width=size) if o.type == "resize" else o for o in config.data.operations
     )
     data = config.data.model_copy(update={"operations": operations})
-    prepare(data, folder / "raw", folder / "prepared", say=lambda line: None)
+    prepare(data, folder / "raw", folder / "prepared")
     return folder
 
 
@@ -126,7 +126,7 @@ def test_without_a_test_split_the_champion_is_judged_on_the_validation_split(
             Resize(type="resize", height=size, width=size) if o.type == "resize" else o for o in config.data.operations
         )
         data = config.data.model_copy(update={"operations": operations})
-        prepare(data, folder / "raw", folder / "prepared", say=lambda line: None)
+        prepare(data, folder / "raw", folder / "prepared")
         reports.append(rejudge(bundle, config, folder))
         assert (reports[-1].split, reports[-1].num_samples) == ("val", 12)
     assert notes(reports[0])[0].startswith("judged on the validation split, for there is no test split")
@@ -145,7 +145,7 @@ def test_the_champion_is_judged_on_moved_data_with_its_own_preprocessing(
     assert again.not_judged == {}
     # The same by hand: the champion's operations and statistics on the new test images.
     own = tmp_path / "own"
-    prepare(config.data, outputs / "raw", own, say=lambda line: None)
+    prepare(config.data, outputs / "raw", own)
     split = Split(own, "test")
     image = read_bundle(bundle)[2].image
     described = manifest.Statistics(mean=image.mean, std=image.std)
@@ -221,12 +221,12 @@ def test_a_champion_that_reads_other_images_is_not_compared(
     """As many, but not the same: what pairs by place would compare different images."""
     outputs = moved(config, raw, spec, tmp_path, size=32)
 
-    def prepare_without_one(data: Any, source: Path, folder: Path, say: Any) -> None:
+    def prepare_without_one(data: Any, source: Path, folder: Path) -> None:
         samples = list(read_split(source, "test", spec))
         samples[0] = RawSample("another", samples[0].image, samples[0].targets, samples[0].slices)
         (source / "test.parquet").unlink()
         write_split(source, "test", spec, sorted(samples, key=lambda sample: sample.id))
-        prepare(data, source, folder, say=say)
+        prepare(data, source, folder)
 
     monkeypatch.setattr("mtl.package.rejudge.prepare", prepare_without_one)
     with pytest.raises(DataError, match="they cannot be compared") as caught:

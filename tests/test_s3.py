@@ -48,7 +48,7 @@ def test_a_bucket_is_read_where_it_is(bucket: str, tmp_path: Path) -> None:
     assert len(samples) > 30
     from mtl.data.prepare import prepare
 
-    manifest = prepare(config.data, tmp_path / "raw", tmp_path / "prepared", say=str)
+    manifest = prepare(config.data, tmp_path / "raw", tmp_path / "prepared")
     assert not manifest.quarantined
 
 
@@ -61,12 +61,12 @@ def test_containers_in_a_bucket_are_read_in_parts(
     settings = WRITERS[name](tmp_path, scenes, spec)
     here = configured({"own": settings | {"path": str(tmp_path)}}, {"species": TASKS["species"]})
     fetched(here, tmp_path / "work" / "raw-here")
-    wanted = prepare(here.data, tmp_path / "work" / "raw-here", tmp_path / "work" / "here", say=str)
+    wanted = prepare(here.data, tmp_path / "work" / "raw-here", tmp_path / "work" / "here")
     shutil.rmtree(tmp_path / "work")
     s3fs.S3FileSystem().put(str(tmp_path), f"photos/{name}", recursive=True)
     there = configured({"own": settings | {"path": f"s3://photos/{name}"}}, {"species": TASKS["species"]})
     fetched(there, tmp_path / "raw")
-    found = prepare(there.data, tmp_path / "raw", tmp_path / "prepared", say=str)
+    found = prepare(there.data, tmp_path / "raw", tmp_path / "prepared")
     assert [record.sha256 for record in found.shards] == [record.sha256 for record in wanted.shards]
 
 

@@ -12,6 +12,7 @@ from mtl.config import StageError, TrainingError
 from mtl.seal import Seal
 from mtl.store import Store
 from mtl.train.checkpoint import Checkpoints, verified, write_manifest
+from tests.conftest import heard
 from tests.servers import Server, object_store, running, s3_environment
 from tests.toxic import Toxic
 
@@ -68,13 +69,13 @@ def test_checkpoints_fall_back_and_are_pruned(store: Store) -> None:
         checkpoints.save(step, {"step": step, "x": torch.full((3,), float(step))})
     checkpoints.flush()
     assert {name.split("/")[0] for name in store.names()} == {"step-00000002", "step-00000003"}
-    latest = checkpoints.latest(str)
+    latest = checkpoints.latest()
     assert latest is not None
     assert latest["step"] == 3
     (state,) = (name for name in store.names() if name.startswith("step-00000003/state"))
     store.put(state, store.get(state)[:-7])
-    lines: list[str] = []
-    found = checkpoints.latest(lines.append)
+    with heard() as lines:
+        found = checkpoints.latest()
     assert found is not None
     assert found["step"] == 2
     assert "step-00000003 is damaged" in lines[0]
@@ -87,7 +88,7 @@ def test_a_state_changed_after_save_is_saved_as_it_was(tmp_path: Path) -> None:
         checkpoints.save(step, {"weights": weights, "nested": [{"w": weights}], "step": step})
         weights += 1
     checkpoints.flush()
-    found = checkpoints.latest(str)
+    found = checkpoints.latest()
     assert found is not None
     assert found["step"] == 29
     assert (found["weights"] == 28).all()
@@ -102,7 +103,7 @@ def test_what_is_declared_is_verified(store: Store) -> None:
     assert verified(store, seal) is None
     write_manifest(store, seal, {"weights": bytes_sha256(b"abc")})
     assert verified(store, seal) == {"weights": b"abc"}
-    assert verified(store, Seal(), str) is None
+    assert verified(store, Seal()) is None
     store.put("weights", b"abd")
     assert verified(store, seal) is None
 
@@ -131,7 +132,7 @@ def test_a_slow_bucket_does_not_hold_up_the_training(toxic: Toxic, tmp_path: Pat
     checkpoints.flush()
     assert time.monotonic() - began > 1.5
     toxic.spoil()
-    found = checkpoints.latest(str)
+    found = checkpoints.latest()
     assert found == {"step": 2}
 
 

@@ -18,6 +18,7 @@ from flows.supervisor import Service, supervise
 from flows.ticks import missed, next_ticks
 from mtl.config import MtlError
 from mtl.config.schedule import ScheduleConfig
+from tests.conftest import heard
 
 LEAVES_A_CHILD = """
 import subprocess, sys, time
@@ -30,15 +31,12 @@ time.sleep(600)
 def supervised(services: list[Service], lines: list[str], end: threading.Event) -> None:
     """Supervise until the event, as Ctrl-C would end it."""
 
-    def say(line: str) -> None:
-        lines.append(line)
-
     def pause(seconds: float) -> None:
         if end.wait(seconds):
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        supervise(services, say, pause)
+    with pytest.raises(KeyboardInterrupt), heard(lines):
+        supervise(services, pause)
 
 
 def test_what_is_killed_is_started_again_and_all_ends_together(tmp_path: Path) -> None:
@@ -65,7 +63,7 @@ def test_what_is_killed_is_started_again_and_all_ends_together(tmp_path: Path) -
 
 def test_one_that_its_user_must_mend_ends_all() -> None:
     service = Service("broken", lambda: subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"]), final=(3,))
-    assert supervise([service], str) == 3
+    assert supervise([service]) == 3
 
 
 def test_a_start_that_fails_is_tried_again_later() -> None:
@@ -78,7 +76,8 @@ def test_a_start_that_fails_is_tried_again_later() -> None:
         return subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
 
     lines: list[str] = []
-    assert supervise([Service("slow", start, final=(3,))], lines.append) == 3
+    with heard(lines):
+        assert supervise([Service("slow", start, final=(3,))]) == 3
     assert lines == ["slow ended (it ended while it was starting); started again in 1 s"]
     assert tries[1] - tries[0] >= 1.0
 

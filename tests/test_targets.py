@@ -16,13 +16,14 @@ from mtl.train.checkpoint import Checkpoints
 from mtl.train.distributed import World
 from mtl.train.loop import run
 from mtl.train.training import Training
+from tests.conftest import heard
 from tests.test_blind import all_one_target, as_they_are, made, small, without
 
 
 def trained(training: Training, folder: Path) -> list[str]:
     """Train; what was said."""
-    lines: list[str] = []
-    run(training, Checkpoints(Store(str(folder / "c")), 1), report=lambda row: None, say=lines.append)
+    with heard() as lines:
+        run(training, Checkpoints(Store(str(folder / "c")), 1), report=lambda row: None)
     return lines
 
 

@@ -22,6 +22,7 @@ from mtl.train.loop import run
 from mtl.train.optimizer import schedule_factor
 from mtl.train.step import train_step
 from mtl.train.training import Training
+from tests.conftest import heard
 
 
 def quiet(line: Any) -> None:
@@ -30,7 +31,7 @@ def quiet(line: Any) -> None:
 
 def test_a_resumed_training_ends_with_the_same_weights(config: Config, prepared: Path, tmp_path: Path) -> None:
     whole, seal = Training(config, prepared, World()), Seal()
-    run(whole, Checkpoints(Store(str(tmp_path / "whole")), 2), report=quiet, say=quiet)
+    run(whole, Checkpoints(Store(str(tmp_path / "whole")), 2), report=quiet)
 
     class Killed(Exception):
         pass
@@ -45,10 +46,10 @@ def test_a_resumed_training_ends_with_the_same_weights(config: Config, prepared:
 
     broken.one_step = die_at_step_five  # type: ignore[method-assign]
     with pytest.raises(Killed):
-        run(broken, Checkpoints(Store(str(tmp_path / "broken")), 2, seal), report=quiet, say=quiet)
+        run(broken, Checkpoints(Store(str(tmp_path / "broken")), 2, seal), report=quiet)
     resumed = Training(config, prepared, World())
-    lines: list[str] = []
-    progress = run(resumed, Checkpoints(Store(str(tmp_path / "broken")), 2, seal), report=quiet, say=lines.append)
+    with heard() as lines:
+        progress = run(resumed, Checkpoints(Store(str(tmp_path / "broken")), 2, seal), report=quiet)
     assert "train: goes on from step 4" in lines
     assert progress.total_steps == 6
     for name, value in whole.best.items():
@@ -63,11 +64,11 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> No
     assert not (tmp_path / "step-00000001").exists()
     (path,) = (tmp_path / "step-00000003").glob("state-*.pt")
     path.write_bytes(path.read_bytes()[:-1])
-    lines: list[str] = []
-    assert checkpoints.latest(lines.append) == {"step": 2}
+    with heard() as lines:
+        assert checkpoints.latest() == {"step": 2}
     assert "step-00000003 is damaged" in lines[0]
     (tmp_path / "step-00000002" / "manifest.json").unlink()
-    assert checkpoints.latest(quiet) is None
+    assert checkpoints.latest() is None
 
 
 def test_no_space_for_a_checkpoint_is_explained_and_leaves_nothing(tmp_path: Path) -> None:
@@ -84,7 +85,7 @@ def test_no_space_for_a_checkpoint_is_explained_and_leaves_nothing(tmp_path: Pat
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "MiB free" in str(caught.value)
     assert not list((tmp_path / "step-00000002").iterdir())
-    assert checkpoints.latest(quiet) is not None
+    assert checkpoints.latest() is not None
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_step(config: Config, prepared: Path) -> None:

@@ -68,8 +68,8 @@ def test_coco_of_real_photographs_trains_a_detector(downloads: Path, tmp_path: P
     values["augment"] |= {"flip": 0.5, "rotate": 0.0}
     config = parse(values)
     fetch_files(config.data.source, 0, tmp_path / "raw", tmp_path / "cache")  # type: ignore[arg-type]
-    prepare(config.data, tmp_path / "raw", tmp_path / "prepared", say=str)
-    final = train(config, tmp_path / "prepared", tmp_path / "home", from_scratch=True, say=str)
+    prepare(config.data, tmp_path / "raw", tmp_path / "prepared")
+    final = train(config, tmp_path / "prepared", tmp_path / "home", from_scratch=True)
     report = judge_weights(config, tmp_path / "prepared", final / "weights.safetensors").report
     found = report.primary("objects").value
     assert found is not None

@@ -14,8 +14,8 @@ from mtl.config.objective import ObjectiveConfig
 from mtl.config.tasks import TaskConfig
 from mtl.objective.aggregation import AGGREGATORS
 from mtl.objective.combination import Objective
-from mtl.objective.memory import seeded
 from mtl.objective.weighting import WEIGHTINGS, Weighting
+from mtl.seeds import Stream, torch_seed
 
 SCALES = (1e-6, 1e-3, 1.0, 1e6)
 NUM_STEPS, STEPS_PER_EPOCH = 12, 3
@@ -178,7 +178,8 @@ def rlw() -> Any:
     step = 0
     yield
     while True:
-        drawn = torch.randn(3, generator=seeded(7, step), dtype=torch.float64)
+        random = torch.Generator().manual_seed(torch_seed(7, Stream.WEIGHTING, step))
+        drawn = torch.randn(3, generator=random, dtype=torch.float64)
         yield 3 * torch.softmax(drawn, 0)
         step += 1
 

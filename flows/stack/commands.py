@@ -14,9 +14,9 @@ stack = typer.Typer(no_args_is_help=True, help="Real servers on this machine wit
 
 
 def _folder() -> Path:
-    from flows.settings import load_settings
+    from flows.settings import enter_checkout
 
-    return load_settings().home / "stack"
+    return enter_checkout().home / "stack"
 
 
 @stack.command()

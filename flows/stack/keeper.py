@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 
 import psutil
 
+from flows.run_log import show_lines
 from flows.settings import DEFAULTS
 from flows.stack.plan import ENVIRONMENT, SECTION, Plan, make_plan, read_plan
 from flows.stack.servers import Server, servers
@@ -131,16 +133,13 @@ def _service(server: Server) -> Service:
 
 def keep(folder: Path, nodes: int) -> int:
     """Keep the servers until this process is told to end."""
-
-    def say(line: str) -> None:
-        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}", flush=True)
-
+    show_lines().setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
     plan = read_plan(folder)
     assert plan is not None, "`up` writes it before it starts this process"
     with contextlib.suppress(KeyboardInterrupt):
-        return supervise([_service(server) for server in servers(plan, nodes)], say)
+        return supervise([_service(server) for server in servers(plan, nodes)])
     return 0
 
 

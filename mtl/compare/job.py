@@ -6,7 +6,6 @@ Shards come to each node by their DVC hash; every finished trial is in the store
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from mtl.jobs.handed import do, result_of, store_of
 from mtl.seal import Seal, seal_of
 from mtl.store import Store
 from mtl.train.content import code_and_data
-from mtl.train.worker import say
 
 
 def hand_over(
@@ -27,7 +25,6 @@ def hand_over(
     prepared: Path,
     given: dict[str, Any] | None,
     home: Path,
-    say: Callable[[str], None] = print,
 ) -> list[dict[str, Any]]:
     """As `run_comparison`, on the cluster of `cluster.address`.
 
@@ -49,7 +46,7 @@ def hand_over(
     }
     seal = seal_of("comparisons", home)
     store = store_of(config, "comparisons", job, seal)
-    results: list[dict[str, Any]] = result_of(config, "compare", "mtl.compare.job", job, store, seal, say)
+    results: list[dict[str, Any]] = result_of(config, "compare", "mtl.compare.job", job, store, seal)
     return results
 
 
@@ -62,7 +59,7 @@ def run(config: Config, job: dict[str, Any], store: Store, seal: Seal) -> list[d
     """On the cluster: all trials; those of another comparison with the same settings are taken as they are."""
     wanted = Comparison.model_validate(job["wanted"], strict=False)
     url = store.parent.child(job["trials"]).url
-    return run_comparison(config, wanted, Path(job["prepared"]), url, seal, job["shipment"], say)
+    return run_comparison(config, wanted, Path(job["prepared"]), url, seal, job["shipment"])
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from mtl.config.objective import ObjectiveConfig
 from mtl.config.params import Config
 from mtl.config.section import Count, Positive, Section
 from mtl.digest import bytes_sha256
+from mtl.seeds import Stream, generator
 
 ALL = "all"
 
@@ -79,7 +80,7 @@ def methods(config: Config, wanted: Comparison) -> dict[str, Config]:
             found[name] = config.model_copy(update={"objective": _objective("fixed", name, level)})
     found["equal weights"] = weighted(config, {n: 1.0 for n, t in config.tasks.items() if not t.auxiliary})
     names = [n for n, t in config.tasks.items() if not t.auxiliary]
-    rng = np.random.Generator(np.random.PCG64([config.seed, 11]))
+    rng = generator(config.seed, Stream.STATIC_WEIGHTS)
     for number in range(wanted.static):
         drawn = rng.dirichlet(np.ones(len(names))) * len(names)
         found[f"static {number + 1}"] = weighted(config, dict(zip(names, drawn.tolist(), strict=True)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from mtl.compare.trial import run_trial
 from mtl.config.params import Config
 from mtl.seal import Seal
 
+_LOG = logging.getLogger(__name__)
+
 
 def run_comparison(
     config: Config,
@@ -21,7 +24,6 @@ def run_comparison(
     url: str,
     seal: Seal,
     given: dict[str, Any] | None = None,
-    say: Callable[[str], None] = print,
 ) -> list[dict[str, Any]]:
     """Train every trial that is not finished; then the frozen weights of the best method. Returns all results.
 
@@ -35,18 +37,16 @@ def run_comparison(
     found = methods(config, wanted)
     with cluster(config):
         place = (prepared, url, seal, given)
-        results = _run_all(trials(found, wanted), config, place, say)
+        results = _run_all(trials(found, wanted), config, place)
         best = best_method(results, [name for name in found if not name.startswith(("alone", "static", "equal"))])
         if best:
             frozen = weighted(config, mean_weights(results, best, list(config.tasks)))
             again = trials({f"frozen {best}": frozen}, wanted)
-            results += _run_all(again, config, place, say)
+            results += _run_all(again, config, place)
     return results
 
 
-def _run_all(
-    planned: Sequence[Trial], config: Config, place: tuple[Any, ...], say: Callable[[str], None]
-) -> list[dict[str, Any]]:
+def _run_all(planned: Sequence[Trial], config: Config, place: tuple[Any, ...]) -> list[dict[str, Any]]:
     import ray
 
     gpu = config.cluster.use_gpu == "auto" and ray.cluster_resources().get("GPU", 0) >= 1
@@ -59,5 +59,7 @@ def _run_all(
         trial = waiting.pop(done)
         result = results[trial.key] = ray.get(done)
         score = result.get("error", f"validation {result.get('val_score', 0.0):.4f}")
-        say(f"{len(results)}/{len(different)} {trial.method}, rate {trial.learning_rate:g}, seed {trial.seed}: {score}")
+        _LOG.info(
+            f"{len(results)}/{len(different)} {trial.method}, rate {trial.learning_rate:g}, seed {trial.seed}: {score}"
+        )
     return [results[trial.key] | {"method": trial.method} for trial in planned]

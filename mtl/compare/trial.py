@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import resource
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from mtl.compare.plan import Trial
-from mtl.config import DataError, SealError
+from mtl.config import MtlError, SealError, TrainingError
 from mtl.data.loader import Split
 from mtl.data.staging import at_hand
 from mtl.evaluate.blind import yardsticks
@@ -24,6 +24,8 @@ from mtl.train.checkpoint import Checkpoints
 from mtl.train.distributed import World
 from mtl.train.loop import run
 from mtl.train.training import Training
+
+_LOG = logging.getLogger(__name__)
 
 
 def run_trial(
@@ -40,24 +42,25 @@ def run_trial(
         method, learning_rate, seed; `val_score`, by which methods are selected; `test`, task → its primary metric (None
         where no test sample has the target); `blind`, task → the same of the best answer that does not look at the image;
         `units`, `history`; `level`, where gradients were compared if they were; `step_seconds`, the median; `peak_mib`, of
-        the process during it. A training that stopped with an error has `error`.
+        the process during it. A training that stopped with an error of the method's own has `error`.
 
     Raises:
-        DataError, OSError: the data cannot be read, or the result cannot be written.
+        MtlError, OSError: data, a bucket or the settings are wrong. It says nothing of the method and is not kept as its
+            result: the next comparison trains it.
     """
     store, name = Store(url), f"{trial.key}.json"
     if name in store:
         try:
             return seal.read(store, name)
         except SealError as error:
-            print(f"compare: {error.line}; the trial is made again", flush=True)
+            _LOG.warning(f"compare: {error.line}; the trial is made again")
     head: dict[str, Any] = {"method": trial.method, "learning_rate": trial.learning_rate, "seed": trial.seed}
     try:
         with tempfile.TemporaryDirectory() as scratch:
             result = head | _train(trial, at_hand(prepared, given), Path(scratch))
-    except (DataError, OSError):
-        raise  # says nothing of the method, and must not be kept as its result
     except Exception as error:
+        if isinstance(error, MtlError | OSError) and not isinstance(error, TrainingError):
+            raise
         result = head | {"error": f"{type(error).__name__}: {error}"}
     seal.write(store, name, result)
     return result
@@ -67,16 +70,8 @@ def _train(trial: Trial, prepared: Path, checkpoints: Path) -> dict[str, Any]:
     _forget_peak()
     training = Training(trial.config, prepared, World(device=device()))
     seconds: list[float] = []
-    original = training.one_step
-
-    def timed(order: np.ndarray) -> list[float]:
-        began = time.perf_counter()
-        losses = original(order)
-        seconds.append(time.perf_counter() - began)
-        return losses
-
-    training.one_step = timed  # type: ignore[method-assign]
-    progress = run(training, Checkpoints(Store(str(checkpoints)), 1, Seal()), report=_ignore, say=_ignore)
+    kept = Checkpoints(Store(str(checkpoints)), 1, Seal())
+    progress = run(training, kept, report=_ignore, stepped=seconds.append)
     training.averaged.load_state_dict(training.best)
     test, size = Split(prepared, "test"), trial.config.evaluate.batch_size
     tasks = training.tasks

@@ -34,6 +34,11 @@ class MtlError(Exception):
         """The message in one line, for reports."""
         return str(self).replace("\n", ";")
 
+    @property
+    def document(self) -> dict[str, str]:
+        """It as JSON, for another process: `raised_elsewhere` makes the error again."""
+        return {"kind": type(self).__name__, "what": self.what, "found": self.found, "fix": self.fix}
+
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments do not survive the default pickling that Ray uses for errors.
         return (_rebuild, (type(self), self.what, self.found, self.fix))
@@ -42,6 +47,13 @@ class MtlError(Exception):
 def gist(line: str) -> str:
     """What happened, of an error in one line."""
     return line.split(";")[0]
+
+
+def raised_elsewhere(document: dict[str, str]) -> MtlError:
+    """The error of a `document`, of the class that it had; one that is not of this module is an MtlError."""
+    kind = globals().get(document["kind"])
+    kind = kind if isinstance(kind, type) and issubclass(kind, MtlError) else MtlError
+    return _rebuild(kind, document["what"], document["found"], document["fix"])
 
 
 def _rebuild(kind: type[MtlError], what: str, found: str, fix: str) -> MtlError:

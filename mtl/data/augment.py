@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from mtl.config.augment import AugmentConfig
 from mtl.data.boxes import kinds
 from mtl.data.loader import Batch, Split, as_images
+from mtl.seeds import Stream, generator
 
 MIN_VISIBLE = 0.3
 """A box of which a smaller share stays inside the image is dropped; one that does not count, when nothing stays."""
@@ -55,7 +56,7 @@ class Changes:
 
 def draw_changes(config: AugmentConfig, seed: int, epoch: int, step: int, num_samples: int) -> Changes:
     """Draw for a whole global batch."""
-    rng = np.random.Generator(np.random.PCG64([seed, epoch, step, 1]))
+    rng = generator(seed, Stream.AUGMENTATION, epoch, step)
     u = rng.uniform(-1.0, 1.0, (num_samples, 8))
     angle = u[:, 0] * math.radians(config.rotate)
     zoom = np.exp(u[:, 1] * math.log1p(config.scale))

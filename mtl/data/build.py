@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from mtl import atomic
 from mtl.config import DataError, StageError
 from mtl.config.data import DataConfig
 from mtl.config.operations import Edges, Orient
@@ -100,10 +101,8 @@ class Builder:
         arrays = shards.pack(self.spec, ready, height, width)
         arrays[shards.HASH] = np.array([perceptual_hash(image) for image in arrays["image"]], np.uint64)
         slices = {name: [s.slices[name] for s in samples] for name in self.spec.slices}
-        path = self.folder / planned.file
-        scratch = path.with_suffix(".tmp")
-        sha256 = shards.write(scratch, arrays, [s.id for s in samples], [s.key for s in samples], slices)
-        scratch.replace(path)
+        with atomic.replacing(self.folder / planned.file) as scratch:
+            sha256 = shards.write(scratch, arrays, [s.id for s in samples], [s.key for s in samples], slices)
         moments = channel_moments(arrays["image"]) if planned.split == "train" else None
         return record.model_copy(update={"sha256": sha256, "moments": moments})
 

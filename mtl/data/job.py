@@ -5,6 +5,7 @@ The raw rows of the shards to be built go out through the store, shards come bac
 
 from __future__ import annotations
 
+import logging
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -15,11 +16,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from mtl import atomic
 from mtl.config import DataError, SealError, StageError
 from mtl.config.trees.prepare import PrepareTree
 from mtl.data.build import Builder, with_added
 from mtl.data.manifest import ShardRecord
-from mtl.data.on_ray import built, keep
+from mtl.data.on_ray import built
 from mtl.data.plan import Planned
 from mtl.data.prepare import Order, Runner
 from mtl.data.raw import read_spec, write_rows, write_spec
@@ -28,6 +30,8 @@ from mtl.jobs.handed import do, result_of, store_of
 from mtl.jobs.sent import bring, send
 from mtl.seal import Seal, seal_of
 from mtl.store import Store
+
+_LOG = logging.getLogger(__name__)
 
 THREADS = 16
 """Shards fetched at a time."""
@@ -56,7 +60,7 @@ def by_job(config: PrepareTree, home: Path) -> Runner:
         seal = seal_of("preparations", home)
         store = store_of(config, "preparations", job, seal)
         _send(builder, wanted, store.child(RAW), seal)
-        found = result_of(config, "prepare", "mtl.data.job", job, store, seal, lambda line: print(line, flush=True))
+        found = result_of(config, "prepare", "mtl.data.job", job, store, seal)
         records = [ShardRecord.model_validate(record, strict=False) for record in found]
         results = store.parent
         with ThreadPoolExecutor(THREADS) as pool:
@@ -103,7 +107,7 @@ def _fetched(results: Store, folder: Path, record: ShardRecord) -> ShardRecord:
                 found=f"SHA-256 {bytes_sha256(data)}",
                 fix="it is not used; look who writes there, and run again: it is built again",
             )
-        keep(folder / record.file, data)
+        atomic.write(folder / record.file, data)
     return record
 
 
@@ -126,7 +130,7 @@ def run(config: PrepareTree, job: dict[str, Any], store: Store, seal: Seal) -> l
         missing = [planned for planned in wanted if planned.file not in known]
         for record, _ in built(config, builder, missing, results.child(SHARDS).url):
             seal.write(records, f"{record.file}.json", record.model_dump(mode="json"))
-            print(f"prepare: {record.file} with {record.num_samples} images", flush=True)
+            _LOG.info(f"prepare: {record.file} with {record.num_samples} images")
     return [seal.read(records, f"{planned.file}.json") for planned in wanted]
 
 
@@ -137,7 +141,7 @@ def _known(records: Store, planned: Planned, seal: Seal) -> bool:
     except FileNotFoundError:
         return False
     except SealError as error:
-        print(f"prepare: {error.line}; {planned.file} is built again", flush=True)
+        _LOG.info(f"prepare: {error.line}; {planned.file} is built again")
         return False
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from mtl import atomic
 from mtl.config import DataError
 from mtl.config.operations import Operation
 from mtl.config.section import Section
@@ -119,13 +120,12 @@ class Journal:
 
     def finish(self, manifest: Manifest) -> None:
         """Write the manifest, and remove what it does not name."""
-        scratch = self.folder / f"{NAME}.tmp"
-        scratch.write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        wanted = {NAME, *(record.file for record in manifest.shards)}
-        for path in self.folder.iterdir():
-            if path.name not in wanted and path != scratch:
-                path.unlink()
-        scratch.replace(self.folder / NAME)
+        with atomic.replacing(self.folder / NAME) as scratch:
+            scratch.write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            wanted = {NAME, *(record.file for record in manifest.shards)}
+            for path in self.folder.iterdir():
+                if path.name not in wanted and path != scratch:
+                    path.unlink()
 
 
 class _Line(Section):

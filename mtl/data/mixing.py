@@ -13,6 +13,7 @@ import numpy as np
 from mtl.config import ConfigError
 from mtl.config.mixing import Mixing
 from mtl.data.loader import Split
+from mtl.seeds import Stream, generator
 
 SLICE = "source"
 """The slice of the data set that names each sample's source."""
@@ -77,7 +78,7 @@ class Mixer:
 
     def next_batch(self, step: int, batch_size: int) -> np.ndarray:
         """Sample indices of one global batch, in random order."""
-        rng = np.random.Generator(np.random.PCG64([self.seed, step, 2]))
+        rng = generator(self.seed, Stream.MIXING, step)
         shares = np.array(list(self.probabilities().values()))
         # Systematic sampling: each source gets its share of the batch, rounded up or down at random.
         edges = np.floor(np.concatenate([[0.0], np.cumsum(shares)]) * batch_size + rng.uniform())
@@ -94,7 +95,7 @@ class Mixer:
         cycles, offsets = np.divmod(np.arange(start, start + count), len(indices))
         found = [np.zeros(0, np.int64)]
         for cycle in np.unique(cycles):
-            rng = np.random.Generator(np.random.PCG64([self.seed, number, int(cycle), 3]))
+            rng = generator(self.seed, Stream.MIXING_ORDER, number, int(cycle))
             found.append(indices[rng.permutation(len(indices))[offsets[cycles == cycle]]])
         return np.concatenate(found)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
+from mtl import atomic
 from mtl.cluster import cluster
 from mtl.config.trees.cluster import ClusterTree
 from mtl.data.build import Builder
@@ -25,17 +25,10 @@ def on_cluster(config: ClusterTree) -> Runner:
     def run(builder: Builder, orders: Iterable[Order]) -> Iterator[ShardRecord]:
         for record, data in built(config, builder, (planned for planned, _ in orders)):
             if record.num_samples:
-                keep(builder.folder / record.file, data)
+                atomic.write(builder.folder / record.file, data)
             yield record
 
     return run
-
-
-def keep(path: Path, data: bytes) -> None:
-    """Write a shard that was built elsewhere; it is there as a whole or not at all."""
-    scratch = path.with_suffix(".tmp")
-    scratch.write_bytes(data)
-    scratch.replace(path)
 
 
 def built(

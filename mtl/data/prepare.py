@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from mtl.data.plan import Planned, plan, recipe
 from mtl.data.raw import RawSplit, read_account, read_problems, read_spec
 from mtl.data.spec import SPLITS, DatasetSpec
 
+_LOG = logging.getLogger(__name__)
+
 Old = dict[str, tuple[str, int]]
 Order = tuple[Planned, Old]
 Runner = Callable[[Builder, Iterable[Order]], Iterator[ShardRecord]]
@@ -35,7 +38,6 @@ def prepare(
     config: DataConfig,
     raw: Path,
     folder: Path,
-    say: Callable[[str], None] = print,
     runner: Runner = on_cores,
     *,
     refuse: bool = True,
@@ -98,7 +100,7 @@ def prepare(
     )
     journal.finish(manifest)
     processed = sum(known[p.file].num_samples for p in missing)
-    say(
+    _LOG.info(
         f"prepare: {sum(sizes.values())} images in {len(records)} shards; {len(missing)} shards with {processed} written"
     )
     return manifest

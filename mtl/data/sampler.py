@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from mtl.seeds import Stream, generator
+
 
 def steps_per_epoch(num_samples: int, batch_size: int) -> int:
     """Whole global batches an epoch; the incomplete last one is dropped, other samples next epoch. Of fewer samples than a
@@ -16,7 +18,7 @@ def steps_per_epoch(num_samples: int, batch_size: int) -> int:
 
 def epoch_order(seed: int, epoch: int, num_samples: int) -> np.ndarray:
     """All sample indices in the global order of this epoch."""
-    return np.random.Generator(np.random.PCG64([seed, epoch])).permutation(num_samples)
+    return generator(seed, Stream.SAMPLE_ORDER, epoch).permutation(num_samples)
 
 
 def global_batch(order: np.ndarray, step: int, batch_size: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from pathlib import Path
 
+from mtl import atomic
 from mtl.config import DataError
 from mtl.config.files import FoldsSplit, GivenSplit, HashedSplit, RandomSplit, StratifiedSplit, TimeSplit
 from mtl.csv_cells import as_cell, from_cell
@@ -125,8 +126,7 @@ def write_table(path: Path, table: Mapping[str, str], groups: Mapping[str, str] 
     """Write id → split, sorted, so that a commit shows what is new; and what group an image is in, if any is in one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     known = {found: group for found, group in (groups or {}).items() if group}
-    scratch = path.with_name(f"{path.name}.tmp")
-    with scratch.open("w", encoding="utf-8", newline="") as file:
+    with atomic.replacing(path) as scratch, scratch.open("w", encoding="utf-8", newline="") as file:
         names = "".join(
             [*table, *known.values()]
         )  # csv takes a carriage return for the end of a row, and does not quote it
@@ -134,4 +134,3 @@ def write_table(path: Path, table: Mapping[str, str], groups: Mapping[str, str] 
         rows.writerow(["id", "split", *(["group"] if known else [])])
         lines = ([i, table[i], *([known.get(i, "")] if known else [])] for i in sorted(table))
         rows.writerows([as_cell(cell) for cell in line] for line in lines)
-    scratch.replace(path)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mtl import seeds
+
 NUM_PARTS = 25
 """Of the jackknife: parts of the samples that are left out, one after the other."""
 
@@ -15,7 +17,7 @@ def resample_counts(seed: int, num_resamples: int, num_samples: int) -> np.ndarr
 
     Depends on the three numbers alone, so two models judged on the same samples are judged on the same resamples.
     """
-    rng = np.random.Generator(np.random.PCG64([seed, num_samples, 7]))
+    rng = seeds.resampling(seed, num_samples)
     counts = np.empty((num_resamples, num_samples))
     for row in counts:
         row[:] = np.bincount(rng.integers(num_samples, size=num_samples), minlength=num_samples)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from mtl import seeds
 from mtl.config.evaluate import Corruption
 from mtl.data.loader import Batch, Split, as_images, collate
 from mtl.evaluate.evaluator import fill, refuse_not_finite
@@ -64,7 +65,7 @@ CORRUPTIONS: dict[Corruption, Callable[[np.ndarray, np.random.Generator], np.nda
 
 def corrupt(pixels: np.ndarray, kind: Corruption, seed: int) -> np.ndarray:
     """uint8 [height, width, channels] → the same, corrupted; the same seed gives the same pixels."""
-    rng = np.random.Generator(np.random.PCG64([seed, 11]))
+    rng = seeds.corruption(seed)
     return CORRUPTIONS[kind](pixels.astype(np.float32), rng).round().clip(0, 255).astype(np.uint8)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import sys
@@ -17,13 +18,16 @@ from mtl.config.trees.cluster import ClusterTree
 from mtl.digest import bytes_sha256
 from mtl.jobs.submit import VARIABLE, Work, submit
 from mtl.jobs.written import ERROR, JOB, RESULT, raise_written, write_error
+from mtl.logs import set_up_logging
 from mtl.seal import Seal
 from mtl.store import Store
+
+_LOG = logging.getLogger(__name__)
 
 Tree = TypeVar("Tree", bound=ClusterTree)
 
 
-def hand_over(config: ClusterTree, work: Work, say: Callable[[str], None], stop_seconds: float = 0.0) -> None:
+def hand_over(config: ClusterTree, work: Work, stop_seconds: float = 0.0) -> None:
     """Let the cluster of `cluster.address` do it, and wait.
 
     Args:
@@ -35,7 +39,7 @@ def hand_over(config: ClusterTree, work: Work, say: Callable[[str], None], stop_
     """
     told = threading.Event()
     with signals(told):
-        submit(config, work, say, told.is_set, stop_seconds)
+        submit(config, work, told.is_set, stop_seconds)
     if told.is_set():
         raise KeyboardInterrupt
     raise_written(work.store, work.seal)
@@ -52,15 +56,7 @@ def store_of(config: ClusterTree, kind: str, job: dict[str, Any], seal: Seal) ->
     return Store(f"{config.cluster.storage.rstrip('/')}/{kind}/{seal.name}/{key}")
 
 
-def result_of(
-    config: ClusterTree,
-    name: str,
-    module: str,
-    job: dict[str, Any],
-    store: Store,
-    seal: Seal,
-    say: Callable[[str], None],
-) -> Any:
+def result_of(config: ClusterTree, name: str, module: str, job: dict[str, Any], store: Store, seal: Seal) -> Any:
     """As `hand_over`, of a job whose `do` gives a result, which is JSON; its result.
 
     Args:
@@ -71,7 +67,7 @@ def result_of(
     """
     for left in (ERROR, RESULT):
         store.remove(left)
-    hand_over(config, Work(name, module, job, store, seal, f"{seal.name}-{store.name}"), say)
+    hand_over(config, Work(name, module, job, store, seal, f"{seal.name}-{store.name}"))
     if RESULT not in store:
         raise no_result()
     return seal.read(store, RESULT)[RESULT]
@@ -80,6 +76,7 @@ def result_of(
 def do(run: Callable[[Tree, dict[str, Any], Store, Seal], Any], tree: type[Tree]) -> int:
     """On the cluster, with the store's address as argument: run with those settings of whoever handed it over that the
     tree has, and keep the result, if there is one, or the error in the store; the exit code."""
+    set_up_logging("plain")  # who handed the work over passes the lines on
     store, seal = Store(sys.argv[1]), Seal(bytes.fromhex(os.environ[VARIABLE]))
     try:
         job = seal.read(store, JOB)
@@ -88,7 +85,7 @@ def do(run: Callable[[Tree, dict[str, Any], Store, Seal], Any], tree: type[Tree]
         result = run(here, job, store, seal)
     except MtlError as error:
         write_error(store, seal, error)
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        _LOG.error(f"error: {error}")
         return 1
     if result is not None:
         seal.write(store, RESULT, {RESULT: result})

@@ -7,6 +7,7 @@ that was started again finds the job that is still running instead of starting a
 
 from __future__ import annotations
 
+import logging
 import shlex
 import time
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from mtl.config.trees.cluster import ClusterTree
 from mtl.jobs.written import JOB, STOP
 from mtl.seal import Seal
 from mtl.store import Store
+
+_LOG = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
 VARIABLE = "MTL_SEAL"
@@ -48,8 +51,8 @@ class Work:
 class Submission:
     """One job on a cluster."""
 
-    def __init__(self, client: Any, identifier: str, say: Callable[[str], None]) -> None:
-        self.client, self.identifier, self.say = client, identifier, say
+    def __init__(self, client: Any, identifier: str) -> None:
+        self.client, self.identifier = client, identifier
         self._told = 0
 
     def status(self) -> str:
@@ -61,7 +64,7 @@ class Submission:
         lines = self.client.get_job_logs(self.identifier)
         end = lines.rfind("\n") + 1
         for line in lines[self._told : end].splitlines():
-            self.say(line)
+            _LOG.info(line)
         self._told = max(self._told, end)
 
     def wait(self, until: Callable[[], bool]) -> str:
@@ -74,9 +77,7 @@ class Submission:
             time.sleep(POLL_SECONDS)
 
 
-def submit(
-    config: ClusterTree, work: Work, say: Callable[[str], None], until: Callable[[], bool], stop_seconds: float
-) -> None:
+def submit(config: ClusterTree, work: Work, until: Callable[[], bool], stop_seconds: float) -> None:
     """Start the job, or join the one that runs, and pass on its lines until it is over.
 
     Args:
@@ -94,7 +95,7 @@ def submit(
         client = JobSubmissionClient(address)
         identifier, runs = _free_or_running(client, work.key)
         if runs:
-            say(f"{work.name}: joins the job {identifier} on {address}")
+            _LOG.info(f"{work.name}: joins the job {identifier} on {address}")
         else:
             work.seal.write(work.store, JOB, work.job)
             # -P: this code, not what lies where the head was started
@@ -102,8 +103,8 @@ def submit(
             environment = code_environment(config)
             environment["env_vars"] |= {VARIABLE: work.seal.key.hex()}
             client.submit_job(entrypoint=command, submission_id=identifier, runtime_env=environment)
-            say(f"{work.name}: handed over to {address} as the job {identifier}")
-        submission = Submission(client, identifier, say)
+            _LOG.info(f"{work.name}: handed over to {address} as the job {identifier}")
+        submission = Submission(client, identifier)
         status = submission.wait(until)
         if status not in OVER:
             work.store.put(STOP, b"")

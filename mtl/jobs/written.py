@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 
-from mtl.config import MtlError, errors
+from mtl.config import MtlError
+from mtl.config.errors import raised_elsewhere
 from mtl.seal import Seal
 from mtl.store import Store
 
+_LOG = logging.getLogger(__name__)
 JOB, RESULT, ERROR = "job.json", "result.json", "error.json"
 STOP = "stop"
 """Asks a training to end at the next step."""
@@ -15,11 +17,10 @@ STOP = "stop"
 
 def write_error(store: Store, seal: Seal, error: MtlError) -> None:
     """Write an error down where whoever started the work finds it, and can raise it again."""
-    document = {"kind": type(error).__name__, "what": error.what, "found": error.found, "fix": error.fix}
     try:
-        seal.write(store, ERROR, document)
+        seal.write(store, ERROR, error.document)
     except MtlError:
-        print(error, file=sys.stderr, flush=True)
+        _LOG.error(str(error))
         raise error from None
 
 
@@ -30,5 +31,4 @@ def raise_written(store: Store, seal: Seal) -> None:
         SealError: another than the run wrote one.
     """
     if ERROR in store:
-        saved = seal.read(store, ERROR)
-        raise getattr(errors, saved["kind"])(saved["what"], found=saved["found"], fix=saved["fix"])
+        raise raised_elsewhere(seal.read(store, ERROR))

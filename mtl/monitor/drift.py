@@ -11,6 +11,7 @@ import numpy as np
 
 from mtl.monitor.profile import Profile
 from mtl.monitor.standard import Standard, Test, names
+from mtl.seeds import Stream, generator
 
 NUM_PERMUTATIONS = 500
 """Of the embeddings' test, at least; as many more as let its p fall to a tenth of what is asked of it."""
@@ -114,7 +115,7 @@ def usual_indices(reference: Profile, size: int, seed: int = 0) -> dict[str, flo
     if reference.groups is None:
         return largest
     found, counts = np.unique(reference.groups, return_counts=True)
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, Stream.USUAL_BATCHES)
     for group in found[counts >= OWN_FEWEST] if len(found) > 1 else []:
         own = np.flatnonzero(reference.groups == group)
         others = Standard(reference.take(np.flatnonzero(reference.groups != group)), seed)

@@ -21,6 +21,7 @@ from mtl.monitor.two_sample import (
     more_often,
     psi,
 )
+from mtl.seeds import Stream, generator
 
 FEWEST = 10
 """Images of either side below which nothing is compared."""
@@ -77,7 +78,7 @@ class Standard:
     def embeddings(self, batch: Profile) -> tuple[Embeddings, np.ndarray]:
         """The reference's, and those of a batch, where both have enough of them."""
         if self._embeddings is None:
-            rng = np.random.default_rng(self.seed)
+            rng = generator(self.seed, Stream.REFERENCE_EMBEDDINGS)
             self._embeddings = Embeddings(_finite(self.profile), rng)
         return self._embeddings, _finite(batch)
 

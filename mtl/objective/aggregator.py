@@ -9,7 +9,8 @@ from typing import Any, Self
 
 import torch
 
-from mtl.objective.memory import Remembering, keep, seeded
+from mtl.objective.memory import Remembering, keep
+from mtl.seeds import Stream, torch_seed
 
 
 class Aggregator(Remembering, ABC):
@@ -34,7 +35,7 @@ class Aggregator(Remembering, ABC):
     def drawing(self) -> Generator[None]:
         """Within it, torch's random numbers are those of this seed and step; outside they go on as if nothing was."""
         with torch.random.fork_rng(devices=[]), torch.no_grad():
-            torch.manual_seed(seeded(self.seed, int(self.step)).initial_seed())
+            torch.manual_seed(torch_seed(self.seed, Stream.AGGREGATION, int(self.step)))
             yield
 
     def end_step(self) -> None:

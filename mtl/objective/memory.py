@@ -32,8 +32,3 @@ class Remembering(nn.Module):
 def keep(module: nn.Module, name: str, value: torch.Tensor) -> None:
     """A tensor that is part of the method's state."""
     module.register_buffer(name, value)
-
-
-def seeded(seed: int, step: int) -> torch.Generator:
-    """Random numbers that depend on seed and step alone, so that all workers draw the same."""
-    return torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**63)

@@ -25,8 +25,6 @@ from mtl.tasks.base import ImageSpec, Task
 WEIGHTS, DESCRIPTION = "weights.safetensors", "bundle.json"
 EVALUATION = "evaluation.json"
 """How good the model is, and on which samples."""
-BUNDLE = Path("artifacts", "bundle")
-"""Where in a package it lies."""
 
 
 class Image(Section):

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from mtl.package.predictor import Predictor
+from mtl.seeds import Stream, generator
 
 WARM_UP, ROUNDS = 5, 50
 
@@ -18,7 +19,7 @@ def median_latency(bundle: Path) -> float:
     """Milliseconds, the median of 50 calls, with an image of noise of the model's own size."""
     predictor = Predictor(bundle)
     image = predictor.bundle.image
-    pixels = np.random.default_rng(0).integers(0, 256, (image.height, image.width, 3), np.uint8)
+    pixels = generator(0, Stream.LATENCY).integers(0, 256, (image.height, image.width, 3), np.uint8)
     ok, data = cv2.imencode(".png", pixels)
     assert ok
     taken: list[float] = []

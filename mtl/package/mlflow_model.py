@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl.digest import file_sha256
-from mtl.package.bundle import BUNDLE
+from mtl.package import BUNDLE
 from mtl.package.predictor import Predictor
 from mtl.package.requirements import REQUIREMENTS, UNDECLARED
 from mtl.reports import PackageReport

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from mtl.package.bundle import BUNDLE
+from mtl.package import BUNDLE
 from mtl.package.predictor import Predictor, as_input
 from mtl.package.verified import UNVERIFIED, verified
 

@@ -91,7 +91,7 @@ def _test_split(bundle: Bundle, config: Config, outputs: Path, scratch: Path) ->
             (raw / f"{name}.parquet").symlink_to(judged.resolve())
         prepared = scratch / "prepared"
         data = config.data.model_copy(update={"operations": bundle.operations})
-        prepare(data, raw, prepared, say=_silent)
+        prepare(data, raw, prepared)
     split = Split(prepared, "test")
     wanted, found = set(Split(outputs / "prepared", "test").ids), set(split.ids)
     if wanted != found:
@@ -107,10 +107,6 @@ def _test_split(bundle: Bundle, config: Config, outputs: Path, scratch: Path) ->
     digests = present.split_sha256
     split.manifest = split.manifest.model_copy(update={"statistics": statistics, "split_sha256": digests})
     return split
-
-
-def _silent(line: str) -> None:
-    """The champion's preparation is no news."""
 
 
 def _described(split: Split, target: str) -> str:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,15 @@ import torch
 from mtl.cluster import cluster
 from mtl.config import DataError
 from mtl.config.params import Config
+from mtl.package import BUNDLE
 from mtl.package.predictor import Predictor
 from mtl.serving.gathered import ERROR, FILE, PATH
 from mtl.serving.overlay import draw
 from mtl.serving.picture_names import picture_names
 from mtl.serving.sources import Chosen, Reader
 from mtl.store import Store
+
+_LOG = logging.getLogger(__name__)
 
 CHUNK = 128
 """Images that are predicted and written together."""
@@ -43,7 +46,6 @@ def predict_all(
     chosen: Sequence[Chosen],
     out: str,
     formats: Sequence[str],
-    say: Callable[[str], None],
 ) -> dict[str, int]:
     """Write `parts/<key>.parquet`, and what else is asked for, under `out` (a folder or a bucket).
 
@@ -52,7 +54,7 @@ def predict_all(
     Returns:
         images: all of them; failed: those that could not be read, whose rows have an `_error`; made: those of this run.
     """
-    bundle = package / "artifacts" / "bundle"
+    bundle = package / BUNDLE
     model = model_digest(bundle)
     names = picture_names(chosen) if {*formats} & {*PICTURES} else [""] * len(chosen)
     named = [*zip(chosen, names, strict=True)]
@@ -62,11 +64,11 @@ def predict_all(
     missing = [(key, chunk) for key, chunk in zip(keys, chunks, strict=True) if f"parts/{key}.json" not in store]
     skipped = len(chosen) - sum(len(chunk) for _, chunk in missing)
     if skipped:
-        say(f"predict: {skipped} of {len(chosen)} images are done already")
+        _LOG.info(f"predict: {skipped} of {len(chosen)} images are done already")
     done = skipped
     for row in _run(config, bundle, missing, out, formats) if missing else ():
         done += row["images"]
-        say(f"predict: {done}/{len(chosen)} images")
+        _LOG.info(f"predict: {done}/{len(chosen)} images")
     failed = sum(json.loads(store.get(f"parts/{key}.json"))["failed"] for key in keys)
     store.put(
         "index.json", json.dumps({"model": model, "parts": keys, "images": len(chosen), "failed": failed}).encode()

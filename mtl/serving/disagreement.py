@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from mtl.data.drawing import mosaic
+from mtl.package import BUNDLE
 from mtl.package.predictor import Predictor
 from mtl.serving.gathered import ERROR, PATH, tables
 from mtl.serving.overlay import SIDE, decode_picture, draw
@@ -142,7 +143,7 @@ def write_disagreement(
     folder: Path, packages: tuple[Path, Path], chosen: list[Chosen], stores: tuple[Store, Store]
 ) -> dict[str, Any]:
     """disagreement.json and disagreement.png of two finished batch predictions, in `folder`."""
-    predictors = [Predictor(package / "artifacts" / "bundle") for package in packages]
+    predictors = [Predictor(package / BUNDLE) for package in packages]
     tasks = {name: task for name, task in predictors[0].tasks.items() if name in predictors[1].tasks}
     found, images = compare(*stores, tasks)
     only = sorted(predictors[0].tasks.keys() ^ predictors[1].tasks.keys())

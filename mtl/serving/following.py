@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mtl.config import MtlError, RegistryError
+from mtl.package import BUNDLE
 from mtl.package_cache import PackageCache
 from mtl.promotion import CHAMPION
 from mtl.registry import Registry, Version
@@ -19,6 +20,8 @@ from mtl.serving.app import Endpoint
 from mtl.serving.model import Model
 from mtl.terminal import one_line
 from mtl.trust import trusted
+
+_LOG = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
 """Between two looks at the registry."""
@@ -62,7 +65,7 @@ class Followed:
             RegistryError: it cannot be fetched, or is not what was registered.
         """
         cache = PackageCache(self.home / "packages") if self.uri.startswith("http") else None
-        return registry.package(version, folder, cache) / "artifacts" / "bundle"
+        return registry.package(version, folder, cache) / BUNDLE
 
 
 class Once(logging.Filter):
@@ -79,9 +82,7 @@ class Once(logging.Filter):
         return new
 
 
-async def follow(
-    endpoint: Endpoint, followed: Followed, load: Callable[[int, Path], Model], say: Callable[[str], None]
-) -> None:
+async def follow(endpoint: Endpoint, followed: Followed, load: Callable[[int, Path], Model]) -> None:
     """Serve what the alias names, for ever.
 
     Args:
@@ -97,11 +98,11 @@ async def follow(
             if endpoint.model is not None and number == endpoint.model.version:
                 endpoint.behind = ""
             elif time.monotonic() >= followed.refused.get(number, 0.0):
-                await _swap(endpoint, followed, registry, version, load, say)
+                await _swap(endpoint, followed, registry, version, load)
         except Exception as error:  # whatever it is, what is served goes on
             if number is not None:
                 followed.refused[number] = time.monotonic() + AGAIN_SECONDS
-            _note(endpoint, followed, error, say)
+            _note(endpoint, followed, error)
 
 
 async def _swap(
@@ -110,7 +111,6 @@ async def _swap(
     registry: Registry,
     version: Version,
     load: Callable[[int, Path], Model],
-    say: Callable[[str], None],
 ) -> None:
     """Load a version beside the one that answers, let it answer instead, and end the other once it has answered all."""
     scratch = tempfile.TemporaryDirectory()  # the model has it: a process that ends is started from it again
@@ -123,14 +123,14 @@ async def _swap(
         raise
     model.scratch = scratch
     before = endpoint.put(model)
-    say(f"model    version {model.version} in place of {before.version if before else 'none'}")
+    _LOG.info(f"model    version {model.version} in place of {before.version if before else 'none'}")
 
 
-def _note(endpoint: Endpoint, followed: Followed, error: Exception, say: Callable[[str], None]) -> None:
+def _note(endpoint: Endpoint, followed: Followed, error: Exception) -> None:
     """Say once why what is to be served is not: all of it in the log, and to callers without addresses and folders."""
     line = error.line if isinstance(error, MtlError) else f"{type(error).__name__}: {error}"
     what = error.what.replace(followed.uri, "…") if isinstance(error, MtlError) else type(error).__name__
     version = endpoint.model.version if endpoint.model else "none"
     if what != endpoint.behind:
-        say(one_line(f"warning  version {version} goes on: {line}"))
+        _LOG.info(one_line(f"warning  version {version} goes on: {line}"))
     endpoint.behind = what

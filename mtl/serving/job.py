@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ from mtl.config import DataError
 from mtl.config.params import Config
 from mtl.jobs.handed import do, result_of, store_of
 from mtl.jobs.sent import bring, send
+from mtl.package import BUNDLE
 from mtl.seal import Seal, seal_of
 from mtl.serving.batch import model_digest, predict_all
 from mtl.serving.sources import Chosen
 from mtl.store import Store
-from mtl.train.worker import say
 
 
 def hand_over(
@@ -31,7 +31,6 @@ def hand_over(
     out: str,
     formats: Sequence[str],
     home: Path,
-    say: Callable[[str], None],
 ) -> dict[str, int]:
     """As `predict_all`, on the cluster of `cluster.address`.
 
@@ -47,7 +46,7 @@ def hand_over(
             found=here,
             fix="put images and results in a bucket (s3://…), or set cluster.address to local",
         )
-    bundle = package / "artifacts" / "bundle"
+    bundle = package / BUNDLE
     job = {
         "config": config.model_dump(mode="json"),
         "model": model_digest(bundle),
@@ -59,7 +58,7 @@ def hand_over(
     store = store_of(config, "predictions", job, seal)
     with tempfile.TemporaryDirectory() as scratch:
         send(_models(store, job), Path(shutil.copytree(bundle, Path(scratch, "bundle"))), seal)
-    counts: dict[str, int] = result_of(config, "predict", "mtl.serving.job", job, store, seal, say)
+    counts: dict[str, int] = result_of(config, "predict", "mtl.serving.job", job, store, seal)
     return counts
 
 
@@ -71,11 +70,11 @@ def _models(store: Store, job: dict[str, Any]) -> Store:
 def run(config: Config, job: dict[str, Any], store: Store, seal: Seal) -> dict[str, int]:
     """On the cluster: bring the model here, and predict."""
     with tempfile.TemporaryDirectory() as scratch:
-        bundle = Path(scratch, "artifacts", "bundle")
+        bundle = Path(scratch, BUNDLE)
         bundle.mkdir(parents=True)
         bring(_models(store, job), bundle, seal)
         chosen = [Chosen(**one) for one in job["chosen"]]
-        return predict_all(config, Path(scratch), chosen, job["out"], job["formats"], say)
+        return predict_all(config, Path(scratch), chosen, job["out"], job["formats"])
 
 
 if __name__ == "__main__":

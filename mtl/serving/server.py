@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -22,6 +23,8 @@ from mtl.serving.front import Impatient
 from mtl.serving.limits import Limits
 from mtl.serving.model import Model
 
+_LOG = logging.getLogger(__name__)
+
 LEAVE_SECONDS = 25.0
 """To answer what was accepted before the end was asked for; Kubernetes kills after 30."""
 LINGER_SECONDS = 2.0
@@ -37,7 +40,7 @@ class Server(uvicorn.Server):
         yield
 
 
-def run_app(config: Config, job: dict[str, Any], say: Callable[[str], None]) -> None:
+def run_app(config: Config, job: dict[str, Any]) -> None:
     """Serve a bundle, or what an alias names after it, until SIGTERM or Ctrl-C.
 
     Args:
@@ -48,7 +51,7 @@ def run_app(config: Config, job: dict[str, Any], say: Callable[[str], None]) -> 
         StageError: the model cannot be loaded.
     """
     with _listening(job["host"], job["port"]) as listener:
-        asyncio.run(_serve(config, job, listener, say))
+        asyncio.run(_serve(config, job, listener))
 
 
 @contextlib.contextmanager
@@ -63,7 +66,7 @@ def _listening(host: str, port: int) -> Generator[socket.socket]:
         yield found
 
 
-async def _serve(config: Config, job: dict[str, Any], listener: socket.socket, say: Callable[[str], None]) -> None:
+async def _serve(config: Config, job: dict[str, Any], listener: socket.socket) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
@@ -73,7 +76,7 @@ async def _serve(config: Config, job: dict[str, Any], listener: socket.socket, s
     answering = asyncio.create_task(server.serve([listener]))
     tasks = [
         answering,
-        asyncio.create_task(_models(config, job, endpoint, load, say)),
+        asyncio.create_task(_models(config, job, endpoint, load)),
         asyncio.create_task(ended.wait()),
     ]
     try:
@@ -110,17 +113,16 @@ async def _models(
     job: dict[str, Any],
     endpoint: Endpoint,
     load: Callable[[int, Path], Model],
-    say: Callable[[str], None],
 ) -> None:
     """Load the first model; then follow the alias, or wait."""
     model = load(int(job["version"]), Path(job["bundle"]))
     await model.start()
     endpoint.put(model)
     host = f"[{job['host']}]" if ":" in job["host"] else job["host"]
-    say(f"model    http://{host}:{job['port']}  (version {model.version})")
+    _LOG.info(f"model    http://{host}:{job['port']}  (version {model.version})")
     if "alias" in job:
         from mtl.serving.following import Followed, follow
 
         followed = Followed(job["uri"], config.registry.model, job["alias"], Path(job["home"]), Path(job["root"]))
-        await follow(endpoint, followed, load, say)
+        await follow(endpoint, followed, load)
     await asyncio.Event().wait()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import signal
 import sys
@@ -9,9 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mtl.config import MtlError, StageError
+from mtl.logs import set_up_logging
 from mtl.stages.owner import watch_owner
 from mtl.terminal import guard
 
+_LOG = logging.getLogger(__name__)
+ERROR_FILE = "MTL_ERROR_FILE"
+"""Variable that names a file for the error with which a stage ends: DVC passes neither its type nor its exit code on."""
 OUTPUTS = Path("outputs")
 """Where stages write, relative to the repository's root (DVC runs them there)."""
 
@@ -29,12 +35,12 @@ def run_stage(stage: Callable[[], None]) -> None:
     watch_owner()
     guard()
     try:
+        set_up_logging()
         stage()
-    except StageError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        sys.exit(1)
     except MtlError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        sys.exit(3)
+        _LOG.error(f"error: {error}")
+        if path := os.environ.get(ERROR_FILE):
+            Path(path).write_text(json.dumps(error.document), encoding="utf-8")
+        sys.exit(1 if isinstance(error, StageError) else 3)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import sys
 from pathlib import Path
 
@@ -27,7 +28,8 @@ def main() -> None:
     folder = out.parent
     source = config.data.source
     within_budget(SOURCES[source.type], source, config.seed, folder / "raw", home() / "downloads")
-    manifest = prepare(config.data, folder / "raw", folder / "prepared", say=lambda _: None, refuse=False)
+    logging.getLogger("mtl.data.prepare").setLevel(logging.WARNING)  # how many shards were written is no news here
+    manifest = prepare(config.data, folder / "raw", folder / "prepared", refuse=False)
     report = check(folder / "raw", folder / "prepared", manifest, read_spec(folder / "raw"), _known())
     if "--page" in sys.argv:
         write_data_page(folder / "report.html", report, folder / "prepared", manifest)

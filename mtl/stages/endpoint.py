@@ -18,7 +18,7 @@ def main() -> None:
     from mtl.config.params import load  # not above: the processes of the models import this module, too
     from mtl.serving.server import run_app
 
-    run_app(load(), json.loads(sys.argv[1]), lambda line: print(line, flush=True))
+    run_app(load(), json.loads(sys.argv[1]))
 
 
 if __name__ == "__main__":

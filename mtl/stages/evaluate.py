@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from mtl.config.checking import read
 from mtl.config.trees.model import ModelTree
 from mtl.evaluate.judge import judge_weights
@@ -10,6 +12,8 @@ from mtl.evaluate.tables import write_tables
 from mtl.reports import TrainReport, read_report
 from mtl.reports.notes import notes
 from mtl.stages import OUTPUTS, run_stage
+
+_LOG = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -24,9 +28,9 @@ def main() -> None:
     draw_predictions(out, found.model, found.tasks, found.scorers, found.split, config.evaluate.num_pictures)
     values = {name: report.primary(name).value for name in report.tasks}
     shown = {name: "unknown" if value is None else f"{value:.4f}" for name, value in values.items()}
-    print("evaluate: " + " · ".join(f"{n} {t.primary} {shown[n]}" for n, t in report.tasks.items()))
+    _LOG.info("evaluate: " + " · ".join(f"{n} {t.primary} {shown[n]}" for n, t in report.tasks.items()))
     for line in notes(report):
-        print(f"evaluate: {line}")
+        _LOG.info(f"evaluate: {line}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 
 from mtl.config.checking import read
 from mtl.config.trees.data import DataTree
@@ -11,6 +12,8 @@ from mtl.data.raw import read_account
 from mtl.data.sources import SOURCES
 from mtl.data.sources.account import summary
 from mtl.stages import OUTPUTS, home, run_stage
+
+_LOG = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -21,7 +24,7 @@ def main() -> None:
     records = [record.model_dump() for record in spec.sources]
     (OUTPUTS / "sources.json").write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
     notes = [f"{number} {what}" for what, number in spec.notes.items()]
-    print(
+    _LOG.info(
         "; ".join(
             [f"fetch: {spec.name} from {len(spec.sources)} sources", *notes, *summary(read_account(OUTPUTS / "raw"))]
         )

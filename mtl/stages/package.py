@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 
 import torch
@@ -13,6 +14,8 @@ from mtl.package.bundle import EVALUATION, read_bundle, write_bundle
 from mtl.package.mlflow_model import write_mlflow_model
 from mtl.package.profiling import write_reference
 from mtl.stages import OUTPUTS, run_stage
+
+_LOG = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -30,7 +33,7 @@ def main() -> None:
     report = write_mlflow_model(out / "model", bundle)
     shutil.rmtree(bundle)
     (out / "report.json").write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    print(f"package: {report.num_bytes / 2**20:.1f} MiB, weights sha256 {report.weights_sha256}")
+    _LOG.info(f"package: {report.num_bytes / 2**20:.1f} MiB, weights sha256 {report.weights_sha256}")
 
 
 if __name__ == "__main__":

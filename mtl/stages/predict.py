@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl.config.params import load
+from mtl.package import BUNDLE
 from mtl.serving.sources import choose
 from mtl.stages import home, run_stage
 from mtl.store import Store
@@ -33,12 +34,12 @@ def main() -> None:
     counts: dict[str, int] = {}
     for package, out in zip(packages, outs, strict=True):
         run = partial(hand_over, home=home()) if config.cluster.by_jobs else predict_all
-        counts = run(config, package, chosen, out, job["formats"], say=lambda line: print(line, flush=True))
+        counts = run(config, package, chosen, out, job["formats"])
         store = Store(out)
         if "parquet" in job["formats"]:
             write_table(store)
         if "coco" in job["formats"]:
-            write_coco(store, read_bundle(package / "artifacts" / "bundle")[1])
+            write_coco(store, read_bundle(package / BUNDLE)[1])
     result: dict[str, Any] = counts | {"out": job["out"]}
     if len(packages) == 2:
         stores = (Store(outs[0]), Store(outs[1]))

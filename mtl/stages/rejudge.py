@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from mtl.config.params import load
-from mtl.package.bundle import BUNDLE
+from mtl.package import BUNDLE
 from mtl.stages import OUTPUTS, run_stage
 
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mtl import seeds
 from mtl.data.loader import Batch
 from mtl.model.heads import VotingHead
 from mtl.objective.losses import masked
@@ -58,7 +59,7 @@ class MultiLabel(Task):
         """In an order of chance: on few samples the average precision of a random order is above a class's share."""
         found: list[Any] = []
         for draw in draws.tolist():
-            rng = np.random.Generator(np.random.PCG64(int(draw * 2**48)))
+            rng = seeds.tie(draw)
             found.append({**answer, "scores": (np.array(answer["scores"]) + TIE * rng.random(len(answer["scores"])))})
         return found
 

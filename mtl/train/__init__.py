@@ -1,1 +1,1 @@
-"""Distributed training. Only `launch` imports ray."""
+"""Distributed training. Ray is imported by `launch`, by `group`, which is of its kind, and by the worker that it runs."""

@@ -6,8 +6,8 @@ They are written in the background: a step waits for the copy of the state alone
 from __future__ import annotations
 
 import io
+import logging
 import tempfile
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from mtl.config import MtlError, SealError
 from mtl.digest import bytes_sha256, file_sha256
 from mtl.seal import Seal
 from mtl.store import Store, cannot_write
+
+_LOG = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 SETTLED = ("best",)
@@ -84,7 +86,7 @@ class Checkpoints:
                 self.store.remove(f"{folder}/{MANIFEST}")  # first: a state without it is none
                 self.store.remove(folder)
 
-    def latest(self, say: Callable[[str], None] = print) -> dict[str, Any] | None:
+    def latest(self) -> dict[str, Any] | None:
         """The newest state that this training wrote and that is undamaged; another is named and the one before it taken."""
         for folder in reversed(_complete(self.store.names())):
             try:
@@ -94,11 +96,11 @@ class Checkpoints:
                     raise ValueError("its content is not what its manifest says")
                 return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
             except SealError as error:
-                say(f"train: {error.line}; taking the checkpoint before it")
+                _LOG.info(f"train: {error.line}; taking the checkpoint before it")
             except MtlError:
                 raise  # a store out of reach is no damage
             except Exception as error:
-                say(f"train: the checkpoint {folder} is damaged ({error}); taking the one before it")
+                _LOG.info(f"train: the checkpoint {folder} is damaged ({error}); taking the one before it")
         return None
 
 
@@ -122,7 +124,7 @@ def write_manifest(store: Store, seal: Seal, files: dict[str, str]) -> None:
     seal.write(store, MANIFEST, {"files": files})
 
 
-def verified(store: Store, seal: Seal, say: Callable[[str], None] = print) -> dict[str, bytes] | None:
+def verified(store: Store, seal: Seal) -> dict[str, bytes] | None:
     """The files that a manifest declares, each as its hash says; None if there is no manifest of this seal, or a file is
     damaged."""
     try:
@@ -131,6 +133,6 @@ def verified(store: Store, seal: Seal, say: Callable[[str], None] = print) -> di
     except FileNotFoundError:
         return None
     except SealError as error:
-        say(f"train: {error.line}")
+        _LOG.info(f"train: {error.line}")
         return None
     return found if all(bytes_sha256(found[name]) == digest for name, digest in files.items()) else None

@@ -11,6 +11,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from mtl.seeds import Stream, torch_seed
+
 BUCKET = 8_000_000
 """Numbers that travel in one message."""
 
@@ -88,7 +90,7 @@ def make_deterministic(seed: int, threads: int) -> None:
     """Fix everything that can change a bit of the result on one kind of machine."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
-    torch.manual_seed(seed)
+    torch.manual_seed(torch_seed(seed, Stream.INITIAL_WEIGHTS))
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
 

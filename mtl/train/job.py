@@ -13,14 +13,13 @@ from mtl.jobs.handed import do
 from mtl.seal import Seal
 from mtl.store import Store
 from mtl.train.launch import attempts
-from mtl.train.worker import say
 
 
 def run(config: TrainingTree, job: dict[str, Any], store: Store, seal: Seal) -> None:
     """Train on the cluster that this process runs on; the weights are in the store."""
     with tempfile.TemporaryDirectory() as scratch, contextlib.suppress(KeyboardInterrupt):
         job["cache"] = f"{scratch}/downloads"
-        attempts(config, job, Path(scratch, "trainings", store.parent.name), store, seal, say)
+        attempts(config, job, Path(scratch, "trainings", store.parent.name), store, seal)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Start Ray, or join it, and train. The only ray import of training, beside the worker's own context."""
+"""Start Ray, or join it, and train."""
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import threading
@@ -29,6 +30,8 @@ from mtl.train.checkpoint import MANIFEST, verified, write_manifest
 from mtl.train.content import code_and_data
 from mtl.train.worker import FAILURE, FINAL, out_of_memory
 
+_LOG = logging.getLogger(__name__)
+
 # Sections of params.yaml on which the weights depend.
 SECTIONS = ("seed", "tasks", "model", "objective", "augment", "train", "evaluate")
 # Unfinished trainings hold checkpoints; finished ones only their weights and history.
@@ -48,9 +51,7 @@ def training_key(config: TrainingTree, prepared: Path) -> str:
     return bytes_sha256((code_and_data(prepared) + chosen).encode())[:16]
 
 
-def train(
-    config: TrainingTree, prepared: Path, home: Path, *, from_scratch: bool, say: Callable[[str], None] = print
-) -> Path:
+def train(config: TrainingTree, prepared: Path, home: Path, *, from_scratch: bool) -> Path:
     """Train and return the folder with `weights.safetensors` and `training.json`.
 
     A training that was interrupted goes on from its last complete checkpoint; one that is complete is taken as it is.
@@ -65,13 +66,13 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(trainings / f"{folder.name}.lock"):  # a run of the same waits, and finds it complete
         seal = seal_of(folder.name, home)
-        store = _place(config, folder, seal, say)
+        store = _place(config, folder, seal)
         if from_scratch:
             shutil.rmtree(folder, ignore_errors=True)
             for name in (FINAL, "checkpoints"):
                 store.remove(name)
-        if _take(store, folder / FINAL, seal, say):
-            say(f"train: complete already ({folder.name})")
+        if _take(store, folder / FINAL, seal):
+            _LOG.info(f"train: complete already ({folder.name})")
             return folder / FINAL
         for name in (ERROR, FAILURE, STOP):
             store.remove(name)
@@ -81,32 +82,32 @@ def train(
         job = _describe(config, prepared.resolve(), folder.resolve(), store)
         if config.cluster.by_jobs:
             work = Work("train", "mtl.train.job", job, store, seal, f"{seal.name}-{folder.name}")
-            hand_over(config, work, say, STOP_SECONDS)
-            if not _take(store, folder / FINAL, seal, say):
+            hand_over(config, work, STOP_SECONDS)
+            if not _take(store, folder / FINAL, seal):
                 raise no_result()
         else:
-            attempts(config, job, folder.resolve(), store, seal, say)
+            attempts(config, job, folder.resolve(), store, seal)
         store.remove("checkpoints")
     return folder / FINAL
 
 
-def _place(config: TrainingTree, folder: Path, seal: Seal, say: Callable[[str], None]) -> Store:
+def _place(config: TrainingTree, folder: Path, seal: Seal) -> Store:
     """Where the training's files are: in its folder, or in the shared storage, apart from those of another MTL_HOME."""
     if not config.cluster.storage:
         return Store(str(folder))
     shared = Store(config.cluster.storage.rstrip("/")).child(folder.name)
     others = sorted({name.split("/")[0] for name in shared.names()} - {seal.name})
     if others:
-        say(
+        _LOG.info(
             f"train: {shared.url} has files of another MTL_HOME or version ({', '.join(others)}): they cannot be verified, none is used"
         )
     return shared.child(seal.name)
 
 
-def _take(store: Store, folder: Path, seal: Seal, say: Callable[[str], None]) -> bool:
+def _take(store: Store, folder: Path, seal: Seal) -> bool:
     """Whether a result is there, as a whole; from a bucket it is brought into the folder."""
     there = store.child(FINAL)
-    found = verified(there, seal, say)
+    found = verified(there, seal)
     if found is not None and there.url != str(folder):
         here = Store(str(folder))
         for name, data in found.items():
@@ -126,9 +127,7 @@ def _describe(config: TrainingTree, prepared: Path, folder: Path, store: Store) 
     }
 
 
-def attempts(
-    config: TrainingTree, job: dict[str, Any], folder: Path, store: Store, seal: Seal, say: Callable[[str], None]
-) -> None:
+def attempts(config: TrainingTree, job: dict[str, Any], folder: Path, store: Store, seal: Seal) -> None:
     """Train until there is a result. Ray replaces lost workers itself; what ends its whole run is tried again here.
 
     Raises:
@@ -139,11 +138,11 @@ def attempts(
     for attempt in range(config.train.max_failures + 1):
         if attempt:
             pause = min(60.0, 2.0**attempt)
-            say(f"train: tries again in {pause:.0f} s, from the last checkpoint ({_first_line(failure)})")
+            _LOG.info(f"train: tries again in {pause:.0f} s, from the last checkpoint ({_first_line(failure)})")
             time.sleep(pause)
-        failure = _fit(config, job, folder.name, store, seal, say)
+        failure = _fit(config, job, folder.name, store, seal)
         raise_written(store, seal)
-        if _take(store, folder / FINAL, seal, say):
+        if _take(store, folder / FINAL, seal):
             return
         if STOP in store:  # told from elsewhere: the workers have written a checkpoint and ended
             raise KeyboardInterrupt
@@ -174,9 +173,7 @@ def _prune(trainings: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _fit(
-    config: TrainingTree, job: dict[str, Any], name: str, store: Store, seal: Seal, say: Callable[[str], None]
-) -> Exception | None:
+def _fit(config: TrainingTree, job: dict[str, Any], name: str, store: Store, seal: Seal) -> Exception | None:
     """Run Ray Train once; what went wrong, if anything did."""
     with cluster(config, config.train.num_workers) as ray:
         from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
@@ -188,7 +185,7 @@ def _fit(
         gpu = _enough_gpus(ray, config)
         most, fewest = config.train.num_workers, config.train.min_workers or config.train.num_workers
         number = f"{most}" if fewest == most else f"{fewest} to {most}"
-        say(f"train: {number} workers on {'GPUs' if gpu else 'CPUs'} ({config.cluster.address})")
+        _LOG.info(f"train: {number} workers on {'GPUs' if gpu else 'CPUs'} ({config.cluster.address})")
         trainer = TorchTrainer(
             partial(train_worker, seal=seal),
             train_loop_config={**job, "gpu": gpu},

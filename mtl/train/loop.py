@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,8 @@ from mtl.train.gradients import never_met
 from mtl.train.notice import END, NONE, Notice
 from mtl.train.training import Progress, Training
 
+_LOG = logging.getLogger(__name__)
+
 
 class Stopped(Exception):  # no error: somebody asked for it
     """The training ended early, with a checkpoint of its last step."""
@@ -24,22 +27,22 @@ def run(
     checkpoints: Checkpoints,
     *,
     report: Callable[[dict[str, Any]], None],
-    say: Callable[[str], None],
     notice: Notice | None = None,
+    stepped: Callable[[float], None] | None = None,
 ) -> Progress:
     """Train to the end of the last epoch, or until patience ends.
 
     Args:
         report: called on every worker after each epoch with that epoch's metrics.
-        say: prints a line; called on the first worker only.
         notice: what may ask for a checkpoint, or an end, between two steps.
+        stepped: called on every worker after each optimizer step with the seconds that it took.
 
     Raises:
         Stopped: a notice asked for it.
     """
     try:
-        _resume(training, checkpoints, say)
-        _train(training, checkpoints, notice or Notice(), report, say)
+        _resume(training, checkpoints)
+        _train(training, checkpoints, notice or Notice(), report, stepped)
         _first_does(training, checkpoints.flush)
     finally:
         with contextlib.suppress(MtlError):  # it was said, or something worse is on its way
@@ -52,19 +55,22 @@ def _train(
     checkpoints: Checkpoints,
     notice: Notice,
     report: Callable[[dict[str, Any]], None],
-    say: Callable[[str], None],
+    stepped: Callable[[float], None] | None,
 ) -> None:
     config, progress = training.config.train, training.progress
     began = time.monotonic() - progress.seconds
     while progress.epoch < config.epochs and progress.epoch - max(progress.best_epoch, 0) <= config.patience:
         order = sampler.epoch_order(training.config.seed, progress.epoch, len(training.train_split))
         while progress.step < training.steps_per_epoch:
+            started = time.perf_counter()
             losses = training.one_step(order)
+            if stepped:
+                stepped(time.perf_counter() - started)
             progress.seconds = time.monotonic() - began
-            _tell(training, losses, say)
+            _tell(training, losses)
             asked = training.world.highest(notice.level())
             if asked != NONE:
-                _heed(training, checkpoints, notice, asked, say)
+                _heed(training, checkpoints, notice, asked)
             elif progress.total_steps % config.checkpoint_every == 0 and progress.step < training.steps_per_epoch:
                 _save(training, checkpoints)
         row = training.end_epoch()
@@ -72,20 +78,20 @@ def _train(
         report(row)
 
 
-def _heed(training: Training, checkpoints: Checkpoints, notice: Notice, asked: int, say: Callable[[str], None]) -> None:
+def _heed(training: Training, checkpoints: Checkpoints, notice: Notice, asked: int) -> None:
     """A checkpoint now, because a worker's machine leaves or the run is to end."""
     _save(training, checkpoints)
     _first_does(training, checkpoints.flush)
     if training.world.first:
         why = "the run is to stop" if asked == END else "a machine is about to leave"
-        say(f"train: checkpoint at step {training.progress.total_steps}, for {why}")
+        _LOG.info(f"train: checkpoint at step {training.progress.total_steps}, for {why}")
     notice.saved()
     if asked == END:
         raise Stopped
 
 
-def _resume(training: Training, checkpoints: Checkpoints, say: Callable[[str], None]) -> None:
-    state = training.world.from_first(checkpoints.latest(say) if training.world.first else None)
+def _resume(training: Training, checkpoints: Checkpoints) -> None:
+    state = training.world.from_first(checkpoints.latest() if training.world.first else None)
     if state is not None:
         training.load(state)
     progress, size = training.progress, training.world.size
@@ -93,39 +99,39 @@ def _resume(training: Training, checkpoints: Checkpoints, say: Callable[[str], N
     if not progress.worlds or before != size:
         progress.worlds.append([progress.total_steps, size])
     if state is not None and training.world.first:
-        say(f"train: goes on from step {progress.total_steps}")
+        _LOG.info(f"train: goes on from step {progress.total_steps}")
         if before != size:
-            say(
+            _LOG.info(
                 f"train: with {size} workers after {before}: the same samples in the same order, "
                 "but the weights will differ by rounding"
             )
     elif training.world.first:
-        _doubt(training, say)
+        _doubt(training)
 
 
-def _doubt(training: Training, say: Callable[[str], None]) -> None:
+def _doubt(training: Training) -> None:
     """Say at the beginning what cannot be judged, and where an aggregator will have nothing to do."""
     for line in training.doubts:
-        say(f"train: {line}")
+        _LOG.info(f"train: {line}")
     objective = training.config.objective
     if objective.aggregator.type == "sum" or objective.level == "parameters":
         return
     pairs = never_met(training.train_split, training.tasks.values())
     if pairs:
         more = f" (and {len(pairs) - 1} other pairs of tasks)" if len(pairs) > 1 else ""
-        say(
+        _LOG.info(
             f"train: no image teaches both {' and '.join(pairs[0])}{more}: compared at the features their gradients never "
             "conflict, whatever they want of the shared parameters; objective.level: parameters compares them there"
         )
 
 
-def _tell(training: Training, losses: list[float], say: Callable[[str], None]) -> None:
+def _tell(training: Training, losses: list[float]) -> None:
     progress, world = training.progress, training.world
     if world.first and progress.skipped:
-        say(f"train: step {progress.total_steps} was left out: something in it is not finite")
+        _LOG.info(f"train: step {progress.total_steps} was left out: something in it is not finite")
     elif world.first and progress.total_steps % 10 == 0:
         num_steps = training.config.train.epochs * training.steps_per_epoch
-        say(f"train: step {progress.total_steps}/{num_steps} loss {sum(losses):.3f}")
+        _LOG.info(f"train: step {progress.total_steps}/{num_steps} loss {sum(losses):.3f}")
 
 
 def _save(training: Training, checkpoints: Checkpoints) -> None:

@@ -21,6 +21,7 @@ from mtl.evaluate.evaluator import overall, score
 from mtl.model.pretrained import freeze, load_pretrained
 from mtl.model.sharing import MultiTaskModel
 from mtl.objective.combination import Objective
+from mtl.seeds import Stream, torch_seed
 from mtl.tasks import build_model, build_tasks, image_spec
 from mtl.train.cosines import add_cosines, mean_cosines
 from mtl.train.distributed import World, make_deterministic, use_bf16
@@ -104,7 +105,8 @@ class Training:
 
     def _reseed(self, micro: int) -> None:
         """Whatever draws random numbers inside the network (dropout) depends on seed, step and share alone."""
-        torch.manual_seed(hash((self.config.seed, self.progress.total_steps, micro, self.world.rank)) & 0x7FFFFFFF)
+        place = (self.progress.total_steps, micro, self.world.rank)
+        torch.manual_seed(torch_seed(self.config.seed, Stream.FORWARD, *place))
 
     def state(self) -> dict[str, Any]:
         """All that an exact resume needs; all workers call it together. Augmentation, order and dropout draw from seed

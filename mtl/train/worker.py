@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import traceback
 from pathlib import Path
@@ -17,6 +18,7 @@ from mtl.config.trees.training import TrainingTree
 from mtl.data.staging import at_hand
 from mtl.digest import bytes_sha256
 from mtl.jobs.written import ERROR, write_error
+from mtl.logs import set_up_logging
 from mtl.reports import EVENT
 from mtl.seal import Seal
 from mtl.store import Store
@@ -27,6 +29,8 @@ from mtl.train.energy import Meter
 from mtl.train.loop import Stopped, run
 from mtl.train.notice import Notice
 from mtl.train.training import Progress, Training, parameter_counts
+
+_LOG = logging.getLogger(__name__)
 
 FINAL, FAILURE = "final", "failure.json"
 WEIGHTS, HISTORY = "weights.safetensors", "training.json"
@@ -41,11 +45,6 @@ PROGRAMMING_ERRORS = (
 )
 
 
-def say(line: str) -> None:
-    """One line at once: the driver streams it."""
-    print(line, flush=True)
-
-
 def train_worker(job: dict[str, Any], *, seal: Seal) -> None:
     """Ray Train's loop function.
 
@@ -58,6 +57,7 @@ def train_worker(job: dict[str, Any], *, seal: Seal) -> None:
     """
     import ray.train
 
+    set_up_logging("plain")  # the driver streams the lines
     context = ray.train.get_context()
     rank, size = context.get_world_rank(), context.get_world_size()
     device = torch.device("cuda", torch.cuda.current_device()) if job["gpu"] else torch.device("cpu")
@@ -76,7 +76,7 @@ def train_worker(job: dict[str, Any], *, seal: Seal) -> None:
     try:
         training = _set_up(job, World(rank, size, device))
         checkpoints = Checkpoints(store.child("checkpoints"), training.config.train.keep_checkpoints, seal)
-        progress = run(training, checkpoints, report=report, say=say, notice=notice)
+        progress = run(training, checkpoints, report=report, notice=notice)
         metered = [part for part in training.world.gather(meter.joules()) if part is not None]
         if rank == 0:
             write_final(store.child(FINAL), seal, training, progress, sum(metered) if metered else None)
@@ -158,9 +158,9 @@ def _announce(row: dict[str, Any], epochs: int) -> None:
     metrics = [
         f"{key.split('/')[1]} {value:.3f}" for key, value in row.items() if key.count("/") == 2 and "val/" in key
     ]
-    say(f"train: epoch {row['epoch'] + 1}/{epochs} · score {row['val/score']:.4f} · " + " · ".join(metrics))
+    _LOG.info(f"train: epoch {row['epoch'] + 1}/{epochs} · score {row['val/score']:.4f} · " + " · ".join(metrics))
     if os.environ.get("MTL_EVENTS"):
-        say(EVENT + json.dumps(row))
+        print(EVENT + json.dumps(row), flush=True)  # for a program: no line of the log
 
 
 def _note_failure(store: Store, seal: Seal, step: int, error: Exception) -> None:

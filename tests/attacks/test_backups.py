@@ -18,6 +18,7 @@ from mtl.config import MtlError, RegistryError
 from mtl.digest import bytes_sha256
 from mtl.store import Store
 from mtl.trust import Trust
+from tests.conftest import heard
 
 
 @dataclass
@@ -31,7 +32,8 @@ class Saved:
     lines: list[str]
 
     def bring(self, *, unsigned: bool = False) -> str:
-        return restore(self.elsewhere, self.store.url, None, self.lines.append, replace=False, unsigned=unsigned)
+        with heard(self.lines):
+            return restore(self.elsewhere, self.store.url, None, replace=False, unsigned=unsigned)
 
     def untouched(self) -> bool:
         home = self.elsewhere.home
@@ -60,9 +62,9 @@ def saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Saved:
     with sqlite3.connect(owner.home / "mlflow.db") as link:
         link.execute("create table model_versions (version int, source text)")
     link.close()
-    lines: list[str] = []
     store = Store(str(tmp_path / "bucket"))
-    found = back_up(owner, store.url, lines.append)
+    with heard() as lines:
+        found = back_up(owner, store.url)
     assert any("keep a copy of" in line for line in lines)
     monkeypatch.setenv("MTL_SIGNING_PUBLIC_KEY", str(owner.home / "keys" / "public.pem"))
     return Saved(store, found["name"], owner, elsewhere, lines)

@@ -39,7 +39,7 @@ def restored(root: Path, tmp_path: Path) -> Path:
     dvc(folder, "init", "--quiet")
     for name in ("dvc.yaml", "dvc.lock"):
         (folder / name).write_bytes((root / name).read_bytes())
-    restore_data(Settings(root, root / ".mtl", "sqlite://", None), folder, str)
+    restore_data(Settings(root, root / ".mtl", "sqlite://", None), folder)
     return folder
 
 

@@ -200,9 +200,9 @@ def trained(config: Config, folder: Path, poisoned: int) -> EvalReport:
     for split, count, bad in (("train", 120, poisoned), ("val", 30, 0), ("test", 90, poisoned)):
         write_split(folder / "raw", split, SPEC, samples(split, count, bad))
     write_spec(folder / "raw", SPEC)
-    prepare(config.data, folder / "raw", folder / "prepared", say=lambda line: None)
+    prepare(config.data, folder / "raw", folder / "prepared")
     training = Training(config, folder / "prepared", World())
-    run(training, Checkpoints(Store(str(folder / "c")), 1), report=lambda row: None, say=lambda line: None)
+    run(training, Checkpoints(Store(str(folder / "c")), 1), report=lambda row: None)
     save_file(training.best, folder / "weights.safetensors")
     report = judge_weights(config, folder / "prepared", folder / "weights.safetensors").report
     write_bundle(folder / "bundle", config, manifest.read(folder / "prepared"), folder / "weights.safetensors")
@@ -243,7 +243,7 @@ def test_a_sample_is_the_same_only_if_nothing_of_it_changed(config: Config, tmp_
         for split in ("train", "val", "test"):
             write_split(tmp_path / name / "raw", split, SPEC, given if split == "test" else given[1:])
         write_spec(tmp_path / name / "raw", SPEC)
-        prepare(config.data, tmp_path / name / "raw", tmp_path / name / "prepared", say=lambda line: None)
+        prepare(config.data, tmp_path / name / "raw", tmp_path / name / "prepared")
         return Split(tmp_path / name / "prepared", "test").digests()
 
     before, after = digests("before", "nothing"), digests("after", change)
@@ -257,7 +257,7 @@ def checked(config: Config, folder: Path, given: dict[str, list[RawSample]], kno
     for split, some in given.items():
         write_split(folder / "raw", split, SPEC, some)
     write_spec(folder / "raw", SPEC)
-    found = prepare(config.data, folder / "raw", folder / "prepared", say=lambda line: None)
+    found = prepare(config.data, folder / "raw", folder / "prepared")
     return check(folder / "raw", folder / "prepared", found, SPEC, known)
 
 

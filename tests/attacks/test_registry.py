@@ -81,7 +81,7 @@ class World:
         tags = {FINGERPRINT: digest, "mtl.commit": commit, "mtl.dirty": "true", "mtl.data": "d" * 32, "mtl.lock": "0"}
         self.tracker.log_lineage(run, tags, files, "d" * 32, "raw")
         package = PackageReport(weights_sha256="w" * 64, num_bytes=1000, files={})
-        key = self.settings.signing_key
+        key = self.settings.ensure_signing_key()
         version = self.registry.register(run, folder / "model", package, tags, artifact_digests(files), key)
         self.tracker.finish(run, "FINISHED")
         decision = Decision(promote=True, champion=None, summary=f"promoted: {name}", rules=())
@@ -155,7 +155,7 @@ def refused(world: World, fragment: str, *, readers: str = "reproduce diff linea
     """Every reader of version 2 refuses, and names it."""
     settings, out = world.settings, str(world.scratch / "out")
     asked = {
-        "reproduce": lambda: reproduce(settings, 2, print),
+        "reproduce": lambda: reproduce(settings, 2),
         "diff": lambda: diff(settings, 1, 2, [], ""),
         "lineage": lambda: collect_lineage(settings, 2),
         "promote": lambda: promote(settings, 2, override=True, why="x"),
@@ -472,7 +472,7 @@ def test_a_version_before_ours(world: World) -> None:
 def test_without_a_key(world: World, tmp_path: Path) -> None:
     stranger = replace(world.settings, home=tmp_path / "other")
     for asked in (
-        lambda: reproduce(stranger, 2, print),
+        lambda: reproduce(stranger, 2),
         lambda: predict(stranger, ["champion"], ["x"], str(tmp_path / "out"), ["parquet"]),
         lambda: predict(stranger, ["2"], ["x"], str(tmp_path / "out"), ["parquet"]),
         lambda: promote(stranger, 2, override=True, why="x"),

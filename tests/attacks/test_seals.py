@@ -27,6 +27,7 @@ from mtl.private import secret_of
 from mtl.seal import SECRET, Seal, seal_of
 from mtl.store import Store
 from mtl.train.checkpoint import Checkpoints, verified, write_manifest
+from tests.conftest import heard
 
 SEAL = Seal()
 
@@ -106,8 +107,8 @@ def _nonsense(store: Store) -> None:
 def test_a_swapped_checkpoint_is_named_and_not_used(store: Store, attack: Callable[[Store], None]) -> None:
     saved(store.child("run/checkpoints"), SEAL, 1, 2, 3)
     attack(store)
-    lines: list[str] = []
-    found = Checkpoints(store.child("run/checkpoints"), 9, SEAL).latest(lines.append)
+    with heard() as lines:
+        found = Checkpoints(store.child("run/checkpoints"), 9, SEAL).latest()
     assert found == {"step": 2}
     assert "step-00000003" in lines[0]
     assert "was not written by this run" in lines[0]
@@ -125,15 +126,15 @@ def test_a_checkpoint_runs_no_code(store: Store, tmp_path: Path) -> None:
     # Even with the key.
     checkpoints.put("step-00000002/state.pt", data)
     SEAL.write(checkpoints, "step-00000002/manifest.json", {"files": {"state.pt": bytes_sha256(data)}})
-    assert Checkpoints(checkpoints, 9, SEAL).latest(str) == {"step": 1}
+    assert Checkpoints(checkpoints, 9, SEAL).latest() == {"step": 1}
     assert not (tmp_path / "ran").exists()
 
 
 def test_where_the_key_is_gone_no_checkpoint_is_used_and_it_is_said(store: Store, tmp_path: Path) -> None:
     saved(store.child("run/checkpoints"), seal_of("run", tmp_path), 1, 2)
     (tmp_path / SECRET).unlink()
-    lines: list[str] = []
-    assert Checkpoints(store.child("run/checkpoints"), 9, seal_of("run", tmp_path)).latest(lines.append) is None
+    with heard() as lines:
+        assert Checkpoints(store.child("run/checkpoints"), 9, seal_of("run", tmp_path)).latest() is None
     assert len(lines) == 2
     assert all(str(SECRET) in line for line in lines)
 
@@ -148,8 +149,8 @@ def test_a_swapped_result_of_a_training_is_no_result(store: Store, seal: Seal | 
         write_manifest(final, seal, files)
     else:
         final.put("manifest.json", json.dumps({"files": files}).encode())
-    lines: list[str] = []
-    assert verified(final, SEAL, lines.append) is None
+    with heard() as lines:
+        assert verified(final, SEAL) is None
     assert "was not written by this run" in lines[0]
 
 

@@ -114,7 +114,7 @@ def test_nothing_that_a_run_records_has_a_secret(planted: Path, tmp_path: Path, 
     tracker.log_params(run, {"note": everything, "more": {"a": [everything]}})
     (tmp_path / "origin").mkdir()
     origin = read_origin(planted)
-    origin.tell(said.append)
+    said += origin.lines()
     files = write_origin(origin, planted, tmp_path / "origin")
     tags = {FINGERPRINT: "f" * 64, "mtl.reason": redact(everything)}
     tracker.log_lineage(run, tags | {"mtl.note": everything}, files, "d" * 32, "raw")
@@ -265,7 +265,7 @@ def test_copies_of_config_local_are_the_owners_alone(planted: Path, monkeypatch:
         (copy / "dvc.lock").write_text("stages: {fetch: {outs: []}}\n")
         monkeypatch.setattr("flows.restore.remotes", lambda root: {})
         monkeypatch.setattr("flows.restore.dvc", lambda *words: "")
-        restore_data(settings, copy, lambda line: None)
+        restore_data(settings, copy)
         assert stat.S_IMODE((copy / ".dvc" / "config.local").stat().st_mode) == 0o600
     finally:
         os.umask(old)

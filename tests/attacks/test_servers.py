@@ -196,8 +196,8 @@ def test_they_are_on_loopback_alone(command: str, tmp_path: Path) -> None:
 
 
 FLOW = """
-from flows.settings import load_settings
-load_settings()
+from flows.settings import enter_checkout
+enter_checkout()
 import time
 from prefect import flow
 from prefect.client.orchestration import get_client

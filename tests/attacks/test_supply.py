@@ -70,7 +70,7 @@ def test_the_clusters_shell_reads_one_word(config: Config, tmp_path: Path, monke
     monkeypatch.setattr("ray.job_submission.JobSubmissionClient", lambda address: client)
     store = Store(f"{tmp_path}/a; touch {tmp_path}/made #$(id)")
     work: Any = submission.Work("x", "os", {}, store, Seal(), "key")
-    submission.submit(config, work, lambda line: None, lambda: False, 0.0)
+    submission.submit(config, work, lambda: False, 0.0)
     words = shlex.split(began[0])
     assert words == ["python", "-P", "-m", "os", store.url]
     subprocess.run(["sh", "-c", began[0].replace("python", sys.executable, 1)], check=True)

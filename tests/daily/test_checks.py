@@ -94,10 +94,10 @@ def test_backup(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     Registry(settings.mlflow_uri, "m", settings.trust)
     monkeypatch.setenv("MTL_SIGNING_KEY", "/nowhere/key.pem")
     with pytest.raises(MtlError, match="nothing can be signed"):
-        back_up(settings, str(tmp_path / "back-ups"), print)
+        back_up(settings, str(tmp_path / "back-ups"))
     assert not (tmp_path / "back-ups").exists()
     with pytest.raises(MtlError, match="2 things are missing"):
-        back_up(settings, "/dev/null/x", print)
+        back_up(settings, "/dev/null/x")
 
 
 @situation("mtl predict to a place that cannot be written to")

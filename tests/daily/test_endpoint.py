@@ -66,7 +66,7 @@ class Project:
         run = tracker.open_run(digest, name)
         report = PackageReport(weights_sha256="w" * 64, num_bytes=1000, files={})
         tags = {FINGERPRINT: digest}
-        version = self.registry.register(run, folder / "model", report, tags, {}, self.settings.signing_key)
+        version = self.registry.register(run, folder / "model", report, tags, {}, self.settings.ensure_signing_key())
         return version.number
 
     def promote(self, number: int) -> None:

@@ -121,7 +121,7 @@ def test_a_run_that_goes_on(settings: Settings, workers: list[Worker]) -> None:
     workers.append(again)
     assert (again.run, again.workspace) == (killed.run, killed.workspace)
     assert not killed.scratch.exists()
-    clear(settings, print, prefect=False)
+    clear(settings, prefect=False)
     assert again.workspace.exists()
     assert Tracker(settings.mlflow_uri, "retraining").client.get_run(again.run).info.status == "RUNNING"
 
@@ -137,7 +137,7 @@ def test_what_is_not_ours(settings: Settings, tmp_path: Path) -> None:
     (folder / "another.json").write_text(json.dumps(record))
     outside = record | {"host": os.uname().nodename, "folders": ["../data", ".", "/etc"], "scratch": str(tmp_path)}
     (folder / "outside.json").write_text(json.dumps(outside))
-    clear(settings, print, prefect=False)
+    clear(settings, prefect=False)
     assert (folder / "another.json").exists()
     assert not (folder / "outside.json").exists()
     for path in (settings.home / "workspaces" / "x", foreign, tmp_path / "data", settings.home):
@@ -165,10 +165,10 @@ def test_a_killed_flow_run(settings: Settings, workers: list[Worker], tmp_path: 
         killed = Worker(settings, "a" * 16, str(mine.id))
         workers.append(killed)
         killed.kill()
-        clear(settings, print, prefect=False)  # no server is there: it waits
+        clear(settings, prefect=False)  # no server is there: it waits
         (record,) = (settings.home / FOLDER).glob("*.json")
         assert json.loads(record.read_text())["flow_run"] == str(mine.id)
-        clear(settings, print, prefect=True)
+        clear(settings, prefect=True)
         assert client.read_flow_run(mine.id).state.type == "CRASHED"
         assert client.read_flow_run(other.id).state.type == "RUNNING"
         assert list((settings.home / FOLDER).glob("*.json")) == []

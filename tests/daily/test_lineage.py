@@ -257,8 +257,7 @@ def test_names_of_other_bytes(checkout: Path, tmp_path: Path) -> None:
     odd = os.fsdecode(b"gr\xfcn.txt")
     (checkout / odd).write_text("x")
     origin = read_origin(checkout)
-    lines = list[str]()
-    origin.tell(lines.append)
+    lines = origin.lines()
     assert len(lines) == 1
     (tmp_path / "copy").mkdir()
     copy_files(checkout, tmp_path / "copy")

@@ -32,7 +32,7 @@ from tests.conftest import ROOT, clean_environment, mtl, set_params
 GIT = ("git", "-c", "user.name=t", "-c", "user.email=t@example.com")
 DEAD = "http://127.0.0.1:9"
 """Nobody listens there."""
-SETTLE = "import sys; from flows.cli import main; from flows.settings import load_settings; load_settings(); "
+SETTLE = "import sys; from flows.cli import main; from flows.settings import enter_checkout; enter_checkout(); "
 linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux")
 
 
@@ -154,7 +154,7 @@ def test_a_temporary_folder_is_found(bare: Path, monkeypatch: pytest.MonkeyPatch
     done = python(code, bare, TMPDIR="/nonexistent/tmp")
     assert done.stdout.split() == ["None", "/tmp"]
     none = code.replace(
-        "load_settings();", "import mtl.surroundings as s; s._usable = lambda p: False; load_settings();"
+        "enter_checkout();", "import mtl.surroundings as s; s._usable = lambda p: False; enter_checkout();"
     )
     own = str(bare / ".mtl" / "tmp")
     assert python(none, bare).stdout.split() == [own, own]

@@ -29,9 +29,7 @@ def package(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def predicted(config: Config, package: Path, images: Sequence[Path | str], out: Path) -> list[dict[str, Any]]:
     """The rows of a prediction with pictures."""
-    predict_all(
-        config, package, choose([str(path) for path in images]), str(out), ["masks", "overlays"], lambda _: None
-    )
+    predict_all(config, package, choose([str(path) for path in images]), str(out), ["masks", "overlays"])
     write_table(Store(str(out)))
     return pq.read_table(out / "predictions.parquet").to_pylist()
 
@@ -59,9 +57,7 @@ def test_one_name_in_two_folders(config: Config, package: Path, tmp_path: Path) 
             image, mask = (cv2.imread(str(path)) for path in (row["_path"], out / f"masks/regions/{row['_file']}.png"))
             assert image is not None and mask is not None and image.shape[:2] == mask.shape[:2]
     # Again, there is nothing to do.
-    found = predict_all(
-        config, package, choose([str(tmp_path / "in")]), str(tmp_path / "0"), ["overlays", "masks"], print
-    )
+    found = predict_all(config, package, choose([str(tmp_path / "in")]), str(tmp_path / "0"), ["overlays", "masks"])
     assert found == {"images": 9, "failed": 0, "made": 0}
 
 
@@ -116,8 +112,8 @@ def test_the_same_answers_without_ray(
 
     with monkeypatch.context() as patch:
         patch.setattr(batch, "cluster", forbidden)
-        predict_all(config, package, chosen, str(tmp_path / "alone"), ["parquet"], print)
+        predict_all(config, package, chosen, str(tmp_path / "alone"), ["parquet"])
     monkeypatch.setattr(batch, "FEW", 0)
-    predict_all(config, package, chosen, str(tmp_path / "ray"), ["parquet"], print)
+    predict_all(config, package, chosen, str(tmp_path / "ray"), ["parquet"])
     alone, ray = (next(iter((tmp_path / name / "parts").glob("*.parquet"))).read_bytes() for name in ("alone", "ray"))
     assert alone == ray

@@ -30,7 +30,7 @@ from mtl.registry import Registry
 from mtl.tracking import Tracker
 from mtl.version import Version
 from tests.attacks.test_registry import World
-from tests.conftest import ROOT, clean_environment, free_port
+from tests.conftest import ROOT, clean_environment, free_port, heard
 from tests.daily import situation
 from tests.servers import mlflow_server, running
 
@@ -56,9 +56,9 @@ class Team(World):
 
     def mend(self) -> list[str]:
         """`mtl registry repair --yes`: what it said; nothing may be left."""
-        said: list[str] = []
         assert examine(self.settings)
-        assert repair(self.settings, said.append) == []
+        with heard() as said:
+            assert repair(self.settings) == []
         assert examine(self.settings) == []
         self.registry = self.again()
         return said
@@ -287,7 +287,7 @@ def test_nothing_is_left(team: Team) -> None:
         team.gc()
         (damage,) = [one for one in examine(team.settings) if one.mend]
         assert ("version 1, champion before" if number == 2 else "nobody is champion") in damage.remedy
-        repair(team.settings, print)
+        repair(team.settings)
     assert kinds(team) == [*START, ("loss", 2, 1), ("loss", 1, None)]
     assert status(team.settings)["champion"] is None
     decision, entry = promote(

@@ -42,7 +42,7 @@ from mtl.reports import Decision, PackageReport
 from mtl.serving.following import Followed
 from mtl.tracking import FINGERPRINT, Tracker, artifact_digests
 from mtl.version import Version
-from tests.conftest import ROOT, clean_environment, dvc, free_port, set_params
+from tests.conftest import ROOT, clean_environment, dvc, free_port, heard, set_params
 from tests.daily import situation
 
 
@@ -69,7 +69,7 @@ def register(settings: Settings, model: tuple[Path, PackageReport], digest: str 
     registry = registry_of(settings, "m")
     tracker = Tracker(settings.mlflow_uri, "e", settings.artifacts)
     run = tracker.open_run(digest, "a")
-    version = registry.register(run, model[0], model[1], {FINGERPRINT: digest}, {}, settings.signing_key)
+    version = registry.register(run, model[0], model[1], {FINGERPRINT: digest}, {}, settings.ensure_signing_key())
     tracker.finish(run, "FINISHED")
     champion = registry.promotions.champion()
     registry.decide(version, Decision(promote=True, champion=champion, summary="good", rules=()))
@@ -200,14 +200,14 @@ def test_what_was_seen_of_a_history_moves_too(registered: Settings, tmp_path: Pa
 
 @situation("a back-up that is restored in another folder")
 def test_a_back_up_comes_back_elsewhere(registered: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lines: list[str] = []
-    back_up(registered, str(tmp_path / "backups"), lines.append)
+    back_up(registered, str(tmp_path / "backups"))
     keys = shutil.copytree(registered.home / "keys", tmp_path / "keys")
     shutil.rmtree(registered.root)  # the machine is gone
     monkeypatch.setenv("MTL_SIGNING_KEY", str(keys / "private.pem"))
     (tmp_path / "other").mkdir()
     elsewhere = home_of(tmp_path / "other")
-    restore(elsewhere, str(tmp_path / "backups"), None, lines.append, replace=False)
+    with heard() as lines:
+        restore(elsewhere, str(tmp_path / "backups"), None, replace=False)
     assert "1 versions" in lines[-2]
     assert str(registered.home) in lines[-1]
     assert loaded(elsewhere, tmp_path / "out") == 1
@@ -222,7 +222,7 @@ def test_a_back_up_comes_back_elsewhere(registered: Settings, tmp_path: Path, mo
 def test_a_killed_restoration_is_done_again(
     registered: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    back_up(registered, str(tmp_path / "backups"), print)
+    back_up(registered, str(tmp_path / "backups"))
     monkeypatch.setenv("MTL_SIGNING_KEY", str(registered.home / "keys" / "private.pem"))
     (tmp_path / "other").mkdir()
     elsewhere = home_of(tmp_path / "other")
@@ -230,13 +230,13 @@ def test_a_killed_restoration_is_done_again(
         "import os, signal\nfrom pathlib import Path\nimport flows.backup as b\nfrom flows.settings import Settings\n"
         "b.Store.put = lambda *words: os.kill(os.getpid(), signal.SIGKILL)\n"
         f"root = Path({str(elsewhere.root)!r}); s = Settings(root, root / '.mtl', {elsewhere.mlflow_uri!r}, None)\n"
-        f"b.restore(s, {str(tmp_path / 'backups')!r}, None, print, replace=False)\n"
+        f"b.restore(s, {str(tmp_path / 'backups')!r}, None, replace=False)\n"
     )
     environment = clean_environment() | {"PYTHONPATH": str(ROOT), "MTL_SIGNING_KEY": os.environ["MTL_SIGNING_KEY"]}
     done = subprocess.run([sys.executable, "-c", script], env=environment, check=False)
     assert done.returncode == -signal.SIGKILL
     assert not (elsewhere.home / "mlflow.db").exists()
-    restore(elsewhere, str(tmp_path / "backups"), None, print, replace=False)
+    restore(elsewhere, str(tmp_path / "backups"), None, replace=False)
     assert loaded(elsewhere, tmp_path / "out") == 1
 
 
@@ -257,13 +257,13 @@ def test_an_address_that_a_writer_made_up_moves_nothing_else(registered: Setting
 
 @situation("a back-up that lost a version's package")
 def test_what_a_back_up_lacks_is_said(registered: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lines: list[str] = []
     (folder,) = (registered.home / "mlartifacts").rglob("model")
     shutil.rmtree(folder)
-    back_up(registered, str(tmp_path / "backups"), lines.append)
+    back_up(registered, str(tmp_path / "backups"))
     monkeypatch.setenv("MTL_SIGNING_KEY", str(registered.home / "keys" / "private.pem"))
     (tmp_path / "other").mkdir()
-    restore(home_of(tmp_path / "other"), str(tmp_path / "backups"), None, lines.append, replace=False)
+    with heard() as lines:
+        restore(home_of(tmp_path / "other"), str(tmp_path / "backups"), None, replace=False)
     assert "1 of 1 versions have no package here" in lines[-1]
 
 
@@ -379,7 +379,7 @@ def register_with_dvc(settings: Settings, model: tuple[Path, PackageReport]) -> 
     run = tracker.open_run("f" * 64, "a")
     tracker.log_lineage(run, {}, files, "d" * 32, "raw")
     tags = {FINGERPRINT: "f" * 64}
-    registry_of(settings, "m").register(run, *model, tags, artifact_digests(files), settings.signing_key)
+    registry_of(settings, "m").register(run, *model, tags, artifact_digests(files), settings.ensure_signing_key())
 
 
 @pytest.mark.slow

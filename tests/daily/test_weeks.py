@@ -53,7 +53,7 @@ class Years(World):
         config = self.config
         config = config.model_copy(update={"retention": config.retention.model_copy(update=rules)})
         going = plan(self.settings, config, self.registry)
-        carry_out(self.settings, config, self.registry, going, print)
+        carry_out(self.settings, config, self.registry, going)
         return going
 
     def numbers(self) -> list[int]:
@@ -141,7 +141,7 @@ def test_a_crash(years: Years, crash: str, monkeypatch: pytest.MonkeyPatch) -> N
         with pytest.raises(KeyboardInterrupt):
             years.clean(versions=1, champions=1)
     years.registry = years.again()
-    after_run(years.settings, years.config, print, embedded=False)
+    after_run(years.settings, years.config, embedded=False)
     years.clean(versions=1, champions=1, runs=0)
     assert years.numbers() == [1, 3]
     assert [entry.get("removed") for entry in history(years.settings)] == [None, [2]]

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mtl import seeds
 from mtl.config.data import SourcesSource
 from mtl.data.raw import RawSample, write_spec, write_split
 from mtl.data.sources.parts import SPECIES, Glyphs, Parts, load_parts
@@ -35,9 +36,7 @@ def fetch_sources(settings: SourcesSource, seed: int, folder: Path, cache: Path)
     for number, split in enumerate(SPLITS):
         samples: list[RawSample] = []
         for name in chosen:
-            rngs = [
-                np.random.Generator(np.random.PCG64([seed, number, NAMES.index(name), i])) for i in range(sizes[split])
-            ]
+            rngs = [seeds.single(seed, number, NAMES.index(name), i) for i in range(sizes[split])]
             if name == "trees":
                 samples += _trees(photographs[split], split, rngs, settings.image_size)
             else:

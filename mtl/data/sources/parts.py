@@ -15,6 +15,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from mtl import seeds
 from mtl.config import DataError
 from mtl.data.sources.unpickle import load_array
 from mtl.data.spec import SPLITS, SourceRecord
@@ -77,7 +78,7 @@ def load_parts(seed: int, cache: Path) -> tuple[dict[str, Parts], list[SourceRec
         groups = _near_groups(unique.images)
         notes[f"{kind}_exact_duplicates_removed"] = len(glyphs.labels) - len(unique.labels)
         notes[f"{kind}_near_duplicates_kept_in_one_split"] = len(groups) - len(np.unique(groups))
-        by_split[kind] = {s: unique[i] for s, i in _split_groups(groups, np.random.default_rng([seed, salt])).items()}
+        by_split[kind] = {s: unique[i] for s, i in _split_groups(groups, seeds.parts(seed, salt)).items()}
     parts = {
         split: Parts(
             digits=by_split["digits"][split],

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mtl import seeds
 from mtl.config.data import ZooSource
 from mtl.data.parallel import made
 from mtl.data.raw import RawSample, write_spec, write_split
@@ -35,7 +36,7 @@ def fetch_zoo(settings: ZooSource, seed: int, folder: Path, cache: Path) -> Data
         own = parts[split]
 
         def scene(index: int, number: int = number, split: str = split, own: Parts = own) -> RawSample:
-            rng = np.random.Generator(np.random.PCG64([seed, number, index]))
+            rng = seeds.scene(seed, number, index)
             return compose(own, rng, settings.image_size, f"{split}-{index:06d}")
 
         write_split(folder, split, spec, made(scene, sizes[split]))

@@ -11,7 +11,8 @@ import torch
 from mtl.objective.aggregation.solvers import fair
 from mtl.objective.aggregator import GramianAggregator, JacobianAggregator
 from mtl.objective.jacobian import BLOCK, weigh_into_first
-from mtl.objective.memory import keep, seeded
+from mtl.objective.memory import keep
+from mtl.seeds import Stream, torch_seed
 
 CLOSE = 1e-6
 """The least sine of a wanted angle: no step along a gradient turns another quite parallel to it."""
@@ -86,7 +87,7 @@ class GradDrop(JacobianAggregator):
     """
 
     def combine(self, jacobian: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        draw = draws(jacobian, seeded(self.seed, int(self.step)).initial_seed())
+        draw = draws(jacobian, torch_seed(self.seed, Stream.AGGREGATION, int(self.step)))
         for block in jacobian.split(BLOCK, 1):
             total, absolute = block[0].clone(), block[0].abs()
             for row in block[1:]:

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from mtl.config.tasks import TaskConfig
-from mtl.objective.memory import keep, seeded
+from mtl.objective.memory import keep
 from mtl.objective.weighting.base import Weighting
+from mtl.seeds import Stream, torch_seed
 
 
 class RLW(Weighting):
@@ -22,7 +23,8 @@ class RLW(Weighting):
         keep(self, "step", torch.zeros((), dtype=torch.int64))
 
     def factors(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:
-        drawn = torch.randn(self.num_tasks, generator=seeded(self.seed, int(self.step)), dtype=torch.float64)
+        random = torch.Generator().manual_seed(torch_seed(self.seed, Stream.WEIGHTING, int(self.step)))
+        drawn = torch.randn(self.num_tasks, generator=random, dtype=torch.float64)
         return self.num_tasks * torch.softmax(drawn, 0).to(losses.device)
 
     def learn(self, before: torch.Tensor, after: torch.Tensor | None, present: torch.Tensor) -> None:
