@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from flows.evidence import champion_and_obstacle, measure_latency
 from flows.gate_settings import gate_changes
@@ -17,9 +16,10 @@ from mtl.config import GoneError, RegistryError, read_params
 from mtl.gate import judge
 from mtl.promotion import ROLLBACK
 from mtl.reports import METHOD, Decision, EvalReport
+from mtl.reports.change import Change
 
 
-def promote(settings: Settings, number: int, *, override: bool, why: str) -> tuple[Decision, dict[str, Any] | None]:
+def promote(settings: Settings, number: int, *, override: bool, why: str) -> tuple[Decision, Change | None]:
     """Judge a version against the champion, as the flow does, and make it champion if the gate or its user says so.
 
     Args:
@@ -70,7 +70,7 @@ def promote(settings: Settings, number: int, *, override: bool, why: str) -> tup
     return decision, entry
 
 
-def roll_back(settings: Settings, to: int | None, why: str) -> dict[str, Any]:
+def roll_back(settings: Settings, to: int | None, why: str) -> Change:
     """Make an earlier champion champion again: the one before the present one, or the one that is named.
 
     Raises:
@@ -83,7 +83,7 @@ def roll_back(settings: Settings, to: int | None, why: str) -> dict[str, Any]:
     refuse_strange_key(settings, registry)
     if not changes:
         raise RegistryError("there is no champion to roll back from")
-    champions = list(dict.fromkeys(c["to"] for c in changes if c["to"]))
+    champions = list(dict.fromkeys(c.to for c in changes if c.to))
     to = to or registry.promotions.before(current)
     if to is None or to not in champions or to == current:
         raise RegistryError(
@@ -102,6 +102,6 @@ def _warn(line: str) -> None:
     print(f"warning: {line}", file=sys.stderr)
 
 
-def history(settings: Settings) -> list[dict[str, Any]]:
+def history(settings: Settings) -> list[Change]:
     """Every change of the champion, oldest first."""
     return opened(settings)[1].promotions.shown()

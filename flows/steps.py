@@ -144,7 +144,7 @@ def gate_step(
     champion, against, obstacle = champion_and_obstacle(registry)  # sets the alias where a crash left it behind
     promoted = registry.promotions.of(version.number)
     if promoted is not None:  # and its record was interrupted: it is judged as it was judged then
-        champion, obstacle = registry.get(promoted["from"]) if promoted["from"] else None, ""
+        champion, obstacle = registry.get(promoted.replaces) if promoted.replaces else None, ""
     say = get_run_logger().info
     return gather(settings, folder, config, registry, version, champion, say, against=against, obstacle=obstacle)
 

@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mtl.config import GoneError, RegistryError
 from mtl.digest import file_sha256
@@ -18,7 +18,10 @@ from mtl.reports import EvalReport
 
 if TYPE_CHECKING:
     import mlflow
+    from mlflow.exceptions import MlflowException
+    from mlflow.store.entities import PagedList
 
+Found = TypeVar("Found")
 FINGERPRINT = "mtl.fingerprint"
 LINEAGE = "lineage"
 """Folder of a run's artifacts."""
@@ -35,7 +38,7 @@ logging.getLogger("mlflow").setLevel(logging.WARNING)
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
-def refusals() -> tuple[Any, ...]:
+def refusals() -> tuple[type[MlflowException], ...]:
     """MLflow's errors, for `except`; none while nobody has imported it, which takes seconds."""
     module = sys.modules.get("mlflow.exceptions")
     return (module.MlflowException,) if module else ()
@@ -65,12 +68,12 @@ def explained(uri: str) -> Generator[None]:
         ) from error
 
 
-def gone(error: Any) -> bool:
+def gone(error: MlflowException) -> bool:
     """Whether MLflow says that there is no such thing (any more)."""
     return error.error_code == "RESOURCE_DOES_NOT_EXIST"
 
 
-def pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:
+def pages(ask: Callable[[str | None], PagedList[Found]]) -> Iterator[Found]:
     """All that a search finds, which MLflow gives page by page.
 
     Args:

@@ -22,6 +22,7 @@ import torch
 from mtl.cluster import cluster
 from mtl.config import Config, DataError
 from mtl.package.predictor import Predictor
+from mtl.reports.prediction import Counts
 from mtl.serving.gathered import ERROR, FILE, PATH
 from mtl.serving.overlay import draw
 from mtl.serving.picture_names import picture_names
@@ -43,13 +44,12 @@ def predict_all(
     out: str,
     formats: Sequence[str],
     say: Callable[[str], None],
-) -> dict[str, int]:
+) -> Counts:
     """Write `parts/<key>.parquet`, and what else is asked for, under `out` (a folder or a bucket).
 
     Pictures are `masks/<task>/<name>.png` and `overlays/<name>.png`; the table's column `_file` has the name.
 
-    Returns:
-        images: all of them; failed: those that could not be read, whose rows have an `_error`; made: those of this run.
+    Rows of images that could not be read have an `_error`.
     """
     bundle = package / "artifacts" / "bundle"
     model = model_digest(bundle)
@@ -70,7 +70,7 @@ def predict_all(
     store.put(
         "index.json", json.dumps({"model": model, "parts": keys, "images": len(chosen), "failed": failed}).encode()
     )
-    return {"images": len(chosen), "failed": failed, "made": len(chosen) - skipped}
+    return Counts(images=len(chosen), failed=failed, made=len(chosen) - skipped)
 
 
 def model_digest(bundle: Path) -> str:

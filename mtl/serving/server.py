@@ -10,11 +10,11 @@ import socket
 from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 
 from mtl.config import BusyError, Config
+from mtl.reports.requests import EndpointRequest
 from mtl.serving.admission import allowed_hosts
 from mtl.serving.app import Endpoint
 from mtl.serving.front import Impatient
@@ -36,18 +36,15 @@ class Server(uvicorn.Server):
         yield
 
 
-def run_app(config: Config, job: dict[str, Any], say: Callable[[str], None]) -> None:
+def run_app(config: Config, asked: EndpointRequest, say: Callable[[str], None]) -> None:
     """Serve a bundle, or what an alias names after it, until SIGTERM or Ctrl-C.
-
-    Args:
-        job: bundle (a folder), version, host, port, replicas; alias, uri, home and root if an alias is followed.
 
     Raises:
         BusyError: the port is taken.
         StageError: the model cannot be loaded.
     """
-    with _listening(job["host"], job["port"]) as listener:
-        asyncio.run(_serve(config, job, listener, say))
+    with _listening(asked.host, asked.port) as listener:
+        asyncio.run(_serve(config, asked, listener, say))
 
 
 @contextlib.contextmanager
@@ -62,17 +59,17 @@ def _listening(host: str, port: int) -> Generator[socket.socket]:
         yield found
 
 
-async def _serve(config: Config, job: dict[str, Any], listener: socket.socket, say: Callable[[str], None]) -> None:
+async def _serve(config: Config, asked: EndpointRequest, listener: socket.socket, say: Callable[[str], None]) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    endpoint = Endpoint(allowed_hosts(job["host"], os.environ.get("MTL_ENDPOINT_HOSTS", "")))
-    load = partial(Model, replicas=job["replicas"], threads=config.train.threads_per_worker)
+    endpoint = Endpoint(allowed_hosts(asked.host, os.environ.get("MTL_ENDPOINT_HOSTS", "")))
+    load = partial(Model, replicas=asked.replicas, threads=config.train.threads_per_worker)
     server = Server(_settings(endpoint))
     answering = asyncio.create_task(server.serve([listener]))
     tasks = [
         answering,
-        asyncio.create_task(_models(config, job, endpoint, load, say)),
+        asyncio.create_task(_models(config, asked, endpoint, load, say)),
         asyncio.create_task(ended.wait()),
     ]
     try:
@@ -106,20 +103,21 @@ def _settings(endpoint: Endpoint) -> uvicorn.Config:
 
 async def _models(
     config: Config,
-    job: dict[str, Any],
+    asked: EndpointRequest,
     endpoint: Endpoint,
     load: Callable[[int, Path], Model],
     say: Callable[[str], None],
 ) -> None:
     """Load the first model; then follow the alias, or wait."""
-    model = load(int(job["version"]), Path(job["bundle"]))
+    model = load(int(asked.version), Path(asked.bundle))
     await model.start()
     endpoint.put(model)
-    host = f"[{job['host']}]" if ":" in job["host"] else job["host"]
-    say(f"model    http://{host}:{job['port']}  (version {model.version})")
-    if "alias" in job:
+    host = f"[{asked.host}]" if ":" in asked.host else asked.host
+    say(f"model    http://{host}:{asked.port}  (version {model.version})")
+    if asked.followed is not None:
         from mtl.serving.following import Followed, follow
 
-        followed = Followed(job["uri"], config.registry.model, job["alias"], Path(job["home"]), Path(job["root"]))
+        alias = asked.followed
+        followed = Followed(alias.uri, config.registry.model, alias.alias, Path(alias.home), Path(alias.root))
         await follow(endpoint, followed, load, say)
     await asyncio.Event().wait()
