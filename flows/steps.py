@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 import time
@@ -26,10 +25,12 @@ from mtl.config import Config, MtlError, RegistryError, StageError
 from mtl.dvc_settings import cache_folder
 from mtl.fingerprint import content_digest
 from mtl.registry import Registry, Version
-from mtl.reports import EVENT, Decision, EvalReport, PackageReport, TrainReport, read_report
+from mtl.reports import EVENT, Decision, EpochRow, EvalReport, PackageReport, TrainReport, read_report
 from mtl.reports.card import write_card
 from mtl.reports.forest import draw_decision
+from mtl.reports.lineage import Sources
 from mtl.reports.page import write_page
+from mtl.reports.types import parse_json
 from mtl.tracking import FINGERPRINT, Tracker, artifact_digests
 
 
@@ -60,15 +61,15 @@ def stage_step(name: str, folder: Path, config: Config, tracker: Tracker | None,
         if not line.startswith(EVENT):
             logger.info(line)
             return
-        row = json.loads(line.removeprefix(EVENT))
-        if tracker and run and row["step"] not in seen:
-            seen.add(row["step"])
+        row = parse_json(EpochRow, line.removeprefix(EVENT), "what the training tells", fix="dvc repro -f")
+        if tracker and run and row.step not in seen:
+            seen.add(row.step)
             try:
                 tracker.log_epoch(run, row, int(time.time() * 1000))
             except RegistryError as error:  # no reason to stop a training: registration logs what is missing
-                logger.warning(f"epoch {row['epoch'] + 1} is not in MLflow yet: {error.found or error.what}")
+                logger.warning(f"epoch {row.epoch + 1} is not in MLflow yet: {error.found or error.what}")
             if progress:
-                update_progress_artifact(progress, 100.0 * (row["epoch"] + 1) / epochs)
+                update_progress_artifact(progress, 100.0 * (row.epoch + 1) / epochs)
 
     run_stage(name, folder, say, force=force, timeout=config.flow.stage_timeout_seconds)
 
@@ -109,7 +110,7 @@ def register_step(
     training = read_report(TrainReport, outputs / "train" / "training.json")
     logged = tracker.logged_steps(run)
     for row in training.history:
-        if row["step"] not in logged:
+        if row.step not in logged:
             tracker.log_epoch(run, row, int(time.time() * 1000))
     tracker.log_evaluation(run, read_report(EvalReport, outputs / "evaluate" / "report.json"), int(time.time() * 1000))
     lineage = [folder / name for name in ("dvc.lock", "dvc.yaml", "params.yaml", "requirements.lock")]
@@ -181,7 +182,7 @@ def promote_step(
     training = read_report(TrainReport, outputs / "train" / "training.json")
     picture = draw_decision(decision)
     write_page(page, report, training, decision, facts, outputs / "evaluate", picture)
-    sources = json.loads((outputs / "sources.json").read_text(encoding="utf-8"))
+    sources = read_report(Sources, outputs / "sources.json").root
     files = [page, *write_card(page.with_suffix(""), config, report, training, decision, facts, sources)]
     if picture:
         files.append(page.with_suffix("") / "decision.png")

@@ -14,7 +14,7 @@ from mtl.digest import file_sha256
 from mtl.mlflow_params import as_params
 from mtl.records.client import ReadingClient
 from mtl.redaction import redact, secret_in_file
-from mtl.reports import EvalReport
+from mtl.reports import EpochRow, EvalReport
 
 if TYPE_CHECKING:
     import mlflow
@@ -25,8 +25,6 @@ Found = TypeVar("Found")
 FINGERPRINT = "mtl.fingerprint"
 LINEAGE = "lineage"
 """Folder of a run's artifacts."""
-NOT_METRICS = ("epoch", "step", "seconds", "cosines")
-"""Of a row of the training's history."""
 LIVING = "active"
 """MLflow's stage of runs and experiments that are not deleted."""
 REPAIR = "mtl registry repair says what was deleted or renamed, and mends what can be mended"
@@ -188,13 +186,13 @@ class Tracker:
                     if attempt == ATTEMPTS - 1:
                         raise
 
-    def log_epoch(self, run: str, row: dict[str, Any], timestamp: int) -> None:
+    def log_epoch(self, run: str, row: EpochRow, timestamp: int) -> None:
         """An epoch's metrics at its optimizer step."""
         from mlflow.entities import Metric
 
-        numbers = {k: float(v) for k, v in row.items() if k not in NOT_METRICS}
+        numbers = {k: float(v) for k, v in row.metrics.items()}
         with explained(self.uri):
-            self.client.log_batch(run, metrics=[Metric(k, v, timestamp, row["step"]) for k, v in numbers.items()])
+            self.client.log_batch(run, metrics=[Metric(k, v, timestamp, row.step) for k, v in numbers.items()])
 
     def logged_steps(self, run: str) -> set[int]:
         """Optimizer steps whose epochs were logged."""

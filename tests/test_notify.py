@@ -71,7 +71,7 @@ def test_a_promotion_is_told_and_signed(receiver: Receiver) -> None:
         "version": 2,
         "replaces": 1,
         "who": "tester",
-        "when": ENTRY["when"],
+        "when": ENTRY.when,
         "why": "better",
         "flow_run": "",
     }

@@ -7,7 +7,10 @@ import hashlib
 import io
 import re
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TABLES = "table{border-collapse:collapse}td,th{padding:.3em .8em;border-bottom:1px solid #ddd;text-align:left}"
 
@@ -47,7 +50,7 @@ def document(title: str, body: str, style: str = "", width: int = 1100) -> str:
     return f'<!doctype html><html lang="en"><head>{with_policy(head)}</head><body>{body}</body></html>\n'
 
 
-def as_png(figure: Any) -> bytes:
+def as_png(figure: Figure) -> bytes:
     """A matplotlib figure, closed then; the same figure gives the same bytes. A dollar sign in a name is a dollar sign."""
     import matplotlib
     from matplotlib import pyplot as plt

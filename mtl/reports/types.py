@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from mtl.config.errors import DataError, MtlError
 
@@ -29,10 +29,39 @@ class NetworkCost(Report):
     separate_multiply_adds: int
 
 
+class EpochRow(Report):
+    """One epoch: its place, and its metrics by name (`train/<task>/loss`, `val/<task>/<metric>`, `learning_rate` …). A metric is
+    NaN where no step had what it is of."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, float] = Field(init=False)  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    epoch: int = Field(description="from 0")
+    step: int = Field(description="optimizer steps so far")
+    seconds: float | None = Field(default=None, description="since the workers started; None: not said yet")
+    cosines: tuple[tuple[float | None, ...], ...] | None = Field(
+        default=None, description="between the tasks' gradients; None where no step had both"
+    )
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Name → value."""
+        return self.__pydantic_extra__
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """In the order of history.csv."""
+        row: dict[str, JsonValue] = {"epoch": self.epoch, "step": self.step, **self.metrics}
+        if self.seconds is not None:
+            row["seconds"] = self.seconds
+        if self.cosines is not None:
+            row["cosines"] = [list[JsonValue](line) for line in self.cosines]
+        return row
+
+
 class TrainReport(Report):
     """How a training went."""
 
-    history: list[dict[str, Any]]
+    history: tuple[EpochRow, ...]
     best_epoch: int
     steps: int
     seconds: float
@@ -45,7 +74,7 @@ class TrainReport(Report):
     device: str
     parameters: dict[str, int] = Field(description="number of parameters: shared, then by task")
     cost: NetworkCost = Field(description="of the network, and of one network a task")
-    pretrained: dict[str, Any] | None = Field(default=None, description="what became of each pretrained tensor")
+    pretrained: dict[str, JsonValue] | None = Field(default=None, description="what became of each pretrained tensor")
 
 
 class PackageReport(Report):

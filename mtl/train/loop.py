@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from typing import Any
 
 from mtl.config import MtlError
 from mtl.data import sampler
@@ -23,7 +22,7 @@ def run(
     training: Training,
     checkpoints: Checkpoints,
     *,
-    report: Callable[[dict[str, Any]], None],
+    report: Callable[[dict[str, float]], None],
     say: Callable[[str], None],
     notice: Notice | None = None,
 ) -> Progress:
@@ -51,7 +50,7 @@ def _train(
     training: Training,
     checkpoints: Checkpoints,
     notice: Notice,
-    report: Callable[[dict[str, Any]], None],
+    report: Callable[[dict[str, float]], None],
     say: Callable[[str], None],
 ) -> None:
     config, progress = training.config.train, training.progress
