@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from flows.evidence import champion_and_obstacle, measure_latency
 from flows.gate_settings import gate_changes
@@ -18,11 +17,12 @@ from mtl.config.params import Config
 from mtl.gate import judge
 from mtl.promotion import ROLLBACK
 from mtl.reports import METHOD, Decision, EvalReport
+from mtl.reports.change import Change
 
 _LOG = logging.getLogger(__name__)
 
 
-def promote(settings: Settings, number: int, *, override: bool, why: str) -> tuple[Decision, dict[str, Any] | None]:
+def promote(settings: Settings, number: int, *, override: bool, why: str) -> tuple[Decision, Change | None]:
     """Judge a version against the champion, as the flow does, and make it champion if the gate or its user says so.
 
     Args:
@@ -73,7 +73,7 @@ def promote(settings: Settings, number: int, *, override: bool, why: str) -> tup
     return decision, entry
 
 
-def roll_back(settings: Settings, to: int | None, why: str) -> dict[str, Any]:
+def roll_back(settings: Settings, to: int | None, why: str) -> Change:
     """Make an earlier champion champion again: the one before the present one, or the one that is named.
 
     Raises:
@@ -86,7 +86,7 @@ def roll_back(settings: Settings, to: int | None, why: str) -> dict[str, Any]:
     refuse_strange_key(settings, registry)
     if not changes:
         raise RegistryError("there is no champion to roll back from")
-    champions = list(dict.fromkeys(c["to"] for c in changes if c["to"]))
+    champions = list(dict.fromkeys(c.to for c in changes if c.to))
     to = to or registry.promotions.before(current)
     if to is None or to not in champions or to == current:
         raise RegistryError(
@@ -101,11 +101,11 @@ def roll_back(settings: Settings, to: int | None, why: str) -> dict[str, Any]:
     return entry
 
 
-def _announce(config: Config, entry: dict[str, Any]) -> None:
+def _announce(config: Config, entry: Change) -> None:
     for line in announce(config.registry.model, entry):
         _LOG.warning(f"warning: {line}")
 
 
-def history(settings: Settings) -> list[dict[str, Any]]:
+def history(settings: Settings) -> list[Change]:
     """Every change of the champion, oldest first."""
     return opened(settings)[1].promotions.shown()

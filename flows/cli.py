@@ -6,13 +6,16 @@ import json
 import os
 import signal
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flows.data import AsJson, data
 from flows.registry_commands import registry
 from flows.stack.commands import stack
+
+if TYPE_CHECKING:
+    from mtl.reports.monitoring import Outcome
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -115,18 +118,18 @@ def monitor(as_json: AsJson = False) -> None:
     settings = enter_checkout()
     show_lines().all_to_stderr = as_json
 
-    def tell(model: str, result: dict[str, Any], batch: str) -> None:
+    def tell(model: str, result: Outcome, batch: str) -> None:
         """The exit code tells it: there may be no server for an event."""
 
     found = look(settings, load(settings.root / "params.yaml"), tell)
     if as_json:
-        typer.echo(json.dumps(found, indent=1))
-    elif "page" in found:
-        typer.echo(f"report   {found['page']}")
-    if found["state"] == "event":
+        typer.echo(json.dumps(found.as_json(), indent=1))
+    elif found.page:
+        typer.echo(f"report   {found.page}")
+    if found.state == "event":
         typer.echo('next     mtl retrain --reason "…"', err=True)
         raise typer.Exit(3)
-    if found["state"] == "unjudged":
+    if found.state == "unjudged":
         raise typer.Exit(1)
 
 
@@ -138,7 +141,7 @@ def status(as_json: AsJson = False) -> None:
 
     found = collect(enter_checkout())
     if as_json:
-        typer.echo(json.dumps(found, indent=1))
+        typer.echo(json.dumps(found.as_json(), indent=1))
     else:
         show(found)
 
@@ -159,7 +162,7 @@ def promote(
     if entry is None:
         typer.secho(f"version {version} was not promoted: {decision.summary}", fg="yellow", err=True)
         raise typer.Exit(1)
-    typer.echo(f"version {entry['to']} is champion, in place of {entry['from'] or 'none'}")
+    typer.echo(f"version {entry.to} is champion, in place of {entry.replaces or 'none'}")
 
 
 @app.command()
@@ -172,7 +175,7 @@ def rollback(
     from flows.settings import enter_checkout
 
     entry = roll_back(enter_checkout(), to, why)
-    typer.echo(f"version {entry['to']} is champion again, in place of {entry['from']}")
+    typer.echo(f"version {entry.to} is champion again, in place of {entry.replaces}")
 
 
 @app.command()
@@ -184,13 +187,13 @@ def history(as_json: AsJson = False) -> None:
 
     found = changes(enter_checkout())
     if as_json:
-        typer.echo(json.dumps(found, indent=1))
+        typer.echo(json.dumps([entry.as_json() for entry in found], indent=1))
         return
     for entry in found:
         line = (
-            f"{entry['when']}  {entry['from'] or '-':>4} → {entry['to'] or '-':<4} {entry['kind']:<10} {entry['who']:<12} "
-            f"{entry['why'].splitlines()[0] if entry['why'] else ''}"
-            + (f" (UNVERIFIED, does not count: {entry['unverified']})" if "unverified" in entry else "")
+            f"{entry.when}  {entry.replaces or '-':>4} → {entry.to or '-':<4} {entry.kind:<10} {entry.who:<12} "
+            f"{entry.why.splitlines()[0] if entry.why else ''}"
+            + (f" (UNVERIFIED, does not count: {entry.unverified})" if entry.unverified is not None else "")
         )
         typer.echo(one_line(line))
 
@@ -240,7 +243,7 @@ def lineage(
     found = collect(enter_checkout(), version)
     if html:
         page(found, Path(html))
-    typer.echo(json.dumps(found, indent=1) if as_json else show(found))
+    typer.echo(json.dumps(found.as_json(), indent=1) if as_json else show(found))
 
 
 @app.command()
@@ -257,7 +260,7 @@ def diff(
     from flows.settings import enter_checkout
 
     found = compare_versions(enter_checkout(), first, second, images or [], out)
-    typer.echo(json.dumps(found, indent=1) if as_json else show(found))
+    typer.echo(json.dumps(found.as_json(), indent=1) if as_json else show(found))
 
 
 @app.command()
@@ -296,13 +299,12 @@ def predict(
 
     found = run(enter_checkout(), [model], images, out, [name for name in formats.split(",") if name])
     if as_json:
-        typer.echo(json.dumps(found, indent=1))
+        typer.echo(json.dumps(found.as_json(), indent=1))
         return
-    typer.echo(
-        f"{found['images']} images by version {found['versions'][0]}, {found['made']} of them now: {found['out']}"
-    )
-    if found["failed"]:
-        typer.secho(f"{found['failed']} could not be read: see the column `_error`", fg="yellow", err=True)
+    counts = found.counts
+    typer.echo(f"{counts.images} images by version {found.versions[0]}, {counts.made} of them now: {found.out}")
+    if counts.failed:
+        typer.secho(f"{counts.failed} could not be read: see the column `_error`", fg="yellow", err=True)
 
 
 @app.command()
@@ -318,7 +320,7 @@ def shadow(
     from flows.settings import enter_checkout
 
     found = run(enter_checkout(), ["champion", model], images, out, ["parquet"])
-    typer.echo(json.dumps(found, indent=1) if as_json else show_disagreement(found))
+    typer.echo(json.dumps(found.as_json(), indent=1) if as_json else show_disagreement(found))
 
 
 @app.command()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from flows.versioning import stop_tree
 from flows.versions import opened, resolve
 from mtl.config import MtlError
 from mtl.package import BUNDLE
+from mtl.reports.requests import Alias, EndpointRequest
 
 LEAVE_SECONDS = 35.0
 """For the server to answer what it had accepted, and to end."""
@@ -38,16 +38,16 @@ def serve_endpoint(settings: Settings, name: str, host: str, port: int, replicas
     version = resolve(registry, name)
     with noted(settings), tempfile.TemporaryDirectory() as scratch:
         package = registry.package(version, Path(scratch), settings.packages)
-        job = {
-            "bundle": str(package / BUNDLE),
-            "version": str(version.number),
-            "host": host,
-            "port": port,
-            "replicas": replicas,
-        }
-        if not name.isdecimal():
-            job |= {"alias": name, "uri": settings.mlflow_uri, "home": str(settings.home), "root": str(settings.root)}
-        _run([sys.executable, "-m", "mtl.stages.endpoint", json.dumps(job)], settings.root)
+        home, root = str(settings.home), str(settings.root)
+        job = EndpointRequest(
+            bundle=str(package / BUNDLE),
+            version=str(version.number),
+            host=host,
+            port=port,
+            replicas=replicas,
+            followed=None if name.isdecimal() else Alias(alias=name, uri=settings.mlflow_uri, home=home, root=root),
+        )
+        _run([sys.executable, "-m", "mtl.stages.endpoint", job.model_dump_json()], settings.root)
 
 
 def _run(command: list[str], folder: Path) -> None:

@@ -4,42 +4,60 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
 
-from flows.leftovers import Note, write_record
+from flows.leftovers import Note
 from flows.metrics import note_success
 from flows.metrics import write as write_metrics
+from flows.run_records import LAST_RUN, LastRun
 from flows.settings import Settings
 from mtl.config import MtlError
 from mtl.redaction import redact
 
 
+@dataclass
+class Recorded:
+    """The record of a run that goes on."""
+
+    path: Path
+    content: LastRun
+
+    def update(self, **facts: str | bool | int | None) -> None:
+        """Say something more of the run; it is written down at its end."""
+        self.content = self.content.model_copy(update=facts)
+
+    def write(self) -> None:
+        """Put it in its place."""
+        self.content.write(self.path)
+
+
 @contextmanager
-def recorded(settings: Settings, digest: str, note: Note, flow_run: str) -> Generator[dict[str, Any]]:
+def recorded(settings: Settings, digest: str, note: Note, flow_run: str) -> Generator[Recorded]:
     """Keep how a run goes and ends.
 
     Args:
         note: of its process.
         flow_run: id of Prefect's.
     """
-    record: dict[str, Any] = {"state": "Running", "fingerprint": digest, "flow_run": flow_run, "process": note.name}
     note.add(flow_run=flow_run)
-    record["started"] = datetime.now(UTC).isoformat(timespec="seconds")
-    path = settings.home / "last_run.json"
+    began = datetime.now(UTC).isoformat(timespec="seconds")
+    running = LastRun(state="Running", fingerprint=digest, flow_run=flow_run, process=note.name, started=began)
+    record = Recorded(settings.home / LAST_RUN, running)
     try:
-        write_record(path, record)
+        record.write()
         yield record
-        record["state"] = "Completed"
+        record.update(state="Completed")
     except BaseException as error:
-        record["state"] = "Failed" if isinstance(error, Exception) else "Cancelled"
-        record["reason"] = redact(str(error)) or type(error).__name__
+        state = "Failed" if isinstance(error, Exception) else "Cancelled"
+        record.update(state=state, reason=redact(str(error)) or type(error).__name__)
         raise
     finally:
         ended = datetime.now(UTC)
-        record["ended"] = ended.isoformat(timespec="seconds")
-        write_record(path, record)
-        if record["state"] == "Completed":
+        record.update(ended=ended.isoformat(timespec="seconds"))
+        record.write()
+        if record.content.state == "Completed":
             note_success(settings.home, ended)
         with suppress(MtlError):  # the registry may be what failed
             write_metrics(settings)

@@ -8,7 +8,6 @@ process that is gone: what it names is cleared, and nothing else is. Records of 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import platform
@@ -16,16 +15,16 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
+from flows.run_records import LAST_RUN, LastRun, ProcessRecord, read_last_run, read_process
 from flows.settings import Settings
-from mtl import atomic
+from mtl.config import DataError
 
 _LOG = logging.getLogger(__name__)
 FOLDER = "processes"
@@ -42,17 +41,25 @@ class Note:
     """The record of this process."""
 
     path: Path
-    content: dict[str, Any] = field(default_factory=dict[str, Any])
+    content: ProcessRecord = field(default_factory=ProcessRecord)
 
     @property
     def name(self) -> str:
         """Of the process."""
         return self.path.stem
 
-    def add(self, **facts: Any) -> None:
-        """Write down something more, before it is there: `folders` (of the home), `mlflow_run`, `flow_run`."""
-        self.content |= facts
-        write_record(self.path, self.content)
+    def add(
+        self, *, folders: Sequence[str] | None = None, mlflow_run: str | None = None, flow_run: str | None = None
+    ) -> None:
+        """Write down something more, before it is there.
+
+        Args:
+            folders: of the home.
+        """
+        more = {"folders": folders and tuple(folders), "mlflow_run": mlflow_run, "flow_run": flow_run}
+        update = {key: value for key, value in more.items() if value is not None}
+        self.content = self.content.model_copy(update=update)
+        self.content.write(self.path)
 
 
 @contextlib.contextmanager
@@ -68,8 +75,11 @@ def noted(settings: Settings, lock: str = "") -> Generator[Note]:
     with FileLock(note.path.with_suffix(".lock")):
         scratch = tempfile.mkdtemp(prefix=PREFIX)
         began = datetime.now(UTC).isoformat(timespec="seconds")
-        folders = [f"workspaces/{lock}"] if lock else []
-        note.add(host=platform.node(), pid=os.getpid(), began=began, lock=lock, folders=folders, scratch=scratch)
+        folders = (f"workspaces/{lock}",) if lock else ()
+        note.content = ProcessRecord(
+            host=platform.node(), pid=os.getpid(), began=began, lock=lock, folders=folders, scratch=scratch
+        )
+        note.content.write(note.path)
         try:
             with _temporary(scratch):
                 yield note
@@ -98,7 +108,7 @@ def is_gone(settings: Settings, name: str) -> bool:
     path = settings.home / FOLDER / f"{name}.json"
     if not path.exists():
         return True
-    if _read(path).get("host") != platform.node():
+    if read_process(path).host != platform.node():
         return False
     with _dead(path) as dead:
         return dead
@@ -112,8 +122,8 @@ def clear(settings: Settings, *, prefect: bool, level: int = logging.INFO) -> No
         level: of its lines.
     """
     for path in sorted((settings.home / FOLDER).glob("*.json")):
-        record = _read(path)
-        if record.get("host") != platform.node():
+        record = read_process(path)
+        if record.host != platform.node():
             continue
         with _dead(path) as dead:
             if dead:
@@ -124,49 +134,56 @@ def clear(settings: Settings, *, prefect: bool, level: int = logging.INFO) -> No
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def _clear(settings: Settings, path: Path, record: dict[str, Any], *, prefect: bool, level: int) -> None:
+def _clear(settings: Settings, path: Path, record: ProcessRecord, *, prefect: bool, level: int) -> None:
     """What one record names."""
-    what = f"process {record.get('pid')} of {record.get('began')} was killed"
-    scratch = Path(record.get("scratch") or "-")
+    what = f"process {record.pid} of {record.began} was killed"
+    scratch = Path(record.scratch or "-")
     if scratch.name.startswith(PREFIX) and _own(scratch):
         shutil.rmtree(scratch, ignore_errors=True)
-    with _free(settings, record.get("lock", "")) as free:
-        for name in record.get("folders", []) if free else []:
+    with _free(settings, record.lock) as free:
+        for name in record.folders if free else ():
             folder = (settings.home / name).resolve()
             if folder != settings.home and folder.is_relative_to(settings.home):
                 shutil.rmtree(folder, ignore_errors=True)
-    last = settings.home / "last_run.json"
-    if last.exists() and (found := _read(last)).get("process") == path.stem and found["state"] == "Running":
-        write_record(last, _crashed(found))
+    last = _last_run(settings)
+    if last is not None and last.process == path.stem and last.state == "Running":
+        _crashed(last).write(settings.home / LAST_RUN)
+    untold = record.flow_run
     try:
-        if run := record.pop("mlflow_run", None):
-            _end_mlflow_run(settings, run, {_read(other).get("mlflow_run") for other in _living(settings, but=path)})
-        if (run := record.get("flow_run")) and prefect:
-            _end_flow_run(run)
-            record.pop("flow_run")
+        if run := record.mlflow_run:
+            _end_mlflow_run(settings, run, {read_process(other).mlflow_run for other in _living(settings, but=path)})
+        if untold and prefect:
+            _end_flow_run(untold)
+            untold = None
     except Exception as error:  # Prefect's and MLflow's own kinds: the next command tries again
         _LOG.log(
             level,
             f"{what}: not all that it left could be cleared ({(str(error) or type(error).__name__).splitlines()[0]})",
         )
         return
-    if record.get("flow_run"):  # nobody to tell it to yet
-        write_record(path, {key: record[key] for key in ("host", "pid", "began", "flow_run")})
+    if untold:  # nobody to tell it to yet
+        ProcessRecord(host=record.host, pid=record.pid, began=record.began, flow_run=untold).write(path)
         return
     path.unlink(missing_ok=True)
     path.with_suffix(".lock").unlink(missing_ok=True)
     _LOG.log(level, f"{what}: what it left was cleared")
 
 
-def as_it_is(settings: Settings, last: dict[str, Any]) -> dict[str, Any]:
+def _last_run(settings: Settings) -> LastRun | None:
+    with contextlib.suppress(DataError):  # of a full disk
+        return read_last_run(settings.home)
+    return None
+
+
+def as_it_is(settings: Settings, last: LastRun) -> LastRun:
     """The record of the last run; one that says that it runs, though its process is gone, says what became of it."""
-    if last.get("state") != "Running" or "process" not in last or not is_gone(settings, str(last["process"])):
+    if last.state != "Running" or last.process is None or not is_gone(settings, last.process):
         return last
     return _crashed(last)
 
 
-def _crashed(last: dict[str, Any]) -> dict[str, Any]:
-    return last | {"state": "Crashed", "reason": GONE, "ended": last.get("ended") or last["started"]}
+def _crashed(last: LastRun) -> LastRun:
+    return last.model_copy(update={"state": "Crashed", "reason": GONE, "ended": last.ended or last.started})
 
 
 def _end_mlflow_run(settings: Settings, run: str, living: Collection[str | None]) -> None:
@@ -242,15 +259,3 @@ def _own(path: Path) -> bool:
     except OSError:
         return False
     return path.is_dir() and not path.is_symlink() and state.st_uid == os.getuid()
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError):  # just removed, or of a full disk
-        return {}
-
-
-def write_record(path: Path, content: dict[str, Any]) -> None:
-    """Put a record in its place as a whole."""
-    atomic.write(path, json.dumps(content, indent=1))

@@ -7,7 +7,6 @@ import os
 import platform
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from flows.origin import Origin
 from flows.settings import Settings
@@ -18,6 +17,7 @@ from mtl.promotion import CHAMPION
 from mtl.redaction import redact
 from mtl.registry import CHALLENGER
 from mtl.reports.document import document
+from mtl.reports.lineage import LeftOut, Lineage, Machine, Output, Sources, TrainingFacts, read_kept
 from mtl.terminal import harmless
 from mtl.tracking import FINGERPRINT
 
@@ -30,7 +30,7 @@ def write_origin(origin: Origin, root: Path, folder: Path) -> list[Path]:
     """The machine that a version was made on; and what differs from the commit, if anything does: as a patch, and what is not
     in that."""
     machine = folder / MACHINE
-    machine.write_text(json.dumps(this_machine(), indent=1) + "\n", encoding="utf-8")
+    machine.write_text(json.dumps(this_machine().as_json(), indent=1) + "\n", encoding="utf-8")
     data = folder / DATA_FILES
     data.write_text(json.dumps(tracked_data(root), indent=1) + "\n", encoding="utf-8")
     if not origin.dirty:
@@ -41,14 +41,14 @@ def write_origin(origin: Origin, root: Path, folder: Path) -> list[Path]:
     return [machine, data, patch, left_out]
 
 
-def tracked_data(root: Path) -> dict[str, list[dict[str, Any]]]:
+def tracked_data(root: Path) -> dict[str, list[Output]]:
     """Path of each of DVC's files below data/, committed or not → its outputs: which images there are. No address that they
     came from is in it: it may have a password."""
     files = (path for path in sorted((root / FOLDER).rglob("*.dvc")) if path.is_file())
     return {path.relative_to(root).as_posix(): read_params(path).get("outs", []) for path in files}
 
 
-def this_machine() -> dict[str, Any]:
+def this_machine() -> Machine:
     """What can change the last bits of a training."""
     import psutil
 
@@ -57,16 +57,16 @@ def this_machine() -> dict[str, Any]:
     if info.exists():
         lines = [line for line in info.read_text(encoding="utf-8").splitlines() if line.startswith("model name")]
         name = lines[0].split(":", 1)[1].strip() if lines else name
-    return {
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "processor": name,
-        "cores": os.cpu_count() or 0,
-        "memory_gib": round(psutil.virtual_memory().total / 2**30),
-    }
+    return Machine(
+        system=f"{platform.system()} {platform.machine()}",
+        python=platform.python_version(),
+        processor=name,
+        cores=os.cpu_count() or 0,
+        memory_gib=round(psutil.virtual_memory().total / 2**30),
+    )
 
 
-def collect(settings: Settings, number: int) -> dict[str, Any]:
+def collect(settings: Settings, number: int) -> Lineage:
     """All that is known of a version, from pixels to alias.
 
     Raises:
@@ -79,43 +79,40 @@ def collect(settings: Settings, number: int) -> dict[str, Any]:
         kept = Path(scratch)
         registry.lineage(version, kept, shown=True)
         aliases = [name for name in (CHAMPION, CHALLENGER) if (at := registry.at(name)) and at.number == number]
-        return {
-            "version": number,
-            "model": config.registry.model,
-            "aliases": aliases,
-            "sources": _read(kept / "sources.json", []),
-            "data": tags.get("mtl.data"),
-            "stages": _stages(kept / "dvc.lock"),
-            "commit": tags.get("mtl.commit"),
-            "dirty": tags.get("mtl.dirty") == "true",
-            "uncommitted": _text(kept / PATCH),
-            "left_out": _read(kept / LEFT_OUT, {}),
-            "params": _params(kept / "params.yaml"),
-            "lock_sha256": tags.get("mtl.lock"),
-            "machine": _read(kept / MACHINE, None),
-            "training": _training(kept / "training.json"),
-            "mlflow_run": version.run,
-            "flow_run": tags.get("mtl.flow_run") or None,
-            "reason": tags.get("mtl.reason") or None,
-            "fingerprint": tags.get(FINGERPRINT),
-            "weights_sha256": tags.get("mtl.weights_sha256"),
-            "package_sha256": tags.get("mtl.package_sha256"),
-            "metrics": registry.metrics(version),
-            "decision": tags.get("mtl.decision"),
-            "unverified": version.doubt and version.doubt.why,
-            "promotions": [e for e in registry.promotions.shown() if number in (e["to"], e["from"])],
-        }
-
-
-def _read(path: Path, missing: Any) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else missing
+        sources, left_out = read_kept(Sources, kept / "sources.json"), read_kept(LeftOut, kept / LEFT_OUT)
+        return Lineage(
+            version=number,
+            model=config.registry.model,
+            aliases=tuple(aliases),
+            sources=sources.root if sources else (),
+            data=tags.get("mtl.data"),
+            stages=_stages(kept / "dvc.lock"),
+            commit=tags.get("mtl.commit"),
+            dirty=tags.get("mtl.dirty") == "true",
+            uncommitted=_text(kept / PATCH),
+            left_out=left_out.root if left_out else {},
+            params=_params(kept / "params.yaml"),
+            lock_sha256=tags.get("mtl.lock"),
+            machine=read_kept(Machine, kept / MACHINE),
+            training=read_kept(TrainingFacts, kept / "training.json"),
+            mlflow_run=version.run,
+            flow_run=tags.get("mtl.flow_run") or None,
+            reason=tags.get("mtl.reason") or None,
+            fingerprint=tags.get(FINGERPRINT),
+            weights_sha256=tags.get("mtl.weights_sha256"),
+            package_sha256=tags.get("mtl.package_sha256"),
+            metrics=registry.metrics(version),
+            decision=tags.get("mtl.decision"),
+            unverified=version.doubt.why if version.doubt else None,
+            promotions=tuple(e for e in registry.promotions.shown() if number in (e.to, e.replaces)),
+        )
 
 
 def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
 
-def _params(path: Path) -> Any:
+def _params(path: Path) -> dict[str, object] | None:
     return read_params(path) if path.exists() else None
 
 
@@ -125,60 +122,53 @@ def _stages(path: Path) -> dict[str, dict[str, str]]:
     return {name: {out["path"]: out["md5"] for out in stage.get("outs", [])} for name, stage in stages.items()}
 
 
-def _training(path: Path) -> dict[str, Any] | None:
-    found = _read(path, None)
-    return found and {key: found[key] for key in ("steps", "seconds", "world_size", "worlds", "device", "bf16")}
-
-
-def show(found: dict[str, Any]) -> str:
+def show(found: Lineage) -> str:
     """The lineage as indented text."""
-    lines = [f"{found['model']} version {found['version']}  {' '.join(found['aliases']) or '(no alias)'}"]
-    lines += [f"UNVERIFIED: {found['unverified']}"] if found["unverified"] else []
+    lines = [f"{found.model} version {found.version}  {' '.join(found.aliases) or '(no alias)'}"]
+    lines += [f"UNVERIFIED: {found.unverified}"] if found.unverified else []
 
     def section(title: str, rows: list[str]) -> None:
         lines.extend([title, *(f"  {row}" for row in rows or ["–"])])
 
     section(
-        f"sources ({len(found['sources'])})",
-        [
-            f"{s['name']}: {s['package']} {s['version']}, {s['licence']}, sha256 {s['sha256'][:12]}"
-            for s in found["sources"]
-        ],
+        f"sources ({len(found.sources)})",
+        [f"{s.name}: {s.package} {s.version}, {s.licence}, sha256 {s.sha256[:12]}" for s in found.sources],
     )
     section(
         "stages, by DVC",
-        [f"{n}: " + ", ".join(f"{p} {h[:12]}" for p, h in o.items()) for n, o in found["stages"].items()],
+        [f"{n}: " + ", ".join(f"{p} {h[:12]}" for p, h in o.items()) for n, o in found.stages.items()],
     )
-    changed = sum(line.startswith("diff --git") for line in found["uncommitted"].splitlines())
-    more = f", with {changed} uncommitted files (kept as a patch)" if found["dirty"] else ""
-    left_out = [f"not kept: {path} ({why})" for path, why in found["left_out"].items()]
-    section("code", [f"commit {found['commit']}{more}", f"lock sha256 {str(found['lock_sha256'])[:12]}", *left_out])
-    machine, training = found["machine"] or {}, found["training"] or {}
+    changed = sum(line.startswith("diff --git") for line in found.uncommitted.splitlines())
+    more = f", with {changed} uncommitted files (kept as a patch)" if found.dirty else ""
+    left_out = [f"not kept: {path} ({why})" for path, why in found.left_out.items()]
+    section("code", [f"commit {found.commit}{more}", f"lock sha256 {str(found.lock_sha256)[:12]}", *left_out])
+    machine = found.machine.as_json() if found.machine else {}
+    training = found.training.model_dump(mode="json") if found.training else {}
     section("machine", [", ".join(f"{k} {v}" for k, v in machine.items())] if machine else [])
     section("training", [", ".join(f"{k} {v}" for k, v in training.items())] if training else [])
     section(
         "runs",
-        [f"MLflow {found['mlflow_run']}", f"Prefect {found['flow_run'] or '–'}", f"reason {found['reason'] or '–'}"],
+        [f"MLflow {found.mlflow_run}", f"Prefect {found.flow_run or '–'}", f"reason {found.reason or '–'}"],
     )
-    section("weights", [f"sha256 {found['weights_sha256']}"])
-    section("decision", [str(found["decision"])])
+    section("weights", [f"sha256 {found.weights_sha256}"])
+    section("decision", [str(found.decision)])
     section(
         "champion",
         [
-            f"{e['when']} {e['from'] or '-'} → {e['to']} {e['kind']} by {e['who']}: {e['why']}"
-            + (f" (UNVERIFIED: {e['unverified']})" if "unverified" in e else "")
-            for e in found["promotions"]
+            f"{e.when} {e.replaces or '-'} → {e.to} {e.kind} by {e.who}: {e.why}"
+            + (f" (UNVERIFIED: {e.unverified})" if e.unverified is not None else "")
+            for e in found.promotions
         ],
     )
     return harmless("\n".join(lines))
 
 
-def page(found: dict[str, Any], path: Path) -> None:
+def page(found: Lineage, path: Path) -> None:
     """The lineage as one HTML file, the parameters and the patch included."""
     from html import escape
 
-    body = f"<h1>Lineage of {escape(found['model'])}, version {found['version']}</h1><pre>{escape(show(found))}</pre>"
-    body += f"<h2>Parameters</h2><pre>{escape(redact(json.dumps(found['params'], indent=1)))}</pre>"
-    if found["uncommitted"]:
-        body += f"<h2>What differed from the commit</h2><pre>{escape(redact(found['uncommitted']))}</pre>"
+    body = f"<h1>Lineage of {escape(found.model)}, version {found.version}</h1><pre>{escape(show(found))}</pre>"
+    body += f"<h2>Parameters</h2><pre>{escape(redact(json.dumps(found.params, indent=1)))}</pre>"
+    if found.uncommitted:
+        body += f"<h2>What differed from the commit</h2><pre>{escape(redact(found.uncommitted))}</pre>"
     path.write_text(document("Lineage", body, "pre{white-space:pre-wrap}"), encoding="utf-8")

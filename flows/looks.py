@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-from mtl.config import DataError
+from pydantic import Field
+
 from mtl.digest import bytes_sha256
+from mtl.monitor.kept_answers import FIX
 from mtl.monitor.kept_answers import NAME as ANSWERS
 from mtl.monitor.late_labels import Labels, read_labels
 from mtl.monitor.matching import listed, match
+from mtl.reports.monitoring import KeptAnswers, Outcome
+from mtl.reports.types import Report, read_report
 from mtl.store import Store
 
 STATE = "state.json"
 
 
-@dataclass(frozen=True)
-class Past:
-    """A look whose answers are kept. `again`: images of earlier looks that it has predicted once more."""
+class Past(Report):
+    """A look whose answers are kept."""
 
     batch: str
-    at: str
-    images: list[str]
-    again: list[str]
+    at: str = Field(description="ISO 8601")
+    images: tuple[str, ...]
+    again: tuple[str, ...] = Field(description="images of earlier looks that it has predicted once more")
+
+
+class State(Report):
+    """What is written down of all looks, as `Looks` has it."""
+
+    seen: dict[str, str] = Field(default_factory=dict[str, str])
+    last_event: str | None = None
+    recent: tuple[Past, ...] = ()
+    judged: dict[str, str] = Field(default_factory=dict[str, str])
+    pending: Outcome | None = None
 
 
 @dataclass
@@ -39,7 +51,7 @@ class Looks:
     last_event: str | None = None
     recent: list[Past] = field(default_factory=list[Past])
     judged: dict[str, str] = field(default_factory=dict[str, str])
-    pending: dict[str, Any] | None = None
+    pending: Outcome | None = None
 
     @classmethod
     def read(cls, folder: Path) -> Looks:
@@ -51,18 +63,19 @@ class Looks:
         path = folder / STATE
         if not path.exists():
             return cls(folder)
-        try:
-            state = json.loads(path.read_text(encoding="utf-8"))
-            recent = [Past(**past) for past in state.pop("recent", [])]
-            return cls(folder, recent=recent, **state)
-        except (ValueError, TypeError) as error:
-            fix = "remove it: all images are looked at once more"
-            raise DataError(f"{path} is damaged", found=str(error), fix=fix) from error
+        state = read_report(State, path, fix="remove it: all images are looked at once more")
+        return cls(folder, state.seen, state.last_event, list(state.recent), state.judged, state.pending)
 
     def save(self) -> None:
         """Write everything down, as a whole or not at all."""
-        state = {key: value for key, value in asdict(self).items() if key != "folder"}
-        Store(str(self.folder)).put(STATE, json.dumps(state).encode())
+        state = State(
+            seen=self.seen,
+            last_event=self.last_event,
+            recent=tuple(self.recent),
+            judged=self.judged,
+            pending=self.pending,
+        )
+        Store(str(self.folder)).put(STATE, json.dumps(state.model_dump(mode="json")).encode())
 
     def new(self, versions: Mapping[str, str]) -> dict[str, str]:
         """Images, with their versions, that no look has seen."""
@@ -79,14 +92,14 @@ class Looks:
     def answered(self) -> set[str]:
         """Images whose answers are kept."""
         paths = [self.folder / past.batch / ANSWERS for past in self.recent]
-        return {name for path in paths if path.exists() for name in json.loads(path.read_bytes())["images"]}
+        return {name for path in paths if path.exists() for name in read_report(KeptAnswers, path, fix=FIX).images}
 
-    def add(self, batch: str, images: Mapping[str, str], again: list[str]) -> None:
+    def add(self, batch: str, images: Mapping[str, str], again: Sequence[str]) -> None:
         """A look has been made."""
         self.seen |= images
         self.recent = [past for past in self.recent if past.batch != batch]
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        self.recent.append(Past(batch, at, sorted(images), again))
+        self.recent.append(Past(batch=batch, at=at, images=tuple(sorted(images)), again=tuple(again)))
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,15 @@ import logging
 import tempfile
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Literal
 
 from prefect import flow
 from prefect.events import emit_event
+from pydantic import JsonValue
 
 from flows.looks import Late, Looks, late_labels
 from flows.project import project_of
@@ -33,6 +34,9 @@ from mtl.config.params import Config, load
 from mtl.data.place import Place
 from mtl.monitor.late_labels import FEWEST
 from mtl.package import BUNDLE
+from mtl.reports import read_report
+from mtl.reports.monitoring import LateLabels, MonitorReport, Outcome
+from mtl.reports.requests import MonitorRequest
 from mtl.store import Store
 
 _LOG = logging.getLogger(__name__)
@@ -41,15 +45,15 @@ EVENT = "mtl.drift"
 NAMED = 3
 """Reasons that a line names."""
 Say = Callable[[str], None]
-Tell = Callable[[str, dict[str, Any], str], None]
+Tell = Callable[[str, Outcome, str], None]
 
 
 @flow(name="monitor", log_prints=False)
-def monitor() -> dict[str, Any]:
+def monitor() -> dict[str, JsonValue]:
     """Look at the images that have come since the last look."""
     settings = enter_checkout()
     config = load(settings.root / "params.yaml")
-    return look(settings, config, emit)
+    return look(settings, config, emit).as_json()
 
 
 def resource_of(project: str) -> str:
@@ -57,19 +61,19 @@ def resource_of(project: str) -> str:
     return f"mtl.project.{project}"
 
 
-def emit(model: str, result: dict[str, Any], batch: str) -> None:
+def emit(model: str, result: Outcome, batch: str) -> None:
     """Prefect's event. The same batch has the same id, should it be told twice."""
     settings = enter_checkout()
     project = project_of(settings, load(settings.root / "params.yaml"))
     emit_event(
         event=EVENT,
         resource={"prefect.resource.id": resource_of(project), "mtl.model": model},
-        payload={"reason": result["reason"], "report": result["page"]},
+        payload={"reason": result.reason, "report": result.page},
         id=uuid.uuid5(uuid.NAMESPACE_URL, batch),
     )
 
 
-def look(settings: Settings, config: Config, tell: Tell) -> dict[str, Any]:
+def look(settings: Settings, config: Config, tell: Tell) -> Outcome:
     """Compare what is new; `state` is waiting, unshifted, unjudged (nothing could be compared), cooling or event.
 
     What was seen is written down last: a look that was killed is made again. An event is written down before it is told: one
@@ -95,17 +99,24 @@ def look(settings: Settings, config: Config, tell: Tell) -> dict[str, Any]:
         if not chosen and fresh < FEWEST:
             line = f"monitor: {len(new)} new images, {config.monitor.min_images} are worth a look"
             _LOG.info("; ".join([line, *others]))
-            return {"state": "waiting", "images": len(new)}
+            return Outcome(state="waiting", images=len(new))
         batch = hashlib.sha256(json.dumps([sorted(chosen.items()), late.digests()]).encode()).hexdigest()[:16]
         _keep_late(looks, replace(late, said=[*others, *late.said]), batch)
-        images = [[place, name, versions[name]] for name in [*sorted(chosen), *late.again]]
+        images = [(place, name, versions[name]) for name in [*sorted(chosen), *late.again]]
         result = _compare(settings, config, images, looks.folder / batch)
-        outcome = _outcome(result, looks, config, fresh=fresh > 0) | {"images": len(chosen), "batch": batch}
-        outcome["page"] = str(looks.folder / batch / "page.html")
+        state, reasons = _state(result, looks, config, fresh=fresh > 0)
+        outcome = Outcome(
+            state=state,
+            reason=_listed(reasons),
+            unjudged=result.unjudged,
+            images=len(chosen),
+            batch=batch,
+            page=str(looks.folder / batch / "page.html"),
+        )
         looks.add(batch, chosen, late.again)
-        if outcome["state"] != "cooling":  # what was found then may be told later
+        if outcome.state != "cooling":  # what was found then may be told later
             looks.judged = late.digests()
-        if outcome["state"] == "event":
+        if outcome.state == "event":
             looks.last_event, looks.pending = datetime.now(UTC).isoformat(timespec="seconds"), outcome
         looks.save()
         if looks.pending:
@@ -114,43 +125,44 @@ def look(settings: Settings, config: Config, tell: Tell) -> dict[str, Any]:
         return outcome
 
 
-def _told(looks: Looks, config: Config, tell: Tell) -> dict[str, Any]:
+def _told(looks: Looks, config: Config, tell: Tell) -> Outcome:
     """Tell of the event that is pending."""
     assert looks.pending is not None
     outcome = looks.pending
-    tell(config.registry.model, outcome, outcome["batch"])
+    tell(config.registry.model, outcome, outcome.batch or "")
     looks.pending = None
     looks.save()
     _LOG.info(_line(outcome))
     return outcome
 
 
-def _outcome(result: dict[str, Any], looks: Looks, config: Config, *, fresh: bool) -> dict[str, Any]:
-    """What a look has found. The same labels are no second reason."""
-    reasons = result["reasons"] + (result.get("late_reasons", []) if fresh else [])
-    state = "unshifted" if result.get("judged", True) else "unjudged"
-    if reasons:
-        last = looks.last_event and datetime.fromisoformat(looks.last_event)
-        cooling = last and datetime.now(UTC) - last < timedelta(hours=config.monitor.cooldown_hours)
-        state = "cooling" if cooling else "event"
-    return {"state": state, "reason": _listed(reasons), "unjudged": result.get("unjudged", [])}
+def _state(
+    result: MonitorReport, looks: Looks, config: Config, *, fresh: bool
+) -> tuple[Literal["unshifted", "unjudged", "cooling", "event"], Sequence[str]]:
+    """What a look has found, and why. The same labels are no second reason."""
+    reasons = (*result.reasons, *(result.late_reasons if fresh else ()))
+    if not reasons:
+        return "unshifted" if result.judged else "unjudged", ()
+    last = looks.last_event and datetime.fromisoformat(looks.last_event)
+    cooling = last and datetime.now(UTC) - last < timedelta(hours=config.monitor.cooldown_hours)
+    return "cooling" if cooling else "event", reasons
 
 
-def _line(outcome: dict[str, Any]) -> str:
-    line = f"monitor: {outcome['images']} images, {outcome['state']}"
-    line += f": {outcome['reason']}" if outcome["reason"] else ""
-    return line + (f"; not judged: {_listed(outcome['unjudged'])}" if outcome["unjudged"] else "")
+def _line(outcome: Outcome) -> str:
+    line = f"monitor: {outcome.images} images, {outcome.state}"
+    line += f": {outcome.reason}" if outcome.reason else ""
+    return line + (f"; not judged: {_listed(outcome.unjudged)}" if outcome.unjudged else "")
 
 
-def _listed(lines: list[str]) -> str:
+def _listed(lines: Sequence[str]) -> str:
     return "; ".join(lines[:NAMED]) + (f"; and {len(lines) - NAMED} more" if len(lines) > NAMED else "")
 
 
 def _keep_late(looks: Looks, late: Late, batch: str) -> None:
     """Put the labels of a look into its folder, by the images' names, with the looks that have answered for them."""
-    earlier = [past.batch for past in looks.recent if past.batch != batch]
-    content = {"labels": late.labels, "again": late.again, "earlier": earlier, "said": late.said}
-    Store(str(looks.folder / batch)).put("late.json", json.dumps(content, indent=1).encode())
+    earlier = tuple(past.batch for past in looks.recent if past.batch != batch)
+    content = LateLabels(labels=late.labels, again=tuple(late.again), earlier=earlier, said=tuple(late.said))
+    Store(str(looks.folder / batch)).put("late.json", json.dumps(content.model_dump(mode="json"), indent=1).encode())
 
 
 def _arrived(settings: Settings, config: Config) -> tuple[str, dict[str, str], list[str]]:
@@ -170,7 +182,7 @@ def _arrived(settings: Settings, config: Config) -> tuple[str, dict[str, str], l
     return path, images, [f"{kinds.total()} files are no images by their names: {told}"] if kinds else []
 
 
-def _compare(settings: Settings, config: Config, images: list[list[str]], out: Path) -> dict[str, Any]:
+def _compare(settings: Settings, config: Config, images: list[tuple[str, str, str]], out: Path) -> MonitorReport:
     registry = registry_of(settings, config.registry.model)
     champion = registry.champion()
     if champion is None:
@@ -179,13 +191,13 @@ def _compare(settings: Settings, config: Config, images: list[list[str]], out: P
         )
     with tempfile.TemporaryDirectory() as scratch:
         package = registry.package(champion, Path(scratch), settings.packages)
-        job = {
-            "bundle": str(package / BUNDLE),
-            "version": champion.number,
-            "images": images,
-            "out": str(out),
-        }
+        asked = MonitorRequest(
+            bundle=str(package / BUNDLE),
+            version=champion.number,
+            images=tuple(images),
+            out=str(out),
+        )
         path = Path(scratch, "job.json")  # too long for a command line
-        path.write_text(json.dumps(job), encoding="utf-8")
+        path.write_text(asked.model_dump_json(), encoding="utf-8")
         run_quietly("mtl.stages.monitor", str(path), folder=settings.root)
-    return json.loads((out / "report.json").read_text(encoding="utf-8"))
+    return read_report(MonitorReport, out / "report.json", fix="look again: mtl monitor")

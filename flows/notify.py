@@ -12,36 +12,36 @@ import hmac
 import json
 import os
 import time
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 from tenacity import RetryError, Retrying, stop_after_attempt, wait_random_exponential
 
 from mtl.promotion import ROLLBACK
+from mtl.reports.change import Change
 
 ATTEMPTS = 3
 SECONDS = 10.0
 
 
-def announce(model: str, entry: dict[str, Any]) -> list[str]:
+def announce(model: str, entry: Change) -> list[str]:
     """Tell of one change of the champion. Who could not be reached, in words: that stops nothing."""
     failed: list[str] = []
-    kind = "model.rolled_back" if entry["kind"] == ROLLBACK else "model.promoted"
-    data = {"model": model, "version": entry["to"], "replaces": entry["from"]}
-    data |= {key: entry[key] for key in ("who", "when", "why", "flow_run")}
-    body = json.dumps({"type": kind, "timestamp": entry["when"], "data": data}, sort_keys=True).encode()
+    kind = "model.rolled_back" if entry.kind == ROLLBACK else "model.promoted"
+    data = {"model": model, "version": entry.to, "replaces": entry.replaces}
+    data |= {"who": entry.who, "when": entry.when, "why": entry.why, "flow_run": entry.flow_run}
+    body = json.dumps({"type": kind, "timestamp": entry.when, "data": data}, sort_keys=True).encode()
     secret = os.environ.get("MTL_WEBHOOK_SECRET", "")
     for url in os.environ.get("MTL_WEBHOOK_URLS", "").split():
-        problem = _post(url, body, entry["id"], secret) if secret else "MTL_WEBHOOK_SECRET is not set"
+        problem = _post(url, body, entry.id, secret) if secret else "MTL_WEBHOOK_SECRET is not set"
         if problem:
             failed.append(f"webhook to {urlsplit(url).hostname} was not delivered: {problem}")
     addresses = os.environ.get("MTL_APPRISE_URLS", "").split()
     if addresses:
         import apprise
 
-        title = f"{model}: version {entry['to']} is champion" + (" again" if entry["kind"] == ROLLBACK else "")
-        text = f"in place of {entry['from'] or 'none'}, by {entry['who']}\n{entry['why']}"
+        title = f"{model}: version {entry.to} is champion" + (" again" if entry.kind == ROLLBACK else "")
+        text = f"in place of {entry.replaces or 'none'}, by {entry.who}\n{entry.why}"
         for address in addresses:
             notifier = apprise.Apprise()
             if not notifier.add(address) or not notifier.notify(body=text, title=title):

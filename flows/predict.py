@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from flows.checks import check, disk, refuse, writable
 from flows.leftovers import noted
@@ -17,13 +15,14 @@ from flows.settings import Settings
 from flows.versioning import run_module
 from flows.versions import opened, resolve
 from mtl.config import ConfigError, RegistryError
+from mtl.reports import read_report
+from mtl.reports.prediction import Prediction
+from mtl.reports.requests import PredictRequest
 
 FORMATS = ("parquet", "coco", "masks", "overlays")
 
 
-def predict(
-    settings: Settings, names: Sequence[str], images: list[str], out: str, formats: list[str]
-) -> dict[str, Any]:
+def predict(settings: Settings, names: Sequence[str], images: list[str], out: str, formats: list[str]) -> Prediction:
     """Predict with one version, or with two and compare them; what came of it.
 
     Raises:
@@ -46,18 +45,18 @@ def predict(
         ]
         target = out if "://" in out else str(Path(out).resolve())
         result = Path(scratch, "result.json")
-        job = {
-            "packages": packages,
-            "labels": [f"version-{version.number}" for version in versions],
+        job = PredictRequest(
+            packages=tuple(packages),
+            labels=tuple(f"version-{version.number}" for version in versions),
             # Not resolved: what a link is called says that it is an image, where it leads (DVC's cache) may not.
-            "images": [path if "://" in path else os.path.abspath(path) for path in images],  # noqa: PTH100
-            "out": target,
-            "formats": formats,
-            "result": str(result),
-        }
-        run_module("mtl.stages.predict", json.dumps(job), folder=settings.root, lines=sys.stderr)
-        found = json.loads(result.read_text(encoding="utf-8"))
-    return {"versions": [version.number for version in versions], **found}
+            images=tuple(path if "://" in path else os.path.abspath(path) for path in images),  # noqa: PTH100
+            out=target,
+            formats=tuple(formats),
+            result=str(result),
+        )
+        run_module("mtl.stages.predict", job.model_dump_json(), folder=settings.root, lines=sys.stderr)
+        found = read_report(Prediction, result, fix="run it again")
+    return found.model_copy(update={"versions": tuple(version.number for version in versions)})
 
 
 def bring(settings: Settings, name: str, out: Path) -> int:
@@ -77,17 +76,19 @@ def bring(settings: Settings, name: str, out: Path) -> int:
     return version.number
 
 
-def show_disagreement(found: dict[str, Any]) -> str:
+def show_disagreement(found: Prediction) -> str:
     """The comparison as a table."""
-    first, second = found["versions"]
+    first, second = found.versions
+    differ = found.disagreements
+    assert differ is not None
     lines = [
-        f"version {first} and version {second} on {found['images']} images",
+        f"version {first} and version {second} on {found.counts.images} images",
         f"{'task':<12}{'mean':>10}{'changed':>10}",
     ]
-    for task, one in found["tasks"].items():
-        unit = f" {one['unit']}" if one["unit"] else ""
-        lines.append(f"{task:<12}{one['mean']:>10.4f}{one['changed']:>10.1%}{unit}")
-    if found["only_one_has"]:
-        lines.append(f"only one has: {', '.join(found['only_one_has'])}")
-    lines.append(f"pictures     {found.get('picture', 'none: no image differs')}")
+    for task, one in differ.tasks.items():
+        unit = f" {one.unit}" if one.unit else ""
+        lines.append(f"{task:<12}{one.mean:>10.4f}{one.changed:>10.1%}{unit}")
+    if differ.only_one_has:
+        lines.append(f"only one has: {', '.join(differ.only_one_has)}")
+    lines.append(f"pictures     {differ.picture or 'none: no image differs'}")
     return "\n".join(lines)

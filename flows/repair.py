@@ -252,7 +252,7 @@ class Repair:
 
     def _without(self, number: int) -> Damage:
         """The champion is gone for good: who was before, or nobody."""
-        earlier = [c["to"] for c in reversed(self.promotions.moves()) if c["to"] not in (None, number)]
+        earlier = [c.to for c in reversed(self.promotions.moves()) if c.to not in (None, number)]
         heir = next((one for one in map(self.promotions.now, earlier) if self._whole(one)), None)
         why = f"version {number} is gone, and so is its package: {f'version {heir} was champion before' if heir else 'nothing is left of earlier champions'}"
         remedy = (

@@ -30,6 +30,7 @@ from mtl.fingerprint import ancestry, fingerprint, read_stages
 from mtl.mlflow_params import flatten
 from mtl.registry import Registry, Version
 from mtl.reports import EVENT, EvalReport, PackageReport, read_report
+from mtl.reports.lineage import Machine, read_kept
 from mtl.terminal import plain
 from mtl.tracking import FINGERPRINT
 
@@ -269,9 +270,8 @@ def _metrics(before: EvalReport, after: EvalReport) -> Differences:
 
 def _circumstances(kept: Path, folder: Path) -> Differences:
     """What was another one than then and may explain a difference, though it need not make any."""
-    path = kept / MACHINE
-    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    after = this_machine()
+    machine = read_kept(Machine, kept / MACHINE)
+    before, after = machine.as_json() if machine else {}, this_machine().as_json()
     found = [_differs(f"machine {key}", before[key], after.get(key)) for key in before if before[key] != after.get(key)]
     trainings = [kept / "training.json", folder / "outputs" / "train" / "training.json"]
     if all(path.exists() for path in trainings):

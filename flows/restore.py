@@ -26,6 +26,7 @@ from mtl.digest import file_md5, file_sha256
 from mtl.dvc_settings import cached_object, lend, remotes
 from mtl.names import checked_name
 from mtl.registry import Registry, Version
+from mtl.reports.lineage import DataFiles, read_kept
 
 _LOG = logging.getLogger(__name__)
 
@@ -69,10 +70,8 @@ def restore_tracked(kept: Path, folder: Path) -> None:
     Raises:
         DataError: one of their names leads out of the folder.
     """
-    outs = {
-        checked_name(name, DATA_FILES): found
-        for name, found in json.loads((kept / DATA_FILES).read_text(encoding="utf-8")).items()
-    }
+    listed = read_kept(DataFiles, kept / DATA_FILES)
+    outs = {checked_name(name, DATA_FILES): list(found) for name, found in (listed.root if listed else {}).items()}
     known = tracked_data(folder)
     for name in known.keys() - outs.keys():
         (folder / name).unlink()

@@ -98,7 +98,7 @@ def _kept(
     """
     promotions, client = registry.promotions, registry.client
     kept = {promotions.recorded(), promotions.before(promotions.recorded())}
-    earlier = [entry["to"] for entry in promotions.moves() if entry["to"]]
+    earlier = [entry.to for entry in promotions.moves() if entry.to]
     kept |= set(list(dict.fromkeys(reversed(earlier)))[: champions + 1])
     kept |= {promotions.now(number) for number in kept if number}
     gone = promotions.removed()  # and some of it is still here, after a crash

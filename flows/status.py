@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from pydantic import Field
 
 from flows.leftovers import as_it_is
+from flows.run_records import LastRun, read_last_run
 from flows.settings import Settings
 from flows.sizes import line, sizes
 from flows.versions import registry_of
@@ -13,33 +13,52 @@ from mtl.config import GoneError, RegistryError
 from mtl.config.params import load
 from mtl.promotion import CHAMPION
 from mtl.registry import CHALLENGER, Registry
+from mtl.reports.types import Report
 from mtl.terminal import one_line
+from mtl.version import Described
 
 
-def collect(settings: Settings) -> dict[str, Any]:
-    """The champion, the challenger and the last run; null where there is none. What is unverified says so."""
+class Status(Report):
+    """What is registered and how the last run went; None where there is nothing."""
+
+    champion: Described | None
+    challenger: Described | None
+    last_run: LastRun | None
+    bytes: dict[str, int] = Field(description="of the home, by what they are for")
+
+    def as_json(self) -> dict[str, object]:
+        """As `mtl status --json` prints it."""
+        return {
+            "champion": self.champion and self.champion.as_json(),
+            "challenger": self.challenger and self.challenger.as_json(),
+            "last_run": self.last_run and self.last_run.model_dump(mode="json", exclude_none=True),
+            "bytes": self.bytes,
+        }
+
+
+def collect(settings: Settings) -> Status:
+    """The champion, the challenger and the last run. What is unverified says so."""
     config = load(settings.root / "params.yaml")
     path = settings.mlflow_uri.removeprefix("sqlite:///")
-    found: dict[str, Any] = {"champion": None, "challenger": None, "last_run": None}
+    champion: Described | None = None
+    challenger: Described | None = None
     if path == settings.mlflow_uri or (settings.root / path).exists():
         registry = registry_of(settings, config.registry.model)
-        found["champion"] = _champion(registry)
-        challenger = registry.at(CHALLENGER)
-        found["challenger"] = challenger and challenger.describe(registry.metrics(challenger))
-    last = settings.home / "last_run.json"
-    if last.exists():
-        found["last_run"] = as_it_is(settings, json.loads(last.read_text()))
-    found["bytes"] = sizes(settings)
-    return found
+        champion = _champion(registry)
+        other = registry.at(CHALLENGER)
+        challenger = other and other.describe(registry.metrics(other))
+    last = read_last_run(settings.home)
+    if last is not None:
+        last = as_it_is(settings, last)
+    return Status(champion=champion, challenger=challenger, last_run=last, bytes=sizes(settings))
 
 
-def _champion(registry: Registry) -> dict[str, Any] | None:
+def _champion(registry: Registry) -> Described | None:
     """The champion; where nobody who is trusted has made it one, the version that is said to be it, and why not."""
     try:
         number, doubt = registry.promotions.champion(), None
     except GoneError as error:
-        gone = {"unverified": None, "weights_sha256": None, "decision": None, "metrics": {}}
-        return {"version": _recorded(registry), "gone": error.line, **gone}
+        return Described(version=_recorded(registry), gone=error.line)
     except RegistryError as error:
         alias = registry.at(CHAMPION)
         if alias is None:
@@ -49,7 +68,7 @@ def _champion(registry: Registry) -> dict[str, Any] | None:
         return None
     version = registry.get(number)
     described = version.describe(registry.metrics(version))
-    return described | ({"unverified": doubt} if doubt else {})
+    return described.model_copy(update={"unverified": doubt}) if doubt else described
 
 
 def _recorded(registry: Registry) -> int | None:
@@ -60,22 +79,21 @@ def _recorded(registry: Registry) -> int | None:
         return None
 
 
-def show(found: dict[str, Any]) -> None:
+def show(found: Status) -> None:
     """Print it for a person."""
-    for alias in ("champion", "challenger"):
-        version = found[alias]
+    for alias, version in (("champion", found.champion), ("challenger", found.challenger)):
         if version is None:
             print(f"{alias:<11} none")
             continue
-        if "gone" in version:
-            print(f"{alias:<11} GONE: {one_line(str(version['gone']))}")
+        if version.gone is not None:
+            print(f"{alias:<11} GONE: {one_line(version.gone)}")
             continue
-        print(f"{alias:<11} version {version['version']}  weights {str(version['weights_sha256'])[:12]}")
-        if version["unverified"]:
-            print(f"{'':<11} UNVERIFIED: {one_line(str(version['unverified']))}")
-        print(f"{'':<11} {one_line(str(version['decision']))}")
-        for task, metrics in version["metrics"].items():
+        print(f"{alias:<11} version {version.version}  weights {str(version.weights_sha256)[:12]}")
+        if version.unverified:
+            print(f"{'':<11} UNVERIFIED: {one_line(str(version.unverified))}")
+        print(f"{'':<11} {one_line(str(version.decision))}")
+        for task, metrics in version.metrics.items():
             print(f"{'':<11} {task:<10} " + "  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
-    last = found["last_run"]
-    print("last run    " + (f"{last['state']} {last.get('ended', '')}: {last.get('reason', '')}" if last else "none"))
-    print(f"disk        {line(found['bytes'])}")
+    last = found.last_run
+    print("last run    " + (f"{last.state} {last.ended or ''}: {last.reason or ''}" if last else "none"))
+    print(f"disk        {line(found.bytes)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import tempfile
@@ -27,10 +26,12 @@ from mtl.config import MtlError, RegistryError, StageError
 from mtl.dvc_settings import cache_folder
 from mtl.fingerprint import content_digest
 from mtl.registry import Version
-from mtl.reports import EVENT, Decision, EvalReport, PackageReport, TrainReport, read_report
+from mtl.reports import EVENT, Decision, EpochRow, EvalReport, PackageReport, TrainReport, read_report
 from mtl.reports.card import write_card
 from mtl.reports.forest import draw_decision
+from mtl.reports.lineage import Sources
 from mtl.reports.page import write_page
+from mtl.reports.types import parse_json
 from mtl.tracking import FINGERPRINT, artifact_digests
 
 _LOG = logging.getLogger(__name__)
@@ -62,15 +63,15 @@ def stage_step(context: RunContext, name: str, force: bool) -> None:
         if not line.startswith(EVENT):
             _LOG.info(line)
             return
-        row = json.loads(line.removeprefix(EVENT))
-        if training and row["step"] not in seen:
-            seen.add(row["step"])
+        row = parse_json(EpochRow, line.removeprefix(EVENT), "what the training tells", fix="dvc repro -f")
+        if training and row.step not in seen:
+            seen.add(row.step)
             try:
                 tracker.log_epoch(run, row, int(time.time() * 1000))
             except RegistryError as error:  # no reason to stop a training: registration logs what is missing
-                _LOG.warning(f"epoch {row['epoch'] + 1} is not in MLflow yet: {error.found or error.what}")
+                _LOG.warning(f"epoch {row.epoch + 1} is not in MLflow yet: {error.found or error.what}")
             if progress:
-                update_progress_artifact(progress, 100.0 * (row["epoch"] + 1) / config.train.epochs)
+                update_progress_artifact(progress, 100.0 * (row.epoch + 1) / config.train.epochs)
 
     run_stage(name, context.folder, on_line, force=force, timeout=config.flow.stage_timeout_seconds)
 
@@ -102,7 +103,7 @@ def register_step(context: RunContext, reason: str, origin: Origin) -> Version:
     training = read_report(TrainReport, outputs / "train" / "training.json")
     logged = tracker.logged_steps(run)
     for row in training.history:
-        if row["step"] not in logged:
+        if row.step not in logged:
             tracker.log_epoch(run, row, int(time.time() * 1000))
     tracker.log_evaluation(run, read_report(EvalReport, outputs / "evaluate" / "report.json"), int(time.time() * 1000))
     lineage = [folder / name for name in ("dvc.lock", "dvc.yaml", "params.yaml", "requirements.lock")]
@@ -137,7 +138,7 @@ def gate_step(context: RunContext, version: Version) -> tuple[EvalReport, Decisi
     champion, against, obstacle = champion_and_obstacle(registry)  # sets the alias where a crash left it behind
     promoted = registry.promotions.of(version.number)
     if promoted is not None:  # and its record was interrupted: it is judged as it was judged then
-        champion, obstacle = registry.get(promoted["from"]) if promoted["from"] else None, ""
+        champion, obstacle = registry.get(promoted.replaces) if promoted.replaces else None, ""
     return gather(context, version, champion, against=against, obstacle=obstacle)
 
 
@@ -165,7 +166,7 @@ def promote_step(
     training = read_report(TrainReport, outputs / "train" / "training.json")
     picture = draw_decision(decision)
     write_page(page, report, training, decision, facts, outputs / "evaluate", picture)
-    sources = json.loads((outputs / "sources.json").read_text(encoding="utf-8"))
+    sources = read_report(Sources, outputs / "sources.json").root
     files = [page, *write_card(page.with_suffix(""), config, report, training, decision, facts, sources)]
     if picture:
         files.append(page.with_suffix("") / "decision.png")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from datetime import datetime, timedelta
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from flows.run_records import read_last_run
 from mtl.config import ConfigError
 from mtl.config.params import Config
 from mtl.config.schedule import ScheduleConfig
@@ -42,10 +42,9 @@ def next_ticks(schedule: ScheduleConfig, now: datetime, count: int = 3) -> list[
 
 def missed(schedule: ScheduleConfig, home: Path, now: datetime) -> datetime | None:
     """The last tick, if no run has begun since it, and one was there before (the first start has missed nothing)."""
-    last = home / "last_run.json"
-    if schedule.catch_up == "none" or not schedule.active or not last.exists():
+    if schedule.catch_up == "none" or not schedule.active or (last := read_last_run(home)) is None:
         return None
-    began = datetime.fromisoformat(json.loads(last.read_text(encoding="utf-8"))["started"])
+    began = datetime.fromisoformat(last.started)
     for days in _LOOKED_BACK:
         start = max(began, now - timedelta(days=days))
         ticks = [tick for tick in _ticks(schedule.cron, schedule.timezone, start, end=now) if began < tick <= now]

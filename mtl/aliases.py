@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mtl.config import GoneError
 from mtl.records.client import ReadingClient
+from mtl.reports.change import Change
 from mtl.tracking import REPAIR, explained, gone, pages, refusals
+
+if TYPE_CHECKING:
+    from mtl.records.entities import ModelVersion
 
 ATTEMPTS = 3
 """Of setting an alias that others may be setting too."""
@@ -40,7 +44,7 @@ def point(uri: str, client: ReadingClient, model: str, alias: str, number: int) 
                     raise
 
 
-def aliased(uri: str, client: ReadingClient, model: str, alias: str) -> Any:
+def aliased(uri: str, client: ReadingClient, model: str, alias: str) -> ModelVersion | None:
     """MLflow's version that an alias names; None if there is none.
 
     Raises:
@@ -57,7 +61,7 @@ def unpoint(uri: str, client: ReadingClient, model: str, alias: str) -> None:
             client.delete_registered_model_alias(model, alias)
 
 
-def found_version(uri: str, client: ReadingClient, model: str, number: int) -> Any:
+def found_version(uri: str, client: ReadingClient, model: str, number: int) -> ModelVersion | None:
     """What MLflow has as a version of this number; None if it has none.
 
     Raises:
@@ -115,7 +119,12 @@ def refuse_missing_model(uri: str, client: ReadingClient, model: str, what: str)
 
 
 def refuse_gone(
-    uri: str, client: ReadingClient, model: str, changes: Sequence[dict[str, Any]], number: int, found: Any = None
+    uri: str,
+    client: ReadingClient,
+    model: str,
+    changes: Sequence[Change],
+    number: int,
+    found: ModelVersion | None = None,
 ) -> None:
     """Refuse a version that was champion and that MLflow has no longer under its number.
 
@@ -126,12 +135,12 @@ def refuse_gone(
     Raises:
         GoneError: it has none; or another, since a model that was deleted begins again with version 1.
     """
-    what = f"version {number}, {'the champion' if changes[-1]['to'] == number else 'once champion'} of {model},"
+    what = f"version {number}, {'the champion' if changes[-1].to == number else 'once champion'} of {model},"
     found = found or found_version(uri, client, model, number)
     if found is None:
         refuse_missing_model(uri, client, model, f"version {number} is {what.split(', ')[1]}")
         raise GoneError(f"{what} was deleted in MLflow", found=f"no version {number}", fix=LOST)
-    entered = next((e for e in reversed(changes) if e["to"] == number and e["from"] != number), None)
+    entered = next((e for e in reversed(changes) if e.to == number and e.replaces != number), None)
     if entered is not None and not same_version(entered, found):
         raise GoneError(
             f"{what} was deleted in MLflow: what has its number now is another version",
@@ -140,19 +149,19 @@ def refuse_gone(
         )
 
 
-def same_version(entry: Mapping[str, Any], found: Any) -> bool:
+def same_version(entry: Change, found: ModelVersion) -> bool:
     """Whether what has a version's number is the version that an entry made champion: of the same run; or, of entries that do
     not say it, registered before."""
-    if "run" in entry:
-        return str(entry["run"]) == str(found.run_id)
+    if entry.run is not None:
+        return entry.run == str(found.run_id)
     try:
-        entered = datetime.fromisoformat(entry["when"]).timestamp()
+        entered = datetime.fromisoformat(entry.when).timestamp()
     except ValueError:  # of whoever wrote it before entries were signed, and somebody lets it through
         return True
     return found.creation_timestamp / 1000 <= entered + LEEWAY_SECONDS
 
 
-def _said_model(text: str | None) -> Any:
+def _said_model(text: str | None) -> object:
     try:
         return json.loads(text or "null")["payload"]["model"]
     except (ValueError, TypeError, KeyError, RecursionError):

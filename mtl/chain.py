@@ -7,10 +7,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+from pydantic import ValidationError
 
 from mtl.config import RegistryError
 from mtl.ledger import Entry
+from mtl.reports.change import Change
+from mtl.reports.types import parse_json
 from mtl.trust import Trust
 
 CHANGE = "change"
@@ -21,7 +24,7 @@ CHANGE = "change"
 class Chain:
     """The changes that count, and those that do not."""
 
-    changes: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    changes: list[Change] = field(default_factory=list[Change])
     head: str = ""
     """Hash over the texts of all changes that count."""
     heads: list[str] = field(default_factory=list[str])
@@ -30,25 +33,30 @@ class Chain:
     """What it was after the last that was signed."""
     unsigned: list[int] = field(default_factory=list[int])
     """Numbers of those among them at the end that no later signature covers."""
-    doubtful: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    doubtful: list[Change] = field(default_factory=list[Change])
     """The others, with `unverified`: why they do not count."""
 
     @property
-    def last(self) -> dict[str, Any] | None:
+    def last(self) -> Change | None:
         """The change that made the present champion."""
         return self.changes[-1] if self.changes else None
 
     @property
     def champion(self) -> int | None:
         """What the chain ends with."""
-        return self.changes[-1]["to"] if self.changes else None
+        return self.changes[-1].to if self.changes else None
 
-    def add(self, number: int, entry: Entry) -> None:
+    @property
+    def end(self) -> int:
+        """Number of the last change; 0 if there is none."""
+        return self.changes[-1].number if self.changes else 0
+
+    def add(self, change: Change, entry: Entry) -> None:
         """Append one that counts."""
-        self.changes.append(entry.value | {"number": number})
+        self.changes.append(change)
         self.head = hashlib.sha256(f"{self.head}{entry.sha256}".encode()).hexdigest()
         self.heads.append(self.head)
-        self.unsigned = [*self.unsigned, number] if entry.doubt else []
+        self.unsigned = [*self.unsigned, change.number] if entry.doubt else []
 
 
 def read_chain(model: str, ledger: Mapping[str, Entry], trust: Trust, seen: str = "") -> Chain:
@@ -67,19 +75,20 @@ def read_chain(model: str, ledger: Mapping[str, Entry], trust: Trust, seen: str 
         if entry.doubt is not None:
             waiting[number] = entry
             continue
-        for earlier in entry.value.get("covers", []):
+        change = change_of(number, entry)
+        for earlier in change.covers:
             if earlier in waiting:
-                chain.add(earlier, waiting.pop(earlier))
-        if entry.value.get("previous") != chain.head:
+                chain.add(change_of(earlier, waiting[earlier]), waiting.pop(earlier))
+        if change.previous != chain.head:
             raise _broken(model, number, chain, waiting)
-        chain.add(number, entry)
+        chain.add(change, entry)
     chain.signed = chain.head
     for number, entry in waiting.items():
-        if trust.lets(entry.doubt) and entry.value.get("from") == chain.champion and _whole(entry.value):
-            chain.add(number, entry)
+        change = _whole(number, entry)
+        if change is not None and trust.lets(entry.doubt) and change.replaces == chain.champion:
+            chain.add(change, entry)
         else:
-            why = entry.doubt.why if entry.doubt else ""
-            chain.doubtful.append(_shown(entry.value) | {"number": number, "unverified": why})
+            chain.doubtful.append(_shown(number, entry))
     if seen and seen not in chain.heads and (trust.keys or chain.changes):
         raise _shortened(model, chain, trust.seen)
     return chain
@@ -89,26 +98,42 @@ def known_numbers(ledger: Mapping[str, Entry]) -> set[int]:
     """Numbers of all versions that a ledger has ever named."""
     values = [entry.value for entry in ledger.values() if entry.doubt is None]
     found = [value.get(key) for value in values for key in ("version", "from", "to")]
-    found += [number for value in values for number in value.get("removed", [])]
+    removed = [value.get("removed") for value in values]
+    found += [number for numbers in removed if isinstance(numbers, list) for number in numbers]
     return {number for number in found if isinstance(number, int)}
 
 
-def _whole(value: dict[str, Any]) -> bool:
-    """Whether an entry has what is asked of it."""
-    return {"to", "kind", "who", "when", "why", "id"} <= value.keys() and isinstance(value["to"], int)
+def change_of(number: int, entry: Entry) -> Change:
+    """What an entry of the chain says.
+
+    Raises:
+        RegistryError: it is no change.
+    """
+    fix = "mtl of the version that wrote it reads it; else restore the registry from a back-up"
+    what = f"change {number} of the champion"
+    return parse_json(Change, entry.value | {"number": number}, what, fix=fix, refusal=RegistryError)
 
 
-def _shown(value: dict[str, Any]) -> dict[str, Any]:
+def _whole(number: int, entry: Entry) -> Change | None:
+    """What an entry that nobody signed says, if it has what is asked of one."""
+    try:
+        change = Change.model_validate(entry.value | {"number": number})
+    except ValidationError:
+        return None
+    return change if change.to is not None and "id" in change.model_fields_set else None
+
+
+def _shown(number: int, entry: Entry) -> Change:
     """An entry that may be anybody's, with all that is shown of one."""
-    texts = {key: str(value.get(key, ""))[:200] for key in ("kind", "who", "when", "why")}
-    numbers = {key: value.get(key) if isinstance(value.get(key), int) else None for key in ("from", "to")}
-    return numbers | texts
+    texts = {key: str(entry.value.get(key, ""))[:200] for key in ("kind", "who", "when", "why")}
+    versions = {key: value if type(value := entry.value.get(key)) is int else None for key in ("from", "to")}
+    why = entry.doubt.why if entry.doubt else ""
+    return Change.model_validate(versions | texts | {"number": number, "unverified": why})
 
 
 def _broken(model: str, number: int, chain: Chain, waiting: Mapping[int, Entry]) -> RegistryError:
-    before = (chain.last or {"number": 0})["number"]
     altered = [str(n) for n, entry in waiting.items() if entry.doubt and entry.doubt.altered]
-    found = f"change {number} does not follow change {before}"
+    found = f"change {number} does not follow change {chain.end}"
     found += f"; change {', '.join(altered)} was altered" if altered else "; one before it was changed or removed"
     return RegistryError(
         f"the history of {model}'s champions is not as it was signed",
@@ -120,6 +145,6 @@ def _broken(model: str, number: int, chain: Chain, waiting: Mapping[int, Entry])
 def _shortened(model: str, chain: Chain, seen: Path | None) -> RegistryError:
     return RegistryError(
         f"the history of {model}'s champions has lost changes that were seen here before",
-        found=f"it ends with change {(chain.last or {'number': 0})['number']}",
+        found=f"it ends with change {chain.end}",
         fix=f"restore the registry from a back-up; if you restored an older one yourself, remove {seen}",
     )

@@ -15,13 +15,18 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mtl.config import GoneError, RegistryError
 from mtl.records.client import ReadingClient
 from mtl.redaction import redacted
 from mtl.tracking import LIVING, explained, gone, refusals
 from mtl.trust import Doubt, Trust
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    from mtl.records.entities import Run
 
 RUN_TAG = "mtl.ledger_run"
 MODEL_TAG = "mtl.ledger_of"
@@ -41,7 +46,7 @@ NOTE = (
 class Entry:
     """What stands under a key."""
 
-    value: dict[str, Any]
+    value: dict[str, JsonValue]
     sha256: str
     """Of its text."""
     doubt: Doubt | None
@@ -78,7 +83,7 @@ class Ledger:
             params = self._params(run)
         return {key: self._entry(key, text) for key, text in params.items() if key != MOVED}
 
-    def write(self, key: str, value: dict[str, Any]) -> Entry:
+    def write(self, key: str, value: dict[str, JsonValue]) -> Entry:
         """The key's entry: this value without secrets, signed, or the one that was there before it.
 
         Raises:
@@ -219,7 +224,7 @@ class Ledger:
         if found.info.experiment_id != DEFAULT:  # a run there moves when it is next written to
             self._refuse_deleted(found)
 
-    def _refuse_deleted(self, found: Any) -> None:
+    def _refuse_deleted(self, found: Run) -> None:
         if found.info.lifecycle_stage != LIVING:
             raise GoneError(
                 f"the {self.name} was deleted in MLflow",

@@ -28,7 +28,7 @@ def missing(promotions: Promotions, number: int, living: Sequence[int]) -> Regis
     if removed is not None:
         return GoneError(
             f"version {number} of {promotions.model} was removed by retention",
-            found=f"{removed['when']} by {removed['who']}: {removed['why']}",
+            found=f"{removed.when} by {removed.who}: {removed.why}",
             fix="its promotions stay in mtl history; a back-up of before has it",
         )
     if was or any(one > number > 0 for one in living):

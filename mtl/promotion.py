@@ -15,15 +15,21 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import EllipsisType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mtl.actor import actor
 from mtl.aliases import LOST, aliased, found_version, point, refuse_gone, same_version, unpoint
-from mtl.chain import CHANGE, Chain, read_chain
+from mtl.chain import CHANGE, Chain, change_of, read_chain
 from mtl.config import GoneError, RegistryError
 from mtl.ledger import Ledger
 from mtl.records.client import ReadingClient
 from mtl.redaction import redact
+from mtl.reports.change import Change
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    from mtl.records.entities import ModelVersion
 
 CHAMPION = "champion"
 PROMOTION, ROLLBACK, OUTSIDE, ADOPTION = "promotion", "rollback", "outside", "adoption"
@@ -60,8 +66,8 @@ class Promotions:
         trust.remember(self.ledger.place, chain.signed)
         return chain
 
-    def history(self) -> list[dict[str, Any]]:
-        """Every change that counts, oldest first: number, kind, from, to, who, when, why, flow_run, id.
+    def history(self) -> list[Change]:
+        """Every change that counts, oldest first.
 
         Raises:
             RegistryError: as `chain`; or there are changes, and none is by anybody who is trusted.
@@ -71,24 +77,24 @@ class Promotions:
             first = chain.doubtful[0]
             raise RegistryError(
                 f"the champions of {self.model} are unverified: no change was signed by anybody who is trusted here",
-                found=f"change {first['number']} by {first.get('who')}: {first['unverified']}",
+                found=f"change {first.number} by {first.who}: {first.unverified}",
                 fix=WAY_ON,
             )
         if chain.doubtful:
-            numbers = ", ".join(str(change["number"]) for change in chain.doubtful)
+            numbers = ", ".join(str(change.number) for change in chain.doubtful)
             logging.getLogger(__name__).warning(
-                f"changes of the champion that do not count: {numbers} ({chain.doubtful[0]['unverified']})"
+                f"changes of the champion that do not count: {numbers} ({chain.doubtful[0].unverified})"
             )
         return chain.changes
 
-    def shown(self) -> list[dict[str, Any]]:
+    def shown(self) -> list[Change]:
         """Every change, for people to look at: those that do not count say with `unverified` why.
 
         Raises:
             RegistryError: as `chain`.
         """
         chain = self.chain()
-        return sorted([*chain.changes, *chain.doubtful], key=lambda change: change["number"])
+        return sorted([*chain.changes, *chain.doubtful], key=lambda change: change.number)
 
     def champion(self) -> int | None:
         """The version that is champion: what the chain ends with. An alias that names another one, after a crash or moved
@@ -102,16 +108,16 @@ class Promotions:
         # After the alias, which follows its entry: one without an entry is from elsewhere.
         changes = self._entered(alias)
         named = int(alias.version) if alias else None
-        if changes and (number := changes[-1]["to"]) is not None:
+        if changes and (number := changes[-1].to) is not None:
             found = alias if named == number else None
             refuse_gone(self.ledger.uri, self.client, self.model, changes, number, found)
-        if changes and named != changes[-1]["to"]:
+        if changes and named != changes[-1].to:
             logging.getLogger(__name__).warning(
-                f"the alias {CHAMPION} named {_version(named)}: it is set to {_version(changes[-1]['to'])}, as in mtl history"
+                f"the alias {CHAMPION} named {_version(named)}: it is set to {_version(changes[-1].to)}, as in mtl history"
             )
             self._settle()
             changes = self.history()
-        return changes[-1]["to"] if changes else None
+        return changes[-1].to if changes else None
 
     def recorded(self) -> int | None:
         """What the chain ends with, whether or not MLflow still has it.
@@ -120,9 +126,9 @@ class Promotions:
             RegistryError: as `champion`.
         """
         changes = self._entered(aliased(self.ledger.uri, self.client, self.model, CHAMPION))
-        return changes[-1]["to"] if changes else None
+        return changes[-1].to if changes else None
 
-    def _entered(self, alias: Any) -> list[dict[str, Any]]:
+    def _entered(self, alias: ModelVersion | None) -> list[Change]:
         """The history; an alias from before there was one is entered, where what is unverified is let through."""
         changes = self.history()
         if changes or alias is None:
@@ -139,42 +145,53 @@ class Promotions:
 
     def before(self, number: int | None) -> int | None:
         """Who was champion before a version became it, rollbacks to it left out."""
-        entry = next((c for c in reversed(self.moves()) if c["to"] == number and c["kind"] != ROLLBACK), None)
-        if entry is not None and entry["kind"] == REPAIR:  # the same under another number
-            return self.before(entry["from"])
-        return entry["from"] if entry else None
+        entry = next((c for c in reversed(self.moves()) if c.to == number and c.kind != ROLLBACK), None)
+        if entry is not None and entry.kind == REPAIR:  # the same under another number
+            return self.before(entry.replaces)
+        return entry.replaces if entry else None
 
     def now(self, number: int) -> int:
         """The number that a version has since it was registered again."""
         for entry in self.history():
-            number = entry.get("again", {}).get(str(number), number)
+            number = entry.again.get(str(number), number)
         return number
 
-    def moves(self) -> list[dict[str, Any]]:
+    def moves(self) -> list[Change]:
         """The entries that made another version champion, oldest first."""
-        return [entry for entry in self.history() if entry["from"] != entry["to"]]
+        return [entry for entry in self.history() if entry.moves]
 
     def lost(self) -> str:
         """Why there is no champion though there was one, in a line; empty if that is not so."""
         changes = self.history()
-        return str(changes[-1]["why"]) if changes and changes[-1]["to"] is None else ""
+        return changes[-1].why if changes and changes[-1].to is None else ""
 
-    def removed(self) -> dict[int, dict[str, Any]]:
+    def removed(self) -> dict[int, Change]:
         """Versions that are kept no longer, with the entry that says why."""
-        return {number: entry for entry in self.history() for number in entry.get("removed", [])}
+        return {number: entry for entry in self.history() for number in entry.removed}
 
-    def note(self, kind: str, why: str, *, to: int | EllipsisType | None = ..., **more: Any) -> dict[str, Any]:
+    def note(
+        self,
+        kind: str,
+        why: str,
+        *,
+        to: int | EllipsisType | None = ...,
+        removed: Sequence[int] = (),
+        again: Mapping[str, int] | None = None,
+    ) -> Change:
         """Enter what was done to the registry.
 
         Args:
             to: the champion from now on; as it is, if not said.
-            more: what else the entry says.
+            removed: versions that are kept no longer.
+            again: number of a version that was lost → its number now.
         """
         chain = self.chain()
         target = chain.champion if isinstance(to, EllipsisType) else to
+        more: dict[str, JsonValue] = {"removed": list[JsonValue](removed)} if removed else {}
+        more |= {"again": dict[str, JsonValue](again)} if again else {}
         entry, stands = self._write(chain, target, kind, why, more=more)
-        if stands["id"] != entry["id"]:
-            raise _moved(stands["to"], chain.champion)
+        if stands.id != entry.id:
+            raise _moved(stands.to, chain.champion)
         if target != chain.champion:
             self._settle()
         return entry
@@ -187,8 +204,8 @@ class Promotions:
         kind: str = PROMOTION,
         why: str = "",
         flow_run: str = "",
-        settings: Mapping[str, Sequence[Any]] | None = None,
-    ) -> dict[str, Any]:
+        settings: Mapping[str, Sequence[JsonValue]] | None = None,
+    ) -> Change:
         """Make a version champion in place of the one that is expected to be it; the entry.
 
         Args:
@@ -202,8 +219,8 @@ class Promotions:
         if chain.champion != expected:
             raise _moved(chain.champion, expected)
         entry, stands = self._write(chain, number, kind, why, flow_run, settings)
-        if stands["id"] != entry["id"]:
-            raise _moved(stands["to"], expected)
+        if stands.id != entry.id:
+            raise _moved(stands.to, expected)
         self._settle()
         return entry
 
@@ -215,9 +232,9 @@ class Promotions:
                 chain, chain.champion, ADOPTION, f"changes {', '.join(map(str, chain.unsigned))} are vouched for"
             )
 
-    def of(self, number: int) -> dict[str, Any] | None:
+    def of(self, number: int) -> Change | None:
         """The entry by which the gate made a version champion, if it did."""
-        entries = [e for e in self.history() if e["to"] == number and e["kind"] == PROMOTION]
+        entries = [e for e in self.history() if e.to == number and e.kind == PROMOTION]
         if not entries or (found := found_version(self.ledger.uri, self.client, self.model, number)) is None:
             return None
         return next((entry for entry in entries if same_version(entry, found)), None)
@@ -229,9 +246,9 @@ class Promotions:
         kind: str,
         why: str,
         flow_run: str = "",
-        settings: Mapping[str, Sequence[Any]] | None = None,
-        more: Mapping[str, Any] | None = None,
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        settings: Mapping[str, Sequence[JsonValue]] | None = None,
+        more: Mapping[str, JsonValue] | None = None,
+    ) -> tuple[Change, Change]:
         """The next entry of a chain, and the one that stands in its place: the same, or an earlier one.
 
         Raises:
@@ -240,8 +257,8 @@ class Promotions:
         found = found_version(self.ledger.uri, self.client, self.model, to) if to and to != chain.champion else None
         if to and to != chain.champion and found is None:
             raise GoneError(f"{self.model} has no version {to} any more: it does not become champion", fix=LOST)
-        number = (chain.last or {"number": 0})["number"] + 1
-        entry = {
+        number = chain.end + 1
+        entry: dict[str, JsonValue] = {
             "from": chain.champion,
             "to": to,
             "kind": kind,
@@ -253,24 +270,24 @@ class Promotions:
             "previous": chain.head,
         }
         entry |= {"settings": {key: list(values) for key, values in settings.items()}} if settings else {}
-        entry |= {"covers": chain.unsigned} if chain.unsigned else {}
+        entry |= {"covers": list[JsonValue](chain.unsigned)} if chain.unsigned else {}
         entry |= {"run": found.run_id} if found else {}  # a number may come again, once the model was deleted
         entry |= more or {}
         while True:
             stands = self.ledger.write(f"{CHANGE}/{number:06d}", entry)
             if stands.doubt is None:
-                return entry, stands.value
+                return Change.model_validate(entry | {"number": number}), change_of(number, stands)
             number += 1  # this one is taken by what does not count
 
     def _settle(self) -> None:
         """Let the alias name what the chain ends with, whoever else moves it meanwhile."""
         while True:
             last = self.history()[-1]
-            if last["to"] is None:
+            if last.to is None:
                 unpoint(self.ledger.uri, self.client, self.model, CHAMPION)
             else:
-                point(self.ledger.uri, self.client, self.model, CHAMPION, last["to"])
-            if self.history()[-1]["number"] == last["number"]:
+                point(self.ledger.uri, self.client, self.model, CHAMPION, last.to)
+            if self.history()[-1].number == last.number:
                 return
 
 

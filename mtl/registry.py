@@ -10,7 +10,7 @@ import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mtl.aliases import STATEMENT, aliased, found_version, point, refuse_gone
 from mtl.chain import known_numbers
@@ -22,12 +22,18 @@ from mtl.ledger import Ledger
 from mtl.missing import missing
 from mtl.package_cache import PackageCache
 from mtl.promotion import Promotions
+from mtl.records.entities import ModelVersion
 from mtl.reports import Decision, PackageReport
+from mtl.reports.change import Change
 from mtl.signing import SIGNATURE, package_sha256, sign
 from mtl.tracking import FINGERPRINT, LINEAGE, explained, pages, reading, refusals
 from mtl.trust import Trust
 from mtl.version import DECIDED, DECISION, Version, read, recalled, statement
 from mtl.version import decision as decided
+
+if TYPE_CHECKING:
+    import mlflow.entities.model_registry
+    from pydantic import JsonValue
 
 CHALLENGER = "challenger"
 VERSION = "version"
@@ -68,12 +74,13 @@ class Registry(Contents):
     def _claim(self, fingerprint: str, number: int) -> int:
         """The version that a fingerprint's is: the first that was entered by somebody who is trusted."""
         entry = self.ledger.write(f"{VERSION}/{fingerprint}", {"version": number})
-        return int(entry.value["version"]) if self.trust.lets(entry.doubt) and "version" in entry.value else number
+        said = entry.value.get("version")
+        return said if self.trust.lets(entry.doubt) and isinstance(said, int) else number
 
-    def _version(self, found: Any) -> Version:
+    def _version(self, found: ModelVersion) -> Version:
         return read(self.trust, self.model, int(found.version), str(found.run_id), dict(found.tags))
 
-    def versions(self, raw: Sequence[Any] | None = None) -> list[Version]:
+    def versions(self, raw: Sequence[ModelVersion] | None = None) -> list[Version]:
         """All versions of the model, oldest first.
 
         Args:
@@ -82,7 +89,7 @@ class Registry(Contents):
         found = self.raw_versions() if raw is None else raw
         return sorted(map(self._version, found), key=lambda version: version.number)
 
-    def raw_versions(self) -> list[Any]:
+    def raw_versions(self) -> list[mlflow.entities.model_registry.ModelVersion]:
         """All versions as MLflow has them, in no order."""
         with explained(self.uri):
             ask = self.client.search_model_versions
@@ -179,7 +186,7 @@ class Registry(Contents):
             self.client.set_model_version_tag(self.model, str(number), STATEMENT, signed)
         return self.get(number)
 
-    def _numbered(self, source: str, run: str, tags: dict[str, str]) -> Any:
+    def _numbered(self, source: str, run: str, tags: dict[str, str]) -> ModelVersion:
         """A new version of MLflow's. A model that was deleted begins again with version 1 there: numbers that the ledger
         knows are passed over, for they are other versions."""
         known = known_numbers(self.ledger.read())
@@ -283,9 +290,9 @@ class Registry(Contents):
         flow_run: str = "",
         *,
         why: str = "",
-        settings: Mapping[str, Sequence[Any]] | None = None,
+        settings: Mapping[str, Sequence[JsonValue]] | None = None,
         keep: PackageCache | None = None,
-    ) -> dict[str, Any] | None:
+    ) -> Change | None:
         """Move the alias that the gate's decision grants; the ledger's entry of a promotion.
 
         Args:

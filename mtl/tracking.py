@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mtl import atomic
 from mtl.config import GoneError, RegistryError
@@ -15,16 +15,17 @@ from mtl.digest import file_sha256
 from mtl.mlflow_params import as_params
 from mtl.records.client import ReadingClient
 from mtl.redaction import redact, secret_in_file
-from mtl.reports import EvalReport
+from mtl.reports import EpochRow, EvalReport
 
 if TYPE_CHECKING:
     import mlflow
+    from mlflow.exceptions import MlflowException
+    from mlflow.store.entities import PagedList
 
+Found = TypeVar("Found")
 FINGERPRINT = "mtl.fingerprint"
 LINEAGE = "lineage"
 """Folder of a run's artifacts."""
-NOT_METRICS = ("epoch", "step", "seconds", "cosines")
-"""Of a row of the training's history."""
 LIVING = "active"
 """MLflow's stage of runs and experiments that are not deleted."""
 REPAIR = "mtl registry repair says what was deleted or renamed, and mends what can be mended"
@@ -36,7 +37,7 @@ logging.getLogger("mlflow").setLevel(logging.WARNING)
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
-def refusals() -> tuple[Any, ...]:
+def refusals() -> tuple[type[MlflowException], ...]:
     """MLflow's errors, for `except`; none while nobody has imported it, which takes seconds."""
     module = sys.modules.get("mlflow.exceptions")
     return (module.MlflowException,) if module else ()
@@ -66,12 +67,12 @@ def explained(uri: str) -> Generator[None]:
         ) from error
 
 
-def gone(error: Any) -> bool:
+def gone(error: MlflowException) -> bool:
     """Whether MLflow says that there is no such thing (any more)."""
     return error.error_code == "RESOURCE_DOES_NOT_EXIST"
 
 
-def pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:
+def pages(ask: Callable[[str | None], PagedList[Found]]) -> Iterator[Found]:
     """All that a search finds, which MLflow gives page by page.
 
     Args:
@@ -184,13 +185,13 @@ class Tracker:
                     if attempt == ATTEMPTS - 1:
                         raise
 
-    def log_epoch(self, run: str, row: dict[str, Any], timestamp: int) -> None:
+    def log_epoch(self, run: str, row: EpochRow, timestamp: int) -> None:
         """An epoch's metrics at its optimizer step."""
         from mlflow.entities import Metric
 
-        numbers = {k: float(v) for k, v in row.items() if k not in NOT_METRICS}
+        numbers = {k: float(v) for k, v in row.metrics.items()}
         with explained(self.uri):
-            self.client.log_batch(run, metrics=[Metric(k, v, timestamp, row["step"]) for k, v in numbers.items()])
+            self.client.log_batch(run, metrics=[Metric(k, v, timestamp, row.step) for k, v in numbers.items()])
 
     def logged_steps(self, run: str) -> set[int]:
         """Optimizer steps whose epochs were logged."""

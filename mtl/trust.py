@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mtl.config import RegistryError
 from mtl.key_files import FIX, KeySource, key_id, key_source, private_key, public_key, said
@@ -22,6 +22,7 @@ from mtl.store import Store
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+    from pydantic import JsonValue
 
 DOMAIN = b"mtl statement 1\n"
 """Before what is signed: a signature of this kind is good for nothing else."""
@@ -68,7 +69,7 @@ class Trust:
         """Whether something with this doubt may be used."""
         return doubt is None or (self.unverified and not doubt.altered)
 
-    def sign(self, payload: dict[str, Any]) -> dict[str, Any]:
+    def sign(self, payload: Mapping[str, object]) -> dict[str, object]:
         """A statement of this content.
 
         Raises:
@@ -85,7 +86,7 @@ class Trust:
         signature = key.sign(DOMAIN + canonical(payload), ec.ECDSA(hashes.SHA256()))
         return {"payload": payload, "key": key_id(public), "signature": base64.b64encode(signature).decode()}
 
-    def check(self, statement: Any, kind: str, **expected: Any) -> tuple[dict[str, Any], Doubt | None]:
+    def check(self, statement: object, kind: str, **expected: object) -> tuple[dict[str, JsonValue], Doubt | None]:
         """A statement's content, and why it does not count, if so.
 
         Args:
@@ -96,8 +97,7 @@ class Trust:
         from cryptography.hazmat.primitives import hashes
         from cryptography.hazmat.primitives.asymmetric import ec
 
-        payload = statement.get("payload") if isinstance(statement, dict) else None
-        if not isinstance(payload, dict):
+        if not isinstance(statement, dict) or not isinstance(payload := statement.get("payload"), dict):
             return {}, Doubt("it is not signed (made before there were statements, or by somebody without a key)")
         if not self.keys:
             return payload, Doubt("no public key is known here")
@@ -186,6 +186,6 @@ def trusted(home: Path, root: Path | None = None) -> Trust:
     )
 
 
-def canonical(payload: dict[str, Any]) -> bytes:
+def canonical(payload: Mapping[str, object]) -> bytes:
     """The one text of a content."""
     return json.dumps(payload, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()

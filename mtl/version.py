@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+
+from pydantic import ConfigDict, Field, ValidationError
 
 from mtl.aliases import STATEMENT
 from mtl.config import RegistryError
+from mtl.reports.types import Report, parse_json
 from mtl.tracking import FINGERPRINT
 from mtl.trust import Doubt, Trust
 
@@ -17,6 +19,48 @@ DECIDED = "mtl.decided"
 DECISION = "mtl.decision"
 """Tag: the decision in words, for MLflow's page."""
 KIND, DECISION_KIND = "version", "decision"
+FIX = "mtl of the version that wrote it reads it; else restore the registry from a back-up"
+
+
+class Statement(Report):
+    """What is signed of a version when it is registered, but for what its signature is compared with."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    run: str
+    tags: dict[str, str]
+    files: dict[str, str] = Field(description="artifact of the run → its SHA-256")
+    num_bytes: int | None = Field(default=None, description="of the package")
+
+
+class Verdict(Report):
+    """What is signed when the gate has decided."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    summary: str
+    files: dict[str, str] = Field(description="artifact of the run → its SHA-256")
+
+
+class Described(Report):
+    """A version, or what is left of one, for people to look at."""
+
+    version: int | None
+    gone: str | None = Field(default=None, description="why MLflow has it no longer; then nothing else is known")
+    fingerprint: str | None = None
+    data: str | None = None
+    commit: str | None = None
+    dirty: bool = False
+    weights_sha256: str | None = None
+    decision: str | None = None
+    unverified: str | None = Field(default=None, description="why it is not verified, if so")
+    metrics: dict[str, dict[str, float]] = Field(default_factory=dict[str, dict[str, float]])
+
+    def as_json(self) -> dict[str, object]:
+        """As `mtl status --json` prints it."""
+        if self.gone is not None:
+            return self.model_dump(include={"version", "gone", "unverified", "weights_sha256", "decision", "metrics"})
+        return self.model_dump(exclude={"gone"})
 
 
 @dataclass(frozen=True)
@@ -33,19 +77,19 @@ class Version:
     doubt: Doubt | None = field(default_factory=lambda: Doubt("it was not looked at"))
     """Why it is not verified, if so."""
 
-    def describe(self, metrics: dict[str, dict[str, float]]) -> dict[str, Any]:
+    def describe(self, metrics: dict[str, dict[str, float]]) -> Described:
         """What `mtl status` shows."""
-        return {
-            "version": self.number,
-            "fingerprint": self.tags.get(FINGERPRINT),
-            "data": self.tags.get("mtl.data"),
-            "commit": self.tags.get("mtl.commit"),
-            "dirty": self.tags.get("mtl.dirty") == "true",
-            "weights_sha256": self.tags.get("mtl.weights_sha256"),
-            "decision": self.tags.get(DECISION),
-            "unverified": self.doubt and self.doubt.why,
-            "metrics": metrics,
-        }
+        return Described(
+            version=self.number,
+            fingerprint=self.tags.get(FINGERPRINT),
+            data=self.tags.get("mtl.data"),
+            commit=self.tags.get("mtl.commit"),
+            dirty=self.tags.get("mtl.dirty") == "true",
+            weights_sha256=self.tags.get("mtl.weights_sha256"),
+            decision=self.tags.get(DECISION),
+            unverified=self.doubt.why if self.doubt else None,
+            metrics=metrics,
+        )
 
     def refuse(self) -> RegistryError:
         """The error for one that may not be used."""
@@ -83,29 +127,35 @@ def read(trust: Trust, model: str, number: int, run: str, tags: dict[str, str]) 
     signed, doubt = trust.check(_parsed(tags.get(STATEMENT)), KIND, model=model, version=number, run=run)
     if doubt is not None:
         return Version(number, run, tags, doubt=doubt)
-    own: dict[str, str] = signed["tags"]
+    said = parse_json(Statement, signed, f"the statement of version {number}", fix=FIX, refusal=RegistryError)
+    own = said.tags
     other = sorted(key for key, value in own.items() if tags.get(key) != value)
     if other:
         was, found = own[other[0]], tags.get(other[0])
         why = f"its tag {other[0]} was {was[:80]!r} when it was signed, and is {str(found)[:80]!r}"
         return Version(number, run, own, doubt=Doubt(why, altered=True))
-    files = dict(signed["files"])
+    files = said.files
     decided, open_to_doubt = trust.check(
         _parsed(tags.get(DECIDED)), DECISION_KIND, model=model, version=number, run=run
     )
     if open_to_doubt is None:
-        own, files = {**own, DECISION: decided["summary"]}, {**decided["files"], **files}
-    return Version(number, run, own, files, signed["num_bytes"], None)
+        verdict = parse_json(Verdict, decided, f"the decision on version {number}", fix=FIX, refusal=RegistryError)
+        own, files = {**own, DECISION: verdict.summary}, {**verdict.files, **files}
+    return Version(number, run, own, files, said.num_bytes, None)
 
 
 def recalled(trust: Trust, model: str, number: int, signed: str, decided: str = "") -> Version:
     """The version that a kept statement is of, though MLflow has it no longer."""
-    payload = (_parsed(signed) or {}).get("payload", {})
-    run, tags = payload.get("run", ""), payload.get("tags", {})
-    return read(trust, model, number, run, {**tags, STATEMENT: signed, DECIDED: decided})
+    parsed = _parsed(signed)
+    payload = parsed.get("payload") if isinstance(parsed, dict) else None
+    try:
+        said = Statement.model_validate(payload)
+    except ValidationError:
+        said = Statement(run="", tags={}, files={})
+    return read(trust, model, number, said.run, {**said.tags, STATEMENT: signed, DECIDED: decided})
 
 
-def _parsed(text: str | None) -> Any:
+def _parsed(text: str | None) -> object:
     try:
         return json.loads(text or "null")
     except (ValueError, RecursionError):

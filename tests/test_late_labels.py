@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +11,10 @@ from scipy import stats
 from mtl.config import DataError
 from mtl.monitor.late_labels import late_performance, read_labels
 from mtl.monitor.matching import match
+from mtl.reports.monitoring import Registered
 
-DIGIT: dict[str, Any] = {"serves": "label", "value": 0.9, "low": 0.88, "high": 0.92, "classes": ["1", "2"]}
-COUNT: dict[str, Any] = {"serves": "value", "value": 0.3, "low": 0.25, "high": 0.35}
+DIGIT = Registered(serves="label", value=0.9, low=0.88, high=0.92, classes=("1", "2"))
+COUNT = Registered(serves="value", value=0.3, low=0.25, high=0.35)
 
 
 def matched(labels: list[str], names: list[str]) -> tuple[dict[str, str], list[str]]:
@@ -88,8 +88,8 @@ def test_late_labels_beside_the_registered_metrics() -> None:
     known = {"digit": DIGIT, "count": COUNT}
     said: list[str] = []
     digit, count = late_performance(labels, answers, known, problems=said)
-    assert (digit["worse"], digit["value"], digit["images"]) == (True, 0.5, 100)
-    assert (count["worse"], count["value"]) == (False, 0.0)
+    assert (digit.worse, digit.value, digit.images) == (True, 0.5, 100)
+    assert (count.worse, count.value) == (False, 0.0)
     assert said == []
     few = dict(list(labels.items())[:10])
     assert late_performance(few, answers, known, problems=said) == []
@@ -102,7 +102,7 @@ def test_labels_that_are_none_do_not_count_as_errors() -> None:
     labels = {str(i): {"digit": ("1", "one", "7")[i // 20], "count": ("2", "nan", "many")[i // 20]} for i in range(60)}
     said: list[str] = []
     digit, count = late_performance(labels, answers, {"digit": DIGIT, "count": COUNT}, problems=said)
-    assert (digit["value"], digit["images"], count["value"], count["images"]) == (1.0, 20, 0.0, 20)
+    assert (digit.value, digit.images, count.value, count.images) == (1.0, 20, 0.0, 20)
     assert said == [
         "digit: 40 labels are no class of the model: 7, one",
         "count: 40 labels are no number: many, nan",
@@ -118,7 +118,7 @@ def test_intervals_hold_the_truth() -> None:
             right = np.random.default_rng([draw, number]).random(number) < truth
             labels = {str(i): {"digit": "1" if one else "2"} for i, one in enumerate(right)}
             (row,) = late_performance(labels, {str(i): {"digit": "1"} for i in range(number)}, {"digit": DIGIT})
-            held += row["low"] <= truth <= row["high"]
+            held += row.low <= truth <= row.high
         assert held / draws >= 0.95 - 3 * (0.05 * 0.95 / draws) ** 0.5
     for number, least in ((25, 0.89), (100, 0.91)):
         held = 0
@@ -126,14 +126,14 @@ def test_intervals_hold_the_truth() -> None:
             errors = np.random.default_rng([draw, number]).exponential(2.0, number)
             labels = {str(i): {"count": str(one)} for i, one in enumerate(errors)}
             (row,) = late_performance(labels, {str(i): {"count": 0.0} for i in range(number)}, {"count": COUNT})
-            held += row["low"] <= 2.0 <= row["high"]
+            held += row.low <= 2.0 <= row.high
         assert least <= held / draws
 
 
 def test_tasks_that_do_as_registered_are_rarely_called_worse() -> None:
     """Six tasks together at 5 %, their truth at the bad end of what was registered; and one that is worse is found."""
-    label = DIGIT | {"low": 0.9}
-    value = COUNT | {"high": 1.0}
+    label = DIGIT.model_copy(update={"low": 0.9})
+    value = COUNT.model_copy(update={"high": 1.0})
     known = {f"d{i}": label for i in range(3)} | {f"v{i}": value for i in range(3)}
     worse, draws, number = 0, 200, 30
     for draw in range(draws):
@@ -147,9 +147,9 @@ def test_tasks_that_do_as_registered_are_rarely_called_worse() -> None:
             | {t: str(rng.exponential(1.0)) for t in ("v0", "v1", "v2")}
             for image in answers
         }
-        worse += any(row["worse"] for row in late_performance(labels, answers, known, alpha=0.05))
+        worse += any(row.worse for row in late_performance(labels, answers, known, alpha=0.05))
     assert worse / draws <= 0.05 + 3 * (0.05 * 0.95 / draws) ** 0.5
     bad = {image: {"d0": "2" if int(image) % 3 == 0 else "1", "v0": "2.5"} for image in answers}
     found = late_performance(bad, answers, known, alpha=0.05)
-    assert {row["task"]: row["worse"] for row in found} == {"d0": True, "v0": True}
-    assert found[0]["p"] == pytest.approx(stats.binom.cdf(20, 30, 0.9))
+    assert {row.task: row.worse for row in found} == {"d0": True, "v0": True}
+    assert found[0].p == pytest.approx(stats.binom.cdf(20, 30, 0.9))

@@ -17,9 +17,19 @@ from flows.settings import Settings
 from mtl.config import DataError
 from mtl.config.params import Config, load
 from mtl.monitor.kept_answers import judge_kept
+from mtl.reports import read_report
+from mtl.reports.monitoring import (
+    KeptAnswer,
+    KeptAnswers,
+    LateLabels,
+    LateResult,
+    MonitorReport,
+    Outcome,
+    Registered,
+)
 from tests.conftest import ROOT, heard
 
-KNOWN = {"kind": {"serves": "label", "value": 0.95, "low": 0.94, "high": 0.96, "classes": ["a", "b"]}}
+KNOWN = {"kind": Registered(serves="label", value=0.95, low=0.94, high=0.96, classes=("a", "b"))}
 
 
 class Production:
@@ -50,32 +60,43 @@ class Production:
         lines = "".join(f"{name},{label}\n" for name, label in labels.items())
         (self.folder / "labels.csv").write_text("image,kind\n" + lines)
 
-    def compare(self, settings: Settings, config: Config, images: list[list[str]], out: Path) -> dict[str, Any]:
+    def compare(
+        self, settings: Settings, config: Config, images: list[tuple[str, str, str]], out: Path
+    ) -> MonitorReport:
         """As the stage does it, with answers out of thin air."""
         names = [name for _, name, _ in images]
         self.asked.append(names)
-        answers = {n: {"content": n, "answers": {"kind": "a"}} for n in names if "broken" not in n}
-        kept = {"version": self.version, "registered": KNOWN, "images": answers}
-        (out / "answers.json").write_text(json.dumps(kept))
-        rows, told = judge_kept(kept, json.loads((out / "late.json").read_text()), out.parent, 0.01)
-        late = [f"{row['images']} of {row['task']}" for row in rows if row["worse"] and row["version"] == self.version]
-        found = {"reasons": self.reasons, "late_reasons": late, "late": rows, "unjudged": told}
-        return found | {"judged": len(rows) + len(self.judged)}
+        answers = {n: KeptAnswer(content=n, answers={"kind": "a"}) for n in names if "broken" not in n}
+        kept = KeptAnswers(version=self.version, registered=KNOWN, images=answers)
+        (out / "answers.json").write_text(kept.model_dump_json())
+        rows, told = judge_kept(kept, read_report(LateLabels, out / "late.json"), out.parent, 0.01)
+        late = [f"{row.images} of {row.task}" for row in rows if row.worse and row.version == self.version]
+        return MonitorReport(
+            version=self.version,
+            images=len(images),
+            unreadable=(),
+            findings=(),
+            late=tuple(rows),
+            judged=len(rows) + len(self.judged),
+            reasons=tuple(self.reasons),
+            late_reasons=tuple(late),
+            unjudged=tuple(told),
+        )
 
-    def look(self, tell: Callable[..., None] | None = None) -> dict[str, Any]:
-        def told(model: str, result: dict[str, Any], batch: str) -> None:
+    def look(self, tell: Callable[..., None] | None = None) -> Outcome:
+        def told(model: str, result: Outcome, batch: str) -> None:
             self.events.append(batch)
 
         with heard(self.lines):
             return look(self.settings, self.config, tell or told)
 
     @property
-    def report(self) -> list[dict[str, Any]]:
+    def report(self) -> list[LateResult]:
         """The rows of the last look, by what it kept."""
         last = Looks.read(self.home / "monitor").recent[-1].batch
         folder = self.home / "monitor" / last
-        kept = json.loads((folder / "answers.json").read_text())
-        return judge_kept(kept, json.loads((folder / "late.json").read_text()), folder.parent, 0.01)[0]
+        kept = read_report(KeptAnswers, folder / "answers.json")
+        return judge_kept(kept, read_report(LateLabels, folder / "late.json"), folder.parent, 0.01)[0]
 
 
 @pytest.fixture
@@ -88,17 +109,17 @@ def production(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Production:
 def test_labels_that_come_after_their_look_are_judged_by_the_next(production: Production) -> None:
     monday = production.arrive("monday", 30)
     production.judged = ["image/brightness"]
-    assert production.look()["state"] == "unshifted"
+    assert production.look().state == "unshifted"
     assert "no label has come" in production.lines[-1]
     production.arrive("tuesday", 30)
     production.label(dict.fromkeys(monday, "b"))
     found = production.look()
-    assert found["state"] == "event"
-    assert found["reason"] == "30 of kind"
-    assert production.report[0]["value"] == 0.0
+    assert found.state == "event"
+    assert found.reason == "30 of kind"
+    assert production.report[0].value == 0.0
     assert production.asked == [monday, [f"tuesday/{i:02d}.png" for i in range(30)]]
     # The same labels are no second event; images without any new label wait.
-    assert production.look() == {"state": "waiting", "images": 0}
+    assert production.look().as_json() == {"state": "waiting", "images": 0}
     assert len(production.events) == 1
 
 
@@ -106,16 +127,16 @@ def test_labels_alone_are_worth_a_look(production: Production) -> None:
     monday = production.arrive("monday", 30)
     production.look()
     production.label(dict.fromkeys(monday[:19], "a"))
-    assert production.look()["state"] == "waiting"
+    assert production.look().state == "waiting"
     production.label(dict.fromkeys(monday[:25], "a"))
-    assert production.look()["state"] == "unshifted"
+    assert production.look().state == "unshifted"
     assert production.asked[1:] == [[]]
-    assert [(row["images"], row["value"]) for row in production.report] == [(25, 1.0)]
+    assert [(row.images, row.value) for row in production.report] == [(25, 1.0)]
     # A few more count with those before, each image once.
     production.arrive("tuesday", 30)
     production.label(dict.fromkeys(monday, "a") | {"tuesday/00.png": "b"})
     production.look()
-    assert [(row["images"], row["value"]) for row in production.report] == [(31, 30 / 31)]
+    assert [(row.images, row.value) for row in production.report] == [(31, 30 / 31)]
 
 
 def test_images_whose_answers_were_not_kept_are_predicted_once_more(production: Production) -> None:
@@ -128,7 +149,7 @@ def test_images_whose_answers_were_not_kept_are_predicted_once_more(production: 
     (production.folder / "incoming" / monday[30]).unlink()
     production.config = unlabelled
     production.label(dict.fromkeys(monday, "b"))
-    assert production.look()["state"] == "event"
+    assert production.look().state == "event"
     assert production.asked[1] == monday[:30]
     assert "1 labels are of images without an answer that are gone or unreadable: monday/30.png" in production.lines[-1]
     production.arrive("tuesday", 30)
@@ -154,8 +175,8 @@ def test_an_answer_counts_for_the_version_that_gave_it(production: Production) -
     production.version = 2
     tuesday = production.arrive("tuesday", 30)
     production.label(dict.fromkeys(monday, "b") | dict.fromkeys(tuesday, "a"))
-    assert production.look()["state"] == "unshifted"
-    assert {row["version"]: (row["value"], row["worse"]) for row in production.report} == {
+    assert production.look().state == "unshifted"
+    assert {row.version: (row.value, row.worse) for row in production.report} == {
         1: (0.0, True),
         2: (1.0, False),
     }
@@ -171,7 +192,7 @@ def test_answers_wait_for_labels_as_long_as_is_said(production: Production) -> N
     (looks.folder / "state.json").write_text(json.dumps(state))
     production.arrive("tuesday", 30)
     production.label(dict.fromkeys(monday, "b"))
-    assert production.look()["state"] == "unjudged"
+    assert production.look().state == "unjudged"
     assert "30 labels are of images whose answers are no longer kept: monday/00.png" in production.lines[-1]
     assert not (looks.folder / looks.recent[0].batch / "answers.json").exists()
     assert [past.images[0] for past in Looks.read(looks.folder).recent] == ["tuesday/00.png"]
@@ -180,15 +201,15 @@ def test_answers_wait_for_labels_as_long_as_is_said(production: Production) -> N
 def test_found_while_cooling_down_it_is_told_after(production: Production) -> None:
     monday = production.arrive("monday", 30)
     production.reasons = ["it is dark"]
-    assert production.look()["state"] == "event"
+    assert production.look().state == "event"
     production.reasons = []
     production.label(dict.fromkeys(monday, "b"))
-    assert production.look()["state"] == "cooling"
+    assert production.look().state == "cooling"
     looks = Looks.read(production.home / "monitor")
     looks.last_event = (datetime.now(UTC) - timedelta(hours=25)).isoformat()
     looks.save()
-    assert production.look()["state"] == "event"
-    assert production.look()["state"] == "waiting"
+    assert production.look().state == "event"
+    assert production.look().state == "waiting"
     assert len(production.events) == 2
 
 
@@ -198,17 +219,17 @@ def test_an_event_that_may_not_have_been_told_is_told_by_the_next_look(productio
     production.reasons = ["it is dark"]
     tried: list[str] = []
 
-    def die(model: str, result: dict[str, Any], batch: str) -> None:
+    def die(model: str, result: Outcome, batch: str) -> None:
         tried.append(batch)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         production.look(die)
     production.arrive("tuesday", 30)
-    assert production.look()["state"] == "event"
+    assert production.look().state == "event"
     assert production.events == tried
     assert len(production.asked) == 1
-    assert production.look()["state"] == "cooling"
+    assert production.look().state == "cooling"
     assert production.asked[1] == [f"tuesday/{i:02d}.png" for i in range(30)]
     assert len(production.events) == 1
 
@@ -228,23 +249,23 @@ def test_a_look_killed_while_it_compares_is_made_again(production: Production, m
     assert production.asked == [monday]
     production.label(dict.fromkeys(monday, "a"))
     production.look()
-    assert [row["images"] for row in production.report] == [31]
+    assert [row.images for row in production.report] == [31]
 
 
 def test_a_look_that_judged_nothing_says_so(production: Production) -> None:
     production.arrive("monday", 30)
     found = production.look()
-    assert found["state"] == "unjudged"
+    assert found.state == "unjudged"
     assert "unjudged; not judged: no label has come" in production.lines[-1]
 
 
 def test_files_that_are_not_looked_at_are_said(production: Production) -> None:
     for name in ("a.mp4", "b.mp4", "notes.txt"):
         (production.folder / "incoming" / name).write_bytes(b"x")
-    assert production.look()["state"] == "waiting"
+    assert production.look().state == "waiting"
     assert "3 files are no images by their names: 2 .mp4, 1 .txt" in production.lines[-1]
     production.arrive("monday", 30)
-    assert "3 files are no images by their names: 2 .mp4, 1 .txt" in production.look()["unjudged"]
+    assert "3 files are no images by their names: 2 .mp4, 1 .txt" in (production.look().unjudged or ())
 
 
 def test_a_damaged_state_is_explained(production: Production) -> None:
@@ -255,4 +276,4 @@ def test_a_damaged_state_is_explained(production: Production) -> None:
             production.look()
     # As it was before answers were kept.
     (production.home / "monitor" / "state.json").write_text('{"seen": {}, "last_event": null}')
-    assert production.look()["state"] == "waiting"
+    assert production.look().state == "waiting"

@@ -23,6 +23,7 @@ from mtl.monitor.page import write_page
 from mtl.monitor.profile import Profile
 from mtl.package.predictor import Predictor
 from mtl.package.profiling import profile, write_reference
+from mtl.reports.monitoring import MonitorReport, Outcome
 from mtl.serving.looked import look as look_at
 from tests.conftest import embedded, free_port, mtl, set_params
 
@@ -122,19 +123,25 @@ def test_images_without_a_label_or_a_value_have_a_page(tmp_path: Path) -> None:
     for side in (reference, batch):
         side.labels["one"][::3] = -1
         side.values["stat0"][::3] = np.nan
-    findings = [one.as_json() for one in compare(reference, batch, alpha=0.05, min_psi=0.1)]
-    assert {"one", "stat0"} <= {one["name"] for one in findings}
-    result: dict[str, Any] = {"findings": findings, "late": [], "reasons": [], "late_reasons": [], "unjudged": ["<x>"]}
-    result |= {"images": 60, "version": 1, "unreadable": [], "judged": 0}
+    findings = [one.reported() for one in compare(reference, batch, alpha=0.05, min_psi=0.1)]
+    assert {"one", "stat0"} <= {one.name for one in findings}
+    result = MonitorReport(
+        version=1, images=60, unreadable=(), findings=tuple(findings), late=(), judged=0, reasons=(), unjudged=("<x>",)
+    )
     write_page(tmp_path / "page.html", result, reference, batch)
     page = (tmp_path / "page.html").read_text()
     assert page.count("<img") == 1
     assert "<li>&lt;x&gt;</li>" in page
     assert "nothing could be judged" in page
-    lacking = [one.as_json() for one in compare(reference, batch.take(np.arange(5)), alpha=0.05, min_psi=0.1)]
-    write_page(tmp_path / "page.html", result | {"findings": lacking}, reference, batch.take(np.arange(5)))
+    lacking = [one.reported() for one in compare(reference, batch.take(np.arange(5)), alpha=0.05, min_psi=0.1)]
+    write_page(
+        tmp_path / "page.html",
+        result.model_copy(update={"findings": tuple(lacking)}),
+        reference,
+        batch.take(np.arange(5)),
+    )
     assert "not compared: too few images have one: 5 in production" in (tmp_path / "page.html").read_text()
-    write_page(tmp_path / "page.html", result | {"findings": []}, reference, None)
+    write_page(tmp_path / "page.html", result.model_copy(update={"findings": ()}), reference, None)
     assert "<img" not in (tmp_path / "page.html").read_text()
 
 
@@ -202,28 +209,30 @@ def test_a_shift_is_an_event_once_and_then_it_cools_down(
 ) -> None:
     settings = embedded(retrained)
     config = load(retrained / "params.yaml", ["monitor.min_images=20"])
-    events: list[dict[str, Any]] = []
+    events: list[Outcome] = []
 
-    def tell(model: str, result: dict[str, Any], batch: str) -> None:
+    def tell(model: str, result: Outcome, batch: str) -> None:
         events.append(result)
 
-    def now() -> dict[str, Any]:
+    def now() -> Outcome:
         return look(settings, config, tell)
 
     drop(watched, raw, spec, "a", shift=False)
-    assert now()["state"] == "unshifted"
-    assert now() == {"state": "waiting", "images": 0}
+    assert now().state == "unshifted"
+    assert now().as_json() == {"state": "waiting", "images": 0}
     drop(watched, raw, spec, "b", shift=True)
     (watched / "broken.png").write_bytes(b"x")
     found = now()
-    assert found["state"] == "event"
-    assert "image/brightness shifted" in found["reason"] or "shifted" in found["reason"]
-    page = Path(found["page"]).read_text()
+    assert found.state == "event"
+    assert found.reason is not None
+    assert "shifted" in found.reason
+    assert found.page is not None
+    page = Path(found.page).read_text()
     assert "data:image/png;base64," in page
-    report = json.loads((Path(found["page"]).parent / "report.json").read_text())
+    report = json.loads((Path(found.page).parent / "report.json").read_text())
     assert report["unreadable"] == [["broken.png", "an image cannot be decoded: no known format"]]
     drop(watched, raw, spec, "c", shift=True)
-    assert now()["state"] == "cooling"
+    assert now().state == "cooling"
     assert len(events) == 1
 
 
@@ -235,17 +244,18 @@ def test_labels_that_come_late_are_judged_by_what_was_answered(
     set_params(retrained / "params.yaml", "monitor.min_images=20", "monitor.labels=labels.csv")
     events: list[str] = []
 
-    def now() -> tuple[dict[str, Any], dict[str, Any]]:
+    def now() -> tuple[Outcome, dict[str, Any]]:
         config = load(retrained / "params.yaml")
         found = look(embedded(retrained), config, lambda *told: events.append(told[2]))
-        return found, json.loads(Path(found["page"]).with_name("report.json").read_text())
+        assert found.page is not None
+        return found, json.loads(Path(found.page).with_name("report.json").read_text())
 
     try:
         drop(watched, raw, spec, "a", shift=False)
         names = sorted(path.name for path in watched.iterdir())
         shutil.copy(watched / names[0], watched / "z-copy.png")
         found, report = now()
-        assert (found["state"], report["copies"], report["late"]) == ("unshifted", ["z-copy.png"], [])
+        assert (found.state, report["copies"], report["late"]) == ("unshifted", ["z-copy.png"], [])
         assert len(report["findings"]) == report["judged"] > 15
         assert "1 images have the bytes of another one: each counts once" in report["unjudged"]
         for path in watched.iterdir():
@@ -253,14 +263,15 @@ def test_labels_that_come_late_are_judged_by_what_was_answered(
         rows = [f"{name.removesuffix('.png')},1000,x,1\n" for name in [*names, "z-copy.png", "never.png"]]
         (retrained / "labels.csv").write_text("image,count,species,note\n" + "".join(rows))
         found, report = now()
-        assert (found["state"], len(events)) == ("event", 1)
-        assert found["reason"].startswith("count mae 99")
+        assert (found.state, len(events)) == ("event", 1)
+        assert (found.reason or "").startswith("count mae 99")
         (row,) = report["late"]
         assert (row["task"], row["images"], row["worse"], row["version"]) == ("count", 24, True, 1)
         told = "; ".join(report["unjudged"])
         for line in ("no look has seen: never", "bytes of another one", "no class of the model: x", "labels of note"):
             assert line in told
-        assert "count" in Path(found["page"]).read_text()
+        assert found.page is not None
+        assert "count" in Path(found.page).read_text()
     finally:
         (retrained / "params.yaml").write_text(before)
         (retrained / "labels.csv").unlink(missing_ok=True)

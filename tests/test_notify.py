@@ -11,17 +11,20 @@ from typing import Any
 import pytest
 
 from flows.notify import announce, signature
+from mtl.reports.change import Change
 
-ENTRY = {
-    "from": 1,
-    "to": 2,
-    "kind": "promotion",
-    "why": "better",
-    "who": "tester",
-    "when": "2026-01-01T00:00:00+00:00",
-    "flow_run": "",
-    "id": "abc",
-}
+ENTRY = Change.model_validate(
+    {
+        "from": 1,
+        "to": 2,
+        "kind": "promotion",
+        "why": "better",
+        "who": "tester",
+        "when": "2026-01-01T00:00:00+00:00",
+        "flow_run": "",
+        "id": "abc",
+    }
+)
 
 
 class Receiver:
@@ -67,7 +70,7 @@ def test_a_promotion_is_told_and_signed(receiver: Receiver) -> None:
         "version": 2,
         "replaces": 1,
         "who": "tester",
-        "when": ENTRY["when"],
+        "when": ENTRY.when,
         "why": "better",
         "flow_run": "",
     }
@@ -85,7 +88,7 @@ def test_the_signature_is_that_of_the_standard() -> None:
 
 @pytest.mark.parametrize("receiver", [(503, 503, 200)], indirect=True)
 def test_a_receiver_that_is_away_for_a_moment_is_asked_again(receiver: Receiver) -> None:
-    said = announce("multitask", ENTRY | {"kind": "rollback"})
+    said = announce("multitask", ENTRY.model_copy(update={"kind": "rollback"}))
     assert not said
     assert len(receiver.requests) == 3
     assert {headers["webhook-id"] for headers, _ in receiver.requests} == {"abc"}

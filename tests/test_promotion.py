@@ -23,6 +23,7 @@ from mtl.config import RegistryError
 from mtl.ledger import Entry
 from mtl.promotion import CHAMPION, Promotions
 from mtl.registry import Registry
+from mtl.reports.change import Change
 from mtl.trust import Trust
 from tests.conftest import ROOT, clean_environment
 from tests.servers import postgres, running
@@ -32,6 +33,7 @@ import sys
 from mtl.config import RegistryError
 from pathlib import Path
 from mtl.registry import Registry
+from mtl.reports.change import Change
 from mtl.trust import Trust
 promotions = Registry(sys.argv[1], "model", Trust(own=Path(sys.argv[3]))).promotions
 won = 0
@@ -44,7 +46,7 @@ while won < int(sys.argv[2]):
         assert "has changed meanwhile" in str(error), error
         continue
     won += 1
-    print(entry["from"], version, flush=True)
+    print(entry.replaces, version, flush=True)
 """
 
 
@@ -81,11 +83,11 @@ def test_racing_promotions_form_one_chain(uri: str, trust: Trust) -> None:
     promotions = Registry(uri, "model", trust).promotions
     history = promotions.history()
     assert len(history) == len(said) == 52
-    assert [entry["number"] for entry in history] == list(range(1, len(history) + 1))
-    assert sorted((str(e["from"]), str(e["to"])) for e in history) == sorted(said)
-    assert all(later["from"] == earlier["to"] for earlier, later in itertools.pairwise(history))
+    assert [entry.number for entry in history] == list(range(1, len(history) + 1))
+    assert sorted((str(e.replaces), str(e.to)) for e in history) == sorted(said)
+    assert all(later.replaces == earlier.to for earlier, later in itertools.pairwise(history))
     alias = mlflow.MlflowClient(uri).get_model_version_by_alias("model", CHAMPION)
-    assert int(alias.version) == history[-1]["to"]
+    assert int(alias.version) == history[-1].to
 
 
 PARAMS = """
@@ -119,10 +121,10 @@ def test_a_promotion_on_old_evidence_changes_nothing(uri: str, trust: Trust) -> 
     with pytest.raises(RegistryError, match="has changed meanwhile") as caught:
         promotions.promote(3, 1)
     assert "version 2 instead of 1" in str(caught.value)
-    assert [(e["from"], e["to"], e["why"]) for e in promotions.history()] == [(None, 1, ""), (1, 2, "better")]
+    assert [(e.replaces, e.to, e.why) for e in promotions.history()] == [(None, 1, ""), (1, 2, "better")]
     assert promotions.champion() == 2
     promotions.promote(3, 2, why="因为更好" * 2000)  # more than an entry holds
-    assert promotions.history()[-1]["why"].startswith("因为更好因为")
+    assert promotions.history()[-1].why.startswith("因为更好因为")
 
 
 @pytest.mark.parametrize("uri", ["sqlite"], indirect=True)
@@ -175,7 +177,7 @@ def test_a_promotion_while_another_looks_is_seen(
             waiting.remove(after)
             others.promote(1, None)
 
-    def history() -> list[dict[str, Any]]:
+    def history() -> list[Change]:
         entries = Promotions.history(promotions)
         promote_once("history")
         return entries
@@ -189,7 +191,7 @@ def test_a_promotion_while_another_looks_is_seen(
     monkeypatch.setattr(promotion, "aliased", aliased)
     assert promotions.champion() == (1 if first == "alias" else None)  # what it was when the ledger was read
     assert promotions.champion() == 1
-    assert [(e["kind"], e["from"], e["to"]) for e in others.history()] == [("promotion", None, 1)]
+    assert [(e.kind, e.replaces, e.to) for e in others.history()] == [("promotion", None, 1)]
 
 
 @pytest.mark.parametrize("uri", ["sqlite"], indirect=True)
@@ -207,7 +209,7 @@ def test_two_that_take_an_alias_over_at_once_enter_it_once(
 
     monkeypatch.setattr(promotions.ledger, "write", late)
     assert promotions.champion() == 3
-    assert [(e["kind"], e["from"], e["to"]) for e in promotions.history()] == [("outside", None, 3)]
+    assert [(e.kind, e.replaces, e.to) for e in promotions.history()] == [("outside", None, 3)]
 
 
 @pytest.mark.parametrize("uri", ["sqlite"], indirect=True)
@@ -223,7 +225,7 @@ def test_an_alias_moved_by_hand_is_set_back(uri: str, trust: Trust) -> None:
     promotions.client.set_registered_model_alias("model", CHAMPION, "4")
     assert promotions.champion() == 1
     assert int(promotions.client.get_model_version_by_alias("model", CHAMPION).version) == 1
-    assert [(e["kind"], e["from"], e["to"]) for e in promotions.history()] == [
+    assert [(e.kind, e.replaces, e.to) for e in promotions.history()] == [
         ("outside", None, 3),
         ("promotion", 3, 1),
     ]

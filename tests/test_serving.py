@@ -22,6 +22,8 @@ from mtl.config import DataError
 from mtl.data.raw import read_split
 from mtl.data.spec import DatasetSpec
 from mtl.package.predictor import Predictor
+from mtl.reports import read_report
+from mtl.reports.prediction import Prediction
 from mtl.serving.batch import as_parquet
 from mtl.serving.disagreement import disagreement, write_disagreement
 from mtl.serving.sources import choose
@@ -56,7 +58,7 @@ def predicted(package: Path, images: list[str], out: Path, formats: str, **envir
         command, cwd=ROOT, env=clean_environment() | environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(result.read_text()) | {"lines": done.stdout}
+    return read_report(Prediction, result).as_json() | {"lines": done.stdout}
 
 
 def _command(packages: list[Path], images: list[str], out: Path, formats: str) -> tuple[list[str], Path]:
@@ -184,14 +186,15 @@ def test_two_models_on_a_batch_and_what_differs(bundle: Path, package: Path, ima
         store.put("parts/all.parquet", as_parquet(chosen, answers, predictor))
         store.put("index.json", b'{"parts": ["all"]}')
     found = write_disagreement(tmp_path, (package, other), chosen, stores)
-    assert found["tasks"]["count"]["mean"] == pytest.approx(1.0, abs=1e-4)
-    assert found["tasks"]["count"]["changed"] == 1.0
-    assert all(one["mean"] == 0.0 for name, one in found["tasks"].items() if name != "count")
-    assert len(found["most_different"]) == 12
-    assert Path(found["picture"]).read_bytes().startswith(b"\x89PNG")
+    assert found.tasks["count"].mean == pytest.approx(1.0, abs=1e-4)
+    assert found.tasks["count"].changed == 1.0
+    assert all(one.mean == 0.0 for name, one in found.tasks.items() if name != "count")
+    assert len(found.most_different) == 12
+    assert found.picture is not None
+    assert Path(found.picture).read_bytes().startswith(b"\x89PNG")
     same = write_disagreement(tmp_path, (package, package), chosen, (stores[0], stores[0]))
-    assert same["most_different"] == []
-    assert "picture" not in same
+    assert same.most_different == ()
+    assert same.picture is None
 
 
 # --- the endpoint

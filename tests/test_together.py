@@ -77,7 +77,7 @@ def test_two_machines_with_one_fingerprint_register_one_version(tmp_path: Path, 
     found = registry(uri, keys)
     (version,) = found.versions()
     assert all(d.returncode == 0 for d in done), "\n".join(d.stdout[-2500:] + d.stderr[-1500:] for d in done)
-    assert [e["to"] for e in found.promotions.history()] == [version.number]
+    assert [e.to for e in found.promotions.history()] == [version.number]
     champion = found.at(CHAMPION)
     assert champion is not None
     assert champion.number == version.number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import nn
 
 from mtl.data.drawing import as_rgb, mosaic
 from mtl.data.loader import Split, collate
+from mtl.reports import EpochRow
 from mtl.reports.figure import save_figure
 from mtl.tasks import Task
 from mtl.tasks.base import Scorer
@@ -22,7 +24,7 @@ TILE = 192
 """Pixels of the longer side of a drawn image, at least."""
 
 
-def draw_curves(folder: Path, scorers: dict[str, Scorer], history: list[dict[str, Any]]) -> None:
+def draw_curves(folder: Path, scorers: dict[str, Scorer], history: Sequence[EpochRow]) -> None:
     """confusion.png, reliability.png, precision_recall.png and history.png."""
     curves = {name: scorer.curves() for name, scorer in scorers.items()}
     _draw_confusions(folder / "confusion.png", {n: c["confusion"] for n, c in curves.items() if c.get("confusion")})
@@ -45,7 +47,9 @@ def draw_curves(folder: Path, scorers: dict[str, Scorer], history: list[dict[str
         },
         ("recall", "precision at IoU 0.5"),
     )
-    losses = {k: [(row["epoch"] + 1, row[k]) for row in history] for k in history[0] if k.endswith("/loss")}
+    losses: dict[str, list[tuple[float, float]]] = {
+        k: [(row.epoch + 1, row.metrics[k]) for row in history] for k in history[0].metrics if k.endswith("/loss")
+    }
     _draw_lines(folder / "history.png", losses, ("epoch", "training loss"))
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from mtl.monitor.profile import Profile
 from mtl.monitor.standard import Standard, Test, names
+from mtl.reports.monitoring import Shift
 from mtl.seeds import Stream, generator
 
 NUM_PERMUTATIONS = 500
@@ -42,10 +42,10 @@ class Finding:
     shifted: bool = False
     reason: str = ""
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain values; None for what is not a number."""
-        plain = asdict(self)
-        return {key: None if isinstance(v, float) and math.isnan(v) else v for key, v in plain.items()}
+    def reported(self) -> Shift:
+        """As reports have it: None for what is not a number."""
+        plain = {key: None if isinstance(v, float) and math.isnan(v) else v for key, v in asdict(self).items()}
+        return Shift.model_validate(plain)
 
 
 def compare(

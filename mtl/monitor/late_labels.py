@@ -6,7 +6,6 @@ import csv
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -14,6 +13,7 @@ from scipy import stats
 from mtl.config import DataError
 from mtl.monitor.drift import holm
 from mtl.monitor.matching import listed, match
+from mtl.reports.monitoring import LateResult, Registered
 
 CONFIDENCE, FEWEST = 0.95, 20
 LATE_SHARE = 0.2
@@ -73,12 +73,12 @@ def _usable(rows: list[dict[str, str]], name: str, problems: list[str]) -> list[
 
 def late_performance(
     labels: Mapping[str, Mapping[str, str]],
-    answers: Mapping[str, Mapping[str, Any]],
-    registered: Mapping[str, Mapping[str, Any]],
+    answers: Mapping[str, Mapping[str, object]],
+    registered: Mapping[str, Registered],
     *,
     alpha: float = 0.01,
     problems: list[str] | None = None,
-) -> list[dict[str, Any]]:
+) -> list[LateResult]:
     """Accuracy of labels and mean absolute error of values, with intervals of 95 %, beside the registered ones.
 
     Accuracy has Clopper and Pearson's interval; the error, which is skewed and never negative, Student's of its logarithm.
@@ -86,14 +86,14 @@ def late_performance(
     Args:
         labels: by image, as `match` finds it among the answers'.
         answers: image → columns of `Predictor.predict`.
-        registered: task → serves (label or value), value, low and high of accuracy or mae, and the classes of a label.
+        registered: task → how it did then.
         alpha: how often a task that does as registered may be called worse, over all tasks together.
         problems: takes what cannot be judged.
 
     `worse`: surely worse than the bad end of the registered interval (binomial or Student's test, Holm over the tasks).
     """
     told = [] if problems is None else problems
-    found: list[dict[str, Any]] = []
+    found: list[LateResult] = []
     matched = match(labels, answers, told)
     for task, before in registered.items():
         scores = _scores(task, before, matched, answers, told)
@@ -101,12 +101,12 @@ def late_performance(
             found.append(_row(task, before, np.array(scores)))
         else:
             told.append(f"{task}: {len(scores)} labels have come, {FEWEST} are needed")
-    sure = holm([row["p"] for row in found], [1 / len(found)] * len(found) if found else [], alpha)
-    return [row | {"worse": worse} for row, worse in zip(found, sure, strict=True)]
+    sure = holm([row.p for row in found], [1 / len(found)] * len(found) if found else [], alpha)
+    return [row.model_copy(update={"worse": worse}) for row, worse in zip(found, sure, strict=True)]
 
 
 def _scores(
-    task: str, before: Mapping[str, Any], labels: Labels, answers: Mapping[str, Mapping[str, Any]], problems: list[str]
+    task: str, before: Registered, labels: Labels, answers: Mapping[str, Mapping[str, object]], problems: list[str]
 ) -> list[float]:
     """1 or 0 of a label, the absolute error of a value; of what can be judged."""
     scores: list[float] = []
@@ -115,16 +115,16 @@ def _scores(
         answer, truth = answers[image].get(task), given.get(task, "")
         if answer is None or not truth:
             continue
-        if before["serves"] != "label":
+        if before.serves != "label":
             number = _number(truth)
-            scores += [] if number is None else [abs(float(answer) - number)]
+            scores += [] if number is None else [abs(float(str(answer)) - number)]
             unusable += [truth] if number is None else []
-        elif before.get("classes") and truth not in before["classes"]:
+        elif before.classes and truth not in before.classes:
             unusable.append(truth)
         else:
             scores.append(float(str(answer) == truth))
     if unusable:
-        what = "are no class of the model" if before["serves"] == "label" else "are no number"
+        what = "are no class of the model" if before.serves == "label" else "are no number"
         problems.append(f"{task}: {len(unusable)} labels {what}: {listed(sorted(set(unusable)))}")
     return scores
 
@@ -137,21 +137,29 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _row(task: str, before: Mapping[str, Any], scores: np.ndarray) -> dict[str, Any]:
+def _row(task: str, before: Registered, scores: np.ndarray) -> LateResult:
     number, value = len(scores), float(scores.mean())
-    is_label = before["serves"] == "label"
+    is_label = before.serves == "label"
     if is_label:
         interval = stats.binomtest(int(scores.sum()), number).proportion_ci(CONFIDENCE)
-        low, high, p = interval.low, interval.high, stats.binom.cdf(int(scores.sum()), number, before["low"])
+        low, high, p = interval.low, interval.high, stats.binom.cdf(int(scores.sum()), number, before.low)
     else:
         error = float(scores.std(ddof=1)) / number**0.5
         width = stats.t.ppf((1 + CONFIDENCE) / 2, number - 1) * error / value if value else 0.0
         low, high = value * math.exp(-width), value * math.exp(width)
-        p = stats.t.sf((value - before["high"]) / error, number - 1) if error else float(value <= before["high"])
-    row = {"task": task, "metric": "accuracy" if is_label else "mae", "images": number, "p": float(p)}
-    return row | {"value": value, "low": float(low), "high": float(high), "registered": before["value"]}
+        p = stats.t.sf((value - before.high) / error, number - 1) if error else float(value <= before.high)
+    return LateResult(
+        task=task,
+        metric="accuracy" if is_label else "mae",
+        images=number,
+        p=float(p),
+        value=value,
+        low=float(low),
+        high=float(high),
+        registered=before.value,
+    )
 
 
-def unjudged_columns(labels: Iterable[Mapping[str, str]], registered: Mapping[str, Any]) -> list[str]:
+def unjudged_columns(labels: Iterable[Mapping[str, str]], registered: Mapping[str, Registered]) -> list[str]:
     """Columns of labels that say nothing of a task with an accuracy or an error."""
     return sorted({column for given in labels for column in given} - registered.keys())

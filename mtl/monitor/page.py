@@ -5,41 +5,41 @@ from __future__ import annotations
 import base64
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from mtl.monitor.profile import Profile
 from mtl.reports.document import TABLES, document
+from mtl.reports.monitoring import MonitorReport, Shift
 
 NUM_PLOTS = 9
 PLOTTED = ("ks", "chi2")
 """Tests of what has a distribution to draw."""
 
 
-def write_page(path: Path, result: dict[str, Any], reference: Profile, batch: Profile | None) -> None:
+def write_page(path: Path, result: MonitorReport, reference: Profile, batch: Profile | None) -> None:
     """The findings as a table, and the surest of them as histograms: reference and batch, if any image was compared."""
     rows = "".join(
-        f"<tr><td>{escape(one['name'])}</td><td>{escape(one['test'])}</td><td>{_number(one['p'])}</td><td>{_number(one['index'])}</td>"
-        f"<td>{one['usual']:.3f}</td><td>{_number(one['reference'])}</td><td>{_number(one['batch'])}</td><td>{_verdict(one)}</td></tr>"
-        for one in result["findings"]
+        f"<tr><td>{escape(one.name)}</td><td>{escape(one.test)}</td><td>{_number(one.p)}</td><td>{_number(one.index)}</td>"
+        f"<td>{one.usual or 0.0:.3f}</td><td>{_number(one.reference)}</td><td>{_number(one.batch)}</td><td>{_verdict(one)}</td></tr>"
+        for one in result.findings
     )
     late = "".join(
-        f"<tr><td>{escape(one['task'])}</td><td>{one['version']}</td><td>{one['images']}</td><td>{escape(one['metric'])}</td><td>{one['value']:.4f} [{one['low']:.4f}, {one['high']:.4f}]"
-        f"</td><td>{one['registered']:.4f}</td><td>{'worse' if one['worse'] else ''}</td></tr>"
-        for one in result["late"]
+        f"<tr><td>{escape(one.task)}</td><td>{one.version}</td><td>{one.images}</td><td>{escape(one.metric)}</td><td>{one.value:.4f} [{one.low:.4f}, {one.high:.4f}]"
+        f"</td><td>{one.registered:.4f}</td><td>{'worse' if one.worse else ''}</td></tr>"
+        for one in result.late
     )
     style = TABLES + "td:last-child{color:#b00020}img{max-width:100%}"
-    reasons = [*result["reasons"], *result["late_reasons"]]
-    verdict = "; ".join(reasons) or ("nothing has shifted" if result["judged"] else "nothing could be judged")
-    body = f"<h1>{result['images']} production images beside version {escape(str(result['version']))}</h1>"
-    body += f"<p><b>{escape(verdict)}</b></p><p>{len(result['unreadable'])} could not be read.</p>"
-    if result["unjudged"]:
-        lines = "".join(f"<li>{escape(line)}</li>" for line in result["unjudged"])
+    reasons = [*result.reasons, *result.late_reasons]
+    verdict = "; ".join(reasons) or ("nothing has shifted" if result.judged else "nothing could be judged")
+    body = f"<h1>{result.images} production images beside version {escape(str(result.version))}</h1>"
+    body += f"<p><b>{escape(verdict)}</b></p><p>{len(result.unreadable)} could not be read.</p>"
+    if result.unjudged:
+        lines = "".join(f"<li>{escape(line)}</li>" for line in result.unjudged)
         body += f"<p>Not judged, so not known to be as before:</p><ul>{lines}</ul>"
-    if batch is not None and any(one["test"] in PLOTTED for one in result["findings"]):
+    if batch is not None and any(one.test in PLOTTED for one in result.findings):
         body += f'<img alt="distributions" src="data:image/png;base64,{_plots(result, reference, batch)}">'
-    if result["findings"]:
+    if result.findings:
         body += "<table><tr><th>what</th><th>test</th><th>p</th><th>index</th><th>usual</th><th>reference</th><th>now</th><th></th></tr>"
         body += f"{rows}</table>"
     if late:
@@ -48,20 +48,20 @@ def write_page(path: Path, result: dict[str, Any], reference: Profile, batch: Pr
     path.write_text(document("Monitor", body, style), encoding="utf-8")
 
 
-def _verdict(one: dict[str, Any]) -> str:
-    return escape(f"not compared: {one['reason']}") if one["reason"] else "shifted" if one["shifted"] else ""
+def _verdict(one: Shift) -> str:
+    return escape(f"not compared: {one.reason}") if one.reason else "shifted" if one.shifted else ""
 
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
-def _plots(result: dict[str, Any], reference: Profile, batch: Profile) -> str:
+def _plots(result: MonitorReport, reference: Profile, batch: Profile) -> str:
     from matplotlib import pyplot as plt
 
     from mtl.reports.figure import as_png
 
-    names = [one["name"] for one in result["findings"] if one["test"] in PLOTTED][:NUM_PLOTS]
+    names = [one.name for one in result.findings if one.test in PLOTTED][:NUM_PLOTS]
     columns = 3
     figure, axes = plt.subplots(
         -(-len(names) // columns), columns, figsize=(10, 2.3 * -(-len(names) // columns)), squeeze=False

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from pydantic import JsonValue
 
 from mtl.config import DataError
 from mtl.config.operations import Decode, Orient
@@ -23,6 +24,8 @@ from mtl.data.picture import Picture
 from mtl.package.bundle import read_bundle
 from mtl.tasks import Task
 
+Row = dict[str, JsonValue]
+"""Column → what is answered for one image."""
 BATCH = 64
 
 Input = bytes | Path | np.ndarray
@@ -36,7 +39,7 @@ class Predictor:
         image = self.bundle.image
         self.statistics = Statistics(mean=image.mean, std=image.std)
 
-    def predict(self, images: Sequence[Input]) -> list[dict[str, Any]]:
+    def predict(self, images: Sequence[Input]) -> list[Row]:
         """Images → one row each, with coordinates in pixels of the image that came in.
 
         An image is encoded bytes (PNG, JPEG …), a file's Path, or an array, uint8 [height, width, 3], RGB.
@@ -49,7 +52,7 @@ class Predictor:
         Raises:
             DataError: an image cannot be decoded; the message names its place in the list.
         """
-        rows: list[dict[str, Any]] = []
+        rows: list[Row] = []
         for index, answer in enumerate(self.answers(images)):
             if isinstance(answer, DataError):
                 what = f"image {index}: {answer.what}"
@@ -58,9 +61,9 @@ class Predictor:
         return rows
 
     @torch.inference_mode()
-    def answers(self, images: Sequence[Input]) -> list[dict[str, Any] | DataError]:
+    def answers(self, images: Sequence[Input]) -> list[Row | DataError]:
         """As `predict`; an image that cannot be used has its error in its place, and the others their rows."""
-        answers: list[dict[str, Any] | DataError] = []
+        answers: list[Row | DataError] = []
         for start in range(0, len(images), BATCH):
             pictures = [self.prepare(image) for image in images[start : start + BATCH]]
             rows = iter(self._rows([picture for picture in pictures if isinstance(picture, Picture)]))
@@ -72,15 +75,15 @@ class Predictor:
         first = [operation for operation in self.bundle.operations if isinstance(operation, Decode | Orient)]
         return as_rgb(run(first, Picture(image=np.zeros((0, 0, 0), np.uint8), encoded=encoded)).image)
 
-    def _rows(self, pictures: list[Picture]) -> list[dict[str, Any]]:
+    def _rows(self, pictures: list[Picture]) -> list[Row]:
         if not pictures:
             return []
         pixels = torch.from_numpy(np.stack([picture.image for picture in pictures]))
         outputs = self.model(as_images(pixels, self.statistics))
         found = {name: task.predict(outputs[name]) for name, task in self.tasks.items()}
-        rows: list[dict[str, Any]] = []
+        rows: list[Row] = []
         for i, picture in enumerate(pictures):
-            row: dict[str, Any] = {}
+            row: Row = {}
             for name, task in self.tasks.items():
                 row |= _typed(name, task, found[name][i], picture)
             rows.append(row)
@@ -111,7 +114,7 @@ def _encoded(image: Input) -> bytes:
     return image
 
 
-def as_input(value: Any) -> bytes | np.ndarray:
+def as_input(value: object) -> bytes | np.ndarray:
     """An image as requests and data frames carry it: bytes, base64 text, or an array. No path: a server that read the
     files which a request names would show them to whoever asks.
 
@@ -130,7 +133,7 @@ def as_input(value: Any) -> bytes | np.ndarray:
     raise DataError("an image is neither bytes nor base64 text", found=type(value).__name__)
 
 
-def _typed(name: str, task: Task, prediction: dict[str, Any], picture: Picture) -> dict[str, Any]:
+def _typed(name: str, task: Task, prediction: dict[str, Any], picture: Picture) -> Row:
     """One task's columns."""
     if task.serves == "label":
         return {name: prediction["label"], f"{name}_score": float(max(prediction["scores"]))}
@@ -157,7 +160,7 @@ def _typed(name: str, task: Task, prediction: dict[str, Any], picture: Picture) 
     }
 
 
-def _boxes(task: Task, prediction: dict[str, Any], picture: Picture) -> list[dict[str, Any]]:
+def _boxes(task: Task, prediction: dict[str, Any], picture: Picture) -> list[JsonValue]:
     """Detections in pixels of the image that came in, clipped to it; what lies in the padding alone is none."""
     boxes = picture.boxes_back(prediction["boxes"])
     return [

@@ -11,12 +11,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mtl.names import checked_name
 from mtl.records.database import Database
+from mtl.records.entities import Experiment, ModelVersion, Run
 from mtl.records.server import Server
 from mtl.records.source import NotPlain, Source
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
 
 class ReadingClient:
@@ -26,7 +31,7 @@ class ReadingClient:
         full: makes MLflow's own client.
     """
 
-    def __init__(self, uri: str, full: Callable[[str], Any]) -> None:
+    def __init__(self, uri: str, full: Callable[[str], MlflowClient]) -> None:
         self._uri, self._make = uri, full
         self._source: Source = Database(uri) if uri.startswith("sqlite:///") else Server(uri)
 
@@ -36,22 +41,22 @@ class ReadingClient:
         return getattr(self._full, name)
 
     @cached_property
-    def _full(self) -> Any:
+    def _full(self) -> MlflowClient:
         return self._make(self._uri)
 
-    def get_experiment_by_name(self, name: str) -> Any:
+    def get_experiment_by_name(self, name: str) -> Experiment | None:
         """An experiment, a deleted one too; None if there is none."""
         with suppress(NotPlain):
             return self._source.experiment(name)
         return self._full.get_experiment_by_name(name)
 
-    def get_run(self, run: str) -> Any:
+    def get_run(self, run: str) -> Run:
         """A run without its metrics."""
         with suppress(NotPlain):
             return self._source.run(run)
         return self._full.get_run(run)
 
-    def get_model_version(self, model: str, number: str) -> Any:
+    def get_model_version(self, model: str, number: str) -> ModelVersion:
         """A version.
 
         Raises:
@@ -61,7 +66,7 @@ class ReadingClient:
             return self._source.version(model, number)
         return self._full.get_model_version(model, number)
 
-    def find_alias(self, model: str, alias: str) -> Any:
+    def find_alias(self, model: str, alias: str) -> ModelVersion | None:
         """The version that an alias names; None if there is none."""
         with suppress(NotPlain):
             return self._source.alias(model, alias)
@@ -75,7 +80,7 @@ class ReadingClient:
                 return None
             raise
 
-    def hides(self, model: str, error: Any) -> bool:
+    def hides(self, model: str, error: MlflowException) -> bool:
         """Whether a server refuses because there is no such model: one with accounts says 403 of what is not there to anybody
         but its admin, as of what is another's; who may use a model finds it."""
         return error.get_http_status_code() == 403 and not self.search_registered_models(f"name = '{model}'")

@@ -6,15 +6,17 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
+from mtl.records.entities import ReadData, ReadExperiment, ReadInfo, ReadRun, ReadVersion
 from mtl.records.source import RUN_DATA, NotPlain, copied, pairs
 
 SCHEMA = "dc11669786a5"
 """Of the pinned MLflow's database."""
 DELETED = "Deleted_Internal"
 """The stage of a version that was deleted."""
+Row = dict[str, Any]
+"""Column → value, of the type that the schema says."""
 
 
 class Database:
@@ -23,30 +25,32 @@ class Database:
     def __init__(self, uri: str) -> None:
         self._path = Path(uri.removeprefix("sqlite:///"))
 
-    def experiment(self, name: str) -> Any:
+    def experiment(self, name: str) -> ReadExperiment | None:
         found = self._rows("select experiment_id, name, artifact_location, lifecycle_stage from experiments where "
                            "name = ? and workspace = 'default'", name)  # fmt: skip
         if not found:
             return None
         (row,) = found
         tags = self._rows("select key, value from experiment_tags where experiment_id = ?", row["experiment_id"])
-        return SimpleNamespace(**row | {"experiment_id": str(row["experiment_id"])}, tags=pairs(tags))
+        row |= {"experiment_id": str(row["experiment_id"]), "tags": pairs(tags)}
+        return ReadExperiment(**row)
 
-    def run(self, run: str) -> Any:
-        row = self._one("select run_uuid as run_id, name as run_name, experiment_id, status, start_time, end_time, "
-                        "lifecycle_stage, artifact_uri from runs where run_uuid = ?", run)  # fmt: skip
+    def run(self, run: str) -> ReadRun:
+        row = self._one("select run_uuid as run_id, experiment_id, status, lifecycle_stage, artifact_uri "
+                        "from runs where run_uuid = ?", run)  # fmt: skip
         data = {name: pairs(self._rows(f"select key, value from {name} where run_uuid = ?", run)) for name in RUN_DATA}
-        info = SimpleNamespace(**row | {"experiment_id": str(row["experiment_id"])})
-        return SimpleNamespace(info=info, data=SimpleNamespace(**data))
+        row["experiment_id"] = str(row["experiment_id"])
+        return ReadRun(ReadInfo(**row), ReadData(**data))
 
-    def version(self, model: str, number: str) -> Any:
+    def version(self, model: str, number: str) -> ReadVersion:
         where = "name = ? and version = ? and workspace = 'default'"
-        row = self._one(f"select name, version, source, run_id, status, current_stage, creation_time as creation_timestamp from model_versions where {where} "
+        row = self._one(f"select name, version, source, run_id, creation_time as creation_timestamp from model_versions where {where} "
                         "and current_stage != ?", model, number, DELETED)  # fmt: skip
         tags = self._rows(f"select key, value from model_version_tags where {where}", model, number)
-        return SimpleNamespace(**row, tags=pairs(tags))
+        row["tags"] = pairs(tags)
+        return ReadVersion(**row)
 
-    def alias(self, model: str, alias: str) -> Any:
+    def alias(self, model: str, alias: str) -> ReadVersion | None:
         found = self._rows("select version from registered_model_aliases where name = ? and alias = ? and "
                            "workspace = 'default'", model, alias)  # fmt: skip
         return self.version(model, str(found[0]["version"])) if found else None
@@ -54,13 +58,13 @@ class Database:
     def artifact(self, uri: str, path: str, folder: Path) -> Path:
         return copied(uri, path, folder)
 
-    def _one(self, query: str, *values: Any) -> dict[str, Any]:
+    def _one(self, query: str, *values: str) -> Row:
         found = self._rows(query, *values)
         if len(found) != 1:
             raise NotPlain
         return found[0]
 
-    def _rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
+    def _rows(self, query: str, *values: str) -> list[Row]:
         """What a query finds, in a database that is as we know it."""
         if not self._path.is_file() or os.environ.get("MLFLOW_WORKSPACE"):
             raise NotPlain

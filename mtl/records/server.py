@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import os
+from dataclasses import fields
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from mtl.records.entities import ReadData, ReadExperiment, ReadInfo, ReadRun, ReadVersion
 from mtl.records.source import RUN_DATA, NotPlain, copied, pairs
+
+if TYPE_CHECKING:
+    import requests
 
 API = "api/2.0/mlflow"
 SECONDS = 10.0
 """For a server to answer; after that MLflow's own client asks, as often as it does."""
 OTHER_WAYS = ("AWS_SIGV4", "AUTH", "CLIENT_CERT_PATH", "SERVER_CERT_PATH", "INSECURE_TLS")
 """Of MLFLOW_TRACKING_…: ways to reach a server that MLflow's client knows."""
+Document = dict[str, Any]
+"""What the server's API answers."""
+Made = TypeVar("Made", ReadExperiment, ReadInfo, ReadVersion)
 
 
 class Server:
@@ -24,21 +31,21 @@ class Server:
     def __init__(self, uri: str) -> None:
         self._uri = uri.rstrip("/")
 
-    def experiment(self, name: str) -> Any:
+    def experiment(self, name: str) -> ReadExperiment | None:
         found = self._ask("experiments/get-by-name", experiment_name=name)
-        return found and SimpleNamespace(**found["experiment"] | {"tags": _listed(found["experiment"])})
+        return None if found is None else _made(ReadExperiment, found["experiment"])
 
-    def run(self, run: str) -> Any:
+    def run(self, run: str) -> ReadRun:
         found = self._there(self._ask("runs/get", run_id=run))["run"]
         data = {name: pairs(found.get("data", {}).get(name, [])) for name in RUN_DATA}
-        return SimpleNamespace(info=SimpleNamespace(**found["info"]), data=SimpleNamespace(**data))
+        return ReadRun(_made(ReadInfo, found["info"]), ReadData(**data))
 
-    def version(self, model: str, number: str) -> Any:
+    def version(self, model: str, number: str) -> ReadVersion:
         return _version(self._there(self._ask("model-versions/get", name=model, version=number)))
 
-    def alias(self, model: str, alias: str) -> Any:
+    def alias(self, model: str, alias: str) -> ReadVersion | None:
         found = self._ask("registered-models/alias", name=model, alias=alias)
-        return found and _version(found)
+        return None if found is None else _version(found)
 
     def artifact(self, uri: str, path: str, folder: Path) -> Path:
         """One file that the server hands on."""
@@ -50,7 +57,7 @@ class Server:
         target.write_bytes(self._get(place, {}).content)
         return target
 
-    def _ask(self, what: str, **values: str) -> Any:
+    def _ask(self, what: str, **values: str) -> Document | None:
         """A document; None if the server says that there is no such thing."""
         import requests
 
@@ -67,12 +74,12 @@ class Server:
             return None
         raise NotPlain
 
-    def _there(self, found: Any) -> Any:
+    def _there(self, found: Document | None) -> Document:
         if found is None:
             raise NotPlain
         return found
 
-    def _get(self, path: str, values: dict[str, str], statuses: tuple[int, ...] = (200,)) -> Any:
+    def _get(self, path: str, values: dict[str, str], statuses: tuple[int, ...] = (200,)) -> requests.Response:
         import requests
 
         user, password, token = (os.environ.get(f"MLFLOW_TRACKING_{key}") for key in ("USERNAME", "PASSWORD", "TOKEN"))
@@ -103,10 +110,22 @@ class Server:
         return self._uri.startswith(("http://", "https://")) and not (others or kept or plugins or workspace)
 
 
-def _version(found: Any) -> Any:
+def _version(found: Document) -> ReadVersion:
     version = found["model_version"]
-    return SimpleNamespace(**{"run_id": ""} | version | {"tags": _listed(version)})
+    return _made(ReadVersion, {"run_id": "", "source": ""} | version)
 
 
-def _listed(found: dict[str, Any]) -> dict[str, str]:
-    return pairs(found.get("tags", []))
+def _made(kind: type[Made], found: Document) -> Made:
+    """A record of a document, which has more than is asked of it.
+
+    Raises:
+        NotPlain: or less.
+    """
+    wanted = [one.name for one in fields(kind)]
+    values: Document = {name: value for name, value in found.items() if name in wanted}
+    if "tags" in wanted:
+        values["tags"] = pairs(found.get("tags", []))
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise NotPlain from error

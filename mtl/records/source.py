@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import unquote, urlsplit
+
+from mtl.records.entities import ReadExperiment, ReadRun, ReadVersion
 
 RUN_DATA = ("params", "tags")
 """Of a run, what is read."""
@@ -22,16 +25,18 @@ class Source(Protocol):
         NotPlain: in each.
     """
 
-    def experiment(self, name: str) -> Any:
+    def experiment(self, name: str) -> ReadExperiment | None:
         """An experiment; None: there surely is none."""
 
-    def run(self, run: str) -> Any:
+    def run(self, run: str) -> ReadRun:
         """A run, its params and tags."""
+        ...
 
-    def version(self, model: str, number: str) -> Any:
+    def version(self, model: str, number: str) -> ReadVersion:
         """A version of a model."""
+        ...
 
-    def alias(self, model: str, alias: str) -> Any:
+    def alias(self, model: str, alias: str) -> ReadVersion | None:
         """The version that an alias names; None: there surely is none."""
 
     def artifact(self, uri: str, path: str, folder: Path) -> Path:
@@ -39,7 +44,7 @@ class Source(Protocol):
         ...
 
 
-def pairs(rows: list[dict[str, Any]]) -> dict[str, str]:
+def pairs(rows: Sequence[Mapping[str, str]]) -> dict[str, str]:
     """Keys and values of rows."""
     return {row["key"]: row.get("value", "") for row in rows}
 

@@ -17,6 +17,7 @@ from mtl.reports.evaluation import (
 from mtl.reports.types import (
     EVENT,
     Decision,
+    EpochRow,
     PackageReport,
     Rule,
     TrainReport,
@@ -29,6 +30,7 @@ __all__ = [
     "METHOD",
     "BlindReport",
     "Decision",
+    "EpochRow",
     "EvalReport",
     "Metric",
     "OwnSamples",

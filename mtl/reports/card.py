@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 
 from mtl.config.params import Config
 from mtl.reports.document import TABLES, document
 from mtl.reports.evaluation import EvalReport, TaskReport
+from mtl.reports.lineage import Source
 from mtl.reports.markdown import as_code, as_paragraphs, as_text
 from mtl.reports.notes import notes
 from mtl.reports.types import Decision, TrainReport
@@ -24,8 +25,8 @@ def write_card(
     evaluation: EvalReport,
     training: TrainReport,
     decision: Decision,
-    facts: dict[str, Any],
-    sources: list[dict[str, Any]],
+    facts: Mapping[str, object],
+    sources: Sequence[Source],
 ) -> list[Path]:
     """Write card.md and card.html."""
     from jinja2 import Environment
@@ -69,12 +70,12 @@ def _worst(task: TaskReport) -> list[tuple[str, float, int]]:
     return sorted(found, key=lambda one: one[1] if upwards else -one[1])[:NUM_WORST]
 
 
-def _as_text(value: Any) -> Any:
+def _as_text(value: object) -> object:
     """Of everything that the template puts into the card: text, unless it is markup of our own."""
     return value if hasattr(value, "__html__") else as_text(value)
 
 
-def _code(value: Any) -> Markup:
+def _code(value: object) -> Markup:
     return Markup(as_code(value))
 
 

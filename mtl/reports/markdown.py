@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from mtl.terminal import plain
 
@@ -13,18 +12,18 @@ _LINE_START = re.compile(r"^(?:([#+=-])(?=[\s#=-]|$)|(\d+)([.)])(?=\s|$))")
 """What makes a heading, a list or a rule where it begins a line."""
 
 
-def as_text(value: Any) -> str:
+def as_text(value: object) -> str:
     """Text of one line. Only what could be read as markup gets a backslash: figures and names stay as they are."""
     line = " ".join(plain(str(value)).split())
     return _LINE_START.sub(_quoted_start, _MARKUP.sub(r"\\\g<0>", line))
 
 
-def as_paragraphs(value: Any) -> str:
+def as_paragraphs(value: object) -> str:
     """Text of several paragraphs, with blank lines between them."""
     return "\n\n".join(as_text(part) for part in re.split(r"\n\s*\n", str(value)) if part.strip())
 
 
-def as_code(value: Any) -> str:
+def as_code(value: object) -> str:
     """Text in a code span, where a backslash would be shown."""
     line = " ".join(plain(str(value)).split())
     return f"`{line.replace('`', chr(39)).replace('|', '¦')}`" if line else ""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from mtl.reports.document import with_policy
 from mtl.reports.evaluation import EvalReport
@@ -26,7 +26,7 @@ def write_page(
     evaluation: EvalReport,
     training: TrainReport,
     decision: Decision,
-    facts: dict[str, Any],
+    facts: Mapping[str, object],
     pictures: Path,
     forest: bytes | None = None,
 ) -> None:

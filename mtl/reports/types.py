@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from mtl.config.errors import DataError
+from mtl.config.errors import DataError, MtlError
 
 EVENT = "@mtl "
 """A line on a stage's standard output that begins so is for the flow: JSON, with what a chart needs."""
@@ -28,10 +29,39 @@ class NetworkCost(Report):
     separate_multiply_adds: int
 
 
+class EpochRow(Report):
+    """One epoch: its place, and its metrics by name (`train/<task>/loss`, `val/<task>/<metric>`, `learning_rate` …). A metric is
+    NaN where no step had what it is of."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, float] = Field(init=False)  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    epoch: int = Field(description="from 0")
+    step: int = Field(description="optimizer steps so far")
+    seconds: float | None = Field(default=None, description="since the workers started; None: not said yet")
+    cosines: tuple[tuple[float | None, ...], ...] | None = Field(
+        default=None, description="between the tasks' gradients; None where no step had both"
+    )
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Name → value."""
+        return self.__pydantic_extra__
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """In the order of history.csv."""
+        row: dict[str, JsonValue] = {"epoch": self.epoch, "step": self.step, **self.metrics}
+        if self.seconds is not None:
+            row["seconds"] = self.seconds
+        if self.cosines is not None:
+            row["cosines"] = [list[JsonValue](line) for line in self.cosines]
+        return row
+
+
 class TrainReport(Report):
     """How a training went."""
 
-    history: list[dict[str, Any]]
+    history: tuple[EpochRow, ...]
     best_epoch: int
     steps: int
     seconds: float
@@ -44,7 +74,7 @@ class TrainReport(Report):
     device: str
     parameters: dict[str, int] = Field(description="number of parameters: shared, then by task")
     cost: NetworkCost = Field(description="of the network, and of one network a task")
-    pretrained: dict[str, Any] | None = Field(default=None, description="what became of each pretrained tensor")
+    pretrained: dict[str, JsonValue] | None = Field(default=None, description="what became of each pretrained tensor")
 
 
 class PackageReport(Report):
@@ -78,18 +108,50 @@ class Decision(Report):
     rules: tuple[Rule, ...]
 
 
-AnyReport = TypeVar("AnyReport", bound=Report)
+AnyReport = TypeVar("AnyReport", bound=BaseModel)
+NAMED = 3
+"""Things that do not fit which an error names."""
 
 
-def read_report(kind: type[AnyReport], path: Path) -> AnyReport:
+def parse_json(
+    kind: type[AnyReport],
+    content: bytes | str | Mapping[str, object],
+    what: str,
+    *,
+    fix: str,
+    refusal: type[MtlError] = DataError,
+) -> AnyReport:
+    """What JSON says: the one way in for what another process, or an older version of this program, wrote.
+
+    Args:
+        content: its text, or what was read from that.
+        what: it is, in words.
+
+    Raises:
+        MtlError: of the type `refusal`: it does not fit.
+    """
+    try:
+        if isinstance(content, Mapping):
+            return kind.model_validate(content)
+        return kind.model_validate_json(content)
+    except ValidationError as error:
+        raise refusal(f"{what} is damaged: it is no {kind.__name__}", found=_found(error), fix=fix) from error
+
+
+def _found(error: ValidationError) -> str:
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    told = [f"{'.'.join(map(str, one['loc'])) or 'all of it'}: {one['msg']}" for one in problems[:NAMED]]
+    return "; ".join(told) + (f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else "")
+
+
+def read_report(kind: type[AnyReport], path: Path, *, fix: str = "dvc repro -f") -> AnyReport:
     """Read one report.
 
     Raises:
         DataError: it is missing, or not what its stage writes.
     """
     try:
-        return kind.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing", fix="run the stages: dvc repro") from error
-    except ValueError as error:
-        raise DataError(f"{path} is not a {kind.__name__}", found=str(error), fix="dvc repro -f") from error
+    return parse_json(kind, content, str(path), fix=fix)

@@ -24,6 +24,7 @@ from mtl.config import DataError
 from mtl.config.params import Config
 from mtl.package import BUNDLE
 from mtl.package.predictor import Predictor
+from mtl.reports.prediction import Counts
 from mtl.serving.gathered import ERROR, FILE, PATH
 from mtl.serving.overlay import draw
 from mtl.serving.picture_names import picture_names
@@ -46,13 +47,12 @@ def predict_all(
     chosen: Sequence[Chosen],
     out: str,
     formats: Sequence[str],
-) -> dict[str, int]:
+) -> Counts:
     """Write `parts/<key>.parquet`, and what else is asked for, under `out` (a folder or a bucket).
 
     Pictures are `masks/<task>/<name>.png` and `overlays/<name>.png`; the table's column `_file` has the name.
 
-    Returns:
-        images: all of them; failed: those that could not be read, whose rows have an `_error`; made: those of this run.
+    Rows of images that could not be read have an `_error`.
     """
     bundle = package / BUNDLE
     model = model_digest(bundle)
@@ -73,7 +73,7 @@ def predict_all(
     store.put(
         "index.json", json.dumps({"model": model, "parts": keys, "images": len(chosen), "failed": failed}).encode()
     )
-    return {"images": len(chosen), "failed": failed, "made": len(chosen) - skipped}
+    return Counts(images=len(chosen), failed=failed, made=len(chosen) - skipped)
 
 
 def model_digest(bundle: Path) -> str:

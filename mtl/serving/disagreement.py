@@ -13,6 +13,7 @@ import numpy as np
 from mtl.data.drawing import mosaic
 from mtl.package import BUNDLE
 from mtl.package.predictor import Predictor
+from mtl.reports.prediction import Disagreement, Disagreements
 from mtl.serving.gathered import ERROR, PATH, tables
 from mtl.serving.overlay import SIDE, decode_picture, draw
 from mtl.serving.sources import Chosen, Reader
@@ -68,7 +69,7 @@ def _boxes(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> float:
     return 1 - 2 * pairs / (len(first) + len(second))
 
 
-def compare(first: Store, second: Store, tasks: dict[str, Task]) -> tuple[dict[str, Any], list[str]]:
+def compare(first: Store, second: Store, tasks: dict[str, Task]) -> tuple[dict[str, Disagreement], list[str]]:
     """Per task the mean disagreement and the share of images with any; and the images, most different first.
 
     Tasks that are not in both results are named and left out.
@@ -83,12 +84,12 @@ def compare(first: Store, second: Store, tasks: dict[str, Task]) -> tuple[dict[s
                     scores[name][a[PATH]] = disagreement(tasks[name], a[name], b[name])
                     changed[name] += _differ(tasks[name], a[name], b[name], scores[name][a[PATH]])
     found = {
-        name: {
-            "mean": float(np.mean(list(values.values()))),
-            "changed": changed[name] / len(values),
-            "unit": tasks[name].target.unit if tasks[name].serves == "value" else "",
-            "images": len(values),
-        }
+        name: Disagreement(
+            mean=float(np.mean(list(values.values()))),
+            changed=changed[name] / len(values),
+            unit=tasks[name].target.unit if tasks[name].serves == "value" else "",
+            images=len(values),
+        )
         for name, values in scores.items()
         if values
     }
@@ -141,15 +142,19 @@ def _rows_of(store: Store, images: set[str]) -> dict[str, dict[str, Any]]:
 
 def write_disagreement(
     folder: Path, packages: tuple[Path, Path], chosen: list[Chosen], stores: tuple[Store, Store]
-) -> dict[str, Any]:
+) -> Disagreements:
     """disagreement.json and disagreement.png of two finished batch predictions, in `folder`."""
     predictors = [Predictor(package / BUNDLE) for package in packages]
     tasks = {name: task for name, task in predictors[0].tasks.items() if name in predictors[1].tasks}
     found, images = compare(*stores, tasks)
     only = sorted(predictors[0].tasks.keys() ^ predictors[1].tasks.keys())
-    result: dict[str, Any] = {"tasks": found, "only_one_has": only, "most_different": images[:NUM_PICTURES]}
     pairs = ((predictors[0], stores[0]), (predictors[1], stores[1]))
-    if draw_most_different(folder / "disagreement.png", images, chosen, *pairs):
-        result["picture"] = str(folder / "disagreement.png")
-    (folder / "disagreement.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    picture = folder / "disagreement.png"
+    result = Disagreements(
+        tasks=found,
+        only_one_has=tuple(only),
+        most_different=tuple(images[:NUM_PICTURES]),
+        picture=str(picture) if draw_most_different(picture, images, chosen, *pairs) else None,
+    )
+    (folder / "disagreement.json").write_text(json.dumps(result.as_json(), indent=1) + "\n", encoding="utf-8")
     return result

@@ -18,6 +18,7 @@ from mtl.config.params import Config
 from mtl.jobs.handed import do, result_of, store_of
 from mtl.jobs.sent import bring, send
 from mtl.package import BUNDLE
+from mtl.reports.prediction import Counts
 from mtl.seal import Seal, seal_of
 from mtl.serving.batch import model_digest, predict_all
 from mtl.serving.sources import Chosen
@@ -31,7 +32,7 @@ def hand_over(
     out: str,
     formats: Sequence[str],
     home: Path,
-) -> dict[str, int]:
+) -> Counts:
     """As `predict_all`, on the cluster of `cluster.address`.
 
     Raises:
@@ -58,8 +59,7 @@ def hand_over(
     store = store_of(config, "predictions", job, seal)
     with tempfile.TemporaryDirectory() as scratch:
         send(_models(store, job), Path(shutil.copytree(bundle, Path(scratch, "bundle"))), seal)
-    counts: dict[str, int] = result_of(config, "predict", "mtl.serving.job", job, store, seal)
-    return counts
+    return Counts.model_validate(result_of(config, "predict", "mtl.serving.job", job, store, seal))
 
 
 def _models(store: Store, job: dict[str, Any]) -> Store:
@@ -74,7 +74,7 @@ def run(config: Config, job: dict[str, Any], store: Store, seal: Seal) -> dict[s
         bundle.mkdir(parents=True)
         bring(_models(store, job), bundle, seal)
         chosen = [Chosen(**one) for one in job["chosen"]]
-        return predict_all(config, Path(scratch), chosen, job["out"], job["formats"])
+        return predict_all(config, Path(scratch), chosen, job["out"], job["formats"]).model_dump()
 
 
 if __name__ == "__main__":

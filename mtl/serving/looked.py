@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -11,12 +11,19 @@ from mtl.config import DataError, StageError
 from mtl.data.picture import Picture
 from mtl.digest import bytes_sha256
 from mtl.monitor import profile as profiles
-from mtl.package.predictor import BATCH, Predictor
+from mtl.package.predictor import BATCH, Predictor, Row
 from mtl.package.profiling import profile
 from mtl.serving.sources import Reader
 
-Answers = dict[str, dict[str, Any]]
-"""Image → its content's digest, and its `answers` by task."""
+
+@dataclass(frozen=True)
+class Answered:
+    """An image's answers."""
+
+    content: str
+    """The image's digest."""
+    row: Row
+    """Of `Predictor.predict`."""
 
 
 @dataclass
@@ -24,12 +31,12 @@ class Looked:
     """What was found of images: the profile of those that can be read, each content once; answers by name, if they are wanted."""
 
     profile: profiles.Profile | None = None
-    answers: Answers = field(default_factory=dict[str, dict[str, Any]])
-    unreadable: list[list[str]] = field(default_factory=list[list[str]])
+    answers: dict[str, Answered] = field(default_factory=dict[str, Answered])
+    unreadable: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     copies: list[str] = field(default_factory=list[str])
 
 
-def look(predictor: Predictor, images: list[list[str]], *, answered: bool) -> Looked:
+def look(predictor: Predictor, images: Sequence[tuple[str, str, str]], *, answered: bool) -> Looked:
     """Read and predict images: what can be read is profiled, an image with the bytes of another one is one with it.
 
     Raises:
@@ -41,6 +48,7 @@ def look(predictor: Predictor, images: list[list[str]], *, answered: bool) -> Lo
     for start in range(0, len(images), BATCH):
         pictures: dict[str, Picture] = {}
         encoded: dict[str, bytes] = {}
+        digests: dict[str, str] = {}
         for place, name, _ in images[start : start + BATCH]:
             try:
                 data = _read(reader, place, name)
@@ -48,10 +56,10 @@ def look(predictor: Predictor, images: list[list[str]], *, answered: bool) -> Lo
                 if isinstance(picture, DataError):
                     raise picture
             except DataError as error:
-                found.unreadable.append([name, error.what])
+                found.unreadable.append((name, error.what))
                 continue
             content = bytes_sha256(data)
-            encoded[name], found.answers[name] = data, {"content": content}
+            encoded[name], digests[name] = data, content
             if content in seen:
                 found.copies.append(name)
             else:
@@ -62,9 +70,7 @@ def look(predictor: Predictor, images: list[list[str]], *, answered: bool) -> Lo
             parts.append(profile(predictor.model, predictor.tasks, predictor.statistics, pixels))
         if answered:
             for name, row in zip(encoded, predictor.predict(list(encoded.values())), strict=True):
-                found.answers[name]["answers"] = row
-    if not answered:
-        found.answers.clear()
+                found.answers[name] = Answered(digests[name], row)
     found.profile = profiles.join(parts) if parts else None
     return found
 

@@ -11,12 +11,12 @@ import socket
 from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 
 from mtl.config import BusyError
 from mtl.config.params import Config
+from mtl.reports.requests import EndpointRequest
 from mtl.serving.admission import allowed_hosts
 from mtl.serving.app import Endpoint
 from mtl.serving.front import Impatient
@@ -40,18 +40,15 @@ class Server(uvicorn.Server):
         yield
 
 
-def run_app(config: Config, job: dict[str, Any]) -> None:
+def run_app(config: Config, asked: EndpointRequest) -> None:
     """Serve a bundle, or what an alias names after it, until SIGTERM or Ctrl-C.
-
-    Args:
-        job: bundle (a folder), version, host, port, replicas; alias, uri, home and root if an alias is followed.
 
     Raises:
         BusyError: the port is taken.
         StageError: the model cannot be loaded.
     """
-    with _listening(job["host"], job["port"]) as listener:
-        asyncio.run(_serve(config, job, listener))
+    with _listening(asked.host, asked.port) as listener:
+        asyncio.run(_serve(config, asked, listener))
 
 
 @contextlib.contextmanager
@@ -66,17 +63,17 @@ def _listening(host: str, port: int) -> Generator[socket.socket]:
         yield found
 
 
-async def _serve(config: Config, job: dict[str, Any], listener: socket.socket) -> None:
+async def _serve(config: Config, asked: EndpointRequest, listener: socket.socket) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    endpoint = Endpoint(allowed_hosts(job["host"], os.environ.get("MTL_ENDPOINT_HOSTS", "")))
-    load = partial(Model, replicas=job["replicas"], threads=config.train.threads_per_worker)
+    endpoint = Endpoint(allowed_hosts(asked.host, os.environ.get("MTL_ENDPOINT_HOSTS", "")))
+    load = partial(Model, replicas=asked.replicas, threads=config.train.threads_per_worker)
     server = Server(_settings(endpoint))
     answering = asyncio.create_task(server.serve([listener]))
     tasks = [
         answering,
-        asyncio.create_task(_models(config, job, endpoint, load)),
+        asyncio.create_task(_models(config, asked, endpoint, load)),
         asyncio.create_task(ended.wait()),
     ]
     try:
@@ -110,19 +107,20 @@ def _settings(endpoint: Endpoint) -> uvicorn.Config:
 
 async def _models(
     config: Config,
-    job: dict[str, Any],
+    asked: EndpointRequest,
     endpoint: Endpoint,
     load: Callable[[int, Path], Model],
 ) -> None:
     """Load the first model; then follow the alias, or wait."""
-    model = load(int(job["version"]), Path(job["bundle"]))
+    model = load(int(asked.version), Path(asked.bundle))
     await model.start()
     endpoint.put(model)
-    host = f"[{job['host']}]" if ":" in job["host"] else job["host"]
-    _LOG.info(f"model    http://{host}:{job['port']}  (version {model.version})")
-    if "alias" in job:
+    host = f"[{asked.host}]" if ":" in asked.host else asked.host
+    _LOG.info(f"model    http://{host}:{asked.port}  (version {model.version})")
+    if asked.followed is not None:
         from mtl.serving.following import Followed, follow
 
-        followed = Followed(job["uri"], config.registry.model, job["alias"], Path(job["home"]), Path(job["root"]))
+        alias = asked.followed
+        followed = Followed(alias.uri, config.registry.model, alias.alias, Path(alias.home), Path(alias.root))
         await follow(endpoint, followed, load)
     await asyncio.Event().wait()

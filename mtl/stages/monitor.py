@@ -1,10 +1,5 @@
-"""Not in dvc.yaml: production images beside what a packaged model was made with. The job is a JSON file:
-
-{"bundle": FOLDER, "version": 3, "images": [[place, name, version], …], "out": FOLDER}
-
-`out/late.json`, if it is there, has the labels that have come, {"labels": {name: {task: text}}, "again": [name, …], "earlier":
-[look, …], "said": [line, …]}: `again` are images of earlier looks that are predicted for their labels alone, `earlier` the folders
-beside `out` whose answers are judged too.
+"""Not in dvc.yaml: production images beside what a packaged model was made with. The argument is a file with a MonitorRequest;
+`out/late.json`, if it is there, has the LateLabels that have come.
 """
 
 from __future__ import annotations
@@ -12,7 +7,6 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -25,55 +19,54 @@ from mtl.monitor.late_labels import LATE_SHARE
 from mtl.monitor.page import write_page
 from mtl.package.predictor import Predictor
 from mtl.reports import EvalReport, read_report
-from mtl.serving.looked import Answers, Looked, look
+from mtl.reports.monitoring import KeptAnswer, KeptAnswers, LateLabels, LateResult, MonitorReport, Registered
+from mtl.reports.requests import MonitorRequest
+from mtl.serving.looked import Answered, Looked, look
 from mtl.stages import run_stage
 from mtl.store import Store
 
 
 def main() -> None:
     """Compare, and write answers.json, page.html and report.json."""
-    job, settings = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")), load()
+    asked, settings = read_report(MonitorRequest, Path(sys.argv[1])), load()
     config = settings.monitor
     torch.set_num_threads(settings.train.threads_per_worker)
-    bundle, out = Path(job["bundle"]), Path(job["out"])
+    bundle, out = Path(asked.bundle), Path(asked.out)
     predictor, reference = Predictor(bundle), profiles.read(bundle / profiles.NAME)
     path = out / "late.json"
-    late = json.loads(path.read_bytes()) if path.exists() else {"labels": {}, "again": [], "earlier": [], "said": []}
-    again = set(late["again"])
-    asked = [image for image in job["images"] if image[1] not in again]
-    found = look(predictor, asked, answered=bool(config.labels))
-    more = look(predictor, [image for image in job["images"] if image[1] in again], answered=True)
+    late = read_report(LateLabels, path) if path.exists() else LateLabels()
+    again = set(late.again)
+    new = [image for image in asked.images if image[1] not in again]
+    found = look(predictor, new, answered=bool(config.labels))
+    more = look(predictor, [image for image in asked.images if image[1] in again], answered=True)
     known = registered(predictor, read_report(EvalReport, bundle / "evaluation.json"))
-    kept = {
-        "version": job["version"],
-        "registered": known,
-        "images": _of_tasks({**more.answers, **found.answers}, known),
-    }
-    Store(str(out)).put(NAME, json.dumps(kept).encode())
+    images = _of_tasks({**more.answers, **found.answers}, known)
+    kept = KeptAnswers(version=asked.version, registered=known, images=images)
+    Store(str(out)).put(NAME, json.dumps(kept.model_dump(mode="json", exclude_unset=True)).encode())
     findings, unjudged = _findings(reference, found, predictor, config)
     rows, told = judge_kept(kept, late, out.parent, config.alpha * LATE_SHARE)
-    result = {
-        "version": job["version"],
-        "images": len(asked),
-        "unreadable": found.unreadable,
-        "copies": found.copies,
-        "findings": [one.as_json() for one in findings],
-        "late": rows,
-        "judged": sum(not one.reason for one in findings) + len(rows),
-        "reasons": _reasons(findings, found, len(asked), config.max_unreadable),
-        "late_reasons": _late_reasons(rows, job["version"]),
-        "unjudged": unjudged + _gone(more) + told,
-    }
+    result = MonitorReport(
+        version=asked.version,
+        images=len(new),
+        unreadable=tuple(found.unreadable),
+        copies=tuple(found.copies),
+        findings=tuple(one.reported() for one in findings),
+        late=tuple(rows),
+        judged=sum(not one.reason for one in findings) + len(rows),
+        reasons=tuple(_reasons(findings, found, len(new), config.max_unreadable)),
+        late_reasons=tuple(_late_reasons(rows, asked.version)),
+        unjudged=(*unjudged, *_gone(more), *told),
+    )
     write_page(out / "page.html", result, reference, found.profile)
-    Store(str(out)).put("report.json", (json.dumps(result, indent=1) + "\n").encode())
+    Store(str(out)).put("report.json", (json.dumps(result.model_dump(mode="json"), indent=1) + "\n").encode())
 
 
-def _late_reasons(rows: list[dict[str, Any]], version: int) -> list[str]:
+def _late_reasons(rows: list[LateResult], version: int) -> list[str]:
     """Tasks of the champion that do worse than registered; an earlier version's are reported, and no reason."""
     return [
-        f"{one['task']} {one['metric']} {one['value']:.3f}, registered {one['registered']:.3f}"
+        f"{one.task} {one.metric} {one.value:.3f}, registered {one.registered:.3f}"
         for one in rows
-        if one["worse"] and one["version"] == version
+        if one.worse and one.version == version
     ]
 
 
@@ -82,10 +75,11 @@ def _gone(more: Looked) -> list[str]:
     return [f"{number} labelled images of earlier looks cannot be read any more"] if number else []
 
 
-def _of_tasks(answers: Answers, known: dict[str, Any]) -> Answers:
+def _of_tasks(answers: dict[str, Answered], known: dict[str, Registered]) -> dict[str, KeptAnswer]:
     """Without the answers that no label is compared with."""
     return {
-        name: one | {"answers": {task: one["answers"][task] for task in known}} for name, one in sorted(answers.items())
+        name: KeptAnswer(content=one.content, answers={task: one.row[task] for task in known})
+        for name, one in sorted(answers.items())
     }
 
 
@@ -121,17 +115,20 @@ def _reasons(findings: list[Finding], found: Looked, asked: int, max_unreadable:
     return reasons + ([f"{share:.1%} of the images cannot be read"] if share > max_unreadable else [])
 
 
-def registered(predictor: Predictor, report: EvalReport) -> dict[str, dict[str, Any]]:
+def registered(predictor: Predictor, report: EvalReport) -> dict[str, Registered]:
     """Task → what it had when its version was registered, of tasks whose late labels can be judged."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Registered] = {}
     for name, task in predictor.tasks.items():
         metric = {"label": "accuracy", "value": "mae"}.get(task.serves)
         known = report.tasks[name].metrics.get(metric) if metric and name in report.tasks else None
         if known is not None and known.value is not None and not task.config.auxiliary:
             low = known.value if known.low is None else known.low
             high = known.value if known.high is None else known.high
-            found[name] = {"serves": task.serves, "value": known.value, "low": low, "high": high}
-            found[name] |= {"classes": list(task.target.classes)} if task.serves == "label" else {}
+            if task.serves == "label":
+                classes = tuple(task.target.classes)
+                found[name] = Registered(serves="label", value=known.value, low=low, high=high, classes=classes)
+            else:
+                found[name] = Registered(serves="value", value=known.value, low=low, high=high)
     return found
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import shutil
 
 from mtl.config.checking import read
 from mtl.config.trees.training import TrainingTree
+from mtl.reports import TrainReport, read_report
 from mtl.stages import OUTPUTS, home, run_stage
 from mtl.train.launch import train
 
@@ -21,7 +21,7 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name in ("weights.safetensors", "training.json"):
         shutil.copyfile(final / name, out / name)
-    history = json.loads((out / "training.json").read_text())["history"]
+    history = [row.as_json() for row in read_report(TrainReport, out / "training.json").history]
     with (OUTPUTS / "history.csv").open("w", newline="", encoding="utf-8") as file:
         columns = [key for key in history[0] if key != "cosines"]  # a matrix, which is in training.json
         writer = csv.DictWriter(file, fieldnames=columns, extrasaction="ignore")

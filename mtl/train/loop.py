@@ -6,7 +6,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
 
 from mtl.config import MtlError
 from mtl.data import sampler
@@ -26,7 +25,7 @@ def run(
     training: Training,
     checkpoints: Checkpoints,
     *,
-    report: Callable[[dict[str, Any]], None],
+    report: Callable[[dict[str, float]], None],
     notice: Notice | None = None,
     stepped: Callable[[float], None] | None = None,
 ) -> Progress:
@@ -54,7 +53,7 @@ def _train(
     training: Training,
     checkpoints: Checkpoints,
     notice: Notice,
-    report: Callable[[dict[str, Any]], None],
+    report: Callable[[dict[str, float]], None],
     stepped: Callable[[float], None] | None,
 ) -> None:
     config, progress = training.config.train, training.progress

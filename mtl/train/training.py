@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import JsonValue
 from torch import nn
 
 from mtl.config.trees.training import TrainingTree
@@ -48,7 +49,7 @@ class Progress:
     compared: list[list[int]] = field(
         default_factory=list[list[int]]
     )  # steps that the sums are of: both had a gradient
-    history: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    history: list[dict[str, JsonValue]] = field(default_factory=list[dict[str, JsonValue]])
     worlds: list[list[int]] = field(default_factory=list[list[int]])  # from which step on with how many workers
 
 
@@ -194,7 +195,7 @@ class Training:
             gramian = found.gramian.cpu().numpy()
             progress.cosines, progress.compared = add_cosines(progress.cosines, progress.compared, gramian)
 
-    def end_epoch(self) -> dict[str, Any]:
+    def end_epoch(self) -> dict[str, float]:
         """Score the averaged weights on the validation split, remember them if they are the best so far, and start
         the next epoch. Returns this epoch's row of the history."""
         progress, world = self.progress, self.world
@@ -215,8 +216,8 @@ class Training:
         if value > progress.best_score:
             progress.best_score, progress.best_epoch = value, progress.epoch
             self.best = {name: tensor.clone() for name, tensor in weights.items()}
-        row: dict[str, Any] = {"epoch": progress.epoch, "step": progress.total_steps, "val/score": value}
-        row["learning_rate"] = self.schedule.get_last_lr()[0]
+        row: dict[str, float] = {"epoch": progress.epoch, "step": progress.total_steps, "val/score": value}
+        row["learning_rate"] = float(self.schedule.get_last_lr()[0])
         for i, (name, task) in enumerate(self.tasks.items()):
             steps = progress.sums.get("steps", [0.0] * len(self.tasks))[i]
             for key in ("loss", "weight"):  # of a task that no step had they are not known
@@ -226,9 +227,10 @@ class Training:
         if self.mixer:
             row |= {f"train/draws/{name}": share for name, share in self.mixer.probabilities().items()}
         cosines = mean_cosines(progress.cosines, progress.compared)
-        progress.history.append(
-            row | {"seconds": round(progress.seconds, 1)} | ({"cosines": cosines} if cosines else {})
-        )
+        kept: dict[str, JsonValue] = {**row, "seconds": round(progress.seconds, 1)}
+        if cosines:
+            kept["cosines"] = [list[JsonValue](line) for line in cosines]
+        progress.history.append(kept)
         self.objective.weighting.end_epoch()
         progress.epoch, progress.step = progress.epoch + 1, 0
         progress.sums, progress.cosines, progress.compared = {}, [], []

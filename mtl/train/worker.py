@@ -63,7 +63,7 @@ def train_worker(job: dict[str, Any], *, seal: Seal) -> None:
     device = torch.device("cuda", torch.cuda.current_device()) if job["gpu"] else torch.device("cpu")
     store = Store(job["store"])
 
-    def report(row: dict[str, Any]) -> None:
+    def report(row: dict[str, float]) -> None:
         if rank == 0:
             _announce(row, job["config"]["train"]["epochs"])
         ray.train.report(row)
@@ -154,7 +154,7 @@ def out_of_memory(train: dict[str, Any], found: str, num_workers: int) -> Traini
     return TrainingError(f"out of memory with batches of {train['batch_size']} images", found=found, fix=fix)
 
 
-def _announce(row: dict[str, Any], epochs: int) -> None:
+def _announce(row: dict[str, float], epochs: int) -> None:
     metrics = [
         f"{key.split('/')[1]} {value:.3f}" for key, value in row.items() if key.count("/") == 2 and "val/" in key
     ]

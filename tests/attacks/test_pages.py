@@ -37,7 +37,9 @@ from mtl.reports import EvalReport, SliceReport, TrainReport
 from mtl.reports.card import write_card
 from mtl.reports.document import document, policy
 from mtl.reports.figure import as_png
+from mtl.reports.lineage import Lineage, Source
 from mtl.reports.markdown import as_code, as_text
+from mtl.reports.monitoring import MonitorReport
 from mtl.reports.page import write_page
 from mtl.terminal import Guarded
 from tests.browser import Browser
@@ -100,7 +102,7 @@ def written(config: Config, tmp_path: Path, stranger: tuple[str, list[str]]) -> 
     decision = judge(evaluation, None, None, GateConfig(margin=0.02, min_improvement=None, confidence=0.95))
     decision = decision.model_copy(update={"summary": name})
     facts = {"version": 1, "reason": name, "commit": f"`{name}"}
-    sources = [dict.fromkeys(("name", "package", "version", "licence", "sha256", "num_items"), name)]
+    sources = [Source(name=name, package=name, version=name, licence=name, sha256=name)]
     said = config.registry.model_copy(update={"intended_use": name, "limits": f"# {name}\n\n- {name}"})
     pictures = tmp_path / "pictures"
     pictures.mkdir()
@@ -108,20 +110,21 @@ def written(config: Config, tmp_path: Path, stranger: tuple[str, list[str]]) -> 
     write_page(tmp_path / "page.html", evaluation, training, decision, facts, pictures)
     mine = config.model_copy(update={"registry": said})
     card = write_card(tmp_path / "card", mine, evaluation, training, decision, facts, sources)
-    found = {"name": name, "test": name, "p": 0.1, "index": 0.1, "usual": 0.1, "reference": 0.1, "batch": 0.1}
-    late = {"task": name, "version": 1, "images": 1, "metric": name, "value": 1.0, "low": 1.0, "high": 1.0}
+    found = {"name": name, "test": "mmd", "p": 0.1, "index": 0.1, "usual": 0.1, "reference": 0.1, "batch": 0.1}
+    late = {"task": name, "version": 1, "images": 1, "metric": "mae", "p": 0.1, "value": 1.0, "low": 1.0, "high": 1.0}
     result = {
         "findings": [{**found, "reason": name, "shifted": True}],
         "late": [{**late, "registered": 1.0, "worse": True}],
     }
-    result |= {"reasons": [name], "late_reasons": [name], "judged": True, "images": 1, "version": 1}
-    write_monitor(tmp_path / "monitor.html", result | {"unreadable": [], "unjudged": [name]}, None, None)  # type: ignore[arg-type]
+    result |= {"reasons": [name], "late_reasons": [name], "judged": 1, "images": 1, "version": 1}
+    looked = MonitorReport.model_validate(result | {"unreadable": [], "unjudged": [name]})
+    write_monitor(tmp_path / "monitor.html", looked, None, None)  # type: ignore[arg-type]
     write_lineage(_lineage(name), tmp_path / "lineage.html")
     (tmp_path / "summary.md").write_text(summary(evaluation, decision, Version(1, "r", {})))
     return [*(tmp_path / f"{n}.html" for n in ("page", "monitor", "lineage")), *card, tmp_path / "summary.md"]
 
 
-def _lineage(name: str) -> dict[str, Any]:
+def _lineage(name: str) -> Lineage:
     texts = (
         "model",
         "commit",
@@ -133,15 +136,19 @@ def _lineage(name: str) -> dict[str, Any]:
         "weights_sha256",
         "decision",
         "unverified",
+        "data",
+        "fingerprint",
+        "package_sha256",
     )
-    change = dict.fromkeys(("when", "from", "to", "kind", "who", "why"), name)
+    change = dict.fromkeys(("when", "kind", "who", "why"), name) | {"from": 1, "to": 2}
     lists = {"aliases": [name], "sources": [dict.fromkeys(("name", "package", "version", "licence", "sha256"), name)]}
-    more = {"stages": {name: {name: name}}, "left_out": {name: name}, "machine": {name: name}, "training": {name: name}}
-    return (
+    more = {"stages": {name: {name: name}}, "left_out": {name: name}, "machine": {"processor": name}, "metrics": {}}
+    training = {"steps": 1, "seconds": 1.0, "world_size": 1, "worlds": [], "device": name, "bf16": False}
+    return Lineage.model_validate(
         dict.fromkeys(texts, name)
         | lists
         | more
-        | {"version": 1, "dirty": True, "params": {name: name}, "promotions": [change]}
+        | {"version": 1, "dirty": True, "params": {name: name}, "promotions": [change], "training": training}
     )
 
 

@@ -172,15 +172,16 @@ def test_what_nobody_touched_is_verified(world: World) -> None:
     found = world.registry.get(2)
     assert found.doubt is None
     assert found.tags[DECISION] == "promoted: b"
-    assert collect_lineage(world.settings, 2)["unverified"] is None
-    assert diff(world.settings, 1, 2, [], "")["unverified"] == {}
-    status = collect_status(world.settings)["champion"]
-    assert (status["version"], status["unverified"]) == (1, None)
-    assert status["metrics"]
+    assert collect_lineage(world.settings, 2).unverified is None
+    assert diff(world.settings, 1, 2, [], "").unverified == {}
+    status = collect_status(world.settings).champion
+    assert status is not None
+    assert (status.version, status.unverified) == (1, None)
+    assert status.metrics
     config = load(world.settings.root / "params.yaml")
     assert find_registered(world.settings, config, "b" * 64) == found
     (entry,) = history(world.settings)
-    assert "unverified" not in entry
+    assert entry.unverified is None
 
 
 @attack("a commit that is an option of git")
@@ -221,7 +222,7 @@ def test_a_replayed_version(world: World) -> None:
     with pytest.raises(RegistryError, match="statement of version 1, not 3"):
         promote(world.settings, number, override=True, why="x")
     world.client.set_registered_model_alias(world.model, CHALLENGER, str(number))
-    assert "statement of version 1" in collect_status(world.settings)["challenger"]["unverified"]
+    assert "statement of version 1" in collect_status(world.settings).challenger.unverified
     with pytest.raises(RegistryError, match="statement of version 1"):
         predict(world.settings, ["challenger"], ["x"], str(world.scratch / "out"), ["parquet"])
     config = load(world.settings.root / "params.yaml")
@@ -254,10 +255,10 @@ def test_a_strangers_version(world: World, tmp_path: Path, signed: bool) -> None
     else:
         world.client.delete_model_version_tag(world.model, "2", STATEMENT)
     refused(world, "unverified", readers="reproduce promote predict")
-    assert collect_lineage(world.settings, 2)["unverified"]
+    assert collect_lineage(world.settings, 2).unverified
     found = diff(world.settings, 1, 2, [], "")
-    assert list(found["unverified"]) == ["2"]
-    assert found["code"]["files"] is None
+    assert list(found.unverified) == ["2"]
+    assert found.code.files is None
     config = load(world.settings.root / "params.yaml")
     assert find_registered(world.settings, config, "b" * 64) is None
 
@@ -360,7 +361,7 @@ def test_a_forged_decision(world: World) -> None:
     assert DECISION not in world.registry.get(3).tags
     world.tag(3, DECIDED, world.client.get_model_version(world.model, "2").tags[DECIDED])
     assert DECISION not in world.registry.get(3).tags
-    assert collect_lineage(world.settings, third.number)["decision"] is None
+    assert collect_lineage(world.settings, third.number).decision is None
 
 
 @attack("the champion's alias is moved")
@@ -403,11 +404,11 @@ def test_an_added_entry(world: World, tmp_path: Path, way: str) -> None:
     champion = again.champion()
     assert champion is not None and champion.number == 1
     shown = history(world.settings)
-    assert [("unverified" in entry) for entry in shown] == [False, True]
+    assert [entry.unverified is not None for entry in shown] == [False, True]
     with pytest.raises(RegistryError, match=r"never champion|no version was champion"):
         roll_back(world.settings, 2, "x")
     again.promotions.promote(2, 1)  # it blocks nothing
-    assert [entry["to"] for entry in world.again().promotions.history()] == [1, 2]
+    assert [entry.to for entry in world.again().promotions.history()] == [1, 2]
 
 
 @attack("an entry of the history is rewritten, removed or moved")
@@ -480,10 +481,10 @@ def test_without_a_key(world: World, tmp_path: Path) -> None:
     ):
         with pytest.raises(RegistryError, match="unverified"):
             asked()
-    assert "no public key is known" in collect_status(stranger)["champion"]["unverified"]
-    assert "no public key is known" in collect_lineage(stranger, 2)["unverified"]
-    assert diff(stranger, 1, 2, [], "")["code"]["files"] is None
-    assert ["unverified" in entry for entry in history(stranger)] == [True]
+    assert "no public key is known" in collect_status(stranger).champion.unverified
+    assert "no public key is known" in collect_lineage(stranger, 2).unverified
+    assert diff(stranger, 1, 2, [], "").code.files is None
+    assert [entry.unverified is not None for entry in history(stranger)] == [True]
     assert not (tmp_path / "other" / "keys").exists()  # looking makes no keys
 
 
@@ -536,8 +537,8 @@ def test_what_was_registered_before_statements_may_be_let_through(
     champion = world.again().champion()
     assert champion is not None
     assert (champion.number, champion.doubt, champion.tags[DECISION]) == (2, None, "promoted: b")
-    assert [entry["kind"] for entry in history(world.settings)] == ["promotion", "promotion", "adoption"]
-    assert not any("unverified" in entry for entry in history(world.settings))
+    assert [entry.kind for entry in history(world.settings)] == ["promotion", "promotion", "adoption"]
+    assert not any(entry.unverified for entry in history(world.settings))
 
 
 @attack("the gate's settings are others than the committed ones")
@@ -557,8 +558,8 @@ def test_edited_gate_settings(world: World, way: str) -> None:
         promote(world.settings, 2, override=True, why=" ")
     _, entry = promote(world.settings, 2, override=True, why="a trial")
     assert entry is not None
-    assert "a trial" in entry["why"]
-    (key,) = history(world.settings)[-1]["settings"]
+    assert "a trial" in entry.why
+    (key,) = history(world.settings)[-1].settings
     assert key == ("gate.margin" if way == "edit" else "tasks.digit.floor")
 
 
@@ -588,5 +589,5 @@ def test_who_is_what_the_system_says(world: World, monkeypatch: pytest.MonkeyPat
     for name in ("MTL_ACTOR", "LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.setenv(name, "the boss")
     entry = world.registry.promotions.promote(2, 1)
-    assert entry["who"].startswith(f"{pwd.getpwuid(os.geteuid()).pw_name}@")
-    assert entry["who"].endswith("(the boss)")
+    assert entry.who.startswith(f"{pwd.getpwuid(os.geteuid()).pw_name}@")
+    assert entry.who.endswith("(the boss)")

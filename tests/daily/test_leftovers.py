@@ -86,11 +86,11 @@ def test_a_killed_run(settings: Settings, workers: list[Worker]) -> None:
     workers += [killed, living]
     last = settings.home / "last_run.json"
     last.write_text(json.dumps(json.loads(last.read_text()) | {"process": killed.note}))
-    assert status(settings)["last_run"]["state"] == "Running"
+    assert status(settings).last_run.state == "Running"
     killed.kill()
     assert killed.workspace.exists()
     assert (killed.scratch / "large").exists()
-    assert status(settings)["last_run"]["state"] == "Crashed"  # before anything is cleared
+    assert status(settings).last_run.state == "Crashed"  # before anything is cleared
     assert 'mtl_last_run_state{state="Crashed"} 1.0' in exposition(settings).decode()
     before = tempfile.gettempdir()
     with running(settings, "c" * 16):

@@ -121,7 +121,7 @@ def refused(team: Team, *fragments: str) -> None:
 
 
 def kinds(team: Team) -> list[tuple[str, int | None, int | None]]:
-    return [(entry["kind"], entry["from"], entry["to"]) for entry in history(team.settings)]
+    return [(entry.kind, entry.replaces, entry.to) for entry in history(team.settings)]
 
 
 START = [("promotion", None, 1), ("promotion", 1, 2)]
@@ -142,7 +142,7 @@ def test_a_deleted_champion(team: Team) -> None:
     weights = team.registry.get(2).tags["mtl.package_sha256"]
     team.client.delete_model_version(team.model, "2")
     refused(team, f"version 2, the champion of {team.model}, was deleted in MLflow")
-    assert "was deleted in MLflow" in status(team.settings)["champion"]["gone"]
+    assert "was deleted in MLflow" in status(team.settings).champion.gone
     with pytest.raises(GoneError, match=r"version 2 of .* was deleted in MLflow"):
         lineage(team.settings, 2)
     decision, entry = promote(team.settings, 3, override=False, why="")
@@ -155,7 +155,7 @@ def test_a_deleted_champion(team: Team) -> None:
     assert (champion.number, champion.tags["mtl.package_sha256"]) == (4, weights)
     assert champion.tags["mtl.decision"] == "promoted: b"
     assert kinds(team) == [*START, ("repair", 2, 4)]
-    assert roll_back(team.settings, None, "back")["to"] == 1
+    assert roll_back(team.settings, None, "back").to == 1
 
 
 @situation("a version other than the champion deleted")
@@ -169,8 +169,8 @@ def test_a_deleted_version(team: Team) -> None:
         lineage(team.settings, 17)
     team.mend()
     assert kinds(team)[2:] == [("repair", 2, 2)]
-    assert roll_back(team.settings, None, "")["to"] == 4
-    assert lineage(team.settings, 4)["metrics"]
+    assert roll_back(team.settings, None, "").to == 4
+    assert lineage(team.settings, 4).metrics
 
 
 @pytest.mark.slow
@@ -179,8 +179,8 @@ def test_a_person_goes_on(team: Team) -> None:
     team.client.delete_model_version(team.model, "2")
     _, entry = promote(team.settings, 3, override=True, why="the champion is gone")
     assert entry is not None
-    assert (entry["from"], entry["to"]) == (2, 3)
-    assert roll_back(team.settings, 1, "an older one")["to"] == 1
+    assert (entry.replaces, entry.to) == (2, 3)
+    assert roll_back(team.settings, 1, "an older one").to == 1
     assert kinds(team) == [*START, ("promotion", 2, 3), ("rollback", 3, 1)]
 
 
@@ -216,7 +216,7 @@ def test_another_version_of_the_same_number(team: Team) -> None:
 def test_a_renamed_model(team: Team) -> None:
     team.client.rename_registered_model(team.model, f"{team.model}-nice")
     refused(team, f"the model {team.model} was renamed in MLflow", f"{team.model}-nice")
-    assert "renamed" in status(team.settings)["champion"]["gone"]
+    assert "renamed" in status(team.settings).champion.gone
     team.mend()
     assert team.registry.champion().number == 2
     assert kinds(team) == [*START, ("repair", 2, 2)]
@@ -237,7 +237,7 @@ def test_a_deleted_experiment(team: Team) -> None:
 def test_a_deleted_run(team: Team) -> None:
     champion = team.registry.champion()
     team.client.delete_run(champion.run)
-    assert status(team.settings)["champion"]["version"] == 2
+    assert status(team.settings).champion.version == 2
     (said,) = team.mend()
     assert "mlflow gc would remove its package" in said
     assert team.client.get_run(champion.run).info.lifecycle_stage == "active"
@@ -289,7 +289,7 @@ def test_nothing_is_left(team: Team) -> None:
         assert ("version 1, champion before" if number == 2 else "nobody is champion") in damage.remedy
         repair(team.settings)
     assert kinds(team) == [*START, ("loss", 2, 1), ("loss", 1, None)]
-    assert status(team.settings)["champion"] is None
+    assert status(team.settings).champion is None
     decision, entry = promote(
         team.settings, 3, override=False, why=""
     )  # there was a champion: this is no first version
@@ -316,7 +316,7 @@ def test_a_renamed_ledger(team: Team) -> None:
     for ask in (lambda: history(team.settings), lambda: roll_back(team.settings, 1, "")):
         with pytest.raises(GoneError, match="was renamed in MLflow"):
             ask()
-    assert "was renamed" in status(team.settings)["champion"]["gone"]
+    assert "was renamed" in status(team.settings).champion.gone
     team.mend()
     assert kinds(team) == [*START, ("repair", 2, 2)]
 
@@ -334,7 +334,7 @@ def test_a_ledger_that_is_gone(team: Team, what: str) -> None:
     with pytest.raises(GoneError, match="was deleted in MLflow for good"):
         history(team.settings)
     refused(team, "was deleted in MLflow for good")
-    assert "for good" in status(team.settings)["champion"]["gone"]
+    assert "for good" in status(team.settings).champion.gone
     team.mend()
     assert kinds(team) == [*START, ("repair", 2, 2)]
     assert team.registry.champion().number == 2
@@ -343,9 +343,9 @@ def test_a_ledger_that_is_gone(team: Team, what: str) -> None:
 @situation("aliases moved or removed by hand")
 def test_aliases(team: Team) -> None:
     team.client.delete_registered_model_alias(team.model, CHAMPION)
-    assert status(team.settings)["champion"]["version"] == 2
+    assert status(team.settings).champion.version == 2
     team.client.set_registered_model_alias(team.model, CHAMPION, "1")
-    assert status(team.settings)["champion"]["version"] == 2
+    assert status(team.settings).champion.version == 2
     assert int(team.client.get_model_version_by_alias(team.model, CHAMPION).version) == 2
     assert kinds(team) == START
 
@@ -372,14 +372,14 @@ def test_a_ledger_in_default(team: Team, crash: str, monkeypatch: pytest.MonkeyP
         assert history(team.settings) == before
     stale = team.again()
     assert stale.promotions.history() == before
-    assert roll_back(team.settings, 1, "")["to"] == 1
+    assert roll_back(team.settings, 1, "").to == 1
     assert history(team.settings)[:2] == before
     assert stale.promotions.history() == history(team.settings)  # who had found the old run goes on with the new one
     stale.promotions.promote(3, 1)
     found = client.get_experiment(experiment)
     assert client.get_run(found.tags[RUN_TAG]).info.experiment_id == experiment
     assert client.get_run(old).info.lifecycle_stage == "deleted"
-    assert [entry["to"] for entry in history(team.settings)] == [1, 2, 1, 3]
+    assert [entry.to for entry in history(team.settings)] == [1, 2, 1, 3]
 
 
 @pytest.mark.slow

@@ -108,11 +108,11 @@ def test_what_goes_and_what_stays(years: Years) -> None:
         roll_back(years.settings, 1, "")
     assert history(years.settings)[:-1] == before
     entry = history(years.settings)[-1]
-    assert (entry["kind"], entry["from"], entry["to"], entry["removed"]) == ("removal", 4, 4, [1, 7])
-    assert "removed by retention" in entry["why"]
+    assert (entry.kind, entry.replaces, entry.to, entry.removed) == ("removal", 4, 4, (1, 7))
+    assert "removed by retention" in entry.why
     assert examine(years.settings) == []  # nothing that somebody would have to mend
     assert years.again().champion().number == 4
-    assert roll_back(years.settings, None, "")["to"] == 2
+    assert roll_back(years.settings, None, "").to == 2
     assert years.clean(versions=1, champions=1, runs=0).lines() == []
     shutil.rmtree(years.scratch / "multitask-01")
     assert years.register(0.5, "01").number == 9  # a fingerprint that was there before
@@ -167,7 +167,7 @@ def test_sixty_weeks(years: Years) -> None:
     assert sizes_at[60] <= 1.1 * sizes_at[30]
     assert len(years.numbers()) <= 27
     assert years.again().champion().number == 58
-    assert len([entry for entry in history(years.settings) if entry["kind"] == "promotion"]) == 20
+    assert len([entry for entry in history(years.settings) if entry.kind == "promotion"]) == 20
     assert examine(years.settings) == []
     years.registry.whole(years.registry.former(55))
 

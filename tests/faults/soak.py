@@ -130,9 +130,9 @@ def _look(root: Path, kills: dict[str, int]) -> dict[str, Any]:
         "doubled": sum(count > 1 for count in number.values()),
         "lost": int(version is None),
         "promotions": len(changes),
-        "chain": all(b["from"] == a["to"] for a, b in itertools.pairwise(changes))
+        "chain": all(b.replaces == a.to for a, b in itertools.pairwise(changes))
         and alias is not None
-        and alias.number == changes[-1]["to"],
+        and alias.number == changes[-1].to,
         "seconds_to_recover": round(time.monotonic() - began),
     }
 
