@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from mtl.data.loader import Batch
-from mtl.data.spec import TargetKind, TargetSpec
+from mtl.data.spec import TargetSpec
 from mtl.yardstick import Direction
 
 
@@ -80,7 +80,7 @@ class Task(ABC):
     config: Any
     target: TargetSpec
     image: ImageSpec
-    kind: ClassVar[TargetKind | None] = None
+    kind: ClassVar[str | None] = None
     """The kind of target that this type learns; None if it makes its own from the image."""
     view: ClassVar[bool] = False
     """Whether it looks at images of its own, that `derive` makes."""
