@@ -1,4 +1,4 @@
-"""Kinds of targets: a class each, which says all that the data's modules ask of it."""
+"""Kinds of targets and of answers: a class each, which says all that others ask of it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ from pydantic import ValidationError
 
 from mtl.data.kinds import KINDS
 from mtl.data.loader import Split, collate
+from mtl.data.picture import Picture
 from mtl.data.shards import Shard, pack, unpack
 from mtl.data.spec import SPLITS, TargetSpec
-from mtl.tasks import TASKS
+from mtl.tasks import TASKS, build_tasks, image_spec
+from mtl.tasks.answers import ANSWERS, answer_of
 from tests.closure import ROOT, closure
+from tests.test_sharing import task_configs
 
+ASKED = ("kind", "answer", "serves")
 GOLDEN = {
     "digit": "46e9fd5a",
     "species": "c820c7a5",
@@ -72,20 +76,16 @@ def asked(path: Path) -> list[str]:
     """Comparisons of a kind of target, or of an answer, with names of some."""
     found: list[str] = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if (
-            isinstance(node, ast.Compare)
-            and isinstance(node.left, ast.Attribute)
-            and node.left.attr in ("kind", "answer")
-        ):
+        if isinstance(node, ast.Compare) and isinstance(node.left, ast.Attribute) and node.left.attr in ASKED:
             names = {n.value for side in node.comparators for n in ast.walk(side) if isinstance(n, ast.Constant)}
-            found += [f"{path.relative_to(ROOT)}:{node.lineno}"] if names & {*KINDS} else []
+            found += [f"{path.relative_to(ROOT)}:{node.lineno}"] if names & {*KINDS, *ANSWERS} else []
     return found
 
 
-def test_nobody_asks_which_kind_a_target_is() -> None:
+def test_nobody_asks_which_kind_a_target_or_an_answer_is() -> None:
     """Formats ask what a column's cells are, which is another question."""
     apart = {"formats", "onboard", "config"}
-    files = [path for path in (ROOT / "mtl" / "data").rglob("*.py") if not apart & {*path.relative_to(ROOT / "mtl").parts}]
+    files = [path for path in (ROOT / "mtl").rglob("*.py") if not apart & {*path.relative_to(ROOT / "mtl").parts}]
     assert [place for path in files for place in asked(path)] == []
 
 
@@ -97,4 +97,24 @@ def test_reading_raw_data_needs_no_torch_and_training_nothing_that_draws() -> No
         names |= {alias.name for n in ast.walk(tree) if isinstance(n, ast.Import) for alias in n.names}
         assert not {name.partition(".")[0] for name in names} & {"torch", "cv2", "matplotlib"}, path
     for stage in ("fetch", "prepare", "train", "evaluate", "package"):
-        assert not {path for path in closure(f"mtl.stages.{stage}") if path.startswith("mtl/data/drawn/")}
+        files = closure(f"mtl.stages.{stage}")
+        assert not {path for path in files if path.startswith("mtl/data/drawn/")}
+        assert stage == "package" or not {path for path in files if path.startswith("mtl/tasks/answers/")}
+
+
+def test_every_form_of_an_answer_has_the_same_columns(everything: Path) -> None:
+    split = Split(everything, "train")
+    tasks = build_tasks(task_configs(), split.spec.targets, image_spec(split.manifest))
+    assert {task.answer for task in tasks.values()} == {*ANSWERS}
+    batch = collate(split, np.arange(16))
+    picture = Picture(image=np.zeros((32, 32, 3), np.uint8))
+    for name, task in tasks.items():
+        task.derive(batch)
+        prediction = task.blind(task.truths(batch))
+        answer = answer_of(task)
+        row = answer.row(name, task, prediction, picture)
+        fields = [field for field, _ in answer.fields(name)]
+        assert [*row] == fields == [column.name for column in answer.columns(name)]
+        assert not answer.differ(row[name], row[name], answer.distance(row[name], row[name]))
+        assert (answer.line(name, task, row) == "") or name in answer.line(name, task, row)
+        assert answer.page in ("label", "labels", "value", "boxes", "mask", "picture")

@@ -27,6 +27,7 @@ from mtl.reports import EvalReport, read_report
 from mtl.serving.looked import Answers, Looked, look
 from mtl.stages import run_stage
 from mtl.store import Store
+from mtl.tasks.answers import answer_of
 
 
 def main() -> None:
@@ -124,13 +125,14 @@ def registered(predictor: Predictor, report: EvalReport) -> dict[str, dict[str, 
     """Task → what it had when its version was registered, of tasks whose late labels can be judged."""
     found: dict[str, dict[str, Any]] = {}
     for name, task in predictor.tasks.items():
-        metric = {"label": "accuracy", "value": "mae"}.get(task.serves)
+        answer = answer_of(task)
+        metric = answer.late_metric
         known = report.tasks[name].metrics.get(metric) if metric and name in report.tasks else None
         if known is not None and known.value is not None and not task.config.auxiliary:
             low = known.value if known.low is None else known.low
             high = known.value if known.high is None else known.high
-            found[name] = {"serves": task.serves, "value": known.value, "low": low, "high": high}
-            found[name] |= {"classes": list(task.target.classes)} if task.serves == "label" else {}
+            found[name] = {"serves": answer.name, "value": known.value, "low": low, "high": high}
+            found[name] |= {"classes": list(task.target.classes)} if answer.has_classes else {}
     return found
 
 

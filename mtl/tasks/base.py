@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -84,8 +84,8 @@ class Task(ABC):
     """The kind of target that this type learns; None if it makes its own from the image."""
     view: ClassVar[bool] = False
     """Whether it looks at images of its own, that `derive` makes."""
-    serves: ClassVar[Literal["label", "labels", "value", "boxes", "picture"]] = "picture"
-    """What a packaged model answers: a class, classes, a number, boxes, or a picture (PNG in base64)."""
+    answer: ClassVar[str] = "picture"
+    """What a packaged model answers: a row of the table in `mtl.tasks.answers`."""
     primary: ClassVar[str] = ""
     """The metric by which the task is judged."""
     directions: ClassVar[dict[str, Direction]] = {}

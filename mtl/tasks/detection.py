@@ -29,7 +29,7 @@ class Detection(Task):
     """What `method` finds, after NMS within each class; judged as COCO does."""
 
     kind = "boxes"
-    serves = "boxes"
+    answer = "boxes"
     primary = "map50"
     directions: ClassVar[dict[str, Direction]] = {"map50": "max", "map50_95": "max"}
 
