@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -74,8 +75,6 @@ class Kind(ABC):
     """Whether an image has one class of it at most: of two that look alike and have two, one is labelled wrongly."""
     first_class: ClassVar[int] = 0
     """The first class of which a page shows samples: the one before it is the background."""
-    annotation: ClassVar[str] = ""
-    """The setting of a COCO set that names a target of this kind, if it is one of `mtl.data.kinds.annotated`."""
 
     @abstractmethod
     def column(self) -> Any:
@@ -139,6 +138,50 @@ class Kind(ABC):
     @abstractmethod
     def words(self, value: Any, spec: TargetSpec) -> str:
         """What `unpack` gives, in a few words."""
+
+
+class OfObjects(ABC):
+    """A kind whose targets are made of COCO's objects, beside their boxes and masks."""
+
+    setting: ClassVar[str]
+    """The setting of a COCO set that names the target."""
+
+    @abstractmethod
+    def of_categories(self, categories: Sequence[Mapping[str, Any]]) -> TargetSpec:
+        """The target from the categories that are among the set's classes, in the order of these.
+
+        Raises:
+            DataError: they do not have what it takes.
+        """
+
+    @abstractmethod
+    def points(self, annotation: Mapping[str, Any], spec: TargetSpec) -> list[list[float]]:
+        """What of an object moves with the image: x, y of each point in the annotation's frame; the same number of all.
+
+        Raises:
+            DataError: they are none.
+        """
+
+    @abstractmethod
+    def row(
+        self, annotation: Mapping[str, Any], spec: TargetSpec, placed: Placed, points: np.ndarray
+    ) -> list[float] | None:
+        """The object's row of a raw value, from its points in the picture's own pixels; None for none.
+
+        Raises:
+            DataError: the annotation is none.
+        """
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An object in the picture's own pixels: its box x1, y1, x2, y2; its class's name; 0, or why it does not count
+    (`mtl.data.boxes`); and the picture's area per area of the annotation's frame."""
+
+    box: tuple[float, float, float, float]
+    category: str
+    kind: float
+    area: float
 
 
 def no_class(name: str, found: Any, num_classes: int, what: str = "is no class") -> DataError:
