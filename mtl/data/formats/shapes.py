@@ -140,7 +140,7 @@ def settle(
     for shape in shapes:
         try:
             box = _sound_box(shape, frame, place, size, settled.notes)
-            mine = {name: _row(shape, box, place, *kind) for name, kind in names.more.items()}
+            mine = {name: _row(shape, box, place, size, *kind) for name, kind in names.more.items()}
         except DataError as error:
             settled.problems.append(_lost(found, error, shape, file))
             continue
@@ -165,11 +165,13 @@ def settle(
     return settled
 
 
-def _row(shape: Shape, box: Box, place: np.ndarray, kind: OfObjects, spec: TargetSpec) -> list[float] | None:
+def _row(
+    shape: Shape, box: Box, place: np.ndarray, size: tuple[int, int], kind: OfObjects, spec: TargetSpec
+) -> list[float] | None:
     """An object as a row of a further target."""
     points = np.array(kind.points(shape.annotation, spec), np.float64).reshape(-1, 2)
     area = abs(float(np.linalg.det(place[:, :2])))
-    placed = Placed(box, str(shape.annotation.get("category", "")), shape.kind, area)
+    placed = Placed(box, str(shape.annotation.get("category", "")), shape.kind, area, size)
     return kind.row(shape.annotation, spec, placed, points @ place[:, :2].T + place[:, 2])
 
 

@@ -176,12 +176,13 @@ class OfObjects(ABC):
 @dataclass(frozen=True)
 class Placed:
     """An object in the picture's own pixels: its box x1, y1, x2, y2; its class's name; 0, or why it does not count
-    (`mtl.data.boxes`); and the picture's area per area of the annotation's frame."""
+    (`mtl.data.boxes`); the picture's area per area of the annotation's frame; and its width and height."""
 
     box: tuple[float, float, float, float]
     category: str
     kind: float
     area: float
+    size: tuple[int, int]
 
 
 def no_class(name: str, found: Any, num_classes: int, what: str = "is no class") -> DataError:

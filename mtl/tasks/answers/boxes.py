@@ -48,19 +48,23 @@ class Boxes(Answer):
         return [ColSpec(Array(Object([Property("label", DataType.string), *numbers])), name)]
 
     def distance(self, one: Any, other: Any) -> float:
-        """1 - F1 of pairs of one class with an IoU of at least 0.5, of boxes above the score from which they are drawn."""
+        """1 - F1 of pairs of one class that are alike by 0.5 at least (boxes: their IoU), of boxes above the score from which they are drawn."""
         first, second = ([b for b in boxes if b["score"] >= SHOWN] for boxes in (one, other))
         if not first or not second:
             return float(bool(first or second))
-        corners = [np.array([[b[k] for k in SIDES] for b in boxes]) for boxes in (first, second)]
         same = np.array([[a["label"] == b["label"] for b in second] for a in first])
-        ious = np.where(same, iou_matrix(*corners), 0.0)
+        ious = np.where(same, self.alike(first, second), 0.0)
         pairs = 0
         while ious.max() >= 0.5:
             i, j = np.unravel_index(int(ious.argmax()), ious.shape)
             ious[i], ious[:, j] = 0.0, 0.0
             pairs += 1
         return 1 - 2 * pairs / (len(first) + len(second))
+
+    def alike(self, first: list[dict[str, Any]], second: list[dict[str, Any]]) -> np.ndarray:
+        """Of every pair, from 0 to 1: [first, second]."""
+        corners = [np.array([[b[k] for k in SIDES] for b in boxes]) for boxes in (first, second)]
+        return iou_matrix(*corners)
 
     def summary(self, task: Task, predictions: Sequence[Any]) -> dict[str, list[Any]]:
         return {
