@@ -17,12 +17,14 @@ from mtl.config.files import CocoSet, VocSet
 from mtl.config.params import Config, parse
 from mtl.config.tasks import Detection as DetectionConfig
 from mtl.data import shards
-from mtl.data.augment import MIN_VISIBLE, augmented, draw_changes
+from mtl.data.augment import augmented, draw_changes
 from mtl.data.boxes import CROWD, DIFFICULT, as_table, kinds, objects
 from mtl.data.check_lines import as_lines
 from mtl.data.checks import check
 from mtl.data.formats.coco import read_coco
 from mtl.data.formats.voc import read_voc
+from mtl.data.kinds import KINDS
+from mtl.data.kinds.boxes import MIN_VISIBLE
 from mtl.data.loader import Split, collate
 from mtl.data.maps import decode_mask
 from mtl.data.place import Place
@@ -182,7 +184,7 @@ def test_shards_of_before_are_read_and_those_of_now_survive_a_copy(tmp_path: Pat
     for name, wanted in (("now", tables), ("before", [[row[:5] for row in rows] for rows in tables])):
         shards.write(tmp_path / name, arrays, list("abc"), list("abc"), {})
         shard = shards.Shard(tmp_path / name)
-        assert [shard.table("o", i).tolist() for i in range(3)] == wanted
+        assert [KINDS["boxes"].unpack(shard.arrays, "o", i).tolist() for i in range(3)] == wanted
         again = shards.pack(spec, [shards.unpack(shard, spec, i) for i in range(3)], 8, 8)
         assert (again["o.kinds"] == arrays.pop("o.kinds", np.zeros(3))).all()
 

@@ -137,15 +137,15 @@ def test_decode_is_lossless_and_refuses_what_is_no_image() -> None:
 def test_resize_moves_boxes_and_masks() -> None:
     mask = np.zeros((40, 60), np.uint8)
     mask[10:20, 30:45] = 1
-    boxes = {"o": np.array([[30.0, 10.0, 45.0, 20.0]], np.float32)}
-    found = _run(Resize(type="resize", height=80, width=120), boxes=dict(boxes), masks={"m": mask})
+    points = {"o": np.array([[30.0, 10.0], [45.0, 20.0]], np.float32)}
+    found = _run(Resize(type="resize", height=80, width=120), points=dict(points), masks={"m": mask})
     ys, xs = np.nonzero(found.masks["m"])
-    assert found.boxes["o"].tolist() == [[60.0, 20.0, 90.0, 40.0]]
+    assert found.points["o"].tolist() == [[60.0, 20.0], [90.0, 40.0]]
     assert [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1] == [60, 20, 90, 40]
     padded = _run(
-        Resize(type="resize", height=60, width=60, keep_aspect=True), boxes=dict(boxes), masks={"m": mask.copy()}
+        Resize(type="resize", height=60, width=60, keep_aspect=True), points=dict(points), masks={"m": mask.copy()}
     )
-    assert padded.boxes["o"].tolist() == [[30.0, 20.0, 45.0, 30.0]]
+    assert padded.points["o"].tolist() == [[30.0, 20.0], [45.0, 30.0]]
     assert (padded.masks["m"][0] == 255).all()
 
 

@@ -20,7 +20,7 @@ from mtl.data.onboard.proposal import Proposal
 from mtl.data.place import Place
 from mtl.data.propose import propose
 from mtl.data.raw import FileRef, RawSample, read_account, read_problems, read_split
-from mtl.data.spec import SPLITS, DatasetSpec, TargetKind, TargetSpec
+from mtl.data.spec import SPLITS, DatasetSpec, TargetSpec
 from tests.conftest import ROOT
 from tests.test_formats import configured, fetched
 
@@ -158,7 +158,7 @@ def everything(proposal: Proposal, folder: Path) -> tuple[DatasetSpec, dict[str,
     return spec, found
 
 
-def target(spec: DatasetSpec, kind: TargetKind, sample: RawSample) -> tuple[Any, TargetSpec]:
+def target(spec: DatasetSpec, kind: str, sample: RawSample) -> tuple[Any, TargetSpec]:
     """The value of the target of a kind, and what it is."""
     names = [name for name, found in spec.targets.items() if found.kind == kind]
     assert len(names) == 1, f"targets of kind {kind}: {names}"

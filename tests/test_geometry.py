@@ -65,7 +65,7 @@ def example(height: int, width: int, at: tuple[float, float]) -> Picture:
     normals = np.broadcast_to(np.array([0.48, 0.36, 0.8], np.float32), (height, width, 3))
     image = np.repeat((hill * 255).round().astype(np.uint8)[..., None], 3, 2)
     maps = {"x": x, "y": y, "n": np.ascontiguousarray(normals)}
-    return Picture(image=image, boxes={"o": box}, masks={"m": mask}, maps=maps)
+    return Picture(image=image, points={"o": box.reshape(-1, 2)}, masks={"m": mask}, maps=maps)
 
 
 SIDES = st.integers(40, 180)
@@ -94,7 +94,7 @@ def test_resizing_moves_everything_by_one_map(height: int, width: int, at: Any, 
         assert np.abs(after.maps[axis] - place[axis])[inner].max() * factor < TENTH * len(resizes)
     moved = centroid(after.image[..., 0].astype(float))
     assert np.abs(moved - (centroid(before.image[..., 0].astype(float)) * scale + offset)).max() < TENTH
-    assert np.abs(after.boxes["o"] - (before.boxes["o"] * [*scale, *scale] + [*offset, *offset])).max() < 1e-3
+    assert np.abs(after.points["o"] - (before.points["o"] * scale + offset)).max() < 1e-3
     normals = after.maps["n"][known]
     assert np.abs(normals - [0.48, 0.36, 0.8]).max() < 1e-5, "the surface is the same, nearer or farther"
     assert (np.isfinite(after.maps["n"][..., 0]) == known).all()
@@ -110,7 +110,7 @@ def test_the_way_back_is_the_inverse_at_exactly_the_picture_s_size(
     after = run(resizes, example(height, width, at))
     scale = np.array(after.scale)
     assert after.classes_back(after.masks["m"]).shape == (height, width)
-    assert np.abs(after.boxes_back(after.boxes["o"]) - before.boxes["o"]).max() < 1e-2
+    assert np.abs(after.points_back(after.points["o"]) - before.points["o"]).max() < 1e-2
     frame = np.array([[0, 0, resizes[-1].width, resizes[-1].height]], np.float32)
     assert np.abs(after.boxes_back(frame) - [0, 0, width, height]).max() < 1e-3, "clipped to the picture"
     for axis, factor in (("x", scale[0]), ("y", scale[1])):
@@ -230,12 +230,17 @@ def test_extra_channels_and_turned_files_keep_to_the_map() -> None:
     )
     found = run(
         operations,
-        Picture(image=stored[:0], encoded=buffer.getvalue(), boxes={"o": box}, masks={"m": shown[..., 0] // 255}),
+        Picture(
+            image=stored[:0],
+            encoded=buffer.getvalue(),
+            points={"o": box.reshape(-1, 2)},
+            masks={"m": shown[..., 0] // 255},
+        ),
     )
     ys, xs = np.nonzero(found.masks["m"] == 1)
-    assert np.abs(found.boxes["o"][0] - [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]).max() < 1.0
+    assert np.abs(found.points["o"].ravel() - [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]).max() < 1.0
     assert found.classes_back(np.zeros((48, 64), np.uint8)).shape == (90, 50)
-    assert np.abs(found.boxes_back(found.boxes["o"]) - box).max() < 1e-4
+    assert np.abs(found.boxes_back(found.points["o"].reshape(-1, 4)) - box).max() < 1e-4
     wide = Fit.of((90, 50), (48, 64), keep_aspect=True).image(np.dstack([shown, shown]))
     assert wide.shape == (48, 64, 6)
     assert (wide[..., :3] == wide[..., 3:]).all()
@@ -275,7 +280,7 @@ def split_of(pictures: list[Picture], at: list[int]) -> Any:
     def rows(indices: np.ndarray) -> dict[str, Any]:
         chosen = [pictures[i] for i in indices]
         found: dict[str, Any] = {"image": np.stack([p.image for p in chosen])}
-        found["o"] = [np.column_stack([p.boxes["o"], [1.0]]).astype(np.float32) for p in chosen]
+        found["o"] = [np.column_stack([p.points["o"].reshape(-1, 4), [1.0]]).astype(np.float32) for p in chosen]
         found["m"] = np.stack([p.masks["m"] for p in chosen])
         found |= {name: np.stack([p.maps[name] for p in chosen]) for name in ("x", "y", "n")}
         return found | {f"{name}.present": np.ones(len(chosen), bool) for name in targets}
@@ -327,7 +332,7 @@ def test_augmenting_moves_everything_by_one_map(
         assert np.abs(centroid(batch.images[i, 0].numpy()) - centroid(hill)).max() < TENTH
         apart = centroid((batch.targets["m"][i].numpy() == 1).astype(float)) - (linear @ middle + matrix[:, 2])
         assert np.abs(apart).max() < (TENTH if how in EXACT else 0.6), "a mask's pixels are whole"
-        x1, y1, x2, y2 = picture.boxes["o"][0]
+        x1, y1, x2, y2 = picture.points["o"].ravel()
         corners = linear @ np.array([[x1, x2, x2, x1], [y1, y1, y2, y2]]) + matrix[:, 2:]
         wanted = [*corners.min(1), *corners.max(1)]
         assert np.abs(batch.targets["o"][i][0, :4].numpy() - wanted).max() < TENTH

@@ -11,10 +11,11 @@ import pytest
 
 from mtl.config import DataError, read_params
 from mtl.config.params import parse
+from mtl.data.kinds import KINDS
 from mtl.data.maps import decode_depth, decode_mask
 from mtl.data.members import Member
 from mtl.data.place import Place
-from mtl.data.propose import TASK_OF, propose
+from mtl.data.propose import propose
 from mtl.data.raw import FileRef, RawSample, read_account, read_problems, read_split
 from mtl.data.sources.files import fetch_files
 from mtl.data.spec import SPLITS, DatasetSpec
@@ -95,7 +96,7 @@ def test_what_a_person_writes_is_what_is_there(layout: Layout, tmp_path: Path) -
     sections = propose(str(given)).sections
     sections["data"]["source"] = {"type": "files", "sets": layout.by_hand(str(given)), "split": split}
     spec, samples = read(sections, tmp_path)
-    assert {name: TASK_OF[what.kind] for name, what in spec.targets.items()} == layout.tasks
+    assert {name: KINDS[what.kind].task for name, what in spec.targets.items()} == layout.tasks
     shown = {name for what in spec.targets.values() for name in what.classes}
     names = layout.names if set(layout.names.values()) <= shown else {}
     compare(layout, spec, samples, names)

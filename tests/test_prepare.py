@@ -25,6 +25,7 @@ from mtl.data import manifest as manifests
 from mtl.data import parallel
 from mtl.data import plan as plans
 from mtl.data.build import Builder, channel_moments, prepare_sample
+from mtl.data.kinds import KINDS
 from mtl.data.near_copies import near_copies
 from mtl.data.plan import plan
 from mtl.data.prepare import prepare
@@ -299,9 +300,17 @@ def test_masks_are_read_by_the_values_of_their_target(config: Config) -> None:
 
 def test_another_way_to_decode_makes_shards_anew() -> None:
     """The recipe hashes the code of all that operations and maps are made with; the spec is in it by value."""
-    made = {Path(module.__file__ or "").relative_to(ROOT).as_posix() for module in plans.CODE}
+    spec = DatasetSpec(name="x", targets={name: TargetSpec(kind=name) for name in ("boxes", "mask")})
+    made = {path.relative_to(ROOT).as_posix() for path in plans.code_of(spec)}
     needed = closure("mtl.data.operations") | closure("mtl.data.maps")
+    apart = {
+        f"mtl/data/kinds/{name}.py"
+        for name in ("__init__", *(type(k).__module__.split(".")[-1] for k in KINDS.values()))
+    }
     assert {path for path in needed if path.startswith("mtl/data/")} - made == {
         "mtl/data/__init__.py",
         "mtl/data/spec.py",
+        *(apart - made),
     }
+    assert {"mtl/data/build.py", "mtl/data/kinds/boxes.py", "mtl/data/kinds/pixelwise.py"} <= made
+    assert "mtl/data/kinds/labels.py" not in made

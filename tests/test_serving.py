@@ -25,9 +25,10 @@ from mtl.package.predictor import Predictor
 from mtl.reports import read_report
 from mtl.reports.prediction import Prediction
 from mtl.serving.batch import as_parquet
-from mtl.serving.disagreement import disagreement, write_disagreement
+from mtl.serving.disagreement import write_disagreement
 from mtl.serving.sources import choose
 from mtl.store import Store
+from mtl.tasks.answers import answer_of
 from tests.browser import Browser
 from tests.conftest import ROOT, clean_environment, free_port, package_of
 from tests.fuzz import run
@@ -153,15 +154,15 @@ def test_disagreement_by_task(bundle: Path) -> None:
     moved, other = box | {"x1": 1.0, "x2": 11.0}, box | {"label": "4"}
     weak = box | {"score": 0.1}
     objects = tasks["objects"]
-    assert disagreement(objects, [box], [moved]) == 0.0
-    assert disagreement(objects, [box], [other]) == 1.0
-    assert disagreement(objects, [box, weak], [box]) == 0.0
-    assert disagreement(objects, [box], []) == 1.0
-    assert disagreement(objects, [weak], []) == 0.0
-    assert disagreement(objects, [box, box | {"x1": 50.0, "x2": 60.0}], [box]) == pytest.approx(1 / 3)
-    assert disagreement(tasks["digit"], "1", "1") == 0.0
-    assert disagreement(tasks["digit"], "1", "2") == 1.0
-    assert disagreement(tasks["count"], 1.5, 1.0) == 0.5
+    assert answer_of(objects).distance([box], [moved]) == 0.0
+    assert answer_of(objects).distance([box], [other]) == 1.0
+    assert answer_of(objects).distance([box, weak], [box]) == 0.0
+    assert answer_of(objects).distance([box], []) == 1.0
+    assert answer_of(objects).distance([weak], []) == 0.0
+    assert answer_of(objects).distance([box, box | {"x1": 50.0, "x2": 60.0}], [box]) == pytest.approx(1 / 3)
+    assert answer_of(tasks["digit"]).distance("1", "1") == 0.0
+    assert answer_of(tasks["digit"]).distance("1", "2") == 1.0
+    assert answer_of(tasks["count"]).distance(1.5, 1.0) == 0.5
 
 
 def test_two_models_on_a_batch_and_what_differs(bundle: Path, package: Path, images: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Augmentation of a whole batch at once; boxes, masks, depths and normals move with the image, by one affine map.
+"""Augmentation of a whole batch at once; targets that lie in the image move with it, by one affine map.
 
 What happens to a sample depends on the seed, the epoch and the sample's place in the global batch alone, so any
 number of workers augments alike.
@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from mtl.config.augment import AugmentConfig
-from mtl.data.boxes import kinds
-from mtl.data.loader import Batch, Split, as_images
+from mtl.data.kinds import KINDS
+from mtl.data.loader import Batch, Split, as_images, as_tensors
 from mtl.seeds import Stream, generator
-
-MIN_VISIBLE = 0.3
-"""A box of which a smaller share stays inside the image is dropped; one that does not count, when nothing stays."""
 
 
 @dataclass(frozen=True)
@@ -69,30 +65,67 @@ def draw_changes(config: AugmentConfig, seed: int, epoch: int, step: int, num_sa
     return Changes(matrix, colour.astype(np.float32), rng.uniform(0.0, 1.0, num_samples))
 
 
+@dataclass(frozen=True)
+class BatchMotion:
+    """The affine maps of a batch, as `mtl.data.kinds` ask them.
+
+    matrix: float32 [n, 2, 3], from output to input as `Changes.on` gives them; grid: float32 [n, height, width, 2], where in
+    the images the pixels come from.
+    """
+
+    matrix: np.ndarray
+    grid: torch.Tensor
+    height: int
+    width: int
+
+    @classmethod
+    def of(cls, changes: Changes, height: int, width: int) -> BatchMotion:
+        """For images of one size."""
+        matrix = changes.on(height, width)
+        size = [len(matrix), 1, height, width]
+        return cls(matrix, F.affine_grid(torch.from_numpy(matrix), size, align_corners=False), height, width)
+
+    def classes(self, masks: torch.Tensor) -> torch.Tensor:
+        """uint8 [n, height, width] → int64: the nearest class; reflected at the border like the pixels."""
+        return _sample(masks[:, None].float(), self.grid, "nearest")[:, 0].round().long()
+
+    def measures(self, values: torch.Tensor) -> torch.Tensor:
+        """float32 [n, c, height, width], NaN unknown: linear between what is known, where that is half at least."""
+        return _sample_measures(values, self.grid)
+
+    def directions(self, vectors: torch.Tensor) -> torch.Tensor:
+        """float32 [n, 3, height, width] of unit vectors in the image's axes, which turn with it."""
+        moved = _mirror_normals(_sample_measures(vectors, self.grid), self.grid)
+        return _turn_normals(moved, torch.from_numpy(self.matrix))
+
+    def points(self, index: int, points: torch.Tensor) -> torch.Tensor:
+        """float32 [..., 2], pixels x, y of the image `index` → where they are afterwards."""
+        full = np.vstack([self.matrix[index].astype(np.float64), [0.0, 0.0, 1.0]])
+        forward = torch.from_numpy(np.linalg.inv(full)[:2]).float()
+        size = self.size()
+        return (((points * 2 / size - 1) @ forward[:, :2].T + forward[:, 2]) + 1) * size / 2
+
+    def size(self) -> torch.Tensor:
+        """float32 [2], pixels: width and height."""
+        return torch.tensor([self.width, self.height], dtype=torch.float32)
+
+    def scale(self, index: int) -> float:
+        """Pixels of the changed image per pixel of what it was, along a side: the root of the ratio of areas."""
+        return abs(float(np.linalg.det(self.matrix[index, :, :2]))) ** -0.5
+
+    def mirrors(self, index: int) -> bool:
+        """Whether left and right of the image `index` change places."""
+        return float(np.linalg.det(self.matrix[index, :, :2])) < 0
+
+
 def augmented(split: Split, indices: np.ndarray, changes: Changes) -> Batch:
     """The samples at `indices` as a batch, changed."""
     rows = split.rows(indices)
     pixels = torch.from_numpy(rows["image"]).permute(0, 3, 1, 2).float()
-    size = [len(indices), 1, *pixels.shape[2:]]
-    matrix = changes.on(size[2], size[3])
-    grid = F.affine_grid(torch.from_numpy(matrix), size, align_corners=False)
-    pixels = _sample(pixels, grid, "bilinear")
+    motion = BatchMotion.of(changes, *pixels.shape[2:])
+    pixels = _sample(pixels, motion.grid, "bilinear")
     pixels = _recolour(pixels, torch.from_numpy(changes.colour))
-    targets: dict[str, Any] = {}
-    for name, target in split.spec.targets.items():
-        if target.kind == "boxes":
-            tables = [torch.from_numpy(table) for table in rows[name]]
-            targets[name] = [_move_boxes(t, m, size[2], size[3]) for t, m in zip(tables, matrix, strict=True)]
-        elif target.kind == "mask":
-            targets[name] = _move_masks(torch.from_numpy(rows[name]), grid)
-        elif target.kind == "depth":
-            targets[name] = _sample_measures(torch.from_numpy(rows[name])[:, None], grid)[:, 0]
-        elif target.kind == "normals":
-            moved = _sample_measures(torch.from_numpy(rows[name]).permute(0, 3, 1, 2), grid)
-            moved = _mirror_normals(moved, grid)
-            targets[name] = _turn_normals(moved, torch.from_numpy(matrix))
-        else:
-            targets[name] = torch.from_numpy(rows[name])
+    targets = {n: KINDS[t.kind].move(as_tensors(rows[n]), motion, t) for n, t in split.spec.targets.items()}
     return Batch(
         ids=[split.ids[i] for i in indices],
         images=as_images(pixels.permute(0, 2, 3, 1), split.manifest.statistics),
@@ -112,11 +145,6 @@ def _recolour(pixels: torch.Tensor, colour: torch.Tensor) -> torch.Tensor:
     mean = grey.mean((2, 3), keepdim=True)
     image = (mean + (image - mean) * contrast + 255.0 * brightness).clamp(0.0, 255.0)
     return torch.cat([image, pixels[:, shown:]], 1)
-
-
-def _move_masks(masks: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-    """Nearest class; reflected at the border like the pixels."""
-    return _sample(masks[:, None].float(), grid, "nearest")[:, 0].round().long()
 
 
 def _sample_measures(values: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
@@ -149,19 +177,3 @@ def _turn_normals(normals: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
     turn = backward.transpose(1, 2) / torch.linalg.det(backward).abs().sqrt()[:, None, None]
     plane = torch.einsum("nij,njhw->nihw", turn, normals[:, :2])
     return F.normalize(torch.cat([plane, normals[:, 2:]], 1), dim=1)
-
-
-def _move_boxes(table: torch.Tensor, matrix: np.ndarray, height: int, width: int) -> torch.Tensor:
-    """The upright hull of each moved box, clipped; boxes that have left the image are dropped."""
-    if not len(table):
-        return table
-    full = np.vstack([matrix.astype(np.float64), [0.0, 0.0, 1.0]])
-    forward = torch.from_numpy(np.linalg.inv(full)[:2]).float()
-    size = torch.tensor([width, height], dtype=torch.float32)
-    corners = table[:, [0, 1, 2, 1, 2, 3, 0, 3]].view(-1, 4, 2) * 2 / size - 1
-    corners = ((corners @ forward[:, :2].T + forward[:, 2]) + 1) * size / 2
-    low, high = corners.amin(1), corners.amax(1)
-    clipped_low, clipped_high = low.clamp(min=0), torch.minimum(high, size)
-    visible = (clipped_high - clipped_low).clamp(min=0).prod(1) / (high - low).prod(1)
-    moved = torch.cat([clipped_low, clipped_high, table[:, 4:]], 1)
-    return moved[torch.where(kinds(table) == 0, visible >= MIN_VISIBLE, visible > 0)]

@@ -16,9 +16,8 @@ from mtl.config import DataError, StageError
 from mtl.config.data import DataConfig
 from mtl.config.operations import Edges, Orient
 from mtl.data import shards
-from mtl.data.boxes import as_table
+from mtl.data.kinds import KINDS
 from mtl.data.manifest import Moments, Quarantined, ShardRecord
-from mtl.data.maps import decode_depth, decode_mask, decode_normals
 from mtl.data.operations import grey, image_size, run
 from mtl.data.picture import Picture
 from mtl.data.place import Place
@@ -26,8 +25,6 @@ from mtl.data.plan import Planned
 from mtl.data.raw import FileRef, RawSample, RawSplit
 from mtl.data.spec import DatasetSpec, TargetSpec
 
-LARGEST = float(np.finfo(np.float32).max)
-"""Of a value: shards keep 32 bits."""
 EXACT_ROWS = 1 << 14
 """Rows whose squares of 255 add up in 32 bits."""
 
@@ -140,43 +137,17 @@ def prepare_sample(sample: RawSample, spec: DatasetSpec, config: DataConfig) -> 
         DataError: the image or a target cannot be used.
     """
     assert isinstance(sample.image, bytes)
-    kinds = {name: spec.targets[name].kind for name in sample.targets}
-    tables = {n: as_table(sample.targets[n]) for n in kinds if kinds[n] == "boxes"}
-    picture = Picture(
-        image=np.zeros((0, 0, 0), np.uint8),
-        encoded=sample.image,
-        boxes={name: table[:, :4] for name, table in tables.items()},
-    )
-    for name, kind in kinds.items():
-        if kind == "mask":
-            target = spec.targets[name]
-            picture.masks[name] = decode_mask(sample.targets[name], len(target.classes), target.values, target.ignored)
-        elif kind == "depth":
-            picture.maps[name] = decode_depth(sample.targets[name], spec.targets[name].scale)
-        elif kind == "normals":
-            picture.maps[name] = decode_normals(sample.targets[name])
-    placed = bool(picture.masks or picture.maps) or any(map(len, tables.values()))
+    picture = Picture(image=np.zeros((0, 0, 0), np.uint8), encoded=sample.image)
+    given = [
+        (KINDS[spec.targets[name].kind], name, value, spec.targets[name]) for name, value in sample.targets.items()
+    ]
+    placed = [kind.enter(name, value, target, picture) for kind, name, value, target in given]
     run(config.operations, picture)
-    if placed:
+    if any(placed):
         _refuse_unturned(picture, config)
-    ready: dict[str, Any] = {"image": picture.image, **picture.masks, **picture.maps}
-    for name, kind in kinds.items():
-        if kind in ("label", "value"):
-            ready[name] = sample.targets[name]
-        elif kind == "labels":
-            ready[name] = _one_hot(name, sample.targets[name], len(spec.targets[name].classes))
-        elif kind == "boxes":
-            table = np.concatenate([picture.boxes[name], tables[name][:, 4:]], axis=1)
-            _check_boxes(name, table, spec.targets[name], picture.region)
-            ready[name] = table
-        if kind == "value" and not abs(ready[name]) <= LARGEST:  # nor what is no number
-            raise DataError(
-                f"{name} is no number of 32 bits", found=str(ready[name]), fix="leave it out where it is not known"
-            )
-        if kind == "label" and not 0 <= ready[name] < len(spec.targets[name].classes):
-            raise DataError(
-                f"{name} is no class", found=str(ready[name]), fix=f"0 to {len(spec.targets[name].classes) - 1}"
-            )
+    ready: dict[str, Any] = {"image": picture.image, **picture.masks}  # also those that operations add
+    for kind, name, value, target in given:
+        ready[name] = kind.leave(name, value, target, picture)
     return ready
 
 
@@ -189,35 +160,6 @@ def _refuse_unturned(picture: Picture, config: DataConfig) -> None:
             found=f"EXIF orientation {picture.orientation}",
             fix="put {type: orient} after decode",
         )
-
-
-def _one_hot(name: str, labels: list[int], num_classes: int) -> np.ndarray:
-    row = np.zeros(num_classes, np.uint8)
-    if labels and not 0 <= min(labels) <= max(labels) < num_classes:
-        raise DataError(f"{name} has a label that is no class", found=str(labels), fix=f"0 to {num_classes - 1}")
-    row[labels] = 1
-    return row
-
-
-def _check_boxes(name: str, table: np.ndarray, target: TargetSpec, region: tuple[float, float, float, float]) -> None:
-    """Refuse what is no box of the picture, and clip in place those that reach out of it by less than half a pixel.
-
-    Args:
-        region: where the picture lies in the image, x1, y1, x2, y2.
-    """
-    if not len(table):
-        return
-    x1, y1, x2, y2 = region
-    (left, top), (right, bottom) = table[:, :2].min(0), table[:, 2:4].max(0)
-    if not (left >= x1 - 0.5 and top >= y1 - 0.5 and right <= x2 + 0.5 and bottom <= y2 + 0.5):  # nor what is no number
-        where = f"{x2 - x1:g}×{y2 - y1:g}"
-        raise DataError(f"{name} has a box outside the image of {where}", found=str(table[:, :4].tolist()))
-    table[:, 0:4:2] = table[:, 0:4:2].clip(x1, x2)
-    table[:, 1:4:2] = table[:, 1:4:2].clip(y1, y2)
-    if (table[:, 2] <= table[:, 0]).any() or (table[:, 3] <= table[:, 1]).any():
-        raise DataError(f"{name} has a box without area", found=str(table[:, :4].tolist()))
-    if table[:, 4].min() < 0 or table[:, 4].max() >= len(target.classes):
-        raise DataError(f"{name} has a label that is no class", found=str(table[:, 4].tolist()))
 
 
 def channel_moments(images: np.ndarray) -> Moments:

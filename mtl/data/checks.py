@@ -8,17 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-
 from mtl.config import DataError
 from mtl.data.header import SUFFIXES, read_header
+from mtl.data.kinds import KINDS
 from mtl.data.manifest import Manifest
 from mtl.data.members import Member
 from mtl.data.near_copies import Name, near_copies
 from mtl.data.place import Place
 from mtl.data.raw import FileRef, RawSplit, read_account
 from mtl.data.shards import Shard
-from mtl.data.spec import SPLITS, DatasetSpec, TargetSpec
+from mtl.data.spec import SPLITS, DatasetSpec
 from mtl.data.suspects import suspects
 
 FEW = 10
@@ -130,24 +129,9 @@ def _balance(prepared: Path, manifest: Manifest) -> dict[str, dict[str, dict[str
         for record in manifest.of(split):
             shard = Shard(prepared / record.file)
             for name, target in told.items():
-                for label, number in _counts(shard, name, target).items():
+                for label, number in KINDS[target.kind].count(shard.arrays, name, target).items():
                     found[name][target.classes[label]][split] += number
     return found
-
-
-def _counts(shard: Shard, name: str, target: TargetSpec) -> Counter[int]:
-    arrays = shard.arrays
-    present = arrays[f"{name}.present"]
-    if target.kind == "label":
-        return Counter(arrays[name][present].tolist())
-    if target.kind == "labels":
-        return Counter({c: int(n) for c, n in enumerate(arrays[name][present].sum(0, dtype=np.int64))})
-    if target.kind == "boxes":
-        kinds = arrays.get(f"{name}.kinds", np.zeros(len(arrays[f"{name}.labels"]), np.uint8))
-        return Counter(arrays[f"{name}.labels"][kinds == 0].tolist())
-    if target.kind == "mask":
-        return Counter(c for mask in arrays[name][present] for c in np.unique(mask).tolist() if c != 255)
-    return Counter()
 
 
 def _warnings(balance: dict[str, dict[str, dict[str, int]]], manifest: Manifest) -> list[str]:

@@ -13,6 +13,7 @@ from jinja2 import Environment, select_autoescape
 
 from mtl.config import gist
 from mtl.data.gallery import Wanted, plot_balance, plot_sizes, sheets
+from mtl.data.kinds import KINDS
 from mtl.data.manifest import Manifest
 from mtl.data.spec import SPLITS
 from mtl.reports.document import with_policy
@@ -45,7 +46,7 @@ def _sheets(folder: Path, manifest: Manifest) -> list[dict[str, str]]:
     found: list[dict[str, str]] = []
     chosen: list[Wanted] = []
     for name, target in manifest.spec.targets.items():
-        first = 1 if target.kind == "mask" else 0
+        first = KINDS[target.kind].first_class
         chosen += [(name, label) for label in range(first, min(len(target.classes), MAX_CLASSES))]
     chosen = chosen or [("", None)]
     drawn = {s: sheets(folder, manifest, s, chosen, rows=2 if s == "train" else 1) for s in SPLITS}

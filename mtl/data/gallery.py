@@ -10,18 +10,16 @@ import cv2
 import numpy as np
 from matplotlib import pyplot as plt
 
-from mtl.data.boxes import kinds, objects
 from mtl.data.drawing import as_rgb, mosaic
+from mtl.data.drawn import DRAWINGS
+from mtl.data.kinds import KINDS
 from mtl.data.manifest import Manifest
 from mtl.data.shards import Shard, unpack
-from mtl.data.spec import SPLITS, DatasetSpec
+from mtl.data.spec import SPLITS, DatasetSpec, TargetSpec
 from mtl.reports.figure import save_figure
 
 TILE = 160
 """Pixels of the longer side of a drawn image, at least."""
-COLOURS = (np.array(plt.get_cmap("tab20").colors) * 255).astype(np.uint8)  # pyright: ignore[reportAttributeAccessIssue]
-IGNORED = (255, 255, 255)
-"""Colour of a box that does not count."""
 LINE = 14
 
 
@@ -36,7 +34,7 @@ def sheets(
     tiles: dict[Wanted, list[np.ndarray]] = {}
     open_ = list(wanted)
     for identifier, sample in _samples(folder, manifest, split):
-        fitting = [w for w in open_ if w[1] is None or has(sample.get(w[0]), w[1], manifest.spec.targets[w[0]].kind)]
+        fitting = [w for w in open_ if w[1] is None or has(sample.get(w[0]), w[1], manifest.spec.targets[w[0]])]
         if fitting:
             tile = draw(identifier, sample, manifest.spec)
             for each in fitting:
@@ -56,21 +54,13 @@ def _samples(folder: Path, manifest: Manifest, split: str) -> Iterator[tuple[str
                 yield shard.ids[index], unpack(shard, manifest.spec, index)
 
 
-def has(value: Any, label: int, kind: str) -> bool:
-    """Whether a target holds a class."""
-    if value is None:
-        return False
-    if kind == "label":
-        return value == label
-    if kind == "labels":
-        return bool(value[label])
-    if kind == "boxes":
-        return bool((objects(value)[:, 4] == label).any())
-    return bool((value == label).any())
+def has(value: Any, label: int, target: TargetSpec) -> bool:
+    """Whether what a sample has of a target, None if nothing, holds a class."""
+    return value is not None and KINDS[target.kind].has(value, label)
 
 
 def draw(identifier: str, sample: dict[str, Any], spec: DatasetSpec) -> np.ndarray:
-    """One image with its boxes and masks on it, depth beside it, and a line a target below."""
+    """One image with its targets on it, and a line a target below."""
     image = as_rgb(sample["image"])
     scale = max(1, round(TILE / max(image.shape[:2])))
     size = (image.shape[1] * scale, image.shape[0] * scale)
@@ -80,35 +70,15 @@ def draw(identifier: str, sample: dict[str, Any], spec: DatasetSpec) -> np.ndarr
         value = sample.get(name)
         if value is None:
             lines.append(f"{name}: not known")
-        elif target.kind == "mask":
-            mask = cv2.resize(value, size, interpolation=cv2.INTER_NEAREST)
-            shade = (canvas * 0.5 + COLOURS[mask % len(COLOURS)] * 0.5).astype(np.uint8)
-            canvas = np.where(((mask > 0) & (mask != 255))[..., None], shade, canvas)
-            lines.append(f"{name}: " + ", ".join(target.classes[c] for c in np.unique(value) if 0 < c < 255))
-        elif target.kind == "boxes":
-            for (x1, y1, x2, y2), label, kind in zip(value[:, :4] * scale, value[:, 4], kinds(value), strict=True):
-                colour = tuple(int(c) for c in COLOURS[int(label) % len(COLOURS)]) if kind == 0 else IGNORED
-                cv2.rectangle(canvas, (round(x1), round(y1)), (round(x2) - 1, round(y2) - 1), colour, 1)
-            ignored = int((kinds(value) > 0).sum())
-            lines.append(f"{name}: {len(value) - ignored} boxes" + (f", {ignored} ignored" if ignored else ""))
-        else:
-            lines.append(f"{name}: {_words(value, target.kind, target.classes)}")
+            continue
+        if target.kind in DRAWINGS:
+            canvas = DRAWINGS[target.kind](canvas, value, target, scale)
+        lines.append(f"{name}: {KINDS[target.kind].words(value, target)}")
     text = np.full((LINE * (len(spec.targets) + 1) + 6, size[0], 3), 255, np.uint8)
     for row, line in enumerate(lines):
         cv2.putText(text, line, (2, 11 + LINE * row), cv2.FONT_HERSHEY_SIMPLEX, 0.35, (0, 0, 0), 1, cv2.LINE_AA)
     tile = np.vstack([canvas, text])
     return cv2.copyMakeBorder(tile, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=(255, 255, 255))
-
-
-def _words(value: Any, kind: str, classes: tuple[str, ...]) -> str:
-    if kind == "label":
-        return classes[value]
-    if kind == "labels":
-        return ", ".join(classes[c] for c in np.flatnonzero(value).tolist())
-    if kind == "value":
-        return f"{value:g}"
-    known = value[~np.isnan(value)]
-    return f"{known.min():g} to {known.max():g}" if known.size else "unknown"
 
 
 def plot_balance(path: Path, balance: dict[str, dict[str, int]], title: str) -> None:

@@ -65,11 +65,14 @@ class Fit:
         """float32 [height, width] of numbers or [height, width, 3] of directions, NaN unknown."""
         return self._framed(resample_measures(values, self.inner), np.nan)
 
-    def boxes(self, boxes: np.ndarray) -> np.ndarray:
-        """float32 [n, 4], x1, y1, x2, y2."""
-        x, y = self.scale
-        found = boxes * np.array([x, y, x, y]) + np.array([self.left, self.top, self.left, self.top])
+    def points(self, points: np.ndarray) -> np.ndarray:
+        """float32 [n, 2], x, y."""
+        found = points * np.array(self.scale) + np.array([self.left, self.top])
         return found.astype(np.float32)
+
+    def points_back(self, points: np.ndarray) -> np.ndarray:
+        """Points of the frame as points of the picture, beside it if they lie beside it."""
+        return (points - np.array([self.left, self.top])) / np.array(self.scale)
 
     def classes_back(self, mask: np.ndarray) -> np.ndarray:
         """A mask of the frame as one of the picture, of exactly its size."""
@@ -81,9 +84,8 @@ class Fit:
 
     def boxes_back(self, boxes: np.ndarray) -> np.ndarray:
         """Boxes of the frame as boxes of the picture, clipped to it: one that lies beside it has no area."""
-        (x, y), (height, width) = self.scale, self.source
-        found = (boxes - np.array([self.left, self.top, self.left, self.top])) / np.array([x, y, x, y])
-        return found.clip(0.0, np.array([width, height, width, height]))
+        found = self.points_back(boxes.reshape(-1, 2)).reshape(-1, 4)
+        return found.clip(0.0, np.array([*self.source[::-1]] * 2))
 
     def _inside(self, values: np.ndarray) -> np.ndarray:
         """A view of what of the frame is the picture."""

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from mtl.data import manifest as manifests
+from mtl.data.kinds import KINDS
 from mtl.data.manifest import Statistics
 from mtl.data.shards import Shard
 from mtl.data.spec import DatasetSpec
@@ -23,9 +24,9 @@ class Batch:
     """Images and targets of one forward pass.
 
     images: float32 [n, channels, height, width], standardized.
-    targets, by name: label int64 [n] · labels uint8 [n, classes] · value float32 [n] · mask int64 [n, height, width]
-        (255 ignored) · depth float32 [n, height, width] · normals float32 [n, 3, height, width] (NaN unknown) ·
-        boxes: list of n float32 tensors [k, 5] x1, y1, x2, y2, label in pixels, or [k, 6] (mtl/data/boxes.py).
+    targets, by name, as `mtl.data.kinds` collate them: label int64 [n] · labels uint8 [n, classes] · value float32 [n] ·
+        mask int64 [n, height, width] (255 ignored) · depth float32 [n, height, width] · normals float32 [n, 3, height, width]
+        (NaN unknown) · boxes: list of n float32 tensors [k, 5] x1, y1, x2, y2, label in pixels, or [k, 6] (mtl/data/boxes.py).
     present, by name: bool [n], whether the sample has this target.
     draws: float64 [n], a random number from 0 to 1 for each sample, for tasks that make their own targets.
     views, by task: images of its own that a task looks at, beside the batch's.
@@ -101,15 +102,12 @@ class Split:
         """Arrays of the samples at `indices`, in that order: uint8 images and targets as the shards hold them."""
         indices = self._at[indices]
         where = np.searchsorted(self._starts, indices, side="right") - 1
+        kinds = {name: KINDS[target.kind] for name, target in self.spec.targets.items()}
         rows: dict[str, Any] = {}
-        for name in self._shards[0].arrays:
-            if name.endswith((".boxes", ".labels", ".kinds", ".offsets", ".hash")):
-                continue
+        for name in ("image", *(f"{n}.present" for n in kinds), *(n for n, kind in kinds.items() if not kind.rows)):
             first = self._shards[0].arrays[name]
             rows[name] = np.empty((len(indices), *first.shape[1:]), first.dtype)
-        tables = {
-            n: [np.zeros((0, 5), np.float32)] * len(indices) for n, t in self.spec.targets.items() if t.kind == "boxes"
-        }
+        tables: dict[str, list[Any]] = {n: [None] * len(indices) for n, kind in kinds.items() if kind.rows}
         for number in np.unique(where):
             shard = self._shards[number]
             slots = np.nonzero(where == number)[0]
@@ -118,7 +116,7 @@ class Split:
                 rows[name][slots] = shard.arrays[name][local]
             for name, table in tables.items():
                 for slot, i in zip(slots, local, strict=True):
-                    table[slot] = shard.table(name, int(i))
+                    table[slot] = kinds[name].unpack(shard.arrays, name, int(i))
         return {**rows, **tables}
 
     def present(self, target: str) -> np.ndarray:
@@ -141,28 +139,21 @@ def as_images(pixels: torch.Tensor, statistics: Statistics) -> torch.Tensor:
     return ((pixels.float() / 255.0 - mean) / std).permute(0, 3, 1, 2)
 
 
+def as_tensors(values: Any) -> Any:
+    """An array, or a list of tables, as tensors that share its memory."""
+    return [torch.from_numpy(table) for table in values] if isinstance(values, list) else torch.from_numpy(values)
+
+
 def collate(split: Split, indices: np.ndarray) -> Batch:
     """The samples at `indices` as a batch, not augmented."""
     rows = split.rows(indices)
-    targets: dict[str, Any] = {}
-    present: dict[str, torch.Tensor] = {}
-    for name, target in split.spec.targets.items():
-        present[name] = torch.from_numpy(rows[f"{name}.present"])
-        if target.kind == "boxes":
-            targets[name] = [torch.from_numpy(table) for table in rows[name]]
-            continue
-        tensor = torch.from_numpy(rows[name])
-        if target.kind == "mask":
-            tensor = tensor.long()
-        elif target.kind == "normals":
-            tensor = tensor.permute(0, 3, 1, 2).contiguous()
-        targets[name] = tensor
+    targets = {n: KINDS[t.kind].collate(as_tensors(rows[n])) for n, t in split.spec.targets.items()}
     ids = [split.ids[i] for i in indices]
     return Batch(
         ids=ids,
         images=as_images(torch.from_numpy(rows["image"]), split.manifest.statistics),
         targets=targets,
-        present=present,
+        present={name: torch.from_numpy(rows[f"{name}.present"]) for name in split.spec.targets},
         draws=torch.tensor([_draw(i) for i in ids], dtype=torch.float64),
     )
 

@@ -88,7 +88,7 @@ def _resize(picture: Picture, operation: Resize) -> None:
     picture.image = fit.image(picture.image)
     picture.masks = {name: fit.classes(mask) for name, mask in picture.masks.items()}
     picture.maps = {name: fit.measures(values) for name, values in picture.maps.items()}
-    picture.boxes = {name: fit.boxes(boxes) for name, boxes in picture.boxes.items()}
+    picture.points = {name: fit.points(points) for name, points in picture.points.items()}
     picture.fits.append(fit)
 
 

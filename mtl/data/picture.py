@@ -15,8 +15,8 @@ class Picture:
 
     image: np.ndarray
     """uint8 [height, width, channels]; RGB first, then extra channels. Encoded bytes before `decode`."""
-    boxes: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
-    """float32 [n, 4]: x1, y1, x2, y2 in pixels of `image`."""
+    points: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+    """float32 [n, 2]: x, y in pixels of `image`; a box is two of them."""
     masks: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
     """uint8 [height, width] class indices; 255 is ignored."""
     maps: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
@@ -49,6 +49,12 @@ class Picture:
         height, width = self.fits[0].source if self.fits else self.image.shape[:2]
         (left, top), (across, down) = self.offset, self.scale
         return left, top, left + width * across, top + height * down
+
+    def points_back(self, points: np.ndarray) -> np.ndarray:
+        """Points [n, 2] of `image` in pixels of the picture; one that lies beside it stays there."""
+        for fit in reversed(self.fits):
+            points = fit.points_back(points)
+        return points
 
     def boxes_back(self, boxes: np.ndarray) -> np.ndarray:
         """Boxes [n, 4] of `image` in pixels of the picture, clipped to it: one that lies beside it has no area."""

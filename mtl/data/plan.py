@@ -7,6 +7,7 @@ backup programs cut streams): a sample that comes or goes changes the one shard 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -28,13 +29,28 @@ from mtl.data import (
     shards,
     structure,
 )
+from mtl.data.kinds import KINDS, base
 from mtl.data.spec import DatasetSpec
 
 LARGEST = 4
 """A shard is cut at this multiple of the mean size at the latest."""
 
-CODE = (boxes, geometry, header, mask_codes, maps, netpbm, operations, picture, pixels, rasters, shards, structure)
-"""What makes a shard's bytes of a sample's, beside build.py."""
+CODE = (
+    base,
+    boxes,
+    geometry,
+    header,
+    mask_codes,
+    maps,
+    netpbm,
+    operations,
+    picture,
+    pixels,
+    rasters,
+    shards,
+    structure,
+)
+"""What makes a shard's bytes of a sample's, beside build.py and the kinds of its targets."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +87,15 @@ def ends_shard(found: str, size: int) -> bool:
     return int.from_bytes(hashlib.sha256(found.encode()).digest()[:8], "big") % size == 0
 
 
+def code_of(spec: DatasetSpec) -> list[Path]:
+    """The files that make the bytes of its shards: of kinds of targets those that it has."""
+    kinds = sorted({inspect.getfile(type(KINDS[target.kind])) for target in spec.targets.values()})
+    return [*(Path(module.__file__ or "") for module in CODE), Path(__file__).with_name("build.py"), *map(Path, kinds)]
+
+
 def recipe(spec: DatasetSpec, config: DataConfig) -> str:
     """A hash of everything but the samples that a shard's bytes depend on: operations, targets, code, decoders."""
-    code = [Path(module.__file__ or "").read_text(encoding="utf-8") for module in CODE]
-    code.append(Path(__file__).with_name("build.py").read_text(encoding="utf-8"))
+    code = [path.read_text(encoding="utf-8") for path in code_of(spec)]
     facts = {
         "operations": [operation.model_dump() for operation in config.operations],
         "targets": {name: target.model_dump() for name, target in sorted(spec.targets.items())},

@@ -18,6 +18,7 @@ from mtl.config.files import AnyFileSet, FilesSource
 from mtl.data.formats import FORMATS, Reading
 from mtl.data.formats.label_files import is_label_file
 from mtl.data.header import Header
+from mtl.data.kinds import KINDS
 from mtl.data.onboard.detect_format import detect_format, refusal
 from mtl.data.onboard.image_folder import perhaps_classes
 from mtl.data.onboard.look import Finding, Look, some
@@ -26,17 +27,7 @@ from mtl.data.onboard.trial import tried
 from mtl.data.place import Place
 from mtl.data.raw import FileRef
 from mtl.data.sources.account import container, is_document
-from mtl.data.spec import TargetKind, TargetSpec
-
-TASK_OF: dict[TargetKind, str] = {
-    "label": "classification",
-    "labels": "multilabel",
-    "value": "regression",
-    "boxes": "detection",
-    "mask": "segmentation",
-    "depth": "depth",
-    "normals": "normals",
-}
+from mtl.data.spec import TargetSpec
 
 
 @dataclass
@@ -77,7 +68,7 @@ def propose(path: str) -> Proposal:
     kept, others = _without_doubles(read)
     facts += others
     if all(one.finding.format == "table" for one in kept) and not any(
-        s.kind == "label" for s in kept[0].targets().values()
+        KINDS[s.kind].exclusive for s in kept[0].targets().values()
     ):
         facts += perhaps_classes(look)
     specs = {name: spec for one in kept for name, spec in one.targets().items()}
@@ -194,12 +185,10 @@ def _tasks(specs: dict[str, TargetSpec], kept: list[Read]) -> tuple[dict[str, An
         have = [entry.targets[name] for entry in entries if name in entry.targets]
         if not have:
             untaught.append(f"{name}: no image has it; no task")
-        elif spec.kind == "boxes" and not any(have):
-            untaught.append(f"{name}: no image has a box; no task")
-        elif spec.kind == "label" and len(spec.classes) < 2:
-            untaught.append(f"{name}: one class, {', '.join(spec.classes)}; there is nothing to tell apart, so no task")
+        elif fault := KINDS[spec.kind].faults(spec, have):
+            untaught.append(f"{name}: {fault}")
         else:
-            tasks[name] = {"type": TASK_OF[spec.kind]}
+            tasks[name] = {"type": KINDS[spec.kind].task}
     return tasks, untaught
 
 
@@ -227,7 +216,7 @@ def _side(place: Place, kept: list[Read]) -> int:
 
 
 def _sizes(place: Place, kept: list[Read]) -> list[tuple[int, int]]:
-    names = sorted({name for one in kept for name in one.images(*TASK_OF)})
+    names = sorted({name for one in kept for name in one.images(*KINDS)})
     return [(h.width, h.height) for h in place.headers(some(names)).values() if isinstance(h, Header)]
 
 

@@ -32,18 +32,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mtl.config import DataError
-from mtl.data.spec import SPLITS, DatasetSpec, TargetKind
-
-_TYPES: dict[TargetKind, pa.DataType] = {
-    "label": pa.int64(),
-    "labels": pa.list_(pa.int64()),
-    "value": pa.float64(),
-    "mask": pa.binary(),
-    "depth": pa.binary(),
-    "normals": pa.binary(),
-    "boxes": pa.list_(pa.list_(pa.float64())),
-}
-
+from mtl.data.kinds import KINDS
+from mtl.data.spec import SPLITS, DatasetSpec
 
 GROUP = ".group"
 """The column of groups: no target has such a name."""
@@ -95,12 +85,12 @@ def _bytes_of(value: bytes | FileRef) -> bytes:
 
 def _encoded(spec: DatasetSpec) -> list[str]:
     """Columns of encoded images, which may be files instead."""
-    return ["image", *(n for n, t in spec.targets.items() if t.kind in ("mask", "depth", "normals"))]
+    return ["image", *(n for n, t in spec.targets.items() if KINDS[t.kind].encoded)]
 
 
 def _schema(spec: DatasetSpec) -> Any:
     columns: list[tuple[str, pa.DataType]] = [("id", pa.string()), ("key", pa.string()), ("image", pa.binary())]
-    columns += [(name, _TYPES[target.kind]) for name, target in spec.targets.items()]
+    columns += [(name, KINDS[target.kind].column()) for name, target in spec.targets.items()]
     columns += [(f"{name}.file", pa.string()) for name in _encoded(spec) if spec.roots]
     columns += [(f"slice.{name}", pa.string()) for name in spec.slices]
     columns += [(GROUP, pa.string())]

@@ -30,12 +30,11 @@ from typing import Any
 import numpy as np
 
 from mtl.config import DataError
-from mtl.data.boxes import kinds
-from mtl.data.spec import DatasetSpec, TargetSpec
+from mtl.data.kinds import KINDS
+from mtl.data.spec import DatasetSpec
 
 _DTYPES = {"U8": np.uint8, "I64": np.int64, "F32": np.float32, "BOOL": np.bool_, "U64": np.uint64}
 _NAMES = {kind: name for name, kind in _DTYPES.items()}
-ABSENT_LABEL = -1
 HASH = "image.hash"
 PIECE = 1 << 18
 """Bytes written at a time: Linux took six times as long for ten megabytes at once."""
@@ -47,45 +46,16 @@ def pack(spec: DatasetSpec, samples: list[dict[str, Any]], height: int, width: i
     for name, target in spec.targets.items():
         values = [sample.get(name) for sample in samples]
         arrays[f"{name}.present"] = np.array([value is not None for value in values])
-        if target.kind == "label":
-            arrays[name] = np.array([ABSENT_LABEL if v is None else v for v in values], np.int64)
-        elif target.kind == "value":
-            arrays[name] = np.array([np.nan if v is None else v for v in values], np.float32)
-        elif target.kind != "boxes":
-            absent = _absent(target, height, width)
-            arrays[name] = np.stack([absent if v is None else v for v in values])
-        else:
-            rows = [np.zeros((0, 5), np.float32) if v is None else v for v in values]
-            table = np.concatenate([row[:, :5] for row in rows]).astype(np.float32)
-            arrays[f"{name}.boxes"] = np.ascontiguousarray(table[:, :4])
-            arrays[f"{name}.labels"] = table[:, 4].astype(np.int64)
-            arrays[f"{name}.kinds"] = np.concatenate([kinds(row) for row in rows]).astype(np.uint8)
-            arrays[f"{name}.offsets"] = np.cumsum([0, *(len(r) for r in rows)]).astype(np.int64)
+        arrays |= KINDS[target.kind].pack(name, values, target, (height, width))
     return arrays
-
-
-def _absent(target: TargetSpec, height: int, width: int) -> np.ndarray:
-    """What stands in a sample's place that does not have the target."""
-    if target.kind == "labels":
-        return np.zeros(len(target.classes), np.uint8)
-    if target.kind == "mask":
-        return np.full((height, width), 255, np.uint8)
-    shape = (height, width) if target.kind == "depth" else (height, width, 3)
-    return np.full(shape, np.nan, np.float32)
 
 
 def unpack(shard: Shard, spec: DatasetSpec, index: int) -> dict[str, Any]:
     """One sample as `pack` takes it."""
     sample: dict[str, Any] = {"image": shard.arrays["image"][index]}
     for name, target in spec.targets.items():
-        if not shard.arrays[f"{name}.present"][index]:
-            continue
-        if target.kind == "boxes":
-            sample[name] = shard.table(name, index)
-        elif target.kind in ("label", "value"):
-            sample[name] = shard.arrays[name][index].item()
-        else:
-            sample[name] = shard.arrays[name][index]
+        if shard.arrays[f"{name}.present"][index]:
+            sample[name] = KINDS[target.kind].unpack(shard.arrays, name, index)
     return sample
 
 
@@ -147,16 +117,6 @@ class Shard:
             raise DataError(
                 f"the shard {path} is damaged", found=str(error), fix="remove it, then: dvc checkout or dvc repro"
             ) from error
-
-    def table(self, target: str, index: int) -> np.ndarray:
-        """One sample's boxes: float32 [k, 5] x1, y1, x2, y2, label; [k, 6] if some do not count."""
-        begin, end = self.arrays[f"{target}.offsets"][index : index + 2]
-        kinds = self.arrays[f"{target}.kinds"][begin:end] if f"{target}.kinds" in self.arrays else np.zeros(0)
-        table = np.empty((end - begin, 6 if kinds.any() else 5), np.float32)
-        table[:, :4] = self.arrays[f"{target}.boxes"][begin:end]
-        table[:, 4] = self.arrays[f"{target}.labels"][begin:end]
-        table[:, 5:] = kinds[:, None] if kinds.any() else 0
-        return table
 
 
 def _view(body: np.ndarray, entry: dict[str, Any]) -> np.ndarray:

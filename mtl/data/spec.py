@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from mtl.config.masks import ClassValue, MaskValue, check_values
 from mtl.config.section import Section
@@ -14,18 +14,11 @@ IGNORE = 255
 
 SPLITS = ("train", "val", "test")
 
-TargetKind = Literal["label", "labels", "boxes", "mask", "value", "depth", "normals"]
-
 
 class TargetSpec(Section):
-    """One target of an image.
+    """One target of an image, of one of the kinds of `mtl.data.kinds`."""
 
-    `label`: a class; `labels`: any number of classes; `value`: a number; `boxes`: labelled boxes, of which some may not
-    count; `mask`: a class a pixel; `depth`: a number a pixel; `normals`: a direction a pixel, x to the right and y down as in
-    the image.
-    """
-
-    kind: TargetKind
+    kind: str = Field(description="its name in the table")
     classes: tuple[str, ...] = Field(default=(), description="class names in the order of their indices")
     unit: str = Field(default="", description="unit of a value or a depth")
     values: tuple[ClassValue, ...] = Field(
@@ -38,9 +31,24 @@ class TargetSpec(Section):
     )
     scale: float = Field(default=1.0, description="depth of one step of the 16-bit PNG, in `unit`")
 
+    facts: dict[str, JsonValue] = Field(
+        default_factory=dict[str, JsonValue],
+        exclude_if=lambda facts: not facts,
+        description="what else there is to know of it, which its kind alone reads",
+    )
+
     @model_validator(mode="after")
     def _values(self) -> TargetSpec:
         check_values(self.values, self.ignored, len(self.classes))
+        return self
+
+    @model_validator(mode="after")
+    def _known(self) -> TargetSpec:
+        from mtl.data.kinds import KINDS  # which are of this module's types
+
+        if self.kind not in KINDS:
+            raise ValueError(f"a target has no kind {self.kind!r}; there are {', '.join(KINDS)}")
+        KINDS[self.kind].check_spec(self)
         return self
 
 

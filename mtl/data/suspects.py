@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from mtl.data.kinds import KINDS
 from mtl.data.loader import Split
 from mtl.data.manifest import Manifest
 from mtl.data.near_copies import NearCopies
@@ -46,7 +47,7 @@ def suspects(prepared: Path, manifest: Manifest, copies: NearCopies, known: froz
     """
     splits = {name: Split(prepared, name) for name in SPLITS if manifest.num_samples(name)}
     arrived = {name: np.array([digest not in known for digest in split.digests()]) for name, split in splits.items()}
-    labels = [name for name, target in manifest.spec.targets.items() if target.kind == "label"]
+    labels = [name for name, target in manifest.spec.targets.items() if KINDS[target.kind].exclusive]
     answers = {name: _answers(split, labels) for name, split in splits.items()}
     new, old = _looked_at(splits, arrived, True), _looked_at(splits, arrived, False)
     return {

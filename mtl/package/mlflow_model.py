@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 from mtl.digest import file_sha256
 from mtl.package import BUNDLE
 from mtl.package.predictor import Predictor
 from mtl.package.requirements import REQUIREMENTS, UNDECLARED
 from mtl.reports import PackageReport
-from mtl.tasks import Task
+from mtl.tasks.answers import answer_of
 
 LOADER = "mtl.package.pyfunc"
 """The module that MLflow imports to load a package: an installed one. It is in no requirement: the name `mtl` is somebody
@@ -26,7 +25,7 @@ def write_mlflow_model(folder: Path, bundle: Path) -> PackageReport:
 
     predictor = Predictor(bundle)
     shutil.rmtree(folder, ignore_errors=True)
-    outputs = [column for name, task in predictor.tasks.items() for column in _columns(name, task)]
+    outputs = [column for name, task in predictor.tasks.items() for column in answer_of(task).columns(name)]
     mlflow.pyfunc.save_model(
         path=str(folder),
         loader_module=LOADER,
@@ -38,24 +37,6 @@ def write_mlflow_model(folder: Path, bundle: Path) -> PackageReport:
     (weights,) = (digest for name, digest in files.items() if name.endswith("weights.safetensors"))
     size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
     return PackageReport(weights_sha256=weights, num_bytes=size, files=files)
-
-
-def _columns(name: str, task: Task) -> list[Any]:
-    from mlflow.types.schema import Array, ColSpec, DataType, Object, Property
-
-    if task.serves == "label":
-        return [ColSpec("string", name), ColSpec("double", f"{name}_score")]
-    if task.serves == "labels":
-        return [ColSpec(Array(DataType.string), name), ColSpec(Array(DataType.double), f"{name}_scores")]
-    if task.serves == "value":
-        return [ColSpec("double", name)]
-    if task.serves == "boxes":
-        fields = [
-            Property("label", DataType.string),
-            *(Property(f, DataType.double) for f in ("score", "x1", "y1", "x2", "y2")),
-        ]
-        return [ColSpec(Array(Object(fields)), name)]
-    return [ColSpec("string", name)]
 
 
 def _pinned() -> list[str]:

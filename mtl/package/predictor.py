@@ -6,7 +6,6 @@ import base64
 import binascii
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -18,11 +17,10 @@ from mtl.config.operations import Decode, Orient
 from mtl.data.drawing import as_rgb
 from mtl.data.loader import as_images
 from mtl.data.manifest import Statistics
-from mtl.data.maps import encode_depth, encode_normals
 from mtl.data.operations import run
 from mtl.data.picture import Picture
 from mtl.package.bundle import read_bundle
-from mtl.tasks import Task
+from mtl.tasks.answers import answer_of
 
 Row = dict[str, JsonValue]
 """Column → what is answered for one image."""
@@ -85,7 +83,7 @@ class Predictor:
         for i, picture in enumerate(pictures):
             row: Row = {}
             for name, task in self.tasks.items():
-                row |= _typed(name, task, found[name][i], picture)
+                row |= answer_of(task).row(name, task, found[name][i], picture)
             rows.append(row)
         return rows
 
@@ -131,53 +129,3 @@ def as_input(value: object) -> bytes | np.ndarray:
         except (binascii.Error, ValueError) as error:
             raise DataError("an image is neither bytes nor base64 text", found=f"{value[:40]!r}…") from error
     raise DataError("an image is neither bytes nor base64 text", found=type(value).__name__)
-
-
-def _typed(name: str, task: Task, prediction: dict[str, Any], picture: Picture) -> Row:
-    """One task's columns."""
-    if task.serves == "label":
-        return {name: prediction["label"], f"{name}_score": float(max(prediction["scores"]))}
-    if task.serves == "labels":
-        return {name: prediction["labels"], f"{name}_scores": [float(score) for score in prediction["scores"]]}
-    if task.serves == "value":
-        return {name: float(prediction["value"])}
-    if task.serves == "boxes":
-        return {name: _boxes(task, prediction, picture)}
-    if "mask" in prediction:
-        return {name: _png(_to_source(prediction["mask"], picture))}
-    if "map" in prediction:
-        data = encode_depth(_to_source(prediction["map"], picture), task.target.scale)
-        return {name: base64.b64encode(data).decode()}
-    if "normals" in prediction:
-        data = encode_normals(_to_source(prediction["normals"], picture))
-        return {name: base64.b64encode(data).decode()}
-    return {
-        name: _png(
-            cv2.cvtColor(prediction["pixels"][..., :3], cv2.COLOR_RGB2BGR)
-            if prediction["pixels"].shape[2] >= 3
-            else prediction["pixels"][..., 0]
-        )
-    }
-
-
-def _boxes(task: Task, prediction: dict[str, Any], picture: Picture) -> list[JsonValue]:
-    """Detections in pixels of the image that came in, clipped to it; what lies in the padding alone is none."""
-    boxes = picture.boxes_back(prediction["boxes"])
-    return [
-        {"label": task.target.classes[label], "score": score, "x1": x1, "y1": y1, "x2": x2, "y2": y2}
-        for (x1, y1, x2, y2), label, score in zip(
-            boxes.tolist(), prediction["labels"].tolist(), prediction["scores"].tolist(), strict=True
-        )
-        if x1 < x2 and y1 < y2
-    ]
-
-
-def _to_source(values: np.ndarray, picture: Picture) -> np.ndarray:
-    """A mask or a map at the model's size → at the size of the image that came in, without the padding."""
-    return picture.classes_back(values) if values.dtype == np.uint8 else picture.measures_back(values)
-
-
-def _png(image: np.ndarray) -> str:
-    ok, data = cv2.imencode(".png", image)  # the default is the fastest
-    assert ok
-    return base64.b64encode(data.tobytes()).decode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from mtl.data.manifest import Statistics
 from mtl.data.spec import SPLITS
 from mtl.monitor.profile import NAME, Profile, join, write
 from mtl.tasks import Task
-from mtl.tasks.detection import SHOWN
+from mtl.tasks.answers import answer_of
 
 NUM_REFERENCE = 500
 """Images of each split that a reference is made of, spread evenly."""
@@ -36,10 +35,11 @@ def profile(model: nn.Module, tasks: dict[str, Task], statistics: Statistics, pi
         if task.config.auxiliary:
             continue
         predictions = task.predict(outputs[name])
-        for key, found in _of_predictions(task, predictions).items():
-            values[f"{name}/{key}"] = found
-        if task.serves == "label":
-            labels[name] = np.array([one["index"] for one in predictions], np.int64)
+        answer = answer_of(task)
+        for key, found in answer.summary(task, predictions).items():
+            values[f"{name}/{key}"] = np.array(found, np.float32)
+        if (indices := answer.indices(predictions)) is not None:
+            labels[name] = indices
             classes[name] = list(task.target.classes)
     embedding = torch.cat(features, 1).numpy() if features else None
     return Profile(values, labels, classes, embedding)
@@ -82,24 +82,3 @@ def _of_pixels(pixels: np.ndarray) -> dict[str, np.ndarray]:
     for channel in range(pixels.shape[3]):
         found[f"image/channel_{channel}"] = pixels[..., channel].mean((1, 2), dtype=np.float32)
     return found
-
-
-def _of_predictions(task: Task, predictions: Sequence[Any]) -> dict[str, np.ndarray]:
-    """Numbers that say how a task answers, without knowing whether it is right."""
-    found: dict[str, list[Any]] = {}
-    if task.serves == "label":
-        found = {"score": [max(one["scores"]) for one in predictions]}
-    elif task.serves == "labels":
-        found = {"num_labels": [len(one["labels"]) for one in predictions]}
-        found["score"] = [np.mean(one["scores"]) for one in predictions]
-    elif task.serves == "value":
-        found = {"value": [one["value"] for one in predictions]}
-    elif task.serves == "boxes":
-        found = {"num_boxes": [(one["scores"] >= SHOWN).sum() for one in predictions]}
-        found["score"] = [one["scores"].max(initial=0.0) for one in predictions]
-    elif task.kind == "mask":
-        names = task.target.classes
-        found = {f"share_{name}": [(p["mask"] == c).mean() for p in predictions] for c, name in enumerate(names)}
-    elif task.kind == "depth":
-        found = {"mean": [np.nanmean(one["map"]) for one in predictions]}
-    return {name: np.array(column, np.float32) for name, column in found.items()}

@@ -56,7 +56,7 @@ class MonitorReport(Report):
 class Registered(Report):
     """What a task had when its version was registered: accuracy of a label, mean absolute error of a value."""
 
-    serves: Literal["label", "value"]
+    serves: str = Field(description="the kind of answer")
     value: float
     low: float
     high: float

@@ -30,6 +30,7 @@ from mtl.serving.overlay import draw
 from mtl.serving.picture_names import picture_names
 from mtl.serving.sources import Chosen, Reader
 from mtl.store import Store
+from mtl.tasks.answers import answer_of
 
 _LOG = logging.getLogger(__name__)
 
@@ -160,7 +161,7 @@ class ChunkPredictor:
     def _pictures(self, name: str, image: bytes, row: dict[str, Any]) -> None:
         tasks = self.predictor.tasks
         for task in tasks if "masks" in self.formats else ():
-            if tasks[task].kind == "mask":
+            if answer_of(tasks[task]).is_file:
                 self.store.put(f"masks/{task}/{name}.png", base64.b64decode(row[task]))
         if "overlays" in self.formats:
             drawn = draw(self.predictor.shown(image), row, tasks)
@@ -187,7 +188,8 @@ def as_parquet(
     if any(names):
         columns[FILE] = [None if isinstance(r, DataError) else name for name, r in zip(names, results, strict=True)]
     schema = [pa.field(column, pa.string()) for column in columns]
-    for name, kind in _fields(predictor):
+    fields = (field for name, task in predictor.tasks.items() for field in answer_of(task).fields(name))
+    for name, kind in fields:
         columns[name] = [None if isinstance(result, DataError) else result[name] for result in results]
         schema.append(pa.field(name, kind))
     sink = pa.BufferOutputStream()
@@ -198,16 +200,3 @@ def as_parquet(
 def _text(text: str) -> str:
     """A path as a table takes it: bytes of a name that are no UTF-8 as `\\xff`."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def _fields(predictor: Predictor) -> Iterator[tuple[str, Any]]:
-    import pyarrow as pa
-
-    box = pa.struct([("label", pa.string()), *((key, pa.float64()) for key in ("score", "x1", "y1", "x2", "y2"))])
-    for name, task in predictor.tasks.items():
-        kinds = {"label": pa.string(), "labels": pa.list_(pa.string()), "value": pa.float64(), "boxes": pa.list_(box)}
-        yield name, kinds.get(task.serves, pa.string())
-        if task.serves == "label":
-            yield f"{name}_score", pa.float64()
-        if task.serves == "labels":
-            yield f"{name}_scores", pa.list_(pa.float64())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -15,65 +14,21 @@ from mtl.package import BUNDLE
 from mtl.package.predictor import Predictor
 from mtl.reports.prediction import Disagreement, Disagreements
 from mtl.serving.gathered import ERROR, PATH, tables
-from mtl.serving.overlay import SIDE, decode_picture, draw
+from mtl.serving.overlay import SIDE, draw
 from mtl.serving.sources import Chosen, Reader
 from mtl.store import Store
 from mtl.tasks import Task
-from mtl.tasks.average_precision import iou_matrix
-from mtl.tasks.detection import SHOWN
+from mtl.tasks.answers import answer_of
 
 NUM_PICTURES = 12
 
 
-def disagreement(task: Task, one: Any, other: Any) -> float:
-    """0 for the same answer, 1 for none in common.
-
-    Label: 0 or 1. Labels: 1 - intersection / union. Boxes above the drawing score: 1 - F1 of pairs of one class with an IoU
-    of at least 0.5. Mask: share of pixels with another class. Value: difference, in the target's unit (not from 0 to 1).
-    Other pictures: mean difference of pixels, 1 for 255.
-    """
-    if task.serves == "label":
-        return float(one != other)
-    if task.serves == "labels":
-        first, second = set(one), set(other)
-        return 1 - len(first & second) / max(len(first | second), 1) if first | second else 0.0
-    if task.serves == "value":
-        return abs(one - other)
-    if task.serves == "boxes":
-        return _boxes(one, other)
-    first, second = decode_picture(one), decode_picture(other)
-    if first.shape != second.shape:
-        return 1.0
-    if task.kind == "mask":
-        return float((first != second).mean())
-    return float(np.abs(first.astype(float) - second.astype(float)).mean() / np.iinfo(first.dtype).max)
-
-
-def _differ(task: Task, one: Any, other: Any, score: float) -> bool:
-    """Whether two answers differ by more than rounding: of a value, whatever its unit is."""
-    return not math.isclose(one, other, rel_tol=1e-6) if task.serves == "value" else score > 1e-6
-
-
-def _boxes(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> float:
-    first, second = ([b for b in boxes if b["score"] >= SHOWN] for boxes in (one, other))
-    if not first or not second:
-        return float(bool(first or second))
-    corners = [np.array([[b[k] for k in ("x1", "y1", "x2", "y2")] for b in boxes]) for boxes in (first, second)]
-    same = np.array([[a["label"] == b["label"] for b in second] for a in first])
-    ious = np.where(same, iou_matrix(*corners), 0.0)
-    pairs = 0
-    while ious.max() >= 0.5:
-        i, j = np.unravel_index(int(ious.argmax()), ious.shape)
-        ious[i], ious[:, j] = 0.0, 0.0
-        pairs += 1
-    return 1 - 2 * pairs / (len(first) + len(second))
-
-
-def compare(first: Store, second: Store, tasks: dict[str, Task]) -> tuple[dict[str, Disagreement], list[str]]:
+def compare(first: Store, second: Store, tasks: dict[str, Task]) -> tuple[dict[str, Any], list[str]]:
     """Per task the mean disagreement and the share of images with any; and the images, most different first.
 
     Tasks that are not in both results are named and left out.
     """
+    answers = {name: answer_of(task) for name, task in tasks.items()}
     scores: dict[str, dict[str, float]] = {name: {} for name in tasks}
     changed = dict.fromkeys(tasks, 0)
     for one, other in zip(tables(first), tables(second), strict=True):
@@ -81,13 +36,13 @@ def compare(first: Store, second: Store, tasks: dict[str, Task]) -> tuple[dict[s
         for a, b in zip(one.to_pylist(), other.to_pylist(), strict=True):
             if a[ERROR] is None and b[ERROR] is None:
                 for name in shared:
-                    scores[name][a[PATH]] = disagreement(tasks[name], a[name], b[name])
-                    changed[name] += _differ(tasks[name], a[name], b[name], scores[name][a[PATH]])
+                    scores[name][a[PATH]] = answers[name].distance(a[name], b[name])
+                    changed[name] += answers[name].differ(a[name], b[name], scores[name][a[PATH]])
     found = {
         name: Disagreement(
             mean=float(np.mean(list(values.values()))),
             changed=changed[name] / len(values),
-            unit=tasks[name].target.unit if tasks[name].serves == "value" else "",
+            unit=tasks[name].target.unit if answers[name].in_unit else "",
             images=len(values),
         )
         for name, values in scores.items()
@@ -95,7 +50,7 @@ def compare(first: Store, second: Store, tasks: dict[str, Task]) -> tuple[dict[s
     }
     total: dict[str, float] = {}
     for name, values in scores.items():
-        largest = max(values.values(), default=0.0) if tasks[name].serves == "value" else 1.0
+        largest = max(values.values(), default=0.0) if answers[name].in_unit else 1.0
         if not tasks[name].config.auxiliary:
             for image, value in values.items():
                 total[image] = total.get(image, 0.0) + value / max(largest, 1e-9)

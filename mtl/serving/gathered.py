@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from mtl.store import Store
 from mtl.tasks import Task
+from mtl.tasks.answers import answer_of
 
 PATH, ERROR, FILE = "_path", "_error", "_file"
 """Columns beside the tasks', whose names begin with a letter."""
@@ -35,9 +36,11 @@ def write_table(store: Store) -> None:
 
 
 def write_coco(store: Store, tasks: dict[str, Task]) -> None:
-    """coco_<task>.json for each detection: images, categories, and annotations with a score and a box x, y, width, height."""
+    """coco_<task>.json for each task whose answers are objects: images, categories, and annotations with a score and a box x,
+    y, width, height."""
     for name, task in tasks.items():
-        if task.serves != "boxes":
+        answer = answer_of(task)
+        if not answer.in_coco:
             continue
         numbers = {label: i + 1 for i, label in enumerate(task.target.classes)}
         images: list[dict[str, Any]] = []
@@ -45,19 +48,8 @@ def write_coco(store: Store, tasks: dict[str, Task]) -> None:
         for table in tables(store):
             for row in table.select([PATH, name]).to_pylist():
                 images.append({"id": len(images) + 1, "file_name": row[PATH]})
-                for box in row[name] or ():
-                    width, height = box["x2"] - box["x1"], box["y2"] - box["y1"]
-                    annotations.append(
-                        {
-                            "id": len(annotations) + 1,
-                            "image_id": images[-1]["id"],
-                            "category_id": numbers[box["label"]],
-                            "bbox": [box["x1"], box["y1"], width, height],
-                            "area": width * height,
-                            "iscrowd": 0,
-                            "score": box["score"],
-                        }
-                    )
-        categories = [{"id": number, "name": label} for label, number in numbers.items()]
+                for found in answer.objects(row[name] or (), numbers):
+                    annotations.append({"id": len(annotations) + 1, "image_id": images[-1]["id"], **found})
+        categories = [{"id": number, "name": label, **answer.category(task)} for label, number in numbers.items()]
         document = {"images": images, "annotations": annotations, "categories": categories}
         store.put(f"coco_{name}.json", json.dumps(document).encode())

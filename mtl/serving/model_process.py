@@ -117,13 +117,16 @@ def _blank() -> bytes:
 
 def _described(predictor: Any) -> dict[str, Any]:
     """What the page must know of the tasks."""
+    from mtl.tasks.answers import answer_of
+
     return {
         name: {
             "type": task.config.type,
-            "serves": "mask" if task.kind == "mask" else task.serves,
+            "serves": answer_of(task).page,
             "classes": list(task.target.classes),
             "unit": task.target.unit,
             "auxiliary": task.config.auxiliary,
+            **answer_of(task).facts(task),
         }
         for name, task in predictor.tasks.items()
     }

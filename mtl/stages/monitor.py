@@ -24,6 +24,7 @@ from mtl.reports.requests import MonitorRequest
 from mtl.serving.looked import Answered, Looked, look
 from mtl.stages import run_stage
 from mtl.store import Store
+from mtl.tasks.answers import answer_of
 
 
 def main() -> None:
@@ -119,16 +120,14 @@ def registered(predictor: Predictor, report: EvalReport) -> dict[str, Registered
     """Task → what it had when its version was registered, of tasks whose late labels can be judged."""
     found: dict[str, Registered] = {}
     for name, task in predictor.tasks.items():
-        metric = {"label": "accuracy", "value": "mae"}.get(task.serves)
+        answer = answer_of(task)
+        metric = answer.late_metric
         known = report.tasks[name].metrics.get(metric) if metric and name in report.tasks else None
         if known is not None and known.value is not None and not task.config.auxiliary:
             low = known.value if known.low is None else known.low
             high = known.value if known.high is None else known.high
-            if task.serves == "label":
-                classes = tuple(task.target.classes)
-                found[name] = Registered(serves="label", value=known.value, low=low, high=high, classes=classes)
-            else:
-                found[name] = Registered(serves="value", value=known.value, low=low, high=high)
+            classes = tuple(task.target.classes) if answer.has_classes else None
+            found[name] = Registered(serves=answer.name, value=known.value, low=low, high=high, classes=classes)
     return found
 
 

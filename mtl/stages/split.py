@@ -13,6 +13,7 @@ from mtl.config.files import FilesSource, StratifiedSplit
 from mtl.config.params import load
 from mtl.data.budget import within_budget
 from mtl.data.groups import Image
+from mtl.data.kinds import KINDS
 from mtl.data.placements import Placements, Row
 from mtl.data.raw import RawSample, read_problems, read_spec, read_split
 from mtl.data.sources.files import fetch_files
@@ -82,20 +83,17 @@ def labels(sample: RawSample, over: tuple[str, ...], spec: DatasetSpec) -> Count
     """
     found: Counter[str] = Counter()
     for target in over:
-        kind = spec.targets[target].kind if target in spec.targets else "missing"
-        value = sample.targets.get(target)
-        if kind == "label":
-            found.update([] if value is None else [f"{target}={spec.targets[target].classes[value]}"])
-        elif kind == "labels":
-            found.update(f"{target}={spec.targets[target].classes[v]}" for v in value or [])
-        elif kind == "boxes":
-            found.update(
-                f"{target}={spec.targets[target].classes[int(box[4])]}" for box in value or [] if not any(box[5:])
-            )
-        else:
+        fitting = [one.name for one in KINDS.values() if one.balanced]
+        kind = KINDS[spec.targets[target].kind] if target in spec.targets else None
+        if kind is None or not kind.balanced:
             raise ConfigError(
-                f"data.source.split.over: {target} cannot be balanced", found=kind, fix="label, labels or boxes"
+                f"data.source.split.over: {target} cannot be balanced",
+                found=kind.name if kind else "missing",
+                fix=f"{', '.join(fitting[:-1])} or {fitting[-1]}",
             )
+        value = sample.targets.get(target)
+        if value is not None:
+            found.update(f"{target}={spec.targets[target].classes[label]}" for label in kind.classes_of(value))
     return found
 
 

@@ -60,11 +60,24 @@ def match(boxes: np.ndarray, labels: np.ndarray, scores: np.ndarray, truth: np.n
 
     boxes [d, 4], labels [d], scores [d]; truth [k, 5] with the label last, or [k, 6] with what each box is.
     """
+    kind = kinds(truth)
+    ious = iou_matrix(boxes, truth[:, :4], kind == CROWD)
+    return match_alike(ious, labels, scores, truth[:, 4].astype(np.int64), kind, num_classes)
+
+
+def match_alike(
+    alike: np.ndarray,
+    labels: np.ndarray,
+    scores: np.ndarray,
+    truth_labels: np.ndarray,
+    kind: np.ndarray,
+    num_classes: int,
+) -> Matches:
+    """The same by any measure of likeness from 0 to 1: alike [d, k]; labels, scores [d]; truth_labels, kind [k]."""
     order = np.argsort(-scores, kind="stable")
-    boxes, labels, scores = boxes[order], labels[order], scores[order]
-    truth_labels, kind = truth[:, 4].astype(np.int64), kinds(truth)
+    labels, scores = labels[order], scores[order]
     same = labels[:, None] == truth_labels[None]
-    ious = np.where(same, iou_matrix(boxes, truth[:, :4], kind == CROWD), 0.0)
+    ious = np.where(same, alike[order], 0.0)
     counted, rest = ious[:, kind == 0], ious[:, kind != 0].max(1, initial=0.0)
     hits = np.array([_hits(counted, threshold) for threshold in THRESHOLDS])
     ignored = ~hits & (rest[None] >= THRESHOLDS[:, None])

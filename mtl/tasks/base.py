@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import nn
 
 from mtl.data.loader import Batch
-from mtl.data.spec import TargetKind, TargetSpec
+from mtl.data.spec import TargetSpec
 from mtl.yardstick import Direction
 
 
@@ -80,12 +80,12 @@ class Task(ABC):
     config: Any
     target: TargetSpec
     image: ImageSpec
-    kind: ClassVar[TargetKind | None] = None
+    kind: ClassVar[str | None] = None
     """The kind of target that this type learns; None if it makes its own from the image."""
     view: ClassVar[bool] = False
     """Whether it looks at images of its own, that `derive` makes."""
-    serves: ClassVar[Literal["label", "labels", "value", "boxes", "picture"]] = "picture"
-    """What a packaged model answers: a class, classes, a number, boxes, or a picture (PNG in base64)."""
+    answer: ClassVar[str] = "picture"
+    """What a packaged model answers: a row of the table in `mtl.tasks.answers`."""
     primary: ClassVar[str] = ""
     """The metric by which the task is judged."""
     directions: ClassVar[dict[str, Direction]] = {}

@@ -24,7 +24,7 @@ class Classification(Task):
     """Softmax over classes for which all places vote."""
 
     kind = "label"
-    serves = "label"
+    answer = "label"
     primary = "accuracy"
     directions: ClassVar[dict[str, Direction]] = {"accuracy": "max", "macro_f1": "max", "ece": "min", "nll": "min"}
 

@@ -22,6 +22,7 @@ class Depth(Task):
     """L1 over the known pixels."""
 
     kind = "depth"
+    answer = "depth"
     primary = "mae"
     directions: ClassVar[dict[str, Direction]] = {"mae": "min", "rmse": "min", "abs_rel": "min", "delta1": "max"}
     units: ClassVar[dict[str, str]] = {"abs_rel": "share", "delta1": "share"}

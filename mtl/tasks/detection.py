@@ -29,7 +29,7 @@ class Detection(Task):
     """What `method` finds, after NMS within each class; judged as COCO does."""
 
     kind = "boxes"
-    serves = "boxes"
+    answer = "boxes"
     primary = "map50"
     directions: ClassVar[dict[str, Direction]] = {"map50": "max", "map50_95": "max"}
 
@@ -120,16 +120,19 @@ class DetectionScorer(Scorer):
             self.rows.append(row)
 
     def metrics(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        coarse, fine = self._precisions(weights, 1), self._precisions(weights[:NUM_FINE_RESAMPLES], 10)
+        coarse, fine = self.precisions(weights, 1), self.precisions(weights[:NUM_FINE_RESAMPLES], 10)
         return {"map50": mean_known(coarse[:, 0].T), "map50_95": mean_known(fine.mean(1).T)}
 
     def primary(self, weights: np.ndarray, name: str) -> np.ndarray:
         assert name == Detection.primary
-        chosen = weights.sum(0) > 0  # of a slice, the other images' detections need not be sorted
-        rows = [row if known else None for row, known in zip(self.rows, chosen, strict=True)]
-        return mean_known(average_precisions(rows, weights, len(self.classes), 1)[:, 0].T)
+        return mean_known(average_precisions(self.rows_in(weights), weights, len(self.classes), 1)[:, 0].T)
 
-    def _precisions(self, weights: np.ndarray, num_thresholds: int) -> np.ndarray:
+    def rows_in(self, weights: np.ndarray) -> list[Matches | None]:
+        """Those that count in any resample: of a slice, the other images' detections need not be sorted."""
+        chosen = weights.sum(0) > 0
+        return [row if known else None for row, known in zip(self.rows, chosen, strict=True)]
+
+    def precisions(self, weights: np.ndarray, num_thresholds: int) -> np.ndarray:
         blocks = [weights[i : i + 100] for i in range(0, len(weights), 100)]
         return np.concatenate([average_precisions(self.rows, b, len(self.classes), num_thresholds) for b in blocks])
 

@@ -21,6 +21,7 @@ class Edges(Segmentation):
     """Segmentation into two classes whose truth is computed from the image that training sees, augmented as it is."""
 
     kind = None
+    answer = "outline"
 
     def __post_init__(self) -> None:
         self.target = EDGES

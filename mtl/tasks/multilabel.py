@@ -24,7 +24,7 @@ class MultiLabel(Task):
     """A sigmoid a class, for which all places vote; binary cross-entropy, a mean over classes."""
 
     kind = "labels"
-    serves = "labels"
+    answer = "labels"
     primary = "map"
     directions: ClassVar[dict[str, Direction]] = {"map": "max", "micro_f1": "max"}
 

@@ -22,6 +22,7 @@ class Normals(Task):
     """1 - cosine over the known pixels."""
 
     kind = "normals"
+    answer = "normals"
     primary = "angle"
     directions: ClassVar[dict[str, Direction]] = {"angle": "min", "within_11": "max", "within_30": "max"}
     units: ClassVar[dict[str, str]] = {"angle": "°", "within_11": "share", "within_30": "share"}

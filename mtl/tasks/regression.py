@@ -20,7 +20,7 @@ class Regression(Task):
     """Smooth L1 on one number."""
 
     kind = "value"
-    serves = "value"
+    answer = "value"
     primary = "mae"
     directions: ClassVar[dict[str, Direction]] = {"mae": "min", "rmse": "min"}
 

@@ -25,6 +25,7 @@ class Segmentation(Task):
     """Cross-entropy plus Dice."""
 
     kind = "mask"
+    answer = "mask"
     primary = "miou"
 
     directions: ClassVar[dict[str, Direction]] = {"miou": "max"}

@@ -1,4 +1,4 @@
-"""COCO instances: boxes and masks of categories. Polygons are drawn by faster-coco-eval (pycocotools' own C code)."""
+"""COCO instances: boxes and masks of categories, and what else kinds of targets make of them. Polygons are drawn by faster-coco-eval (pycocotools' own C code)."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from mtl.data.formats.documents import frame_of, read_json
 from mtl.data.formats.locate import locate, lost
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.shapes import Frame, Shape, Targets, settle
+from mtl.data.kinds import OF_OBJECTS, OfObjects
 from mtl.data.place import Place
 from mtl.data.raw import FileRef
+from mtl.data.spec import TargetSpec
 
 
 def read_coco(settings: CocoSet, place: Place) -> Reading:
@@ -31,7 +33,11 @@ def read_coco(settings: CocoSet, place: Place) -> Reading:
     reading = Reading({}, [], lists.problems, documents={settings.annotations}, notes=lists.notes)
     names = category_names(lists.categories.values(), {a["category_id"] for a in lists.annotations})
     classes = chosen(settings.classes, names, settings.annotations, reading.notes, masks=bool(settings.masks))
-    reading.targets = classes.specs(settings.boxes, settings.masks)
+    more = _more(settings, lists, classes)
+    reading.targets = {
+        **classes.specs(settings.boxes, settings.masks),
+        **{name: spec for name, (_, spec) in more.items()},
+    }
     shapes = _shapes(settings, lists, classes, reading)
     pictures = _by_file(lists, files_of(settings, Files(place.images()), lists.images.values(), reading), shapes)
     relative = is_relative(lists.annotations)
@@ -49,7 +55,7 @@ def read_coco(settings: CocoSet, place: Place) -> Reading:
                 raise header
             if "doubtful" in image:
                 raise DataError(image["doubtful"], fix="give every image an id of its own")
-            settled = settle(ids[name], found, frame, header, Targets(settings.boxes, settings.masks))
+            settled = settle(ids[name], found, frame, header, Targets(settings.boxes, settings.masks, more))
         except DataError as error:
             reading.problems.append(Problem.of(ids[name], error, settings.annotations, name))
             continue
@@ -74,6 +80,16 @@ def category_names(categories: Iterable[Item], used: Iterable[str | None]) -> li
     return list(dict.fromkeys(c["name"] for c in ordered if c["id"] in ids or c["name"] not in parents))
 
 
+def _more(settings: CocoSet, lists: Lists, classes: Chosen) -> dict[str, tuple[OfObjects, TargetSpec]]:
+    """The targets that are made of more than boxes and outlines, and that the settings name."""
+    ordered = sorted(
+        (c for c in lists.categories.values() if c["name"] in classes.by_name),
+        key=lambda c: classes.by_name[c["name"]],
+    )
+    named = {name: kind for kind in OF_OBJECTS if (name := getattr(settings, kind.setting))}
+    return {name: (kind, kind.of_categories(ordered)) for name, kind in named.items()}
+
+
 def _shapes(settings: CocoSet, lists: Lists, classes: Chosen, reading: Reading) -> dict[str, list[Shape]]:
     """The objects of every image, by its id."""
     index = {known: classes.by_name.get(c["name"]) for known, c in lists.categories.items()}
@@ -92,6 +108,7 @@ def _shapes(settings: CocoSet, lists: Lists, classes: Chosen, reading: Reading) 
             label = index.get(category)
             if label is None:
                 raise DataError("unknown class", found=f"category {category}, which is not in the list of categories")
+            annotation["category"] = classes.classes[label]
             kind = next((kind for kind, marks in ignored.items() if marks(annotation)), 0.0)
             found.setdefault(image, []).append(shape_of(annotation, what, label, kind, reading.notes))
         except DataError as error:

@@ -36,10 +36,10 @@ def shape_of(annotation: Item, what: str, label: int, kind: float, notes: Counte
     angle = number(section(annotation, "attributes").get("rotation"))
     if box and angle and angle % 360 and not outline:  # CVAT: the box is that of before it was turned, clockwise
         notes["boxes that are turned: taken for what they cover"] += 1
-        return Shape(what, label, polygons=[turned(box, angle)], kind=kind)
+        return Shape(what, label, polygons=[turned(box, angle)], kind=kind, annotation=annotation)
     if outline and box and (box[2] <= box[0] or box[3] <= box[1]):
         box = None
-    return Shape(what, label, box, **outline, kind=kind)
+    return Shape(what, label, box, **outline, kind=kind, annotation=annotation)
 
 
 def _box(annotation: Item) -> Box | None:

@@ -23,6 +23,7 @@ from mtl.data.formats.mentions import Files
 from mtl.data.formats.named_images import split_of_table, text
 from mtl.data.formats.shapes import Frame, Targets, settle, shown_size
 from mtl.data.header import Header, read_header
+from mtl.data.kinds import KINDS
 from mtl.data.place import Place
 from mtl.data.raw import FileRef
 
@@ -101,7 +102,7 @@ def _record(plan: Plan, place: Place, file: str, row: int, values: dict[str, Any
     header = read_header(image.data) if plan.objects and image.data else None
     kept = {name: value for name, value in values.items() if name != plan.image}
     for target, column in plan.columns.items():
-        if column.kind in ("mask", "depth") and target not in plan.objects and kept[column.column] is not None:
+        if KINDS[column.kind].encoded and target not in plan.objects and kept[column.column] is not None:
             found_map = encoded_at(place, file, row, column.column, kept[column.column], beside)
             kept[column.column] = found_map.value
             entry.digests |= {target: found_map.sha256} if found_map.sha256 else {}
@@ -132,7 +133,7 @@ def _meaning(name: str, plan: Plan, records: Sequence[Record], settings: Hugging
         fields = plan.objects[name]
         rows = [(_objects(fields, column, record), _size(name, plan, record)) for record in records]
         return Objects(fields, rows, settings, column.classes)
-    if column.kind in ("mask", "depth"):
+    if KINDS[column.kind].encoded:
         return None
     return target_of(column, plan.features[column.column], [record.values[column.column] for record in records])
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import cv2
@@ -19,8 +19,10 @@ from mtl.config import DataError
 from mtl.data.boxes import as_rows
 from mtl.data.formats.base import Problem
 from mtl.data.header import Header
+from mtl.data.kinds import OfObjects
+from mtl.data.kinds.base import Placed
 from mtl.data.maps import encode_mask
-from mtl.data.spec import IGNORE
+from mtl.data.spec import IGNORE, TargetSpec
 
 Box = tuple[float, float, float, float]
 Polygon = Sequence[float]
@@ -49,6 +51,8 @@ class Shape:
     polygons: Sequence[Polygon] = ()
     mask: Callable[[int, int], np.ndarray] | None = None
     kind: float = 0.0
+    annotation: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """As the file has it, for targets that are made of more than its box and its outline."""
 
 
 class Frame(NamedTuple):
@@ -65,6 +69,8 @@ class Targets(NamedTuple):
 
     boxes: str | None
     masks: str | None
+    more: Mapping[str, tuple[OfObjects, TargetSpec]] = {}
+    """Further ones, with their kinds."""
 
 
 @dataclass
@@ -129,14 +135,18 @@ def settle(
     settled = Settled({}, [], Counter())
     place, size = placement(header, frame, settled.notes), shown_size(header)
     kept: list[tuple[Shape, Box]] = []
+    rows: dict[str, list[Any]] = {name: [] for name in names.more}
     canvas = _Canvas(size) if names.masks else None
     for shape in shapes:
         try:
             box = _sound_box(shape, frame, place, size, settled.notes)
+            mine = {name: _row(shape, box, place, size, *kind) for name, kind in names.more.items()}
         except DataError as error:
             settled.problems.append(_lost(found, error, shape, file))
             continue
         kept.append((shape, box))
+        for name, row in mine.items():
+            rows[name] += [] if row is None else [row]
         if canvas is not None:
             try:
                 region = _region(shape, frame, place, size)
@@ -146,12 +156,23 @@ def settle(
             canvas.paint(*_pixels(shape, box, region, size, settled.notes))
     if shapes and not kept:
         raise DataError(f"none of its {len(shapes)} annotations can be used", found=settled.problems[0].reason)
+    settled.targets |= rows
     if names.boxes:
-        rows = [[*box, float(shape.label)] for shape, box in kept]
-        settled.targets[names.boxes] = as_rows(rows, [shape.kind for shape, _ in kept])
+        boxes = [[*box, float(shape.label)] for shape, box in kept]
+        settled.targets[names.boxes] = as_rows(boxes, [shape.kind for shape, _ in kept])
     if names.masks and canvas is not None:
         settled.targets[names.masks] = encode_mask(canvas.mask)
     return settled
+
+
+def _row(
+    shape: Shape, box: Box, place: np.ndarray, size: tuple[int, int], kind: OfObjects, spec: TargetSpec
+) -> list[float] | None:
+    """An object as a row of a further target."""
+    points = np.array(kind.points(shape.annotation, spec), np.float64).reshape(-1, 2)
+    area = abs(float(np.linalg.det(place[:, :2])))
+    placed = Placed(box, str(shape.annotation.get("category", "")), shape.kind, area, size)
+    return kind.row(shape.annotation, spec, placed, points @ place[:, :2].T + place[:, 2])
 
 
 def _lost(found: str, error: DataError, shape: Shape, file: str) -> Problem:

@@ -12,6 +12,7 @@ from mtl.data.formats.base import Entry, Problem, Reading
 from mtl.data.formats.cells import Cell
 from mtl.data.formats.column_cells import Cells
 from mtl.data.formats.named_images import Named, facts_columns, sheet_of, unite_facts
+from mtl.data.kinds import KINDS
 from mtl.data.place import Place
 from mtl.data.raw import FileRef
 
@@ -39,7 +40,7 @@ def read_table(settings: TableSet, place: Place) -> Reading:
     reading = Reading({name: one.spec for name, one in cells.items()}, [], slices=settings.slices)
     reading.documents = {settings.table}
     named = Named(settings, place, sheet, settings.image, reading)
-    maps = {n: named.maps(sheet.cells(c.column)) for n, c in settings.targets.items() if c.kind in ("mask", "depth")}
+    maps = {n: named.maps(sheet.cells(c.column)) for n, c in settings.targets.items() if KINDS[c.kind].encoded}
     told: dict[str, Told] = {}
     for row in sheet.rows:
         file = named.of(row.place, row.cells)

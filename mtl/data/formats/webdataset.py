@@ -13,6 +13,7 @@ from mtl.data.formats.column_cells import Cells
 from mtl.data.formats.named_images import split_of_table, text
 from mtl.data.formats.tar_samples import TARS, Content, Sample, samples_of
 from mtl.data.formats.text import decoded, plain
+from mtl.data.kinds import KINDS
 from mtl.data.place import Place
 
 JSON = "json:"
@@ -89,7 +90,7 @@ def row_of(sample: Sample, settings: WebDatasetSet, reading: Reading) -> dict[st
     for column in settings.targets.values():
         name = _lower(column).column
         try:
-            row[name] = "" if column.kind in ("mask", "depth") else cell_of(sample, name)
+            row[name] = "" if KINDS[column.kind].encoded else cell_of(sample, name)
         except DataError as error:
             row[name] = ""
             problem = Problem(sample.key, f"{error.line}; in: {sample.file}", loses="annotation")
@@ -142,7 +143,7 @@ def _add(entry: Entry, target: str, cells: Cells, sample: Sample, row: dict[str,
     """Add a target to a sample; a problem if it cannot be used."""
     column = cells.column
     try:
-        if column.kind in ("mask", "depth"):
+        if KINDS[column.kind].encoded:
             found: Content | None = sample.members.get(column.column)
             if found is not None:
                 entry.targets[target], entry.digests[target] = found

@@ -12,6 +12,7 @@ from typing import Any
 
 from mtl.config.files import FilesSource
 from mtl.data.formats import Entry, Reading
+from mtl.data.kinds import KINDS
 from mtl.data.onboard.look import some
 from mtl.data.onboard.proposal import grouped
 from mtl.data.raw import FileRef, RawSample
@@ -130,8 +131,12 @@ def _unfilled(samples: Mapping[str, list[RawSample]], specs: Mapping[str, Target
         if lacking := sorted(targets - counts.keys()) or ([] if targets else ["any target"]):
             return f"{split} has no image with {lacking[0]}"
     for name, spec in specs.items():
-        if spec.kind == "label":
-            used = {split: {s.targets[name] for s in found if name in s.targets} for split, found in samples.items()}
+        kind = KINDS[spec.kind]
+        if kind.exclusive:
+            used = {
+                split: {label for s in found if name in s.targets for label in kind.classes_of(s.targets[name])}
+                for split, found in samples.items()
+            }
             if others := sorted(set.union(*used.values()) - used["train"]):
                 shown = ", ".join(spec.classes[number] for number in others[:3])
                 return f"train lacks classes of {name} that other splits have: {shown}"

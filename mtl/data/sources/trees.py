@@ -68,7 +68,9 @@ def _photograph(wheel: zipfile.ZipFile, name: str) -> Photograph:
     tree = ElementTree.fromstring(wheel.read(f"deepforest/data/{name}.xml"))
     corners = ("xmin", "ymin", "xmax", "ymax")
     boxes = [[float(box.findtext(c) or "nan") for c in corners] for box in tree.iter("bndbox")]
-    return Photograph(fit.image(image), fit.boxes(np.array(boxes, np.float64)).astype(np.float64))
+    return Photograph(
+        fit.image(image), fit.points(np.array(boxes, np.float64).reshape(-1, 2)).reshape(-1, 4).astype(np.float64)
+    )
 
 
 def random_tile(photographs: list[Photograph], rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,190 @@
+"""What a kind of target is, from a raw data set's value to what a batch holds of it.
+
+A raw value becomes, with its image, what a shard keeps (`enter`, the operations, `leave`), then an array of a shard (`pack`,
+`unpack`), then a part of a batch (`collate`, `move`). Tensors are asked for their methods alone, so that whoever reads a
+raw data set does not import PyTorch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+
+from mtl.config import DataError
+
+if TYPE_CHECKING:
+    from mtl.data.picture import Picture
+    from mtl.data.spec import TargetSpec
+
+Tensor = Any
+"""A tensor of PyTorch."""
+Arrays = Mapping[str, np.ndarray]
+"""The arrays of a shard, or of some rows of it, by name."""
+
+
+class Motion(Protocol):
+    """The affine maps by which the images of a batch are changed (`mtl.data.augment`); targets move by the same."""
+
+    def classes(self, masks: Tensor) -> Tensor:
+        """uint8 [n, height, width] → int64: the nearest class; reflected at the border like the pixels."""
+        ...
+
+    def measures(self, values: Tensor) -> Tensor:
+        """float32 [n, c, height, width], NaN unknown: linear between what is known, where that is half at least."""
+        ...
+
+    def directions(self, vectors: Tensor) -> Tensor:
+        """float32 [n, 3, height, width] of unit vectors in the image's axes, which turn with it."""
+        ...
+
+    def points(self, index: int, points: Tensor) -> Tensor:
+        """float32 [..., 2], pixels x, y of the image `index` → where they are afterwards."""
+        ...
+
+    def size(self) -> Tensor:
+        """float32 [2], pixels: width and height."""
+        ...
+
+    def scale(self, index: int) -> float:
+        """Pixels of the changed image per pixel of what it was, along a side: the root of the ratio of areas."""
+        ...
+
+    def mirrors(self, index: int) -> bool:
+        """Whether left and right of the image `index` change places."""
+        ...
+
+
+class Kind(ABC):
+    """One kind of target. It has no state: a target's own facts are in its `TargetSpec`."""
+
+    name: ClassVar[str]
+    task: ClassVar[str]
+    """The type of task that is proposed for it."""
+    encoded: ClassVar[bool] = False
+    """Whether a raw value is an encoded image, which may lie in a file of its own."""
+    rows: ClassVar[bool] = False
+    """Whether an image has any number of rows of it: a batch has a list of tables, not one tensor."""
+    balanced: ClassVar[bool] = False
+    """Whether `classes_of` tells a raw value's classes, by which a split can be balanced."""
+    exclusive: ClassVar[bool] = False
+    """Whether an image has one class of it at most: of two that look alike and have two, one is labelled wrongly."""
+    first_class: ClassVar[int] = 0
+    """The first class of which a page shows samples: the one before it is the background."""
+
+    @abstractmethod
+    def column(self) -> Any:
+        """The pyarrow type of a raw value."""
+
+    def check_spec(self, spec: TargetSpec) -> None:  # noqa: B027  # most kinds ask nothing
+        """Refuse a spec that says too little.
+
+        Raises:
+            ValueError: what is wrong.
+        """
+
+    def faults(self, spec: TargetSpec, values: Sequence[Any]) -> str:
+        """Why raw values (of all images that have the target) cannot be learnt; empty if they can."""
+        return ""
+
+    def classes_of(self, value: Any) -> list[int]:
+        """The classes of a raw value, one by one, by which a split is balanced."""
+        raise NotImplementedError
+
+    def enter(self, name: str, value: Any, spec: TargetSpec, picture: Picture) -> bool:
+        """Put what moves with the image into the picture; whether it lies somewhere in it.
+
+        Raises:
+            DataError: the value is none of this kind.
+        """
+        return False
+
+    @abstractmethod
+    def leave(self, name: str, value: Any, spec: TargetSpec, picture: Picture) -> Any:
+        """What a shard keeps of a raw value, after the operations.
+
+        Raises:
+            DataError: the value cannot be used.
+        """
+
+    @abstractmethod
+    def pack(self, name: str, values: Sequence[Any], spec: TargetSpec, size: tuple[int, int]) -> dict[str, np.ndarray]:
+        """The arrays of a shard from what `leave` gave of each sample, None where a sample has none; size: height, width."""
+
+    def unpack(self, arrays: Arrays, name: str, index: int) -> Any:
+        """What `leave` gave of one sample."""
+        return arrays[name][index]
+
+    def collate(self, value: Tensor) -> Tensor:
+        """A batch's part from the tensor of its samples' arrays; of a kind with `rows`, from the list of their tables."""
+        return value
+
+    def move(self, value: Tensor, motion: Motion, spec: TargetSpec) -> Tensor:
+        """The same, of images that are changed."""
+        return self.collate(value)
+
+    def count(self, arrays: Arrays, name: str, spec: TargetSpec) -> Counter[int]:
+        """Class → how many of a shard's samples have it; of a kind with `rows`, how many rows."""
+        return Counter()
+
+    def has(self, value: Any, label: int) -> bool:
+        """Whether what `unpack` gives has a class."""
+        return bool((value == label).any())
+
+    @abstractmethod
+    def words(self, value: Any, spec: TargetSpec) -> str:
+        """What `unpack` gives, in a few words."""
+
+
+class OfObjects(ABC):
+    """A kind whose targets are made of COCO's objects, beside their boxes and masks."""
+
+    setting: ClassVar[str]
+    """The setting of a COCO set that names the target."""
+
+    @abstractmethod
+    def of_categories(self, categories: Sequence[Mapping[str, Any]]) -> TargetSpec:
+        """The target from the categories that are among the set's classes, in the order of these.
+
+        Raises:
+            DataError: they do not have what it takes.
+        """
+
+    @abstractmethod
+    def points(self, annotation: Mapping[str, Any], spec: TargetSpec) -> list[list[float]]:
+        """What of an object moves with the image: x, y of each point in the annotation's frame; the same number of all.
+
+        Raises:
+            DataError: they are none.
+        """
+
+    @abstractmethod
+    def row(
+        self, annotation: Mapping[str, Any], spec: TargetSpec, placed: Placed, points: np.ndarray
+    ) -> list[float] | None:
+        """The object's row of a raw value, from its points in the picture's own pixels; None for none.
+
+        Raises:
+            DataError: the annotation is none.
+        """
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An object in the picture's own pixels: its box x1, y1, x2, y2; its class's name; 0, or why it does not count
+    (`mtl.data.boxes`); the picture's area per area of the annotation's frame; and its width and height."""
+
+    box: tuple[float, float, float, float]
+    category: str
+    kind: float
+    area: float
+    size: tuple[int, int]
+
+
+def no_class(name: str, found: Any, num_classes: int, what: str = "is no class") -> DataError:
+    """A label that the target does not know."""
+    return DataError(f"{name} {what}", found=str(found), fix=f"0 to {num_classes - 1}")

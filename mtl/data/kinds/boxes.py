@@ -1,0 +1,121 @@
+"""`boxes`: labelled boxes, of which some may not count (mtl/data/boxes.py)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mtl.config import DataError
+from mtl.data.boxes import as_table, kinds, objects
+from mtl.data.kinds.base import Arrays, Kind, Motion, Tensor
+
+if TYPE_CHECKING:
+    from mtl.data.picture import Picture
+    from mtl.data.spec import TargetSpec
+
+MIN_VISIBLE = 0.3
+"""A box of which a smaller share stays inside the image is dropped; one that does not count, when nothing stays."""
+Region = tuple[float, float, float, float]
+"""Where the picture lies in the image: x1, y1, x2, y2."""
+
+
+class Boxes(Kind):
+    """Rows of x1, y1, x2, y2, label; with a sixth number where some do not count."""
+
+    name = "boxes"
+    task = "detection"
+    rows = True
+    balanced = True
+
+    def column(self) -> Any:
+        import pyarrow as pa
+
+        return pa.list_(pa.list_(pa.float64()))
+
+    def faults(self, spec: TargetSpec, values: Sequence[Any]) -> str:
+        return "" if any(values) else "no image has a box; no task"
+
+    def classes_of(self, value: Any) -> list[int]:
+        return [int(box[4]) for box in value if not any(box[5:])]
+
+    def enter(self, name: str, value: Any, spec: TargetSpec, picture: Picture) -> bool:
+        table = as_table(value)
+        picture.points[name] = table[:, :4].reshape(-1, 2)
+        return bool(len(table))
+
+    def leave(self, name: str, value: Any, spec: TargetSpec, picture: Picture) -> Any:
+        corners = picture.points[name].reshape(-1, 4)
+        table = np.concatenate([corners, as_table(value)[:, 4:]], axis=1)
+        check_boxes(name, table, len(spec.classes), picture.region)
+        return table
+
+    def pack(self, name: str, values: Sequence[Any], spec: TargetSpec, size: tuple[int, int]) -> dict[str, np.ndarray]:
+        rows = [np.zeros((0, 5), np.float32) if v is None else v for v in values]
+        table = np.concatenate([row[:, :5] for row in rows]).astype(np.float32)
+        return {
+            f"{name}.boxes": np.ascontiguousarray(table[:, :4]),
+            f"{name}.labels": table[:, 4].astype(np.int64),
+            f"{name}.kinds": np.concatenate([kinds(row) for row in rows]).astype(np.uint8),
+            f"{name}.offsets": np.cumsum([0, *(len(r) for r in rows)]).astype(np.int64),
+        }
+
+    def unpack(self, arrays: Arrays, name: str, index: int) -> Any:
+        """float32 [k, 5] x1, y1, x2, y2, label; [k, 6] if some do not count."""
+        begin, end = arrays[f"{name}.offsets"][index : index + 2]
+        marks = arrays[f"{name}.kinds"][begin:end] if f"{name}.kinds" in arrays else np.zeros(0)
+        table = np.empty((end - begin, 6 if marks.any() else 5), np.float32)
+        table[:, :4] = arrays[f"{name}.boxes"][begin:end]
+        table[:, 4] = arrays[f"{name}.labels"][begin:end]
+        table[:, 5:] = marks[:, None] if marks.any() else 0
+        return table
+
+    def move(self, value: Tensor, motion: Motion, spec: TargetSpec) -> Tensor:
+        return [_moved(table, motion, index) for index, table in enumerate(value)]
+
+    def count(self, arrays: Arrays, name: str, spec: TargetSpec) -> Counter[int]:
+        marks = arrays.get(f"{name}.kinds", np.zeros(len(arrays[f"{name}.labels"]), np.uint8))
+        return Counter(arrays[f"{name}.labels"][marks == 0].tolist())
+
+    def has(self, value: Any, label: int) -> bool:
+        return bool((objects(value)[:, 4] == label).any())
+
+    def words(self, value: Any, spec: TargetSpec) -> str:
+        ignored = int((kinds(value) > 0).sum())
+        return f"{len(value) - ignored} boxes" + (f", {ignored} ignored" if ignored else "")
+
+
+def _moved(table: Tensor, motion: Motion, index: int) -> Tensor:
+    """The upright hull of each moved box, clipped; boxes that have left the image are dropped."""
+    if not len(table):
+        return table
+    corners = motion.points(index, table[:, [0, 1, 2, 1, 2, 3, 0, 3]].view(-1, 4, 2))
+    low, high = corners.amin(1), corners.amax(1)
+    moved = table.clone()
+    moved[:, :2], moved[:, 2:4] = low.clamp(min=0), high.minimum(motion.size())
+    visible = (moved[:, 2:4] - moved[:, :2]).clamp(min=0).prod(1) / (high - low).prod(1)
+    counts = kinds(table) == 0
+    return moved[(counts & (visible >= MIN_VISIBLE)) | (~counts & (visible > 0))]
+
+
+def check_boxes(name: str, table: np.ndarray, num_classes: int, region: Region) -> None:
+    """Refuse what is no box of the picture, and clip in place those that reach out of it by less than half a pixel.
+
+    Raises:
+        DataError: a box lies elsewhere, has no area or no class.
+    """
+    if not len(table):
+        return
+    x1, y1, x2, y2 = region
+    (left, top), (right, bottom) = table[:, :2].min(0), table[:, 2:4].max(0)
+    if not (left >= x1 - 0.5 and top >= y1 - 0.5 and right <= x2 + 0.5 and bottom <= y2 + 0.5):  # nor what is no number
+        where = f"{x2 - x1:g}×{y2 - y1:g}"
+        raise DataError(f"{name} has a box outside the image of {where}", found=str(table[:, :4].tolist()))
+    table[:, 0:4:2] = table[:, 0:4:2].clip(x1, x2)
+    table[:, 1:4:2] = table[:, 1:4:2].clip(y1, y2)
+    if (table[:, 2] <= table[:, 0]).any() or (table[:, 3] <= table[:, 1]).any():
+        raise DataError(f"{name} has a box without area", found=str(table[:, :4].tolist()))
+    if table[:, 4].min() < 0 or table[:, 4].max() >= num_classes:
+        raise DataError(f"{name} has a label that is no class", found=str(table[:, 4].tolist()))

@@ -1,0 +1,46 @@
+"""`value`: one number an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mtl.config import DataError
+from mtl.data.kinds.base import Arrays, Kind
+
+if TYPE_CHECKING:
+    from mtl.data.picture import Picture
+    from mtl.data.spec import TargetSpec
+
+LARGEST = float(np.finfo(np.float32).max)
+"""Of a value: shards keep 32 bits."""
+
+
+class Value(Kind):
+    """A number."""
+
+    name = "value"
+    task = "regression"
+
+    def column(self) -> Any:
+        import pyarrow as pa
+
+        return pa.float64()
+
+    def leave(self, name: str, value: Any, spec: TargetSpec, picture: Picture) -> Any:
+        if not abs(value) <= LARGEST:  # nor what is no number
+            raise DataError(
+                f"{name} is no number of 32 bits", found=str(value), fix="leave it out where it is not known"
+            )
+        return value
+
+    def pack(self, name: str, values: Sequence[Any], spec: TargetSpec, size: tuple[int, int]) -> dict[str, np.ndarray]:
+        return {name: np.array([np.nan if v is None else v for v in values], np.float32)}
+
+    def unpack(self, arrays: Arrays, name: str, index: int) -> Any:
+        return arrays[name][index].item()
+
+    def words(self, value: Any, spec: TargetSpec) -> str:
+        return f"{value:g}"

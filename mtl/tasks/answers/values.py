@@ -1,0 +1,45 @@
+"""One number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from mtl.data.picture import Picture
+from mtl.tasks.answers.base import Answer, Row
+from mtl.tasks.base import Task
+
+
+class Value(Answer):
+    """A number in the target's unit."""
+
+    name = page = "value"
+    late_metric = "mae"
+    in_unit = True
+
+    def row(self, name: str, task: Task, prediction: Any, picture: Picture) -> Row:
+        return {name: float(prediction["value"])}
+
+    def fields(self, name: str) -> list[tuple[str, Any]]:
+        import pyarrow as pa
+
+        return [(name, pa.float64())]
+
+    def columns(self, name: str) -> list[Any]:
+        from mlflow.types.schema import ColSpec
+
+        return [ColSpec("double", name)]
+
+    def distance(self, one: Any, other: Any) -> float:
+        """Their difference."""
+        return abs(one - other)
+
+    def differ(self, one: Any, other: Any, distance: float) -> bool:
+        return not math.isclose(one, other, rel_tol=1e-6)  # whatever the unit is
+
+    def summary(self, task: Task, predictions: Sequence[Any]) -> dict[str, list[Any]]:
+        return {"value": [one["value"] for one in predictions]}
+
+    def line(self, name: str, task: Task, row: Row) -> str:
+        return f"{name}: {row[name]:.2f} {task.target.unit}"
