@@ -15,13 +15,14 @@ from mtl.data.drawing import as_rgb, mosaic, save_figure
 from mtl.data.manifest import Manifest
 from mtl.data.shards import Shard, unpack
 from mtl.data.spec import SPLITS, DatasetSpec
+from mtl.data.tiles import Caption, captioned, enlarged
 
 TILE = 160
 """Pixels of the longer side of a drawn image, at least."""
 COLOURS = (np.array(plt.get_cmap("tab20").colors) * 255).astype(np.uint8)  # pyright: ignore[reportAttributeAccessIssue]
 IGNORED = (255, 255, 255)
 """Colour of a box that does not count."""
-LINE = 14
+CAPTION = Caption(step=14, left=2, first=11, room=6, size=0.35)
 
 
 Wanted = tuple[str, int | None]
@@ -71,16 +72,14 @@ def has(value: Any, label: int, kind: str) -> bool:
 def draw(identifier: str, sample: dict[str, Any], spec: DatasetSpec) -> np.ndarray:
     """One image with its boxes and masks on it, depth beside it, and a line a target below."""
     image = as_rgb(sample["image"])
-    scale = max(1, round(TILE / max(image.shape[:2])))
-    size = (image.shape[1] * scale, image.shape[0] * scale)
-    canvas = cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_NEAREST)
+    canvas, scale = enlarged(image, TILE)
     lines = [identifier[-26:]]
     for name, target in spec.targets.items():
         value = sample.get(name)
         if value is None:
             lines.append(f"{name}: not known")
         elif target.kind == "mask":
-            mask = cv2.resize(value, size, interpolation=cv2.INTER_NEAREST)
+            mask = cv2.resize(value, canvas.shape[1::-1], interpolation=cv2.INTER_NEAREST)
             shade = (canvas * 0.5 + COLOURS[mask % len(COLOURS)] * 0.5).astype(np.uint8)
             canvas = np.where(((mask > 0) & (mask != 255))[..., None], shade, canvas)
             lines.append(f"{name}: " + ", ".join(target.classes[c] for c in np.unique(value) if 0 < c < 255))
@@ -92,10 +91,7 @@ def draw(identifier: str, sample: dict[str, Any], spec: DatasetSpec) -> np.ndarr
             lines.append(f"{name}: {len(value) - ignored} boxes" + (f", {ignored} ignored" if ignored else ""))
         else:
             lines.append(f"{name}: {_words(value, target.kind, target.classes)}")
-    text = np.full((LINE * (len(spec.targets) + 1) + 6, size[0], 3), 255, np.uint8)
-    for row, line in enumerate(lines):
-        cv2.putText(text, line, (2, 11 + LINE * row), cv2.FONT_HERSHEY_SIMPLEX, 0.35, (0, 0, 0), 1, cv2.LINE_AA)
-    tile = np.vstack([canvas, text])
+    tile = captioned(canvas, lines, CAPTION, len(spec.targets) + 1)
     return cv2.copyMakeBorder(tile, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=(255, 255, 255))
 
 

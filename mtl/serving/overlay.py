@@ -8,8 +8,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from mtl.data.tiles import Caption, captioned, enlarged
 from mtl.tasks import Task
 
+CAPTION = Caption(step=18, left=4, first=15, room=6)
 SIDE = 320
 """Pixels of a small image's longer side, at least: text must be legible."""
 
@@ -23,9 +25,7 @@ def decode_picture(text: str) -> np.ndarray:
 
 def draw(image: np.ndarray, row: dict[str, Any], tasks: dict[str, Task]) -> np.ndarray:
     """uint8 RGB [height, width, 3] → the same with boxes and masks, enlarged if small, labels and values below it."""
-    scale = max(1, round(SIDE / max(image.shape[:2])))
-    size = (image.shape[1] * scale, image.shape[0] * scale)
-    canvas = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
+    canvas, scale = enlarged(image, SIDE)
     lines: list[str] = []
     for name, task in sorted(tasks.items(), key=lambda one: one[1].serves == "boxes"):  # boxes lie on top of masks
         if task.serves == "label":
@@ -38,10 +38,7 @@ def draw(image: np.ndarray, row: dict[str, Any], tasks: dict[str, Task]) -> np.n
             canvas = task.draw(canvas, _as_prediction(row[name], task), scale)
         elif task.kind == "mask":
             canvas = task.draw(canvas, {"mask": decode_picture(row[name])}, scale)
-    below = np.full((18 * len(lines) + 6, canvas.shape[1], 3), 255, np.uint8)
-    for i, line in enumerate(lines):
-        cv2.putText(below, line, (4, 15 + 18 * i), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
-    return np.vstack([canvas, below])
+    return captioned(canvas, lines, CAPTION)
 
 
 def _as_prediction(boxes: list[dict[str, Any]], task: Task) -> dict[str, np.ndarray]:
