@@ -130,7 +130,7 @@ def run_quietly(module: str, *words: str, folder: Path) -> None:
         StageError: it failed, in its own words.
     """
     command = [sys.executable, "-m", module, *words]
-    environment = os.environ | {"PYTHONPATH": _first_on_path(folder)}
+    environment = os.environ | {VARIABLE: "plain", "PYTHONPATH": _first_on_path(folder)}
     with _error_file() as (said, variable):
         environment |= variable
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)

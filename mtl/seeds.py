@@ -65,7 +65,7 @@ def scene(seed: int, split: int, index: int) -> np.random.Generator:
 
 
 def single(seed: int, split: int, source: int, index: int) -> np.random.Generator:
-    """One image of a source of `sources`."""
+    """One image of a source of `sources`. (As `scene` with `parts`: the first of the first source.)"""
     return _of_words(seed, split, source, index)
 
 

@@ -7,6 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from flows.settings import Settings
+from flows.versioning import dvc
 from mtl.config import read_params
 from tests.conftest import clean_environment, mtl
 
@@ -15,6 +19,24 @@ def objects(checkout: Path) -> set[str]:
     """Every object in the DVC cache."""
     root = checkout / ".dvc" / "cache" / "files" / "md5"
     return {"".join(path.parts[-2:]) for path in root.glob("*/*")}
+
+
+def test_another_s_lock_is_not_said_to_be_this_checkout_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails while something is done with what can go is told as it is: something may have been removed by then."""
+    from dvc.exceptions import DvcException
+    from dvc.lock import LockError
+
+    from flows import garbage
+
+    git = ("git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@example.com")
+    subprocess.run([*git, "init", "-q"], check=True)
+    dvc(tmp_path, "init", "-q")
+    subprocess.run([*git, "commit", "-q", "-m", "a project"], check=True)
+    monkeypatch.setattr(garbage, "registries", lambda settings, model: ([], []))
+    settings = Settings(tmp_path, tmp_path / ".mtl", "sqlite://", None)
+    for error in (LockError("another repository's"), DvcException("a remote is out of reach")):
+        with pytest.raises(type(error), match=str(error)), garbage.garbage(settings, "m", remote=False):
+            raise error
 
 
 def test_versions_keep_their_data_and_the_rest_goes(retrained: Path, tmp_path: Path) -> None:

@@ -16,11 +16,12 @@ from mtl.data.kinds import KINDS
 from mtl.data.manifest import Manifest
 from mtl.data.shards import Shard, unpack
 from mtl.data.spec import SPLITS, DatasetSpec, TargetSpec
+from mtl.data.tiles import Caption, captioned, enlarged
 from mtl.reports.figure import save_figure
 
 TILE = 160
 """Pixels of the longer side of a drawn image, at least."""
-LINE = 14
+CAPTION = Caption(step=14, left=2, first=11, room=6, size=0.35)
 
 
 Wanted = tuple[str, int | None]
@@ -62,9 +63,7 @@ def has(value: Any, label: int, target: TargetSpec) -> bool:
 def draw(identifier: str, sample: dict[str, Any], spec: DatasetSpec) -> np.ndarray:
     """One image with its targets on it, and a line a target below."""
     image = as_rgb(sample["image"])
-    scale = max(1, round(TILE / max(image.shape[:2])))
-    size = (image.shape[1] * scale, image.shape[0] * scale)
-    canvas = cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_NEAREST)
+    canvas, scale = enlarged(image, TILE)
     lines = [identifier[-26:]]
     for name, target in spec.targets.items():
         value = sample.get(name)
@@ -74,10 +73,7 @@ def draw(identifier: str, sample: dict[str, Any], spec: DatasetSpec) -> np.ndarr
         if target.kind in DRAWINGS:
             canvas = DRAWINGS[target.kind](canvas, value, target, scale)
         lines.append(f"{name}: {KINDS[target.kind].words(value, target)}")
-    text = np.full((LINE * (len(spec.targets) + 1) + 6, size[0], 3), 255, np.uint8)
-    for row, line in enumerate(lines):
-        cv2.putText(text, line, (2, 11 + LINE * row), cv2.FONT_HERSHEY_SIMPLEX, 0.35, (0, 0, 0), 1, cv2.LINE_AA)
-    tile = np.vstack([canvas, text])
+    tile = captioned(canvas, lines, CAPTION, len(spec.targets) + 1)
     return cv2.copyMakeBorder(tile, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=(255, 255, 255))
 
 

@@ -14,12 +14,14 @@ from torch import nn
 
 from mtl.data.drawing import as_rgb, mosaic
 from mtl.data.loader import Split, collate
+from mtl.data.tiles import Caption, captioned, enlarged
 from mtl.reports import EpochRow
 from mtl.reports.figure import save_figure
 from mtl.tasks import Task
 from mtl.tasks.base import Scorer
 from mtl.tasks.reconstruction import Reconstruction
 
+CAPTION = Caption(step=16, left=4, first=14, room=8)
 TILE = 192
 """Pixels of the longer side of a drawn image, at least."""
 
@@ -120,9 +122,7 @@ def _tile(
 ) -> np.ndarray:
     """One image with everything drawn on it, its reconstruction beside it, and a line a task below."""
     shown = as_rgb(split.rows(np.array([split.ids.index(batch.ids[index])]))["image"][0])
-    scale = max(1, round(TILE / max(shown.shape[:2])))
-    size = (shown.shape[1] * scale, shown.shape[0] * scale)
-    plain = cv2.resize(shown, size, interpolation=cv2.INTER_NEAREST)
+    plain, scale = enlarged(shown, TILE)
     drawn, beside = plain, plain
     lines: list[str] = []
     for name, task in tasks.items():
@@ -135,10 +135,7 @@ def _tile(
         if present is None or bool(present[index]):
             lines.append(task.caption(prediction, batch, index))
     # Room for every task, present or not: all tiles of a sheet have one size.
-    text = np.full((16 * len(tasks) + 8, 2 * size[0], 3), 255, np.uint8)
-    for row, line in enumerate(lines):
-        cv2.putText(text, line, (4, 14 + 16 * row), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
-    tile = np.vstack([np.hstack([drawn, beside]), text])
+    tile = captioned(np.hstack([drawn, beside]), lines, CAPTION, len(tasks))
     return cv2.copyMakeBorder(tile, 3, 3, 3, 3, cv2.BORDER_CONSTANT, value=(255, 255, 255))
 
 

@@ -25,7 +25,7 @@ class Weighting(Remembering, ABC):
     Args:
         config: the method's section of params.yaml.
         tasks: what every task has, in the order of all vectors here.
-        seed: of methods that draw random numbers.
+        seed: of methods that draw random numbers, with `mtl.seeds.Stream.WEIGHTING` and the step.
     """
 
     declared: torch.Tensor
