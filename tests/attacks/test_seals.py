@@ -186,11 +186,11 @@ def test_a_swapped_job_is_not_done(store: Store, config: Config, monkeypatch: py
     monkeypatch.setattr(sys, "argv", ["job", run.url])
     monkeypatch.setenv(VARIABLE, SEAL.key.hex())
     done: list[dict[str, Any]] = []
-    assert do(lambda config, job, store, seal: done.append(job)) == 1
+    assert do(lambda config, job, store, seal: done.append(job), Config) == 1
     with pytest.raises(SealError, match=JOB):
         raise_written(run, SEAL)
     SEAL.write(run, JOB, job)
-    assert do(lambda config, job, store, seal: done.append(job)) == 0
+    assert do(lambda config, job, store, seal: done.append(job), Config) == 0
     assert [one["out"] for one in done] == ["s3://mine/out"]
 
 
