@@ -145,7 +145,8 @@ def package_of(bundle: Path, folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def everything(config: Config, raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny zoo at half size with a target of every kind: depth and normals are made from the regions' masks."""
+    """The tiny zoo at half size with a target of every kind: depth and normals are made from the regions' masks, points from
+    the boxes."""
     import cv2
     import numpy as np
 
@@ -157,8 +158,10 @@ def everything(config: Config, raw: Path, tmp_path_factory: pytest.TempPathFacto
 
     given = read_spec(raw)
     depth = TargetSpec(kind="depth", unit="m", scale=0.001)
+    facts = {"points": ["middle", "left", "right"], "edges": [[0, 1], [0, 2]]}
+    poses = TargetSpec(kind="keypoints", classes=("thing",), facts=facts)
     spec = given.model_copy(
-        update={"targets": {**given.targets, "depth": depth, "normals": TargetSpec(kind="normals")}}
+        update={"targets": {**given.targets, "depth": depth, "normals": TargetSpec(kind="normals"), "poses": poses}}
     )
     folder = tmp_path_factory.mktemp("everything")
     for split in SPLITS:
@@ -168,7 +171,13 @@ def everything(config: Config, raw: Path, tmp_path_factory: pytest.TempPathFacto
             near = cv2.distanceTransform((mask == 0).astype(np.uint8), cv2.DIST_L2, 3) / 10.0 + 0.5
             near[:2] = np.nan
             normals = np.array([[0.0, 0.0, 1.0], [0.6, 0.0, 0.8], [0.0, -0.6, 0.8]])[mask]
-            more = {"depth": encode_depth(near, 0.001), "normals": encode_normals(normals)}
+            rows: list[list[float]] = []
+            for x1, y1, x2, y2, _ in sample.targets["objects"]:
+                middle, points = (y1 + y2) / 2, ((x1 + x2) / 2, x1 + 0.5, x2 - 0.5)
+                rows.append(
+                    [x1, y1, x2, y2, 0.0, 0.0, (x2 - x1) * (y2 - y1), *(v for x in points for v in (x, middle, 2.0))]
+                )
+            more = {"depth": encode_depth(near, 0.001), "normals": encode_normals(normals), "poses": rows}
             samples.append(RawSample(sample.id, sample.image, {**sample.targets, **more}, sample.slices))
         write_split(folder / "raw", split, spec, samples)
     write_spec(folder / "raw", spec)

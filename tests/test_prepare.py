@@ -25,7 +25,6 @@ from mtl.data import manifest as manifests
 from mtl.data import parallel
 from mtl.data import plan as plans
 from mtl.data.build import Builder, channel_moments, prepare_sample
-from mtl.data.kinds import KINDS
 from mtl.data.near_copies import near_copies
 from mtl.data.plan import plan
 from mtl.data.prepare import prepare
@@ -303,10 +302,7 @@ def test_another_way_to_decode_makes_shards_anew() -> None:
     spec = DatasetSpec(name="x", targets={name: TargetSpec(kind=name) for name in ("boxes", "mask")})
     made = {path.relative_to(ROOT).as_posix() for path in plans.code_of(spec)}
     needed = closure("mtl.data.operations") | closure("mtl.data.maps")
-    apart = {
-        f"mtl/data/kinds/{name}.py"
-        for name in ("__init__", *(type(k).__module__.split(".")[-1] for k in KINDS.values()))
-    }
+    apart = {path.relative_to(ROOT).as_posix() for path in (ROOT / "mtl/data/kinds").glob("*.py")}
     assert {path for path in needed if path.startswith("mtl/data/")} - made == {
         "mtl/data/__init__.py",
         "mtl/data/spec.py",
@@ -314,3 +310,9 @@ def test_another_way_to_decode_makes_shards_anew() -> None:
     }
     assert {"mtl/data/build.py", "mtl/data/kinds/boxes.py", "mtl/data/kinds/pixelwise.py"} <= made
     assert "mtl/data/kinds/labels.py" not in made
+    facts = {"points": ["nose"]}
+    points = DatasetSpec(name="x", targets={"p": TargetSpec(kind="keypoints", facts=facts)})
+    made = {path.relative_to(ROOT).as_posix() for path in plans.code_of(points)}
+    assert {f"mtl/data/kinds/{name}.py" for name in ("keypoints", "skeleton", "boxes")} <= made, (
+        "and what it is made of"
+    )

@@ -65,6 +65,29 @@ class Detection(TaskConfig):
     floor: Fraction | None = Field(default=None, description="mAP50 that the task must reach before it has a champion")
 
 
+class Keypoints(TaskConfig):
+    """Objects with named points: heatmaps of centres and points, joined by offsets (CenterNet); judged by OKS."""
+
+    type: Literal["keypoints"]
+    hidden: Count = Field(default=64, description="channels of the head")
+    upsample: Literal[1, 2] = Field(
+        default=1, description="cells of the heatmaps per cell of the features, along a side"
+    )
+    sigma: Positive = Field(default=1.0, description="standard deviation of the heatmaps' gaussians, in their cells")
+    oks_sigmas: tuple[Positive, ...] = Field(
+        default=(),
+        description="how far off people place each point, of an object's size; COCO's for COCO's names, else 1 / points",
+    )
+    score_threshold: Fraction = Field(default=0.02, description="objects below it are not kept")
+    point_threshold: Fraction = Field(
+        default=0.1, description="a point is moved to a peak of its heatmap from this height"
+    )
+    max_detections: Count = Field(default=20, description="objects kept an image")
+    floor: Fraction | None = Field(
+        default=None, description="OKS-mAP that the task must reach before it has a champion"
+    )
+
+
 class Segmentation(TaskConfig):
     """A class for each pixel: cross-entropy plus Dice."""
 
@@ -142,6 +165,7 @@ AnyTask = Annotated[
     | MultiLabel
     | Regression
     | Detection
+    | Keypoints
     | Segmentation
     | Depth
     | Normals

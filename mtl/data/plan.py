@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
@@ -19,6 +20,7 @@ from mtl.data import (
     boxes,
     geometry,
     header,
+    kinds,
     maps,
     mask_codes,
     netpbm,
@@ -88,9 +90,17 @@ def ends_shard(found: str, size: int) -> bool:
 
 
 def code_of(spec: DatasetSpec) -> list[Path]:
-    """The files that make the bytes of its shards: of kinds of targets those that it has."""
-    kinds = sorted({inspect.getfile(type(KINDS[target.kind])) for target in spec.targets.values()})
-    return [*(Path(module.__file__ or "") for module in CODE), Path(__file__).with_name("build.py"), *map(Path, kinds)]
+    """The files that make the bytes of its shards: of kinds of targets those that it has, with what they are made of."""
+    modules = {type(KINDS[target.kind]).__module__ for target in spec.targets.values()}
+    waiting = [*modules]
+    while waiting:
+        used = {getattr(one, "__module__", "") or "" for one in vars(sys.modules[waiting.pop()]).values()}
+        new = {name for name in used if name.startswith(f"{kinds.__name__}.")} - modules
+        modules |= new
+        waiting += new
+    files = {inspect.getfile(sys.modules[name]) for name in modules} - {base.__file__}
+    made = [*(Path(module.__file__ or "") for module in CODE), Path(__file__).with_name("build.py")]
+    return [*made, *map(Path, sorted(files))]
 
 
 def recipe(spec: DatasetSpec, config: DataConfig) -> str:

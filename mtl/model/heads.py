@@ -85,3 +85,34 @@ class DetectionHead(nn.Module):
         classes = precise(self.class_out(self.classes(features)))
         boxes = precise(self.box_out(self.boxes(features)))
         return torch.cat([classes, F.softplus(boxes[:, :4] + 1.0), boxes[:, 4:]], 1)
+
+
+class KeypointHead(nn.Module):
+    """CenterNet (Zhou et al. 2019): [n, c, h, w] → [n, classes + 4 + 3 · points + 2, h · upsample, w · upsample].
+
+    Logits of the centres by class; width and height, and where in its cell the centre is; offsets from the centre to each
+    point, x before y; logits of each point; and where in its cell a point is. All but logits are in cells.
+    """
+
+    def __init__(self, channels: int, hidden: int, num_classes: int, num_points: int, upsample: int) -> None:
+        super().__init__()
+        self.upsample = upsample
+        self.body = nn.Sequential(conv_block(channels, hidden), conv_block(hidden, hidden))
+        self.sizes = (num_classes, 4 + 2 * num_points, num_points, 2)
+        self.branches = nn.ModuleList(self._branch(hidden, out) for out in self.sizes)
+        for number in (0, 2):  # a prior of 1 % positives (Lin et al. 2017)
+            last: nn.Module = self.branches[number][-1]  # pyright: ignore[reportIndexIssue]
+            assert isinstance(last, nn.Conv2d)
+            assert last.bias is not None
+            nn.init.normal_(last.weight, std=0.01)
+            nn.init.constant_(last.bias, -math.log(99.0))
+
+    @staticmethod
+    def _branch(hidden: int, out: int) -> nn.Sequential:
+        return nn.Sequential(conv_block(hidden, hidden), nn.Conv2d(hidden, out, 1))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        found = self.body(features)
+        if self.upsample > 1:
+            found = F.interpolate(found, scale_factor=float(self.upsample), mode="bilinear", align_corners=False)
+        return torch.cat([precise(branch(found)) for branch in self.branches], 1)

@@ -18,6 +18,7 @@ from mtl.tasks.classification import Classification
 from mtl.tasks.depth import Depth
 from mtl.tasks.detection import Detection
 from mtl.tasks.edges import Edges
+from mtl.tasks.keypoints import Keypoints
 from mtl.tasks.multilabel import MultiLabel
 from mtl.tasks.normals import Normals
 from mtl.tasks.reconstruction import Reconstruction
@@ -30,6 +31,7 @@ TASKS: dict[str, type[Task]] = {
     "multilabel": MultiLabel,
     "regression": Regression,
     "detection": Detection,
+    "keypoints": Keypoints,
     "segmentation": Segmentation,
     "depth": Depth,
     "normals": Normals,

@@ -17,6 +17,9 @@ class CocoSet(FileSet):
     images: str = Field(default="", description="folder of the images, inside path")
     boxes: TargetName | None = Field(default="objects", description="the target of the boxes; null for none")
     masks: TargetName | None = Field(default=None, description="the target of the categories' masks; null for none")
+    keypoints: TargetName | None = Field(
+        default=None, description="the target of the keypoints of categories that have them; null for none"
+    )
     classes: tuple[str, ...] = Field(default=(), description="category names in order; the file's, by id, if empty")
     crowd: bool = Field(
         default=False,

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from mtl.data.drawn import boxes, masks
+from mtl.data.drawn import boxes, keypoints, masks
 from mtl.data.spec import TargetSpec
 
 Drawing = Callable[[np.ndarray, Any, TargetSpec, int], np.ndarray]
 """uint8 RGB [h·scale, w·scale, 3], what `Kind.unpack` gives, its target, scale → the same with it drawn."""
 
-DRAWINGS: dict[str, Drawing] = {"boxes": boxes.draw, "mask": masks.draw}
+DRAWINGS: dict[str, Drawing] = {"boxes": boxes.draw, "mask": masks.draw, "keypoints": keypoints.draw}

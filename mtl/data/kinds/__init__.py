@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from mtl.data.kinds.base import Kind, OfObjects
 from mtl.data.kinds.boxes import Boxes
+from mtl.data.kinds.keypoints import Keypoints
 from mtl.data.kinds.labels import Label, Labels
 from mtl.data.kinds.pixelwise import Depth, Mask, Normals
 from mtl.data.kinds.values import Value
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (Label(), Labels(), Boxes(), Mask(), Value(), Depth(), Normals())}
+KINDS: dict[str, Kind] = {
+    kind.name: kind for kind in (Label(), Labels(), Boxes(), Mask(), Value(), Depth(), Normals(), Keypoints())
+}
 OF_OBJECTS: tuple[OfObjects, ...] = tuple(kind for kind in KINDS.values() if isinstance(kind, OfObjects))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mtl.tasks.answers.base import Answer
 from mtl.tasks.answers.boxes import Boxes
+from mtl.tasks.answers.keypoints import Keypoints
 from mtl.tasks.answers.labels import Label, Labels
 from mtl.tasks.answers.pictures import Depth, Image, Mask, Normals, Outline
 from mtl.tasks.answers.values import Value
@@ -11,7 +12,7 @@ from mtl.tasks.base import Task
 
 ANSWERS: dict[str, Answer] = {
     answer.name: answer
-    for answer in (Label(), Labels(), Value(), Boxes(), Image(), Outline(), Mask(), Depth(), Normals())
+    for answer in (Label(), Labels(), Value(), Boxes(), Keypoints(), Image(), Outline(), Mask(), Depth(), Normals())
 }
 
 

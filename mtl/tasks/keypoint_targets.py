@@ -1,0 +1,111 @@
+"""What a network learns of objects with points: heatmaps, and of each object where it points to. Nothing is read on the host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from mtl.data.kinds.keypoints import KIND, LABEL, POINTS
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Of n images with at most m objects of k points, in cells.
+
+    centre_heat float32 [n, classes, h, w], point_heat float32 [n, k, h, w]: gaussians, 1 at their cell.
+    centre_known, point_known bool, of the same shapes: whether anything is known there.
+    counts bool [n, m]: an object that counts; labelled bool [n, m, k]: a point of one, that is labelled.
+    centre_cell int64 [n, m, 2], point_cell int64 [n, m, k, 2]: x and y.
+    box float32 [n, m, 4]: width, height, and from the cell's middle to the centre; offset float32 [n, m, k, 2]: from the
+    centre's cell's middle to each point; point_inside float32 [n, m, k, 2]: from the cell's middle to the point.
+    """
+
+    centre_heat: torch.Tensor
+    centre_known: torch.Tensor
+    point_heat: torch.Tensor
+    point_known: torch.Tensor
+    counts: torch.Tensor
+    labelled: torch.Tensor
+    centre_cell: torch.Tensor
+    point_cell: torch.Tensor
+    box: torch.Tensor
+    offset: torch.Tensor
+    point_inside: torch.Tensor
+
+
+def targets_of(
+    tables: list[torch.Tensor],
+    present: torch.Tensor,
+    numbers: tuple[int, int],
+    size: tuple[int, int],
+    cell: float,
+    sigma: float,
+) -> Targets:
+    """Args:
+    tables: n of [objects, 7 + 3 · k], in pixels (mtl/data/kinds/keypoints.py).
+    present: bool [n]; of other images nothing is known.
+    numbers: of classes and of points.
+    size: height and width in cells; cell: pixels; sigma: of the gaussians, in cells.
+    """
+    classes, k = numbers
+    rows = _padded(tables, POINTS + 3 * k, present.device)
+    there = (rows[..., 2] > rows[..., 0]) & present[:, None]
+    counts = there & (rows[..., KIND] == 0)
+    points = rows[..., POINTS:].unflatten(-1, (k, 3))
+    labelled = counts[..., None] & (points[..., 2] > 0)
+    limit = torch.tensor([size[1] - 1, size[0] - 1], device=rows.device)
+    low, high = rows[..., :2] / cell, rows[..., 2:4] / cell
+    middle, places = (low + high) / 2, points[..., :2] / cell
+    centre_cell, point_cell = (torch.minimum(p.floor().clamp(min=0), limit).long() for p in (middle, places))
+    boxed = _inside(low, high, size)  # [n, m, h, w]
+    ignored = (boxed & (there & ~counts)[..., None, None]).any(1, keepdim=True)
+    centre_heat = torch.zeros(len(tables), classes, *size, device=rows.device)
+    point_heat = torch.zeros(len(tables), k, *size, device=rows.device)
+    unlabelled = torch.zeros_like(point_heat, dtype=torch.bool)
+    for m in range(rows.shape[1]):
+        around = _gaussians(centre_cell[:, m, None], size, sigma)  # [n, 1, h, w]
+        mine = (rows[:, m, None, LABEL] == torch.arange(classes, device=rows.device)) & counts[:, m, None]
+        centre_heat = torch.maximum(centre_heat, around * mine[..., None, None])
+        point_heat = torch.maximum(
+            point_heat, _gaussians(point_cell[:, m], size, sigma) * labelled[:, m, :, None, None]
+        )
+        unlabelled |= boxed[:, m, None] & (there[:, m, None] & ~labelled[:, m])[..., None, None]
+    known = present[:, None, None, None]
+    return Targets(
+        centre_heat=centre_heat,
+        centre_known=(known & ~ignored).expand_as(centre_heat),
+        point_heat=point_heat,
+        point_known=known & (~unlabelled | (point_heat == 1)),
+        counts=counts,
+        labelled=labelled,
+        centre_cell=centre_cell,
+        point_cell=point_cell,
+        box=torch.cat([high - low, middle - centre_cell - 0.5], -1),
+        offset=places - centre_cell[:, :, None] - 0.5,
+        point_inside=places - point_cell - 0.5,
+    )
+
+
+def _padded(tables: list[torch.Tensor], width: int, device: torch.device) -> torch.Tensor:
+    """One tensor [n, most, width]; rows of zeros, which are no objects, fill it up."""
+    padded = torch.zeros(len(tables), max([len(t) for t in tables] + [1]), width, device=device)
+    for i, table in enumerate(tables):
+        padded[i, : len(table)] = table
+    return padded
+
+
+def _gaussians(cells: torch.Tensor, size: tuple[int, int], sigma: float) -> torch.Tensor:
+    """Around cells x, y, int64 [n, k, 2]: [n, k, h, w], exactly 1 there."""
+    across, down = (torch.arange(side, device=cells.device) for side in (size[1], size[0]))
+    x = torch.exp(-(across - cells[..., :1]).square() / (2 * sigma**2))
+    y = torch.exp(-(down - cells[..., 1:]).square() / (2 * sigma**2))
+    return y[..., :, None] * x[..., None, :]
+
+
+def _inside(low: torch.Tensor, high: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Which cells touch a box, [n, m, 2] each: bool [n, m, h, w]."""
+    across, down = (torch.arange(side, device=low.device) for side in (size[1], size[0]))
+    x = (across + 1 > low[..., :1]) & (across < high[..., :1])
+    y = (down + 1 > low[..., 1:]) & (down < high[..., 1:])
+    return y[..., :, None] & x[..., None, :]
