@@ -20,9 +20,9 @@ def run_comparison(
     prepared: Path,
     url: str,
     seal: Seal,
-    given: dict[str, Any] | None = None,
+    given: dict[str, object] | None = None,
     say: Callable[[str], None] = print,
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """Train every trial that is not finished; then the frozen weights of the best method. Returns all results.
 
     Args:

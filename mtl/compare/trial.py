@@ -27,8 +27,8 @@ from mtl.train.training import Training
 
 
 def run_trial(
-    trial: Trial, prepared: Path, url: str, seal: Seal, given: dict[str, Any] | None = None
-) -> dict[str, Any]:
+    trial: Trial, prepared: Path, url: str, seal: Seal, given: dict[str, object] | None = None
+) -> dict[str, object]:
     """Train, score on test, and keep the result in a folder or bucket; a finished trial is only read.
 
     Args:
@@ -51,7 +51,7 @@ def run_trial(
             return seal.read(store, name)
         except SealError as error:
             print(f"compare: {error.line}; the trial is made again", flush=True)
-    head: dict[str, Any] = {"method": trial.method, "learning_rate": trial.learning_rate, "seed": trial.seed}
+    head: dict[str, object] = {"method": trial.method, "learning_rate": trial.learning_rate, "seed": trial.seed}
     try:
         with tempfile.TemporaryDirectory() as scratch:
             result = head | _train(trial, at_hand(prepared, given), Path(scratch))

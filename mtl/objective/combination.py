@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from mtl.config import ObjectiveConfig, TaskConfig
+from mtl.config.objective import AggregatorSection
 from mtl.objective.aggregator import Aggregator, GramianAggregator, JacobianAggregator
 from mtl.objective.jacobian import weigh_into_first
 from mtl.objective.weighting import WEIGHTINGS
@@ -28,7 +29,7 @@ class Objective(nn.Module):
         super().__init__()
         self.config = config
         self.weighting = WEIGHTINGS[config.weighting.type](config.weighting, tasks, seed)
-        self.aggregator: Aggregator | None = None
+        self.aggregator: Aggregator[AggregatorSection] | None = None
         if config.aggregator.type != "sum":
             # torchjd brings convex solvers along: three seconds that a plain sum need not wait for.
             from mtl.objective.aggregation import AGGREGATORS

@@ -197,7 +197,7 @@ def _text(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _fields(predictor: Predictor) -> Iterator[tuple[str, Any]]:
+def _fields(predictor: Predictor) -> Iterator[tuple[str, object]]:
     import pyarrow as pa
 
     box = pa.struct([("label", pa.string()), *((key, pa.float64()) for key in ("score", "x1", "y1", "x2", "y2"))])

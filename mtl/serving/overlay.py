@@ -44,7 +44,7 @@ def draw(image: np.ndarray, row: dict[str, Any], tasks: dict[str, Task]) -> np.n
     return np.vstack([canvas, below])
 
 
-def _as_prediction(boxes: list[dict[str, Any]], task: Task) -> dict[str, np.ndarray]:
+def _as_prediction(boxes: list[dict[str, object]], task: Task) -> dict[str, np.ndarray]:
     """Boxes of a row as the task itself predicts them, in pixels of the row's image."""
     corners = [[box[key] for key in ("x1", "y1", "x2", "y2")] for box in boxes]
     return {

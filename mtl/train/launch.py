@@ -114,7 +114,7 @@ def _take(store: Store, folder: Path, seal: Seal, say: Callable[[str], None]) ->
     return found is not None
 
 
-def _describe(config: Config, prepared: Path, folder: Path, store: Store) -> dict[str, Any]:
+def _describe(config: Config, prepared: Path, folder: Path, store: Store) -> dict[str, object]:
     """What a worker must know, on whatever node: plain values."""
     return {
         "config": config.model_dump(mode="json"),
@@ -126,7 +126,7 @@ def _describe(config: Config, prepared: Path, folder: Path, store: Store) -> dic
 
 
 def attempts(
-    config: Config, job: dict[str, Any], folder: Path, store: Store, seal: Seal, say: Callable[[str], None]
+    config: Config, job: dict[str, object], folder: Path, store: Store, seal: Seal, say: Callable[[str], None]
 ) -> None:
     """Train until there is a result. Ray replaces lost workers itself; what ends its whole run is tried again here.
 
@@ -174,7 +174,7 @@ def _prune(trainings: Path) -> None:
 
 
 def _fit(
-    config: Config, job: dict[str, Any], name: str, store: Store, seal: Seal, say: Callable[[str], None]
+    config: Config, job: dict[str, object], name: str, store: Store, seal: Seal, say: Callable[[str], None]
 ) -> Exception | None:
     """Run Ray Train once; what went wrong, if anything did."""
     with cluster(config, config.train.num_workers) as ray:
@@ -213,7 +213,7 @@ def _fit(
             store.remove("ray")
 
 
-def _until_told(fit: Callable[[], Any], store: Store) -> Exception | None:
+def _until_told(fit: Callable[[], object], store: Store) -> Exception | None:
     """Run Ray's part in a thread, so that a signal to this process asks the workers for a last checkpoint."""
     failures: list[Exception] = []
 
