@@ -18,7 +18,6 @@ from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import fsspec
 from sqlalchemy import make_url
@@ -53,7 +52,7 @@ def places(settings: Settings) -> tuple[str, str]:
     return database, os.environ.get("MLFLOW_ARTIFACTS_DESTINATION", str(settings.home / "mlartifacts"))
 
 
-def back_up(settings: Settings, target: str) -> dict[str, Any]:
+def back_up(settings: Settings, target: str) -> dict[str, object]:
     """Copy the registry to a folder or bucket; what an earlier back-up holds is not copied again.
 
     Raises:

@@ -40,7 +40,7 @@ def run_baselines(settings: Settings, as_json: bool) -> None:
     print(json.dumps(table, indent=1) if as_json else show(table))
 
 
-def compare(multi: EvalReport, alone: dict[str, EvalReport]) -> dict[str, Any]:
+def compare(multi: EvalReport, alone: dict[str, EvalReport]) -> dict[str, object]:
     """Δm: gain of the shared model over each task's own (positive is better; `Yardstick.gain` has its unit), and their mean,
     with paired intervals over the test samples. Tasks that cannot be judged are left out and named."""
     gains = {name: gain(multi.tasks[name], single.tasks[name]) for name, single in alone.items()}

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -565,7 +565,7 @@ def main() -> None:
     try:
         show_lines()
         refuse_credentials(sys.argv[1:])
-        result: Any = app(standalone_mode=False)
+        result: object = app(standalone_mode=False)
     except MtlError as error:
         typer.secho(f"error: {error}", fg="red", err=True)
         sys.exit(2)

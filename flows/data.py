@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -111,7 +111,7 @@ def sync() -> None:
     typer.echo(f"changed: {', '.join(changed)}" if changed else "nothing changed")
 
 
-def _run_check(*options: str) -> dict[str, Any]:
+def _run_check(*options: str) -> dict[str, object]:
     from flows.settings import enter_checkout
     from flows.versioning import run_module
 
@@ -119,7 +119,7 @@ def _run_check(*options: str) -> dict[str, Any]:
     out = settings.home / "check" / "report.json"
     out.unlink(missing_ok=True)
     run_module("mtl.stages.check", str(out), *options, folder=settings.root)
-    report: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+    report: dict[str, object] = json.loads(out.read_text(encoding="utf-8"))
     return report
 
 

@@ -105,11 +105,11 @@ def _make_queue(pool: str, priority: int) -> str:
     return name
 
 
-def _template(kind: str, secret: str) -> dict[str, Any]:
+def _template(kind: str, secret: str) -> dict[str, object]:
     """Prefect's own; in Kubernetes the secret's keys are the environment, and the container is confined."""
     from prefect.workers.utilities import get_default_base_job_template_for_infrastructure_type
 
-    template: Any = asyncio.run(get_default_base_job_template_for_infrastructure_type(kind))
+    template: object = asyncio.run(get_default_base_job_template_for_infrastructure_type(kind))
     if template is None:
         raise MtlError(f"Prefect knows no work pools of the kind {kind}", fix="process or kubernetes")
     if kind == KUBERNETES:

@@ -36,7 +36,7 @@ SILENT_SECONDS = 90
 """Three heartbeats (PREFECT_FLOWS_HEARTBEAT_FREQUENCY)."""
 
 
-def deployments(config: Config, project: str, *, source: Any = None, **where: Any) -> list[Any]:
+def deployments(config: Config, project: str, *, source: object = None, **where: object) -> list[object]:
     """The retrain flow with the schedule of params.yaml, started by events too; the monitor flow if it has a cron of its own.
 
     Args:
@@ -106,7 +106,7 @@ def name_of(kind: str, project: str) -> str:
     return f"{kind}-{project}"
 
 
-def crash_silent_runs(project: str) -> Any:
+def crash_silent_runs(project: str) -> object:
     """A project's flow runs whose process died with its runner: without a heartbeat for a while, they are marked as crashed,
     so that their place is free for the next tick. Others' runs on the same server may have no heartbeats."""
     from prefect.automations import Automation

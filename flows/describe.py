@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import get_args
 
 from pydantic_core import PydanticUndefined
 
@@ -39,7 +39,7 @@ def _table(section: type[Section]) -> list[str]:
     return [*lines, ""]
 
 
-def _sections(annotation: Any) -> Iterator[type[Section]]:
+def _sections(annotation: object) -> Iterator[type[Section]]:
     """The sections that an annotation holds, each followed by those inside it."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         yield annotation

@@ -14,7 +14,7 @@ Changes = dict[str, list[str | None]]
 """Key → [committed, used]; None: absent."""
 
 
-def gate_changes(root: Path, params: dict[str, Any], *, override: bool, why: str) -> Changes:
+def gate_changes(root: Path, params: dict[str, object], *, override: bool, why: str) -> Changes:
     """The gate's settings that are others than in the committed params.yaml, by --set or by an edit.
 
     Args:
@@ -55,7 +55,7 @@ def _asked(params: dict[str, Any], others: dict[str, Any]) -> dict[str, str]:
     return dict(flatten({key: value for key, value in asked.items() if value}))
 
 
-def _committed(root: Path) -> dict[str, Any]:
+def _committed(root: Path) -> dict[str, object]:
     """params.yaml as HEAD has it; nothing, if it has none: then nothing is committed."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError

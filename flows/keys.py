@@ -60,7 +60,7 @@ def _key_of(text: str | None) -> str:
         return ""
 
 
-def collect(settings: Settings) -> dict[str, Any]:
+def collect(settings: Settings) -> dict[str, object]:
     """The key that signs here, those that are trusted, and those of the registry's versions."""
     config, registry = opened(settings)
     given = os.environ.get("MTL_SIGNING_KEY")

@@ -68,7 +68,7 @@ def _add(found: list[tuple[str, Registry]], doubts: list[str], name: str, regist
 
 
 @contextmanager
-def project_of(settings: Settings, registry: Registry, version: Version, folder: Path) -> Generator[Any]:
+def project_of(settings: Settings, registry: Registry, version: Version, folder: Path) -> Generator[object]:
     """A version as a DVC project in a folder, with the checkout's cache and remotes: DVC's own view of it.
 
     Raises:

@@ -74,7 +74,7 @@ def retrain(
     reason: str = "",
     override: bool = False,
     why: str = "",
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Retrain the checkout of the working directory, register and perhaps promote.
 
     No parameter says which checkout: whoever may start a run would say what code runs.

@@ -40,7 +40,7 @@ def run_schedule() -> None:
         project = project_of(settings, config)
         clear(settings, prefect=True)
         keep(crash_silent_runs(project))
-        runner: Any = Runner(pause_on_shutdown=False, limit=LIMIT)
+        runner: object = Runner(pause_on_shutdown=False, limit=LIMIT)
         _register(runner, settings, config, project)
     except (MtlError, PrefectHTTPStatusError) as error:
         _LOG.error(f"error: {error}")
@@ -75,7 +75,7 @@ async def _serve(runner: Any, settings: Settings, config: Config, project: str) 
         following.cancel()
 
 
-async def _follow(runner: Any, settings: Settings, config: Config, project: str) -> None:
+async def _follow(runner: object, settings: Settings, config: Config, project: str) -> None:
     """Take up what params.yaml says of schedule and monitor, as it changes; one that cannot be used is said once."""
     said = ""
     while True:

@@ -7,7 +7,6 @@ import logging
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from flows.run_records import read_last_run
@@ -63,7 +62,7 @@ def _ticks(
     """
     from prefect.server.schemas.schedules import CronSchedule
 
-    schedule: Any = CronSchedule(cron=cron, timezone=timezone)
+    schedule: object = CronSchedule(cron=cron, timezone=timezone)
     return [tick.astimezone(ZoneInfo(timezone)) for tick in asyncio.run(schedule.get_dates(count, start, end))]
 
 

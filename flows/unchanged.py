@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from flows.settings import Settings
 from flows.versions import registry_of
@@ -30,7 +29,7 @@ def unchanged_line(version: Version, digest: str) -> str:
     )
 
 
-def refuse_changes(folder: Path, params: dict[str, Any], digest: str) -> None:
+def refuse_changes(folder: Path, params: dict[str, object], digest: str) -> None:
     """Look whether what a run works on still has the fingerprint for which it was started.
 
     Raises:

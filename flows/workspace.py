@@ -8,7 +8,6 @@ import os
 import shutil
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -154,7 +153,7 @@ def usable_urls(settings: Settings) -> dict[str, str]:
     return {name: str(settings.home / "dvc-remote") for name, url in own.items() if not writable(Path(url))}
 
 
-def effective_params(root: Path, overrides: Sequence[str]) -> dict[str, Any]:
+def effective_params(root: Path, overrides: Sequence[str]) -> dict[str, object]:
     """params.yaml's tree with the overrides."""
     values = read_params(root / "params.yaml")
     apply_overrides(values, overrides)

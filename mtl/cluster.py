@@ -65,7 +65,7 @@ def cluster(config: ClusterTree, num_cpus: int | None = None) -> Generator[Any]:
 
 
 @contextlib.contextmanager
-def _own_cluster(config: ClusterTree, num_cpus: int | None) -> Generator[Any]:
+def _own_cluster(config: ClusterTree, num_cpus: int | None) -> Generator[object]:
     scratch = short_scratch()  # removed at the end
     root = str(Path(__file__).parents[1])
     own = on_loopback(scratch) | {
@@ -121,7 +121,7 @@ def _start(ray: Any, num_cpus: int | None, scratch: str) -> None:
 
 
 @contextlib.contextmanager
-def _joined(config: ClusterTree) -> Generator[Any]:
+def _joined(config: ClusterTree) -> Generator[object]:
     import ray
 
     try:

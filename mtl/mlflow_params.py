@@ -15,7 +15,7 @@ LONGEST_NAME, LONGEST_VALUE = 240, 5800
 """Characters."""
 
 
-def as_params(params: dict[str, Any]) -> dict[str, str]:
+def as_params(params: dict[str, object]) -> dict[str, str]:
     """Dotted keys and texts. What MLflow does not take as it is, ends with a digest of the whole."""
     return {_name(key): _value(redact(value)) for key, value in flatten(params)}
 

@@ -63,7 +63,7 @@ class Seal:
             )
         return document
 
-    def _mac(self, store: Store, name: str, document: dict[str, Any]) -> str:
+    def _mac(self, store: Store, name: str, document: dict[str, object]) -> str:
         # Folders are known by their last two parts: they may be mounted elsewhere.
         place = "/".join([*store.url.replace("\\", "/").split("/")[-2:], name])
         said = json.dumps([place, document], sort_keys=True)

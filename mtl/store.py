@@ -6,7 +6,7 @@ import errno
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import fsspec
 from tenacity import RetryError, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
@@ -69,7 +69,7 @@ class Store:
         confined(path.parent, self.local)
         return path
 
-    def arrow(self, name: str) -> tuple[str, Any]:
+    def arrow(self, name: str) -> tuple[str, object]:
         """A name's path, and pyarrow's file system in which it is one; None: the local one."""
         if self.local:
             return str(self._path(name)), None

@@ -10,7 +10,7 @@ import logging
 import re
 import sys
 import traceback
-from typing import Any, TextIO, cast
+from typing import TextIO, cast
 
 from mtl.redaction import redact
 
@@ -68,7 +68,7 @@ class Guarded:
         for line in lines:
             self.write(line)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)
 
 
@@ -93,7 +93,7 @@ def guard_log() -> None:
     if getattr(before, "guarded", False):
         return
 
-    def make(*words: Any, **more: Any) -> logging.LogRecord:
+    def make(*words: object, **more: object) -> logging.LogRecord:
         record = before(*words, **more)
         try:
             said = record.getMessage()

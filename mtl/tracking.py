@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from mtl import atomic
 from mtl.config import GoneError, RegistryError
@@ -166,7 +166,7 @@ class Tracker:
             created = self.client.create_run(self.experiment, run_name=name, tags={FINGERPRINT: fingerprint})
             return created.info.run_id
 
-    def log_params(self, run: str, params: dict[str, Any]) -> None:
+    def log_params(self, run: str, params: dict[str, object]) -> None:
         """The whole of params.yaml, flattened to dotted keys. What the run has already stays: a run that goes on may have
         other settings where they make no difference to the version (its schedule)."""
         from mlflow.entities import Param

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
@@ -105,7 +105,7 @@ def trials(found: dict[str, Config], wanted: Comparison) -> list[Trial]:
 
 
 def _objective(weighting: str, aggregator: str, level: str = "features") -> ObjectiveConfig:
-    values: dict[str, Any] = {"weighting": {"type": weighting}, "aggregator": {"type": aggregator}, "level": level}
+    values: dict[str, object] = {"weighting": {"type": weighting}, "aggregator": {"type": aggregator}, "level": level}
     return ObjectiveConfig.model_validate(values)
 
 

@@ -23,8 +23,8 @@ def run_comparison(
     prepared: Path,
     url: str,
     seal: Seal,
-    given: dict[str, Any] | None = None,
-) -> list[dict[str, Any]]:
+    given: dict[str, object] | None = None,
+) -> list[dict[str, object]]:
     """Train every trial that is not finished; then the frozen weights of the best method. Returns all results.
 
     Args:

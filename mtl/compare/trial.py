@@ -29,8 +29,8 @@ _LOG = logging.getLogger(__name__)
 
 
 def run_trial(
-    trial: Trial, prepared: Path, url: str, seal: Seal, given: dict[str, Any] | None = None
-) -> dict[str, Any]:
+    trial: Trial, prepared: Path, url: str, seal: Seal, given: dict[str, object] | None = None
+) -> dict[str, object]:
     """Train, score on test, and keep the result in a folder or bucket; a finished trial is only read.
 
     Args:
@@ -54,7 +54,7 @@ def run_trial(
             return seal.read(store, name)
         except SealError as error:
             _LOG.warning(f"compare: {error.line}; the trial is made again")
-    head: dict[str, Any] = {"method": trial.method, "learning_rate": trial.learning_rate, "seed": trial.seed}
+    head: dict[str, object] = {"method": trial.method, "learning_rate": trial.learning_rate, "seed": trial.seed}
     try:
         with tempfile.TemporaryDirectory() as scratch:
             result = head | _train(trial, at_hand(prepared, given), Path(scratch))

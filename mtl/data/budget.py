@@ -33,7 +33,7 @@ IDLE = 900.0
 """Seconds without work after which it is over: a bucket answers sooner."""
 
 
-def within_budget(read: Callable[..., Result], *given: Any) -> Result:
+def within_budget(read: Callable[..., Result], *given: object) -> Result:
     """What `read` returns, in a process that is forked from this one; elsewhere than on Linux it runs here, without limits.
 
     Raises:

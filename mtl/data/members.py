@@ -128,7 +128,7 @@ def refuse_cut_off(tar: tarfile.TarFile) -> None:
     Raises:
         DataError: it does not end as an archive does: two empty blocks, and nothing but zeros.
     """
-    file: Any = tar.fileobj
+    file: object = tar.fileobj
     file.seek(tar.offset)
     found = 0
     while block := file.read(_BLOCK):

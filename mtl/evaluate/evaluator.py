@@ -16,7 +16,7 @@ from mtl.tasks.base import Scorer
 from mtl.yardstick import Yardstick
 
 
-def _alone(value: Any) -> list[Any]:
+def _alone(value: object) -> list[object]:
     return [value]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -11,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 def multiply_adds(model: nn.Module, image: torch.Tensor) -> int:
     """Of one forward pass of one image [1, channels, height, width]: convolutions and matrix products."""
-    counter: Any = FlopCounterMode(display=False)
+    counter: object = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         model.eval()(image)
     return int(counter.get_total_flops()) // 2

@@ -95,7 +95,7 @@ def _backbones(model: nn.Module) -> list[tuple[str, nn.Module]]:
     return [("backbone.", model.get_submodule("backbone"))]
 
 
-def _put(target: nn.Module, own: Tensors, given: Tensors, prefix: str) -> dict[str, Any]:
+def _put(target: nn.Module, own: Tensors, given: Tensors, prefix: str) -> dict[str, object]:
     fitting = {n: v.to(own[n].dtype) for n, v in given.items() if n in own and v.shape == own[n].shape}
     target.load_state_dict(own | fitting)
     reshaped = [

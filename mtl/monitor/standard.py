@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -59,7 +59,7 @@ class Standard:
 
     def __init__(self, reference: Profile, seed: int) -> None:
         self.profile, self.seed = reference, seed
-        self._scales: dict[tuple[str, Any], Scale] = {}
+        self._scales: dict[tuple[str, object], Scale] = {}
         self._there = {name: presence(reference, name) for name in names(reference)}
         self._embeddings: Embeddings | None = None
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping
-from typing import Any, Self
+from collections.abc import Callable, Generator, Mapping
+from typing import Generic, Self, TypeVar
 
 import torch
 
+from mtl.config.objective import AggregatorSection
 from mtl.objective.memory import Remembering, keep
 from mtl.seeds import Stream, torch_seed
 
+AggregatorConfig = TypeVar("AggregatorConfig", bound=AggregatorSection, covariant=True)
+"""A method's section of params.yaml."""
 
-class Aggregator(Remembering, ABC):
+
+class Aggregator(Remembering, ABC, Generic[AggregatorConfig]):
     """Jacobian of the present tasks' weighted losses → one gradient. Every worker computes the same.
 
     `rows` are the present tasks' places among all that are aggregated: an absent task has no row, and its part of the
@@ -22,12 +26,12 @@ class Aggregator(Remembering, ABC):
 
     step: torch.Tensor
 
-    def __init__(self, config: Any, num_tasks: int, seed: int = 0) -> None:
+    def __init__(self, config: AggregatorConfig, num_tasks: int, seed: int = 0) -> None:
         super().__init__()
         self.config, self.num_tasks, self.seed = config, num_tasks, seed
         keep(self, "step", torch.zeros((), dtype=torch.int64))
 
-    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Self:
         """The memory stays on the CPU, wherever the model goes: numbers of tasks × tasks are worked on there."""
         return self
 
@@ -47,7 +51,7 @@ class Aggregator(Remembering, ABC):
         """Make room for a saved state."""
 
 
-class GramianAggregator(Aggregator):
+class GramianAggregator(Aggregator[AggregatorConfig]):
     """A method that needs nothing but the products of the gradients: it works at both levels.
 
     Methods see the cosines between the gradients, and their lengths. So nothing in them depends on the unit of the
@@ -77,7 +81,7 @@ class GramianAggregator(Aggregator):
         """The coefficients, float64 [rows], from the gradients' cosines [rows, rows] and lengths [rows], all > 0."""
 
 
-class JacobianAggregator(Aggregator):
+class JacobianAggregator(Aggregator[AggregatorConfig]):
     """A method that looks at coordinates: parameter level only."""
 
     @abstractmethod

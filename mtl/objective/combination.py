@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mtl.config.objective import ObjectiveConfig
+from mtl.config.objective import AggregatorSection, ObjectiveConfig
 from mtl.config.tasks import TaskConfig
 from mtl.objective.aggregator import Aggregator, GramianAggregator, JacobianAggregator
 from mtl.objective.jacobian import weigh_into_first
@@ -29,7 +29,7 @@ class Objective(nn.Module):
         super().__init__()
         self.config = config
         self.weighting = WEIGHTINGS[config.weighting.type](config.weighting, tasks, seed)
-        self.aggregator: Aggregator | None = None
+        self.aggregator: Aggregator[AggregatorSection] | None = None
         if config.aggregator.type != "sum":
             # torchjd brings convex solvers along: three seconds that a plain sum need not wait for.
             from mtl.objective.aggregation import AGGREGATORS

@@ -28,7 +28,7 @@ def images_of_json(body: bytes, limits: Limits) -> list[bytes]:
     if parts > PARTS:
         raise Refused(413, "too many images, or none", found=f"{parts} parts", fix=f"1 to {limits.images}")
     try:
-        document: Any = json.loads(body)
+        document: object = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise Refused(400, "the body is not JSON", found=str(error)[:200], fix=FIX) from error
     images = _listed(document)
@@ -65,7 +65,7 @@ def _column(frame: Any) -> Any:
     return [row[0] for row in rows]
 
 
-def _decoded(index: int, image: Any) -> bytes:
+def _decoded(index: int, image: object) -> bytes:
     for key in (COLUMN, "b64"):
         if isinstance(image, dict) and set(image) == {key}:
             image = image[key]

@@ -28,7 +28,7 @@ class Model:
     """
 
     def __init__(self, version: int, bundle: Path, replicas: int, threads: int) -> None:
-        self.version, self.tasks = version, dict[str, Any]()
+        self.version, self.tasks = version, dict[str, object]()
         self.scratch: TemporaryDirectory[str] | None = None
         """Removed with it."""
         self._processes = [ModelProcess(bundle, threads) for _ in range(replicas)]

@@ -108,7 +108,7 @@ def _complete(names: list[str]) -> list[str]:
     return sorted(name.removesuffix(f"/{MANIFEST}") for name in names if name.endswith(f"/{MANIFEST}"))
 
 
-def _copy(value: Any) -> Any:
+def _copy(value: object) -> object:
     """A tree of tensors as it is now, in this machine's memory."""
     if isinstance(value, torch.Tensor):
         return value.detach().to("cpu", copy=True)

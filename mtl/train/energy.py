@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -46,7 +45,7 @@ class Meter:
         return found
 
 
-def _gpu(device: torch.device) -> Any:
+def _gpu(device: torch.device) -> object:
     if device.type != "cuda":
         return None
     import pynvml

@@ -116,7 +116,7 @@ def _take(store: Store, folder: Path, seal: Seal) -> bool:
     return found is not None
 
 
-def _describe(config: TrainingTree, prepared: Path, folder: Path, store: Store) -> dict[str, Any]:
+def _describe(config: TrainingTree, prepared: Path, folder: Path, store: Store) -> dict[str, object]:
     """What a worker must know, on whatever node: plain values."""
     return {
         "config": config.model_dump(mode="json"),
@@ -127,7 +127,7 @@ def _describe(config: TrainingTree, prepared: Path, folder: Path, store: Store) 
     }
 
 
-def attempts(config: TrainingTree, job: dict[str, Any], folder: Path, store: Store, seal: Seal) -> None:
+def attempts(config: TrainingTree, job: dict[str, object], folder: Path, store: Store, seal: Seal) -> None:
     """Train until there is a result. Ray replaces lost workers itself; what ends its whole run is tried again here.
 
     Raises:
@@ -173,7 +173,7 @@ def _prune(trainings: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _fit(config: TrainingTree, job: dict[str, Any], name: str, store: Store, seal: Seal) -> Exception | None:
+def _fit(config: TrainingTree, job: dict[str, object], name: str, store: Store, seal: Seal) -> Exception | None:
     """Run Ray Train once; what went wrong, if anything did."""
     with cluster(config, config.train.num_workers) as ray:
         from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
@@ -211,7 +211,7 @@ def _fit(config: TrainingTree, job: dict[str, Any], name: str, store: Store, sea
             store.remove("ray")
 
 
-def _until_told(fit: Callable[[], Any], store: Store) -> Exception | None:
+def _until_told(fit: Callable[[], object], store: Store) -> Exception | None:
     """Run Ray's part in a thread, so that a signal to this process asks the workers for a last checkpoint."""
     failures: list[Exception] = []
 

@@ -12,7 +12,6 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from typing import Any
 
 from mtl.config import MtlError
 from mtl.jobs.written import STOP
@@ -29,7 +28,7 @@ _leaving = threading.Event()
 def listen() -> None:
     """Take SIGTERM for a notice. Called in a worker's main thread: the training runs in another one."""
 
-    def leave(number: int, frame: Any) -> None:
+    def leave(number: int, frame: object) -> None:
         _leaving.set()
 
     signal.signal(signal.SIGTERM, leave)

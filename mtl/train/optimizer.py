@@ -9,13 +9,16 @@ from typing import Any
 import torch
 from torch import nn
 
+from mtl.config.objective import WeightingSection
 from mtl.config.train import TrainConfig
 from mtl.model.backbones import Backbone
 from mtl.objective.weighting import Weighting
 from mtl.train.sharding import divided, local
 
 
-def build_optimizer(model: nn.Module, weighting: Weighting, config: TrainConfig) -> torch.optim.Optimizer:
+def build_optimizer(
+    model: nn.Module, weighting: Weighting[WeightingSection], config: TrainConfig
+) -> torch.optim.Optimizer:
     """No weight decay on norms and biases; earlier stages of the backbone learn slower by `layer_decay` each; the
     weighting's own parameters are a group of their own."""
     depths = layer_depths(model) if config.layer_decay != 1.0 else {}

@@ -38,7 +38,7 @@ with running(settings, name) as note, recorded(settings, name, note, sys.argv[4]
     note.add(mlflow_run=tracker.open_run(name, name))
     with workspace(settings, ["train.epochs=1"], name) as folder:
         Path(tempfile.gettempdir(), "large").write_bytes(bytes(1000))
-        print(folder, tempfile.gettempdir(), note.content["mlflow_run"], note.name, flush=True)
+        print(folder, tempfile.gettempdir(), note.content.mlflow_run, note.name, flush=True)
         time.sleep(120)
 """
 

@@ -7,7 +7,6 @@ import binascii
 import io
 import zlib
 from functools import partial
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -17,7 +16,7 @@ from mtl.data.formats.shapes import Shape, box_of
 from mtl.data.header import MAX_PIXELS, read_header
 
 
-def from_base64(value: Any) -> bytes:
+def from_base64(value: object) -> bytes:
     """The bytes of a text.
 
     Raises:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -37,7 +36,7 @@ class _Bits:
         return int(self.words(1, size)[0])
 
 
-def decode_brush(code: Any, height: int, width: int) -> np.ndarray:
+def decode_brush(code: object, height: int, width: int) -> np.ndarray:
     """uint8 [height, width] of 0 and 1: where the fourth channel is not 0.
 
     Raises:
@@ -62,7 +61,7 @@ def decode_brush(code: Any, height: int, width: int) -> np.ndarray:
     return np.ascontiguousarray(out.reshape(height, width, 4)[:, :, 3])
 
 
-def brush(what: str, code: Any, height: int, width: int) -> Shape:
+def brush(what: str, code: object, height: int, width: int) -> Shape:
     """An object that was painted.
 
     Raises:

@@ -101,7 +101,7 @@ def _add_category(item: Any, file: str, lists: Lists) -> None:
         lists.categories[known] = {**item, "id": known, "name": name}
 
 
-def _annotations(given: list[Any], lists: Lists) -> list[Item]:
+def _annotations(given: list[object], lists: Lists) -> list[Item]:
     """Annotations, without those that are there again word for word."""
     found: list[Item] = []
     seen: set[str] = set()
@@ -123,7 +123,7 @@ def _annotations(given: list[Any], lists: Lists) -> list[Item]:
     return found
 
 
-def _repeated(ids: Iterable[Any]) -> set[str | None]:
+def _repeated(ids: Iterable[object]) -> set[str | None]:
     return {found for found, times in Counter(map(identity, ids)).items() if times > 1}
 
 

@@ -70,7 +70,7 @@ def _outline(annotation: Item) -> dict[str, Any]:
     raise DataError("a segmentation is no polygons", found=shown(found), fix="lists of x, y, …, or a run-length code")
 
 
-def _points(part: Any) -> list[float] | None:
+def _points(part: object) -> list[float] | None:
     """x, y, x, y … of a polygon, also of one that is written as pairs."""
     if isinstance(part, list) and part and all(isinstance(pair, list) for pair in part):
         pairs = [numbers(pair, 2) for pair in part]

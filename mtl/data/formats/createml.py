@@ -30,7 +30,7 @@ def _name(item: dict[str, Any]) -> str:
     return next((name for key in NAMES if (name := text(item.get(key)))), "")
 
 
-def list_of(item: dict[str, Any]) -> list[dict[str, Any]] | None:
+def list_of(item: dict[str, object]) -> list[dict[str, object]] | None:
     """Boxes or labels of a picture; None if it is none of CreateML's. A label may stand for a list of one."""
     given = next((item[key] for key in LISTS if key in item), None)
     if isinstance(given, str):

@@ -34,7 +34,7 @@ def read_json(place: Place, name: str) -> Any:
         return _lenient(data, name)
 
 
-def _lenient(data: bytes, name: str) -> Any:
+def _lenient(data: bytes, name: str) -> object:
     try:
         return json.loads(decoded(data))
     except DataError as error:
@@ -69,7 +69,7 @@ def numbers(value: Any, count: int | None = None) -> list[float] | None:
     return None if any(item is None for item in found) else [item for item in found if item is not None]
 
 
-def frame_of(width: Any, height: Any) -> Frame:
+def frame_of(width: object, height: object) -> Frame:
     """The frame of a size that a document says; of one that no picture has, and of none, the picture as it is shown."""
     across, down = number(width), number(height)
     if across is None or down is None or min(across, down) < 1 or across * down > MAX_PIXELS:

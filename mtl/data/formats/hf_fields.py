@@ -66,7 +66,7 @@ def object_fields(column: str, features: Mapping[str, Any], category: str, decla
     return Fields(box, chosen, classes, optional("area"), optional("iscrowd"), beside)
 
 
-def _category(column: str, fields: Mapping[str, Any], box: str, declared: tuple[str, ...]) -> str:
+def _category(column: str, fields: Mapping[str, object], box: str, declared: tuple[str, ...]) -> str:
     """The field that says the class: the only one of declared classes; else by its name, text before numbers."""
 
     def is_named(name: str) -> bool:
@@ -87,7 +87,7 @@ def _category(column: str, fields: Mapping[str, Any], box: str, declared: tuple[
     raise DataError(what, found=", ".join(found or sorted(kinds)), fix=fix)
 
 
-def fields_of(feature: Any) -> dict[str, Any]:
+def fields_of(feature: object) -> dict[str, object]:
     """Field → what it is, of a struct of lists or a list of structs; nothing of anything else."""
     inner = getattr(feature, "feature", None)
     if isinstance(inner, dict):
@@ -95,7 +95,7 @@ def fields_of(feature: Any) -> dict[str, Any]:
     return {n: getattr(f, "feature", f) for n, f in feature.items()} if isinstance(feature, dict) else {}
 
 
-def box_field(fields: Mapping[str, Any]) -> str:
+def box_field(fields: Mapping[str, object]) -> str:
     """The field of boxes: lists of numbers, by their name; nothing if there is none."""
     names = [n for n, f in fields.items() if "box" in n.lower() and kind_of(f) in ("list of real", "list of whole")]
     return names[0] if len(names) == 1 else "bbox" if "bbox" in names else ""

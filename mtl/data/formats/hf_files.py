@@ -125,7 +125,7 @@ def features_of(place: Place, file: str) -> dict[str, Any]:
     return {name: said.get(name, feature) for name, feature in features.items() if name}
 
 
-def _card(place: Place) -> dict[str, Any]:
+def _card(place: Place) -> dict[str, object]:
     """What README.md or dataset_infos.json says of the columns; nothing if neither does."""
     from datasets.info import DatasetInfosDict
 

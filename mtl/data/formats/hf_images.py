@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mtl.config import DataError
 from mtl.data.formats.mentions import Files
@@ -21,7 +21,7 @@ class Encoded(NamedTuple):
     data: bytes = b""
 
 
-def encoded_at(place: Place, file: str, row: int, column: str, value: Any, beside: Files) -> Encoded:
+def encoded_at(place: Place, file: str, row: int, column: str, value: object, beside: Files) -> Encoded:
     """An image or a map: its bytes in a row, or the file that the row names.
 
     Raises:

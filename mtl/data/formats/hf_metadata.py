@@ -93,7 +93,7 @@ def _renamed(name: str) -> str:
     return "image" if name == _FILE else name.removesuffix(f"_{_FILE}") if name.endswith(f"_{_FILE}") else name
 
 
-def _typed(cells: list[str]) -> list[Any]:
+def _typed(cells: list[str]) -> list[object]:
     """Numbers, where all cells of a column are."""
     known = [cell for cell in cells if cell not in MISSING]
     for pattern, kind in ((r"-?(0|[1-9]\d{0,17})", int), (r"-?\d+(\.\d*)?([eE][+-]?\d+)?", float)):

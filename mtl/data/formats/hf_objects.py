@@ -38,7 +38,7 @@ class Objects:
     def __init__(
         self,
         fields: Fields,
-        rows: Sequence[tuple[Any, tuple[float, float]]],
+        rows: Sequence[tuple[object, tuple[float, float]]],
         settings: HuggingFaceSet,
         declared: tuple[str, ...],
     ) -> None:
@@ -75,7 +75,7 @@ class Objects:
                 shapes.append(shape)
         return shapes, wrong
 
-    def _shape(self, what: str, one: Mapping[str, Any]) -> Shape | None:
+    def _shape(self, what: str, one: Mapping[str, object]) -> Shape | None:
         label = _label(self.fields, one) if self.fields.category else self.spec.classes[0]
         if not label:
             raise DataError("it has no class", found=repr(one.get(self.fields.category)))
@@ -104,14 +104,14 @@ def items_of(fields: Fields, value: Any) -> list[dict[str, Any]]:
     return [{name: value[name][place] for name in wanted} for place in range(count)]
 
 
-def _safely(fields: Fields, value: Any) -> list[dict[str, Any]]:
+def _safely(fields: Fields, value: object) -> list[dict[str, object]]:
     try:
         return items_of(fields, value)
     except DataError:
         return []
 
 
-def _label(fields: Fields, one: Mapping[str, Any]) -> str:
+def _label(fields: Fields, one: Mapping[str, object]) -> str:
     """The name of an object's class; nothing if it is not known."""
     value = one.get(fields.category)
     if fields.classes and isinstance(value, int):
@@ -119,13 +119,13 @@ def _label(fields: Fields, one: Mapping[str, Any]) -> str:
     return "" if value == UNLABELLED else text(as_cell(value))
 
 
-def _numbers(box: Any) -> list[float]:
+def _numbers(box: object) -> list[float]:
     if not isinstance(box, list) or len(box) != 4 or not all(isinstance(v, int | float) for v in box):
         raise DataError("a box is not four numbers", found=str(box)[:80])
     return [float(side) for side in box]
 
 
-def _form(fields: Fields, rows: Sequence[tuple[Any, tuple[float, float]]], settings: HuggingFaceSet) -> Form:
+def _form(fields: Fields, rows: Sequence[tuple[object, tuple[float, float]]], settings: HuggingFaceSet) -> Form:
     boxes: list[list[float]] = []
     sizes: list[tuple[float, float]] = []
     areas: list[float] = []

@@ -45,7 +45,7 @@ class Plan:
         return target in self.objects and all(kind_of(self.features.get(name)) == "whole" for name in SIZE)
 
 
-def plan_of(settings: HuggingFaceSet, features: Mapping[str, Any]) -> Plan:
+def plan_of(settings: HuggingFaceSet, features: Mapping[str, object]) -> Plan:
     """What the columns that are wanted are.
 
     Raises:

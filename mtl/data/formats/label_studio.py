@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any
 
 from mtl.config import DataError
 from mtl.config.files import Column, LabelStudioSet
@@ -93,7 +92,7 @@ def _fill(picture: Picture, task: Task, targets: Mapping[str, Column], reading: 
             picture.answers[target] = answers[-1]
 
 
-def _disagreement(task: Task, what: str, sayings: Sequence[Any]) -> Problem:
+def _disagreement(task: Task, what: str, sayings: Sequence[object]) -> Problem:
     reason = f"annotators disagree in {what}, which is not known then; found: {shown(list(sayings))}"
     return Problem(f"task {task.known}", reason, loses="annotation")
 

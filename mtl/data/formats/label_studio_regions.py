@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from mtl.config import DataError
 from mtl.data.formats.answers import Answer
@@ -70,11 +69,11 @@ def _frame(results: Sequence[Result]) -> Frame:
     return sizes.pop() if sizes else Frame(relative=True)
 
 
-def _is_region(value: Mapping[str, Any]) -> bool:
+def _is_region(value: Mapping[str, object]) -> bool:
     return any(key in value for key in ("x", "points", "rle", "vertices", "format"))
 
 
-def _labels(value: Mapping[str, Any]) -> list[str]:
+def _labels(value: Mapping[str, object]) -> list[str]:
     """The classes of a region: of the control that has them, whatever kind of region it is for."""
     for key, given in value.items():
         if key.endswith("labels") and isinstance(given, list):
@@ -82,7 +81,7 @@ def _labels(value: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _shape(what: str, value: Mapping[str, Any], result: Result, frame: Frame, notes: Counter[str]) -> Shape | None:
+def _shape(what: str, value: Mapping[str, object], result: Result, frame: Frame, notes: Counter[str]) -> Shape | None:
     """One region, in the frame; None if it has no area.
 
     Raises:
@@ -112,7 +111,7 @@ def _shape(what: str, value: Mapping[str, Any], result: Result, frame: Frame, no
     return _rectangle(what, value, across, down, frame)
 
 
-def _rectangle(what: str, value: Mapping[str, Any], across: float, down: float, frame: Frame) -> Shape:
+def _rectangle(what: str, value: Mapping[str, object], across: float, down: float, frame: Frame) -> Shape:
     sides = numbers([value.get(side) for side in SIDES], 4)
     if sides is None:
         raise DataError("a region is no rectangle", found=shown(dict(value)))
@@ -125,7 +124,7 @@ def _rectangle(what: str, value: Mapping[str, Any], across: float, down: float, 
     return Shape(what, 0, box_around(corners))
 
 
-def _ellipse(what: str, value: Mapping[str, Any], across: float, down: float, frame: Frame) -> Shape:
+def _ellipse(what: str, value: Mapping[str, object], across: float, down: float, frame: Frame) -> Shape:
     sides = numbers([value.get(key) for key in ("x", "y", "radiusX", "radiusY")], 4)
     if sides is None:
         raise DataError("a region is no ellipse", found=shown(dict(value)))
@@ -133,7 +132,7 @@ def _ellipse(what: str, value: Mapping[str, Any], across: float, down: float, fr
     return Shape(what, 0, polygons=[ellipse(x, y, radius_x, radius_y, _angle(value, frame))])
 
 
-def _angle(value: Mapping[str, Any], frame: Frame) -> float:
+def _angle(value: Mapping[str, object], frame: Frame) -> float:
     angle = (number(value.get("rotation")) or 0.0) % 360
     if angle and frame.relative:
         fix = "export it with original_width and original_height"
@@ -141,7 +140,7 @@ def _angle(value: Mapping[str, Any], frame: Frame) -> float:
     return angle
 
 
-def _answer(found: Said, control: str, value: Mapping[str, Any]) -> None:
+def _answer(found: Said, control: str, value: Mapping[str, object]) -> None:
     """Add what is said of the whole picture by one control."""
     answers = found.answers
     if "text" in value:

@@ -108,7 +108,7 @@ def picture_key(tasks: Iterable[Task]) -> str:
     return counts.most_common(1)[0][0] if counts else ""
 
 
-def is_picture(value: Any) -> bool:
+def is_picture(value: object) -> bool:
     """Whether a text names a picture, or holds one."""
     if not isinstance(value, str):
         return False

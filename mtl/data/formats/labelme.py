@@ -72,7 +72,7 @@ def _picture(
     return picture
 
 
-def _image(name: str, document: dict[str, Any], files: Files, reading: Reading) -> str | bytes | None:
+def _image(name: str, document: dict[str, object], files: Files, reading: Reading) -> str | bytes | None:
     """The picture's file; if there is none of the name that is said, that of the document's own name, or the bytes that the
     document holds; None, and a problem, if there are none."""
     path = PurePosixPath(name)

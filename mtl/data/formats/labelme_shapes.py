@@ -61,7 +61,7 @@ def _shape(what: str, item: Any, reading: Reading) -> tuple[str, Shape] | None:
     return label, _figure(what, kind, points, item)
 
 
-def _figure(what: str, kind: str, points: list[list[float]], item: dict[str, Any]) -> Shape:
+def _figure(what: str, kind: str, points: list[list[float]], item: dict[str, object]) -> Shape:
     flat = [value for point in points for value in point]
     if kind == "rectangle" and len(points) in (2, 4):
         return Shape(what, 0, box_around(flat))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
-from typing import Any
 
 from mtl.config import DataError
 from mtl.config.files import Column
@@ -101,13 +100,13 @@ def _beside(place: Place, files: Sequence[str]) -> list[str]:
 
 def _targets(
     settings: DrawnSet, picture: Picture, found: str, header: Header, classes: Chosen, reading: Reading
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """All that is said of one picture.
 
     Raises:
         DataError: it has another shape than its annotation says.
     """
-    targets: dict[str, Any] = {}
+    targets: dict[str, object] = {}
     if picture.objects is not None and classes.classes:
         shapes: list[Shape] = []
         for name, shape in picture.objects:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,7 @@ LONGEST = 60
 """Bits of a run's length: more than any picture has pixels."""
 
 
-def draw_runs(segmentation: dict[str, Any], height: int, width: int) -> np.ndarray:
+def draw_runs(segmentation: dict[str, object], height: int, width: int) -> np.ndarray:
     """uint8 [height, width] of a run-length code.
 
     Args:

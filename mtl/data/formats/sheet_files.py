@@ -87,7 +87,7 @@ def _json(text: str, file: str) -> Sheet:
     return Sheet(file, columns, rows, unit="line" if not file.lower().endswith(".json") else "item", ragged=ragged)
 
 
-def _items(text: str, file: str) -> Iterator[tuple[int, Any]]:
+def _items(text: str, file: str) -> Iterator[tuple[int, object]]:
     """Objects; texts of what is wrong where there is none."""
     try:
         if file.lower().endswith(".json") and text.lstrip().startswith("["):

@@ -28,13 +28,13 @@ Part = tuple[np.ndarray, list[np.ndarray]]
 """A ring of x, y [n, 2], and those of its holes."""
 
 
-def in_whole_pixels(objects: list[Any]) -> bool:
+def in_whole_pixels(objects: list[object]) -> bool:
     """Whether no corner is a fraction of a pixel."""
     corners = [corner for item in objects for corner in items_of(section(item, "points").get("exterior"))]
     return all(value.is_integer() for corner in corners for value in numbers(corner) or ())
 
 
-def items_of(given: Any) -> list[Any]:
+def items_of(given: object) -> list[object]:
     """A list, or none."""
     return given if isinstance(given, list) else []
 
@@ -69,21 +69,21 @@ def shape_of(what: str, item: Any, whole: bool, notes: Counter[str]) -> tuple[st
     return label, Shape(what, 0, _around([part[0] for part in parts], whole), mask=partial(_filled, parts))
 
 
-def _kind(item: dict[str, Any]) -> str:
+def _kind(item: dict[str, object]) -> str:
     """Of files from before geometryType."""
     if section(item, "bitmap"):
         return "bitmap"
     return "rectangle" if len(items_of(section(item, "points").get("exterior"))) == 2 else "polygon"
 
 
-def _bitmap(what: str, found: dict[str, Any]) -> Shape:
+def _bitmap(what: str, found: dict[str, object]) -> Shape:
     origin = numbers(found.get("origin"), 2)
     if origin is None or any(abs(v) > FAR for v in origin):
         raise DataError("a bitmap has no origin", found=shown(found.get("origin")))
     return bitmap(what, unpacked(from_base64(found.get("data"))), round(origin[0]), round(origin[1]))
 
 
-def _ring(given: Any, least: int) -> np.ndarray:
+def _ring(given: object, least: int) -> np.ndarray:
     """float [n, 2] of corners, as many as are needed at least."""
     pairs = [numbers(pair, 2) for pair in items_of(given)]
     points = [pair for pair in pairs if pair is not None and all(abs(v) <= FAR for v in pair)]

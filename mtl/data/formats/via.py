@@ -56,7 +56,7 @@ def class_attribute(items: Iterable[Item]) -> str:
     return counts.most_common(1)[0][0] if counts else ""
 
 
-def names_of(value: Any) -> list[str]:
+def names_of(value: object) -> list[str]:
     """What an attribute says: a text or a choice; of boxes to tick, those that are."""
     if isinstance(value, dict):
         return [text(name) for name, ticked in value.items() if ticked is True or ticked == "true"]

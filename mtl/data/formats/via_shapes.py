@@ -40,7 +40,7 @@ def shape_of(what: str, found: dict[str, Any], notes: Counter[str]) -> Shape | N
     return Shape(what, 0, polygons=[[value for pair in zip(across, down, strict=True) for value in pair]])
 
 
-def _sides(found: dict[str, Any], *keys: str) -> list[float]:
+def _sides(found: dict[str, object], *keys: str) -> list[float]:
     given = numbers([found.get(key) for key in keys])
     if given is None:
         raise DataError(f"a region is no {text(found.get('name'))}", found=shown(found))

@@ -47,7 +47,7 @@ def table_of(data: bytes, name: str, reading: Reading) -> list[dict[str, Any]]:
     return [*found.values()]
 
 
-def _cell(text: str | None) -> dict[str, Any]:
+def _cell(text: str | None) -> dict[str, object]:
     try:
         found = json.loads(text or "{}")
     except RecursionError as error:

@@ -99,7 +99,7 @@ def _of_yaml(file: str, text: str, place: Place, encoding: str) -> Declared:
     try:
         refuse_bomb(text)
         # All scalars as they are written: `no` and 007 are names.
-        found: Any = YAML(typ="base", pure=True).load(text)
+        found: object = YAML(typ="base", pure=True).load(text)
     except (YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{file} is not YAML", found=" ".join(str(error).split())[:200]) from error
     if not isinstance(found, dict):
@@ -121,7 +121,7 @@ def _of_yaml(file: str, text: str, place: Place, encoding: str) -> Declared:
     return Declared(file, by_number, splits, path, _keypoints(file, found.get("kpt_shape")), documents)
 
 
-def _names(file: str, names: Any, count: Any) -> dict[int, str]:
+def _names(file: str, names: object, count: object) -> dict[int, str]:
     """Class number → name of a list or a table; `nc` alone names them as Ultralytics does."""
     total = _whole(count)
     if isinstance(names, dict) and all(_whole(key) is not None for key in names):
@@ -141,7 +141,7 @@ def _names(file: str, names: Any, count: Any) -> dict[int, str]:
     return {number: plain(name) for number, name in pairs}
 
 
-def _whole(value: Any) -> int | None:
+def _whole(value: object) -> int | None:
     """A whole number of a few digits; None of anything else."""
     return int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,5}", value.strip()) else None
 
@@ -153,7 +153,7 @@ def _paths(file: str, key: str, value: Any) -> tuple[str, ...]:
     return tuple(path for path in paths if path not in NOTHING)
 
 
-def _keypoints(file: str, shape: Any) -> int:
+def _keypoints(file: str, shape: object) -> int:
     if shape in (None, *NOTHING):
         return 0
     numbers = [_whole(number) for number in shape] if isinstance(shape, list) else []

@@ -91,7 +91,7 @@ def box_finding(
     yield Finding("box_table", sets, frozenset(evidence), tuple(facts))
 
 
-def _columns(look: Look, table: Candidate) -> dict[str, Any]:
+def _columns(look: Look, table: Candidate) -> dict[str, object]:
     """What a section says of the columns, so that a person sees what was taken for what.
 
     Raises:

@@ -43,7 +43,7 @@ def is_coco(document: Any) -> bool:
     return bool(lists) and (not document["images"] or any(file_name(image) or "id" in image for image in images))
 
 
-def _is_prediction(item: Any) -> bool:
+def _is_prediction(item: object) -> bool:
     wanted = {"image_id", "category_id"}
     return isinstance(item, dict) and wanted <= item.keys() and bool({"bbox", "segmentation", "score"} & item.keys())
 
@@ -71,7 +71,7 @@ def summary(document: Any) -> Summary:
     )
 
 
-def _kind(images: list[dict[str, Any]], annotations: list[dict[str, Any]]) -> str:
+def _kind(images: list[dict[str, object]], annotations: list[dict[str, object]]) -> str:
     if any("neg_category_ids" in image or "not_exhaustive_category_ids" in image for image in images):
         return FEDERATED
     if any("segments_info" in a for a in annotations):
@@ -83,7 +83,7 @@ def _kind(images: list[dict[str, Any]], annotations: list[dict[str, Any]]) -> st
     return LABELS if annotations else IMAGES
 
 
-def _is_boxed(annotation: dict[str, Any]) -> bool:
+def _is_boxed(annotation: dict[str, object]) -> bool:
     """Whether an outline is the four corners of its box."""
     outline, box = annotation.get("segmentation"), numbers(annotation.get("bbox"), 4)
     if not isinstance(outline, list) or len(outline) != 1 or box is None:

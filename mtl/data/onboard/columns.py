@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from mtl.config.files.base import MISSING
 from mtl.data.formats.cells import Cell, has_decimal_commas, mark_of, parts, whole
@@ -108,7 +107,7 @@ def _whole(name: str, texts: Sequence[str], gaps: bool, found: Guess) -> str:
     if len(values) > MOST_CLASSES or len(values) > max(2, len(texts) // 2):
         found.add(name, {"column": name, "kind": "value"})
         return ""
-    settings: dict[str, Any] = {"column": name, "kind": "label"}
+    settings: dict[str, object] = {"column": name, "kind": "label"}
     if -1 in values and 0 in values and min(values) == -1 and len(values) > 2:
         settings["also_missing"] = ["-1"]
         found.facts.append(f"{name}: −1 is taken for no label, as the others are counted from 0")
@@ -132,7 +131,7 @@ def _tags(name: str, known: Sequence[Cell], separator: str, found: Guess) -> str
     labels = Counter(label for cell in known for label in {*parts(cell, separator)})
     if not labels or len(labels) > MOST_TAGS or len(labels) > len(known):
         return "lists of words or numbers that are no labels"
-    settings: dict[str, Any] = {"column": name, "kind": "labels"}
+    settings: dict[str, object] = {"column": name, "kind": "labels"}
     if separator != "|":
         settings["separator"] = separator
     if any(isinstance(cell, str) for cell in known):

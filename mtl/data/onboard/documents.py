@@ -25,7 +25,7 @@ class Kind:
     """
 
     name: str
-    fits: Callable[[Any], bool]
+    fits: Callable[[object], bool]
     summary: Callable[[Any], Any]
     findings: Callable[[Look, Mapping[str, Any]], Iterable[Finding]]
 
@@ -33,7 +33,7 @@ class Kind:
 def detect_documents(look: Look, kinds: Iterable[Kind]) -> Iterator[Finding]:
     """The findings of every kind that is there, in their order."""
     chosen = [*kinds]
-    found: dict[str, dict[str, Any]] = {kind.name: {} for kind in chosen}
+    found: dict[str, dict[str, object]] = {kind.name: {} for kind in chosen}
     found[DAMAGED] = {}
     for names in _folders(look).values():
         looked = {name: _told(look, name, chosen) for name in some(names)}

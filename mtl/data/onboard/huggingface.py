@@ -109,9 +109,9 @@ def _settings(settings: dict[str, Any], kinds: dict[str, str]) -> Any:
     return settings["column"] if is_said else settings
 
 
-def _sample(look: Look, splits: dict[str, list[str]], columns: list[str]) -> list[dict[str, Any]]:
+def _sample(look: Look, splits: dict[str, list[str]], columns: list[str]) -> list[dict[str, object]]:
     """Rows of the first files of each split."""
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     for files in splits.values():
         rows += itertools.islice(rows_of(look.place, files[0], columns), LOOKED_AT)
     return rows

@@ -46,7 +46,7 @@ class Look:
         self.taken: set[str] = set()
         """Of those that were claimed, the files of findings that can be read: of others it is only known what they are."""
         self._texts: dict[str, str | None] = {}
-        self._documents: dict[str, Any] = {}
+        self._documents: dict[str, object] = {}
 
     @cached_property
     def names(self) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from mtl.config import DataError
 from mtl.data.formats.label_files import Label
@@ -23,7 +22,7 @@ SMOOTH = 0.95
 """The share of pixels that two values have, where the others are what smoothing left between them."""
 
 
-def mask_section(place: Place, masks: Sequence[FileRef | bytes], facts: list[str], what: str) -> dict[str, Any]:
+def mask_section(place: Place, masks: Sequence[FileRef | bytes], facts: list[str], what: str) -> dict[str, object]:
     """What a column of masks has to say of its classes; nothing, and a fact, if nobody can tell.
 
     Args:
@@ -63,7 +62,7 @@ def classes_of_masks(
 
 def _known(known: Known) -> Classes:
     values = [*known.classes]
-    section: dict[str, Any] = {"classes": [*known.classes.values()]}
+    section: dict[str, object] = {"classes": [*known.classes.values()]}
     section |= {"values": values} if values != [*range(len(values))] else {}
     section |= {"ignored": [*known.ignored]} if known.ignored else {}
     ignored = f"; {len(known.ignored)} other values are not known" if known.ignored else ""

@@ -119,7 +119,7 @@ def sections_as_yaml(proposal: Proposal) -> str:
     return text.getvalue()
 
 
-def _quoted(value: Any) -> Any:
+def _quoted(value: object) -> object:
     """With quotes around texts with a colon: DVC's YAML reader wants them."""
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 

@@ -38,7 +38,7 @@ def candidates(look: Look) -> Iterator[Candidate | tuple[str, str]]:
         yield candidate
 
 
-def _is_list(document: Any) -> bool:
+def _is_list(document: object) -> bool:
     return isinstance(document, list) and bool(document) and all(isinstance(item, dict) for item in document)
 
 

@@ -39,7 +39,7 @@ class Candidate:
     missing: str = ""
 
 
-def has_suffix(cell: Any) -> bool:
+def has_suffix(cell: object) -> bool:
     """Whether a cell is a name with an image's extension."""
     return isinstance(cell, str) and cell.lower().endswith(IMAGES)
 
@@ -61,7 +61,7 @@ class ImageNames:
         Raises:
             DataError: the names are those of other images in another folder, too.
         """
-        best: tuple[Any, ...] = ()
+        best: tuple[object, ...] = ()
         doubt: DataError | None = None
         for place, column in enumerate(candidate.sheet.columns):
             cells = [c for c in candidate.sheet.cells(column) if isinstance(c, str) and c]

@@ -34,7 +34,7 @@ def _summary(document: Any) -> Summary:
     return _of_files(files_of(document))
 
 
-def _of_files(files: list[dict[str, Any]]) -> Summary:
+def _of_files(files: list[dict[str, object]]) -> Summary:
     regions = [region for item in files for region in regions_of(item)]
     kinds = [text(section(region, "shape_attributes").get("name")) for region in regions]
     areas = [kind for kind in kinds if kind not in NO_AREA]

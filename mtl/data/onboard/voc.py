@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import Any
 
 from mtl.config import DataError
 from mtl.data.formats.base import Reading
@@ -35,7 +34,7 @@ def detect(look: Look) -> Iterator[Finding]:
     reading = Reading({}, [])
     others = {name for name in look.unclaimed() if any(_in(name, word) for word in NOT_READ)}
     facts: list[str] = []
-    base: dict[str, Any] = {"path": look.place.path, "format": "voc", "boxes": "objects" if read else None}
+    base: dict[str, object] = {"path": look.place.path, "format": "voc", "boxes": "objects" if read else None}
     try:
         if _masks_are_known(look, masks, read, reading) if masks else _all_outlined(read):
             base["masks"] = "regions"

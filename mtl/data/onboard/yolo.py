@@ -110,7 +110,7 @@ def _several(look: Look, error: DataError) -> Iterator[Finding]:
     parts = {folder: _labels(look, one, folder) for folder, one in found.items()} if own == found.keys() else {}
     evidence = frozenset(file for one in found.values() for file in one.documents)
     if len(parts) > 1 and len(names) == 1 and all(parts.values()):
-        sets: dict[str, dict[str, Any]] = {}
+        sets: dict[str, dict[str, object]] = {}
         for folder, part in parts.items():
             assert part is not None
             more = {"data": found[folder].file, "id_prefix": f"{folder}/"}

@@ -161,7 +161,7 @@ def container(name: str) -> str:
     return member.container if member else name
 
 
-def num_annotations(targets: Iterable[Mapping[str, Any]]) -> int:
+def num_annotations(targets: Iterable[Mapping[str, object]]) -> int:
     """Boxes one by one, other targets as one each."""
     return sum(len(v) if isinstance(v, list) else 1 for found in targets for v in found.values())
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import pickle
-from typing import Any
 
 import numpy as np
 from numpy.core.multiarray import _reconstruct  # pyright: ignore  # the name that old pickles use
 
 from mtl.config import DataError
 
-_ADMITTED: dict[tuple[str, str], Any] = {
+_ADMITTED: dict[tuple[str, str], object] = {
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy", "ndarray"): np.ndarray,
@@ -20,7 +19,7 @@ _ADMITTED: dict[tuple[str, str], Any] = {
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> object:
         try:
             return _ADMITTED[module, name]
         except KeyError:

@@ -12,6 +12,16 @@ import numpy as np
 import torch
 import torchjd.aggregation as jd
 
+from mtl.config.objective import (
+    AlignedMTLAggregator,
+    CAGradAggregator,
+    ConFIGAggregator,
+    FairGradAggregator,
+    IMTLGAggregator,
+    MGDAAggregator,
+    PCGradAggregator,
+    UPGradAggregator,
+)
 from mtl.objective.aggregation.solvers import (
     PARETO,
     averse_to_conflict,
@@ -24,7 +34,7 @@ from mtl.objective.aggregation.solvers import (
 from mtl.objective.aggregator import GramianAggregator
 
 
-class UPGrad(GramianAggregator):
+class UPGrad(GramianAggregator[UPGradAggregator]):
     """Each gradient projected onto the dual cone of all, then summed: it hurts no task."""
 
     def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
@@ -33,35 +43,35 @@ class UPGrad(GramianAggregator):
         return 1.0 + lengths @ added / lengths
 
 
-class PCGrad(GramianAggregator):
+class PCGrad(GramianAggregator[PCGradAggregator]):
     """Conflicting parts projected away, in random order."""
 
     def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         return jd.PCGradWeighting()(products(cosines, lengths))
 
 
-class CAGrad(GramianAggregator):
+class CAGrad(GramianAggregator[CAGradAggregator]):
     """The best worst task within a ball around the mean gradient. Where no direction helps all, the mean."""
 
     def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(averse_to_conflict(vectors(cosines, lengths), self.config.c))
 
 
-class MGDA(GramianAggregator):
+class MGDA(GramianAggregator[MGDAAggregator]):
     """The shortest vector in the convex hull."""
 
     def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         return len(rows) * torch.from_numpy(shortest(vectors(cosines, lengths)))
 
 
-class AlignedMTL(GramianAggregator):
+class AlignedMTL(GramianAggregator[AlignedMTLAggregator]):
     """All principal components made equally long."""
 
     def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         return len(rows) * jd.AlignedMTLWeighting(scale_mode=self.config.scale)(products(cosines, lengths))
 
 
-class IMTLG(GramianAggregator):
+class IMTLG(GramianAggregator[IMTLGAggregator]):
     """Equal projections on every task, from coefficients of mean 1."""
 
     def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
@@ -70,7 +80,7 @@ class IMTLG(GramianAggregator):
         return len(rows) * found / total if abs(total) > PARETO * found.abs().sum() else torch.zeros_like(found)
 
 
-class FairGrad(GramianAggregator):
+class FairGrad(GramianAggregator[FairGradAggregator]):
     """α-fair: gramian · x = x^(-1/α), with gradients of length 1 in the root mean square: the unit changes the solution's
     length alone."""
 
@@ -80,7 +90,7 @@ class FairGrad(GramianAggregator):
         return torch.from_numpy(fair(cosines.numpy(), (power - 1.0) * unit.log().numpy(), power)) / unit
 
 
-class ConFIG(GramianAggregator):
+class ConFIG(GramianAggregator[ConFIGAggregator]):
     """The same cosine to every task, as long as the gradients' projections on it together."""
 
     def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:

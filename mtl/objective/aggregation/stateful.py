@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from mtl.config.objective import ExcessMTLAggregator, GradDropAggregator, GradVacAggregator, NashMTLAggregator
 from mtl.objective.aggregation.solvers import fair
 from mtl.objective.aggregator import GramianAggregator, JacobianAggregator
 from mtl.objective.jacobian import BLOCK, weigh_into_first
@@ -18,7 +19,7 @@ CLOSE = 1e-6
 """The least sine of a wanted angle: no step along a gradient turns another quite parallel to it."""
 
 
-class NashMTL(GramianAggregator):
+class NashMTL(GramianAggregator[NashMTLAggregator]):
     """The bargaining solution: gramian · x = 1 / x, every task gaining alike, for a Gramian of Frobenius norm 1.
 
     torchjd (and the paper's code) goes there by convex programs, each solved to a few digits, which turn differences
@@ -27,7 +28,7 @@ class NashMTL(GramianAggregator):
 
     alpha: torch.Tensor
 
-    def __init__(self, config: Any, num_tasks: int, seed: int = 0) -> None:
+    def __init__(self, config: NashMTLAggregator, num_tasks: int, seed: int = 0) -> None:
         super().__init__(config, num_tasks, seed)
         keep(self, "alpha", torch.ones(num_tasks, dtype=torch.float64))
 
@@ -43,12 +44,12 @@ class NashMTL(GramianAggregator):
         return alpha / norm * limit if limit and norm > limit else alpha
 
 
-class GradVac(GramianAggregator):
+class GradVac(GramianAggregator[GradVacAggregator]):
     """Cosines pulled towards their running mean."""
 
     cosines: torch.Tensor
 
-    def __init__(self, config: Any, num_tasks: int, seed: int = 0) -> None:
+    def __init__(self, config: GradVacAggregator, num_tasks: int, seed: int = 0) -> None:
         super().__init__(config, num_tasks, seed)
         keep(self, "cosines", torch.zeros(num_tasks, num_tasks, dtype=torch.float64))
 
@@ -80,7 +81,7 @@ def vaccinated(cosines: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.
     return parts, found
 
 
-class GradDrop(JacobianAggregator):
+class GradDrop(JacobianAggregator[GradDropAggregator]):
     """Each coordinate keeps one sign, the positive one with the probability of its share of the absolute sum.
 
     As torchjd's, with random numbers of NumPy's SFC64 on the CPU: torch's took a third of a step.
@@ -119,7 +120,7 @@ def draws(like: torch.Tensor, seed: int) -> Callable[[int], torch.Tensor]:
     return draw
 
 
-class ExcessMTL(JacobianAggregator):
+class ExcessMTL(JacobianAggregator[ExcessMTLAggregator]):
     """Weights by excess risk, in multiples of each task's first.
 
     The paper's code takes the very first risks as they are, in the unit of the losses, and adds 10⁻⁷ under its roots,
@@ -132,7 +133,7 @@ class ExcessMTL(JacobianAggregator):
     steps: torch.Tensor
     squares: torch.Tensor
 
-    def __init__(self, config: Any, num_tasks: int, seed: int = 0) -> None:
+    def __init__(self, config: ExcessMTLAggregator, num_tasks: int, seed: int = 0) -> None:
         super().__init__(config, num_tasks, seed)
         keep(self, "logits", torch.zeros(num_tasks, dtype=torch.float64))
         keep(self, "baseline", torch.zeros(num_tasks, dtype=torch.float64))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mtl.config.objective import WeightingSection
 from mtl.objective.weighting.base import Weighting
 from mtl.objective.weighting.db_mtl import DBMTL
 from mtl.objective.weighting.dwa import DWA
@@ -14,7 +15,7 @@ from mtl.objective.weighting.rlw import RLW
 from mtl.objective.weighting.stch import STCH
 from mtl.objective.weighting.uncertainty import Uncertainty
 
-WEIGHTINGS: dict[str, type[Weighting]] = {
+WEIGHTINGS: dict[str, type[Weighting[WeightingSection]]] = {
     "fixed": Fixed,
     "uncertainty": Uncertainty,
     "dwa": DWA,

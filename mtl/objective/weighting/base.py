@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Generic, TypeVar
 
 import torch
 
+from mtl.config.objective import WeightingSection
 from mtl.config.tasks import TaskConfig
 from mtl.objective.memory import Remembering
 
+WeightingConfig = TypeVar("WeightingConfig", bound=WeightingSection, covariant=True)
+"""A method's section of params.yaml."""
 
-class Weighting(Remembering, ABC):
+
+class Weighting(Remembering, ABC, Generic[WeightingConfig]):
     """Globally averaged losses → one weight a task. Every worker computes the same, in float64.
 
     A task's weight is its declared `weight` times the method's factor. A method sees the tasks that count, and no
@@ -32,7 +36,7 @@ class Weighting(Remembering, ABC):
     auxiliary: torch.Tensor
     counting: torch.Tensor
 
-    def __init__(self, config: Any, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
+    def __init__(self, config: WeightingConfig, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
         super().__init__()
         self.config, self.seed = config, seed
         auxiliary = torch.tensor([task.auxiliary for task in tasks.values()])

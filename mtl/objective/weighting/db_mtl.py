@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 
+from mtl.config.objective import DBMTLWeighting
 from mtl.config.tasks import TaskConfig
 from mtl.objective.memory import keep
 from mtl.objective.weighting.base import Weighting
 
 
-class DBMTL(Weighting):
+class DBMTL(Weighting[DBMTLWeighting]):
     """Σ longest / length · ∇log loss.
 
     The paper averages gradients over steps; here their squared lengths are averaged: tasks numbers instead of tasks ×
@@ -21,7 +21,7 @@ class DBMTL(Weighting):
 
     squares: torch.Tensor
 
-    def __init__(self, config: Any, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
+    def __init__(self, config: DBMTLWeighting, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
         super().__init__(config, tasks, seed)
         keep(self, "squares", torch.zeros(self.num_tasks, dtype=torch.float64))
 

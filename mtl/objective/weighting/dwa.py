@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 
+from mtl.config.objective import DWAWeighting
 from mtl.config.tasks import TaskConfig
 from mtl.objective.memory import keep
 from mtl.objective.weighting.base import Weighting
 
 
-class DWA(Weighting):
+class DWA(Weighting[DWAWeighting]):
     """tasks · softmax(r / temperature), r the ratio of a task's mean losses over the last two epochs.
 
     Even in the first two epochs. A mean counts the steps in which the task was present.
@@ -23,7 +23,7 @@ class DWA(Weighting):
     averages: torch.Tensor
     epochs: torch.Tensor
 
-    def __init__(self, config: Any, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
+    def __init__(self, config: DWAWeighting, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
         super().__init__(config, tasks, seed)
         keep(self, "sums", torch.zeros(self.num_tasks, dtype=torch.float64))
         keep(self, "counts", torch.zeros(self.num_tasks, dtype=torch.float64))

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import nn
 
+from mtl.config.objective import FAMOWeighting
 from mtl.config.tasks import TaskConfig
 from mtl.objective.weighting.base import Weighting, shares
 from mtl.objective.weighting.learned import OwnAdam
 
 
-class FAMO(Weighting):
+class FAMO(Weighting[FAMOWeighting]):
     """c · Σ softmax(w) · log loss; after the step w follows how much each log loss fell on the same batch.
 
     A loss of 0 has no logarithm: its task is out of the step, as one that is absent.
     """
 
-    def __init__(self, config: Any, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
+    def __init__(self, config: FAMOWeighting, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
         super().__init__(config, tasks, seed)
         self.logits = nn.Parameter(torch.zeros(self.num_tasks, dtype=torch.float64), requires_grad=False)
         self.adam = OwnAdam(self.logits, config.learning_rate, config.weight_decay)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import torch
 
+from mtl.config.objective import FixedWeighting
 from mtl.objective.weighting.base import Weighting
 
 
-class Fixed(Weighting):
+class Fixed(Weighting[FixedWeighting]):
     """Each task's own `weight`."""
 
     def factors(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import torch
 
+from mtl.config.objective import GLSWeighting
 from mtl.objective.weighting.base import Weighting
 
 
-class GLS(Weighting):
+class GLS(Weighting[GLSWeighting]):
     """The geometric mean of the present tasks' losses: its derivative by a loss is mean / (tasks · loss).
 
     One loss of 0 would make the mean 0 for all: such a task waits.

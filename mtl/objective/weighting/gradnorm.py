@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import nn
 
+from mtl.config.objective import GradNormWeighting
 from mtl.config.tasks import TaskConfig
 from mtl.objective.memory import keep
 from mtl.objective.weighting.base import Weighting
@@ -17,7 +17,7 @@ LEAST = 1e-8
 """Of a weight."""
 
 
-class GradNorm(Weighting):
+class GradNorm(Weighting[GradNormWeighting]):
     """Learned weights that pull the norms of the weighted gradients together, slower tasks above the mean.
 
     Norms are those of `objective.level`: at the shared features, or of all shared parameters (the paper takes the last
@@ -26,7 +26,7 @@ class GradNorm(Weighting):
 
     first_losses: torch.Tensor
 
-    def __init__(self, config: Any, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
+    def __init__(self, config: GradNormWeighting, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
         super().__init__(config, tasks, seed)
         self.values = nn.Parameter(torch.ones(self.num_tasks, dtype=torch.float64), requires_grad=False)
         self.adam = OwnAdam(self.values, config.learning_rate, epsilon=0.0)  # gradients have the unit of the losses

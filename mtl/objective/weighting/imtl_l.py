@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import nn
 
+from mtl.config.objective import IMTLLWeighting
 from mtl.config.tasks import TaskConfig
 from mtl.objective.weighting.base import Weighting
 
 
-class IMTLL(Weighting):
+class IMTLL(Weighting[IMTLLWeighting]):
     """exp(s)·loss - s, s learned for each task; it settles where every scaled loss is 1."""
 
-    def __init__(self, config: Any, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
+    def __init__(self, config: IMTLLWeighting, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
         super().__init__(config, tasks, seed)
         self.log_scale = nn.Parameter(torch.zeros(self.num_tasks, dtype=torch.float64))
 

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 
+from mtl.config.objective import RLWWeighting
 from mtl.config.tasks import TaskConfig
 from mtl.objective.memory import keep
 from mtl.objective.weighting.base import Weighting
 from mtl.seeds import Stream, torch_seed
 
 
-class RLW(Weighting):
+class RLW(Weighting[RLWWeighting]):
     """softmax of normal numbers, times the number of tasks; drawn from seed and step, so workers agree."""
 
     step: torch.Tensor
 
-    def __init__(self, config: Any, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
+    def __init__(self, config: RLWWeighting, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
         super().__init__(config, tasks, seed)
         keep(self, "step", torch.zeros((), dtype=torch.int64))
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 
+from mtl.config.objective import STCHWeighting
 from mtl.config.tasks import TaskConfig
 from mtl.objective.memory import keep
 from mtl.objective.weighting.base import Weighting, shares
 
 
-class STCH(Weighting):
+class STCH(Weighting[STCHWeighting]):
     """μ·log Σ exp(loss / (scale · tasks · μ)): its derivative by a loss is softmax / (scale · tasks).
 
     The scale of a task is its mean loss over the warm-up, in which the plain mean is trained; without warm-up it is 1.
@@ -22,7 +22,7 @@ class STCH(Weighting):
     sums: torch.Tensor
     counts: torch.Tensor
 
-    def __init__(self, config: Any, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
+    def __init__(self, config: STCHWeighting, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
         super().__init__(config, tasks, seed)
         keep(self, "step", torch.zeros((), dtype=torch.int64))
         keep(self, "sums", torch.zeros(self.num_tasks, dtype=torch.float64))

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import nn
 
+from mtl.config.objective import UncertaintyWeighting
 from mtl.config.tasks import TaskConfig
 from mtl.objective.weighting.base import Weighting
 
 
-class Uncertainty(Weighting):
+class Uncertainty(Weighting[UncertaintyWeighting]):
     """exp(-s)·loss + s, s a learned log variance for each task; the task's declared `weight` scales both terms."""
 
-    def __init__(self, config: Any, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
+    def __init__(self, config: UncertaintyWeighting, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
         super().__init__(config, tasks, seed)
         self.log_variance = nn.Parameter(torch.zeros(self.num_tasks, dtype=torch.float64))
 
