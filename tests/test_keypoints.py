@@ -14,7 +14,9 @@ import pytest
 import torch
 from faster_coco_eval import COCO, COCOeval_faster
 
-from mtl.config import AugmentConfig, ConfigError, DataError, ModelConfig
+from mtl.config import ConfigError, DataError
+from mtl.config.augment import AugmentConfig
+from mtl.config.model import ModelConfig
 from mtl.config.tasks import Keypoints as KeypointsConfig
 from mtl.data.augment import Changes, augmented, draw_changes
 from mtl.data.boxes import CROWD
