@@ -86,7 +86,7 @@ infra-check: $(READY) $(DEV) $(VENV)/checks/.ready  ## Compose by its own parser
 	@$(BIN)/yamllint --strict -d "{extends: relaxed, rules: {line-length: disable}, ignore: [infra/kubernetes/templates]}" infra .github params.yaml dvc.yaml
 	@$(BIN)/hadolint --failure-threshold warning infra/docker/Dockerfile
 	@$(BIN)/shellcheck .ci/run
-	@rm -rf .venv/chart && $(BIN)/python -m tests.chart .venv/chart
+	@rm -rf .venv/chart && $(BIN)/python -m tools.chart .venv/chart
 	@$(VENV)/checks/bin/checkov --config-file infra/checkov.yaml --directory .venv/chart --framework kubernetes
 	@$(VENV)/checks/bin/checkov --config-file infra/checkov.yaml --directory infra/docker --framework dockerfile
 
@@ -96,17 +96,17 @@ $(VENV)/audit/.ready: infra/audit.lock | $(READY)
 	@touch $@
 
 sbom: $(READY)  ## what the pipeline is made of, as CycloneDX: reports/sbom.json
-	@$(BIN)/python -m tests.sbom reports/sbom.json
+	@$(BIN)/python -m tools.sbom reports/sbom.json
 
 audit: $(READY) $(VENV)/audit/.ready  ## known vulnerabilities of what is pinned, by pip-audit; skipped, and said, where PyPI is out of reach
-	@if $(BIN)/python -m tests.sbom --reach; then for lock in requirements.lock requirements-dev.lock; do $(VENV)/audit/bin/pip-audit --progress-spinner off --disable-pip --require-hashes -r $$lock || exit; done; \
+	@if $(BIN)/python -m tools.sbom --reach; then for lock in requirements.lock requirements-dev.lock; do $(VENV)/audit/bin/pip-audit --progress-spinner off --disable-pip --require-hashes -r $$lock || exit; done; \
 	else echo "pip-audit was skipped: what PyPI knows of vulnerabilities is out of reach here"; fi
 
 coverage: $(READY) $(DEV)  ## the tests, with coverage
 	@$(BIN)/python -m pytest --cov --cov-report=term
 
 docs: $(READY)  ## docs/params.md from the settings
-	@$(BIN)/python -m flows.describe > docs/params.md
+	@$(BIN)/python -m tools.params_reference > docs/params.md
 
 deps: $(READY)  ## the stages' code dependencies in dvc.yaml, from their imports
 	@$(BIN)/python -m tools.closure

@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 
 from mtl.config.params import load
-from mtl.data import sampler
-from mtl.store import Store
+from mtl.data.loading import sampler
+from mtl.storage.store import Store
 from mtl.train.checkpoint import Checkpoints
-from mtl.train.distributed import World
+from mtl.train.process_group import World
 from mtl.train.training import Training
 
 STEPS = 50

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from benchmarks.prepare import settings, timed, write_photos
 from mtl.config.files import FilesSource
-from mtl.data.prepare import prepare
+from mtl.data.prepare.prepare import prepare
 from mtl.data.sources.files import fetch_files
 
 CODECS: dict[str, Any] = {"lz4": pa.Codec("lz4")} | {f"zstd {level}": pa.Codec("zstd", level) for level in (1, 3, 9)}

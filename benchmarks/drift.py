@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from mtl.config.params import load
-from mtl.data.loader import Split
+from mtl.data.loading.loader import Split
 from mtl.monitor import profile as profiles
 from mtl.monitor.drift import compare, usual_indices
 from mtl.package.predictor import Predictor

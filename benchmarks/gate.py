@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl.config.params import load
-from tests.test_gate import rate
+from tests.gate.test_gate import rate
 
 TASKS = ("a", "b", "c", "d", "e")
 BASE = 0.85

@@ -25,8 +25,8 @@ import numpy as np
 import torch
 
 from mtl.config.params import load
-from mtl.data.loader import as_images
-from mtl.data.raw import RawSplit, read_spec
+from mtl.data.loading.loader import as_images
+from mtl.data.raw.rows import RawSplit, read_spec
 from mtl.package.bundle import read_bundle
 from mtl.package.predictor import BATCH, Predictor
 from mtl.serving.batch import predict_all
@@ -87,7 +87,7 @@ def read_images(count: int) -> list[bytes]:
 def bare_module(bundle: Path) -> Callable[[list[bytes]], Any]:
     """Decode, standardize, forward, predict, and nothing more."""
     model, tasks, described = read_bundle(bundle)
-    from mtl.data.manifest import Statistics
+    from mtl.data.shards.manifest import Statistics
 
     statistics_ = Statistics(mean=described.image.mean, std=described.image.std)
     size = (described.image.width, described.image.height)

@@ -27,9 +27,9 @@ from skimage import data as photographs
 
 from mtl.config.data import DataConfig
 from mtl.config.files import FilesSource
-from mtl.data import parallel
-from mtl.data.prepare import on_cores, prepare
-from mtl.data.raw import FileRef, RawSample, write_spec, write_split
+from mtl.data.prepare import cores as parallel
+from mtl.data.prepare.prepare import on_cores, prepare
+from mtl.data.raw.rows import FileRef, RawSample, write_spec, write_split
 from mtl.data.sources.files import fetch_files
 from mtl.data.spec import DatasetSpec, TargetSpec
 
@@ -230,7 +230,7 @@ def measured_in_child(folder: Path) -> dict[str, float]:
     """Prepare in a fresh process: its seconds and its peak memory."""
     script = (
         "import json, re, sys, time; from pathlib import Path; from benchmarks.prepare import settings; "
-        "from mtl.data.prepare import prepare; f = Path(sys.argv[1]); began = time.monotonic(); "
+        "from mtl.data.prepare.prepare import prepare; f = Path(sys.argv[1]); began = time.monotonic(); "
         "prepare(settings(f / 'files', 8, 256), f / 'raw', f / 'out'); "
         # Not ru_maxrss: it counts the memory of the process that started this one.
         "peak = re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text()); "

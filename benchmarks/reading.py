@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import webdataset as wds
 
-from mtl.data import shards
-from mtl.data.loader import Split, collate
-from mtl.data.manifest import Manifest, ShardRecord, Statistics
+from mtl.data.loading.loader import Split, collate
+from mtl.data.shards import shards
+from mtl.data.shards.manifest import Manifest, ShardRecord, Statistics
 from mtl.data.spec import DatasetSpec, TargetSpec
 
 BATCH, SIDE = 32, 64

@@ -29,9 +29,9 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
     from mtl.compare.plan import Trial
     from mtl.compare.trial import run_trial
     from mtl.config.params import load
-    from mtl.data.prepare import prepare
+    from mtl.data.prepare.prepare import prepare
     from mtl.data.sources.mixed import fetch_sources
-    from mtl.seal import seal_of
+    from mtl.storage.seal import seal_of
 
     torch.set_num_threads(1)
     name, folder = job["name"], Path(job["folder"])

@@ -23,7 +23,7 @@ import httpx
 import psutil
 
 from tests.conftest import clean_environment, free_port
-from tests.small_sets import encoded, pictures
+from tests.data.small_sets import encoded, pictures
 
 LOOKS = (["--help"], ["status"], ["history"], ["lineage", "1"], ["diff", "1", "2"], ["metrics"])
 Measured = tuple[float, float]

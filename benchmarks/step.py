@@ -28,15 +28,15 @@ from mtl.config.choices import sections
 from mtl.config.model import ModelConfig
 from mtl.config.objective import ObjectiveConfig
 from mtl.config.tasks import Classification, Segmentation
-from mtl.data.loader import Batch
+from mtl.data.loading.loader import Batch
 from mtl.data.spec import TargetSpec
 from mtl.objective.aggregation import AGGREGATORS
 from mtl.objective.combination import Objective
 from mtl.objective.weighting import WEIGHTINGS
 from mtl.tasks import build_model, build_tasks
 from mtl.tasks.base import ImageSpec, Task
-from mtl.train.distributed import World
 from mtl.train.gradients import FeatureGradients, ParameterGradients, SumGradients
+from mtl.train.process_group import World
 from mtl.train.step import train_step
 
 CONFIGS = {

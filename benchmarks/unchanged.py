@@ -22,14 +22,14 @@ SETTINGS = "from flows.settings import enter_checkout, reach_prefect; settings =
 PARTS = {
     "  settings": SETTINGS,
     "  + import of Prefect, server asked": SETTINGS + "reach_prefect(settings)",
-    "  + imports of the flow": SETTINGS + "reach_prefect(settings)\nimport flows.retrain",
+    "  + imports of the flow": SETTINGS + "reach_prefect(settings)\nimport flows.retraining.flow",
     "  + MLflow asked for the fingerprint": SETTINGS
     + """reach_prefect(settings)
-import flows.retrain
-from flows.unchanged import find_registered
-from flows.workspace import effective_params
+import flows.retraining.flow
+from flows.retraining.unchanged import find_registered
+from flows.checkout.workspace import effective_params
 from mtl.config.params import parse
-from mtl.fingerprint import fingerprint
+from mtl.registry.fingerprint import fingerprint
 params = effective_params(settings.root, [])
 assert find_registered(settings, parse(params), fingerprint(settings.root, params))""",
 }
@@ -50,8 +50,8 @@ def main() -> None:
     command = [sys.executable, "-m", "flows.cli"]
     environment = os.environ | {"PYTHONPATH": str(folder)}
     sys.path.insert(0, str(folder))
+    from flows.processes.ui import start_prefect, wait_until_up
     from flows.settings import enter_checkout
-    from flows.ui import start_prefect, wait_until_up
 
     rows = {"help": best([*command, "--help"], folder, environment)}
     rows["unchanged, embedded"] = best([*command, "retrain"], folder, environment, "unchanged:")

@@ -16,14 +16,14 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from flows.keys import refuse_strange_key
+from flows.registry.keys import refuse_strange_key
+from flows.registry.load import registry_of
 from flows.settings import Settings
-from flows.versions import registry_of
-from mtl.config import GoneError, MtlError, StageError
 from mtl.config.params import Config
-from mtl.registry import Registry
-from mtl.store import Store
-from mtl.tracking import refuse_deleted
+from mtl.errors import GoneError, MtlError, StageError
+from mtl.registry.registry import Registry
+from mtl.registry.tracking import refuse_deleted
+from mtl.storage.store import Store
 
 FREE_BYTES = 512 * 2**20
 """On each disk that is written to."""

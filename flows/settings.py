@@ -13,12 +13,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from flows.run_log import show_lines
-from mtl.config import MtlError, StageError
-from mtl.key_files import KeySource, key_source
-from mtl.package_cache import PackageCache
-from mtl.signing import own_keys
+from mtl.errors import MtlError, StageError
+from mtl.registry.key_files import KeySource, key_source
+from mtl.registry.package_cache import PackageCache
+from mtl.registry.signing import own_keys
+from mtl.registry.trust import Trust, trusted
 from mtl.surroundings import drop_foreign, settle
-from mtl.trust import Trust, trusted
 
 _LOG = logging.getLogger(__name__)
 # What every process that we start gets, unless the environment says otherwise.

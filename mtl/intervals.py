@@ -37,7 +37,7 @@ class Estimate:
     def interval(self, tail: float) -> tuple[float, float] | None:
         """The interval that leaves out `tail` on each side; None where nothing is known.
 
-        It reaches as far as two that fail in different places (`tests/test_intervals.py` has how often each metric's
+        It reaches as far as two that fail in different places (`tests/evaluate/test_intervals.py` has how often each metric's
         holds): the bootstrap's, bias-corrected and accelerated (BCa, Efron 1987), which follows a skewed
         distribution; and the jackknife's, bias-corrected and with Student's t, which holds where the metric itself is
         biased on few samples, as means over rare classes are. It always holds its own estimate.

@@ -14,7 +14,7 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from mtl.config import ConfigError
+from mtl.errors import ConfigError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PROXIES = ("all_proxy", "http_proxy", "https_proxy")

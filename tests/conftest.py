@@ -16,12 +16,12 @@ import pytest
 
 from flows.settings import Settings
 from mtl.config.params import Config, load
-from mtl.data.prepare import prepare
-from mtl.data.raw import RawSample, read_split
+from mtl.data.prepare.prepare import prepare
+from mtl.data.raw.rows import RawSample, read_split
 from mtl.data.sources.zoo import fetch_zoo
 from mtl.data.spec import DatasetSpec
-from mtl.logs import OURS, LineHandler
-from mtl.trust import Trust
+from mtl.output.logs import OURS, LineHandler
+from mtl.registry.trust import Trust
 
 ROOT = Path(__file__).parents[1]
 TINY = [
@@ -81,7 +81,7 @@ def raw(config: Config, downloads: Path, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(scope="session")
 def spec(raw: Path) -> DatasetSpec:
     """What the raw zoo holds."""
-    from mtl.data.raw import read_spec
+    from mtl.data.raw.rows import read_spec
 
     return read_spec(raw)
 
@@ -122,7 +122,7 @@ def bundle(config: Config, prepared: Path, tmp_path_factory: pytest.TempPathFact
     import torch
     from safetensors.torch import save_file
 
-    from mtl.data import manifest
+    from mtl.data.shards import manifest
     from mtl.package.bundle import write_bundle
     from mtl.tasks import build_model, build_tasks, image_spec
 
@@ -150,10 +150,10 @@ def everything(config: Config, raw: Path, tmp_path_factory: pytest.TempPathFacto
     import cv2
     import numpy as np
 
+    from mtl.codecs.maps import encode_depth, encode_normals
     from mtl.config.operations import Resize
-    from mtl.data.maps import encode_depth, encode_normals
-    from mtl.data.operations import decode
-    from mtl.data.raw import RawSample, read_spec, read_split, write_spec, write_split
+    from mtl.data.prepare.operations import decode
+    from mtl.data.raw.rows import RawSample, read_spec, read_split, write_spec, write_split
     from mtl.data.spec import SPLITS, TargetSpec
 
     given = read_spec(raw)

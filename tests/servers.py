@@ -18,11 +18,11 @@ from typing import Any
 
 import s3fs
 
+from flows.processes.ui import mlflow_command, prefect_command
 from flows.settings import own_password
 from flows.stack import servers as stack
-from flows.ui import mlflow_command, prefect_command
 from tests.conftest import clean_environment, free_port
-from tests.watch import kill_family
+from tests.flows.watch import kill_family
 
 BUCKETS = ("photos", "store")
 KEY, SECRET = "tester", "secret-of-the-tester"

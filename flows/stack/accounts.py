@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from flows.stack.passwords import refuse_weak
-from mtl.config import MtlError
+from mtl.errors import MtlError
 
 ACCOUNT = "mtl"
 PASSWORD = "MTL_MLFLOW_PASSWORD"

@@ -15,13 +15,13 @@ from typing import Any
 
 import psutil
 
+from flows.processes.supervisor import Service, supervise
+from flows.processes.ui import end_with_parent
 from flows.run_log import show_lines
 from flows.settings import DEFAULTS
 from flows.stack.plan import ENVIRONMENT, SECTION, Plan, make_plan, read_plan
 from flows.stack.servers import Server, servers
-from flows.supervisor import Service, supervise
-from flows.ui import end_with_parent
-from mtl.config import BusyError, MtlError
+from mtl.errors import BusyError, MtlError
 
 KEEPER, LOG = "keeper.json", "keeper.log"
 START_SECONDS = 180.0

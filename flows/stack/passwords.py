@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Mapping
 
-from mtl.config import ConfigError
+from mtl.errors import ConfigError
 
 SHORTEST = 12
 EXAMPLES = (

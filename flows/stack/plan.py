@@ -12,8 +12,8 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from flows.stack.accounts import ACCOUNT
-from mtl.config import DataError
-from mtl.private import private_folder, write_private
+from mtl.errors import DataError
+from mtl.storage.private import private_folder, write_private
 from mtl.surroundings import short_scratch
 
 PORTS = (

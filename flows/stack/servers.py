@@ -16,12 +16,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from flows.processes.ui import mlflow_command, prefect_command
 from flows.stack.accounts import ADMIN_PASSWORD, PASSWORD
 from flows.stack.plan import BUCKET, Plan
 from flows.stack.store_keys import write_keys
-from flows.ui import mlflow_command, prefect_command
-from mtl.config import MtlError
-from mtl.private import write_private
+from mtl.errors import MtlError
+from mtl.storage.private import write_private
 
 DATABASES = ("mlflow", "mlflow_auth", "prefect")
 NOBODY = 65534
@@ -260,7 +260,7 @@ def ray(plan: Plan, nodes: int) -> Server:
         "PYTHONPATH": str(Path(__file__).parents[2]),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",  # jobs call python
     }
-    command = [sys.executable, "-m", "mtl.nodes", *words]
+    command = [sys.executable, "-m", "mtl.cluster.local_nodes", *words]
     return Server("ray", plan.url("ray"), command, folder, lambda: nodes_of(plan) == nodes, environment)
 
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from mtl.private import write_private
+from mtl.storage.private import write_private
 
 FILE = "security.toml"
 """SeaweedFS reads it from its working directory."""

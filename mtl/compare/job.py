@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mtl.cluster.handoff import do, result_of, store_of
 from mtl.compare.plan import Comparison
 from mtl.compare.run import run_comparison
-from mtl.config import DataError
 from mtl.config.params import Config
-from mtl.jobs.handed import do, result_of, store_of
-from mtl.seal import Seal, seal_of
-from mtl.store import Store
+from mtl.errors import DataError
+from mtl.storage.seal import Seal, seal_of
+from mtl.storage.store import Store
 from mtl.train.content import code_and_data
 
 

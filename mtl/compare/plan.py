@@ -10,13 +10,13 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from mtl.config import ConfigError
 from mtl.config.choices import sections
 from mtl.config.objective import ObjectiveConfig
 from mtl.config.params import Config
 from mtl.config.section import Count, Positive, Section
-from mtl.digest import bytes_sha256
+from mtl.errors import ConfigError
 from mtl.seeds import Stream, generator
+from mtl.storage.digest import bytes_sha256
 
 ALL = "all"
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mtl.cluster import cluster
+from mtl.cluster.session import cluster
 from mtl.compare.plan import Comparison, Trial, methods, trials, weighted
 from mtl.compare.table import best_method, mean_weights
 from mtl.compare.trial import run_trial
 from mtl.config.params import Config
-from mtl.seal import Seal
+from mtl.storage.seal import Seal
 
 _LOG = logging.getLogger(__name__)
 

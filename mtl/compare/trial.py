@@ -13,16 +13,16 @@ import numpy as np
 import torch
 
 from mtl.compare.plan import Trial
-from mtl.config import MtlError, SealError, TrainingError
-from mtl.data.loader import Split
-from mtl.data.staging import at_hand
+from mtl.data.loading.loader import Split
+from mtl.data.shards.staging import at_hand
+from mtl.errors import MtlError, SealError, TrainingError
 from mtl.evaluate.blind import yardsticks
 from mtl.evaluate.evaluator import score
-from mtl.seal import Seal
-from mtl.store import Store
+from mtl.storage.seal import Seal
+from mtl.storage.store import Store
 from mtl.train.checkpoint import Checkpoints
-from mtl.train.distributed import World
 from mtl.train.loop import run
+from mtl.train.process_group import World
 from mtl.train.training import Training
 
 _LOG = logging.getLogger(__name__)

@@ -5,7 +5,8 @@ Here is only what everything needs: a section that were imported here would be p
 
 from __future__ import annotations
 
-from mtl.config.errors import (
+from mtl.config.reading import apply_overrides, read_params
+from mtl.errors import (
     BusyError,
     ConfigError,
     DataError,
@@ -17,7 +18,6 @@ from mtl.config.errors import (
     TrainingError,
     gist,
 )
-from mtl.config.reading import apply_overrides, read_params
 
 __all__ = [
     "BusyError",

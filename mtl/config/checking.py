@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from mtl.config.credentials import problems as credential_problems
-from mtl.config.errors import ConfigError
 from mtl.config.explain import explain
 from mtl.config.reading import read_params
 from mtl.config.section import Section
+from mtl.errors import ConfigError
 
 Tree = TypeVar("Tree", bound=Section)
 

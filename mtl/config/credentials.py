@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mtl.config.errors import ConfigError
-from mtl.redaction import redact, secret_in
+from mtl.errors import ConfigError
+from mtl.output.redaction import redact, secret_in
 
 VARIABLES = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",

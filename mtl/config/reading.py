@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mtl.config.errors import ConfigError
 from mtl.config.yaml_text import refuse_bomb
+from mtl.errors import ConfigError
 
 
 def read_params(path: Path) -> dict[str, Any]:

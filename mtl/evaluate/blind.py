@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mtl.data.loader import Split, sequential
+from mtl.data.loading.loader import Split, sequential
 from mtl.tasks import Task
 from mtl.tasks.base import Scorer
 from mtl.yardstick import Yardstick

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from mtl.config import TrainingError
-from mtl.data.loader import Batch, Split, sequential
+from mtl.data.loading.loader import Batch, Split, sequential
+from mtl.errors import TrainingError
 from mtl.tasks import Task
 from mtl.tasks.base import Scorer
 from mtl.yardstick import Yardstick

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from mtl.config.trees.model import ModelTree
-from mtl.data.loader import Split
+from mtl.data.loading.loader import Split
 from mtl.evaluate.blind import score_blind
 from mtl.evaluate.evaluator import score
 from mtl.evaluate.report import build_report

@@ -12,9 +12,9 @@ import torch
 from matplotlib import pyplot as plt
 from torch import nn
 
-from mtl.data.drawing import as_rgb, mosaic
-from mtl.data.loader import Split, collate
-from mtl.data.tiles import Caption, captioned, enlarged
+from mtl.data.inspect.drawing import as_rgb, mosaic
+from mtl.data.inspect.tiles import Caption, captioned, enlarged
+from mtl.data.loading.loader import Split, collate
 from mtl.reports import EpochRow
 from mtl.reports.figure import save_figure
 from mtl.tasks import Task

@@ -9,7 +9,7 @@ from collections import Counter
 import numpy as np
 
 from mtl.config.trees.model import ModelTree
-from mtl.data.loader import Split
+from mtl.data.loading.loader import Split
 from mtl.evaluate.bootstrap import jackknife_weights, places, resample_counts
 from mtl.intervals import Estimate
 from mtl.reports import FEWEST, METHOD, BlindReport, EvalReport, Metric, Replicates, SliceReport, TaskReport

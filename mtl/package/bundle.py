@@ -11,14 +11,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from mtl.config import DataError
 from mtl.config.model import ModelConfig, NoPretrained
 from mtl.config.operations import Operation
 from mtl.config.section import Section
 from mtl.config.tasks import AnyTask
 from mtl.config.trees.model import ModelTree
-from mtl.data.manifest import Manifest
+from mtl.data.shards.manifest import Manifest
 from mtl.data.spec import TargetSpec
+from mtl.errors import DataError
 from mtl.tasks import build_model, build_tasks, image_spec
 from mtl.tasks.base import ImageSpec, Task
 

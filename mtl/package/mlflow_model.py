@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from mtl.digest import file_sha256
 from mtl.package import BUNDLE
 from mtl.package.predictor import Predictor
 from mtl.package.requirements import REQUIREMENTS, UNDECLARED
 from mtl.reports import PackageReport
+from mtl.storage.digest import file_sha256
 from mtl.tasks.answers import answer_of
 
 LOADER = "mtl.package.pyfunc"

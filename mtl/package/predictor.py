@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from pydantic import JsonValue
 
-from mtl.config import DataError
 from mtl.config.operations import Decode, Orient
-from mtl.data.drawing import as_rgb
-from mtl.data.loader import as_images
-from mtl.data.manifest import Statistics
-from mtl.data.operations import run
-from mtl.data.picture import Picture
+from mtl.data.inspect.drawing import as_rgb
+from mtl.data.loading.loader import as_images
+from mtl.data.prepare.operations import run
+from mtl.data.prepare.picture import Picture
+from mtl.data.shards.manifest import Statistics
+from mtl.errors import DataError
 from mtl.package.bundle import read_bundle
 from mtl.tasks.answers import answer_of
 

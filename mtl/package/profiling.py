@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from mtl.data.loader import Split, as_images
-from mtl.data.manifest import Statistics
+from mtl.data.loading.loader import Split, as_images
+from mtl.data.shards.manifest import Statistics
 from mtl.data.spec import SPLITS
 from mtl.monitor.profile import NAME, Profile, join, write
 from mtl.tasks import Task

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from mtl.config import DataError
 from mtl.config.params import Config
-from mtl.data import manifest as manifests
-from mtl.data.loader import Split
-from mtl.data.prepare import prepare
+from mtl.data.loading.loader import Split
+from mtl.data.prepare.prepare import prepare
+from mtl.data.shards import manifest as manifests
 from mtl.data.spec import SPLITS
+from mtl.errors import DataError
 from mtl.evaluate.judge import judge_model
 from mtl.package.bundle import EVALUATION, Bundle, read_bundle
 from mtl.reports import EvalReport, OwnSamples

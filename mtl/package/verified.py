@@ -9,10 +9,10 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mtl.config import RegistryError
-from mtl.contents import ADDED
-from mtl.signing import verify
-from mtl.trust import trusted
+from mtl.errors import RegistryError
+from mtl.registry.contents import ADDED
+from mtl.registry.signing import verify
+from mtl.registry.trust import trusted
 
 UNVERIFIED = "unverified"
 

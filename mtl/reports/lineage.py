@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from pydantic import ConfigDict, Field, JsonValue, RootModel
 
-from mtl.config import RegistryError
+from mtl.errors import RegistryError
 from mtl.reports.change import Change
 from mtl.reports.types import Report, parse_json
 

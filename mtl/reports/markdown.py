@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mtl.terminal import plain
+from mtl.output.terminal import plain
 
 _MARKUP = re.compile(r"[\\`*\[\]<>|~&@$^{}!]|:(?=//)|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=[wW])\.")
 """What begins emphasis, code, links (also bare ones and addresses), images, HTML, a cell, strikethrough, an entity, a formula."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from mtl.reports.evaluation import FEWEST, EvalReport, TaskReport
 
 FEW = 10
-"""Samples of a class: with fewer, intervals of means over classes are too narrow (tests/test_intervals.py)."""
+"""Samples of a class: with fewer, intervals of means over classes are too narrow (tests/evaluate/test_intervals.py)."""
 SHOWN = 12
 CHOSEN_ON = (
     "for there is no test split: the best epoch was chosen on the same images, which flatters all values a little"

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from pydantic import Field
 
-from mtl.config.errors import StageError
+from mtl.errors import StageError
 from mtl.reports.types import Report, parse_json
 
 

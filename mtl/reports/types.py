@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from mtl.config.errors import DataError, MtlError
+from mtl.errors import DataError, MtlError
 
 EVENT = "@mtl "
 """A line on a stage's standard output that begins so is for the flow: JSON, with what a chart needs."""

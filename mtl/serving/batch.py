@@ -19,17 +19,17 @@ from typing import Any
 import cv2
 import torch
 
-from mtl.cluster import cluster
-from mtl.config import DataError
+from mtl.cluster.session import cluster
 from mtl.config.params import Config
+from mtl.errors import DataError
 from mtl.package import BUNDLE
 from mtl.package.predictor import Predictor
 from mtl.reports.prediction import Counts
-from mtl.serving.gathered import ERROR, FILE, PATH
+from mtl.serving.export import ERROR, FILE, PATH
 from mtl.serving.overlay import draw
 from mtl.serving.picture_names import picture_names
 from mtl.serving.sources import Chosen, Reader
-from mtl.store import Store
+from mtl.storage.store import Store
 from mtl.tasks.answers import answer_of
 
 _LOG = logging.getLogger(__name__)

@@ -9,14 +9,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mtl.data.drawing import mosaic
+from mtl.data.inspect.drawing import mosaic
 from mtl.package import BUNDLE
 from mtl.package.predictor import Predictor
 from mtl.reports.prediction import Disagreement, Disagreements
-from mtl.serving.gathered import ERROR, PATH, tables
+from mtl.serving.export import ERROR, PATH, tables
 from mtl.serving.overlay import SIDE, draw
 from mtl.serving.sources import Chosen, Reader
-from mtl.store import Store
+from mtl.storage.store import Store
 from mtl.tasks import Task
 from mtl.tasks.answers import answer_of
 

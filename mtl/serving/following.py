@@ -11,15 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mtl.config import MtlError, RegistryError
+from mtl.errors import MtlError, RegistryError
+from mtl.output.terminal import one_line
 from mtl.package import BUNDLE
-from mtl.package_cache import PackageCache
-from mtl.promotion import CHAMPION
-from mtl.registry import Registry, Version
+from mtl.registry.package_cache import PackageCache
+from mtl.registry.promotion import CHAMPION
+from mtl.registry.registry import Registry, Version
+from mtl.registry.trust import trusted
 from mtl.serving.app import Endpoint
 from mtl.serving.model import Model
-from mtl.terminal import one_line
-from mtl.trust import trusted
 
 _LOG = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ async def follow(endpoint: Endpoint, followed: Followed, load: Callable[[int, Pa
     Args:
         load: a version's model, from its bundle; not yet started.
     """
-    logging.getLogger("mtl.promotion").addFilter(Once())
+    logging.getLogger("mtl.registry.promotion").addFilter(Once())
     while True:
         await asyncio.sleep(LOOK_SECONDS)
         number: int | None = None

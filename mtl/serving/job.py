@@ -13,16 +13,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mtl.config import DataError
+from mtl.cluster.handoff import do, result_of, store_of
+from mtl.cluster.transfer import bring, send
 from mtl.config.params import Config
-from mtl.jobs.handed import do, result_of, store_of
-from mtl.jobs.sent import bring, send
+from mtl.errors import DataError
 from mtl.package import BUNDLE
 from mtl.reports.prediction import Counts
-from mtl.seal import Seal, seal_of
 from mtl.serving.batch import model_digest, predict_all
 from mtl.serving.sources import Chosen
-from mtl.store import Store
+from mtl.storage.seal import Seal, seal_of
+from mtl.storage.store import Store
 
 
 def hand_over(

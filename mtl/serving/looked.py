@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mtl.config import DataError, StageError
-from mtl.data.picture import Picture
-from mtl.digest import bytes_sha256
+from mtl.data.prepare.picture import Picture
+from mtl.errors import DataError, StageError
 from mtl.monitor import profile as profiles
 from mtl.package.predictor import BATCH, Predictor, Row
 from mtl.package.profiling import profile
 from mtl.serving.sources import Reader
+from mtl.storage.digest import bytes_sha256
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mtl.config import MtlError
+from mtl.errors import MtlError
 from mtl.serving.limits import Refused
 from mtl.serving.model_process import Answer, Broken, ModelProcess
 

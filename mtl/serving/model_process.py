@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from mtl.config import MtlError, StageError
+from mtl.errors import MtlError, StageError
 
 Answer = dict[str, Any]
 """`row`, or `error`: why there is none."""

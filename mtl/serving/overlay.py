@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mtl.data.tiles import Caption, captioned, enlarged
+from mtl.data.inspect.tiles import Caption, captioned, enlarged
 from mtl.tasks import Task
 from mtl.tasks.answers import answer_of
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
-from mtl.config import DataError
-from mtl.data.header import read_header
+from mtl.codecs.header import read_header
+from mtl.errors import DataError
 from mtl.serving.documents import images_of_json
 from mtl.serving.limits import FIX, Limits, Refused
 

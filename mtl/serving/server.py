@@ -14,8 +14,8 @@ from pathlib import Path
 
 import uvicorn
 
-from mtl.config import BusyError
 from mtl.config.params import Config
+from mtl.errors import BusyError
 from mtl.reports.requests import EndpointRequest
 from mtl.serving.admission import allowed_hosts
 from mtl.serving.app import Endpoint

@@ -6,8 +6,8 @@ import glob
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtl.config import DataError
-from mtl.data.place import ARCHIVES, IMAGES, Place
+from mtl.errors import DataError
+from mtl.storage.file_tree import ARCHIVES, IMAGES, Place
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from mtl.config import MtlError, StageError
-from mtl.logs import set_up_logging
-from mtl.stages.owner import watch_owner
-from mtl.terminal import guard
+from mtl.cluster.owner import watch_owner
+from mtl.errors import MtlError, StageError
+from mtl.output.logs import set_up_logging
+from mtl.output.terminal import guard
 
 _LOG = logging.getLogger(__name__)
 ERROR_FILE = "MTL_ERROR_FILE"

@@ -7,10 +7,10 @@ import logging
 
 from mtl.config.checking import read
 from mtl.config.trees.data import DataTree
-from mtl.data.budget import within_budget
-from mtl.data.raw import read_account
+from mtl.data.raw.rows import read_account
 from mtl.data.sources import SOURCES
 from mtl.data.sources.account import summary
+from mtl.data.sources.budget import within_budget
 from mtl.stages import OUTPUTS, home, run_stage
 
 _LOG = logging.getLogger(__name__)

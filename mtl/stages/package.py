@@ -9,7 +9,7 @@ import torch
 
 from mtl.config.checking import read
 from mtl.config.trees.model import ModelTree
-from mtl.data import manifest
+from mtl.data.shards import manifest
 from mtl.package.bundle import EVALUATION, read_bundle, write_bundle
 from mtl.package.mlflow_model import write_mlflow_model
 from mtl.package.profiling import write_reference

@@ -8,9 +8,9 @@ import shutil
 
 from mtl.config.checking import read
 from mtl.config.trees.prepare import PrepareTree
-from mtl.data.job import by_job
-from mtl.data.on_ray import on_cluster
-from mtl.data.prepare import Runner, on_cores, prepare
+from mtl.data.prepare.job import by_job
+from mtl.data.prepare.prepare import Runner, on_cores, prepare
+from mtl.data.prepare.ray import on_cluster
 from mtl.data.spec import SPLITS
 from mtl.stages import OUTPUTS, home, run_stage
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import torch
 
-from mtl.config import ConfigError
 from mtl.config.model import HardSharing, ModelConfig
 from mtl.config.tasks import TaskConfig
-from mtl.data.manifest import Manifest
+from mtl.data.shards.manifest import Manifest
 from mtl.data.spec import TargetSpec
+from mtl.errors import ConfigError
 from mtl.model.cost import multiply_adds, num_parameters
 from mtl.model.sharing import SHARINGS, HeadPlan, MultiTaskModel
 from mtl.tasks.base import ImageSpec, Task

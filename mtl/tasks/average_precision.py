@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mtl.data.boxes import CROWD, kinds
+from mtl.data.kinds.box_table import CROWD, kinds
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
@@ -56,7 +56,7 @@ def iou_matrix(a: np.ndarray, b: np.ndarray, crowd: np.ndarray | None = None) ->
 def match(boxes: np.ndarray, labels: np.ndarray, scores: np.ndarray, truth: np.ndarray, num_classes: int) -> Matches:
     """Match as COCO does: best score first, each to the free box of its class with the highest IoU, of equal ones the last.
 
-    A detection that matches none of them, but a box that does not count (mtl/data/boxes.py), is ignored; any number may be.
+    A detection that matches none of them, but a box that does not count (mtl/data/kinds/box_table.py), is ignored; any number may be.
 
     boxes [d, 4], labels [d], scores [d]; truth [k, 5] with the label last, or [k, 6] with what each box is.
     """

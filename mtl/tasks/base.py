@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mtl.data.loader import Batch
+from mtl.data.loading.loader import Batch
 from mtl.data.spec import TargetSpec
 from mtl.yardstick import Direction
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mtl.data.loader import Batch
+from mtl.data.loading.loader import Batch
 from mtl.intervals import NORMAL, wilson
 from mtl.model.heads import VotingHead
 from mtl.objective.losses import cross_entropy

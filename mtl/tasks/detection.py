@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torchvision.ops import batched_nms
 
-from mtl.data.boxes import objects
-from mtl.data.loader import Batch
+from mtl.data.kinds.box_table import objects
+from mtl.data.loading.loader import Batch
 from mtl.precision import precise
 from mtl.tasks.average_precision import Matches, average_precisions, common_places, match, precision_recall
 from mtl.tasks.base import Direction, Scorer, Task, mean_known

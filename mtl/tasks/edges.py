@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import torch
 
-from mtl.data.loader import Batch
-from mtl.data.operations import grey
+from mtl.data.loading.loader import Batch
+from mtl.data.prepare.operations import grey
 from mtl.data.spec import TargetSpec
 from mtl.tasks.reconstruction import to_pixels
 from mtl.tasks.segmentation import Segmentation

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 from torchvision.ops import box_iou, sigmoid_focal_loss
 
-from mtl.data.boxes import kinds, objects
+from mtl.data.kinds.box_table import kinds, objects
 from mtl.model.rcnn import FasterRCNNHead, anchor_boxes, move, unpack
 from mtl.objective.losses import masked
 from mtl.precision import precise

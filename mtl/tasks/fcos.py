@@ -111,7 +111,7 @@ def assign(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Which cell learns which box: the smallest box whose centre is within `radius` cells and that contains the cell.
 
-    Boxes that do not count (mtl/data/boxes.py) are learnt by none.
+    Boxes that do not count (mtl/data/kinds/box_table.py) are learnt by none.
 
     Args:
         every_box: a box that contains no such cell, for it is smaller than a cell, takes the nearest one, which lies outside

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mtl.config import ConfigError
 from mtl.data.kinds.keypoints import KIND, LABEL, POINTS
 from mtl.data.kinds.skeleton import skeleton_of
-from mtl.data.loader import Batch
+from mtl.data.loading.loader import Batch
+from mtl.errors import ConfigError
 from mtl.model.heads import KeypointHead
 from mtl.precision import precise
 from mtl.tasks.average_precision import common_places

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mtl import seeds
-from mtl.data.loader import Batch
+from mtl.data.loading.loader import Batch
 from mtl.model.heads import VotingHead
 from mtl.objective.losses import masked
 from mtl.precision import precise

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mtl.data.loader import Batch
+from mtl.data.loading.loader import Batch
 from mtl.model.heads import DenseHead
 from mtl.precision import precise
 from mtl.tasks import blocks

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mtl.data.kinds.keypoints import AREA, KIND, LABEL, POINTS
-from mtl.data.loader import Batch
+from mtl.data.loading.loader import Batch
 from mtl.tasks.average_precision import Matches, average_precisions, match_alike
 from mtl.tasks.base import mean_known
 from mtl.tasks.detection import NUM_FINE_RESAMPLES, DetectionScorer

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mtl.data.loader import Batch
+from mtl.data.loading.loader import Batch
 from mtl.tasks.base import Scorer
 
 

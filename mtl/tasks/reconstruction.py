@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mtl.data.drawing import as_rgb
-from mtl.data.loader import Batch
+from mtl.data.inspect.drawing import as_rgb
+from mtl.data.loading.loader import Batch
 from mtl.model.heads import DenseHead
 from mtl.precision import precise
 from mtl.tasks.base import Direction, ImageSpec, Scorer, Task, weighted_mean

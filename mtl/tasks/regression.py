@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mtl.data.loader import Batch
+from mtl.data.loading.loader import Batch
 from mtl.model.heads import MeanPoolHead
 from mtl.objective.losses import masked
 from mtl.precision import precise

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from mtl.config import ConfigError
-from mtl.data.loader import Batch
+from mtl.data.loading.loader import Batch
 from mtl.data.spec import TargetSpec
+from mtl.errors import ConfigError
 from mtl.tasks.classification import Classification
 
 TURNS = TargetSpec(kind="label", classes=("0°", "90°", "180°", "270°"))

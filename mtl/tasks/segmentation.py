@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mtl.data.loader import Batch
+from mtl.data.loading.loader import Batch
 from mtl.model.heads import DenseHead
 from mtl.objective.losses import IGNORE, dice, pixel_cross_entropy
 from mtl.tasks import blocks

@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
-from mtl.config import MtlError, SealError
-from mtl.digest import bytes_sha256, file_sha256
-from mtl.seal import Seal
-from mtl.store import Store, cannot_write
+from mtl.errors import MtlError, SealError
+from mtl.storage.digest import bytes_sha256, file_sha256
+from mtl.storage.seal import Seal
+from mtl.storage.store import Store, cannot_write
 
 _LOG = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from mtl.cluster.handoff import do
 from mtl.config.trees.training import TrainingTree
-from mtl.jobs.handed import do
-from mtl.seal import Seal
-from mtl.store import Store
+from mtl.storage.seal import Seal
+from mtl.storage.store import Store
 from mtl.train.launch import attempts
 
 

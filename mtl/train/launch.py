@@ -16,16 +16,16 @@ from typing import Any
 
 from filelock import FileLock
 
-from mtl.cluster import cluster
-from mtl.config import StageError
+from mtl.cluster.handoff import hand_over, no_result, signals
+from mtl.cluster.protocol import ERROR, STOP, raise_written
+from mtl.cluster.session import cluster
+from mtl.cluster.submit import Work
 from mtl.config.trees.training import TrainingTree
-from mtl.data.staging import shipment
-from mtl.digest import bytes_sha256
-from mtl.jobs.handed import hand_over, no_result, signals
-from mtl.jobs.submit import Work
-from mtl.jobs.written import ERROR, STOP, raise_written
-from mtl.seal import Seal, seal_of
-from mtl.store import REFUSED, Store, refused
+from mtl.data.shards.staging import shipment
+from mtl.errors import StageError
+from mtl.storage.digest import bytes_sha256
+from mtl.storage.seal import Seal, seal_of
+from mtl.storage.store import REFUSED, Store, refused
 from mtl.train.checkpoint import MANIFEST, verified, write_manifest
 from mtl.train.content import code_and_data
 from mtl.train.worker import FAILURE, FINAL, out_of_memory
@@ -179,8 +179,8 @@ def _fit(config: TrainingTree, job: dict[str, object], name: str, store: Store, 
         from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchTrainer
 
-        from mtl.train.group import GroupConfig
         from mtl.train.worker import train_worker
+        from mtl.train.worker_group import GroupConfig
 
         gpu = _enough_gpus(ray, config)
         most, fewest = config.train.num_workers, config.train.min_workers or config.train.num_workers

@@ -7,11 +7,11 @@ import logging
 import time
 from collections.abc import Callable
 
-from mtl.config import MtlError
-from mtl.data import sampler
+from mtl.data.loading import sampler
+from mtl.errors import MtlError
 from mtl.train.checkpoint import Checkpoints
 from mtl.train.gradients import never_met
-from mtl.train.notice import END, NONE, Notice
+from mtl.train.preemption import END, NONE, Notice
 from mtl.train.training import Progress, Training
 
 _LOG = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from mtl.config import TrainingError
-from mtl.data.loader import Batch
+from mtl.data.loading.loader import Batch
+from mtl.errors import TrainingError
 from mtl.train.gradients import GradientMethod, Outcome
 from mtl.train.sharding import whole
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mtl.config import DataError
-from mtl.data.loader import Split, collate
+from mtl.data.loading.loader import Split, collate
+from mtl.errors import DataError
 from mtl.evaluate.blind import yardsticks
 from mtl.tasks import Task
 from mtl.yardstick import Yardstick

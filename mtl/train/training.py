@@ -13,10 +13,10 @@ from pydantic import JsonValue
 from torch import nn
 
 from mtl.config.trees.training import TrainingTree
-from mtl.data import sampler
-from mtl.data.augment import augmented, draw_changes
-from mtl.data.loader import Batch, Split
-from mtl.data.mixing import build_mixer
+from mtl.data.loading import sampler
+from mtl.data.loading.augment import augmented, draw_changes
+from mtl.data.loading.loader import Batch, Split
+from mtl.data.loading.mixing import build_mixer
 from mtl.data.spec import SPLITS
 from mtl.evaluate.evaluator import overall, score
 from mtl.model.pretrained import freeze, load_pretrained
@@ -25,9 +25,9 @@ from mtl.objective.combination import Objective
 from mtl.seeds import Stream, torch_seed
 from mtl.tasks import build_model, build_tasks, image_spec
 from mtl.train.cosines import add_cosines, mean_cosines
-from mtl.train.distributed import World, make_deterministic, use_bf16
 from mtl.train.gradients import FeatureGradients, GradientMethod, Outcome, ParameterGradients, SumGradients
 from mtl.train.optimizer import EMA, build_optimizer, build_schedule
+from mtl.train.process_group import World, make_deterministic, use_bf16
 from mtl.train.sharding import load_model, load_optimizer, shard, whole
 from mtl.train.step import train_step
 from mtl.train.targets import doubts, val_yardsticks

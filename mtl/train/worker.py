@@ -12,22 +12,22 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
-from mtl.config import MtlError, StageError, TrainingError
+from mtl.cluster.protocol import ERROR, write_error
 from mtl.config.checking import pick
 from mtl.config.trees.training import TrainingTree
-from mtl.data.staging import at_hand
-from mtl.digest import bytes_sha256
-from mtl.jobs.written import ERROR, write_error
-from mtl.logs import set_up_logging
+from mtl.data.shards.staging import at_hand
+from mtl.errors import MtlError, StageError, TrainingError
+from mtl.output.logs import set_up_logging
 from mtl.reports import EVENT
-from mtl.seal import Seal
-from mtl.store import Store
+from mtl.storage.digest import bytes_sha256
+from mtl.storage.seal import Seal
+from mtl.storage.store import Store
 from mtl.tasks import network_cost
 from mtl.train.checkpoint import Checkpoints, write_manifest
-from mtl.train.distributed import World
 from mtl.train.energy import Meter
 from mtl.train.loop import Stopped, run
-from mtl.train.notice import Notice
+from mtl.train.preemption import Notice
+from mtl.train.process_group import World
 from mtl.train.training import Progress, Training, parameter_counts
 
 _LOG = logging.getLogger(__name__)

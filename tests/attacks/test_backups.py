@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from flows.backup import back_up, restore
-from flows.backup_list import MANIFEST, STATEMENT, signature
 from flows.settings import Settings
-from mtl.config import MtlError, RegistryError
-from mtl.digest import bytes_sha256
-from mtl.store import Store
-from mtl.trust import Trust
+from flows.versions.backup import back_up, restore
+from flows.versions.backup_list import MANIFEST, STATEMENT, signature
+from mtl.errors import MtlError, RegistryError
+from mtl.registry.trust import Trust
+from mtl.storage.digest import bytes_sha256
+from mtl.storage.store import Store
 from tests.conftest import heard
 
 

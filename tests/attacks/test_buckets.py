@@ -11,8 +11,8 @@ from xml.sax.saxutils import escape
 
 import pytest
 
-from mtl.config import DataError
-from mtl.store import Store
+from mtl.errors import DataError
+from mtl.storage.store import Store
 
 NAMES = (
     "../../x",

@@ -25,15 +25,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mtl.addresses import refuse_address
-from mtl.config import ConfigError, DataError, MtlError
 from mtl.config.model import FilePretrained
 from mtl.config.reading import read_params
-from mtl.data.budget import within_budget
-from mtl.data.place import Place
+from mtl.data.sources.budget import within_budget
+from mtl.errors import ConfigError, DataError, MtlError
 from mtl.model.pretrained import _from_file
+from mtl.storage.addresses import refuse_address
+from mtl.storage.file_tree import Place
 from tests.conftest import ROOT, clean_environment
-from tests.small_sets import encoded, pictures, read, written
+from tests.data.small_sets import encoded, pictures, read, written
 
 SUPPLIER = "data supplier"
 
@@ -91,7 +91,7 @@ def test_time_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @attack("a reader that waits for ever")
 def test_waiting_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mtl.data.budget.IDLE", 0.5)
+    monkeypatch.setattr("mtl.data.sources.budget.IDLE", 0.5)
     with pytest.raises(DataError, match="does not go on"):
         within_budget(threading.Event().wait)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.restore import restore_data
+from flows.checkout.dvc import dvc
+from flows.registry.restore import restore_data
 from flows.settings import Settings
-from flows.versioning import dvc
-from mtl.config import StageError
-from mtl.data.remote import FOLDER
+from mtl.data.raw.listings import FOLDER
+from mtl.errors import StageError
 
 STAGE = "stages: {fetch: {cmd: mkdir -p raw && echo good > raw/a, outs: [raw]}}\n"
 

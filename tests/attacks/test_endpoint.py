@@ -24,8 +24,8 @@ from mtl.serving.limits import Limits, Refused
 from mtl.serving.requests import images_of, read_body
 from tests.attacks.test_images import IMAGES
 from tests.conftest import ROOT, clean_environment, free_port
-from tests.small_sets import encoded
-from tests.watch import Watched
+from tests.data.small_sets import encoded
+from tests.flows.watch import Watched
 
 CALLER = "endpoint caller"
 
@@ -106,7 +106,7 @@ def test_hosts_and_origins() -> None:
 def endpoint(bundle: Path) -> Iterator[tuple[str, int]]:
     port = free_port()
     job = {"bundle": str(bundle), "version": "7", "host": "127.0.0.1", "port": port, "replicas": 1}
-    watched = Watched([sys.executable, "-m", "mtl.stages.endpoint", json.dumps(job)], ROOT, clean_environment())
+    watched = Watched([sys.executable, "-m", "mtl.entrypoints.endpoint", json.dumps(job)], ROOT, clean_environment())
     watched.until("model    http", 180)
     yield "127.0.0.1", port
     family = psutil.Process(watched.process.pid).children(recursive=True)

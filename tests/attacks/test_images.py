@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from mtl.config import DataError
-from mtl.data.header import read_header
-from tests.small_sets import encoded
+from mtl.codecs.header import read_header
+from mtl.errors import DataError
+from tests.data.small_sets import encoded
 
 SIZE = 4 << 20
 """Bytes of an attack; an endpoint takes four times as many."""

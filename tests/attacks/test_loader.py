@@ -13,16 +13,16 @@ import mlflow
 import pytest
 import yaml
 
-from flows.predict import bring
 from flows.settings import Settings
-from mtl.config import ConfigError, RegistryError
-from mtl.contents import ADDED
+from flows.versions.predict import bring
+from mtl.errors import ConfigError, RegistryError
 from mtl.package.mlflow_model import write_mlflow_model
-from mtl.registry import Registry
-from mtl.signing import SIGNATURE, own_keys, sign
-from mtl.tracking import FINGERPRINT, Tracker
-from mtl.trust import Trust
-from mtl.version import Version
+from mtl.registry.contents import ADDED
+from mtl.registry.registry import Registry
+from mtl.registry.signing import SIGNATURE, own_keys, sign
+from mtl.registry.tracking import FINGERPRINT, Tracker
+from mtl.registry.trust import Trust
+from mtl.registry.version import Version
 from tests.conftest import ROOT, clean_environment
 
 RUNS = "import pathlib; pathlib.Path({marker!r}).touch()\n"
@@ -204,7 +204,7 @@ def test_the_copy_for_mlflow_is_a_verified_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     registry, _ = registered
-    monkeypatch.setattr("flows.predict.opened", lambda settings: (None, registry))
+    monkeypatch.setattr("flows.versions.predict.opened", lambda settings: (None, registry))
     settings = Settings(tmp_path, place, registry.uri, None)
     assert bring(settings, "1", tmp_path / "good") == 1
     mlflow.pyfunc.load_model(str(tmp_path / "good"))

@@ -18,21 +18,22 @@ import numpy as np
 import pytest
 from markdown_it import MarkdownIt
 
-from flows.lineage import page as write_lineage
-from flows.summary import markdown as summary
+from flows.observe.summary import markdown as summary
+from flows.registry.lineage import page as write_lineage
 from mtl.compare.table import markdown as comparison
-from mtl.config import MtlError
 from mtl.config.gate import GateConfig
 from mtl.config.params import Config
-from mtl.data import manifest
-from mtl.data.check_lines import as_lines
-from mtl.data.data_page import write_data_page
+from mtl.data.inspect.check_lines import as_lines
+from mtl.data.inspect.page import write_data_page
+from mtl.data.raw.splits import read_rows, write_table
+from mtl.data.shards import manifest
 from mtl.data.spec import SPLITS
-from mtl.data.splits import read_rows, write_table
+from mtl.errors import MtlError
 from mtl.evaluate.tables import write_tables
 from mtl.gate import judge
 from mtl.monitor.page import write_page as write_monitor
-from mtl.registry import Version
+from mtl.output.terminal import Guarded
+from mtl.registry.registry import Version
 from mtl.reports import EvalReport, SliceReport, TrainReport
 from mtl.reports.card import write_card
 from mtl.reports.document import document, policy
@@ -41,11 +42,10 @@ from mtl.reports.lineage import Lineage, Source
 from mtl.reports.markdown import as_code, as_text
 from mtl.reports.monitoring import MonitorReport
 from mtl.reports.page import write_page
-from mtl.terminal import Guarded
 from tests.browser import Browser
 from tests.conftest import ROOT
-from tests.test_gate import report, task
-from tests.test_reports import COST
+from tests.gate.test_gate import report, task
+from tests.reports.test_reports import COST
 
 ESCAPES = "\x1b[31mred\x1b[8m\x1b]0;title\x07\x1b]52;c;ZXZpbA==\x07\x9b2J\r\u202ecat"
 

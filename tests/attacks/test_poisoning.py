@@ -16,12 +16,12 @@ from safetensors.torch import save_file
 from mtl.config.gate import GateConfig
 from mtl.config.operations import Resize
 from mtl.config.params import Config
-from mtl.data import manifest
-from mtl.data.check_lines import as_lines
-from mtl.data.checks import check
-from mtl.data.loader import Split
-from mtl.data.prepare import prepare
-from mtl.data.raw import RawSample, write_spec, write_split
+from mtl.data.inspect.check_lines import as_lines
+from mtl.data.inspect.checks import check
+from mtl.data.loading.loader import Split
+from mtl.data.prepare.prepare import prepare
+from mtl.data.raw.rows import RawSample, write_spec, write_split
+from mtl.data.shards import manifest
 from mtl.data.spec import SPLITS, DatasetSpec, TargetSpec
 from mtl.evaluate.bootstrap import jackknife_weights, resample_counts
 from mtl.evaluate.judge import judge_weights
@@ -29,12 +29,12 @@ from mtl.gate import judge
 from mtl.package.bundle import EVALUATION, write_bundle
 from mtl.package.rejudge import rejudge
 from mtl.reports import BlindReport, Decision, EvalReport, Metric, OwnSamples, TaskReport
-from mtl.store import Store
+from mtl.storage.store import Store
 from mtl.train.checkpoint import Checkpoints
-from mtl.train.distributed import World
 from mtl.train.loop import run
+from mtl.train.process_group import World
 from mtl.train.training import Training
-from tests.test_blind import small
+from tests.evaluate.test_blind import small
 
 GATE = GateConfig(margin=0.02, min_improvement=0.0, confidence=0.95)
 ASKING = GATE.model_copy(update={"approval_minutes": 10})

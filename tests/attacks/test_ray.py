@@ -14,13 +14,13 @@ import pytest
 
 from tests.attacks.network import beyond_loopback, inside, listeners
 from tests.conftest import ROOT, clean_environment
-from tests.watch import Watched
+from tests.flows.watch import Watched
 
 # As a training uses a cluster: two workers that have met, so that all listen who ever do.
 TRAINING = """
 import sys, time
 from pathlib import Path
-from mtl.cluster import cluster
+from mtl.cluster.session import cluster
 from mtl.config.params import load
 
 def work(job):
@@ -33,7 +33,7 @@ def work(job):
 with cluster(load(), 2) as ray:
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
-    from mtl.train.group import GroupConfig
+    from mtl.train.worker_group import GroupConfig
     job = {"met": sys.argv[1] + "/met", "end": sys.argv[1] + "/end"}
     import threading
     scaling, run = ScalingConfig(num_workers=2), RunConfig(storage_path=sys.argv[1] + "/ray")
@@ -152,7 +152,7 @@ def test_no_port_answers_a_stranger(training: tuple[Watched, str]) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
 def test_of_an_endpoint_only_its_port_answers(bundle: Path, host: str) -> None:
     job = {"bundle": str(bundle), "version": "7", "host": host, "port": 8123, "replicas": 1}
-    command = inside(sys.executable, "-m", "mtl.stages.endpoint", json.dumps(job))
+    command = inside(sys.executable, "-m", "mtl.entrypoints.endpoint", json.dumps(job))
     watched = Watched(command, ROOT, clean_environment() | {"PYTHONPATH": str(ROOT)})
     try:
         watched.until("model    http", 240)
@@ -167,7 +167,7 @@ def test_of_an_endpoint_only_its_port_answers(bundle: Path, host: str) -> None:
 def test_nodes_of_one_machine_are_on_loopback() -> None:
     own = clean_environment() | {"PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
     with tempfile.TemporaryDirectory(prefix="mtl", dir="/tmp") as scratch:  # Ray's sockets want a short path
-        nodes = Watched(inside(sys.executable, "-m", "mtl.nodes", "8265", "2", "1", scratch), ROOT, own)
+        nodes = Watched(inside(sys.executable, "-m", "mtl.cluster.local_nodes", "8265", "2", "1", scratch), ROOT, own)
         try:
             deadline = time.monotonic() + 120
             while ("127.0.0.1", 8265) not in (found := listeners(nodes.process.pid)) or len(found) < 14:

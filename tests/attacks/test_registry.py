@@ -14,26 +14,26 @@ from typing import Any
 
 import pytest
 
-from flows.adoption import adopt
-from flows.champion import history, promote, roll_back
-from flows.diff import diff
-from flows.gate_settings import gate_changes
-from flows.lineage import collect as collect_lineage
-from flows.predict import predict
-from flows.reproduce import reproduce
+from flows.checkout.workspace import effective_params
+from flows.observe.status import collect as collect_status
+from flows.registry.adoption import adopt
+from flows.registry.lineage import collect as collect_lineage
+from flows.retraining.gate_settings import gate_changes
+from flows.retraining.unchanged import find_registered
 from flows.settings import Settings
-from flows.status import collect as collect_status
-from flows.unchanged import find_registered
-from flows.workspace import effective_params
-from mtl.config import ConfigError, MtlError, RegistryError
+from flows.versions.champion import history, promote, roll_back
+from flows.versions.diff import diff
+from flows.versions.predict import predict
+from flows.versions.reproduce import reproduce
 from mtl.config.params import load
-from mtl.promotion import CHAMPION, CHANGE
-from mtl.registry import CHALLENGER, Registry
+from mtl.errors import ConfigError, MtlError, RegistryError
+from mtl.registry.promotion import CHAMPION, CHANGE
+from mtl.registry.registry import CHALLENGER, Registry
+from mtl.registry.tracking import FINGERPRINT, Tracker, artifact_digests
+from mtl.registry.version import DECIDED, DECISION, STATEMENT, Version
 from mtl.reports import Decision, PackageReport
-from mtl.tracking import FINGERPRINT, Tracker, artifact_digests
-from mtl.version import DECIDED, DECISION, STATEMENT, Version
 from tests.conftest import ROOT
-from tests.test_evidence import report
+from tests.flows.test_evidence import report
 
 NUMBERS = itertools.count(1)
 
@@ -245,8 +245,8 @@ def test_anothers_statement(world: World, place: Path, other: str) -> None:
 @attack("a version is made without a statement, or with a stranger's")
 @pytest.mark.parametrize("signed", [False, True])
 def test_a_strangers_version(world: World, tmp_path: Path, signed: bool) -> None:
-    from mtl.trust import Trust
-    from mtl.version import statement
+    from mtl.registry.trust import Trust
+    from mtl.registry.version import statement
 
     version = world.registry.get(2)
     if signed:
@@ -298,7 +298,7 @@ def test_a_worsened_champion(world: World) -> None:
 @attack("the comparison with the champion is forged")
 @pytest.mark.parametrize("way", ["plain", "stranger", "another pair's"])
 def test_a_forged_comparison(world: World, tmp_path: Path, way: str) -> None:
-    from mtl.trust import Trust
+    from mtl.registry.trust import Trust
 
     one, two = world.registry.get(1), world.registry.get(2)
     forged = report(0.01)
@@ -384,8 +384,8 @@ def test_an_alias_before_any_promotion(world: World) -> None:
 @attack("an entry is added to the history")
 @pytest.mark.parametrize("way", ["plain", "replayed", "stranger", "nonsense", "far"])
 def test_an_added_entry(world: World, tmp_path: Path, way: str) -> None:
-    from mtl.ledger import Ledger
-    from mtl.trust import Trust
+    from mtl.registry.ledger import Ledger
+    from mtl.registry.trust import Trust
 
     plain = {"from": 1, "to": 2, "kind": "promotion", "why": "", "who": "owner", "when": "now", "id": "1"}
     key = f"{CHANGE}/{999999 if way == 'far' else 2:06d}"

@@ -11,21 +11,21 @@ from typing import Any
 import pytest
 import torch
 
+from mtl.cluster.handoff import do
+from mtl.cluster.protocol import ERROR, JOB, RESULT, raise_written, write_error
+from mtl.cluster.submit import VARIABLE
+from mtl.cluster.transfer import LIST, bring, send
 from mtl.compare import trial as trials
 from mtl.compare.plan import Trial
-from mtl.config import SealError, TrainingError
 from mtl.config.params import Config
-from mtl.data.job import RECORDS, SHARDS, _fetched, _known  # pyright: ignore[reportPrivateUsage]
-from mtl.data.manifest import ShardRecord
-from mtl.data.plan import Planned
-from mtl.digest import bytes_sha256
-from mtl.jobs.handed import do
-from mtl.jobs.sent import LIST, bring, send
-from mtl.jobs.submit import VARIABLE
-from mtl.jobs.written import ERROR, JOB, RESULT, raise_written, write_error
-from mtl.private import secret_of
-from mtl.seal import SECRET, Seal, seal_of
-from mtl.store import Store
+from mtl.data.prepare.job import RECORDS, SHARDS, _fetched, _known  # pyright: ignore[reportPrivateUsage]
+from mtl.data.prepare.plan import Planned
+from mtl.data.shards.manifest import ShardRecord
+from mtl.errors import SealError, TrainingError
+from mtl.storage.digest import bytes_sha256
+from mtl.storage.private import secret_of
+from mtl.storage.seal import SECRET, Seal, seal_of
+from mtl.storage.store import Store
 from mtl.train.checkpoint import Checkpoints, verified, write_manifest
 from tests.conftest import heard
 

@@ -14,21 +14,22 @@ from pathlib import Path
 import pytest
 from prefect.logging.handlers import PrefectConsoleHandler
 
-from flows.lineage import LEFT_OUT, PATCH, write_origin
-from flows.origin import read_origin
-from flows.restore import restore_data
+from flows.checkout.origin import read_origin
+from flows.checkout.uncommitted import difference
+from flows.checkout.workspace import workspace
+from flows.registry.lineage import LEFT_OUT, PATCH, write_origin
+from flows.registry.restore import restore_data
 from flows.settings import Settings
-from flows.uncommitted import difference
-from flows.workspace import workspace
-from mtl.config import ConfigError, MtlError, RegistryError, read_params
+from mtl.config import read_params
 from mtl.config.params import load, parse
-from mtl.promotion import Promotions
-from mtl.redaction import redact
-from mtl.registry import Registry
+from mtl.errors import ConfigError, MtlError, RegistryError
+from mtl.output.redaction import redact
+from mtl.output.terminal import guard_log, plain
+from mtl.registry.promotion import Promotions
+from mtl.registry.registry import Registry
+from mtl.registry.signing import own_keys
+from mtl.registry.tracking import FINGERPRINT, Tracker, refuse_secrets
 from mtl.reports import PackageReport
-from mtl.signing import own_keys
-from mtl.terminal import guard_log, plain
-from mtl.tracking import FINGERPRINT, Tracker, refuse_secrets
 from tests.conftest import ROOT, clean_environment, mtl
 
 KEY = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIPlantedPlantedPlantedPlanted0\n-----END PRIVATE KEY-----"
@@ -263,8 +264,8 @@ def test_copies_of_config_local_are_the_owners_alone(planted: Path, monkeypatch:
         copy = planted.parent / "copy"
         (copy / ".dvc").mkdir(parents=True)
         (copy / "dvc.lock").write_text("stages: {fetch: {outs: []}}\n")
-        monkeypatch.setattr("flows.restore.remotes", lambda root: {})
-        monkeypatch.setattr("flows.restore.dvc", lambda *words: "")
+        monkeypatch.setattr("flows.registry.restore.remotes", lambda root: {})
+        monkeypatch.setattr("flows.registry.restore.dvc", lambda *words: "")
         restore_data(settings, copy)
         assert stat.S_IMODE((copy / ".dvc" / "config.local").stat().st_mode) == 0o600
     finally:

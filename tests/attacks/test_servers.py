@@ -18,11 +18,11 @@ import httpx
 import pytest
 
 from flows.settings import own_password
-from mtl.config import MtlError
+from mtl.errors import MtlError
 from tests.attacks.network import beyond_loopback, inside, listeners
 from tests.browser import Browser
 from tests.conftest import ROOT, clean_environment, free_port
-from tests.watch import Watched
+from tests.flows.watch import Watched
 
 
 @dataclass
@@ -248,8 +248,8 @@ def test_a_password_that_others_may_know_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.attack(boundary="local user", attack="start a flow run on a folder of one's own (the parameter root)")
 def test_no_parameter_says_whose_code_runs() -> None:
-    from flows.monitor import monitor
-    from flows.retrain import retrain
+    from flows.retraining.flow import retrain
+    from flows.retraining.monitor import monitor
 
     for flow in (retrain, monitor):
         assert {"root", "folder", "path"}.isdisjoint(flow.parameters.properties)

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from flows.stack.plan import make_plan
-from mtl.config import DataError
-from mtl.data.manifest import NAME
-from mtl.data.staging import Shipment, at_hand
-from mtl.digest import file_md5, file_sha256
-from mtl.private import private_folder
-from mtl.store import Store
+from mtl.data.shards.manifest import NAME
+from mtl.data.shards.staging import Shipment, at_hand
+from mtl.errors import DataError
+from mtl.storage.digest import file_md5, file_sha256
+from mtl.storage.private import private_folder
+from mtl.storage.store import Store
 
 NOBODY = 65534
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="another user is played by root's right to become one")
@@ -62,7 +62,7 @@ def test_shards_are_fetched_once_into_a_folder_of_ones_own(
     found = at_hand(unseen(tmp_path), sent.as_json())
     assert {p.name: p.read_bytes() for p in found.iterdir()} == {p.name: p.read_bytes() for p in prepared.iterdir()}
     assert stat.S_IMODE((temporary / f"mtl-shards-{os.getuid()}").stat().st_mode) == 0o700
-    monkeypatch.setattr("mtl.data.staging._fetch", lambda *_: pytest.fail("fetched twice"))
+    monkeypatch.setattr("mtl.data.shards.staging._fetch", lambda *_: pytest.fail("fetched twice"))
     assert at_hand(unseen(tmp_path), sent.as_json()) == found
 
 
@@ -122,7 +122,7 @@ def test_a_swapped_object_is_refused(
     name = NAME if which == "manifest" else manifest["shards"][0]["file"]
     md5 = sent.files[name]
     # As one who can make two files of one MD5: what comes has the hash by which DVC names it.
-    monkeypatch.setattr("mtl.data.staging._md5", lambda data: md5, raising=False)
+    monkeypatch.setattr("mtl.data.shards.staging._md5", lambda data: md5, raising=False)
     data = (prepared / name).read_bytes()
     Store(sent.url).put(f"files/md5/{md5[:2]}/{md5[2:]}", data[:-2] + bytes([data[-2] ^ 1]) + data[-1:])
     with pytest.raises(DataError, match=f"{name} .* is damaged"):

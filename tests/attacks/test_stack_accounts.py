@@ -11,13 +11,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from flows.processes.ui import mlflow_command
 from flows.stack.accounts import ACCOUNT, ADMIN_PASSWORD, PASSWORD
 from flows.stack.passwords import refuse_weak
 from flows.stack.plan import make_plan, read_plan
 from flows.stack.servers import responds
-from flows.ui import mlflow_command
-from mtl.config import ConfigError
-from mtl.private import write_private
+from mtl.errors import ConfigError
+from mtl.storage.private import write_private
 from tests.conftest import ROOT, free_port
 from tests.servers import Server, running
 

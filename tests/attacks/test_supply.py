@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from flows.stack.plan import make_plan
+from mtl.cluster import submit as submission
 from mtl.config.params import Config
-from mtl.jobs import submit as submission
-from mtl.seal import Seal
-from mtl.store import Store
+from mtl.storage.seal import Seal
+from mtl.storage.store import Store
 from tests.conftest import ROOT
-from tests.sbom import document
+from tools.sbom import document
 
 
 def tracked() -> list[Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.relocation import relocate
+from flows.registry.relocation import relocate
 from tests import marked_table
 from tests.conftest import embedded
 
@@ -18,7 +18,7 @@ RESULTS = {"passed": "works", "skipped": "not tried", "error": "not tried", "fai
 @pytest.fixture(scope="session")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database without anything in it, to be copied: to make its tables takes seconds."""
-    from mtl.tracking import connect
+    from mtl.registry.tracking import connect
 
     path = tmp_path_factory.mktemp("database") / "mlflow.db"
     connect(f"sqlite:///{path}")

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from flows import checks
-from flows.backup import back_up
 from flows.checks import QUICK, TRAINING, check, remote
-from flows.deployments import serve_schedule
-from flows.predict import predict
+from flows.schedule.deployments import serve_schedule
 from flows.settings import Settings
-from mtl.config import MtlError
+from flows.versions.backup import back_up
+from flows.versions.predict import predict
 from mtl.config.params import Config, load
-from mtl.registry import Registry
+from mtl.errors import MtlError
+from mtl.registry.registry import Registry
 from tests.conftest import ROOT, dvc, free_port, make_checkout, mtl
 from tests.daily import situation
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.relocation import relocate
-from flows.versions import registry_of
+from flows.registry.load import registry_of
+from flows.registry.relocation import relocate
 from tests.conftest import ROOT, clean_environment, embedded, free_port, mtl
+from tests.flows.watch import Watched
 from tests.servers import ask, basic_of
-from tests.watch import Watched
 
 MODEL = "multitask"
 MLFLOW = {

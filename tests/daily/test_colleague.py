@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mtl.signing import own_keys
+from mtl.registry.signing import own_keys
 from tests.conftest import dvc, make_checkout, mtl, set_params
 from tests.servers import mlflow_server, object_store, running, s3_environment
 

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from flows.garbage import garbage
-from flows.homes import note_home
-from flows.needs import objects_of, project_of
+from flows.checkout.dvc import output_hash
+from flows.checkout.homes import note_home
+from flows.checkout.workspace import workspace
+from flows.registry.garbage import garbage
+from flows.registry.needs import objects_of, project_of
 from flows.settings import Settings
-from flows.versioning import output_hash
-from flows.workspace import workspace
-from mtl.config import MtlError, StageError
-from mtl.data.staging import shipment
-from mtl.registry import Registry
-from mtl.tracking import connect
+from mtl.data.shards.staging import shipment
+from mtl.errors import MtlError, StageError
+from mtl.registry.registry import Registry
+from mtl.registry.tracking import connect
 from tests.conftest import dvc, embedded, mtl
 
 GIT = ("git", "-c", "user.name=t", "-c", "user.email=t@example.com")

@@ -21,14 +21,14 @@ import httpx
 import pytest
 
 from flows.settings import Settings
-from mtl.registry import Registry
+from mtl.registry.registry import Registry
+from mtl.registry.tracking import FINGERPRINT, Tracker
 from mtl.reports import PackageReport
 from mtl.serving.limits import FIX, Limits, Refused
 from mtl.serving.requests import images_of
-from mtl.tracking import FINGERPRINT, Tracker
 from tests.conftest import ROOT, clean_environment, embedded, free_port
-from tests.small_sets import encoded
-from tests.watch import Watched
+from tests.data.small_sets import encoded
+from tests.flows.watch import Watched
 
 IMAGE = encoded(5, (64, 64))
 TEXT = base64.b64encode(IMAGE).decode()

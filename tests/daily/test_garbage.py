@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.garbage import garbage
-from flows.versioning import output_hash
-from mtl.config import StageError
+from flows.checkout.dvc import output_hash
+from flows.registry.garbage import garbage
+from mtl.errors import StageError
 from tests.conftest import dvc, embedded, make_checkout, mtl
 from tests.daily.test_dvc import cached, elsewhere
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from flows.leftovers import FOLDER, clear
-from flows.metrics import exposition
+from flows.checkout.leftovers import FOLDER, clear
+from flows.checkout.workspace import alone, running
+from flows.observe.metrics import exposition
+from flows.observe.status import collect as status
 from flows.settings import Settings
-from flows.status import collect as status
-from flows.workspace import alone, running
-from mtl.tracking import Tracker
+from mtl.registry.tracking import Tracker
 from tests.conftest import ROOT, clean_environment
 from tests.daily import situation
 from tests.servers import prefect_server
@@ -27,10 +27,10 @@ from tests.servers import running as serving
 WORKER = """
 import sys, tempfile, time
 from pathlib import Path
-from flows.last_run import recorded
+from flows.observe.last_run import recorded
 from flows.settings import Settings
-from flows.workspace import running, workspace
-from mtl.tracking import Tracker
+from flows.checkout.workspace import running, workspace
+from mtl.registry.tracking import Tracker
 root, uri, name = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 settings = Settings(root, root / ".mtl", uri, None)
 with running(settings, name) as note, recorded(settings, name, note, sys.argv[4]):

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from flows.diff import _short
-from flows.gate_settings import gate_changes
-from flows.git import GitError
-from flows.origin import POINTER, read_origin
-from flows.restore import _checkout, git
-from flows.uncommitted import LARGEST
-from flows.workspace import copy_files
-from mtl.config import ConfigError
-from mtl.fingerprint import content_digest
-from mtl.mlflow_params import as_params
-from mtl.tracking import Tracker
+from flows.checkout.git import GitError
+from flows.checkout.origin import POINTER, read_origin
+from flows.checkout.uncommitted import LARGEST
+from flows.checkout.workspace import copy_files
+from flows.registry.restore import _checkout, git
+from flows.retraining.gate_settings import gate_changes
+from flows.versions.diff import _short
+from mtl.errors import ConfigError
+from mtl.registry.fingerprint import content_digest
+from mtl.registry.mlflow_params import as_params
+from mtl.registry.tracking import Tracker
 from tests.conftest import ROOT, mtl
 from tests.daily import situation
 

@@ -17,15 +17,15 @@ from pathlib import Path
 
 import pytest
 
-from flows.homes import homes
-from flows.origin import read_origin
-from flows.restore import _checkout  # pyright: ignore[reportPrivateUsage]
+from flows.checkout.homes import homes
+from flows.checkout.origin import read_origin
+from flows.checkout.uncommitted import difference
+from flows.checkout.workspace import alone, running, workspace
+from flows.registry.restore import _checkout  # pyright: ignore[reportPrivateUsage]
 from flows.settings import Settings
-from flows.uncommitted import difference
-from flows.workspace import alone, running, workspace
-from mtl.config import BusyError, ConfigError
+from mtl.errors import BusyError, ConfigError
+from mtl.registry.tracking import connect
 from mtl.surroundings import short_scratch, trouble_with_disk
-from mtl.tracking import connect
 from tests import servers
 from tests.conftest import ROOT, clean_environment, mtl, set_params
 
@@ -141,7 +141,7 @@ def test_an_account_without_a_name_has_one_and_a_home(bare: Path) -> None:
     as_nobody = ("setpriv", "--reuid=54321", "--regid=54321", "--clear-groups", "--inh-caps=+dac_override")
     code = (
         "import os, sys; os.environ.pop('HOME', None); from mtl.surroundings import name_user; name_user();"
-        "import getpass; from pathlib import Path; import mlflow; from mtl.actor import actor;"
+        "import getpass; from pathlib import Path; import mlflow; from mtl.registry.actor import actor;"
         "print(getpass.getuser(), Path.home() == Path('.mtl').resolve(), actor().split('@')[0])"
     )
     done = python(code, bare, *as_nobody, "--ambient-caps=+dac_override", USER="", LOGNAME="")
@@ -238,7 +238,7 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from flows.settings import Settings
-from flows.workspace import running, workspace
+from flows.checkout.workspace import running, workspace
 root, home = Path(sys.argv[1]), Path(sys.argv[2])
 home.mkdir(exist_ok=True)
 settings = Settings(root, home, "", None)

@@ -14,12 +14,12 @@ import pytest
 from mtl.config.params import Config
 from mtl.serving import batch
 from mtl.serving.batch import predict_all
-from mtl.serving.gathered import write_table
+from mtl.serving.export import write_table
 from mtl.serving.picture_names import picture_names
 from mtl.serving.sources import Chosen, choose
-from mtl.store import Store
+from mtl.storage.store import Store
 from tests.conftest import package_of
-from tests.small_sets import encoded, pictures
+from tests.data.small_sets import encoded, pictures
 
 
 @pytest.fixture(scope="module")

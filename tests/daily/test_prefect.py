@@ -16,20 +16,18 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from flows.project import project_of
+from flows.checkout.project import project_of
+from flows.schedule.ticks import next_ticks, refuse_crons
 from flows.settings import Settings
-from flows.ticks import next_ticks, refuse_crons
-from mtl.config import ConfigError
 from mtl.config.params import load
 from mtl.config.schedule import ScheduleConfig
+from mtl.errors import ConfigError
 from tests import servers
 from tests.conftest import ROOT, clean_environment, mtl, set_params
-from tests.watch import Watched
+from tests.flows.watch import Watched
 
 SILENT = 12
-RUNNER = (
-    f"import flows.deployments as d; d.SILENT_SECONDS = {SILENT}; from flows.runner import run_schedule; run_schedule()"
-)
+RUNNER = f"import flows.schedule.deployments as d; d.SILENT_SECONDS = {SILENT}; from flows.schedule.runner import run_schedule; run_schedule()"
 
 
 @pytest.fixture(scope="module")

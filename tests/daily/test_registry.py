@@ -14,21 +14,21 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from flows.champion import history, promote, roll_back
 from flows.checks import QUICK, TRAINING, check, remote
-from flows.endpoint import serve_endpoint
-from flows.lineage import collect as lineage
-from flows.predict import predict
-from flows.repair import examine, repair
+from flows.observe.status import collect as status
+from flows.registry.lineage import collect as lineage
+from flows.registry.repair import examine, repair
 from flows.settings import Settings
-from flows.status import collect as status
-from mtl.config import GoneError, MtlError
+from flows.versions.champion import history, promote, roll_back
+from flows.versions.endpoint import serve_endpoint
+from flows.versions.predict import predict
 from mtl.config.params import load
-from mtl.ledger import RUN_TAG, Ledger
-from mtl.promotion import CHAMPION
-from mtl.registry import Registry
-from mtl.tracking import Tracker
-from mtl.version import Version
+from mtl.errors import GoneError, MtlError
+from mtl.registry.ledger import RUN_TAG, Ledger
+from mtl.registry.promotion import CHAMPION
+from mtl.registry.registry import Registry
+from mtl.registry.tracking import Tracker
+from mtl.registry.version import Version
 from tests.attacks.test_registry import World
 from tests.conftest import ROOT, clean_environment, free_port, heard
 from tests.daily import situation

@@ -19,29 +19,29 @@ from typing import Any
 import mlflow
 import pytest
 
-from flows.artifact_addresses import plain
-from flows.backup import back_up, restore
-from flows.champion import promote, roll_back
-from flows.keys import collect as keys
-from flows.keys import declare, refuse_strange_key
-from flows.keys import show as show_keys
-from flows.mending import mend
-from flows.relocation import refuse_moved, relocate
+from flows.registry.artifact_addresses import plain
+from flows.registry.keys import collect as keys
+from flows.registry.keys import declare, refuse_strange_key
+from flows.registry.keys import show as show_keys
+from flows.registry.load import registry_of
+from flows.registry.mending import mend
+from flows.registry.relocation import refuse_moved, relocate
 from flows.settings import Settings
-from flows.versions import registry_of
-from mtl.chain import CHANGE
-from mtl.config import RegistryError
-from mtl.contents import ADDED
-from mtl.data.raw import read_split
+from flows.versions.backup import back_up, restore
+from flows.versions.champion import promote, roll_back
+from mtl.data.raw.rows import read_split
 from mtl.data.spec import DatasetSpec
+from mtl.errors import RegistryError
 from mtl.package.mlflow_model import write_mlflow_model
 from mtl.package.predictor import Predictor
-from mtl.package_cache import PackageCache
-from mtl.promotion import CHAMPION
+from mtl.registry.chain import CHANGE
+from mtl.registry.contents import ADDED
+from mtl.registry.package_cache import PackageCache
+from mtl.registry.promotion import CHAMPION
+from mtl.registry.tracking import FINGERPRINT, Tracker, artifact_digests
+from mtl.registry.version import Version
 from mtl.reports import Decision, PackageReport
 from mtl.serving.following import Followed
-from mtl.tracking import FINGERPRINT, Tracker, artifact_digests
-from mtl.version import Version
 from tests.conftest import ROOT, clean_environment, dvc, free_port, heard, set_params
 from tests.daily import situation
 
@@ -173,8 +173,8 @@ def test_a_killed_relocation_is_done_again(registered: Settings, tmp_path: Path)
     registered.root.rename(tmp_path / "renamed")
     moved = home_of(tmp_path / "renamed")
     script = (
-        "import os, signal, sys\nfrom pathlib import Path\nimport flows.artifact_addresses as a\nfrom flows.settings import Settings\n"
-        "import flows.relocation as r\na._whole = lambda *words: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "import os, signal, sys\nfrom pathlib import Path\nimport flows.registry.artifact_addresses as a\nfrom flows.settings import Settings\n"
+        "import flows.registry.relocation as r\na._whole = lambda *words: os.kill(os.getpid(), signal.SIGKILL)\n"
         f"root = Path({str(moved.root)!r}); r.relocate(Settings(root, root / '.mtl', {moved.mlflow_uri!r}, None))\n"
     )
     environment = clean_environment() | {"PYTHONPATH": str(ROOT)}
@@ -227,7 +227,7 @@ def test_a_killed_restoration_is_done_again(
     (tmp_path / "other").mkdir()
     elsewhere = home_of(tmp_path / "other")
     script = (
-        "import os, signal\nfrom pathlib import Path\nimport flows.backup as b\nfrom flows.settings import Settings\n"
+        "import os, signal\nfrom pathlib import Path\nimport flows.versions.backup as b\nfrom flows.settings import Settings\n"
         "b.Store.put = lambda *words: os.kill(os.getpid(), signal.SIGKILL)\n"
         f"root = Path({str(elsewhere.root)!r}); s = Settings(root, root / '.mtl', {elsewhere.mlflow_uri!r}, None)\n"
         f"b.restore(s, {str(tmp_path / 'backups')!r}, None, replace=False)\n"

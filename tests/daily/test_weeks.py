@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from flows.champion import history, roll_back
-from flows.lineage import collect as lineage
-from flows.repair import examine
-from flows.retention import Plan, after_run, carry_out, plan
+from flows.observe.sizes import line, sizes
+from flows.registry.lineage import collect as lineage
+from flows.registry.repair import examine
+from flows.registry.retention import Plan, after_run, carry_out, plan
 from flows.settings import Settings
-from flows.sizes import line, sizes
-from mtl.config import GoneError
+from flows.versions.champion import history, roll_back
 from mtl.config.params import Config, load
-from mtl.fingerprint import read_stages
-from mtl.registry import CHALLENGER, Registry
-from mtl.tracking import Tracker
+from mtl.errors import GoneError
+from mtl.registry.fingerprint import read_stages
+from mtl.registry.registry import CHALLENGER, Registry
+from mtl.registry.tracking import Tracker
 from tests.attacks.test_registry import World
 from tests.conftest import ROOT, embedded, make_checkout, mtl
 from tests.daily import situation

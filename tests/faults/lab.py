@@ -20,10 +20,10 @@ from typing import Any
 
 import psutil
 
-from mtl.digest import file_sha256
-from mtl.promotion import CHAMPION
-from mtl.registry import Registry
-from mtl.trust import Trust
+from mtl.registry.promotion import CHAMPION
+from mtl.registry.registry import Registry
+from mtl.registry.trust import Trust
+from mtl.storage.digest import file_sha256
 from tests.conftest import clean_environment, dvc, make_checkout, set_params
 from tests.faults.points import Point
 from tests.servers import Server, mlflow_server, object_store, postgres, prefect_server, s3_environment

@@ -36,12 +36,12 @@ EDGES = [
     for when, call in (("start", BEFORE), ("end", AFTER))
 ]
 MIDDLES = [
-    stage("fetch: between two splits", "stage process", "mtl.data.raw:write_split:after:1", "fresh"),
+    stage("fetch: between two splits", "stage process", "mtl.data.raw.rows:write_split:after:1", "fresh"),
     stage(
         "fetch: inside a split's file", "stage process", "pyarrow.parquet.core:ParquetWriter.close:before:1", "fresh"
     ),
-    stage("prepare: between two shards", "stage process", "mtl.data.shards:write:after:2", "fetch"),
-    stage("prepare: before the manifest", "stage process", "mtl.data.manifest:Journal.finish:before:1", "fetch"),
+    stage("prepare: between two shards", "stage process", "mtl.data.shards.shards:write:after:2", "fetch"),
+    stage("prepare: before the manifest", "stage process", "mtl.data.shards.manifest:Journal.finish:before:1", "fetch"),
     stage("evaluate: before its report", "stage process", "mtl.evaluate.tables:write_tables:before:1", "train"),
     stage("package: inside the package", "stage process", "mtl.package.bundle:write_bundle:after:1", "evaluate"),
 ]
@@ -53,8 +53,10 @@ TRAINING = [
     Point("train: raylet", "Ray node", "prepare", line="train: step 10/", process="raylet/raylet"),
     Point("train: head", "Ray head", "prepare", line="train: step 10/", process="gcs/gcs_server"),
     Point("checkpoint: before the state", "Ray worker", "prepare", "mtl.train.checkpoint:Checkpoints._write:before:2"),
-    Point("checkpoint: state written, not in place", "Ray worker", "prepare", "mtl.store:Store.put_file:before:2"),
-    Point("checkpoint: state in place, no manifest", "Ray worker", "prepare", "mtl.store:Store.put:before:3"),
+    Point(
+        "checkpoint: state written, not in place", "Ray worker", "prepare", "mtl.storage.store:Store.put_file:before:2"
+    ),
+    Point("checkpoint: state in place, no manifest", "Ray worker", "prepare", "mtl.storage.store:Store.put:before:3"),
     Point(
         "checkpoint: before the oldest goes",
         "Ray worker",
@@ -74,39 +76,59 @@ DVC = [
     Point("dvc: inside push", "DVC process", "package", "dvc_objects.fs.generic:transfer:after:3"),
 ]
 FLOW = [
-    Point("flow: before its run", "flow process", "fresh", "mtl.tracking:Tracker.open_run:before:1"),
+    Point("flow: before its run", "flow process", "fresh", "mtl.registry.tracking:Tracker.open_run:before:1"),
     Point(
         "flow: tables of the registry half made",
         "flow process",
         "package",
         "mlflow.store.db.utils:_initialize_tables:after:1",
     ),
-    Point("flow: after its run", "flow process", "package", "mtl.tracking:Tracker.open_run:after:1"),
+    Point("flow: after its run", "flow process", "package", "mtl.registry.tracking:Tracker.open_run:after:1"),
     Point("flow: in mid-training", "flow process", "prepare", line="train: step 10/", process="flows.cli"),
     Point(
         "flow: told to end in mid-training", "flow process", "prepare", "", "train: step 10/", "flows.cli", "SIGTERM"
     ),
     Point("flow: interrupted in mid-training", "flow process", "prepare", "", "train: step 10/", "flows.cli", "SIGINT"),
-    Point("register: before", "flow process", "package", "mtl.registry:Registry.register:before:1"),
-    Point("register: metrics without lineage", "flow process", "package", "mtl.tracking:Tracker.log_lineage:before:1"),
-    Point("register: lineage, no version", "flow process", "package", "mtl.tracking:Tracker.log_lineage:after:1"),
-    Point("register: model uploaded, no version", "flow process", "package", "mtl.registry:Registry._upload:after:1"),
-    Point("register: version, not in the ledger", "flow process", "package", "mtl.registry:Registry._create:after:1"),
-    Point("register: version in the ledger", "flow process", "package", "mtl.ledger:Ledger.write:after:1"),
-    Point("register: run not finished", "flow process", "package", "mtl.tracking:Tracker.finish:before:1"),
+    Point("register: before", "flow process", "package", "mtl.registry.registry:Registry.register:before:1"),
+    Point(
+        "register: metrics without lineage",
+        "flow process",
+        "package",
+        "mtl.registry.tracking:Tracker.log_lineage:before:1",
+    ),
+    Point(
+        "register: lineage, no version", "flow process", "package", "mtl.registry.tracking:Tracker.log_lineage:after:1"
+    ),
+    Point(
+        "register: model uploaded, no version",
+        "flow process",
+        "package",
+        "mtl.registry.registry:Registry._upload:after:1",
+    ),
+    Point(
+        "register: version, not in the ledger",
+        "flow process",
+        "package",
+        "mtl.registry.registry:Registry._create:after:1",
+    ),
+    Point("register: version in the ledger", "flow process", "package", "mtl.registry.ledger:Ledger.write:after:1"),
+    Point("register: run not finished", "flow process", "package", "mtl.registry.tracking:Tracker.finish:before:1"),
     Point("gate: before", "flow process", "package", "mtl.gate:judge:before:1"),
-    Point("promote: before its entry", "flow process", "package", "mtl.promotion:Promotions._write:before:1"),
-    Point("promote: entry, no alias", "flow process", "package", "mtl.promotion:Promotions._write:after:1"),
-    Point("promote: alias, no record", "flow process", "package", "mtl.promotion:Promotions._settle:after:1"),
+    Point("promote: before its entry", "flow process", "package", "mtl.registry.promotion:Promotions._write:before:1"),
+    Point("promote: entry, no alias", "flow process", "package", "mtl.registry.promotion:Promotions._write:after:1"),
+    Point("promote: alias, no record", "flow process", "package", "mtl.registry.promotion:Promotions._settle:after:1"),
     Point("promote: before the report", "flow process", "package", "mtl.reports.page:write_page:before:1"),
     Point(
         "promote: before the decision's record",
         "flow process",
         "package",
-        "mtl.registry:Registry.log_decision:before:1",
+        "mtl.registry.registry:Registry.log_decision:before:1",
     ),
     Point(
-        "promote: after the decision's record", "flow process", "package", "mtl.registry:Registry.log_decision:after:1"
+        "promote: after the decision's record",
+        "flow process",
+        "package",
+        "mtl.registry.registry:Registry.log_decision:after:1",
     ),
 ]
 SERVERS = [

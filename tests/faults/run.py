@@ -13,7 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from mtl.config import ConfigError
+from mtl.errors import ConfigError
 from tests.conftest import ROOT
 from tests.faults.lab import Lab, Result, team
 from tests.faults.points import POINTS, SERVERS, Point

@@ -20,17 +20,17 @@ from typing import Any
 
 import psutil
 
-from mtl.fingerprint import fingerprint
-from mtl.promotion import CHAMPION
-from mtl.registry import Registry
-from mtl.tracking import FINGERPRINT
-from mtl.trust import Trust
+from mtl.registry.fingerprint import fingerprint
+from mtl.registry.promotion import CHAMPION
+from mtl.registry.registry import Registry
+from mtl.registry.tracking import FINGERPRINT
+from mtl.registry.trust import Trust
 from tests.conftest import ROOT, clean_environment, free_port, make_checkout, set_params
 from tests.faults.lab import SETTINGS
-from tests.watch import Watched
+from tests.flows.watch import Watched
 
 KINDS = {
-    "prefect server": "flows.guard prefect",
+    "prefect server": "flows.processes.guard prefect",
     "runner": "run_schedule",
     "flow": "prefect.engine",
     "dvc": "dvc repro",

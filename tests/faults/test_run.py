@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mtl.config import ConfigError
+from mtl.errors import ConfigError
 from tests.faults import lab, run
 from tests.faults.points import Point
 from tests.servers import Server

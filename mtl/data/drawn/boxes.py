@@ -7,8 +7,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mtl.data.boxes import kinds
 from mtl.data.drawn.colours import IGNORED, colour_of
+from mtl.data.kinds.box_table import kinds
 from mtl.data.spec import TargetSpec
 
 

@@ -25,7 +25,7 @@ from mtl.data.formats.via import read_via
 from mtl.data.formats.voc import read_voc
 from mtl.data.formats.webdataset import read_webdataset
 from mtl.data.formats.yolo import read_yolo
-from mtl.data.place import Place
+from mtl.storage.file_tree import Place
 
 __all__ = ["FORMATS", "Entry", "Problem", "Reading"]
 

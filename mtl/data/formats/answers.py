@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mtl.config import DataError
 from mtl.config.files import Column
 from mtl.data.formats.documents import number, shown
 from mtl.data.spec import TargetSpec
+from mtl.errors import DataError
 
 Answer = list[str] | float
 """Names, or a number."""

@@ -8,16 +8,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from mtl.config import MtlError
-from mtl.data.raw import FileRef
+from mtl.data.raw.rows import FileRef
 from mtl.data.spec import IGNORE, SPLITS, TargetSpec
+from mtl.errors import MtlError
 
 
 @dataclass(slots=True)
 class Entry:
     """One image, or further targets of an image that another set has.
 
-    Targets are as `mtl.data.raw` has them; masks and depths may be files.
+    Targets are as `mtl.data.raw.rows` has them; masks and depths may be files.
     """
 
     id: str

@@ -11,9 +11,9 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
-from mtl.config import DataError
+from mtl.codecs.header import MAX_PIXELS, read_header
 from mtl.data.formats.shapes import Shape, box_of
-from mtl.data.header import MAX_PIXELS, read_header
+from mtl.errors import DataError
 
 
 def from_base64(value: object) -> bytes:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mtl.config import DataError
+from mtl.errors import DataError
 
 Corners = tuple[float, float, float, float]
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from mtl.config import DataError
 from mtl.config.files import BoxTableSet
 from mtl.data.formats.base import Entry, Problem, Reading
 from mtl.data.formats.box_columns import BoxColumns, box_columns
@@ -15,6 +14,7 @@ from mtl.data.formats.cells import Cell, has_decimal_commas, number
 from mtl.data.formats.named_images import Named, facts_columns, text, unite_facts
 from mtl.data.formats.shapes import Frame
 from mtl.data.formats.sheet import Sheet
+from mtl.errors import DataError
 
 RETINANET = BoxColumns(("2", "3", "4", "5"), "xyxy", image="1", label="6")
 """Columns by their places: path, x1, y1, x2, y2, class."""

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mtl.config import DataError
+from mtl.codecs.header import Header
 from mtl.config.files import BoxTableSet
-from mtl.data.boxes import CROWD
 from mtl.data.formats.base import Problem, Reading, ignores_marked
 from mtl.data.formats.box_columns import BoxColumns
 from mtl.data.formats.box_forms import Form, Sample, are_relative, find_form, fits, fitting
@@ -18,9 +17,10 @@ from mtl.data.formats.named_images import Named, facts_columns, text
 from mtl.data.formats.shapes import Frame, Shape, Targets, settle, shown_size
 from mtl.data.formats.sheet import Options
 from mtl.data.formats.sheet_files import parsed
-from mtl.data.header import Header
-from mtl.data.place import Place
+from mtl.data.kinds.box_table import CROWD
 from mtl.data.spec import TargetSpec
+from mtl.errors import DataError
+from mtl.storage.file_tree import Place
 
 LOOKED_AT = 20_000
 """Boxes of which it is found out what their numbers are."""

@@ -6,9 +6,9 @@ from functools import partial
 
 import numpy as np
 
-from mtl.config import DataError
+from mtl.codecs.header import MAX_PIXELS
 from mtl.data.formats.shapes import Shape, box_of
-from mtl.data.header import MAX_PIXELS
+from mtl.errors import DataError
 
 
 class _Bits:

@@ -8,9 +8,9 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from mtl.config import DataError
 from mtl.config.files import Column
 from mtl.data.formats.text import plain
+from mtl.errors import DataError
 
 Cell = str | tuple[str, ...]
 """A cell without spaces around it; several texts where the file itself has a list."""

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mtl.config import DataError
 from mtl.config.files import ClassListSet
 from mtl.data.formats.base import Entry, Problem, Reading, folder_split, image_ids
 from mtl.data.formats.classes import PASSED_OVER
@@ -15,9 +14,10 @@ from mtl.data.formats.lists import list_split, one_split
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.partners import id_folder
 from mtl.data.formats.text import decoded, lines
-from mtl.data.place import Place
-from mtl.data.raw import FileRef
+from mtl.data.raw.rows import FileRef
 from mtl.data.spec import TargetSpec
+from mtl.errors import DataError
+from mtl.storage.file_tree import Place
 
 UNLABELLED = -1
 """The number of an image whose class nobody says."""

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mtl.config import DataError
 from mtl.data.formats.object_targets import object_targets
 from mtl.data.formats.shapes import Targets
 from mtl.data.spec import TargetSpec
+from mtl.errors import DataError
 
 BACKGROUND = frozenset(["background", "__background__", "_background_"])
 """Names of what is there where no object is."""

@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 from typing import Any
 
-from mtl.config import DataError
 from mtl.config.files import CocoPanopticSet, CocoSet
-from mtl.data.boxes import CROWD, DIFFICULT
 from mtl.data.formats.base import Entry, Problem, Reading, file_split, folder_split, ignores_marked, image_ids
 from mtl.data.formats.classes import PASSED_OVER, Chosen, chosen
 from mtl.data.formats.coco_lists import Item, Lists, is_relative, lists_of
@@ -18,9 +16,11 @@ from mtl.data.formats.locate import locate, lost
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.shapes import Frame, Shape, Targets, settle
 from mtl.data.kinds import OF_OBJECTS, OfObjects
-from mtl.data.place import Place
-from mtl.data.raw import FileRef
+from mtl.data.kinds.box_table import CROWD, DIFFICULT
+from mtl.data.raw.rows import FileRef
 from mtl.data.spec import TargetSpec
+from mtl.errors import DataError
+from mtl.storage.file_tree import Place
 
 
 def read_coco(settings: CocoSet, place: Place) -> Reading:

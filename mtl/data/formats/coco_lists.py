@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from mtl.config import DataError
 from mtl.data.formats.base import Problem
 from mtl.data.formats.documents import identity, numbers, shown
 from mtl.data.formats.documents import number as finite
 from mtl.data.formats.documents import text as text_of
+from mtl.errors import DataError
 
 LISTS = ("images", "annotations", "categories")
 FEW = 3

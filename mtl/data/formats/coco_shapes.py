@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from mtl.config import DataError
 from mtl.data.formats.coco_lists import Item
 from mtl.data.formats.documents import number, numbers, section, shown
 from mtl.data.formats.figures import turned
 from mtl.data.formats.runs import draw_runs
 from mtl.data.formats.shapes import Box, Shape
+from mtl.errors import DataError
 
 
 def is_crowd(annotation: Item) -> bool:

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mtl.config import DataError
 from mtl.config.files import Column
 from mtl.data.formats.cells import Cell, has_decimal_commas, in_order, is_missing, mark_of, number, parts, whole
 from mtl.data.spec import TargetSpec
+from mtl.errors import DataError
 
 
 def column_spec(column: Column, cells: Sequence[Cell]) -> TargetSpec:

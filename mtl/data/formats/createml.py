@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Any
 
-from mtl.config import DataError
 from mtl.config.files import Column, CreateMlSet
 from mtl.data.formats.base import Problem, Reading
 from mtl.data.formats.documents import documents_of, numbers, section, shown, text
@@ -13,7 +12,8 @@ from mtl.data.formats.locate import locate, lost
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.pictures import Picture, gather
 from mtl.data.formats.shapes import Shape
-from mtl.data.place import Place
+from mtl.errors import DataError
+from mtl.storage.file_tree import Place
 
 NAMES = ("image", "imagefilename", "filename")
 LISTS = ("annotations", "annotation")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from xml.etree.ElementTree import Element
 
-from mtl.config import DataError, gist
+from mtl.codecs.header import MAX_PIXELS, Header
 from mtl.config.files import CvatSet
 from mtl.data.formats.base import Entry, Problem, Reading, folder_split, image_ids, split_of
 from mtl.data.formats.cvat_shapes import PASSED_OVER, read_shape
@@ -15,9 +15,9 @@ from mtl.data.formats.partners import id_folder
 from mtl.data.formats.shapes import Frame, Shape, Targets, settle
 from mtl.data.formats.text import plain
 from mtl.data.formats.xml_files import attribute_number, parsed, text_of
-from mtl.data.header import MAX_PIXELS, Header
-from mtl.data.place import Place
-from mtl.data.raw import FileRef
+from mtl.data.raw.rows import FileRef
+from mtl.errors import DataError, gist
+from mtl.storage.file_tree import Place
 
 
 def read_cvat(settings: CvatSet, place: Place) -> Reading:

@@ -8,12 +8,12 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from mtl.config import DataError
+from mtl.codecs.header import MAX_PIXELS
 from mtl.data.formats.figures import ellipse, turned
 from mtl.data.formats.runs import drawn
 from mtl.data.formats.shapes import Shape, box_around, box_of
 from mtl.data.formats.xml_files import attribute_number
-from mtl.data.header import MAX_PIXELS
+from mtl.errors import DataError
 
 PASSED_OVER = {
     "points": "keypoints",

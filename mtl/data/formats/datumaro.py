@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from mtl.config import DataError
 from mtl.config.files import Column, DatumaroSet
 from mtl.data.formats.base import Problem, Reading, ignores_marked
 from mtl.data.formats.datumaro_shapes import NO_AREA, shape_of
@@ -16,7 +15,8 @@ from mtl.data.formats.locate import locate, lost
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.pictures import Picture, gather
 from mtl.data.formats.shapes import Frame, Shape
-from mtl.data.place import Place
+from mtl.errors import DataError
+from mtl.storage.file_tree import Place
 
 Item = dict[str, Any]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from mtl.config import DataError
-from mtl.data.boxes import CROWD
 from mtl.data.formats.documents import numbers, section, shown
 from mtl.data.formats.figures import turned
 from mtl.data.formats.runs import draw_runs
 from mtl.data.formats.shapes import Shape
+from mtl.data.kinds.box_table import CROWD
+from mtl.errors import DataError
 
 NO_AREA = (
     "points",

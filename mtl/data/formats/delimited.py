@@ -7,9 +7,9 @@ import io
 from collections import Counter
 from collections.abc import Iterator
 
-from mtl.config import DataError
 from mtl.data.formats.sheet import Options, Ragged, Row, Sheet
 from mtl.data.formats.text import plain
+from mtl.errors import DataError
 
 DELIMITERS = ",;\t|"
 MAX_CELL = 1 << 26

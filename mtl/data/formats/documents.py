@@ -10,12 +10,12 @@ from typing import Any
 
 import orjson
 
-from mtl.config import DataError
+from mtl.codecs.header import MAX_PIXELS
 from mtl.data.formats.base import Problem, Reading
 from mtl.data.formats.shapes import Frame
 from mtl.data.formats.text import decoded, plain
-from mtl.data.header import MAX_PIXELS
-from mtl.data.place import Place
+from mtl.errors import DataError
+from mtl.storage.file_tree import Place
 
 AHEAD = 16
 """Documents that are read at a time."""

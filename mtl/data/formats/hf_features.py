@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from mtl.config import DataError
 from mtl.config.files import Column
 from mtl.data.formats.cells import Cell, as_cell
 from mtl.data.formats.column_cells import Cells
 from mtl.data.formats.text import plain
 from mtl.data.spec import TargetSpec
+from mtl.errors import DataError
 
 UNLABELLED = -1
 """What `datasets` writes as a class for no label."""

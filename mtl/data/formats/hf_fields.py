@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mtl.config import DataError
 from mtl.data.formats.hf_features import kind_of, named_classes
+from mtl.errors import DataError
 
 NAMES = (
     "category",

@@ -14,12 +14,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mtl.config import DataError
 from mtl.data.formats.base import split_of
 from mtl.data.formats.hf_metadata import check_names, is_metadata, metadata_features, metadata_table
 from mtl.data.formats.named_images import split_of_table
 from mtl.data.formats.parquet_rows import batches
-from mtl.data.place import Place
+from mtl.errors import DataError
+from mtl.storage.file_tree import Place
 
 ROWS = 64
 """Read at a time: images may be large."""

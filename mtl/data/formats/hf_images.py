@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from mtl.config import DataError
 from mtl.data.formats.mentions import Files
-from mtl.data.members import Member
-from mtl.data.place import Place
-from mtl.data.raw import FileRef
-from mtl.digest import bytes_sha256
+from mtl.data.raw.rows import FileRef
+from mtl.errors import DataError
+from mtl.storage.digest import bytes_sha256
+from mtl.storage.file_tree import Place
+from mtl.storage.members import Member
 
 
 class Encoded(NamedTuple):

@@ -10,12 +10,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mtl.config import DataError
 from mtl.config.files.base import MISSING
 from mtl.data.formats.parquet_rows import batches
 from mtl.data.formats.sheet import Options
 from mtl.data.formats.sheet_files import parsed
-from mtl.data.place import Place
+from mtl.errors import DataError
+from mtl.storage.file_tree import Place
 
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 """Beside images, whose names it has in the column file_name."""

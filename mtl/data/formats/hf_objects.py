@@ -9,9 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mtl.config import DataError
 from mtl.config.files import HuggingFaceSet
-from mtl.data.boxes import CROWD
 from mtl.data.formats.base import ignores_marked
 from mtl.data.formats.box_forms import Form, Sample, are_relative, find_form
 from mtl.data.formats.cells import as_cell, in_order
@@ -19,7 +17,9 @@ from mtl.data.formats.hf_features import UNLABELLED
 from mtl.data.formats.hf_fields import Fields
 from mtl.data.formats.named_images import text
 from mtl.data.formats.shapes import Shape
+from mtl.data.kinds.box_table import CROWD
 from mtl.data.spec import TargetSpec
+from mtl.errors import DataError
 
 LOOKED_AT = 20_000
 """Boxes of which it is found out what their numbers are."""

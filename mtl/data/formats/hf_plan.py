@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mtl.config import DataError
 from mtl.config.files import Column, HuggingFaceSet
 from mtl.data.formats.hf_features import column_of, kind_of
 from mtl.data.formats.hf_fields import Fields, object_fields
 from mtl.data.formats.hf_files import features_of
-from mtl.data.place import Place
+from mtl.errors import DataError
+from mtl.storage.file_tree import Place
 
 SIZE = ("width", "height")
 """Columns of the size of the picture that was annotated."""

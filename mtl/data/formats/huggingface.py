@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mtl.config import DataError
+from mtl.codecs.header import Header, read_header
 from mtl.config.files import Column, HuggingFaceSet
 from mtl.data.formats.base import Entry, Problem, Reading, folder_split, image_ids, split_of
 from mtl.data.formats.cells import as_cell, whole
@@ -22,10 +22,10 @@ from mtl.data.formats.hf_plan import SIZE, Plan, check_same, plan_of
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.named_images import split_of_table, text
 from mtl.data.formats.shapes import Frame, Targets, settle, shown_size
-from mtl.data.header import Header, read_header
 from mtl.data.kinds import KINDS
-from mtl.data.place import Place
-from mtl.data.raw import FileRef
+from mtl.data.raw.rows import FileRef
+from mtl.errors import DataError
+from mtl.storage.file_tree import Place
 
 Meaning = Classes | Plain | Objects | None
 """How the values of a target's column are read; None: they are maps, and nothing is to be read."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mtl.config import DataError
 from mtl.config.files import ImageFolderSet
 from mtl.data.formats.base import Entry, Problem, Reading, image_ids, split_of
 from mtl.data.formats.lists import read_split_lists
 from mtl.data.formats.text import plain
-from mtl.data.place import Place
-from mtl.data.raw import FileRef
+from mtl.data.raw.rows import FileRef
 from mtl.data.spec import TargetSpec
+from mtl.errors import DataError
+from mtl.storage.file_tree import Place
 
 ABOVE = frozenset(("images", "imgs", "img", "image", "jpegimages", "data", "dataset"))
 """A sole folder of such a name is above the classes: images/cat/1.jpg."""

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from mtl.config import DataError
+from mtl.codecs.header import Header
 from mtl.config.files import KittiSet
-from mtl.data.boxes import CROWD
 from mtl.data.formats.base import Entry, Problem, Reading, folder_split, image_ids
 from mtl.data.formats.lists import list_split, listed_images, one_split
 from mtl.data.formats.mentions import Files
@@ -18,9 +17,10 @@ from mtl.data.formats.object_targets import object_targets
 from mtl.data.formats.partners import Partners, folders, id_folder
 from mtl.data.formats.shapes import Box, Frame, Shape, Targets, settle
 from mtl.data.formats.text import decoded, lines
-from mtl.data.header import Header
-from mtl.data.place import Place
-from mtl.data.raw import FileRef
+from mtl.data.kinds.box_table import CROWD
+from mtl.data.raw.rows import FileRef
+from mtl.errors import DataError
+from mtl.storage.file_tree import Place
 
 TYPES = ("Car", "Van", "Truck", "Pedestrian", "Person_sitting", "Cyclist", "Tram", "Misc")
 """In the order of KITTI's own description."""

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
-from mtl.config import DataError
 from mtl.data.formats.text import decoded, lines, plain
-from mtl.data.place import Place
+from mtl.errors import DataError
+from mtl.storage.file_tree import Place
 
 UNKNOWN = frozenset(
     (

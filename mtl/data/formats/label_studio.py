@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
-from mtl.config import DataError
 from mtl.config.files import Column, LabelStudioSet
 from mtl.data.formats.answers import Answer
 from mtl.data.formats.base import Problem, Reading
@@ -17,7 +16,8 @@ from mtl.data.formats.locate import locate, lost
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.pictures import Picture, gather
 from mtl.data.formats.shapes import Box
-from mtl.data.place import Place
+from mtl.errors import DataError
+from mtl.storage.file_tree import Place
 
 ALIKE = 0.5
 """Intersection over union from which two people's boxes are of one object."""

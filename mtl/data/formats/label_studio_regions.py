@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mtl.config import DataError
 from mtl.data.formats.answers import Answer
 from mtl.data.formats.brush import brush
 from mtl.data.formats.documents import frame_of, number, numbers, section, shown, text
 from mtl.data.formats.figures import ellipse, turned
 from mtl.data.formats.label_studio_tasks import Result
 from mtl.data.formats.shapes import Frame, Shape, box_around
+from mtl.errors import DataError
 
 Objects = list[tuple[str, Shape]]
 SIDES = ("x", "y", "width", "height")

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from mtl.data.formats.documents import identity, items, section, text
 from mtl.data.formats.text import plain
-from mtl.data.place import IMAGES
+from mtl.storage.file_tree import IMAGES
 
 ROW = ("annotation_id", "annotator", "lead_time")
 """Columns of JSON-MIN, one of which every version of it has."""

@@ -7,7 +7,6 @@ import binascii
 from pathlib import PurePosixPath
 from typing import Any
 
-from mtl.config import DataError
 from mtl.config.files import Column, LabelMeSet
 from mtl.data.formats.base import Reading
 from mtl.data.formats.classes import is_background
@@ -18,7 +17,8 @@ from mtl.data.formats.locate import locate, lost, unused
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.pictures import Picture, gather
 from mtl.data.formats.text import decoded, lines
-from mtl.data.place import Place
+from mtl.errors import DataError
+from mtl.storage.file_tree import Place
 
 
 def is_labelme(document: Any) -> bool:

@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from mtl.config import DataError
 from mtl.data.formats.base import Problem, Reading
 from mtl.data.formats.bitmaps import bitmap, from_base64
 from mtl.data.formats.documents import numbers, shown, text
 from mtl.data.formats.figures import ellipse, united
 from mtl.data.formats.shapes import Shape, box_around
+from mtl.errors import DataError
 
 IGNORED = "__ignore__"
 """What LabelMe's own scripts take for the class of pixels that do not count."""

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from xml.etree.ElementTree import Element
 
-from mtl.config import DataError
 from mtl.data.formats.base import Problem, Reading
 from mtl.data.formats.bitmaps import bitmap
 from mtl.data.formats.documents import frame_of, number
@@ -17,7 +16,8 @@ from mtl.data.formats.mentions import Files
 from mtl.data.formats.pictures import Picture
 from mtl.data.formats.shapes import Shape, box_around
 from mtl.data.formats.xml_files import parsed, text_of
-from mtl.data.place import Place
+from mtl.errors import DataError
+from mtl.storage.file_tree import Place
 
 MARKS = (b"<imagesize>", b"<polygon>", b"<segm>", b"<sourceImage>")
 """Words of LabelMe's that Pascal VOC's files have not, which look like them otherwise."""

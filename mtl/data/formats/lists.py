@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from mtl.config import DataError
 from mtl.data.formats.base import Problem, Reading, folder_split, split_of
 from mtl.data.formats.mentions import Files, normal
 from mtl.data.formats.partners import same_split
 from mtl.data.formats.text import decoded, lines
-from mtl.data.place import Place
 from mtl.data.spec import SPLITS
+from mtl.errors import DataError
+from mtl.storage.file_tree import Place
 
 NUMBERS = 4
 """How many may follow a name: VOC's lists of a class have one, those of Oxford's pets three."""

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-from mtl.config import DataError
 from mtl.data.formats.base import Problem, Reading
 from mtl.data.formats.mentions import Files
+from mtl.errors import DataError
 
 UPLOADED = re.compile(r"^(.*/)?[0-9a-f]{8}-(.+)$")
 """Label Studio puts eight digits before the name of every file that is uploaded."""

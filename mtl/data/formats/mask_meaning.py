@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from mtl.config import DataError
+from mtl.codecs.maps import MaskValues
 from mtl.data.formats.label_files import Label, colour
-from mtl.data.maps import MaskValues
 from mtl.data.spec import IGNORE
+from mtl.errors import DataError
 
 Value = int | str
 BACKGROUND = frozenset(("background", "_background_", "__background__", "bg", "other", "others", "none"))

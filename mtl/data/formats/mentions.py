@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
-from mtl.config import DataError
-from mtl.data.place import IMAGES
+from mtl.errors import DataError
+from mtl.storage.file_tree import IMAGES
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*")
 """Of a URL: the protocol and the host."""

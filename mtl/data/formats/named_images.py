@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from mtl.config import DataError
 from mtl.config.files import Tabular
 from mtl.config.files.base import MISSING
 from mtl.data.formats.base import Entry, Problem, Reading, cell_split, folder_split, image_ids, split_of
@@ -14,8 +13,9 @@ from mtl.data.formats.cells import Cell, whole
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.sheet import Options, Sheet
 from mtl.data.formats.sheet_files import parsed
-from mtl.data.place import Place
-from mtl.data.raw import FileRef
+from mtl.data.raw.rows import FileRef
+from mtl.errors import DataError
+from mtl.storage.file_tree import Place
 
 
 def sheet_of(settings: Tabular, place: Place, wanted: Iterable[str]) -> Sheet:

@@ -6,15 +6,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
-from mtl.config import DataError
 from mtl.config.files import DepthPairsSet, MaskPairsSet
 from mtl.data.formats.base import Entry, Problem, Reading, split_of
 from mtl.data.formats.label_files import label_files
 from mtl.data.formats.lists import read_split_lists
 from mtl.data.formats.mentions import normal
-from mtl.data.place import IMAGES, Place
-from mtl.data.raw import FileRef
+from mtl.data.raw.rows import FileRef
 from mtl.data.spec import TargetSpec
+from mtl.errors import DataError
+from mtl.storage.file_tree import IMAGES, Place
 
 
 def read_mask_pairs(settings: MaskPairsSet, place: Place) -> Reading:

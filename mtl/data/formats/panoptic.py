@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mtl.config import DataError
+from mtl.codecs.header import Header, read_header
 from mtl.config.files import CocoPanopticSet
-from mtl.data.boxes import CROWD
 from mtl.data.formats.base import Entry, Problem, Reading, file_split, folder_split, ignores_marked, image_ids
 from mtl.data.formats.classes import PASSED_OVER, Chosen, chosen
 from mtl.data.formats.coco import category_names, declared_frame, files_of
@@ -22,10 +21,11 @@ from mtl.data.formats.coco_shapes import is_crowd
 from mtl.data.formats.documents import identity, items, number, numbers, read_json, text
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.shapes import Shape, Targets, settle
-from mtl.data.header import Header, read_header
-from mtl.data.place import Place
-from mtl.data.raw import FileRef
+from mtl.data.kinds.box_table import CROWD
+from mtl.data.raw.rows import FileRef
 from mtl.data.spec import TargetSpec
+from mtl.errors import DataError
+from mtl.storage.file_tree import Place
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mtl.config import DataError
-from mtl.data.unpacked import refuse_bomb
+from mtl.errors import DataError
+from mtl.storage.unpacked import refuse_bomb
 
 ROWS = 64
 """Read at a time."""

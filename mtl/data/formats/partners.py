@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 
-from mtl.config import DataError
 from mtl.data.formats.base import Problem, Reading, folder_split, split_of
 from mtl.data.formats.mentions import Files, normal
+from mtl.errors import DataError
 
 IMAGE_FOLDERS = frozenset(
     ("images", "jpegimages", "imgs", "image", "img", "jpegs", "image_2", "photos", "pictures", "frames", "rgb")

@@ -6,16 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
-from mtl.config import DataError
+from mtl.codecs.header import Header, read_header
 from mtl.config.files import Column
 from mtl.config.files.tools import DrawnSet
 from mtl.data.formats.answers import Answer, answer_specs, answer_value
 from mtl.data.formats.base import Entry, Problem, Reading, file_split, folder_split, image_id, image_ids
 from mtl.data.formats.classes import PASSED_OVER, Chosen, chosen
 from mtl.data.formats.shapes import Frame, Shape, Targets, settle
-from mtl.data.header import Header, read_header
-from mtl.data.place import Place
-from mtl.data.raw import FileRef
+from mtl.data.raw.rows import FileRef
+from mtl.errors import DataError
+from mtl.storage.file_tree import Place
 
 
 @dataclass

@@ -6,8 +6,8 @@ import ast
 
 import numpy as np
 
-from mtl.config import DataError
-from mtl.data.header import MAX_PIXELS
+from mtl.codecs.header import MAX_PIXELS
+from mtl.errors import DataError
 
 LONGEST = 60
 """Bits of a run's length: more than any picture has pixels."""

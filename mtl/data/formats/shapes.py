@@ -15,14 +15,14 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from mtl.config import DataError
-from mtl.data.boxes import as_rows
+from mtl.codecs.header import Header
+from mtl.codecs.maps import encode_mask
 from mtl.data.formats.base import Problem
-from mtl.data.header import Header
 from mtl.data.kinds import OfObjects
 from mtl.data.kinds.base import Placed
-from mtl.data.maps import encode_mask
+from mtl.data.kinds.box_table import as_rows
 from mtl.data.spec import IGNORE, TargetSpec
+from mtl.errors import DataError
 
 Box = tuple[float, float, float, float]
 Polygon = Sequence[float]
@@ -42,7 +42,7 @@ class Shape:
 
     what: how to call it, e.g. `annotation 7`, `line 3`. label: the class's index. box: x1, y1, x2, y2; from the outline if there
     is none. polygons: each x1, y1, x2, y2, …; mask: draws uint8 [height, width] in the frame, where there are no polygons.
-    kind: 0, or why it does not count (`mtl.data.boxes`).
+    kind: 0, or why it does not count (`mtl.data.kinds.box_table`).
     """
 
     what: str

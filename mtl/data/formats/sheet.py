@@ -7,8 +7,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from mtl.config import DataError
 from mtl.data.formats.cells import Cell
+from mtl.errors import DataError
 
 
 class Row(NamedTuple):

@@ -10,12 +10,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mtl.config import DataError
 from mtl.data.formats.cells import as_cell
 from mtl.data.formats.delimited import read_delimited
 from mtl.data.formats.parquet_rows import batches
 from mtl.data.formats.sheet import Options, Ragged, Row, Sheet
 from mtl.data.formats.text import decoded
+from mtl.errors import DataError
 
 PARQUET = (".parquet", ".pq")
 JSON = (".jsonl", ".ndjson", ".json")

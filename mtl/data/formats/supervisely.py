@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from mtl.config import DataError
 from mtl.config.files import Column, SuperviselySet
 from mtl.data.formats.answers import Answer
 from mtl.data.formats.base import Problem, Reading, folder_split, split_of
@@ -15,7 +14,8 @@ from mtl.data.formats.locate import locate, lost, unused
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.pictures import Picture, gather
 from mtl.data.formats.supervisely_shapes import in_whole_pixels, shape_of
-from mtl.data.place import Place
+from mtl.errors import DataError
+from mtl.storage.file_tree import Place
 
 META = "meta.json"
 

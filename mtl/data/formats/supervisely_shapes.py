@@ -14,11 +14,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mtl.config import DataError
 from mtl.data.formats.bitmaps import bitmap, from_base64, unpacked
 from mtl.data.formats.documents import items, number, numbers, section, shown, text
 from mtl.data.formats.figures import turned
 from mtl.data.formats.shapes import Box, Shape
+from mtl.errors import DataError
 
 NO_AREA = ("point", "line", "graph", "cuboid", "cuboid_2d")
 FAR = 1 << 20

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mtl.config import DataError
 from mtl.config.files import TableSet
 from mtl.data.formats.base import Entry, Problem, Reading
 from mtl.data.formats.cells import Cell
 from mtl.data.formats.column_cells import Cells
 from mtl.data.formats.named_images import Named, facts_columns, sheet_of, unite_facts
 from mtl.data.kinds import KINDS
-from mtl.data.place import Place
-from mtl.data.raw import FileRef
+from mtl.data.raw.rows import FileRef
+from mtl.errors import DataError
+from mtl.storage.file_tree import Place
 
 
 @dataclass

@@ -9,12 +9,12 @@ import tarfile
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from mtl.config import DataError
-from mtl.data.members import Member, refuse_cut_off
-from mtl.data.place import IMAGES, MAX_FILE_BYTES, Place
-from mtl.data.raw import FileRef
-from mtl.data.unpacked import unpacked
-from mtl.digest import bytes_sha256
+from mtl.data.raw.rows import FileRef
+from mtl.errors import DataError
+from mtl.storage.digest import bytes_sha256
+from mtl.storage.file_tree import IMAGES, MAX_FILE_BYTES, Place
+from mtl.storage.members import Member, refuse_cut_off
+from mtl.storage.unpacked import unpacked
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 

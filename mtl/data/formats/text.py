@@ -6,7 +6,7 @@ import codecs
 import re
 import unicodedata
 
-from mtl.config import DataError
+from mtl.errors import DataError
 
 MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from mtl.config import DataError
 from mtl.config.files import ViaSet
 from mtl.data.formats.answers import Answer
 from mtl.data.formats.base import Problem, Reading
@@ -18,7 +17,8 @@ from mtl.data.formats.pictures import Picture, gather
 from mtl.data.formats.shapes import Shape
 from mtl.data.formats.via_shapes import shape_of
 from mtl.data.formats.via_table import is_via_table, table_of
-from mtl.data.place import Place
+from mtl.errors import DataError
+from mtl.storage.file_tree import Place
 
 ONLY = "object"
 """The class of regions that have no attribute at all."""

@@ -6,10 +6,10 @@ import math
 from collections import Counter
 from typing import Any
 
-from mtl.config import DataError
 from mtl.data.formats.documents import number, numbers, shown, text
 from mtl.data.formats.figures import ellipse
 from mtl.data.formats.shapes import Shape
+from mtl.errors import DataError
 
 NO_AREA = ("point", "polyline", "line")
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mtl.config import DataError, gist
+from mtl.codecs.header import Header
 from mtl.config.files import VocSet
-from mtl.data.boxes import DIFFICULT
 from mtl.data.formats.base import Entry, Problem, Reading, folder_split, ignores_marked
 from mtl.data.formats.object_targets import object_targets
 from mtl.data.formats.shapes import Box, Polygon, Shape, Targets, settle
@@ -14,9 +13,10 @@ from mtl.data.formats.voc_classes import class_order, declared_in, mask_labels, 
 from mtl.data.formats.voc_layout import Layout, arranged
 from mtl.data.formats.voc_lists import Lists
 from mtl.data.formats.voc_objects import Annotation, Object
-from mtl.data.header import Header
-from mtl.data.place import Place
-from mtl.data.raw import FileRef
+from mtl.data.kinds.box_table import DIFFICULT
+from mtl.data.raw.rows import FileRef
+from mtl.errors import DataError, gist
+from mtl.storage.file_tree import Place
 
 
 def read_voc(settings: VocSet, place: Place) -> Reading:

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from mtl.config import DataError
+from mtl.codecs.maps import IGNORE, mask_values
 from mtl.data.formats.base import Reading
 from mtl.data.formats.label_files import Label, colour, is_label_file, read_labels
 from mtl.data.formats.mask_meaning import keys_of
 from mtl.data.formats.text import decoded
-from mtl.data.maps import IGNORE, mask_values
-from mtl.data.place import Place
 from mtl.data.spec import TargetSpec
+from mtl.errors import DataError
+from mtl.storage.file_tree import Place
 
 VOC = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog"),

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from mtl.config import DataError
 from mtl.data.formats.base import Problem, Reading, image_ids
 from mtl.data.formats.mentions import normal
 from mtl.data.formats.partners import Partners, folders, id_folder
 from mtl.data.formats.voc_objects import Annotation, read_annotation
-from mtl.data.place import Place
+from mtl.errors import DataError
+from mtl.storage.file_tree import Place
 
 NOT_READ = {
     "segmentationobject": "masks of single objects, which are not read",

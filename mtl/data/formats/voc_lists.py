@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from mtl.config import DataError
 from mtl.data.formats.base import Problem, Reading
 from mtl.data.formats.lists import WHOLE, list_split, listed_images, one_split
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.partners import folders
 from mtl.data.formats.text import decoded, lines
-from mtl.data.place import Place
 from mtl.data.spec import SPLITS
+from mtl.errors import DataError
+from mtl.storage.file_tree import Place
 
 KINDS = ("main", "", "segmentation", "layout", "action")
 """Folders of ImageSets, the list that counts first; no folder is any other list. Layout and Action are of images that are not

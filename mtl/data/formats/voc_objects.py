@@ -6,10 +6,10 @@ import re
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
-from mtl.config import DataError
+from mtl.codecs.header import MAX_PIXELS
 from mtl.data.formats.shapes import Box, Frame, Polygon
 from mtl.data.formats.xml_files import child_number, parsed, text_of
-from mtl.data.header import MAX_PIXELS
+from mtl.errors import DataError
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
 TRUE = ("1", "true", "yes")

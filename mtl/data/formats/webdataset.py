@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from mtl.config import DataError
 from mtl.config.files import Column, WebDatasetSet
 from mtl.data.formats.base import Entry, Problem, Reading, folder_split
 from mtl.data.formats.cells import Cell, as_cell, whole
@@ -14,7 +13,8 @@ from mtl.data.formats.named_images import split_of_table, text
 from mtl.data.formats.tar_samples import TARS, Content, Sample, samples_of
 from mtl.data.formats.text import decoded, plain
 from mtl.data.kinds import KINDS
-from mtl.data.place import Place
+from mtl.errors import DataError
+from mtl.storage.file_tree import Place
 
 JSON = "json:"
 

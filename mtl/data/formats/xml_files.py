@@ -8,8 +8,8 @@ import re
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from mtl.config import DataError
 from mtl.data.formats.text import decoded, plain
+from mtl.errors import DataError
 
 _DECLARATION = re.compile(r"\s*<\?xml[^>]*?\?>")
 _ENCODING = re.compile(rb"<\?xml[^>]*?encoding\s*=\s*[\"']([A-Za-z0-9._-]+)[\"']")

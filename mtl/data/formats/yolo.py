@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from mtl.config import DataError, gist
+from mtl.codecs.header import Header
 from mtl.config.files import YoloSet
-from mtl.data.boxes import DIFFICULT
 from mtl.data.formats.base import Entry, Problem, Reading, ignores_marked, image_ids
 from mtl.data.formats.object_targets import object_targets
 from mtl.data.formats.partners import id_folder
@@ -17,9 +16,10 @@ from mtl.data.formats.yolo_classes import Classes, classes_of
 from mtl.data.formats.yolo_declared import declared_in
 from mtl.data.formats.yolo_layout import Layout, arranged, own_root
 from mtl.data.formats.yolo_lines import Row, Survey, read_row
-from mtl.data.header import Header
-from mtl.data.place import Place
-from mtl.data.raw import FileRef
+from mtl.data.kinds.box_table import DIFFICULT
+from mtl.data.raw.rows import FileRef
+from mtl.errors import DataError, gist
+from mtl.storage.file_tree import Place
 
 
 def read_yolo(settings: YoloSet, place: Place) -> Reading:

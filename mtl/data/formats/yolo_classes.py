@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mtl.config import DataError
 from mtl.data.formats.yolo_lines import Row, Survey, class_number
+from mtl.errors import DataError
 
 
 @dataclass(frozen=True)

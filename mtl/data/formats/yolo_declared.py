@@ -6,11 +6,11 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from mtl.config import DataError
 from mtl.config.files import YoloSet
 from mtl.data.formats.mentions import normal
 from mtl.data.formats.yolo_files import Declared, declares, declares_or_none
-from mtl.data.place import Place
+from mtl.errors import DataError
+from mtl.storage.file_tree import Place
 
 NAME_LISTS = ("classes.txt", "class_names.txt", "names.txt", "labels.txt", "predefined_classes.txt")
 """Files of class names that are called .txt as labels are, the most trusted first."""

@@ -11,11 +11,11 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from mtl.config import DataError
 from mtl.config.yaml_text import refuse_bomb
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.text import decoded, lines, plain
-from mtl.data.place import IMAGES, Place
+from mtl.errors import DataError
+from mtl.storage.file_tree import IMAGES, Place
 
 SPLIT_KEYS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 OF_YAML = re.compile(r"^[\"']?(names|nc)[\"']?\s*:", re.MULTILINE)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from mtl.config import DataError
 from mtl.data.formats.base import Reading, folder_split
 from mtl.data.formats.lists import WHOLE, list_split, listed_images, one_split
 from mtl.data.formats.mentions import Files
@@ -14,7 +13,8 @@ from mtl.data.formats.text import decoded, lines
 from mtl.data.formats.yolo_declared import seen_from
 from mtl.data.formats.yolo_files import Declared
 from mtl.data.formats.yolo_lines import read_row
-from mtl.data.place import IMAGES, Place
+from mtl.errors import DataError
+from mtl.storage.file_tree import IMAGES, Place
 
 
 @dataclass

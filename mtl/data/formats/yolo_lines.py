@@ -8,8 +8,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from mtl.config import DataError
 from mtl.data.formats.shapes import Box
+from mtl.errors import DataError
 
 SLACK = 0.01
 """By how much a share may lie beyond the picture: Ultralytics takes as much."""

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
-from mtl.config import DataError
+from mtl.errors import DataError
 
 if TYPE_CHECKING:
-    from mtl.data.picture import Picture
+    from mtl.data.prepare.picture import Picture
     from mtl.data.spec import TargetSpec
 
 Tensor = Any
@@ -28,7 +28,7 @@ Arrays = Mapping[str, np.ndarray]
 
 
 class Motion(Protocol):
-    """The affine maps by which the images of a batch are changed (`mtl.data.augment`); targets move by the same."""
+    """The affine maps by which the images of a batch are changed (`mtl.data.loading.augment`); targets move by the same."""
 
     def classes(self, masks: Tensor) -> Tensor:
         """uint8 [n, height, width] → int64: the nearest class; reflected at the border like the pixels."""
@@ -176,7 +176,7 @@ class OfObjects(ABC):
 @dataclass(frozen=True)
 class Placed:
     """An object in the picture's own pixels: its box x1, y1, x2, y2; its class's name; 0, or why it does not count
-    (`mtl.data.boxes`); the picture's area per area of the annotation's frame; and its width and height."""
+    (`mtl.data.kinds.box_table`); the picture's area per area of the annotation's frame; and its width and height."""
 
     box: tuple[float, float, float, float]
     category: str

@@ -1,4 +1,4 @@
-"""`boxes`: labelled boxes, of which some may not count (mtl/data/boxes.py)."""
+"""`boxes`: labelled boxes, of which some may not count (mtl/data/kinds/box_table.py)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mtl.config import DataError
-from mtl.data.boxes import as_table, kinds, objects
 from mtl.data.kinds.base import Arrays, Kind, Motion, Tensor
+from mtl.data.kinds.box_table import as_table, kinds, objects
+from mtl.errors import DataError
 
 if TYPE_CHECKING:
-    from mtl.data.picture import Picture
+    from mtl.data.prepare.picture import Picture
     from mtl.data.spec import TargetSpec
 
 MIN_VISIBLE = 0.3

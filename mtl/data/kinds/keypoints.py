@@ -1,6 +1,6 @@
 """`keypoints`: objects with named points, as COCO has them: where each is, and whether anybody said so.
 
-A row is x1, y1, x2, y2, label, kind, area and x, y, visibility of each point: pixels; kind as in mtl/data/boxes.py; the area that
+A row is x1, y1, x2, y2, label, kind, area and x, y, visibility of each point: pixels; kind as in mtl/data/kinds/box_table.py; the area that
 COCO measures distances by; visibility 0 where a point is not labelled, of which nothing is known, 1 where it is hidden, 2 where
 it is seen.
 """
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mtl.config import DataError
 from mtl.data.kinds.base import Arrays, Kind, Motion, OfObjects, Placed, Tensor
 from mtl.data.kinds.boxes import MIN_VISIBLE, check_boxes
 from mtl.data.kinds.skeleton import check_labelled, skeleton_of, skeleton_of_category, triples
 from mtl.data.spec import TargetSpec
+from mtl.errors import DataError
 
 if TYPE_CHECKING:
-    from mtl.data.picture import Picture
+    from mtl.data.prepare.picture import Picture
 
 LABEL, KIND, AREA, POINTS = 4, 5, 6, 7
 """Columns of a row; the points' are from POINTS on."""

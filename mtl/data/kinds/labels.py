@@ -11,7 +11,7 @@ import numpy as np
 from mtl.data.kinds.base import Arrays, Kind, no_class
 
 if TYPE_CHECKING:
-    from mtl.data.picture import Picture
+    from mtl.data.prepare.picture import Picture
     from mtl.data.spec import TargetSpec
 
 ABSENT_LABEL = -1

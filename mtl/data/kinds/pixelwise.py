@@ -12,7 +12,7 @@ from mtl.data.kinds.base import Arrays, Kind, Motion, Tensor
 from mtl.data.spec import IGNORE
 
 if TYPE_CHECKING:
-    from mtl.data.picture import Picture
+    from mtl.data.prepare.picture import Picture
     from mtl.data.spec import TargetSpec
 
 
@@ -35,7 +35,7 @@ class Mask(_Encoded):
     first_class = 1
 
     def enter(self, name: str, value: Any, spec: TargetSpec, picture: Picture) -> bool:
-        from mtl.data.maps import decode_mask
+        from mtl.codecs.maps import decode_mask
 
         picture.masks[name] = decode_mask(value, len(spec.classes), spec.values, spec.ignored)
         return True
@@ -68,7 +68,7 @@ class Depth(_Encoded):
     task = "depth"
 
     def enter(self, name: str, value: Any, spec: TargetSpec, picture: Picture) -> bool:
-        from mtl.data.maps import decode_depth
+        from mtl.codecs.maps import decode_depth
 
         picture.maps[name] = decode_depth(value, spec.scale)
         return True
@@ -95,7 +95,7 @@ class Normals(Depth):
     task = "normals"
 
     def enter(self, name: str, value: Any, spec: TargetSpec, picture: Picture) -> bool:
-        from mtl.data.maps import decode_normals
+        from mtl.codecs.maps import decode_normals
 
         picture.maps[name] = decode_normals(value)
         return True

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from pydantic import Field, model_validator
 
-from mtl.config import DataError
 from mtl.config.section import Section
 from mtl.data.spec import TargetSpec
+from mtl.errors import DataError
 
 BESIDE = 1.0
 """Pixels by which a point may lie beside its picture: rounding."""

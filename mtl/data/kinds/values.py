@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mtl.config import DataError
 from mtl.data.kinds.base import Arrays, Kind
+from mtl.errors import DataError
 
 if TYPE_CHECKING:
-    from mtl.data.picture import Picture
+    from mtl.data.prepare.picture import Picture
     from mtl.data.spec import TargetSpec
 
 LARGEST = float(np.finfo(np.float32).max)

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mtl.config import DataError
 from mtl.config.files import BoxTableSet
 from mtl.config.files.base import MISSING
 from mtl.data.formats.box_columns import BoxColumns, box_columns
@@ -19,6 +18,7 @@ from mtl.data.formats.sheet_files import parsed
 from mtl.data.onboard.column_roles import Guess, role
 from mtl.data.onboard.look import Finding, Look
 from mtl.data.onboard.table_images import Candidate
+from mtl.errors import DataError
 
 ERRORS = 0.1
 """The share of images above which rows that say different things of them speak of something else."""

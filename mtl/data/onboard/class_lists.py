@@ -8,13 +8,13 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
 
-from mtl.config import DataError
 from mtl.data.formats.base import folder_split
 from mtl.data.formats.class_lists import UNLABELLED, listed_classes
 from mtl.data.formats.label_files import Label, label_files
 from mtl.data.formats.lists import list_split
 from mtl.data.formats.mentions import Files
 from mtl.data.onboard.look import Finding, Look
+from mtl.errors import DataError
 
 OTHERS = re.compile(
     r"partition|split|fold|identit|eval|b?box|landmark|attr|pose|count|size|age|score|quality|depth|time|frame|pair",

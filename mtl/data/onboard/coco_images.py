@@ -6,13 +6,13 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from mtl.config import DataError
 from mtl.data.formats.base import file_split, split_of
 from mtl.data.formats.locate import locate
 from mtl.data.formats.mentions import normal
 from mtl.data.onboard.coco_summary import PANOPTIC, Summary
 from mtl.data.onboard.look import Look
 from mtl.data.onboard.map_words import is_image_name, map_kind
+from mtl.errors import DataError
 
 
 @dataclass(frozen=True)

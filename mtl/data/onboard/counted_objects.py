@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 
-from mtl.data.maps import MaskValues
-from mtl.data.mask_codes import numbers_of
-from mtl.data.rasters import read_raster
+from mtl.codecs.maps import MaskValues
+from mtl.codecs.mask_codes import numbers_of
+from mtl.codecs.rasters import read_raster
 
 ENOUGH = 6
 """Masks that must say so."""

@@ -7,9 +7,9 @@ from pathlib import PurePosixPath
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from mtl.config import DataError
 from mtl.data.formats.cvat import document, labels_of
 from mtl.data.onboard.look import Finding, Look, identifier, some
+from mtl.errors import DataError
 
 BEGINNING = 1000
 """Bytes in which an XML file's root is."""

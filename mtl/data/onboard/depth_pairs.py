@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from mtl.config import DataError
-from mtl.data.maps import decode_depth
+from mtl.codecs.maps import decode_depth
+from mtl.codecs.rasters import read_raster
 from mtl.data.onboard.look import Finding, Look, some
 from mtl.data.onboard.pair_choice import Choice, files_of
 from mtl.data.onboard.pair_looks import LOOKED_INTO, other_sizes
 from mtl.data.onboard.pair_sections import sections, target_name
-from mtl.data.rasters import read_raster
+from mtl.errors import DataError
 
 KITTI = re.compile(r"proj_depth|drive_\d{4}_sync|kitti", re.IGNORECASE)
 """What paths of KITTI's depths have in them."""

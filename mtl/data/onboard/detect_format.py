@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from mtl.config import DataError, MtlError
 from mtl.data.onboard import (
     class_lists,
     cvat,
@@ -30,6 +29,7 @@ from mtl.data.onboard.labelme import LABELME
 from mtl.data.onboard.look import Finding, Look
 from mtl.data.onboard.supervisely import SUPERVISELY
 from mtl.data.onboard.via import VIA
+from mtl.errors import DataError, MtlError
 
 Detector = Callable[[Look], Iterable[Finding]]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from mtl.config import DataError
 from mtl.data.formats.documents import read_json
 from mtl.data.onboard.look import SAMPLED, Finding, Look, some
+from mtl.errors import DataError
 
 DAMAGED = "damaged"
 WORDS = (b'"annotations"', b'"shapes"', b'"regions"', b'"bbox"', b'"segmentation"', b'"classTitle"', b'"coordinates"')

@@ -10,10 +10,10 @@ from fnmatch import fnmatch
 from pathlib import PurePosixPath
 from typing import Any
 
-from mtl.config import DataError
 from mtl.data.formats.documents import items, read_json, section
 from mtl.data.onboard.look import Finding, Look, some
-from mtl.data.place import ARCHIVES
+from mtl.errors import DataError
+from mtl.storage.file_tree import ARCHIVES
 
 Found = tuple[str, str, frozenset[str]]
 """A format's name, what to do instead, and the files that are of it."""

@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from mtl.config import DataError
 from mtl.data.formats.cells import as_cell
 from mtl.data.formats.hf_features import kind_of
 from mtl.data.formats.hf_fields import object_fields
@@ -17,6 +16,7 @@ from mtl.data.onboard.column_roles import Guess
 from mtl.data.onboard.columns import guess
 from mtl.data.onboard.look import SAMPLED, Finding, Look
 from mtl.data.onboard.mask_classes import mask_section
+from mtl.errors import DataError
 
 PLAIN = ("text", "whole", "real", "flag", "list of text", "list of whole")
 """Kinds of columns that may be many things."""

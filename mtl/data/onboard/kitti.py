@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mtl.config import DataError
 from mtl.data.formats.kitti import read_row
 from mtl.data.formats.partners import Partners, folders
 from mtl.data.formats.text import lines
 from mtl.data.onboard.look import Finding, Look, some
+from mtl.errors import DataError
 
 TRACKING = 17
 """Words of a line of KITTI's tracking, which begins with the frame and the track."""

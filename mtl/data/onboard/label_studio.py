@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mtl.config import DataError
 from mtl.data.formats.documents import text
 from mtl.data.formats.label_studio_regions import said
 from mtl.data.formats.label_studio_tasks import is_label_studio, mention_of, picture_key, tasks_of
 from mtl.data.onboard.documents import Kind, drawn, overlapping
 from mtl.data.onboard.look import Finding, Look, identifier
+from mtl.errors import DataError
 
 
 @dataclass

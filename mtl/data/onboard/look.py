@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 import orjson
 
-from mtl.config import DataError
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.text import decoded
-from mtl.data.place import Place
+from mtl.errors import DataError
+from mtl.storage.file_tree import Place
 
 SAMPLED = 64
 """Files of one kind that are looked into."""

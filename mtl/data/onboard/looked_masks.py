@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from mtl.config import DataError
-from mtl.data.maps import MaskValues, mask_values
+from mtl.codecs.maps import MaskValues, mask_values
 from mtl.data.onboard.look import some
-from mtl.data.place import Place
-from mtl.data.raw import FileRef
+from mtl.data.raw.rows import FileRef
+from mtl.errors import DataError
+from mtl.storage.file_tree import Place
 
 Value = int | str
 BLACK, WHITE = "#000000", "#ffffff"

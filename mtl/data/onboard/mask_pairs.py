@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from mtl.config import DataError
 from mtl.data.formats.label_files import Label, label_files
 from mtl.data.onboard.look import Finding, Look
 from mtl.data.onboard.looked_masks import Classes, look_into
@@ -17,7 +16,8 @@ from mtl.data.onboard.pair_choice import Choice, files_of
 from mtl.data.onboard.pair_layouts import Pairs
 from mtl.data.onboard.pair_looks import other_sizes
 from mtl.data.onboard.pair_sections import sections, target_name
-from mtl.data.raw import FileRef
+from mtl.data.raw.rows import FileRef
+from mtl.errors import DataError
 
 
 def masks_of(look: Look, choice: Choice) -> list[Finding]:

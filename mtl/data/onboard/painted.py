@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mtl.config import DataError
-from mtl.data.mask_codes import colours_of, numbers_of, value_of
+from mtl.codecs.mask_codes import colours_of, numbers_of, value_of
+from mtl.codecs.rasters import read_raster
 from mtl.data.onboard.look import some
-from mtl.data.place import Place
-from mtl.data.rasters import read_raster
+from mtl.errors import DataError
+from mtl.storage.file_tree import Place
 
 LOOKED_INTO = 16
 

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from mtl.config import DataError
+from mtl.codecs.header import Header
+from mtl.codecs.maps import MAX_VALUES, mask_values
+from mtl.codecs.mask_codes import colours_of
+from mtl.codecs.rasters import read_raster
 from mtl.data.formats.shapes import shown_size
-from mtl.data.header import Header
-from mtl.data.maps import MAX_VALUES, mask_values
-from mtl.data.mask_codes import colours_of
 from mtl.data.onboard.look import Look, some
 from mtl.data.onboard.pair_layouts import Pairs
-from mtl.data.rasters import read_raster
+from mtl.errors import DataError
 
 LOOKED_INTO = 16
 """Maps of one kind that are read."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from mtl.config import DataError
 from mtl.data.onboard.look import Look, identifier
 from mtl.data.onboard.map_words import MASK
 from mtl.data.onboard.pair_choice import files_of
 from mtl.data.onboard.pair_layouts import Pairs
+from mtl.errors import DataError
 
 MANY = 50
 """Files that a section may leave out one by one."""

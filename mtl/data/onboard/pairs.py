@@ -13,7 +13,7 @@ from mtl.data.onboard.pair_layouts import Pairs, Stranger, pairs_in
 from mtl.data.onboard.pair_looks import sorted_out
 from mtl.data.onboard.pair_rest import is_inside, with_the_rest
 from mtl.data.onboard.side_by_side import drawn_folders, side_by_side
-from mtl.data.place import IMAGES
+from mtl.storage.file_tree import IMAGES
 
 ARRAYS = (".npy", ".npz", ".exr", ".pfm", ".mat", ".nii", ".gz", ".dcm", ".h5", ".hdf5", ".flo")
 """Extensions of maps that are not read."""

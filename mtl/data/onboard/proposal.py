@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mtl.config import gist, read_params
+from mtl.config import read_params
 from mtl.config.params import parse
 from mtl.data.formats.base import Problem
+from mtl.errors import gist
 
 MANY = 10
 """Files of one folder and kind above which a pattern names them."""

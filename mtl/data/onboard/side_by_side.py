@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from itertools import permutations
 from pathlib import PurePosixPath
 
-from mtl.config import DataError
-from mtl.data.maps import mask_values
+from mtl.codecs.maps import mask_values
 from mtl.data.onboard.look import Look, some
 from mtl.data.onboard.pair_layouts import Pairs
-from mtl.data.place import IMAGES
+from mtl.errors import DataError
+from mtl.storage.file_tree import IMAGES
 
 PHOTOGRAPHS = (".jpg", ".jpeg")
 FEW = 64

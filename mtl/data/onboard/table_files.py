@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from mtl.config import DataError
 from mtl.data.formats.sheet import Options
 from mtl.data.formats.sheet_files import parsed
 from mtl.data.onboard.look import Look, some
 from mtl.data.onboard.table_images import Candidate, ImageNames, has_suffix
+from mtl.errors import DataError
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".parquet", ".pq", ".jsonl", ".ndjson", ".json")
 

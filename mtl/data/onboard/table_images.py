@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from mtl.config import DataError
 from mtl.data.formats.box_columns import IMAGES as IMAGE_NAMES
 from mtl.data.formats.box_columns import plain
 from mtl.data.formats.mentions import normal
@@ -17,7 +16,8 @@ from mtl.data.formats.named_images import split_of_table
 from mtl.data.formats.sheet import Sheet
 from mtl.data.onboard.look import Look, some
 from mtl.data.onboard.map_words import is_image_name, map_kind
-from mtl.data.place import IMAGES
+from mtl.errors import DataError
+from mtl.storage.file_tree import IMAGES
 
 MANY_FOLDERS = 500
 """Above it, which folder names are relative to is not asked of each."""

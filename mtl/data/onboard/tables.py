@@ -7,7 +7,6 @@ from fnmatch import fnmatch
 from pathlib import PurePosixPath
 from typing import Any
 
-from mtl.config import DataError
 from mtl.config.files import Column
 from mtl.config.files.base import MISSING
 from mtl.data.formats.box_columns import plain
@@ -22,7 +21,8 @@ from mtl.data.onboard.mask_classes import mask_section
 from mtl.data.onboard.table_files import candidates
 from mtl.data.onboard.table_images import MAP, Candidate
 from mtl.data.onboard.table_names import set_names
-from mtl.data.raw import FileRef
+from mtl.data.raw.rows import FileRef
+from mtl.errors import DataError
 
 VERIFIED = {"imageid", "labelname", "confidence"}
 """Columns of Open Images' labels, some of which are said to be wrong."""

@@ -15,7 +15,7 @@ from mtl.data.formats import Entry, Reading
 from mtl.data.kinds import KINDS
 from mtl.data.onboard.look import some
 from mtl.data.onboard.proposal import grouped
-from mtl.data.raw import FileRef, RawSample
+from mtl.data.raw.rows import FileRef, RawSample
 from mtl.data.sources.files import Sets, accounts, place, read_sets
 from mtl.data.spec import SPLITS, TargetSpec
 

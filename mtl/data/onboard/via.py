@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mtl.config import DataError
 from mtl.data.formats.base import Reading
 from mtl.data.formats.documents import section, text
 from mtl.data.formats.via import class_attribute, files_of, is_via, names_of, regions_of
@@ -15,6 +14,7 @@ from mtl.data.formats.via_shapes import NO_AREA
 from mtl.data.formats.via_table import is_via_table, table_of
 from mtl.data.onboard.documents import Kind, drawn, overlapping
 from mtl.data.onboard.look import Finding, Look, identifier
+from mtl.errors import DataError
 
 
 @dataclass

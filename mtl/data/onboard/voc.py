@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from mtl.config import DataError
 from mtl.data.formats.base import Reading
 from mtl.data.formats.partners import folders
 from mtl.data.formats.voc_classes import class_order, declared_in, mask_labels, mask_spec, of_these
@@ -13,6 +12,7 @@ from mtl.data.formats.voc_layout import NOT_READ
 from mtl.data.formats.voc_lists import Lists
 from mtl.data.formats.voc_objects import Annotation, read_annotation
 from mtl.data.onboard.look import Finding, Look, some
+from mtl.errors import DataError
 
 
 def detect(look: Look) -> Iterator[Finding]:

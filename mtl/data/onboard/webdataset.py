@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from mtl.config import DataError
 from mtl.config.files import WebDatasetSet
 from mtl.data.formats.cells import Cell, as_cell
 from mtl.data.formats.tar_samples import TARS, Sample, samples_of
@@ -17,6 +16,7 @@ from mtl.data.onboard.column_roles import Guess
 from mtl.data.onboard.columns import guess
 from mtl.data.onboard.look import SAMPLED, Finding, Look, identifier
 from mtl.data.onboard.mask_classes import mask_section
+from mtl.errors import DataError
 
 LOOKED_AT = 2000
 """Samples of the first tar file of which it is found out what they have."""

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
-from mtl.config import DataError
 from mtl.config.files import YoloSet
 from mtl.data.formats.base import Reading
 from mtl.data.formats.text import lines
@@ -16,6 +15,7 @@ from mtl.data.formats.yolo_files import Declared, declares_or_none
 from mtl.data.formats.yolo_layout import arranged
 from mtl.data.formats.yolo_lines import Row, Survey, class_number, read_row
 from mtl.data.onboard.look import Finding, Look, identifier, some
+from mtl.errors import DataError
 
 
 def detect(look: Look) -> Iterator[Finding]:

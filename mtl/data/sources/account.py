@@ -12,7 +12,7 @@ from typing import Any
 from pathspec import PathSpec
 
 from mtl.data.formats.base import Problem
-from mtl.data.members import Member
+from mtl.storage.members import Member
 
 NOT_DATA = PathSpec.from_lines(
     "gitwildmatch",

@@ -10,19 +10,19 @@ from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mtl.config import DataError
 from mtl.config.files import AnyFileSet, FilesSource, GivenSplit, StratifiedSplit
-from mtl.data.assignment import assign, copies_apart
 from mtl.data.formats import FORMATS, Problem, Reading
 from mtl.data.formats.base import Entry
-from mtl.data.groups import Image
-from mtl.data.place import Place
-from mtl.data.raw import FileRef, RawSample, write_problems, write_spec, write_split
+from mtl.data.raw.assignment import assign, copies_apart
+from mtl.data.raw.groups import Image
+from mtl.data.raw.rows import FileRef, RawSample, write_problems, write_spec, write_split
+from mtl.data.raw.splits import read_table, splitter
 from mtl.data.sources.account import Accounts, Seen, container, num_annotations
 from mtl.data.sources.joined import Joined, join, without_copies
 from mtl.data.spec import SPLITS, DatasetSpec, SourceRecord, TargetSpec
-from mtl.data.splits import read_table, splitter
-from mtl.digest import DigestCache, bytes_sha256
+from mtl.errors import DataError
+from mtl.storage.digest import DigestCache, bytes_sha256
+from mtl.storage.file_tree import Place
 
 
 @dataclass

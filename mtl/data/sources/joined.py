@@ -10,7 +10,7 @@ import orjson
 
 from mtl.data.formats.base import Entry, Problem
 from mtl.data.spec import SPLITS
-from mtl.digest import bytes_sha256
+from mtl.storage.digest import bytes_sha256
 
 
 @dataclass

@@ -9,7 +9,7 @@ import numpy as np
 
 from mtl import seeds
 from mtl.config.data import SourcesSource
-from mtl.data.raw import RawSample, write_spec, write_split
+from mtl.data.raw.rows import RawSample, write_spec, write_split
 from mtl.data.sources.parts import SPECIES, Glyphs, Parts, load_parts
 from mtl.data.sources.scene import Canvas, png
 from mtl.data.sources.trees import Photograph, grid_tiles, load_trees, random_tile

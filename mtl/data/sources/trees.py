@@ -10,10 +10,10 @@ from xml.etree import ElementTree
 import cv2
 import numpy as np
 
-from mtl.config import DataError
-from mtl.data.geometry import Fit
+from mtl.data.prepare.geometry import Fit
 from mtl.data.spec import SourceRecord
-from mtl.download import Wheel, download
+from mtl.errors import DataError
+from mtl.storage.wheels import Wheel, download
 
 DEEPFOREST = Wheel("deepforest", "2.1.0", "8c2798d8e9be7f0004b194fe207b76c1d9fff6e711b3db67b9508dcd5d00ae54", "MIT")
 # Whole photographs to splits: no tree is seen in two.

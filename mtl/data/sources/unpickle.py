@@ -8,7 +8,7 @@ import pickle
 import numpy as np
 from numpy.core.multiarray import _reconstruct  # pyright: ignore  # the name that old pickles use
 
-from mtl.config import DataError
+from mtl.errors import DataError
 
 _ADMITTED: dict[tuple[str, str], object] = {
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,

@@ -8,8 +8,8 @@ import numpy as np
 
 from mtl import seeds
 from mtl.config.data import ZooSource
-from mtl.data.parallel import made
-from mtl.data.raw import RawSample, write_spec, write_split
+from mtl.data.prepare.cores import made
+from mtl.data.raw.rows import RawSample, write_spec, write_split
 from mtl.data.sources.parts import SPECIES, Parts, load_parts
 from mtl.data.sources.scene import ANIMAL_SIZE, DIGIT_SIZE, Canvas, png
 from mtl.data.spec import SPLITS, DatasetSpec, TargetSpec

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from mtl.config import ConfigError
 from mtl.config.model import CrossStitchSharing, ModelConfig
+from mtl.errors import ConfigError
 from mtl.model.backbones import Staged, build_backbone
 from mtl.model.necks import FPN
 from mtl.model.sharing.base import HeadPlan, MultiTaskModel, groups, stack

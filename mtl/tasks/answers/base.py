@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from mtl.data.picture import Picture
+from mtl.data.prepare.picture import Picture
 from mtl.tasks.base import Task
 
 Row = dict[str, Any]

@@ -9,7 +9,7 @@ import numpy as np
 
 from mtl.data.kinds.keypoints import AREA, POINTS
 from mtl.data.kinds.skeleton import skeleton_of
-from mtl.data.picture import Picture
+from mtl.data.prepare.picture import Picture
 from mtl.tasks.answers.base import Row
 from mtl.tasks.answers.boxes import SIDES, Boxes
 from mtl.tasks.base import Task

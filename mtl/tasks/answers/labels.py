@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mtl.data.picture import Picture
+from mtl.data.prepare.picture import Picture
 from mtl.tasks.answers.base import Answer, Row
 from mtl.tasks.base import Task
 

@@ -9,8 +9,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mtl.data.maps import encode_depth, encode_normals
-from mtl.data.picture import Picture
+from mtl.codecs.maps import encode_depth, encode_normals
+from mtl.data.prepare.picture import Picture
 from mtl.tasks.answers.base import Answer, Row
 from mtl.tasks.base import Task
 

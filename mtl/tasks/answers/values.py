@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from mtl.data.picture import Picture
+from mtl.data.prepare.picture import Picture
 from mtl.tasks.answers.base import Answer, Row
 from mtl.tasks.base import Task
 

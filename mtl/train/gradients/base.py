@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from mtl.data.loader import Batch
+from mtl.data.loading.loader import Batch
 from mtl.model.sharing import INITIAL, MultiTaskModel
 from mtl.objective.combination import Objective
 from mtl.tasks import Task
-from mtl.train.distributed import World
+from mtl.train.process_group import World
 
 INITIAL_WEIGHT = 0.5
 """Of the loss of a task's initial prediction, where a sharing makes two (PAD-Net supervises both)."""

@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import torch
 
-from mtl.data.loader import Batch, Split
+from mtl.data.loading.loader import Batch, Split
 from mtl.precision import precise
 from mtl.tasks import Task
 from mtl.train.gradients.base import GradientMethod, Normaliser, Outcome

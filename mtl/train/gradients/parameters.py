@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from mtl.data.loader import Batch
+from mtl.data.loading.loader import Batch
 from mtl.objective.jacobian import gramian_of
 from mtl.train.gradients.base import GradientMethod, Outcome
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mtl.data.loader import Batch
+from mtl.data.loading.loader import Batch
 from mtl.train.gradients.base import GradientMethod, Outcome
 
 

@@ -1,0 +1,265 @@
+"""DVC, behind one adapter: run a stage, push, and read what dvc.lock says."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Generator, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from mtl.cluster import owner
+from mtl.config import read_params
+from mtl.errors import MtlError, StageError, raised_elsewhere
+from mtl.output.logs import VARIABLE
+from mtl.stages import ERROR_FILE
+
+_LOG = logging.getLogger(__name__)
+GRACE_SECONDS = 15.0
+LAST_LINES = 8
+"""Of a process that ended without an error of its own: they are shown."""
+LOCKED = "Unable to acquire lock"
+"""What DVC's command says while another one works there: its exit code is that of every error."""
+LOCKED_SECONDS = 60.0
+"""In which another command of DVC may end: it locks a project for as long as it looks at it."""
+_PREFIX = re.compile(r"^\((?:\w+ )?pid=\d+(?:, ip=[^)]*)?\)\s?")
+# Lines that say nothing to whoever retrains: hints to people at a shell, and Ray's and torch's own chatter.
+_NOISE = (
+    "PlacementGroupCleaner",
+    "Reporting training result",
+    "DeviceProperties.cpp",
+    "USDT:",
+    "Downloading artifacts",
+    *("To track the changes with git", "git add dvc.lock", "To enable auto staging", "core.autostage"),
+    *("Use `dvc push`", "An input example was not provided", "color_warning("),
+)
+
+
+class UserStageError(StageError):
+    """A stage failed for a reason that only its user can mend."""
+
+
+def run_stage(
+    name: str,
+    folder: Path,
+    on_line: Callable[[str], None],
+    *,
+    force: bool,
+    timeout: float,
+    python: str = sys.executable,
+    more: Mapping[str, str] | None = None,
+) -> None:
+    """Bring one stage up to date, its lines streamed as they come.
+
+    Args:
+        on_line: called with each line that the stage prints.
+        python: of the environment in which the stage runs.
+        more: variables of the stage's environment.
+
+    Raises:
+        UserStageError: the stage explained what its user must mend.
+        StageError: it failed otherwise, or took longer than `timeout` seconds.
+    """
+    command = [python, "-m", "dvc", "repro", "--single-item", *(["--force"] if force else []), name]
+    environment = os.environ | {
+        "MTL_EVENTS": "1",
+        "PYTHONUNBUFFERED": "1",
+        VARIABLE: "plain",
+        "PYTHONPATH": _first_on_path(folder),
+    }
+    environment[owner.VARIABLE] = owner.name(os.getpid())
+    environment |= more or {}
+    if force:
+        environment["MTL_FROM_SCRATCH"] = "1"
+    with _error_file() as (said, variable):
+        code, lines = _stream(command, folder, environment | variable, on_line, timeout)
+        if code == 0:
+            return
+        error = said()
+    if error is not None and not isinstance(error, StageError):
+        raise UserStageError(error.what, found=error.found, fix=error.fix)
+    problem = str(error) if error else "\n".join(lines[-LAST_LINES:])
+    raise StageError(f"the stage {name} failed", found=problem, fix="see the lines above; run again to go on")
+
+
+@contextlib.contextmanager
+def _error_file() -> Generator[tuple[Callable[[], MtlError | None], dict[str, str]]]:
+    """What gives the error with which a stage ended (None: it had no time to say one), and the variable that a stage needs for
+    that."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch, "error.json")
+
+        def said() -> MtlError | None:
+            return raised_elsewhere(json.loads(path.read_bytes())) if path.exists() else None
+
+        yield said, {ERROR_FILE: str(path)}
+
+
+def _first_on_path(folder: Path) -> str:
+    """The checkout's own code before whatever else PYTHONPATH names."""
+    return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")]))
+
+
+def run_module(module: str, *words: str, folder: Path, lines: Any = sys.stderr) -> None:
+    """Run a module of stages that dvc.yaml does not have; its lines go to standard error, or to `lines`.
+
+    Raises:
+        StageError: it failed.
+    """
+    command = [sys.executable, "-m", module, *words]
+    done = subprocess.run(command, cwd=folder, stdout=lines, check=False)
+    if done.returncode:
+        what = " ".join([module.rsplit(".", 1)[-1], *(word for word in words[:1] if word.isidentifier())])
+        raise StageError(f"{what} failed", found=f"exit code {done.returncode}", fix="see the lines above")
+
+
+def run_quietly(module: str, *words: str, folder: Path) -> None:
+    """Run a module of stages for its result; its lines are shown only if it fails.
+
+    Raises:
+        StageError: it failed, in its own words.
+    """
+    command = [sys.executable, "-m", module, *words]
+    environment = os.environ | {VARIABLE: "plain", "PYTHONPATH": _first_on_path(folder)}
+    with _error_file() as (said, variable):
+        environment |= variable
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        error = said()
+    if done.returncode:
+        lines = (done.stdout + done.stderr).strip().splitlines()
+        problem = str(error) if error else "\n".join(lines[-LAST_LINES:])
+        raise StageError(f"{module.rsplit('.', 1)[-1]} failed", found=problem)
+
+
+def dvc(folder: Path, *words: str) -> str:
+    """Run a DVC command, once no other works in the folder; what it printed.
+
+    Raises:
+        StageError: it failed.
+    """
+    command = [sys.executable, "-m", "dvc", *words]
+    deadline = time.monotonic() + LOCKED_SECONDS
+    while True:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        if LOCKED not in done.stderr or time.monotonic() > deadline:
+            break
+        time.sleep(1)
+    if done.returncode:
+        found = "\n".join(done.stderr.strip().splitlines()[-4:])
+        raise StageError(f"dvc {words[0]} failed", found=found, fix="check the remote: dvc remote list")
+    return done.stdout
+
+
+def push(folder: Path, timeout: float) -> None:
+    """Push what dvc.lock names to the default remote.
+
+    Raises:
+        StageError: the remote is out of reach.
+    """
+    code, lines = _stream(
+        [sys.executable, "-m", "dvc", "push", "--quiet"], folder, dict(os.environ), _LOG.info, timeout
+    )
+    if code:
+        raise StageError("dvc push failed", found="\n".join(lines[-3:]), fix="check the remote: dvc remote list")
+
+
+def output_hash(folder: Path, stage: str, path: str) -> str:
+    """The content hash that dvc.lock has for a stage's output."""
+    outs = read_params(folder / "dvc.lock")["stages"][stage]["outs"]
+    return next(out["md5"] for out in outs if out["path"] == path)
+
+
+def _stream(
+    command: list[str], folder: Path, environment: dict[str, str], on_line: Callable[[str], None], timeout: float
+) -> tuple[int, list[str]]:
+    """Run a command in a process group of its own; nothing of it outlives this call."""
+    import threading
+
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    timed_out = threading.Event()
+
+    def expire() -> None:
+        timed_out.set()
+        stop_tree(process)
+
+    timer = threading.Timer(timeout, expire)
+    timer.start()
+    lines: list[str] = []
+
+    def read() -> None:
+        assert process.stdout is not None
+        for raw in process.stdout:
+            line = _PREFIX.sub("", raw.rstrip())
+            if line and not any(noise in raw for noise in _NOISE):
+                lines.append(line)
+                on_line(line)
+
+    try:
+        read()
+        process.wait()
+    finally:
+        timer.cancel()
+        if process.poll() is None:
+            # It has things to say while it ends, and would wait for ever if nobody took them.
+            rest = threading.Thread(target=contextvars.copy_context().run, args=(read,), daemon=True)
+            rest.start()
+            stop_tree(process)
+            rest.join(5)
+        _end_session(process.pid)
+    if timed_out.is_set():
+        raise StageError(f"{' '.join(command[2:])} took longer than {timeout:g} s and was stopped")
+    return process.returncode, lines
+
+
+def stop_tree(process: subprocess.Popen[str]) -> None:
+    """Interrupt a process and all that it started; kill what is left after a grace."""
+    try:
+        family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+    except psutil.NoSuchProcess:
+        return
+    _end(family, signal.SIGCONT)
+
+
+def _end_session(leader: int) -> None:
+    """End what a command has left behind: its stage goes on if DVC alone was killed."""
+    _end([p for p in psutil.process_iter() if p.pid != leader and _session(p.pid) == leader], signal.SIGTERM)
+
+
+def _end(members: list[psutil.Process], others: signal.Signals) -> None:
+    """Interrupt the stages among some processes, send a signal to the others, and kill what is left after a grace."""
+    for member in members:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.send_signal(signal.SIGINT if "mtl.stages" in " ".join(member.cmdline()) else others)
+    _, alive = psutil.wait_procs(members, timeout=GRACE_SECONDS)
+    for member in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
+    psutil.wait_procs(alive, timeout=5)
+
+
+def _session(process: int) -> int:
+    try:
+        return os.getsid(process)
+    except OSError:
+        return -1

@@ -1,0 +1,129 @@
+"""`mtl data`: from files of one's own to a running retraining."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+data = typer.Typer(no_args_is_help=True, help="Data of your own: recognise, check, split, look at, clean up.")
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
+
+
+@data.command()
+def init(
+    path: Annotated[str, typer.Argument(help="folder, archive or URL of the data")],
+    yes: Annotated[bool, typer.Option("--yes", help="write without asking")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Recognise the format of PATH, propose the data: and tasks: sections, and write them into params.yaml on yes."""
+    from flows.settings import enter_checkout
+    from mtl.data.onboard.proposal import sections_as_yaml, write_sections
+    from mtl.data.onboard.propose import propose
+    from mtl.data.sources.budget import within_budget
+    from mtl.output.terminal import one_line
+
+    settings = enter_checkout()
+    chosen = path if "://" in path else _relative(Path(path), settings.root)
+    proposal = within_budget(propose, chosen)
+    if as_json:
+        typer.echo(json.dumps({"format": proposal.format, "facts": proposal.facts, **proposal.sections}, indent=1))
+        return
+    typer.secho(one_line(f"{path} is {proposal.format}"), bold=True)
+    for fact in proposal.facts:
+        typer.echo(f"  {one_line(fact)}")
+    typer.echo(f"\n{sections_as_yaml(proposal)}")
+    if yes or typer.confirm("write this into params.yaml?"):
+        write_sections(settings.root / "params.yaml", proposal)
+        typer.echo("written; next: mtl data check, then mtl retrain (the sections before are in git)")
+
+
+@data.command()
+def check(as_json: AsJson = False) -> None:
+    """Read every image and label as prepare will; list what cannot be used, copies, leaks and the classes' balance."""
+    from mtl.data.inspect.check_lines import as_lines, is_clean
+
+    report = _run_check()
+    typer.echo(json.dumps(report, indent=1) if as_json else "\n".join(as_lines(report)))
+    if not is_clean(report):
+        raise typer.Exit(1)
+
+
+@data.command()
+def report() -> None:
+    """Write an HTML page: samples of every class and split with their targets, sizes, balance, what was left out."""
+    from flows.settings import enter_checkout
+
+    _run_check("--page")
+    typer.echo(f"report: {enter_checkout().home / 'check' / 'report.html'}")
+
+
+@data.command()
+def split(as_json: AsJson = False) -> None:
+    """Write the table of a stratified split: images in it stay where they are, new ones keep the classes balanced."""
+    from flows.checkout.dvc import run_module
+    from flows.settings import enter_checkout
+
+    run_module("mtl.entrypoints.split", *(["--json"] if as_json else []), folder=enter_checkout().root, lines=None)
+
+
+@data.command()
+def gc(
+    remote: Annotated[bool, typer.Option("--remote", help="from the DVC remote too")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="remove without asking")] = False,
+    shared: Annotated[bool, typer.Option("--shared", help="also where others may keep what is not known here")] = False,
+) -> None:
+    """Remove data that no registered version, branch, tag, experiment and present file needs from the DVC cache: what would go,
+    and what each version needs, is shown first."""
+    from flows.checkout.workspace import alone
+    from flows.registry.garbage import garbage
+    from flows.settings import enter_checkout
+    from mtl.config.params import load
+    from mtl.errors import BusyError
+
+    settings = enter_checkout()
+    model = load(settings.root / "params.yaml").registry.model
+    with alone(settings), garbage(settings, model, remote=remote) as found:
+        for line in found.lines():
+            typer.echo(line)
+        if found.unknown and not shared:
+            raise BusyError(
+                "others may need what would go: nothing was removed",
+                found=found.unknown[0],
+                fix="--shared, if nobody else keeps data there",
+            )
+        if yes or typer.confirm("remove?"):
+            typer.echo(found.remove())
+
+
+@data.command()
+def sync() -> None:
+    """Look again at sets outside data/ (buckets, URLs, other disks), so that dvc repro sees what is new there; at imports of DVC
+    too if data.update_imports."""
+    from flows.retraining.arrivals import look_for_arrivals
+    from flows.settings import enter_checkout
+    from mtl.config.params import load
+
+    settings = enter_checkout()
+    changed = look_for_arrivals(settings, load(settings.root / "params.yaml"))
+    typer.echo(f"changed: {', '.join(changed)}" if changed else "nothing changed")
+
+
+def _run_check(*options: str) -> dict[str, object]:
+    from flows.checkout.dvc import run_module
+    from flows.settings import enter_checkout
+
+    settings = enter_checkout()
+    out = settings.home / "check" / "report.json"
+    out.unlink(missing_ok=True)
+    run_module("mtl.entrypoints.check", str(out), *options, folder=settings.root)
+    report: dict[str, object] = json.loads(out.read_text(encoding="utf-8"))
+    return report
+
+
+def _relative(path: Path, root: Path) -> str:
+    """As params.yaml has it: relative to the checkout where it lies in it."""
+    full = path.absolute()
+    return full.relative_to(root).as_posix() if full.is_relative_to(root) else str(full)

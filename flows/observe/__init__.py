@@ -1,0 +1,1 @@
+"""What a person or another system is told of runs."""

@@ -1,0 +1,1 @@
+"""Servers and processes that are kept alive."""

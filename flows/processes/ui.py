@@ -1,0 +1,184 @@
+"""`mtl ui`: the Prefect and MLflow pages on loopback."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+from flows.processes.guard import LOGIN
+from flows.registry.relocation import refuse_moved
+from flows.settings import Settings
+from mtl.config.params import load
+from mtl.errors import BusyError, MtlError
+from mtl.output.terminal import reveal
+
+_LOG = logging.getLogger(__name__)
+START_SECONDS = 180.0
+
+
+def refuse_busy(port: int, what: str, option: str) -> None:
+    """Raise BusyError if somebody listens on a port of this machine."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise BusyError(
+                f"port {port}, wanted for {what}, is busy", found=str(error), fix=f"choose another with {option}"
+            ) from error
+
+
+def wait_until_up(url: str, process: subprocess.Popen[Any], what: str) -> None:
+    """Wait until a server answers.
+
+    Raises:
+        MtlError: it ended, or did not answer in time.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise MtlError(f"{what} ended while it was starting", found=f"exit code {process.returncode}")
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except urllib.error.HTTPError as error:
+            if error.code < 500:  # it asks who comes: it is there
+                return
+            time.sleep(0.5)
+        except OSError:
+            time.sleep(0.5)
+    raise MtlError(f"{what} did not answer at {url} within {START_SECONDS:.0f} s")
+
+
+def end_with_parent() -> None:
+    """In a new process: be told to end when the one that started it is gone, however that ended. Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
+def mlflow_command(port: int, *words: str) -> list[str]:
+    """An MLflow server on loopback, as MLflow starts it."""
+    return [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+        *words,
+    ]
+
+
+def prefect_command(port: int) -> list[str]:
+    """A Prefect server on loopback, as Prefect starts it."""
+    return [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+
+
+def start_mlflow(settings: Settings, port: int) -> subprocess.Popen[bytes]:
+    """The MLflow server over this home's database, for its owner alone."""
+    from mlflow.server import constants
+
+    environment = {constants.BACKEND_STORE_URI_ENV_VAR: settings.mlflow_uri}
+    environment |= {constants.REGISTRY_STORE_URI_ENV_VAR: settings.mlflow_uri}
+    if settings.artifacts:
+        environment |= {constants.ARTIFACT_ROOT_ENV_VAR: settings.artifacts}
+    return _guarded("mlflow", port, settings.ensure_login(), environment)
+
+
+def start_prefect(port: int, login: str, days: int = 90) -> subprocess.Popen[bytes]:
+    """The Prefect server over this home's database, for whoever has the login (`user:password`).
+
+    Args:
+        days: for which it keeps runs.
+    """
+    environment = {
+        "PREFECT_SERVER_API_AUTH_STRING": login,
+        # Else the page asks port 4200, whatever port it came from.
+        "PREFECT_SERVER_UI_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port}",
+    }
+    vacuum = "PREFECT_SERVER_SERVICES_DB_VACUUM"
+    kept = {f"{vacuum}_ENABLED": "events,flow_runs", f"{vacuum}_RETENTION_PERIOD": str(days * 86400)}
+    environment |= {key: value for key, value in kept.items() if key not in os.environ}
+    return _guarded("prefect", port, login, environment)
+
+
+def _guarded(name: str, port: int, login: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "flows.processes.guard", name, str(port)],
+        env=os.environ | environment | {LOGIN: login},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=end_with_parent,
+    )
+
+
+def _say_who_is_gone(settings: Settings, started: list[tuple[str, str, subprocess.Popen[bytes]]]) -> None:
+    """Let the Prefect page know which runs were killed."""
+    from flows.checkout.leftovers import clear
+
+    own = next((url for name, url, _ in started if name == "Prefect"), None)
+    if own is not None:
+        os.environ["PREFECT_API_URL"] = f"{own}/api"
+    clear(settings, prefect=True)
+
+
+def serve_pages(settings: Settings, mlflow_port: int, prefect_port: int) -> None:
+    """Start both, name them by addresses that log in, and stop them at Ctrl-C.
+
+    Raises:
+        BusyError: a port is taken.
+        RegistryError: the registry's addresses are of another place.
+    """
+    refuse_moved(settings)
+    started: list[tuple[str, str, subprocess.Popen[bytes]]] = []
+    pages: list[tuple[str, str]] = []
+    try:
+        if settings.mlflow_uri.startswith("http"):
+            pages.append(("MLflow", settings.mlflow_uri))
+        else:
+            refuse_busy(mlflow_port, "MLflow", "--mlflow-port")
+            started.append(("MLflow", f"http://127.0.0.1:{mlflow_port}", start_mlflow(settings, mlflow_port)))
+        if settings.prefect_url:
+            pages.append(("Prefect", settings.prefect_url.removesuffix("/api")))
+        else:
+            refuse_busy(prefect_port, "Prefect", "--prefect-port")
+            days = load(settings.root / "params.yaml").retention.days
+            started.append(
+                (
+                    "Prefect",
+                    f"http://127.0.0.1:{prefect_port}",
+                    start_prefect(prefect_port, settings.ensure_login(), days),
+                )
+            )
+        _LOG.info("starting …")
+        for name, url, process in started:
+            wait_until_up(url, process, name)
+            pages.append((name, f"{url}/login#{settings.ensure_login()}"))
+        _say_who_is_gone(settings, started)
+        for name, url in pages:
+            reveal(f"{name:<8} {url}")
+        _LOG.info("Ctrl-C ends them")
+        while all(process.poll() is None for _, _, process in started):
+            time.sleep(1)
+    finally:
+        for _, _, process in started:
+            process.terminate()
+        for _, _, process in started:
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()

@@ -1,0 +1,174 @@
+"""Where a version comes from: what is kept when it is registered, and `mtl lineage`, which shows it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import tempfile
+from pathlib import Path
+
+from flows.checkout.origin import Origin
+from flows.registry.load import opened
+from flows.settings import Settings
+from mtl.config import read_params
+from mtl.data.raw.listings import FOLDER
+from mtl.output.redaction import redact
+from mtl.output.terminal import harmless
+from mtl.registry.promotion import CHAMPION
+from mtl.registry.registry import CHALLENGER
+from mtl.registry.tracking import FINGERPRINT
+from mtl.reports.document import document
+from mtl.reports.lineage import LeftOut, Lineage, Machine, Output, Sources, TrainingFacts, read_kept
+
+PATCH, LEFT_OUT, MACHINE = "uncommitted.patch", "left_out.json", "machine.json"
+DATA_FILES = "dvc_files.json"
+"""What `tracked_data` found when a version was made."""
+
+
+def write_origin(origin: Origin, root: Path, folder: Path) -> list[Path]:
+    """The machine that a version was made on; and what differs from the commit, if anything does: as a patch, and what is not
+    in that."""
+    machine = folder / MACHINE
+    machine.write_text(json.dumps(this_machine().as_json(), indent=1) + "\n", encoding="utf-8")
+    data = folder / DATA_FILES
+    data.write_text(json.dumps(tracked_data(root), indent=1) + "\n", encoding="utf-8")
+    if not origin.dirty:
+        return [machine, data]
+    patch, left_out = folder / PATCH, folder / LEFT_OUT
+    patch.write_bytes(origin.difference.patch)
+    left_out.write_text(json.dumps(origin.difference.left_out, indent=1) + "\n", encoding="utf-8")
+    return [machine, data, patch, left_out]
+
+
+def tracked_data(root: Path) -> dict[str, list[Output]]:
+    """Path of each of DVC's files below data/, committed or not → its outputs: which images there are. No address that they
+    came from is in it: it may have a password."""
+    files = (path for path in sorted((root / FOLDER).rglob("*.dvc")) if path.is_file())
+    return {path.relative_to(root).as_posix(): read_params(path).get("outs", []) for path in files}
+
+
+def this_machine() -> Machine:
+    """What can change the last bits of a training."""
+    import psutil
+
+    name = platform.processor()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = [line for line in info.read_text(encoding="utf-8").splitlines() if line.startswith("model name")]
+        name = lines[0].split(":", 1)[1].strip() if lines else name
+    return Machine(
+        system=f"{platform.system()} {platform.machine()}",
+        python=platform.python_version(),
+        processor=name,
+        cores=os.cpu_count() or 0,
+        memory_gib=round(psutil.virtual_memory().total / 2**30),
+    )
+
+
+def collect(settings: Settings, number: int) -> Lineage:
+    """All that is known of a version, from pixels to alias.
+
+    Raises:
+        RegistryError: there is no such version.
+    """
+    config, registry = opened(settings)
+    version = registry.get(number)
+    tags = version.tags
+    with tempfile.TemporaryDirectory() as scratch:
+        kept = Path(scratch)
+        registry.lineage(version, kept, shown=True)
+        aliases = [name for name in (CHAMPION, CHALLENGER) if (at := registry.at(name)) and at.number == number]
+        sources, left_out = read_kept(Sources, kept / "sources.json"), read_kept(LeftOut, kept / LEFT_OUT)
+        return Lineage(
+            version=number,
+            model=config.registry.model,
+            aliases=tuple(aliases),
+            sources=sources.root if sources else (),
+            data=tags.get("mtl.data"),
+            stages=_stages(kept / "dvc.lock"),
+            commit=tags.get("mtl.commit"),
+            dirty=tags.get("mtl.dirty") == "true",
+            uncommitted=_text(kept / PATCH),
+            left_out=left_out.root if left_out else {},
+            params=_params(kept / "params.yaml"),
+            lock_sha256=tags.get("mtl.lock"),
+            machine=read_kept(Machine, kept / MACHINE),
+            training=read_kept(TrainingFacts, kept / "training.json"),
+            mlflow_run=version.run,
+            flow_run=tags.get("mtl.flow_run") or None,
+            reason=tags.get("mtl.reason") or None,
+            fingerprint=tags.get(FINGERPRINT),
+            weights_sha256=tags.get("mtl.weights_sha256"),
+            package_sha256=tags.get("mtl.package_sha256"),
+            metrics=registry.metrics(version),
+            decision=tags.get("mtl.decision"),
+            unverified=version.doubt.why if version.doubt else None,
+            promotions=tuple(e for e in registry.promotions.shown() if number in (e.to, e.replaces)),
+        )
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+
+def _params(path: Path) -> dict[str, object] | None:
+    return read_params(path) if path.exists() else None
+
+
+def _stages(path: Path) -> dict[str, dict[str, str]]:
+    """Stage → what it made → its hash."""
+    stages = read_params(path)["stages"] if path.exists() else {}
+    return {name: {out["path"]: out["md5"] for out in stage.get("outs", [])} for name, stage in stages.items()}
+
+
+def show(found: Lineage) -> str:
+    """The lineage as indented text."""
+    lines = [f"{found.model} version {found.version}  {' '.join(found.aliases) or '(no alias)'}"]
+    lines += [f"UNVERIFIED: {found.unverified}"] if found.unverified else []
+
+    def section(title: str, rows: list[str]) -> None:
+        lines.extend([title, *(f"  {row}" for row in rows or ["–"])])
+
+    section(
+        f"sources ({len(found.sources)})",
+        [f"{s.name}: {s.package} {s.version}, {s.licence}, sha256 {s.sha256[:12]}" for s in found.sources],
+    )
+    section(
+        "stages, by DVC",
+        [f"{n}: " + ", ".join(f"{p} {h[:12]}" for p, h in o.items()) for n, o in found.stages.items()],
+    )
+    changed = sum(line.startswith("diff --git") for line in found.uncommitted.splitlines())
+    more = f", with {changed} uncommitted files (kept as a patch)" if found.dirty else ""
+    left_out = [f"not kept: {path} ({why})" for path, why in found.left_out.items()]
+    section("code", [f"commit {found.commit}{more}", f"lock sha256 {str(found.lock_sha256)[:12]}", *left_out])
+    machine = found.machine.as_json() if found.machine else {}
+    training = found.training.model_dump(mode="json") if found.training else {}
+    section("machine", [", ".join(f"{k} {v}" for k, v in machine.items())] if machine else [])
+    section("training", [", ".join(f"{k} {v}" for k, v in training.items())] if training else [])
+    section(
+        "runs",
+        [f"MLflow {found.mlflow_run}", f"Prefect {found.flow_run or '–'}", f"reason {found.reason or '–'}"],
+    )
+    section("weights", [f"sha256 {found.weights_sha256}"])
+    section("decision", [str(found.decision)])
+    section(
+        "champion",
+        [
+            f"{e.when} {e.replaces or '-'} → {e.to} {e.kind} by {e.who}: {e.why}"
+            + (f" (UNVERIFIED: {e.unverified})" if e.unverified is not None else "")
+            for e in found.promotions
+        ],
+    )
+    return harmless("\n".join(lines))
+
+
+def page(found: Lineage, path: Path) -> None:
+    """The lineage as one HTML file, the parameters and the patch included."""
+    from html import escape
+
+    body = f"<h1>Lineage of {escape(found.model)}, version {found.version}</h1><pre>{escape(show(found))}</pre>"
+    body += f"<h2>Parameters</h2><pre>{escape(redact(json.dumps(found.params, indent=1)))}</pre>"
+    if found.uncommitted:
+        body += f"<h2>What differed from the commit</h2><pre>{escape(redact(found.uncommitted))}</pre>"
+    path.write_text(document("Lineage", body, "pre{white-space:pre-wrap}"), encoding="utf-8")

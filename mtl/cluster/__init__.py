@@ -1,0 +1,1 @@
+"""Ray by address or by jobs: sessions, nodes of this machine, work that is handed over."""

@@ -1,0 +1,1 @@
+"""Encoded images: what they say of themselves, and the numbers that they hold."""

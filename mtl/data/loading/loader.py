@@ -1,0 +1,170 @@
+"""Batches for training and evaluation, gathered from memory-mapped shards without worker processes."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mtl.data.kinds import KINDS
+from mtl.data.shards import manifest as manifests
+from mtl.data.shards.manifest import Statistics
+from mtl.data.shards.shards import Shard
+from mtl.data.spec import DatasetSpec
+
+
+@dataclass
+class Batch:
+    """Images and targets of one forward pass.
+
+    images: float32 [n, channels, height, width], standardized.
+    targets, by name, as `mtl.data.kinds` collate them: label int64 [n] · labels uint8 [n, classes] · value float32 [n] ·
+        mask int64 [n, height, width] (255 ignored) · depth float32 [n, height, width] · normals float32 [n, 3, height, width]
+        (NaN unknown) · boxes: list of n float32 tensors [k, 5] x1, y1, x2, y2, label in pixels, or [k, 6] (mtl/data/kinds/box_table.py).
+    present, by name: bool [n], whether the sample has this target.
+    draws: float64 [n], a random number from 0 to 1 for each sample, for tasks that make their own targets.
+    views, by task: images of its own that a task looks at, beside the batch's.
+    undamaged: the images before they were damaged, of which tasks make their own targets; None if they were not.
+    """
+
+    ids: list[str]
+    images: torch.Tensor
+    targets: dict[str, Any]
+    present: dict[str, torch.Tensor]
+    draws: torch.Tensor
+    views: dict[str, torch.Tensor] = field(default_factory=dict[str, torch.Tensor])
+    undamaged: torch.Tensor | None = None
+
+    @property
+    def originals(self) -> torch.Tensor:
+        """The images as they were, whatever the model is shown: [n, channels, height, width]."""
+        return self.images if self.undamaged is None else self.undamaged
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device."""
+        return Batch(
+            ids=self.ids,
+            images=self.images.to(device, non_blocking=True),
+            targets={name: _move(value, device) for name, value in self.targets.items()},
+            present={name: value.to(device, non_blocking=True) for name, value in self.present.items()},
+            draws=self.draws,
+            views={name: value.to(device, non_blocking=True) for name, value in self.views.items()},
+            undamaged=None if self.undamaged is None else self.undamaged.to(device, non_blocking=True),
+        )
+
+
+def _move(value: Any, device: torch.device) -> Any:
+    if isinstance(value, list):
+        return [item.to(device, non_blocking=True) for item in value]
+    return value.to(device, non_blocking=True)
+
+
+class Split:
+    """One split of a prepared data set: random access to any set of samples by their index.
+
+    Args:
+        split: `test` is what versions are judged on: the validation split, where a data set without test images says so;
+            `name` is that of the split that it is.
+    """
+
+    def __init__(self, folder: Path, split: str) -> None:
+        self.manifest = manifests.read(folder)
+        self.spec: DatasetSpec = self.manifest.spec
+        self.name = self.spec.judged_on if split == "test" else split
+        self._shards = [Shard(folder / record.file) for record in self.manifest.of(self.name)]
+        self._starts = np.cumsum([0, *(len(shard.ids) for shard in self._shards)])
+        self.ids = [identifier for shard in self._shards for identifier in shard.ids]
+        self._at = np.arange(len(self.ids))
+
+    def only(self, chosen: np.ndarray) -> Split:
+        """The same split with those samples alone that `chosen` (bool [samples]) marks."""
+        part = copy.copy(self)
+        part.ids = [found for found, wanted in zip(self.ids, chosen, strict=True) if wanted]
+        part._at = self._at[chosen]
+        return part
+
+    def digests(self) -> list[str]:
+        """Of each sample: 96 bits of its id, its encoded image and its targets, before any operation."""
+        keys = [key for shard in self._shards for key in shard.keys]
+        named = zip(self.ids, (keys[i] for i in self._at), strict=True)
+        return [hashlib.sha256(f"{found}\0{key}".encode()).hexdigest()[:24] for found, key in named]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows(self, indices: np.ndarray) -> dict[str, Any]:
+        """Arrays of the samples at `indices`, in that order: uint8 images and targets as the shards hold them."""
+        indices = self._at[indices]
+        where = np.searchsorted(self._starts, indices, side="right") - 1
+        kinds = {name: KINDS[target.kind] for name, target in self.spec.targets.items()}
+        rows: dict[str, Any] = {}
+        for name in ("image", *(f"{n}.present" for n in kinds), *(n for n, kind in kinds.items() if not kind.rows)):
+            first = self._shards[0].arrays[name]
+            rows[name] = np.empty((len(indices), *first.shape[1:]), first.dtype)
+        tables: dict[str, list[Any]] = {n: [None] * len(indices) for n, kind in kinds.items() if kind.rows}
+        for number in np.unique(where):
+            shard = self._shards[number]
+            slots = np.nonzero(where == number)[0]
+            local = indices[slots] - self._starts[number]
+            for name in rows:
+                rows[name][slots] = shard.arrays[name][local]
+            for name, table in tables.items():
+                for slot, i in zip(slots, local, strict=True):
+                    table[slot] = kinds[name].unpack(shard.arrays, name, int(i))
+        return {**rows, **tables}
+
+    def present(self, target: str) -> np.ndarray:
+        """Which samples have a target: bool [samples]."""
+        return np.concatenate([shard.arrays[f"{target}.present"] for shard in self._shards])[self._at]
+
+    def spread(self, count: int) -> np.ndarray:
+        """Indices of at most `count` samples, evenly over the split."""
+        return np.unique(np.linspace(0, len(self) - 1, min(count, len(self))).astype(int))
+
+    def slices(self) -> dict[str, list[str]]:
+        """Attribute → its value for every sample."""
+        every = {n: [v for shard in self._shards for v in shard.slices[n]] for n in self.spec.slices}
+        return {n: [values[i] for i in self._at] for n, values in every.items()}
+
+
+def as_images(pixels: torch.Tensor, statistics: Statistics) -> torch.Tensor:
+    """uint8 or float [n, height, width, channels] of 0 to 255 → standardized float32 [n, channels, height, width]."""
+    mean, std = (torch.tensor(v, dtype=torch.float32) for v in (statistics.mean, statistics.std))
+    return ((pixels.float() / 255.0 - mean) / std).permute(0, 3, 1, 2)
+
+
+def as_tensors(values: Any) -> Any:
+    """An array, or a list of tables, as tensors that share its memory."""
+    return [torch.from_numpy(table) for table in values] if isinstance(values, list) else torch.from_numpy(values)
+
+
+def collate(split: Split, indices: np.ndarray) -> Batch:
+    """The samples at `indices` as a batch, not augmented."""
+    rows = split.rows(indices)
+    targets = {n: KINDS[t.kind].collate(as_tensors(rows[n])) for n, t in split.spec.targets.items()}
+    ids = [split.ids[i] for i in indices]
+    return Batch(
+        ids=ids,
+        images=as_images(torch.from_numpy(rows["image"]), split.manifest.statistics),
+        targets=targets,
+        present={name: torch.from_numpy(rows[f"{name}.present"]) for name in split.spec.targets},
+        draws=torch.tensor([_draw(i) for i in ids], dtype=torch.float64),
+    )
+
+
+def _draw(identifier: str) -> float:
+    """A number from 0 to 1 that a sample always has, whatever it is scored beside."""
+    return int.from_bytes(hashlib.sha256(identifier.encode()).digest()[:6], "big") / 2**48
+
+
+def sequential(split: Split, batch_size: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
+    """All samples in order, or a rank's contiguous share of them."""
+    bounds = np.linspace(0, len(split), world_size + 1).astype(int)
+    for start in range(bounds[rank], bounds[rank + 1], batch_size):
+        yield collate(split, np.arange(start, min(start + batch_size, bounds[rank + 1])))

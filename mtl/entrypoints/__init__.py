@@ -1,0 +1,1 @@
+"""What flows start as processes beside the stages of dvc.yaml."""

@@ -1,0 +1,33 @@
+"""Not in dvc.yaml: a registered model on the present test split, and how long one image takes the packaged one.
+
+python -m mtl.entrypoints.rejudge judge MODEL_FOLDER REPORT CHALLENGER_FOLDER
+python -m mtl.entrypoints.rejudge latency MODEL_FOLDER RESULT
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from mtl.config.params import load
+from mtl.package import BUNDLE
+from mtl.stages import OUTPUTS, run_stage
+
+
+def main() -> None:
+    """Write what was asked for to a file."""
+    what, model, result = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+    if what == "judge":
+        from mtl.package.rejudge import rejudge
+
+        text = rejudge(model / BUNDLE, load(), OUTPUTS, Path(sys.argv[4]) / BUNDLE).model_dump_json()
+    else:
+        from mtl.package.latency import median_latency
+
+        text = json.dumps({"median_ms": median_latency(model / BUNDLE)})
+    result.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,1 @@
+"""What leaves a process: text without secrets, and nothing that a terminal obeys."""

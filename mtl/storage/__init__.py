@@ -1,0 +1,1 @@
+"""Bytes by name: folders, buckets and archives, their hashes, seals and addresses."""

@@ -1,0 +1,52 @@
+"""The documentation is about what is there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+from tests.conftest import ROOT
+
+
+def test_params_page_is_made_from_the_settings() -> None:
+    from tools.params_reference import page
+
+    assert (ROOT / "docs" / "params.md").read_text() == page(), "run `make docs`"
+
+
+def test_commands_of_the_readme_exist() -> None:
+    text = (ROOT / "README.md").read_text()
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"\bmake ([a-z-]+)", text)) <= targets
+    from flows.cli import app
+
+    commands = {c.name or (c.callback.__name__ if c.callback else "") for c in app.registered_commands}
+    groups = {
+        g.name: {c.name or c.callback.__name__ for c in g.typer_instance.registered_commands}
+        for g in app.registered_groups
+    }  # type: ignore[union-attr]
+    assert set(re.findall(r"`mtl ([a-z]+)", text)) <= commands | groups.keys()
+    assert set(re.findall(r"`mtl data ([a-z]+)", text)) <= groups["data"]
+
+
+def test_make_help_lists_every_public_target() -> None:
+    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    text = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z-]+):", text, re.M))
+    assert set(re.findall(r"^([a-z-]+) ", shown, re.M)) == targets
+    (phony,) = re.findall(r"^\.PHONY: (.*)", text, re.M)
+    assert set(phony.split()) == targets
+
+
+def test_no_module_has_a_name_that_says_nothing() -> None:
+    for package in ("mtl", "flows"):
+        for path in (ROOT / package).rglob("*.py"):
+            assert path.stem not in {"utils", "helpers", "common", "core", "manager", "misc"}, path
+
+
+def test_the_tables_of_the_sizing_are_those_of_the_model() -> None:
+    from benchmarks.sizing import Constants, data_table, training_table
+
+    text = (ROOT / "docs" / "sizing.md").read_text()
+    for table in (training_table(Constants()), data_table(Constants())):
+        assert "\n".join(table) in text, "run `python -m benchmarks.sizing`"

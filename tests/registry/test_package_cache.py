@@ -1,0 +1,61 @@
+"""Packages that were fetched before: taken from here, verified all the same, fetched again when they are damaged."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mtl.errors import RegistryError
+from mtl.registry.package_cache import KEPT, PackageCache
+from mtl.registry.registry import Registry
+from mtl.registry.signing import package_sha256
+from mtl.registry.trust import Trust
+from mtl.registry.version import Version
+
+
+def test_a_package_is_fetched_once_and_verified_always(tmp_path: Path, package: Path) -> None:
+    registry = Registry(f"sqlite:///{tmp_path}/mlflow.db", "model", Trust())
+    run = registry.client.create_run(registry.client.create_experiment("one", (tmp_path / "artifacts").as_uri()))
+    registry.client.log_artifacts(run.info.run_id, str(package), "model")
+    version = Version(1, run.info.run_id, {"mtl.package_sha256": package_sha256(package)}, doubt=None)
+    (stored,) = (tmp_path / "artifacts").rglob("model/weights")
+    cache = PackageCache(tmp_path / "packages")
+
+    def fetched(name: str) -> bytes:
+        return (registry.package(version, tmp_path / name, cache) / "weights").read_bytes()
+
+    assert fetched("first") == bytes(1000)
+    stored.rename(tmp_path / "aside")
+    assert fetched("second") == bytes(1000)  # the registry's copy was not asked for
+    (kept,) = (tmp_path / "packages").rglob("weights")
+    kept.write_bytes(b"damaged")
+    with pytest.raises(RegistryError):
+        fetched("third")
+    (tmp_path / "aside").rename(stored)
+    assert fetched("fourth") == bytes(1000)
+    assert fetched("fifth") == bytes(1000)
+
+
+def test_the_packages_used_last_are_kept(tmp_path: Path, package: Path) -> None:
+    cache = PackageCache(tmp_path / "packages")
+    digests = [f"{number:064x}" for number in range(KEPT + 1)]
+    for number, digest in enumerate(digests[:KEPT]):
+        cache.keep(digest, package)
+        os.utime(cache.folder / digest, (number, number))
+    assert cache.bring(digests[0], tmp_path / "used")
+    cache.keep(digests[KEPT], package)
+    assert sorted(path.name for path in cache.folder.iterdir()) == [digests[0], *digests[2:]]
+    assert not cache.bring(digests[1], tmp_path / "gone")
+    assert not (tmp_path / "gone").exists()
+
+
+def test_two_that_keep_the_same_package_do_not_disturb_each_other(tmp_path: Path, package: Path) -> None:
+    cache = PackageCache(tmp_path / "packages")
+    cache.keep("one", package)
+    cache.keep("one", package)
+    shutil.rmtree(package)
+    cache.keep("missing", package)  # cannot be copied: the caller has its package anyway
+    assert [path.name for path in cache.folder.iterdir()] == ["one"]

@@ -1,0 +1,130 @@
+"""Images in a bucket, and the DVC remote in one: a real S3 API, of a server that this test starts."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import s3fs
+
+from mtl.config import read_params
+from mtl.data.raw.rows import RawSample, read_split
+from mtl.data.shards.staging import at_hand, shipment
+from mtl.data.spec import DatasetSpec
+from mtl.errors import DataError
+from tests.conftest import dvc, mtl
+from tests.data.test_formats import TASKS, WRITERS, configured, fetched, image_folder
+from tests.end_to_end.test_end_to_end import status
+from tests.servers import object_store, running, s3_environment
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment that reaches an object store of our own with two buckets."""
+    with running(object_store(tmp_path_factory.mktemp("weed"))) as server, pytest.MonkeyPatch.context() as patch:
+        environment = s3_environment(server.address)
+        for key, value in environment.items():
+            patch.setenv(key, value)
+        yield environment
+
+
+@pytest.fixture(scope="module")
+def bucket(s3: dict[str, str], raw: Path, spec: DatasetSpec, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Real scenes in a bucket, a folder a class."""
+    scenes: list[RawSample] = [s for s in read_split(raw, "train", spec) if "species" in s.targets]
+    folder = tmp_path_factory.mktemp("upload") / "animals"
+    image_folder(folder, scenes, spec)
+    s3fs.S3FileSystem().put(str(folder), "photos/animals", recursive=True)
+    return "s3://photos/animals"
+
+
+def test_a_bucket_is_read_where_it_is(bucket: str, tmp_path: Path) -> None:
+    settings = {"format": "image_folder", "path": bucket, "target": "species"}
+    config = configured({"own": settings}, {"species": TASKS["species"]})
+    found = fetched(config, tmp_path / "raw")
+    assert found.roots == {"own": bucket}
+    samples = list(read_split(tmp_path / "raw", "train", found))
+    assert len(samples) > 30
+    from mtl.data.prepare.prepare import prepare
+
+    manifest = prepare(config.data, tmp_path / "raw", tmp_path / "prepared")
+    assert not manifest.quarantined
+
+
+@pytest.mark.parametrize("name", ["webdataset", "huggingface", "huggingface_parquet"])
+def test_containers_in_a_bucket_are_read_in_parts(
+    name: str, s3: dict[str, str], scenes: list[RawSample], spec: DatasetSpec, tmp_path: Path
+) -> None:
+    from mtl.data.prepare.prepare import prepare
+
+    settings = WRITERS[name](tmp_path, scenes, spec)
+    here = configured({"own": settings | {"path": str(tmp_path)}}, {"species": TASKS["species"]})
+    fetched(here, tmp_path / "work" / "raw-here")
+    wanted = prepare(here.data, tmp_path / "work" / "raw-here", tmp_path / "work" / "here")
+    shutil.rmtree(tmp_path / "work")
+    s3fs.S3FileSystem().put(str(tmp_path), f"photos/{name}", recursive=True)
+    there = configured({"own": settings | {"path": f"s3://photos/{name}"}}, {"species": TASKS["species"]})
+    fetched(there, tmp_path / "raw")
+    found = prepare(there.data, tmp_path / "raw", tmp_path / "prepared")
+    assert [record.sha256 for record in found.shards] == [record.sha256 for record in wanted.shards]
+
+
+def test_a_bucket_that_is_not_there_is_named(s3: dict[str, str], tmp_path: Path) -> None:
+    settings = {"format": "image_folder", "path": "s3://nowhere/at-all", "target": "species"}
+    with pytest.raises(DataError, match="nowhere/at-all"):
+        fetched(configured({"own": settings}, {"species": TASKS["species"]}), tmp_path / "raw")
+
+
+@pytest.mark.slow
+def test_from_bucket_to_champion_and_back(s3: dict[str, str], bucket: str, checkout: Path, tmp_path: Path) -> None:
+    """init → retrain → push; a clone elsewhere pulls what was prepared; a new image in the bucket is noticed."""
+    here = tmp_path / "here"
+    shutil.copytree(checkout, here, ignore=shutil.ignore_patterns("outputs", ".mtl", "dvc.lock"))
+
+    dvc(here, "remote", "add", "--force", "--default", "team", "s3://store/dvc", **s3)
+    assert mtl(here, "data", "init", bucket, "--yes", **s3).returncode == 0
+    values = read_params(here / "params.yaml")
+    assert values["data"]["source"]["sets"]["images"]["path"] == bucket
+    values["tasks"]["label"]["floor"] = 0.0
+    from ruamel.yaml import YAML
+
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    with (here / "params.yaml").open("w") as file:
+        yaml.dump(values, file)
+    done = mtl(here, "retrain", **s3)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    champion = status(here)["champion"]
+    assert champion["version"] == 1
+    assert "unchanged" in mtl(here, "retrain", **s3).stdout
+    # Elsewhere: the lock file and the bucket are all that is needed.
+    there = tmp_path / "there"
+    shutil.copytree(here, there, ignore=shutil.ignore_patterns("outputs", ".mtl", "cache", "tmp"))
+    dvc(there, "pull", "prepare", "package", **s3)
+    names = sorted(p.name for p in (here / "outputs" / "prepared").iterdir())
+    assert names == sorted(p.name for p in (there / "outputs" / "prepared").iterdir())
+    # A node that sees neither: shards by their hashes, once, and not a second time.
+    given = shipment(here, here / "outputs" / "prepared")
+    assert given is not None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MTL_SHARDS", str(tmp_path / "node"))
+        found = at_hand(tmp_path / "unseen", given.as_json())
+        assert {p.name: p.read_bytes() for p in found.iterdir()} == {
+            p.name: p.read_bytes() for p in (here / "outputs" / "prepared").iterdir()
+        }
+        patch.setattr("mtl.data.shards.staging._fetch", lambda *_: pytest.fail("fetched twice"))
+        assert at_hand(tmp_path / "unseen", given.as_json()) == found
+    with pytest.raises(DataError, match="does not see"):
+        at_hand(tmp_path / "unseen", None)
+    # A new image: a new data version, and the objects of one shard.
+    store = s3fs.S3FileSystem(skip_instance_cache=True)
+    first = store.ls(f"{bucket.removeprefix('s3://')}/bear")[0]
+    store.pipe(f"{bucket.removeprefix('s3://')}/bear/zz-new.png", store.cat(first) + b"\0")
+    before = set(store.find("store/dvc"))
+    assert "images" in mtl(here, "data", "sync", **s3).stdout
+    dvc(here, "repro", "--quiet", "prepare", **s3)
+    dvc(here, "push", "--quiet", "prepare", **s3)
+    store.invalidate_cache()
+    assert len(set(store.find("store/dvc")) - before) <= 8
