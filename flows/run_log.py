@@ -6,7 +6,7 @@ import logging
 import sys
 from typing import Any, cast
 
-from mtl.output.logs import LineHandler, set_up_logging
+from mtl.logs import LineHandler, set_up_logging
 
 
 def show_lines() -> LineHandler:

@@ -20,7 +20,7 @@ from mtl.data.prepare.prepare import prepare
 from mtl.data.raw.rows import RawSample, read_split
 from mtl.data.sources.zoo import fetch_zoo
 from mtl.data.spec import DatasetSpec
-from mtl.output.logs import OURS, LineHandler
+from mtl.logs import OURS, LineHandler
 from mtl.registry.trust import Trust
 
 ROOT = Path(__file__).parents[1]

@@ -22,7 +22,7 @@ import psutil
 from mtl.cluster import owner
 from mtl.config import read_params
 from mtl.errors import MtlError, StageError, raised_elsewhere
-from mtl.output.logs import VARIABLE
+from mtl.logs import VARIABLE
 from mtl.stages import ERROR_FILE
 
 _LOG = logging.getLogger(__name__)

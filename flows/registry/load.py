@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from flows.registry.relocation import refuse_moved
 from flows.settings import Settings
 from mtl.config.params import Config, load
@@ -41,3 +43,19 @@ def resolve(registry: Registry, name: str) -> Version:
             fix=f"a number, {CHAMPION} or {CHALLENGER}; mtl status shows what there is",
         )
     return found
+
+
+def places(settings: Settings) -> tuple[str, str]:
+    """The registry's database and the folder or bucket of its artifacts.
+
+    Raises:
+        RegistryError: a server keeps them, and nothing says where.
+    """
+    database = os.environ.get("MLFLOW_BACKEND_STORE_URI", settings.mlflow_uri)
+    if database.startswith("http"):
+        raise RegistryError(
+            "a back-up reads the registry's database, not its server",
+            found=f"MLFLOW_TRACKING_URI={database}",
+            fix="set MLFLOW_BACKEND_STORE_URI and MLFLOW_ARTIFACTS_DESTINATION as that server has them",
+        )
+    return database, os.environ.get("MLFLOW_ARTIFACTS_DESTINATION", str(settings.home / "mlartifacts"))

@@ -22,9 +22,8 @@ import click
 from mlflow.entities import Run, ViewType
 
 from flows.registry.garbage import garbage
-from flows.registry.load import registry_of
+from flows.registry.load import places, registry_of
 from flows.settings import Settings
-from flows.versions.backup import places
 from mtl.config.params import Config
 from mtl.errors import MtlError, RegistryError
 from mtl.registry.promotion import REMOVAL

@@ -24,6 +24,7 @@ from sqlalchemy import make_url
 
 from flows.checks import can_sign, refuse, writable
 from flows.registry.artifact_addresses import Moved, rewritten
+from flows.registry.load import places
 from flows.settings import Settings
 from flows.stack.servers import program
 from flows.versions.backup_list import MANIFEST, STATEMENT, facts_of, signature
@@ -34,22 +35,6 @@ from mtl.storage.store import Store
 _LOG = logging.getLogger(__name__)
 
 DATABASE, FILES = "database", "files"
-
-
-def places(settings: Settings) -> tuple[str, str]:
-    """The registry's database and the folder or bucket of its artifacts.
-
-    Raises:
-        RegistryError: a server keeps them, and nothing says where.
-    """
-    database = os.environ.get("MLFLOW_BACKEND_STORE_URI", settings.mlflow_uri)
-    if database.startswith("http"):
-        raise RegistryError(
-            "a back-up reads the registry's database, not its server",
-            found=f"MLFLOW_TRACKING_URI={database}",
-            fix="set MLFLOW_BACKEND_STORE_URI and MLFLOW_ARTIFACTS_DESTINATION as that server has them",
-        )
-    return database, os.environ.get("MLFLOW_ARTIFACTS_DESTINATION", str(settings.home / "mlartifacts"))
 
 
 def back_up(settings: Settings, target: str) -> dict[str, object]:

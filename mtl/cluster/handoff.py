@@ -17,7 +17,7 @@ from mtl.cluster.submit import VARIABLE, Work, submit
 from mtl.config.checking import pick
 from mtl.config.trees.cluster import ClusterTree
 from mtl.errors import MtlError, StageError
-from mtl.output.logs import set_up_logging
+from mtl.logs import set_up_logging
 from mtl.storage.digest import bytes_sha256
 from mtl.storage.seal import Seal
 from mtl.storage.store import Store

@@ -15,8 +15,7 @@ import numpy as np
 
 from mtl.codecs.mask_codes import classes_of, code_of, colours_of, counted, is_grey, numbers_of, palette_names, value_of
 from mtl.codecs.rasters import read_raster, turned, turned_vectors
-from mtl.config.masks import ClassValue, each
-from mtl.data.spec import IGNORE
+from mtl.config.masks import IGNORE, ClassValue, each
 from mtl.errors import DataError
 
 _NO_DIRECTION = 0.5

@@ -7,6 +7,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+IGNORE = 255
+"""The class index of a mask's pixel that no loss and no metric counts."""
+
 TRANSPARENT = "transparent"
 """The value of a pixel that cannot be seen, in a mask of colours."""
 

@@ -9,9 +9,6 @@ from pydantic import Field, JsonValue, model_validator
 from mtl.config.masks import ClassValue, MaskValue, check_values
 from mtl.config.section import Section
 
-IGNORE = 255
-"""The class index of a mask's pixel that no loss and no metric counts."""
-
 SPLITS = ("train", "val", "test")
 
 

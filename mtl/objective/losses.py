@@ -9,9 +9,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from mtl.config.masks import IGNORE
 from mtl.precision import precise
-
-IGNORE = 255
 
 
 def masked(losses: torch.Tensor, present: torch.Tensor) -> torch.Tensor:

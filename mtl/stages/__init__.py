@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mtl.cluster.owner import watch_owner
 from mtl.errors import MtlError, StageError
-from mtl.output.logs import set_up_logging
+from mtl.logs import set_up_logging
 from mtl.output.terminal import guard
 
 _LOG = logging.getLogger(__name__)

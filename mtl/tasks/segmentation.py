@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from mtl.config.masks import IGNORE
 from mtl.data.loading.loader import Batch
 from mtl.model.heads import DenseHead
-from mtl.objective.losses import IGNORE, dice, pixel_cross_entropy
+from mtl.objective.losses import dice, pixel_cross_entropy
 from mtl.tasks import blocks
 from mtl.tasks.base import Direction, Scorer, Task, mean_known
 

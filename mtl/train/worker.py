@@ -17,7 +17,7 @@ from mtl.config.checking import pick
 from mtl.config.trees.training import TrainingTree
 from mtl.data.shards.staging import at_hand
 from mtl.errors import MtlError, StageError, TrainingError
-from mtl.output.logs import set_up_logging
+from mtl.logs import set_up_logging
 from mtl.reports import EVENT
 from mtl.storage.digest import bytes_sha256
 from mtl.storage.seal import Seal

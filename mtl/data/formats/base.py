@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mtl.config.masks import IGNORE
 from mtl.data.raw.rows import FileRef
-from mtl.data.spec import IGNORE, SPLITS, TargetSpec
+from mtl.data.spec import SPLITS, TargetSpec
 from mtl.errors import MtlError
 
 

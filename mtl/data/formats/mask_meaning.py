@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from mtl.codecs.maps import MaskValues
+from mtl.config.masks import IGNORE
 from mtl.data.formats.label_files import Label, colour
-from mtl.data.spec import IGNORE
 from mtl.errors import DataError
 
 Value = int | str

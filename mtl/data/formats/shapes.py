@@ -17,11 +17,12 @@ import numpy as np
 
 from mtl.codecs.header import Header
 from mtl.codecs.maps import encode_mask
+from mtl.config.masks import IGNORE
 from mtl.data.formats.base import Problem
 from mtl.data.kinds import OfObjects
 from mtl.data.kinds.base import Placed
 from mtl.data.kinds.box_table import as_rows
-from mtl.data.spec import IGNORE, TargetSpec
+from mtl.data.spec import TargetSpec
 from mtl.errors import DataError
 
 Box = tuple[float, float, float, float]

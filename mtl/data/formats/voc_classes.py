@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from mtl.codecs.maps import IGNORE, mask_values
+from mtl.codecs.maps import mask_values
+from mtl.config.masks import IGNORE
 from mtl.data.formats.base import Reading
 from mtl.data.formats.label_files import Label, colour, is_label_file, read_labels
 from mtl.data.formats.mask_meaning import keys_of

@@ -24,7 +24,7 @@ MAX_CLASSES = 20
 
 def write_data_page(path: Path, report: dict[str, Any], folder: Path, manifest: Manifest) -> None:
     """Write the page of a report of `mtl.data.inspect.checks.check`, with samples of the prepared folder."""
-    template = Path(__file__).with_name("data_page.html.j2").read_text(encoding="utf-8")
+    template = Path(__file__).with_name("page.html.j2").read_text(encoding="utf-8")
     environment = Environment(autoescape=select_autoescape(default=True, default_for_string=True))
     reasons = Counter(gist(q["reason"]) for q in report["quarantined"]).most_common()
     html = environment.from_string(with_policy(template)).render(

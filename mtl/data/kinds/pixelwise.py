@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mtl.config.masks import IGNORE
 from mtl.data.kinds.base import Arrays, Kind, Motion, Tensor
-from mtl.data.spec import IGNORE
 
 if TYPE_CHECKING:
     from mtl.data.prepare.picture import Picture

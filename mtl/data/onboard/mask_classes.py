@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mtl.codecs.maps import MAX_VALUES
+from mtl.config.masks import IGNORE
 from mtl.data.formats.label_files import Label
 from mtl.data.onboard.counted_objects import counts_objects
 from mtl.data.onboard.known_masks import Known, as_drawn, known_set
@@ -12,7 +13,6 @@ from mtl.data.onboard.looked_masks import Classes, Looked, look_into
 from mtl.data.onboard.named_masks import named
 from mtl.data.onboard.unnamed_masks import unnamed
 from mtl.data.raw.rows import FileRef
-from mtl.data.spec import IGNORE
 from mtl.errors import DataError
 from mtl.storage.file_tree import Place
 

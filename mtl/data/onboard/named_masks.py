@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mtl.config.masks import IGNORE
 from mtl.data.formats.label_files import Label, unknown_names
 from mtl.data.formats.mask_meaning import BACKGROUND, keys_of
 from mtl.data.onboard.looked_masks import Classes, Looked
-from mtl.data.spec import IGNORE
 from mtl.errors import DataError
 
 MANY = 8

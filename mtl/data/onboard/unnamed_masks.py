@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mtl.config.masks import IGNORE
 from mtl.data.onboard.looked_masks import BLACK, WHITE, Classes, Looked, Value
-from mtl.data.spec import IGNORE
 from mtl.errors import DataError
 
 SAY = "give them names in `classes`, in the same order"

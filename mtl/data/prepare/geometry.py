@@ -13,7 +13,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from mtl.codecs.maps import IGNORE
+from mtl.config.masks import IGNORE
 
 Size = tuple[int, int]
 """Height and width in pixels."""

@@ -14,7 +14,7 @@ import pytest
 
 from flows.run_log import show_lines
 from mtl.errors import ConfigError
-from mtl.output.logs import VARIABLE, set_up_logging
+from mtl.logs import VARIABLE, set_up_logging
 from tests.conftest import ROOT, clean_environment
 
 LOG = logging.getLogger("mtl.a.module")
@@ -162,4 +162,4 @@ def test_what_is_no_result_is_logged() -> None:
             called = node.func if isinstance(node, ast.Call) else None
             if getattr(called, "id", "") == "print" or getattr(called, "attr", "") == "print":
                 found.add(path.relative_to(ROOT).as_posix())
-    assert found - {"mtl/output/logs.py"} == RESULTS
+    assert found - {"mtl/logs.py"} == RESULTS
