@@ -49,10 +49,13 @@ def objectives() -> list[dict[str, Any]]:
 class Steps:
     """A tiny network with one objective, its optimizer, and what it consists of."""
 
-    def __init__(self, values: dict[str, Any], backbone: dict[str, Any] = PERCEPTRON) -> None:
+    def __init__(
+        self, values: dict[str, Any], backbone: dict[str, Any] = PERCEPTRON, sharing: str = "hard", size: int = 16
+    ) -> None:
+        self.size = size
         torch.manual_seed(0)
-        self.tasks = build_tasks(TASKS, TARGETS, ImageSpec(16, 16, 3, (0.5,) * 3, (0.25,) * 3))
-        model = {"backbone": backbone, "neck_channels": 8, "sharing": {"type": "hard"}}
+        self.tasks = build_tasks(TASKS, TARGETS, ImageSpec(size, size, 3, (0.5,) * 3, (0.25,) * 3))
+        model = {"backbone": backbone, "neck_channels": 8, "sharing": {"type": sharing}}
         model = build_model(ModelConfig.model_validate(model), self.tasks)
         objective = Objective(ObjectiveConfig.model_validate(values), TASKS, seed=1)
         kind: type[GradientMethod] = SumGradients
@@ -65,7 +68,7 @@ class Steps:
 
     def batch(self, seed: int) -> Batch:
         generator = torch.Generator().manual_seed(seed)
-        images = torch.randn(4, 3, 16, 16, generator=generator)
+        images = torch.randn(4, 3, self.size, self.size, generator=generator)
         targets = {"a": torch.tensor([0, 1, 1, 0]), "b": torch.rand(4, generator=generator)}
         present = {name: torch.ones(4, dtype=torch.bool) for name in targets}
         found = Batch([f"image {i}" for i in range(4)], images, targets, present, torch.rand(4, generator=generator))
