@@ -7,8 +7,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from mtl.config.masks import IGNORE
 from mtl.data.drawn.colours import COLOURS
-from mtl.data.spec import IGNORE, TargetSpec
+from mtl.data.spec import TargetSpec
 
 
 def draw(canvas: np.ndarray, value: Any, target: TargetSpec, scale: int) -> np.ndarray:
