@@ -24,7 +24,7 @@ from mtl.config.params import load
 from mtl.data.loading import sampler
 from mtl.storage.store import Store
 from mtl.train.checkpoint import Checkpoints
-from mtl.train.process_group import World
+from mtl.train.process_group import ProcessGroup
 from mtl.train.training import Training
 
 STEPS = 50
@@ -33,7 +33,7 @@ STEPS = 50
 def main() -> None:
     """Measure, print, keep."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 6
-    training = Training(load(), Path("outputs/prepared"), World())
+    training = Training(load(), Path("outputs/prepared"), ProcessGroup())
     order = sampler.epoch_order(0, 0, len(training.train_split))
     seconds: dict[str, list[float]] = {"none": [], "background": [], "waited for": []}
     with tempfile.TemporaryDirectory(dir=".") as scratch:

@@ -21,8 +21,8 @@ from mtl.config.params import load
 from mtl.data.loading.loader import Split
 from mtl.monitor import profile as profiles
 from mtl.monitor.drift import compare, usual_indices
+from mtl.package.drift_reference import NUM_REFERENCE, profile
 from mtl.package.predictor import Predictor
-from mtl.package.profiling import NUM_REFERENCE, profile
 
 SHIFTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "none": lambda x: x,

@@ -36,7 +36,7 @@ from mtl.objective.weighting import WEIGHTINGS
 from mtl.tasks import build_model, build_tasks
 from mtl.tasks.base import ImageSpec, Task
 from mtl.train.gradients import FeatureGradients, ParameterGradients, SumGradients
-from mtl.train.process_group import World
+from mtl.train.process_group import ProcessGroup
 from mtl.train.step import train_step
 
 CONFIGS = {
@@ -75,7 +75,7 @@ def our_step(values: dict[str, Any]) -> Callable[[], None]:
     kind: Any = SumGradients
     if objective.config.compares_gradients:
         kind = FeatureGradients if objective.config.level == "features" else ParameterGradients
-    method, batch = kind(model, tasks, objective, World()), data()
+    method, batch = kind(model, tasks, objective, ProcessGroup()), data()
     optimizer = torch.optim.SGD(model.parameters(), 1e-4)
     return lambda: void(train_step(method, optimizer, [batch], step=0, clip_norm=0.0))
 
@@ -108,13 +108,13 @@ def libmtl_step(name: str) -> Callable[[], None]:
 
     theirs = Model()
     optimizer = torch.optim.SGD(theirs.parameters(), 1e-4)
-    counts = {n: [float(c) for c in t.counts(batch)] for n, t in tasks.items()}
+    counts = {n: [float(c) for c in t.target_counts(batch)] for n, t in tasks.items()}
 
     def step() -> None:
         outputs = theirs(batch.images)
         losses = torch.zeros(len(tasks))
         for place, (task_name, task) in enumerate(tasks.items()):
-            terms = zip(task.terms(outputs[task_name], batch), counts[task_name], strict=True)
+            terms = zip(task.loss_terms(outputs[task_name], batch), counts[task_name], strict=True)
             losses[place] = sum(term / count for term, count in terms)
         optimizer.zero_grad(set_to_none=False)
         theirs.backward(losses, **({"mgda_gn": "none"} if name == "MGDA" else {}))

@@ -5,6 +5,6 @@ from __future__ import annotations
 import torch
 
 
-def precise(values: torch.Tensor) -> torch.Tensor:
+def at_least_float32(values: torch.Tensor) -> torch.Tensor:
     """At least float32: outputs and losses are never in half precision, and doubles stay what they are."""
     return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values

@@ -10,7 +10,7 @@ import os
 from collections import Counter
 from typing import Any
 
-from flows.registry.load import opened
+from flows.registry.load import load_registry
 from flows.settings import Settings
 from mtl.errors import RegistryError
 from mtl.registry.registry import Registry
@@ -62,7 +62,7 @@ def _key_of(text: str | None) -> str:
 
 def collect(settings: Settings) -> dict[str, object]:
     """The key that signs here, those that are trusted, and those of the registry's versions."""
-    config, registry = opened(settings)
+    config, registry = load_registry(settings)
     given = os.environ.get("MTL_SIGNING_KEY")
     return {
         "model": config.registry.model,

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from flows.checkout.origin import Origin
-from flows.registry.load import opened
+from flows.registry.load import load_registry
 from flows.settings import Settings
 from mtl.config import read_params
 from mtl.data.raw.listings import FOLDER
@@ -72,7 +72,7 @@ def collect(settings: Settings, number: int) -> Lineage:
     Raises:
         RegistryError: there is no such version.
     """
-    config, registry = opened(settings)
+    config, registry = load_registry(settings)
     version = registry.get(number)
     tags = version.tags
     with tempfile.TemporaryDirectory() as scratch:

@@ -12,7 +12,7 @@ from mtl.registry.promotion import CHAMPION
 from mtl.registry.registry import CHALLENGER, Registry, Version
 
 
-def opened(settings: Settings) -> tuple[Config, Registry]:
+def load_registry(settings: Settings) -> tuple[Config, Registry]:
     """The settings of the checkout, and the registry that they name."""
     config = load(settings.root / "params.yaml")
     return config, registry_of(settings, config.registry.model)

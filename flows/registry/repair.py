@@ -12,7 +12,7 @@ from pathlib import Path
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
-from flows.registry.load import opened
+from flows.registry.load import load_registry
 from flows.registry.mending import put_back
 from flows.settings import Settings
 from mtl.errors import GoneError, MtlError, RegistryError
@@ -45,7 +45,7 @@ class Repair:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        config, self.registry = opened(settings)
+        config, self.registry = load_registry(settings)
         self.experiment = config.registry.experiment
         self.client, self.ledger = self.registry.client, self.registry.ledger
         self.promotions, self.model, self.uri = self.registry.promotions, self.registry.model, self.registry.uri

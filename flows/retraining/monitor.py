@@ -36,7 +36,7 @@ from mtl.package import BUNDLE
 from mtl.reports import read_report
 from mtl.reports.monitoring import LateLabels, MonitorReport, Outcome
 from mtl.reports.requests import MonitorRequest
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 from mtl.storage.store import Store
 
 _LOG = logging.getLogger(__name__)
@@ -172,7 +172,7 @@ def _arrived(settings: Settings, config: Config) -> tuple[str, dict[str, str], l
     if Path(path).is_dir() and not any(Path(path).iterdir()):
         return path, {}, []
     try:
-        place = Place(path)
+        place = FileTree(path)
         images = {name: place.versions[name] for name in place.images()}
         kinds = Counter(PurePosixPath(name).suffix or name for name in place.names() if name not in images)
     except DataError as error:

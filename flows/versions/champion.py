@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flows.observe.notify import announce
 from flows.registry.keys import refuse_strange_key
-from flows.registry.load import opened
+from flows.registry.load import load_registry
 from flows.retraining.evidence import champion_and_obstacle, measure_latency
 from flows.retraining.gate_settings import gate_changes
 from flows.settings import Settings
@@ -32,7 +32,7 @@ def promote(settings: Settings, number: int, *, override: bool, why: str) -> tup
     Raises:
         RegistryError: there is no such version, it is champion already, or an override without a reason.
     """
-    config, registry = opened(settings)
+    config, registry = load_registry(settings)
     if override and not why:
         raise RegistryError("a promotion against the gate needs a reason", fix="say it with --why")
     version = registry.accept(registry.get(number))
@@ -81,7 +81,7 @@ def roll_back(settings: Settings, to: int | None, why: str) -> Change:
         RegistryError: there was none, or the named one never was champion.
         GoneError: the earlier one, or its package, is gone; `to` names another.
     """
-    config, registry = opened(settings)
+    config, registry = load_registry(settings)
     current = registry.promotions.recorded()
     changes = registry.promotions.history()
     refuse_strange_key(settings, registry)
@@ -109,4 +109,4 @@ def _announce(config: Config, entry: Change) -> None:
 
 def history(settings: Settings) -> list[Change]:
     """Every change of the champion, oldest first."""
-    return opened(settings)[1].promotions.shown()
+    return load_registry(settings)[1].promotions.shown()

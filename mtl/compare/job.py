@@ -42,7 +42,7 @@ def hand_over(
         "trials": trials_of(prepared),
         "wanted": wanted.model_dump(mode="json"),
         "prepared": str(prepared),
-        "shipment": given,
+        "shard_manifest": given,
     }
     seal = seal_of("comparisons", home)
     store = store_of(config, "comparisons", job, seal)
@@ -59,7 +59,7 @@ def run(config: Config, job: dict[str, Any], store: Store, seal: Seal) -> list[d
     """On the cluster: all trials; those of another comparison with the same settings are taken as they are."""
     wanted = Comparison.model_validate(job["wanted"], strict=False)
     url = store.parent.child(job["trials"]).url
-    return run_comparison(config, wanted, Path(job["prepared"]), url, seal, job["shipment"])
+    return run_comparison(config, wanted, Path(job["prepared"]), url, seal, job["shard_manifest"])
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def run_comparison(
     Args:
         url: folder or bucket of the trials' results.
         seal: of these: others' are not taken.
-        given: a shipment, for nodes that do not see the prepared folder.
+        given: a `ShardManifest` as JSON, for nodes that do not see the prepared folder.
 
     Frozen weights tell what a method's adaptation is worth beyond the weights that it ends up with (Gama & Grassi 2025).
     """

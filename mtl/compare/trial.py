@@ -14,7 +14,7 @@ import torch
 
 from mtl.compare.plan import Trial
 from mtl.data.loading.loader import Split
-from mtl.data.shards.staging import at_hand
+from mtl.data.shards.staging import ensure_local
 from mtl.errors import MtlError, SealError, TrainingError
 from mtl.evaluate.blind import yardsticks
 from mtl.evaluate.evaluator import score
@@ -22,7 +22,7 @@ from mtl.storage.seal import Seal
 from mtl.storage.store import Store
 from mtl.train.checkpoint import Checkpoints
 from mtl.train.loop import run
-from mtl.train.process_group import World
+from mtl.train.process_group import ProcessGroup
 from mtl.train.training import Training
 
 _LOG = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def run_trial(
     Args:
         url: of the results.
         seal: of the results.
-        given: a shipment, for a node that does not see the prepared folder.
+        given: a `ShardManifest` as JSON, for a node that does not see the prepared folder.
 
     Returns:
         method, learning_rate, seed; `val_score`, by which methods are selected; `test`, task → its primary metric (None
@@ -57,7 +57,7 @@ def run_trial(
     head: dict[str, object] = {"method": trial.method, "learning_rate": trial.learning_rate, "seed": trial.seed}
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            result = head | _train(trial, at_hand(prepared, given), Path(scratch))
+            result = head | _train(trial, ensure_local(prepared, given), Path(scratch))
     except Exception as error:
         if isinstance(error, MtlError | OSError) and not isinstance(error, TrainingError):
             raise
@@ -68,7 +68,7 @@ def run_trial(
 
 def _train(trial: Trial, prepared: Path, checkpoints: Path) -> dict[str, Any]:
     _forget_peak()
-    training = Training(trial.config, prepared, World(device=device()))
+    training = Training(trial.config, prepared, ProcessGroup(device=device()))
     seconds: list[float] = []
     kept = Checkpoints(Store(str(checkpoints)), 1, Seal())
     progress = run(training, kept, report=_ignore, stepped=seconds.append)

@@ -12,7 +12,7 @@ from mtl.compare.plan import Comparison
 from mtl.compare.run import run_comparison
 from mtl.compare.table import build_table, markdown
 from mtl.config.params import load
-from mtl.data.shards.staging import shipment
+from mtl.data.shards.staging import shard_manifest
 from mtl.stages import OUTPUTS, home, run_stage
 from mtl.storage.seal import seal_of
 
@@ -22,7 +22,7 @@ def main() -> None:
     wanted, out = Comparison.model_validate_json(sys.argv[2], strict=False), Path(sys.argv[1])
     prepared = (OUTPUTS / "prepared").resolve()
     config = load()
-    given = ship.as_json() if (ship := shipment(Path.cwd(), prepared)) else None
+    given = ship.as_json() if (ship := shard_manifest(Path.cwd(), prepared)) else None
     if config.cluster.by_jobs:
         results = hand_over(config, wanted, prepared, given, home())
     else:

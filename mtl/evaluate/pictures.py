@@ -101,7 +101,9 @@ def draw_predictions(
     folder: Path, model: nn.Module, tasks: dict[str, Task], scorers: dict[str, Scorer], split: Split, num_pictures: int
 ) -> None:
     """good.png and bad.png: the test images that went best and worst over all tasks, with their predictions."""
-    goodness = np.stack([_ranks(s.goodness()) for n, s in scorers.items() if not tasks[n].config.auxiliary]).mean(0)
+    goodness = np.stack([_ranks(s.sample_scores()) for n, s in scorers.items() if not tasks[n].config.auxiliary]).mean(
+        0
+    )
     order = np.argsort(goodness, kind="stable")
     half = min(max(num_pictures // 2, 1), len(order))
     model.eval()

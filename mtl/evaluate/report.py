@@ -144,7 +144,7 @@ def _possible(
 
 def _known(scorer: Scorer) -> np.ndarray:
     """Which samples have the target: bool [samples]."""
-    return ~np.isnan(scorer.goodness())
+    return ~np.isnan(scorer.sample_scores())
 
 
 def _blind(scorer: Scorer | None, task: Task, counts: np.ndarray, parts: np.ndarray) -> BlindReport | None:

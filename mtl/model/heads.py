@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mtl.model.blocks import conv_block
-from mtl.precision import precise
+from mtl.precision import at_least_float32
 
 
 class VotingHead(nn.Module):
@@ -26,7 +26,7 @@ class VotingHead(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        votes = precise(self.votes(self.body(features))).flatten(2)
+        votes = at_least_float32(self.votes(self.body(features))).flatten(2)
         return votes.logsumexp(-1) - math.log(votes.shape[-1]) + self.bias
 
 
@@ -39,7 +39,7 @@ class MeanPoolHead(nn.Module):
         self.out = nn.Sequential(nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, 1))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return self.out(precise(self.body(features)).mean((2, 3))).squeeze(-1)
+        return self.out(at_least_float32(self.body(features)).mean((2, 3))).squeeze(-1)
 
 
 class DenseHead(nn.Module):
@@ -54,7 +54,7 @@ class DenseHead(nn.Module):
         self.out = nn.Conv2d(hidden, out * self.shuffle**2, 3, 1, 1)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        dense = precise(F.pixel_shuffle(self.out(self.body(features)), self.shuffle))
+        dense = at_least_float32(F.pixel_shuffle(self.out(self.body(features)), self.shuffle))
         if self.rest > 1:
             dense = F.interpolate(dense, scale_factor=float(self.rest), mode="bilinear", align_corners=False)
         return dense
@@ -82,8 +82,8 @@ class DetectionHead(nn.Module):
         return nn.Sequential(*(conv_block(channels if i == 0 else hidden, hidden) for i in range(num_convs)))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        classes = precise(self.class_out(self.classes(features)))
-        boxes = precise(self.box_out(self.boxes(features)))
+        classes = at_least_float32(self.class_out(self.classes(features)))
+        boxes = at_least_float32(self.box_out(self.boxes(features)))
         return torch.cat([classes, F.softplus(boxes[:, :4] + 1.0), boxes[:, 4:]], 1)
 
 
@@ -115,4 +115,4 @@ class KeypointHead(nn.Module):
         found = self.body(features)
         if self.upsample > 1:
             found = F.interpolate(found, scale_factor=float(self.upsample), mode="bilinear", align_corners=False)
-        return torch.cat([precise(branch(found)) for branch in self.branches], 1)
+        return torch.cat([at_least_float32(branch(found)) for branch in self.branches], 1)

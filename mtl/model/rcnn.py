@@ -7,7 +7,7 @@ from torch import nn
 from torchvision.ops import batched_nms, roi_align
 
 from mtl.model.blocks import conv_block
-from mtl.precision import precise
+from mtl.precision import at_least_float32
 
 POOL = 4
 """Cells a side into which a proposal's features are pooled."""
@@ -40,14 +40,14 @@ class FasterRCNNHead(nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         number, _, height, width = features.shape
         hidden = self.first(features)
-        objectness = precise(self.objectness(hidden)).permute(0, 2, 3, 1).reshape(number, -1)
-        deltas = precise(self.deltas(hidden)).permute(0, 2, 3, 1).reshape(number, -1, 4)
+        objectness = at_least_float32(self.objectness(hidden)).permute(0, 2, 3, 1).reshape(number, -1)
+        deltas = at_least_float32(self.deltas(hidden)).permute(0, 2, 3, 1).reshape(number, -1, 4)
         anchors = anchor_boxes(height, width, self.stride, self.sides.to(deltas))
         proposals = self._propose(objectness.detach(), deltas.detach(), anchors, height, width)
-        pooled = roi_align(precise(features), list(proposals), POOL, 1.0 / self.stride, aligned=True)
+        pooled = roi_align(at_least_float32(features), list(proposals), POOL, 1.0 / self.stride, aligned=True)
         second = torch.nn.functional.silu(self.second(pooled.flatten(1)))
-        logits = precise(self.classes(second)).view(number, -1)
-        refined = precise(self.refine(second)).view(number, -1)
+        logits = at_least_float32(self.classes(second)).view(number, -1)
+        refined = at_least_float32(self.refine(second)).view(number, -1)
         return torch.cat([objectness, deltas.flatten(1), proposals.flatten(1), logits, refined], 1)
 
     @torch.no_grad()

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from mtl.config.masks import IGNORE
-from mtl.precision import precise
+from mtl.precision import at_least_float32
 
 
 def masked(losses: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
@@ -23,19 +23,21 @@ def cross_entropy(
 ) -> torch.Tensor:
     """Over present images. logits [n, classes], labels int64 [n], present bool [n]."""
     labels = torch.where(present, labels, torch.zeros_like(labels))
-    return masked(F.cross_entropy(precise(logits), labels, reduction="none", label_smoothing=smoothing), present)
+    return masked(
+        F.cross_entropy(at_least_float32(logits), labels, reduction="none", label_smoothing=smoothing), present
+    )
 
 
 def pixel_cross_entropy(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
     """Over pixels. logits [n, classes, h, w], masks int64 [n, h, w] with 255 ignored."""
-    return F.cross_entropy(precise(logits), masks, ignore_index=IGNORE, reduction="sum")
+    return F.cross_entropy(at_least_float32(logits), masks, ignore_index=IGNORE, reduction="sum")
 
 
 def dice(logits: torch.Tensor, masks: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
     """1 - Dice with sums in the denominator (Drozdzal et al. 2016, arXiv 1608.04117), plus one above and below: a mean over
     classes, each image by itself, so that counts add up. Milletari et al.'s V-Net has sums of squares there instead."""
     known = (masks != IGNORE).unsqueeze(1)
-    probabilities = precise(logits).softmax(1) * known
+    probabilities = at_least_float32(logits).softmax(1) * known
     truth = F.one_hot(masks.clamp(max=logits.shape[1] - 1), logits.shape[1]).permute(0, 3, 1, 2) * known
     overlap = (probabilities * truth).sum((2, 3))
     total = probabilities.sum((2, 3)) + truth.sum((2, 3))

@@ -10,8 +10,8 @@ import numpy as np
 from mtl.data.prepare.picture import Picture
 from mtl.errors import DataError, StageError
 from mtl.monitor import profile as profiles
+from mtl.package.drift_reference import profile
 from mtl.package.predictor import BATCH, Predictor, Row
-from mtl.package.profiling import profile
 from mtl.serving.sources import Reader
 from mtl.storage.digest import bytes_sha256
 

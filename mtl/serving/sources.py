@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtl.errors import DataError
-from mtl.storage.file_tree import ARCHIVES, IMAGES, Place
+from mtl.storage.file_tree import ARCHIVES, IMAGES, FileTree
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Reader:
     """Images by their place and name; each place is opened once."""
 
     def __init__(self) -> None:
-        self._places: dict[str, Place] = {}
+        self._places: dict[str, FileTree] = {}
 
     def read(self, place: str, name: str) -> bytes:
         """An image's bytes.
@@ -37,7 +37,7 @@ class Reader:
             DataError: the place or the image is not there, or cannot be read.
         """
         if place not in self._places:
-            self._places[place] = Place(place)
+            self._places[place] = FileTree(place)
         return self._places[place].read(name)
 
 
@@ -70,14 +70,14 @@ def _matches(path: str) -> list[str]:
     return matches
 
 
-def _opened(path: str) -> tuple[Place, list[str]]:
+def _opened(path: str) -> tuple[FileTree, list[str]]:
     """The place, and the images that are meant in it: all, or the one file."""
     single = path.lower().endswith(IMAGES) and not Path(path).is_dir()
     if not single or path.lower().endswith(tuple(ARCHIVES)):
-        place = Place(path)
+        place = FileTree(path)
         return place, place.images()
     folder, _, name = path.rpartition("/")
-    place = Place(folder or ".")
+    place = FileTree(folder or ".")
     if name not in place:
         raise DataError(f"{path} is not there", fix="check the path")
     return place, [name]

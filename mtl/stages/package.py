@@ -11,8 +11,8 @@ from mtl.config.checking import read
 from mtl.config.trees.model import ModelTree
 from mtl.data.shards import manifest
 from mtl.package.bundle import EVALUATION, read_bundle, write_bundle
+from mtl.package.drift_reference import write_reference
 from mtl.package.mlflow_model import write_mlflow_model
-from mtl.package.profiling import write_reference
 from mtl.stages import OUTPUTS, run_stage
 
 _LOG = logging.getLogger(__name__)

@@ -43,7 +43,7 @@ MAX_FILE_BYTES = 1 << 30
 """A file above it is not read: no image is so large, and an archive's member may claim to be."""
 
 
-class Place:
+class FileTree:
     """Files under one path, by their names relative to it, with `/` between the parts. A path may go on inside an archive:
     `photos.zip/train`.
 
@@ -65,7 +65,7 @@ class Place:
             if inner:
                 self._root = f"{self._root}/{inner}".lstrip("/")
 
-    def without(self, patterns: Sequence[str]) -> Place:
+    def without(self, patterns: Sequence[str]) -> FileTree:
         """The same place, in whose listings files are left out, as .gitignore has them: they are no part of a set."""
         other = copy.copy(self)
         ignored = PathSpec.from_lines("gitwildmatch", patterns) if patterns else None

@@ -44,7 +44,7 @@ class Scorer(ABC):
         """weights float64 [resamples, samples] → metric name → values [resamples]."""
 
     @abstractmethod
-    def goodness(self) -> np.ndarray:
+    def sample_scores(self) -> np.ndarray:
         """How well each sample went, higher is better, NaN where the target is absent: [samples]."""
 
     def value(self, chosen: np.ndarray | None = None) -> dict[str, float]:
@@ -108,12 +108,12 @@ class Task(ABC):
         """A head for features of that many channels at stride `config.stride`."""
 
     @abstractmethod
-    def terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
+    def loss_terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
         """The parts of the loss, each summed over this worker's targets: scalars, with a graph even where none is
         present. The loss is the sum over parts of (sum over all workers) / (count over all workers)."""
 
     @abstractmethod
-    def counts(self, batch: Batch) -> list[torch.Tensor]:
+    def target_counts(self, batch: Batch) -> list[torch.Tensor]:
         """What each part is divided by: this worker's counts, scalars that depend on targets alone."""
 
     def num_present(self, batch: Batch) -> torch.Tensor:

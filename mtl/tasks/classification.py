@@ -12,7 +12,7 @@ from mtl.data.loading.loader import Batch
 from mtl.intervals import NORMAL, wilson
 from mtl.model.heads import VotingHead
 from mtl.objective.losses import cross_entropy
-from mtl.precision import precise
+from mtl.precision import at_least_float32
 from mtl.tasks.base import Direction, Scorer, Task, mean_known, weighted_mean
 
 NUM_BINS = 10
@@ -31,15 +31,15 @@ class Classification(Task):
     def build_head(self, channels: int) -> nn.Module:
         return VotingHead(channels, self.config.hidden, len(self.target.classes))
 
-    def counts(self, batch: Batch) -> list[torch.Tensor]:
+    def target_counts(self, batch: Batch) -> list[torch.Tensor]:
         return [batch.present[self.target_name].sum()]
 
-    def terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
+    def loss_terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
         labels, present = batch.targets[self.target_name], batch.present[self.target_name]
         return [cross_entropy(output, labels, present, self.config.label_smoothing)]
 
     def predict(self, output: torch.Tensor) -> list[Any]:
-        probabilities = precise(output).softmax(1).cpu().numpy()
+        probabilities = at_least_float32(output).softmax(1).cpu().numpy()
         return [
             {"label": self.target.classes[int(p.argmax())], "index": int(p.argmax()), "scores": p.tolist()}
             for p in probabilities
@@ -114,7 +114,7 @@ class ClassificationScorer(Scorer):
         accuracy = wilson(float(correct[known].mean()), int(known.sum()), tail)
         return {"accuracy": accuracy, "ece": (max(ece - below, 0.0), min(ece + above, 1.0))}
 
-    def goodness(self) -> np.ndarray:
+    def sample_scores(self) -> np.ndarray:
         return self._columns()[3]
 
     def curves(self) -> dict[str, list[dict[str, Any]]]:

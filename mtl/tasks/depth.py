@@ -12,7 +12,7 @@ from torch import nn
 
 from mtl.data.loading.loader import Batch
 from mtl.model.heads import DenseHead
-from mtl.precision import precise
+from mtl.precision import at_least_float32
 from mtl.tasks import blocks
 from mtl.tasks.base import Direction, Scorer, Task
 from mtl.tasks.pixels import PixelScorer
@@ -30,19 +30,19 @@ class Depth(Task):
     def build_head(self, channels: int) -> nn.Module:
         return DenseHead(channels, self.config.hidden, 1, self.config.stride)
 
-    def counts(self, batch: Batch) -> list[torch.Tensor]:
+    def target_counts(self, batch: Batch) -> list[torch.Tensor]:
         return [torch.isfinite(batch.targets[self.target_name]).sum()]
 
     def num_present(self, batch: Batch) -> torch.Tensor:
         return torch.isfinite(batch.targets[self.target_name]).flatten(1).any(1).sum()
 
-    def terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
-        found, truth = precise(self.in_image(output))[:, 0], batch.targets[self.target_name]
+    def loss_terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
+        found, truth = at_least_float32(self.in_image(output))[:, 0], batch.targets[self.target_name]
         losses = F.l1_loss(found, truth.nan_to_num().to(found), reduction="none")
         return [torch.where(torch.isfinite(truth), losses, torch.zeros_like(losses)).sum()]
 
     def predict(self, output: torch.Tensor) -> list[Any]:
-        return [{"map": depth} for depth in precise(self.in_image(output))[:, 0].cpu().numpy()]
+        return [{"map": depth} for depth in at_least_float32(self.in_image(output))[:, 0].cpu().numpy()]
 
     def scorer(self) -> Scorer:
         return PixelScorer(self.target_name, "map", _sums, ("mae", "rmse", "abs_rel", "delta1"), ("rmse",))

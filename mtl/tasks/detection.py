@@ -12,7 +12,7 @@ from torchvision.ops import batched_nms
 
 from mtl.data.kinds.box_table import objects
 from mtl.data.loading.loader import Batch
-from mtl.precision import precise
+from mtl.precision import at_least_float32
 from mtl.tasks.average_precision import Matches, average_precisions, common_places, match, precision_recall
 from mtl.tasks.base import Direction, Scorer, Task, mean_known
 from mtl.tasks.faster_rcnn import FasterRCNN
@@ -40,18 +40,18 @@ class Detection(Task):
     def build_head(self, channels: int) -> nn.Module:
         return self.method.build_head(channels)
 
-    def counts(self, batch: Batch) -> list[torch.Tensor]:
-        return self.method.counts(batch.targets[self.target_name], batch.present[self.target_name])
+    def target_counts(self, batch: Batch) -> list[torch.Tensor]:
+        return self.method.target_counts(batch.targets[self.target_name], batch.present[self.target_name])
 
     def num_present(self, batch: Batch) -> torch.Tensor:
         return self.method.num_present(batch.targets[self.target_name], batch.present[self.target_name])
 
-    def terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
-        return self.method.terms(output, batch.targets[self.target_name], batch.present[self.target_name])
+    def loss_terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
+        return self.method.loss_terms(output, batch.targets[self.target_name], batch.present[self.target_name])
 
     def predict(self, output: torch.Tensor) -> list[Any]:
         size = torch.tensor([self.image.width, self.image.height] * 2, device=output.device)
-        found = self.method.candidates(precise(output))
+        found = self.method.candidates(at_least_float32(output))
         return [self._suppress(c.scores, torch.minimum(c.boxes.clamp(min=0), size)) for c in found]
 
     def _suppress(self, scores: torch.Tensor, boxes: torch.Tensor) -> dict[str, np.ndarray]:
@@ -141,7 +141,7 @@ class DetectionScorer(Scorer):
         counts = np.sum(have, axis=0) if have else np.zeros(len(self.classes), int)
         return dict(zip(self.classes, counts.tolist(), strict=True))
 
-    def goodness(self) -> np.ndarray:
+    def sample_scores(self) -> np.ndarray:
         """F1 of the detections with a score of at least SHOWN at IoU 0.5."""
         values: list[float] = []
         for row in self.rows:

@@ -17,7 +17,7 @@ from torchvision.ops import box_iou, sigmoid_focal_loss
 from mtl.data.kinds.box_table import kinds, objects
 from mtl.model.rcnn import FasterRCNNHead, anchor_boxes, move, unpack
 from mtl.objective.losses import masked
-from mtl.precision import precise
+from mtl.precision import at_least_float32
 from mtl.tasks.boxes import Candidates, encode
 
 NEAR, FAR = 0.5, 0.3
@@ -42,7 +42,7 @@ class FasterRCNN:
             channels, config.hidden, self.num_classes, config.stride, tuple(config.anchors), NUM_PROPOSALS
         )
 
-    def counts(self, tables: list[torch.Tensor], present: torch.Tensor) -> list[torch.Tensor]:
+    def target_counts(self, tables: list[torch.Tensor], present: torch.Tensor) -> list[torch.Tensor]:
         """Positive anchors twice, images times proposals, boxes."""
         states, _ = self._states(tables, present)
         positive = ((states == 1) & present[:, None]).sum()
@@ -54,10 +54,10 @@ class FasterRCNN:
         states, _ = self._states(tables, present)
         return ((states >= 0).any(1) & present).sum()
 
-    def terms(self, output: torch.Tensor, tables: list[torch.Tensor], present: torch.Tensor) -> list[torch.Tensor]:
+    def loss_terms(self, output: torch.Tensor, tables: list[torch.Tensor], present: torch.Tensor) -> list[torch.Tensor]:
         """Objectness, the anchors' boxes, the proposals' classes, the proposals' boxes."""
-        anchors = self._anchors(output.device).to(precise(output))
-        parts = unpack(precise(output), len(anchors), NUM_PROPOSALS, self.num_classes)
+        anchors = self._anchors(output.device).to(at_least_float32(output))
+        parts = unpack(at_least_float32(output), len(anchors), NUM_PROPOSALS, self.num_classes)
         states = self._states(tables, present)
         images = [self._image(anchors, *rows) for rows in zip(*parts, tables, *states, strict=True)]
         return [masked(torch.stack(term), present) for term in zip(*images, strict=True)]

@@ -11,7 +11,7 @@ from torch import nn
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
 from mtl.model.heads import DetectionHead
-from mtl.precision import precise
+from mtl.precision import at_least_float32
 from mtl.tasks.boxes import Candidates
 
 
@@ -29,7 +29,7 @@ class FCOS:
         """Features → [n, classes + 5, h, w]."""
         return DetectionHead(channels, self.config.hidden, self.num_classes, self.config.num_convs)
 
-    def counts(self, tables: list[torch.Tensor], present: torch.Tensor) -> list[torch.Tensor]:
+    def target_counts(self, tables: list[torch.Tensor], present: torch.Tensor) -> list[torch.Tensor]:
         """Positive cells, of which all three parts are means."""
         return [self._assigned(tables, present).positive.sum()] * 3
 
@@ -37,11 +37,11 @@ class FCOS:
         """Images with a cell that learns something."""
         return self._assigned(tables, present).learns.any(1).sum()
 
-    def terms(self, output: torch.Tensor, tables: list[torch.Tensor], present: torch.Tensor) -> list[torch.Tensor]:
+    def loss_terms(self, output: torch.Tensor, tables: list[torch.Tensor], present: torch.Tensor) -> list[torch.Tensor]:
         """Classes, boxes, centredness."""
         cells = self._assigned(tables, present)
         positive, sides = cells.positive, cells.sides
-        flat = precise(output).flatten(2).transpose(1, 2)  # [n, cells, classes + 5]
+        flat = at_least_float32(output).flatten(2).transpose(1, 2)  # [n, cells, classes + 5]
         truth = F.one_hot(cells.label, self.num_classes) * positive.unsqueeze(-1)
         alpha, gamma, classes = self.config.focal_alpha, self.config.focal_gamma, flat[..., : self.num_classes]
         focal = sigmoid_focal_loss(classes, truth.to(flat), alpha, gamma, reduction="none")

@@ -15,7 +15,7 @@ from mtl.data.kinds.skeleton import skeleton_of
 from mtl.data.loading.loader import Batch
 from mtl.errors import ConfigError
 from mtl.model.heads import KeypointHead
-from mtl.precision import precise
+from mtl.precision import at_least_float32
 from mtl.tasks.average_precision import common_places
 from mtl.tasks.base import Direction, Scorer, Task
 from mtl.tasks.detection import SHOWN
@@ -54,7 +54,7 @@ class Keypoints(Task):
             channels, config.hidden, len(self.target.classes), len(self.skeleton.points), config.upsample
         )
 
-    def counts(self, batch: Batch) -> list[torch.Tensor]:
+    def target_counts(self, batch: Batch) -> list[torch.Tensor]:
         learnt = self._learnt(batch)
         objects, points = learnt.counts.sum(), learnt.labelled.sum()
         return [objects, objects, points, points, points]
@@ -62,8 +62,8 @@ class Keypoints(Task):
     def num_present(self, batch: Batch) -> torch.Tensor:
         return self._learnt(batch).centre_known.flatten(1).any(1).sum()
 
-    def terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
-        learnt, (centres, boxes, offsets, points, inside) = self._learnt(batch), self._parts(precise(output))
+    def loss_terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
+        learnt, (centres, boxes, offsets, points, inside) = self._learnt(batch), self._parts(at_least_float32(output))
         width = output.shape[3]
         found_boxes = _at(boxes, learnt.centre_cell, width)  # [n, objects, 4]
         found_offsets = _at(offsets, learnt.centre_cell, width).unflatten(-1, (-1, 2))
@@ -98,7 +98,7 @@ class Keypoints(Task):
 
     def predict(self, output: torch.Tensor) -> list[Any]:
         centres, boxes, offsets, points, inside = (
-            part.cpu().numpy() for part in self._parts(_peaks(precise(output), self))
+            part.cpu().numpy() for part in self._parts(_peaks(at_least_float32(output), self))
         )
         return [self._found(*parts) for parts in zip(centres, boxes, offsets, points, inside, strict=True)]
 

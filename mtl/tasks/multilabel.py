@@ -13,7 +13,7 @@ from mtl import seeds
 from mtl.data.loading.loader import Batch
 from mtl.model.heads import VotingHead
 from mtl.objective.losses import masked
-from mtl.precision import precise
+from mtl.precision import at_least_float32
 from mtl.tasks.base import Direction, Scorer, Task, mean_known
 
 TIE = 1e-9
@@ -31,17 +31,17 @@ class MultiLabel(Task):
     def build_head(self, channels: int) -> nn.Module:
         return VotingHead(channels, self.config.hidden, len(self.target.classes))
 
-    def counts(self, batch: Batch) -> list[torch.Tensor]:
+    def target_counts(self, batch: Batch) -> list[torch.Tensor]:
         return [batch.present[self.target_name].sum()]
 
-    def terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
-        found = precise(output)
+    def loss_terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
+        found = at_least_float32(output)
         truth = batch.targets[self.target_name].to(found)
         losses = F.binary_cross_entropy_with_logits(found, truth, reduction="none").mean(1)
         return [masked(losses, batch.present[self.target_name])]
 
     def predict(self, output: torch.Tensor) -> list[Any]:
-        rows = precise(output).sigmoid().cpu().numpy()
+        rows = at_least_float32(output).sigmoid().cpu().numpy()
         return [{"labels": self._said(row), "scores": row.tolist()} for row in rows]
 
     def _said(self, scores: np.ndarray) -> list[str]:
@@ -95,7 +95,7 @@ class MultiLabelScorer(Scorer):
         counts = (self._table()[1][:, 1] > 0).sum(0).tolist()
         return dict(zip(self.classes, counts, strict=True)) if len(counts) == len(self.classes) else {}
 
-    def goodness(self) -> np.ndarray:
+    def sample_scores(self) -> np.ndarray:
         """Share of the classes that are right."""
         known, table = self._table()
         found = np.full(len(self.rows), np.nan)

@@ -12,7 +12,7 @@ from torch import nn
 
 from mtl.data.loading.loader import Batch
 from mtl.model.heads import DenseHead
-from mtl.precision import precise
+from mtl.precision import at_least_float32
 from mtl.tasks import blocks
 from mtl.tasks.base import Direction, Scorer, Task
 from mtl.tasks.pixels import PixelScorer
@@ -30,21 +30,21 @@ class Normals(Task):
     def build_head(self, channels: int) -> nn.Module:
         return DenseHead(channels, self.config.hidden, 3, self.config.stride)
 
-    def counts(self, batch: Batch) -> list[torch.Tensor]:
+    def target_counts(self, batch: Batch) -> list[torch.Tensor]:
         return [torch.isfinite(batch.targets[self.target_name][:, 0]).sum()]
 
     def num_present(self, batch: Batch) -> torch.Tensor:
         return torch.isfinite(batch.targets[self.target_name][:, 0]).flatten(1).any(1).sum()
 
-    def terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
-        found, truth = precise(self.in_image(output)), batch.targets[self.target_name]
+    def loss_terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
+        found, truth = at_least_float32(self.in_image(output)), batch.targets[self.target_name]
         known = torch.isfinite(truth[:, 0])
         # Divided by a length of at least a little: where nothing is predicted the direction has no gradient.
         losses = 1.0 - F.cosine_similarity(found, truth.nan_to_num().to(found), dim=1, eps=1e-6)
         return [torch.where(known, losses, torch.zeros_like(losses)).sum()]
 
     def predict(self, output: torch.Tensor) -> list[Any]:
-        found = F.normalize(precise(self.in_image(output)), dim=1)
+        found = F.normalize(at_least_float32(self.in_image(output)), dim=1)
         return [{"normals": n} for n in found.permute(0, 2, 3, 1).cpu().numpy()]
 
     def scorer(self) -> Scorer:

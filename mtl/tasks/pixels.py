@@ -42,7 +42,7 @@ class PixelScorer(Scorer):
         found = dict(zip(self.names, means.T, strict=True))
         return found | {name: np.sqrt(found[name]) for name in self.roots}
 
-    def goodness(self) -> np.ndarray:
+    def sample_scores(self) -> np.ndarray:
         return -_means(self._table())[:, 0]
 
     def _table(self) -> np.ndarray:

@@ -13,7 +13,7 @@ from torch import nn
 from mtl.data.inspect.drawing import as_rgb
 from mtl.data.loading.loader import Batch
 from mtl.model.heads import DenseHead
-from mtl.precision import precise
+from mtl.precision import at_least_float32
 from mtl.tasks.base import Direction, ImageSpec, Scorer, Task, weighted_mean
 
 STARTS = 100
@@ -34,17 +34,17 @@ class Reconstruction(Task):
     def build_head(self, channels: int) -> nn.Module:
         return DenseHead(channels, self.config.hidden, self.image.channels, self.config.stride)
 
-    def counts(self, batch: Batch) -> list[torch.Tensor]:
+    def target_counts(self, batch: Batch) -> list[torch.Tensor]:
         return [torch.tensor(batch.images.numel(), device=batch.images.device)]
 
     def num_present(self, batch: Batch) -> torch.Tensor:
         return torch.tensor(len(batch.images), device=batch.images.device)
 
-    def terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
-        return [F.smooth_l1_loss(precise(self.in_image(output)), batch.originals, reduction="sum")]
+    def loss_terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
+        return [F.smooth_l1_loss(at_least_float32(self.in_image(output)), batch.originals, reduction="sum")]
 
     def predict(self, output: torch.Tensor) -> list[Any]:
-        return [{"pixels": image} for image in to_pixels(precise(self.in_image(output)).cpu(), self.image)]
+        return [{"pixels": image} for image in to_pixels(at_least_float32(self.in_image(output)).cpu(), self.image)]
 
     def scorer(self) -> Scorer:
         return ReconstructionScorer(self)
@@ -114,7 +114,7 @@ class ReconstructionScorer(Scorer):
     def metrics(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         return {"psnr": weighted_mean(weights, np.array(self.rows, np.float64))}
 
-    def goodness(self) -> np.ndarray:
+    def sample_scores(self) -> np.ndarray:
         return np.array(self.rows, np.float64)
 
 

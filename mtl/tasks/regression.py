@@ -12,7 +12,7 @@ from torch import nn
 from mtl.data.loading.loader import Batch
 from mtl.model.heads import MeanPoolHead
 from mtl.objective.losses import masked
-from mtl.precision import precise
+from mtl.precision import at_least_float32
 from mtl.tasks.base import Direction, Scorer, Task, weighted_mean
 
 
@@ -27,18 +27,18 @@ class Regression(Task):
     def build_head(self, channels: int) -> nn.Module:
         return MeanPoolHead(channels, self.config.hidden)
 
-    def counts(self, batch: Batch) -> list[torch.Tensor]:
+    def target_counts(self, batch: Batch) -> list[torch.Tensor]:
         return [batch.present[self.target_name].sum()]
 
-    def terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
+    def loss_terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
         present = batch.present[self.target_name]
-        found = precise(output)
+        found = at_least_float32(output)
         targets = batch.targets[self.target_name].nan_to_num().to(found)
         losses = F.smooth_l1_loss(found, targets, reduction="none", beta=self.config.beta)
         return [masked(losses, present)]
 
     def predict(self, output: torch.Tensor) -> list[Any]:
-        return [{"value": value} for value in precise(output).cpu().tolist()]
+        return [{"value": value} for value in at_least_float32(output).cpu().tolist()]
 
     def scorer(self) -> Scorer:
         return RegressionScorer(self.target_name)
@@ -67,7 +67,7 @@ class RegressionScorer(Scorer):
         errors = self._errors()
         return {"mae": weighted_mean(weights, np.abs(errors)), "rmse": np.sqrt(weighted_mean(weights, errors**2))}
 
-    def goodness(self) -> np.ndarray:
+    def sample_scores(self) -> np.ndarray:
         return -np.abs(self._errors())
 
     def _errors(self) -> np.ndarray:

@@ -34,13 +34,13 @@ class Segmentation(Task):
     def build_head(self, channels: int) -> nn.Module:
         return DenseHead(channels, self.config.hidden, len(self.target.classes), self.config.stride)
 
-    def counts(self, batch: Batch) -> list[torch.Tensor]:
+    def target_counts(self, batch: Batch) -> list[torch.Tensor]:
         return [(batch.targets[self.target_name] != IGNORE).sum(), self.num_present(batch)]
 
     def num_present(self, batch: Batch) -> torch.Tensor:
         return self._known(batch).sum()
 
-    def terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
+    def loss_terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
         masks, output = batch.targets[self.target_name], self.in_image(output)
         overlap = dice(output, masks, self._known(batch))
         return [pixel_cross_entropy(output, masks), self.config.dice * overlap]
@@ -122,7 +122,7 @@ class SegmentationScorer(Scorer):
         counts = (np.nan_to_num(self._table()[:, 2]) > 0).sum(0)
         return dict(zip(self.classes, counts.tolist(), strict=True))
 
-    def goodness(self) -> np.ndarray:
+    def sample_scores(self) -> np.ndarray:
         areas = self._table()
         with np.errstate(invalid="ignore", divide="ignore"):
             ious = np.where(areas[:, 1] > 0, areas[:, 0] / areas[:, 1], np.nan)

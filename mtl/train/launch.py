@@ -21,7 +21,7 @@ from mtl.cluster.protocol import ERROR, STOP, raise_written
 from mtl.cluster.session import cluster
 from mtl.cluster.submit import Work
 from mtl.config.trees.training import TrainingTree
-from mtl.data.shards.staging import shipment
+from mtl.data.shards.staging import shard_manifest
 from mtl.errors import StageError
 from mtl.storage.digest import bytes_sha256
 from mtl.storage.seal import Seal, seal_of
@@ -121,7 +121,7 @@ def _describe(config: TrainingTree, prepared: Path, folder: Path, store: Store) 
     return {
         "config": config.model_dump(mode="json"),
         "prepared": str(prepared),
-        "shipment": ship.as_json() if (ship := shipment(Path.cwd(), prepared)) else None,
+        "shard_manifest": ship.as_json() if (ship := shard_manifest(Path.cwd(), prepared)) else None,
         "store": store.url,
         "cache": str(folder.parents[1] / "downloads"),
     }

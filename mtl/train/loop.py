@@ -11,7 +11,7 @@ from mtl.data.loading import sampler
 from mtl.errors import MtlError
 from mtl.train.checkpoint import Checkpoints
 from mtl.train.gradients import never_met
-from mtl.train.preemption import END, NONE, Notice
+from mtl.train.preemption import END, NONE, Preemption
 from mtl.train.training import Progress, Training
 
 _LOG = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ def run(
     checkpoints: Checkpoints,
     *,
     report: Callable[[dict[str, float]], None],
-    notice: Notice | None = None,
+    notice: Preemption | None = None,
     stepped: Callable[[float], None] | None = None,
 ) -> Progress:
     """Train to the end of the last epoch, or until patience ends.
@@ -41,7 +41,7 @@ def run(
     """
     try:
         _resume(training, checkpoints)
-        _train(training, checkpoints, notice or Notice(), report, stepped)
+        _train(training, checkpoints, notice or Preemption(), report, stepped)
         _first_does(training, checkpoints.flush)
     finally:
         with contextlib.suppress(MtlError):  # it was said, or something worse is on its way
@@ -52,7 +52,7 @@ def run(
 def _train(
     training: Training,
     checkpoints: Checkpoints,
-    notice: Notice,
+    notice: Preemption,
     report: Callable[[dict[str, float]], None],
     stepped: Callable[[float], None] | None,
 ) -> None:
@@ -77,7 +77,7 @@ def _train(
         report(row)
 
 
-def _heed(training: Training, checkpoints: Checkpoints, notice: Notice, asked: int) -> None:
+def _heed(training: Training, checkpoints: Checkpoints, notice: Preemption, asked: int) -> None:
     """A checkpoint now, because a worker's machine leaves or the run is to end."""
     _save(training, checkpoints)
     _first_does(training, checkpoints.flush)

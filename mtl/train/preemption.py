@@ -34,7 +34,7 @@ def listen() -> None:
     signal.signal(signal.SIGTERM, leave)
 
 
-class Notice:
+class Preemption:
     """What one worker has heard.
 
     Args:

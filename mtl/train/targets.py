@@ -76,7 +76,7 @@ def _has_target(task: Task, split: Split, batch_size: int) -> bool:
     for start in range(0, len(chosen), batch_size):
         batch = collate(split, chosen[start : start + batch_size])
         task.derive(batch)
-        if float(task.counts(batch)[0]) > 0:
+        if float(task.target_counts(batch)[0]) > 0:
             return True
     return False
 

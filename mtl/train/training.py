@@ -27,7 +27,7 @@ from mtl.tasks import build_model, build_tasks, image_spec
 from mtl.train.cosines import add_cosines, mean_cosines
 from mtl.train.gradients import FeatureGradients, GradientMethod, Outcome, ParameterGradients, SumGradients
 from mtl.train.optimizer import EMA, build_optimizer, build_schedule
-from mtl.train.process_group import World, make_deterministic, use_bf16
+from mtl.train.process_group import ProcessGroup, make_deterministic, use_bf16
 from mtl.train.sharding import load_model, load_optimizer, shard, whole
 from mtl.train.step import train_step
 from mtl.train.targets import doubts, val_yardsticks
@@ -56,7 +56,7 @@ class Progress:
 class Training:
     """A model, its objective and its data, on one worker of a world."""
 
-    def __init__(self, config: TrainingTree, prepared: Path, world: World, cache: Path | None = None) -> None:
+    def __init__(self, config: TrainingTree, prepared: Path, world: ProcessGroup, cache: Path | None = None) -> None:
         self.config, self.world = config, world
         make_deterministic(config.seed, config.train.threads_per_worker)
         splits = {name: Split(prepared, name) for name in SPLITS}

@@ -15,7 +15,7 @@ from safetensors.torch import save
 from mtl.cluster.protocol import ERROR, write_error
 from mtl.config.checking import pick
 from mtl.config.trees.training import TrainingTree
-from mtl.data.shards.staging import at_hand
+from mtl.data.shards.staging import ensure_local
 from mtl.errors import MtlError, StageError, TrainingError
 from mtl.logs import set_up_logging
 from mtl.reports import EVENT
@@ -26,8 +26,8 @@ from mtl.tasks import network_cost
 from mtl.train.checkpoint import Checkpoints, write_manifest
 from mtl.train.energy import Meter
 from mtl.train.loop import Stopped, run
-from mtl.train.preemption import Notice
-from mtl.train.process_group import World
+from mtl.train.preemption import Preemption
+from mtl.train.process_group import ProcessGroup
 from mtl.train.training import Progress, Training, parameter_counts
 
 _LOG = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def train_worker(job: dict[str, Any], *, seal: Seal) -> None:
 
     Args:
         job: `config` (a tree as in params.yaml); `store`, a folder that every node sees or a bucket; `prepared`, and
-            `shipment`, by which a node that does not see it fetches it.
+            `shard_manifest`, by which a node that does not see it fetches it.
         seal: of the training; not in the job, which Ray shows and a bucket keeps.
 
     What another try cannot mend is written to the store, not raised: Ray would try again in vain.
@@ -70,11 +70,11 @@ def train_worker(job: dict[str, Any], *, seal: Seal) -> None:
 
     if ERROR in store:
         return  # of an attempt before: the driver tells it
-    notice = Notice(store, rank == 0, _drained)
+    notice = Preemption(store, rank == 0, _drained)
     training: Training | None = None
     meter = Meter(device, context.get_local_rank() == 0)
     try:
-        training = _set_up(job, World(rank, size, device))
+        training = _set_up(job, ProcessGroup(rank, size, device))
         checkpoints = Checkpoints(store.child("checkpoints"), training.config.train.keep_checkpoints, seal)
         progress = run(training, checkpoints, report=report, notice=notice)
         metered = [part for part in training.world.gather(meter.joules()) if part is not None]
@@ -101,12 +101,12 @@ def train_worker(job: dict[str, Any], *, seal: Seal) -> None:
         notice.close()
 
 
-def _set_up(job: dict[str, Any], world: World) -> Training:
+def _set_up(job: dict[str, Any], world: ProcessGroup) -> Training:
     """The training, or one error for all workers."""
     problem: MtlError | None = None
     training: Training | None = None
     try:
-        prepared = at_hand(Path(job["prepared"]), job["shipment"])
+        prepared = ensure_local(Path(job["prepared"]), job["shard_manifest"])
         training = Training(pick(TrainingTree, job["config"]), prepared, world, Path(job["cache"]))
     except MtlError as error:
         problem = error

@@ -31,7 +31,7 @@ from mtl.data.sources.budget import within_budget
 from mtl.errors import ConfigError, DataError, MtlError
 from mtl.model.pretrained import _from_file
 from mtl.storage.addresses import refuse_address
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 from tests.conftest import ROOT, clean_environment
 from tests.data.small_sets import encoded, pictures, read, written
 
@@ -320,7 +320,7 @@ def test_tgz(kind: bytes, reads: str, tmp_path: Path) -> None:
         _zeros(file, 120, kind)
     targets = {"label": {"column": "cls", "kind": "label", "classes": ["x"]}}
     reader = {
-        "place": lambda: [*Place(str(tmp_path / "x.tgz")).versions],
+        "place": lambda: [*FileTree(str(tmp_path / "x.tgz")).versions],
         "webdataset": lambda: read(tmp_path, format="webdataset", targets=targets),
     }[reads]
     assert "far more than its size" in refused(reader)
@@ -332,7 +332,7 @@ def test_zip(tmp_path: Path) -> None:
         for number in range(3):
             archive.writestr(f"{number}.png", bytes(100 << 20))
     with pytest.raises(DataError, match="far more than its size"):
-        within_budget(lambda: Place(str(tmp_path / "x.zip")).versions)
+        within_budget(lambda: FileTree(str(tmp_path / "x.zip")).versions)
 
 
 @attack("members of an archive that lie outside, or link to what does")
@@ -343,14 +343,14 @@ def test_members_that_lie_outside(tmp_path: Path) -> None:
             member = tarfile.TarInfo(name)
             member.type, member.linkname = kind, str(secret)
             archive.addfile(member)
-    place = Place(str(tmp_path / "x.tar"))
+    place = FileTree(str(tmp_path / "x.tar"))
     for name in ("a.txt", "b.txt", "c.txt"):
         with pytest.raises(DataError):
             place.read(name)
     with zipfile.ZipFile(tmp_path / "y.zip", "w") as archive:
         archive.writestr("../secret.txt", b"x")
     with pytest.raises(DataError, match="lies outside"):
-        _ = Place(str(tmp_path / "y.zip")).versions
+        _ = FileTree(str(tmp_path / "y.zip")).versions
 
 
 # --- names and links
@@ -362,17 +362,17 @@ def test_links_that_lead_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     pictures(folder, ["a.png"])
     (folder / "classes.txt").symlink_to(secret)
     for listed in (False, True):
-        place = Place(str(folder))
+        place = FileTree(str(folder))
         with pytest.raises(DataError, match="leads out of it"):
             _ = place.versions if listed else place.read("classes.txt")
     (folder / "classes.txt").unlink()
     (folder / "deep").symlink_to(secret.parent)
     for listed in (False, True):
-        place = Place(str(folder))
+        place = FileTree(str(folder))
         with pytest.raises(DataError, match="leads out of it"):
             _ = place.versions if listed else place.read("deep/secret.txt")
     monkeypatch.setenv("MTL_FOLLOW_LINKS", str(secret.parent))
-    assert Place(str(folder)).read("deep/secret.txt") == b"the secret"
+    assert FileTree(str(folder)).read("deep/secret.txt") == b"the secret"
 
 
 def test_links_that_stay_are_followed(tmp_path: Path) -> None:
@@ -380,7 +380,7 @@ def test_links_that_stay_are_followed(tmp_path: Path) -> None:
     (tmp_path / "set" / "b.png").symlink_to("a.png")
     cached = written(tmp_path / "cache" / "files" / "md5" / "ab" / ("0" * 30), encoded(3))
     (tmp_path / "set" / "c.png").symlink_to(cached)
-    place = Place(str(tmp_path / "set"))
+    place = FileTree(str(tmp_path / "set"))
     assert [*place.versions] == ["a.png", "b.png", "c.png"]
     assert place.read("b.png") == place.read("a.png")
     assert place.read("c.png") == encoded(3)
@@ -393,7 +393,7 @@ def test_links_in_circles(tmp_path: Path) -> None:
         (tmp_path / "set" / "one" / name).symlink_to("../two")
         (tmp_path / "set" / "two" / name).symlink_to("../one")
     with pytest.raises(DataError, match="round in circles"):
-        _ = Place(str(tmp_path / "set")).versions
+        _ = FileTree(str(tmp_path / "set")).versions
 
 
 @attack("names in annotations that lead out of the folder")
@@ -401,7 +401,7 @@ def test_links_in_circles(tmp_path: Path) -> None:
 def test_names_that_lead_out(name: str, tmp_path: Path) -> None:
     written(tmp_path / "secret.txt", "the secret")
     pictures(tmp_path / "set", ["a.png"])
-    place = Place(str(tmp_path / "set"))
+    place = FileTree(str(tmp_path / "set"))
     for reader in (place.read, place.table, lambda n: place.opened(n).__enter__()):
         with pytest.raises(DataError):
             reader(name)
@@ -424,7 +424,7 @@ def test_state_json(tmp_path: Path) -> None:
 def test_a_pipe(tmp_path: Path) -> None:
     pictures(tmp_path, ["a.png"])
     os.mkfifo(tmp_path / "b.png")
-    place = Place(str(tmp_path))
+    place = FileTree(str(tmp_path))
     assert [*place.versions] == ["a.png"]
     with pytest.raises(DataError, match="is no file"):
         place.read("b.png")
@@ -447,7 +447,7 @@ def test_a_pipe(tmp_path: Path) -> None:
 )
 def test_kinds_of_urls(url: str) -> None:
     with pytest.raises(DataError, match="kind of URL"):
-        _ = Place(url).versions
+        _ = FileTree(url).versions
 
 
 @pytest.fixture
@@ -480,7 +480,7 @@ def test_urls_of_this_machine(host: str, server: tuple[int, list[str]], monkeypa
     monkeypatch.delenv("MTL_LOCAL_SERVERS", raising=False)
     for path in (f"http://{host}:{port}/data", f"http://{host}:{port}/x.zip"):
         with pytest.raises(DataError, match="MTL_LOCAL_SERVERS"):
-            _ = Place(path).versions
+            _ = FileTree(path).versions
     weights = FilePretrained(type="file", path=f"http://{host}:{port}/w.safetensors", sha256="0" * 64)
     with pytest.raises(DataError, match="MTL_LOCAL_SERVERS"):
         _from_file(weights)

@@ -198,9 +198,9 @@ def test_the_data_report_loads_and_runs_nothing(
     account |= {"left_out": {name: some}, "not_data": some, "unaccounted": some}
     found: dict[str, Any] = {"samples": {name: 1}, "warnings": [name], "leaks": [[[name, name], [name, name]]]}
     found |= {"files": [account], "notes": {name: 1}, "annotations": [[name, name]], "num_annotations": 1}
-    found |= {"quarantined": [{"id": name, "split": name, "reason": name}], "copies_dropped": 0, "near_copies": []}
+    found |= {"quarantined": [{"id": name, "split": name, "reason": name}], "copies_dropped": 0, "near_duplicates": []}
     found |= {
-        "num_near_copies": 0,
+        "num_near_duplicates": 0,
         "num_leaks": 1,
         "crowds": [],
         "plain": [["train", name]],
@@ -340,13 +340,13 @@ def test_cells_are_no_formulas(tmp_path: Path) -> None:
 
 @pytest.mark.attack(boundary="data supplier", attack="escape sequences in a file's or a class's name")
 def test_a_terminal_obeys_no_name() -> None:
-    names = ("empty", "files", "annotations", "near_copies", "leaks", "wrong_extensions")
+    names = ("empty", "files", "annotations", "near_duplicates", "leaks", "wrong_extensions")
     lists: dict[str, Any] = {name: [] for name in names}
     more = {"notes": {ESCAPES: 1}, "divided_groups": {}, "first_of_many": [], "warnings": [f"{ESCAPES}\nwarning: none"]}
     problem = {"id": ESCAPES, "reason": ESCAPES}
     result = {"samples": {"train": 1}, "quarantined": [problem], "num_annotations": 0, "copies_dropped": 0}
     result |= {
-        "num_near_copies": 0,
+        "num_near_duplicates": 0,
         "num_leaks": 0,
         "crowds": [],
         "plain": [["train", ESCAPES]],

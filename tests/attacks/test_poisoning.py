@@ -32,7 +32,7 @@ from mtl.reports import BlindReport, Decision, EvalReport, Metric, OwnSamples, T
 from mtl.storage.store import Store
 from mtl.train.checkpoint import Checkpoints
 from mtl.train.loop import run
-from mtl.train.process_group import World
+from mtl.train.process_group import ProcessGroup
 from mtl.train.training import Training
 from tests.evaluate.test_blind import small
 
@@ -201,7 +201,7 @@ def trained(config: Config, folder: Path, poisoned: int) -> EvalReport:
         write_split(folder / "raw", split, SPEC, samples(split, count, bad))
     write_spec(folder / "raw", SPEC)
     prepare(config.data, folder / "raw", folder / "prepared")
-    training = Training(config, folder / "prepared", World())
+    training = Training(config, folder / "prepared", ProcessGroup())
     run(training, Checkpoints(Store(str(folder / "c")), 1), report=lambda row: None)
     save_file(training.best, folder / "weights.safetensors")
     report = judge_weights(config, folder / "prepared", folder / "weights.safetensors").report
@@ -336,4 +336,4 @@ def test_a_new_label_of_a_known_image_is_named(config: Config, tmp_path: Path) -
     (conflict,) = report["suspects"]["conflicts"]
     assert sorted(name for _, name in conflict["images"]) == ["again", "train-5"]
     assert sorted(conflict["labels"][0]) == ["kind blue", "kind red"]
-    assert any("near copies with other labels, one of them new: 1" in line for line in as_lines(report))
+    assert any("near duplicates with other labels, one of them new: 1" in line for line in as_lines(report))

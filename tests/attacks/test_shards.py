@@ -16,7 +16,7 @@ import pytest
 
 from flows.stack.plan import make_plan
 from mtl.data.shards.manifest import NAME
-from mtl.data.shards.staging import Shipment, at_hand
+from mtl.data.shards.staging import ShardManifest, ensure_local
 from mtl.errors import DataError
 from mtl.storage.digest import file_md5, file_sha256
 from mtl.storage.private import private_folder
@@ -43,13 +43,13 @@ def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def sent(prepared: Path, tmp_path: Path) -> Shipment:
+def sent(prepared: Path, tmp_path: Path) -> ShardManifest:
     """Prepared shards in a DVC remote."""
     files = {path.name: file_md5(path) for path in prepared.iterdir()}
     store = Store(f"memory://{tmp_path.name}/dvc")
     for name, md5 in files.items():
         store.put(f"files/md5/{md5[:2]}/{md5[2:]}", (prepared / name).read_bytes())
-    return Shipment(store.url, files, file_sha256(prepared / NAME))
+    return ShardManifest(store.url, files, file_sha256(prepared / NAME))
 
 
 def unseen(tmp_path: Path) -> Path:
@@ -57,20 +57,20 @@ def unseen(tmp_path: Path) -> Path:
 
 
 def test_shards_are_fetched_once_into_a_folder_of_ones_own(
-    sent: Shipment, prepared: Path, temporary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sent: ShardManifest, prepared: Path, temporary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = at_hand(unseen(tmp_path), sent.as_json())
+    found = ensure_local(unseen(tmp_path), sent.as_json())
     assert {p.name: p.read_bytes() for p in found.iterdir()} == {p.name: p.read_bytes() for p in prepared.iterdir()}
     assert stat.S_IMODE((temporary / f"mtl-shards-{os.getuid()}").stat().st_mode) == 0o700
     monkeypatch.setattr("mtl.data.shards.staging._fetch", lambda *_: pytest.fail("fetched twice"))
-    assert at_hand(unseen(tmp_path), sent.as_json()) == found
+    assert ensure_local(unseen(tmp_path), sent.as_json()) == found
 
 
 @needs_root
 @pytest.mark.attack(boundary="local user", attack="the folder of shards, made first in the temporary directory")
 @pytest.mark.parametrize("kind", ["folder", "link"])
 def test_a_folder_that_another_user_made_first_is_refused(
-    sent: Shipment, temporary: Path, tmp_path: Path, kind: str
+    sent: ShardManifest, temporary: Path, tmp_path: Path, kind: str
 ) -> None:
     place = temporary / f"mtl-shards-{os.getuid()}"
     planted = temporary / "planted" if kind == "link" else place
@@ -80,7 +80,7 @@ def test_a_folder_that_another_user_made_first_is_refused(
     if kind == "link":
         as_nobody("ln", "-s", planted, place)
     with pytest.raises(DataError, match="not this user's own folder"):
-        at_hand(unseen(tmp_path), sent.as_json())
+        ensure_local(unseen(tmp_path), sent.as_json())
     assert manifest.read_bytes() == b""
 
 
@@ -116,7 +116,7 @@ def test_a_stack_does_not_take_another_users_folder(temporary: Path, tmp_path: P
 @pytest.mark.attack(boundary="bucket writer", attack="a shard or its manifest swapped in the DVC remote")
 @pytest.mark.parametrize("which", ["shard", "manifest"])
 def test_a_swapped_object_is_refused(
-    sent: Shipment, prepared: Path, temporary: Path, tmp_path: Path, which: str, monkeypatch: pytest.MonkeyPatch
+    sent: ShardManifest, prepared: Path, temporary: Path, tmp_path: Path, which: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = json.loads((prepared / NAME).read_bytes())
     name = NAME if which == "manifest" else manifest["shards"][0]["file"]
@@ -126,12 +126,12 @@ def test_a_swapped_object_is_refused(
     data = (prepared / name).read_bytes()
     Store(sent.url).put(f"files/md5/{md5[:2]}/{md5[2:]}", data[:-2] + bytes([data[-2] ^ 1]) + data[-1:])
     with pytest.raises(DataError, match=f"{name} .* is damaged"):
-        at_hand(unseen(tmp_path), sent.as_json())
+        ensure_local(unseen(tmp_path), sent.as_json())
 
 
 @pytest.mark.attack(boundary="bucket writer", attack="a list of shards that names ../../x")
-def test_a_list_with_a_path_is_refused(sent: Shipment, temporary: Path, tmp_path: Path) -> None:
+def test_a_list_with_a_path_is_refused(sent: ShardManifest, temporary: Path, tmp_path: Path) -> None:
     files = sent.files | {"../../x": sent.files[NAME]}
     with pytest.raises(DataError, match=r"\.\./\.\./x"):
-        at_hand(unseen(tmp_path), replace(sent, files=files).as_json())
+        ensure_local(unseen(tmp_path), replace(sent, files=files).as_json())
     assert not (temporary / "x").exists()

@@ -80,10 +80,10 @@ def test_what_another_try_mends_is_not_kept_as_a_method_s_result(
     trial, results = Trial("a", 1e-3, 0, config), tmp_path / "results"
 
     def fails_with(error: Exception) -> None:
-        def at_hand(prepared: Path, given: Any) -> Path:
+        def ensure_local(prepared: Path, given: Any) -> Path:
             raise error
 
-        monkeypatch.setattr(trial_module, "at_hand", at_hand)
+        monkeypatch.setattr(trial_module, "at_hand", ensure_local)
 
     fails_with(StageError("the bucket is out of reach"))
     with pytest.raises(StageError):

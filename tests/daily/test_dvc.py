@@ -16,7 +16,7 @@ from flows.checkout.workspace import workspace
 from flows.registry.garbage import garbage
 from flows.registry.needs import objects_of, project_of
 from flows.settings import Settings
-from mtl.data.shards.staging import shipment
+from mtl.data.shards.staging import shard_manifest
 from mtl.errors import MtlError, StageError
 from mtl.registry.registry import Registry
 from mtl.registry.tracking import connect
@@ -107,7 +107,7 @@ def test_nodes_are_told_of_a_remote_that_only_the_users_settings_have(
     text = f"[core]\n    remote = team\n[cache]\n    dir = {cache}\n['remote \"team\"']\n    url = s3://team/dvc\n"
     (site / "config").write_text(text)
     monkeypatch.setenv("DVC_GLOBAL_CONFIG_DIR", str(site))
-    found = shipment(here, here / "outputs" / "prepared")
+    found = shard_manifest(here, here / "outputs" / "prepared")
     assert found is not None
     assert found.url == "s3://team/dvc" and found.files
 

@@ -18,7 +18,7 @@ from mtl.data.raw.rows import FileRef, read_account, read_split
 from mtl.data.sources.files import fetch_files
 from mtl.data.spec import SPLITS, DatasetSpec
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 from tests.data.drawn import picture
 
 WIDTH, HEIGHT, NUMBER = 32, 24, 20
@@ -138,7 +138,7 @@ class Tree:
 
 def _pixels(spec: DatasetSpec, target: str, value: FileRef | bytes) -> np.ndarray:
     what = spec.targets[target]
-    data = Place(spec.roots[value.owner]).read(value.name) if isinstance(value, FileRef) else value
+    data = FileTree(spec.roots[value.owner]).read(value.name) if isinstance(value, FileRef) else value
     if what.kind == "depth":
         return decode_depth(data, what.scale)
     names = np.array([*what.classes, *[""] * (256 - len(what.classes))])

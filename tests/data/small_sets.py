@@ -15,7 +15,7 @@ from mtl.data.formats import FORMATS, Reading
 from mtl.data.raw.rows import RawSample, read_account, read_split
 from mtl.data.sources.files import fetch_files
 from mtl.data.spec import SPLITS, DatasetSpec
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 
 def encoded(seed: int, size: tuple[int, int] = (32, 24), kind: str = "PNG", **how: Any) -> bytes:
@@ -47,7 +47,7 @@ def read(folder: Path, **section: Any) -> Reading:
         {"type": "files", "sets": {"own": {"path": str(folder), **section}}}, strict=False
     )
     chosen = source.sets["own"]
-    return FORMATS[chosen.format](chosen, Place(chosen.path))
+    return FORMATS[chosen.format](chosen, FileTree(chosen.path))
 
 
 def labels(reading: Reading, target: str) -> dict[str, Any]:

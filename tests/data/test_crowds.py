@@ -33,7 +33,7 @@ from mtl.data.sources.files import fetch_files
 from mtl.data.spec import DatasetSpec, TargetSpec
 from mtl.errors import DataError
 from mtl.model.rcnn import anchor_boxes
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 from mtl.tasks import build_tasks
 from mtl.tasks.base import ImageSpec
 from mtl.tasks.faster_rcnn import FasterRCNN
@@ -117,7 +117,7 @@ def split(tmp_path: Path) -> Split:
 
 def test_a_crowd_is_read_as_a_region_that_does_not_count(tmp_path: Path) -> None:
     settings = coco(tmp_path, crowd_every=2)
-    found = read_coco(settings, Place(str(tmp_path)))
+    found = read_coco(settings, FileTree(str(tmp_path)))
     with_crowd, without = (found.entries[number].targets for number in (0, 1))
     assert with_crowd["objects"] == [[*ONE, 1.0, 0.0], [*MANY, 0.0, CROWD]]
     assert without["objects"] == [[*ONE, 1.0]], "five numbers, as ever, where every box counts"
@@ -125,14 +125,14 @@ def test_a_crowd_is_read_as_a_region_that_does_not_count(tmp_path: Path) -> None
     assert (mask[:, 32:] == 255).all()
     assert (mask[8:28, 8:28] == 2).all()
     assert found.notes == {"boxes marked iscrowd: what is found there does not count": NUM_IMAGES // 2}
-    kept = read_coco(settings.model_copy(update={"crowd": True}), Place(str(tmp_path)))
+    kept = read_coco(settings.model_copy(update={"crowd": True}), FileTree(str(tmp_path)))
     assert kept.entries[0].targets["objects"] == [[*ONE, 1.0], [*MANY, 0.0]]
     assert (decode_mask(kept.entries[0].targets["regions"], 3)[:, 32:] == 1).all()
     assert not kept.notes
 
 
 def test_where_a_tool_marks_every_mask_as_a_crowd_they_are_objects_and_it_is_said(tmp_path: Path) -> None:
-    found = read_coco(coco(tmp_path, all_marked=True), Place(str(tmp_path)))
+    found = read_coco(coco(tmp_path, all_marked=True), FileTree(str(tmp_path)))
     assert all(len(box) == 5 for entry in found.entries for box in entry.targets["objects"])
     assert not any((decode_mask(entry.targets["regions"], 3) == 255).any() for entry in found.entries)
     assert found.notes == {"boxes marked iscrowd, too many to mean it: taken for objects": 2 * NUM_IMAGES}
@@ -145,21 +145,21 @@ def test_an_object_in_a_crowd_keeps_its_pixels(tmp_path: Path) -> None:
     whole = [0.0, 0.0, 64.0, 64.0]
     document["annotations"][1] |= {"segmentation": run_lengths(whole), "bbox": whole}
     (tmp_path / "annotations.json").write_text(json.dumps(document))
-    mask = decode_mask(read_coco(settings, Place(str(tmp_path))).entries[0].targets["regions"], 3)
+    mask = decode_mask(read_coco(settings, FileTree(str(tmp_path))).entries[0].targets["regions"], 3)
     assert (mask == 2).sum() == 400
     assert (mask == 255).sum() == SIDE**2 - 400
 
 
 def test_difficult_boxes_of_voc_do_not_count(tmp_path: Path) -> None:
     settings = voc(tmp_path)
-    found = read_voc(settings, Place(str(tmp_path)))
+    found = read_voc(settings, FileTree(str(tmp_path)))
     box = [8.0, 8.0, 28.0, 28.0, 0.0]
     assert found.entries[0].targets["objects"] == [[*box, DIFFICULT]]
     assert found.entries[1].targets["objects"] == [box]
     assert found.notes == {"boxes marked difficult: what is found there does not count": NUM_IMAGES // 2}
-    kept = read_voc(settings.model_copy(update={"difficult": True}), Place(str(tmp_path)))
+    kept = read_voc(settings.model_copy(update={"difficult": True}), FileTree(str(tmp_path)))
     assert [entry.targets["objects"] for entry in kept.entries] == [[box]] * NUM_IMAGES
-    every = read_voc(voc(tmp_path, all_marked=True), Place(str(tmp_path)))
+    every = read_voc(voc(tmp_path, all_marked=True), FileTree(str(tmp_path)))
     assert [entry.targets["objects"] for entry in every.entries] == [[box]] * NUM_IMAGES
     assert every.notes == {"boxes marked difficult, too many to mean it: taken for objects": NUM_IMAGES}
 
@@ -211,9 +211,9 @@ def test_a_detector_learns_nothing_in_a_crowd(method: str) -> None:
 
     def gradient(rows: torch.Tensor) -> tuple[torch.Tensor, list[int]]:
         output = head(features).detach().requires_grad_()
-        sum(task.method.terms(output, [rows], present)).backward()  # type: ignore[attr-defined]
+        sum(task.method.loss_terms(output, [rows], present)).backward()  # type: ignore[attr-defined]
         assert output.grad is not None
-        return output.grad, [int(count) for count in task.method.counts([rows], present)]  # type: ignore[attr-defined]
+        return output.grad, [int(count) for count in task.method.target_counts([rows], present)]  # type: ignore[attr-defined]
 
     alone, counts = gradient(torch.nn.functional.pad(inner, (0, 1)))
     found, more = gradient(torch.cat([torch.nn.functional.pad(inner, (0, 1)), crowd]))

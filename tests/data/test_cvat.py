@@ -17,7 +17,7 @@ from mtl.data.formats import Reading
 from mtl.data.formats.cvat import read_cvat
 from mtl.data.onboard.propose import propose
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 from tests.data.drawn import picture, written
 from tests.data.test_account import adds_up
 from tests.data.test_propose import run
@@ -39,7 +39,7 @@ def document(*images: str, labels: str = LABELS, kind: str = "task") -> str:
 
 
 def read(folder: Path, **chosen: Any) -> Reading:
-    return read_cvat(CvatSet(format="cvat", path=str(folder), **chosen), Place(str(folder)))
+    return read_cvat(CvatSet(format="cvat", path=str(folder), **chosen), FileTree(str(folder)))
 
 
 def scene(folder: Path, *shapes: str, **more: Any) -> Path:

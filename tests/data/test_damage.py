@@ -27,7 +27,7 @@ from mtl.data.formats.yolo import read_yolo
 from mtl.data.prepare.operations import decode
 from mtl.data.raw.rows import FileRef
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 PIXELS = np.random.default_rng(3).integers(0, 255, (24, 32, 3), np.uint8)
 many = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -132,7 +132,7 @@ def test_coco_with_anything_in_it(folder: Path, path: str, data: st.DataObject) 
         item[where] = data.draw(ANYTHING)
     (folder / "annotations.json").write_text(json.dumps(document))
     try:
-        found = read_coco(CocoSet(format="coco", path=str(folder), masks="regions"), Place(str(folder)))
+        found = read_coco(CocoSet(format="coco", path=str(folder), masks="regions"), FileTree(str(folder)))
     except DataError:
         return
     for entry in found.entries:
@@ -148,7 +148,7 @@ def test_coco_with_anything_in_it(folder: Path, path: str, data: st.DataObject) 
 def test_yolo_with_anything_in_it(folder: Path, text: str) -> None:
     (folder / "classes.txt").write_text("cat\ndog\n")
     (folder / "a.txt").write_text(text, encoding="utf-8")
-    found = read_yolo(YoloSet(format="yolo", path=str(folder)), Place(str(folder)))
+    found = read_yolo(YoloSet(format="yolo", path=str(folder)), FileTree(str(folder)))
     (entry,) = found.entries
     assert entry.targets or found.problems
     assert all(box[4] in (0.0, 1.0) and np.isfinite(box).all() for box in entry.targets.get("objects", []))
@@ -163,7 +163,7 @@ def test_voc_with_damage(folder: Path, cut: int, places: list[tuple[int, int]]) 
     (folder / "a.xml").write_bytes(damage(XML, cut, places))
     settings_ = VocSet(format="voc", path=str(folder), classes=("cat", "dog"))
     try:
-        found = read_voc(settings_, Place(str(folder)))
+        found = read_voc(settings_, FileTree(str(folder)))
     except DataError:
         return
     for entry in found.entries:
@@ -179,7 +179,7 @@ def test_a_table_with_anything_in_it(folder: Path, data: bytes) -> None:
     columns = {"label": {"column": "label", "kind": "label", "classes": ("x",)}, "n": {"column": "n", "kind": "value"}}
     chosen = TableSet.model_validate({"format": "table", "path": str(folder), "targets": columns})
     try:
-        found = read_table(chosen, Place(str(folder)))
+        found = read_table(chosen, FileTree(str(folder)))
     except DataError:
         return
     for entry in found.entries:
@@ -196,7 +196,7 @@ def test_a_damaged_archive_gives_its_files_or_an_error(tmp_path: Path, cut: int,
         archive.writestr("dog/b.png", encoded("PNG", PIXELS[::-1]))
     (tmp_path / "x.zip").write_bytes(damage(buffer.getvalue(), cut, places))
     try:
-        place = Place(str(tmp_path / "x.zip"))
+        place = FileTree(str(tmp_path / "x.zip"))
         for name in place.images():
             wanted = PIXELS if name == "cat/a.png" else PIXELS[::-1]
             found = decode(place.read(name))
@@ -224,7 +224,7 @@ def test_a_damaged_tar_gives_all_of_its_files_or_an_error(
         damage(tar_of({"cat/a.png": encoded("PNG"), "dog/b.png": encoded("PNG", PIXELS[::-1])}), cut, places)
     )
     try:
-        place = Place(str(tmp_path / "x.tar"))
+        place = FileTree(str(tmp_path / "x.tar"))
         assert set(place.names()) == {"cat/a.png", "dog/b.png"}  # a header has a checksum, an end is wanted
         for name in place.images():
             assert (decode(place.read(name)) == (PIXELS if name == "cat/a.png" else PIXELS[::-1])).all()
@@ -238,7 +238,7 @@ def test_damaged_webdataset_shards(tmp_path: Path, cut: int, places: list[tuple[
     files = {"a.png": encoded("PNG"), "a.cls": b"0", "b.png": encoded("PNG", PIXELS[::-1]), "b.cls": b"1"}
     (tmp_path / "x.tar").write_bytes(damage(tar_of(files), cut, places))
     columns = {"label": {"column": "cls", "kind": "label", "classes": ("x", "y")}}
-    place = Place(str(tmp_path))
+    place = FileTree(str(tmp_path))
     try:
         found = read_webdataset(
             WebDatasetSet.model_validate({"format": "webdataset", "path": str(tmp_path), "targets": columns}), place
@@ -258,12 +258,12 @@ def test_what_stands_after_the_end_of_a_tar_is_not_left_out_in_silence(tmp_path:
     columns = {"label": {"column": "cls", "kind": "label", "classes": ("x",)}}
     settings_ = WebDatasetSet.model_validate({"format": "webdataset", "path": str(tmp_path), "targets": columns})
     (tmp_path / "x.tar").write_bytes(first)
-    assert len(read_webdataset(settings_, Place(str(tmp_path))).entries) == 1
+    assert len(read_webdataset(settings_, FileTree(str(tmp_path))).entries) == 1
     end = -(-len(first.rstrip(b"\0")) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
     for broken, message in ((first + second, "another one was appended"), (first[:end], "is cut off")):
         (tmp_path / "x.tar").write_bytes(broken)
         with pytest.raises(DataError, match=message):
-            read_webdataset(settings_, Place(str(tmp_path)))
+            read_webdataset(settings_, FileTree(str(tmp_path)))
 
 
 @pytest.mark.parametrize("kind", ["arrow", "parquet"])
@@ -278,7 +278,7 @@ def test_damaged_huggingface_files(
     settings_ = HuggingFaceSet.model_validate(
         {"format": "huggingface", "path": str(tmp_path), "targets": {"label": "label"}}
     )
-    place = Place(str(tmp_path))
+    place = FileTree(str(tmp_path))
     try:
         found = read_huggingface(settings_, place)
     except DataError:

@@ -20,7 +20,7 @@ from mtl.data.onboard.propose import propose
 from mtl.data.raw.rows import FileRef, RawSample, read_account, read_problems, read_split
 from mtl.data.spec import SPLITS, DatasetSpec, TargetSpec
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 from tests.conftest import ROOT
 from tests.data.test_formats import configured, fetched
 
@@ -178,7 +178,7 @@ def compare(row: Row, scene: str, sample: RawSample, spec: DatasetSpec) -> None:
         assert np.abs(sides).max() <= row.apart
     if row.masks:
         mask, what = target(spec, "mask", sample)
-        data = Place(spec.roots[mask.owner]).read(mask.name) if isinstance(mask, FileRef) else mask
+        data = FileTree(spec.roots[mask.owner]).read(mask.name) if isinstance(mask, FileRef) else mask
         regions = decode_mask(data, len(what.classes), what.values, what.ignored)
         names = np.array([*what.classes, *["background"] * (256 - len(what.classes))])[regions]
         wanted_mask = np.full(SIZE, "background", names.dtype)
@@ -194,7 +194,7 @@ def compare(row: Row, scene: str, sample: RawSample, spec: DatasetSpec) -> None:
 
 def decoded(mask: bytes | FileRef, spec: DatasetSpec) -> np.ndarray:
     """Class indices of a mask, here or in a file, whose values its target may declare."""
-    data = Place(spec.roots[mask.owner]).read(mask.name) if isinstance(mask, FileRef) else mask
+    data = FileTree(spec.roots[mask.owner]).read(mask.name) if isinstance(mask, FileRef) else mask
     (found,) = [found for found in spec.targets.values() if found.kind == "mask"]
     declared = {name: getattr(found, name) for name in ("values", "ignored") if name in type(found).model_fields}
     return decode_mask(data, len(found.classes), **declared)

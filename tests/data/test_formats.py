@@ -35,7 +35,7 @@ from mtl.model.sharing import MultiTaskModel
 from mtl.objective.combination import Objective
 from mtl.tasks import build_model, build_tasks, image_spec
 from mtl.train.gradients import SumGradients
-from mtl.train.process_group import World
+from mtl.train.process_group import ProcessGroup
 from mtl.train.step import train_step
 from tests.conftest import ROOT
 
@@ -305,7 +305,7 @@ def one_step(config: Config, prepared: Path) -> torch.Tensor:
     tasks = build_tasks(config.tasks, split.spec.targets, image_spec(split.manifest))
     model: MultiTaskModel = build_model(config.model, tasks)
     objective = Objective(config.objective, config.tasks)
-    method = SumGradients(model, tasks, objective, World())
+    method = SumGradients(model, tasks, objective, ProcessGroup())
     optimizer = torch.optim.SGD(model.parameters(), 1e-3)
     found = train_step(method, optimizer, [collate(split, np.arange(8))], step=0, clip_norm=0.0)
     assert found is not None

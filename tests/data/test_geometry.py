@@ -379,6 +379,6 @@ def test_a_model_of_any_size_predicts_at_that_size(config: Config) -> None:
     backbone = config.model.backbone.model_copy(update={"widths": (8, 8, 12, 12), "depths": (1, 1, 1, 1)})
     outputs = build_model(config.model.model_copy(update={"backbone": backbone}), tasks).eval()(batch.images)
     for name, task in tasks.items():
-        assert all(torch.isfinite(term) for term in task.terms(outputs[name], batch))
+        assert all(torch.isfinite(term) for term in task.loss_terms(outputs[name], batch))
         (first, *_) = task.predict(outputs[name].detach())
         assert next(iter(first.values())).shape[:2] == size

@@ -20,7 +20,7 @@ from mtl.data.formats.base import Reading
 from mtl.data.onboard.propose import propose
 from mtl.data.raw.rows import FileRef
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 from tests.data.small_sets import encoded, fetched, labels, pictures, read, written
 
 datasets.disable_progress_bars()
@@ -257,7 +257,7 @@ def test_images_in_columns_of_other_types(how: str, tmp_path: Path) -> None:
     section = section_of(tmp_path)
     _, samples, _ = fetched({"own": {"path": str(tmp_path), **section}}, tmp_path / "out")
     assert len(samples) == ROWS
-    place = Place(str(tmp_path))
+    place = FileTree(str(tmp_path))
     seen = {place.read(sample.image.name) for sample in samples.values() if isinstance(sample.image, FileRef)}
     assert seen == {encoded(i, SIZE) for i in range(ROWS)}
 
@@ -354,7 +354,7 @@ def test_images_of_masks_are_masks(tmp_path: Path) -> None:
     found = proposed(tmp_path)
     assert found.targets["annotation"].kind == "mask"
     assert found.targets["annotation"].classes == ("background", "class_1", "class_2")
-    assert Place(str(tmp_path)).read(found.entries[2].targets["annotation"].name) == mask(2)["bytes"]
+    assert FileTree(str(tmp_path)).read(found.entries[2].targets["annotation"].name) == mask(2)["bytes"]
     saved(tmp_path / "b", {"a": images(2), "b": images(2)}, {"a": datasets.Image(), "b": datasets.Image()})
     with pytest.raises(DataError, match="several could"):
         propose(str(tmp_path / "b"))

@@ -16,7 +16,7 @@ from mtl.data.formats import Reading
 from mtl.data.formats.kitti import read_kitti
 from mtl.data.onboard.propose import propose
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 from tests.data.drawn import picture, written
 from tests.data.test_account import adds_up
 from tests.data.test_propose import run
@@ -30,7 +30,7 @@ DONT_CARE = "DontCare -1 -1 -10 2.00 3.00 9.00 8.00 -1 -1 -1 -1000 -1000 -1000 -
 
 
 def read(folder: Path, **chosen: Any) -> Reading:
-    return read_kitti(KittiSet(format="kitti", path=str(folder), **chosen), Place(str(folder)))
+    return read_kitti(KittiSet(format="kitti", path=str(folder), **chosen), FileTree(str(folder)))
 
 
 def scene(folder: Path, text: str | None, name: str = "000000", seed: int = 0) -> Path:

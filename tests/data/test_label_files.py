@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mtl.data.formats.label_files import Label, is_label_file, label_files, names_in, read_labels
 from mtl.data.onboard.propose import propose
 from mtl.errors import DataError, MtlError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 from tests.data.paired import PLAIN, Tree, tree
 
 __all__ = ["tree"]
@@ -109,7 +109,7 @@ def test_whatever_a_text_holds(text: str, name: str) -> None:
 def test_files_of_other_encodings_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_bytes("käse\n".encode("latin-1"))
     (tmp_path / "labels.txt").write_bytes("\ufeffKäse\nBrot\n".encode("utf-16"))
-    found = label_files(Place(str(tmp_path)))
+    found = label_files(FileTree(str(tmp_path)))
     assert [label.name for label in found["labels.txt"]] == ["Käse", "Brot"]
     assert found.keys() == {"labels.txt"}
 

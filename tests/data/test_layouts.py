@@ -18,7 +18,7 @@ from mtl.data.raw.rows import FileRef, RawSample, read_account, read_problems, r
 from mtl.data.sources.files import fetch_files
 from mtl.data.spec import SPLITS, DatasetSpec
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 from mtl.storage.members import Member
 from tests.conftest import ROOT
 from tests.data.layouts import LAYOUTS, NUMBER, Layout, box, kind, page, part
@@ -64,12 +64,12 @@ def compare(
                 assert what.classes[int(label)] == name
                 assert np.abs(np.array(sides) - box(i)).max() < 0.01
             elif what.kind == "depth":
-                depth = decode_depth(Place(spec.roots[value.owner]).read(value.name), what.scale)
+                depth = decode_depth(FileTree(spec.roots[value.owner]).read(value.name), what.scale)
                 x1, y1, x2, y2 = box(i)
                 assert np.allclose(depth[y1:y2, x1:x2], 1.5 + i / 1000)
                 assert np.isclose(depth, 4.0).sum() == depth.size - (y2 - y1) * (x2 - x1)
             elif what.kind == "mask":
-                data = Place(spec.roots[value.owner]).read(value.name) if isinstance(value, FileRef) else value
+                data = FileTree(spec.roots[value.owner]).read(value.name) if isinstance(value, FileRef) else value
                 mask = decode_mask(data, len(what.classes), what.values, what.ignored)
                 x1, y1, x2, y2 = box(i)
                 assert what.classes[mask[(y1 + y2) // 2, (x1 + x2) // 2]] == name

@@ -172,12 +172,12 @@ def test_tasks_that_never_share_an_image_are_named(
     from mtl.train.checkpoint import Checkpoints
     from mtl.train.gradients import never_met
     from mtl.train.loop import run
-    from mtl.train.process_group import World
+    from mtl.train.process_group import ProcessGroup
     from mtl.train.training import Training
 
     short = ["train.epochs=1", "train.batch_size=40", "train.num_workers=1"]
     chosen = load(ROOT / "params.yaml", [f"@{ROOT}/docs/examples/sources.yaml", *short, *objective])
-    training = Training(chosen, sources, World())
+    training = Training(chosen, sources, ProcessGroup())
     # species and animals are both of the animals' images.
     pairs = never_met(training.train_split, training.tasks.values())
     assert len(pairs) == 5

@@ -1,4 +1,4 @@
-"""Every pair of near copies is counted, and floods of one image are named as such."""
+"""Every pair of near duplicates is counted, and floods of one image are named as such."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from mtl.data.inspect import near_duplicates as module
-from mtl.data.inspect.near_duplicates import DISTANCE, NearCopies, near_copies
+from mtl.data.inspect.near_duplicates import DISTANCE, NearCopies, near_duplicates
 
 
 def found(monkeypatch: pytest.MonkeyPatch, hashes: list[int], splits: list[str] | None = None) -> NearCopies:
     names = [(splits[i] if splits else "train", f"{i:05d}") for i in range(len(hashes))]
     monkeypatch.setattr(module, "_read", lambda *_: (names, np.array(hashes, np.uint64)))
-    return near_copies(Path(), None)  # type: ignore[arg-type]
+    return near_duplicates(Path(), None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("block", [4, 2048])
@@ -52,7 +52,7 @@ def test_a_flood_of_one_image_is_counted(monkeypatch: pytest.MonkeyPatch, number
     assert len(result.pairs) <= module.LISTED
 
 
-@pytest.mark.attack(boundary="data supplier", attack="a flood of near copies whose hashes all differ")
+@pytest.mark.attack(boundary="data supplier", attack="a flood of near duplicates whose hashes all differ")
 def test_a_flood_whose_hashes_differ_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     centre = 0x0123456789ABCDEF
     hashes = [centre ^ (1 << a) ^ (1 << b) for a in range(64) for b in range(a)]

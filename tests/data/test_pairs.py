@@ -16,7 +16,7 @@ from mtl.data.formats.pairs import Side, split_said
 from mtl.data.onboard.look import Look
 from mtl.data.onboard.pair_layouts import pairs_in
 from mtl.data.onboard.pairs import detect
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 from tests.data.paired import HEIGHT, NUMBER, PLAIN, WHITE, WIDTH, Tree, drawn, part, tree
 from tests.data.small_sets import read as read_section
 
@@ -630,7 +630,7 @@ def test_what_lies_beside_many_pairs_is_found(tree: Tree) -> None:
     for i in range(1, 15_000):
         for first in ("images/{:06d}.jpg", "masks/{:06d}.png"):
             os.link(tree.root / first.format(0), tree.root / first.format(i))
-    (finding,) = detect(Look(Place(str(tree.root))))
+    (finding,) = detect(Look(FileTree(str(tree.root))))
     assert finding.fault == ""
 
 
@@ -639,4 +639,4 @@ def test_a_place_without_pairs_says_what_it_has(tree: Tree) -> None:
     tree.mask("masks/b.png", 0, WHITE)
     with pytest.raises(Exception, match=r"no image has a partner of its name"):
         read_section(tree.root, format="mask_pairs", classes=["background", "object"])
-    assert Place(str(tree.root)).images() == ["images/a.jpg", "masks/b.png"]
+    assert FileTree(str(tree.root)).images() == ["images/a.jpg", "masks/b.png"]

@@ -23,7 +23,7 @@ from mtl.codecs.rasters import read_raster, turned, turned_vectors
 from mtl.config.operations import Decode, Orient, Resize
 from mtl.data.prepare.operations import Picture, run
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 SMALL = np.random.default_rng(0).integers(0, 255, (3, 4, 3), np.uint8)
 PHOTO = np.asarray(Image.fromarray(SMALL).resize((20, 14), Image.Resampling.BICUBIC))
@@ -390,7 +390,7 @@ def test_every_extension_is_an_image_in_any_case(tmp_path: Path) -> None:
     for place, name in enumerate(asked):
         (tmp_path / f"{place}.{name.upper() if place % 2 else name}").touch()
     (tmp_path / "notes.txt").touch()
-    assert len(Place(str(tmp_path)).images()) == len(asked)
+    assert len(FileTree(str(tmp_path)).images()) == len(asked)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

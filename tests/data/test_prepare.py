@@ -20,7 +20,7 @@ from safetensors.numpy import load_file
 
 from mtl.config.operations import Decode, Denoise, Orient, Resize
 from mtl.config.params import Config
-from mtl.data.inspect.near_duplicates import near_copies
+from mtl.data.inspect.near_duplicates import near_duplicates
 from mtl.data.prepare import cores as parallel
 from mtl.data.prepare import plan as plans
 from mtl.data.prepare.build import Builder, channel_moments, prepare_sample
@@ -237,7 +237,7 @@ def test_a_file_that_is_gone_stops_prepare_and_costs_no_image(
     assert not prepare(lenient, tmp_path / "raw", out).quarantined
 
 
-def test_near_copies_are_found(photos: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+def test_near_duplicates_are_found(photos: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     from PIL import Image
 
     given = tmp_path / "given"
@@ -248,7 +248,7 @@ def test_near_copies_are_found(photos: tuple[Path, dict[str, Any]], tmp_path: Pa
     manifest = prepare(config.data, tmp_path / "raw", tmp_path / "prepared")
     pairs = {
         frozenset((a[1].split("/")[1], b[1].split("/")[1]))
-        for a, b in near_copies(tmp_path / "prepared", manifest).pairs
+        for a, b in near_duplicates(tmp_path / "prepared", manifest).pairs
     }
     assert frozenset((first.stem, "again")) in pairs
     assert len(pairs) <= 3

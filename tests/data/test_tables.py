@@ -18,7 +18,7 @@ from mtl.data.onboard.detect_format import detect_format
 from mtl.data.onboard.look import Look
 from mtl.data.onboard.propose import propose
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 from tests.data.small_sets import fetched, labels, pictures, read, written
 
 LABEL = {"label": {"column": "label", "kind": "label"}}
@@ -513,6 +513,6 @@ def test_whatever_is_in_a_table(folder: Path, data: bytes, name: str) -> None:
 @given(data=ANY, name=NAMES)
 def test_init_looks_at_whatever_is_in_a_table(folder: Path, data: bytes, name: str) -> None:
     written(folder / name, data)
-    for finding in detect_format(Look(Place(str(folder)))):
+    for finding in detect_format(Look(FileTree(str(folder)))):
         assert finding.sets or finding.facts or finding.fault
     (folder / name).unlink()

@@ -23,7 +23,7 @@ from mtl.data.onboard.propose import propose
 from mtl.data.raw.rows import FileRef, read_account, read_split
 from mtl.data.spec import SPLITS
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 from tests.data.test_damage import ANYTHING
 from tests.data.test_formats import configured, fetched
 from tests.data.tool_files import (
@@ -52,7 +52,7 @@ def read(section: dict[str, Any]) -> Reading:
     """What a set of the source holds."""
     source = FilesSource.model_validate({"type": "files", "sets": {"own": section}}, strict=False)
     chosen = source.sets["own"]
-    return FORMATS[chosen.format](chosen, Place(chosen.path))
+    return FORMATS[chosen.format](chosen, FileTree(chosen.path))
 
 
 def objects(reading: Reading, number: int = 0) -> list[tuple[float | str, ...]]:

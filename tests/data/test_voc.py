@@ -21,7 +21,7 @@ from mtl.data.formats.voc_classes import VOC, palette_colour
 from mtl.data.onboard.propose import propose
 from mtl.data.raw.rows import FileRef
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 from tests.data.drawn import picture, written
 from tests.data.test_account import adds_up
 from tests.data.test_propose import run
@@ -47,7 +47,7 @@ def xml(
 
 
 def read(folder: Path, **chosen: Any) -> Reading:
-    return read_voc(VocSet(format="voc", path=str(folder), **chosen), Place(str(folder)))
+    return read_voc(VocSet(format="voc", path=str(folder), **chosen), FileTree(str(folder)))
 
 
 def scene(folder: Path, annotation: str | bytes | None, name: str = "a", seed: int = 0, **size: int) -> Path:
@@ -189,7 +189,7 @@ def test_a_layout_is_proposed_with_its_splits_and_boxes(layout: Layout, tmp_path
     assert files["unaccounted"]["number"] == (16 if layout is pets else 0)  # the trimaps
     assert files["problems"] == 0
     (section,) = proposal.source["sets"].values()
-    found = read_voc(VocSet.model_validate(section), Place(section["path"]))
+    found = read_voc(VocSet.model_validate(section), FileTree(section["path"]))
     assert {tuple(box) for rows in boxes(found).values() for box in rows or ()} == {(*DOG, 0.0)}
 
 
@@ -479,7 +479,7 @@ def classes_at(reading: Reading, folder: Path) -> dict[str, str | None]:
     """What the mask says in the dog's box, beside it, outside and on the border."""
     spec = reading.targets["regions"]
     value = reading.entries[0].targets["regions"]
-    data = Place(str(folder)).read(value.name) if isinstance(value, FileRef) else value
+    data = FileTree(str(folder)).read(value.name) if isinstance(value, FileRef) else value
     found = decode_mask(data, len(spec.classes), spec.values, spec.ignored)
     at = {"dog": found[20, 30], "beside": found[20, 50], "outside": found[2, 2], "border": found[11, 30]}
     return {where: None if index == 255 else spec.classes[index] for where, index in at.items()}

@@ -17,7 +17,7 @@ from mtl.data.formats import Reading
 from mtl.data.formats.yolo import read_yolo
 from mtl.data.onboard.propose import propose
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 from tests.data.drawn import picture, written
 from tests.data.test_account import adds_up
 from tests.data.test_propose import run
@@ -29,7 +29,7 @@ BOX = [24.0, 12.0, 40.0, 36.0, 1.0]
 
 
 def read(folder: Path, **chosen: Any) -> Reading:
-    return read_yolo(YoloSet(format="yolo", path=str(folder), **chosen), Place(str(folder)))
+    return read_yolo(YoloSet(format="yolo", path=str(folder), **chosen), FileTree(str(folder)))
 
 
 def notes(reading: Reading) -> dict[str, int]:
@@ -216,7 +216,7 @@ def test_a_layout_is_proposed_with_its_classes_splits_and_boxes(layout: Layout, 
     (files,) = account["files"]
     assert adds_up(files)
     assert files["unaccounted"]["number"] == files["problems"] == 0
-    reading = read_yolo(YoloSet.model_validate(_own(proposal)), Place(_own(proposal)["path"]))
+    reading = read_yolo(YoloSet.model_validate(_own(proposal)), FileTree(_own(proposal)["path"]))
     assert reading.targets["objects"].classes == ("cat", "dog")
     assert all(entry.targets == {"objects": [BOX]} for entry in reading.entries)
 

@@ -31,7 +31,7 @@ from mtl.storage.store import Store
 from mtl.tasks import Task, build_tasks, image_spec
 from mtl.train.checkpoint import Checkpoints
 from mtl.train.loop import run
-from mtl.train.process_group import World
+from mtl.train.process_group import ProcessGroup
 from mtl.train.training import Training
 from tests.evaluate.test_intervals import CASES
 
@@ -154,7 +154,7 @@ def small(config: Config, *names: str, **train: Any) -> Config:
 
 def judged(config: Config, prepared: Path, folder: Path, *, trained: bool = True) -> EvalReport:
     """The report of a model as training hands it on, or as it was before the first step."""
-    training = Training(config, prepared, World())
+    training = Training(config, prepared, ProcessGroup())
     if trained:
         run(training, Checkpoints(Store(str(folder / "c")), 1), report=lambda row: None)
     training.averaged.load_state_dict(training.best)
@@ -196,7 +196,7 @@ def test_what_is_learnt_passes(config: Config, tmp_path: Path) -> None:
 def test_masks_that_know_no_pixel(config: Config, tmp_path: Path) -> None:
     blank = without("parts", targets=png(np.full((SIDE, SIDE), 255, np.uint8)))
     with pytest.raises(DataError, match="no training image has a target of parts") as caught:
-        Training(small(config, "kind", "parts"), made(config, tmp_path / "a", blank), World())
+        Training(small(config, "kind", "parts"), made(config, tmp_path / "a", blank), ProcessGroup())
     assert "64 of 64 train, 24 of 24 val, 60 of 60 test images" in str(caught.value)
     only_test = made(config, tmp_path / "b", {"test": blank})
     report = judged(small(config, "kind", "parts", epochs=1), only_test, tmp_path)

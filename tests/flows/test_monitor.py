@@ -21,8 +21,8 @@ from mtl.monitor import profile as profiles
 from mtl.monitor.drift import compare
 from mtl.monitor.page import write_page
 from mtl.monitor.profile import Profile
+from mtl.package.drift_reference import profile, write_reference
 from mtl.package.predictor import Predictor
-from mtl.package.profiling import profile, write_reference
 from mtl.reports.monitoring import MonitorReport, Outcome
 from mtl.serving.looked import look as look_at
 from tests.conftest import embedded, free_port, mtl, set_params

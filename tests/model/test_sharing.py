@@ -21,7 +21,7 @@ from mtl.objective.combination import Objective
 from mtl.tasks import TASKS, Task, build_model, build_tasks, image_spec, network_cost
 from mtl.train.gradients import FeatureGradients, GradientMethod, ParameterGradients, SumGradients
 from mtl.train.optimizer import build_optimizer
-from mtl.train.process_group import World
+from mtl.train.process_group import ProcessGroup
 from mtl.train.step import train_step
 
 EVERY_TASK: dict[str, dict[str, Any]] = {
@@ -103,13 +103,13 @@ def test_gradients_reach_every_parameter_and_only_the_right_ones(
 ) -> None:
     torch.manual_seed(0)
     model = build_model(model_config(sharing), tasks)
-    SumGradients(model, tasks, objective(), World()).compute([batch])
+    SumGradients(model, tasks, objective(), ProcessGroup()).compute([batch])
     untouched = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert untouched == []
     owners = {id(p): name for name in tasks for p in model.task_parameters(name)}
     model.zero_grad(set_to_none=True)
     outputs = model(batch.images, batch.views)
-    sum(term for term in tasks["digit"].terms(outputs["digit"], batch)).backward()  # type: ignore[union-attr]
+    sum(term for term in tasks["digit"].loss_terms(outputs["digit"], batch)).backward()  # type: ignore[union-attr]
     reached = {owners.get(id(p), "shared") for p in model.parameters() if p.grad is not None and p.grad.any()}
     assert reached == {"digit", "shared"}
 
@@ -123,7 +123,7 @@ def test_levels_agree_where_there_is_no_aggregator(sharing: str, tasks: dict[str
     found: list[dict[str, torch.Tensor]] = []
     for kind in kinds:
         model.zero_grad(set_to_none=True)
-        kind(model, tasks, objective(), World()).compute([batch])
+        kind(model, tasks, objective(), ProcessGroup()).compute([batch])
         found.append({n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None})
     for other in found[1:]:
         for name, value in found[0].items():
@@ -137,7 +137,7 @@ def test_half_precision_changes_the_gradient_by_its_rounding_alone(
     found: list[torch.Tensor] = []
     for bf16 in (False, True):
         model = build("hard", tasks)
-        outcome = kind(model, tasks, objective(type="upgrad"), World(), bf16=bf16).compute([batch])
+        outcome = kind(model, tasks, objective(type="upgrad"), ProcessGroup(), bf16=bf16).compute([batch])
         assert torch.isfinite(outcome.losses).all()
         assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in model.parameters())
         found.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
@@ -168,7 +168,7 @@ def test_the_two_stage_detector_learns_sixteen_samples(prepared: Path, config: C
     torch.manual_seed(0)
     model = build_model(model_config("hard"), chosen)
     combined = Objective(ObjectiveConfig.model_validate({"weighting": {"type": "fixed"}}), configs)
-    method = SumGradients(model, chosen, combined, World())
+    method = SumGradients(model, chosen, combined, ProcessGroup())
     learn_with(method, combined, chosen, collate(split, np.arange(16)), config, steps=250)
 
 
@@ -182,7 +182,7 @@ def learn(
 ) -> None:
     combined = objective(type=aggregator)
     kind = FeatureGradients if combined.config.compares_gradients else SumGradients
-    learn_with(kind(model, tasks, combined, World()), combined, tasks, batch, config, steps)
+    learn_with(kind(model, tasks, combined, ProcessGroup()), combined, tasks, batch, config, steps)
 
 
 def learn_with(
@@ -212,7 +212,7 @@ def test_counts_are_what_terms_are_divided_by(tasks: dict[str, Task], batch: Bat
     model = build("hard", tasks)
     outputs = model(batch.images, batch.views)
     for name, task in tasks.items():
-        terms, counts = task.terms(outputs[name], batch), task.counts(batch)
+        terms, counts = task.loss_terms(outputs[name], batch), task.target_counts(batch)
         assert len(terms) == len(counts), name
         assert all(float(count) > 0 and term.ndim == 0 for term, count in zip(terms, counts, strict=True)), name
 
@@ -235,7 +235,7 @@ def test_the_cost_of_sharing_is_known(tasks: dict[str, Task]) -> None:
 def test_more_extraction_levels_are_ple(tasks: dict[str, Task], batch: Batch) -> None:
     torch.manual_seed(0)
     model = build_model(model_config("cgc", levels=2), tasks)
-    SumGradients(model, tasks, objective(), World()).compute([batch])
+    SumGradients(model, tasks, objective(), ProcessGroup()).compute([batch])
     assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
@@ -255,7 +255,7 @@ def test_every_backbone_trains_a_step(backbone: str, tasks: dict[str, Task], bat
     model = build_model(ModelConfig.model_validate(values), chosen)
     configs = {n: t.config for n, t in chosen.items()}
     combined = Objective(ObjectiveConfig.model_validate({"weighting": {"type": "fixed"}}), configs)
-    found = SumGradients(model, chosen, combined, World()).compute([batch])
+    found = SumGradients(model, chosen, combined, ProcessGroup()).compute([batch])
     assert torch.isfinite(found.losses).all()
     for task in chosen.values():
         task.config = task.config.model_copy(update={"stride": 4})

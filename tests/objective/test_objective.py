@@ -24,7 +24,7 @@ from mtl.objective.weighting import WEIGHTINGS
 from mtl.tasks import build_model, build_tasks, image_spec
 from mtl.train.gradients import FeatureGradients, GradientMethod, ParameterGradients, SumGradients
 from mtl.train.optimizer import build_optimizer
-from mtl.train.process_group import World
+from mtl.train.process_group import ProcessGroup
 from mtl.train.step import train_step
 from tests.conftest import ROOT
 
@@ -60,7 +60,7 @@ def small(config: Config) -> Config:
 
 
 def build(
-    config: Config, prepared: Path, values: dict[str, Any], world: World, divided: bool = False
+    config: Config, prepared: Path, values: dict[str, Any], world: ProcessGroup, divided: bool = False
 ) -> GradientMethod:
     """A float64 model with its objective."""
     torch.manual_seed(0)
@@ -76,7 +76,9 @@ def build(
     return SumGradients(model, tasks, objective, world, mine=mine, wrapped=wrapped)
 
 
-def batches(config: Config, prepared: Path, tasks: Any, world: World, accumulate: int, divided: bool) -> list[Batch]:
+def batches(
+    config: Config, prepared: Path, tasks: Any, world: ProcessGroup, accumulate: int, divided: bool
+) -> list[Batch]:
     """A worker's micro-batches of one global batch: one task mostly unlabelled, one absent, every second
     image, so whole workers, without a box, one image without a known pixel."""
     split = Split(prepared, "train")
@@ -98,7 +100,12 @@ def batches(config: Config, prepared: Path, tasks: Any, world: World, accumulate
 
 
 def gradients(
-    config: Config, prepared: Path, values: dict[str, Any], world: World, accumulate: int = 1, divided: bool = False
+    config: Config,
+    prepared: Path,
+    values: dict[str, Any],
+    world: ProcessGroup,
+    accumulate: int = 1,
+    divided: bool = False,
 ) -> dict[str, torch.Tensor]:
     """Gradients of the third of three steps, so that what a method remembers counts; and its weights."""
     method = build(config, prepared, values, world, divided)
@@ -129,7 +136,7 @@ DECIDED_TOGETHER: list[dict[str, Any]] = [
 """An objective for each way to a gradient, with all that remembers."""
 
 
-def _leave_one_out(config: Config, prepared: Path, values: dict[str, Any], world: World) -> None:
+def _leave_one_out(config: Config, prepared: Path, values: dict[str, Any], world: ProcessGroup) -> None:
     """A sample of one worker is not finite: both leave the step out, are as they were, and go on alike."""
     method = build(config, prepared, values, world)
     optimizer = build_optimizer(method.model, method.objective.weighting, config.train)
@@ -160,13 +167,13 @@ def _worker(rank: int, size: int, config: Config, prepared: Path, folder: Path) 
             if divided and objective_config(values).compares_gradients and values["level"] == "features":
                 continue
             found = gradients(
-                config, prepared, values, World(rank, size), accumulate=2 if size == 2 else 1, divided=divided
+                config, prepared, values, ProcessGroup(rank, size), accumulate=2 if size == 2 else 1, divided=divided
             )
             if rank == 0:
                 torch.save(found, folder / f"{label(values)}-{size}-{divided}.pt")
     if size == 2:
         for values in DECIDED_TOGETHER:
-            _leave_one_out(config, prepared, values, World(rank, size))
+            _leave_one_out(config, prepared, values, ProcessGroup(rank, size))
     torch.distributed.destroy_process_group()
 
 
@@ -184,7 +191,7 @@ def test_any_number_of_workers_agrees_to_rounding(
     values: dict[str, Any], config: Config, prepared: Path, distributed: Path
 ) -> None:
     torch.set_num_threads(1)
-    alone = gradients(small(config), prepared, values, World())
+    alone = gradients(small(config), prepared, values, ProcessGroup())
     files = sorted(distributed.glob(f"{label(values)}-*.pt"))
     assert len(files) in (2, 4)
     for file in files:
@@ -198,7 +205,7 @@ def test_any_number_of_workers_agrees_to_rounding(
 @pytest.mark.parametrize("values", methods(), ids=label)
 def test_accumulation_changes_nothing(values: dict[str, Any], config: Config, prepared: Path) -> None:
     torch.set_num_threads(1)
-    once, four = (gradients(small(config), prepared, values, World(), accumulate=n) for n in (1, 4))
+    once, four = (gradients(small(config), prepared, values, ProcessGroup(), accumulate=n) for n in (1, 4))
     for name, value in once.items():
         assert ((value - four[name]).abs().max() / value.abs().max().clamp(min=1e-6)) < 1e-10, name
 
@@ -211,12 +218,12 @@ def test_a_checkpoint_of_every_method_resumes_bit_for_bit(
     chosen = small(config)
 
     def start() -> tuple[GradientMethod, torch.optim.Optimizer]:
-        method = build(chosen, prepared, values, World())
+        method = build(chosen, prepared, values, ProcessGroup())
         return method, build_optimizer(method.model, method.objective.weighting, chosen.train)
 
     def steps(method: GradientMethod, optimizer: torch.optim.Optimizer, first: int, last: int) -> None:
         for step in range(first, last):
-            parts = batches(chosen, prepared, method.tasks, World(), 1, False)
+            parts = batches(chosen, prepared, method.tasks, ProcessGroup(), 1, False)
             train_step(method, optimizer, parts, step=step, clip_norm=5.0)
             if step % 2:
                 method.objective.weighting.end_epoch()

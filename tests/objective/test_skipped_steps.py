@@ -16,7 +16,7 @@ from mtl.data.loading.loader import Batch
 from mtl.errors import TrainingError
 from mtl.objective.weighting import WEIGHTINGS
 from mtl.train.gradients import Outcome
-from mtl.train.process_group import World
+from mtl.train.process_group import ProcessGroup
 from mtl.train.training import Training
 from tests.objective.tiny_steps import Steps, objectives
 
@@ -103,7 +103,7 @@ def test_in_a_training_only_the_places_move_on(config: Config, prepared: Path) -
             "objective": ObjectiveConfig.model_validate({**values, "level": "parameters"}),
         }
     )
-    training = Training(chosen, prepared, World())
+    training = Training(chosen, prepared, ProcessGroup())
     order = sampler.epoch_order(0, 0, len(training.train_split))
     training.one_step(order)
     before, rate, original = _flat(training.state()), training.schedule.get_last_lr(), training.batches

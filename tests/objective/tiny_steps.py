@@ -21,7 +21,7 @@ from mtl.objective.weighting import WEIGHTINGS
 from mtl.tasks import build_model, build_tasks
 from mtl.tasks.base import ImageSpec
 from mtl.train.gradients import FeatureGradients, GradientMethod, Outcome, ParameterGradients, SumGradients
-from mtl.train.process_group import World
+from mtl.train.process_group import ProcessGroup
 from mtl.train.step import train_step
 
 TASKS: dict[str, TaskConfig] = {
@@ -61,7 +61,7 @@ class Steps:
         kind: type[GradientMethod] = SumGradients
         if objective.config.compares_gradients:
             kind = FeatureGradients if objective.config.level == "features" else ParameterGradients
-        self.method = kind(model, self.tasks, objective, World())
+        self.method = kind(model, self.tasks, objective, ProcessGroup())
         own = objective.weighting.parameter_group()
         groups = [{"params": list(model.parameters())}, *([own] if own else [])]
         self.optimizer = torch.optim.AdamW(groups, lr=1e-2)
@@ -81,8 +81,8 @@ class Steps:
         """Within it some tasks' losses are larger by a factor."""
         with pytest.MonkeyPatch.context() as patch:
             for name in names:
-                terms = self.tasks[name].terms
-                patch.setattr(self.tasks[name], "terms", lambda *g, t=terms: [factor * term for term in t(*g)])
+                terms = self.tasks[name].loss_terms
+                patch.setattr(self.tasks[name], "loss_terms", lambda *g, t=terms: [factor * term for term in t(*g)])
             yield
 
     def make(self, batches: Sequence[Batch], may_skip: bool = True) -> Outcome | None:

@@ -12,7 +12,7 @@ from mtl.data.prepare.prepare import prepare
 from mtl.data.raw.rows import RawSample
 from mtl.data.shards.shards import Shard
 from mtl.data.spec import DatasetSpec
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 from mtl.storage.store import Store
 from tests.conftest import free_port
 from tests.data.test_formats import TASKS, WRITERS, configured, fetched
@@ -59,7 +59,7 @@ def test_a_bucket_gives_the_shards_of_its_folder(
 def test_copies_are_known_by_their_content(bucket: str) -> None:
     files = fsspec.filesystem("gs")
     files.pipe({"photos/copies/a.png": b"same", "photos/copies/b.png": b"same", "photos/copies/c.png": b"else"})
-    versions = Place(f"{bucket}/copies").versions
+    versions = FileTree(f"{bucket}/copies").versions
     assert versions["a.png"] == versions["b.png"] != versions["c.png"]
 
 

@@ -11,7 +11,7 @@ import s3fs
 
 from mtl.config import read_params
 from mtl.data.raw.rows import RawSample, read_split
-from mtl.data.shards.staging import at_hand, shipment
+from mtl.data.shards.staging import ensure_local, shard_manifest
 from mtl.data.spec import DatasetSpec
 from mtl.errors import DataError
 from tests.conftest import dvc, mtl
@@ -106,18 +106,18 @@ def test_from_bucket_to_champion_and_back(s3: dict[str, str], bucket: str, check
     names = sorted(p.name for p in (here / "outputs" / "prepared").iterdir())
     assert names == sorted(p.name for p in (there / "outputs" / "prepared").iterdir())
     # A node that sees neither: shards by their hashes, once, and not a second time.
-    given = shipment(here, here / "outputs" / "prepared")
+    given = shard_manifest(here, here / "outputs" / "prepared")
     assert given is not None
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MTL_SHARDS", str(tmp_path / "node"))
-        found = at_hand(tmp_path / "unseen", given.as_json())
+        found = ensure_local(tmp_path / "unseen", given.as_json())
         assert {p.name: p.read_bytes() for p in found.iterdir()} == {
             p.name: p.read_bytes() for p in (here / "outputs" / "prepared").iterdir()
         }
         patch.setattr("mtl.data.shards.staging._fetch", lambda *_: pytest.fail("fetched twice"))
-        assert at_hand(tmp_path / "unseen", given.as_json()) == found
+        assert ensure_local(tmp_path / "unseen", given.as_json()) == found
     with pytest.raises(DataError, match="does not see"):
-        at_hand(tmp_path / "unseen", None)
+        ensure_local(tmp_path / "unseen", None)
     # A new image: a new data version, and the objects of one shard.
     store = s3fs.S3FileSystem(skip_instance_cache=True)
     first = store.ls(f"{bucket.removeprefix('s3://')}/bear")[0]

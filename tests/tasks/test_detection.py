@@ -20,7 +20,7 @@ from mtl.tasks.base import ImageSpec
 from mtl.tasks.faster_rcnn import FasterRCNN
 from mtl.tasks.fcos import assign
 from mtl.train.gradients import SumGradients
-from mtl.train.process_group import World
+from mtl.train.process_group import ProcessGroup
 
 SIDE = 32
 IMAGE = ImageSpec(SIDE, SIDE, 3, (0.5,) * 3, (0.25,) * 3)
@@ -68,7 +68,7 @@ def test_a_cell_learns_the_smallest_box_around_it_and_every_box_has_a_cell(strid
 def test_a_box_between_all_anchors_has_the_nearest_one() -> None:
     task = detector("faster_rcnn", stride=16, anchors=(4.0,))
     method: FasterRCNN = task.method  # type: ignore[attr-defined]
-    assert method.counts([torch.tensor([[15.0, 15.0, 17.0, 17.0, 0.0]])], torch.tensor([True]))[0] == 1
+    assert method.target_counts([torch.tensor([[15.0, 15.0, 17.0, 17.0, 0.0]])], torch.tensor([True]))[0] == 1
     state, _ = method._states([torch.tensor([[19.0, 3.0, 20.0, 4.0, 0.0]])], torch.tensor([True]))
     assert state[0].tolist() == [0, 1, 0, 0]
 
@@ -90,7 +90,7 @@ def method_of(config: Config, tasks: dict[str, Task], configs: dict[str, TaskCon
     torch.manual_seed(0)
     backbone = config.model.backbone.model_copy(update={"widths": (8, 8, 12, 12), "depths": (1, 1, 1, 1)})
     model = build_model(config.model.model_copy(update={"backbone": backbone, "neck_channels": 12}), tasks)
-    return SumGradients(model, tasks, Objective(config.objective, configs), World())
+    return SumGradients(model, tasks, Objective(config.objective, configs), ProcessGroup())
 
 
 @pytest.mark.parametrize("method", METHODS)

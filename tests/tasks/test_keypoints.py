@@ -318,9 +318,9 @@ def test_what_is_not_labelled_is_no_evidence() -> None:
     assert found.labelled[:, 0].tolist() == [[True] * 3, [False, True, True], [False] * 3, [False] * 3]
     task = tasks_of()["people"]
     batch = batch_of([[unseen], [crowd], [ROW]], [True, True, False])
-    assert [int(count) for count in task.counts(batch)] == [1, 1, 2, 2, 2]
+    assert [int(count) for count in task.target_counts(batch)] == [1, 1, 2, 2, 2]
     output = torch.zeros(3, 1 + 4 + 9 + 2, 8, 8, requires_grad=True)
-    sum(task.terms(output, batch)).backward()
+    sum(task.loss_terms(output, batch)).backward()
     assert output.grad is not None
     assert not output.grad[2].any(), "of an image that is not labelled nothing is learnt"
     assert not output.grad[0, 11, 1:4, 1:5].any(), "nor of a nose that nobody marked"
@@ -359,7 +359,7 @@ def test_a_tiny_training_learns_it(upsample: int) -> None:
     batch = batch_of([[row] for row in shifted] + [[]], [True] * 4)
     task, optimizer, losses = tasks["people"], torch.optim.Adam(model.parameters(), 3e-3), []
     for _ in range(120):
-        terms, counts = task.terms(model(batch.images)["people"], batch), task.counts(batch)
+        terms, counts = task.loss_terms(model(batch.images)["people"], batch), task.target_counts(batch)
         loss = sum(term / count.clamp(min=1) for term, count in zip(terms, counts, strict=True))
         optimizer.zero_grad()
         loss.backward()

@@ -30,7 +30,7 @@ from mtl.tasks import build_model
 from mtl.train.checkpoint import Checkpoints
 from mtl.train.loop import run
 from mtl.train.optimizer import build_optimizer, layer_depths
-from mtl.train.process_group import World
+from mtl.train.process_group import ProcessGroup
 from mtl.train.step import train_step
 from mtl.train.training import Training
 from tests.conftest import heard
@@ -53,7 +53,7 @@ def train(training: Training, steps: int) -> None:
 def _sharded(rank: int, config: Config, prepared: Path, folder: Path) -> None:
     os.environ.update({"MASTER_ADDR": "127.0.0.1", "RANK": str(rank), "WORLD_SIZE": "2"})
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    training = Training(config, prepared, World(rank, 2))
+    training = Training(config, prepared, ProcessGroup(rank, 2))
     assert any(type(p.data).__name__ == "DTensor" for p in training.model.parameters())
     train(training, 1)
     broken = training.batches(np.arange(16))
@@ -70,7 +70,7 @@ def _sharded(rank: int, config: Config, prepared: Path, folder: Path) -> None:
     state = training.state()
     if rank == 0:
         torch.save(state, folder / "end.pt")
-    again = Training(config, prepared, World(rank, 2))
+    again = Training(config, prepared, ProcessGroup(rank, 2))
     again.load(torch.load(folder / "half.pt", weights_only=True))
     train(again, 2)
     resumed = again.state()["model"]
@@ -82,13 +82,13 @@ def test_a_sharded_training_is_the_unsharded_one(config: Config, prepared: Path,
     options = {"sharding": "fsdp", "precision": "float32", "optimizer": "sgd", "learning_rate": 0.01}
     chosen = changed(config, train=options, objective={"weighting": {"type": "uncertainty"}})
     mp.spawn(_sharded, args=(chosen, prepared, tmp_path), nprocs=2)  # pyright: ignore
-    alone = Training(chosen, prepared, World())
+    alone = Training(chosen, prepared, ProcessGroup())
     train(alone, 4)
     together = torch.load(tmp_path / "end.pt", weights_only=True)
     for name, value in alone.state()["model"].items():
         assert torch.allclose(value, together["model"][name], atol=1e-5), name
     # A checkpoint holds the whole, so one worker can go on from what two have written.
-    resumed = Training(chosen, prepared, World())
+    resumed = Training(chosen, prepared, ProcessGroup())
     resumed.load(torch.load(tmp_path / "half.pt", weights_only=True))
     train(resumed, 2)
     for name, value in resumed.state()["model"].items():
@@ -115,7 +115,7 @@ def test_a_compiled_training_is_the_same_to_rounding(
         options = {"compile": compiled, "precision": "float32", "optimizer": "sgd", "learning_rate": 0.01}
         objective = {"aggregator": {"type": aggregator}, "level": level}
         chosen = changed(config, train=options, objective=objective, model={"sharing": {"type": sharing}})
-        training = Training(chosen, prepared, World())
+        training = Training(chosen, prepared, ProcessGroup())
         train(training, 2)
         found.append(training.model.state_dict())
     for name, value in found[0].items():
@@ -123,7 +123,7 @@ def test_a_compiled_training_is_the_same_to_rounding(
 
 
 def test_skipped_steps_are_counted_and_end_the_training(config: Config, prepared: Path) -> None:
-    training = Training(changed(config, train={"max_skipped": 2}), prepared, World())
+    training = Training(changed(config, train={"max_skipped": 2}), prepared, ProcessGroup())
     before = {n: v.clone() for n, v in training.model.state_dict().items()}
     original = training.batches
 
@@ -339,7 +339,7 @@ RUN = "run/checkpoints"
 def _two_go_on(rank: int, config: Config, prepared: Path, folder: Path, seal: Seal) -> None:
     """A training of two workers from a checkpoint of one."""
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    training = Training(config, prepared, World(rank, 2))
+    training = Training(config, prepared, ProcessGroup(rank, 2))
     with heard() as lines:
         run(training, Checkpoints(Store(str(folder / "one" / RUN)), 2, seal), report=_ignore)
     if rank == 0:
@@ -356,7 +356,7 @@ def _ignore(row: dict[str, Any]) -> None:
 def test_a_training_goes_on_with_another_number_of_workers(config: Config, prepared: Path, tmp_path: Path) -> None:
     """The same samples in the same order; the weights differ by rounding, and by how much is said."""
     chosen = changed(config, train={"precision": "float32"})
-    whole, seal = Training(chosen, prepared, World()), Seal()
+    whole, seal = Training(chosen, prepared, ProcessGroup()), Seal()
     run(whole, Checkpoints(Store(str(tmp_path / "whole" / RUN)), 9, seal), report=_ignore)  # type: ignore[arg-type]
     for name in ("step-00000002", "step-00000004"):
         shutil.copytree(tmp_path / "whole" / RUN / name, tmp_path / "one" / RUN / name)

@@ -14,7 +14,7 @@ from mtl.errors import DataError
 from mtl.storage.store import Store
 from mtl.train.checkpoint import Checkpoints
 from mtl.train.loop import run
-from mtl.train.process_group import World
+from mtl.train.process_group import ProcessGroup
 from mtl.train.training import Training
 from tests.conftest import heard
 from tests.evaluate.test_blind import all_one_target, as_they_are, made, small, without
@@ -29,7 +29,7 @@ def trained(training: Training, folder: Path) -> list[str]:
 
 def test_without_one_validation_target_the_others_choose_the_epoch(config: Config, tmp_path: Path) -> None:
     prepared = made(config, tmp_path, {"val": without("size")}, (32, 16, 8))
-    training = Training(small(config, "kind", "size", epochs=2), prepared, World())
+    training = Training(small(config, "kind", "size", epochs=2), prepared, ProcessGroup())
     start = {name: value.clone() for name, value in training.best.items()}
     lines = trained(training, tmp_path)
     assert "train: no validation image has a target of size: the best epoch is chosen by the other tasks" in lines
@@ -44,25 +44,27 @@ def test_without_one_validation_target_the_others_choose_the_epoch(config: Confi
 def test_without_any_validation_target_it_does_not_begin(config: Config, tmp_path: Path) -> None:
     prepared = made(config, tmp_path, {"val": without("size")}, (32, 16, 8))
     with pytest.raises(DataError, match="no epoch can be chosen") as caught:
-        Training(small(config, "size"), prepared, World())
+        Training(small(config, "size"), prepared, ProcessGroup())
     assert "size: 32 of 32 train, 0 of 16 val, 8 of 8 test images" in str(caught.value)
 
 
 def test_without_a_training_target_it_does_not_begin(config: Config, tmp_path: Path) -> None:
     prepared = made(config, tmp_path, {"train": without("kind")}, (32, 16, 8))
     with pytest.raises(DataError, match="no training image has a target of kind") as caught:
-        Training(small(config, "kind", "size"), prepared, World())
+        Training(small(config, "kind", "size"), prepared, ProcessGroup())
     assert "kind: 0 of 32 train, 16 of 16 val, 8 of 8 test images" in str(caught.value)
 
 
 def test_without_a_test_target_it_says_that_nothing_will_pass(config: Config, tmp_path: Path) -> None:
     prepared = made(config, tmp_path, {"test": without("kind")}, (32, 16, 8))
-    (line,) = Training(small(config, "kind", "size"), prepared, World()).doubts
+    (line,) = Training(small(config, "kind", "size"), prepared, ProcessGroup()).doubts
     assert line.startswith("no test image has a target of kind")
 
 
 def test_targets_that_are_all_alike_are_said(config: Config, tmp_path: Path) -> None:
-    (line,) = Training(small(config, "kind"), made(config, tmp_path, all_one_target, (32, 16, 8)), World()).doubts
+    (line,) = Training(
+        small(config, "kind"), made(config, tmp_path, all_one_target, (32, 16, 8)), ProcessGroup()
+    ).doubts
     assert line.startswith("all validation targets of kind are alike")
 
 
@@ -70,12 +72,14 @@ def test_an_auxiliary_task_may_lack_validation_and_test_targets(config: Config, 
     prepared = made(config, tmp_path, {"val": without("size"), "test": without("size")}, (32, 16, 8))
     chosen = small(config, "kind", "size")
     aside = chosen.tasks["size"].model_copy(update={"auxiliary": True})
-    assert not Training(chosen.model_copy(update={"tasks": {**chosen.tasks, "size": aside}}), prepared, World()).doubts
+    assert not Training(
+        chosen.model_copy(update={"tasks": {**chosen.tasks, "size": aside}}), prepared, ProcessGroup()
+    ).doubts
 
 
 def test_fewer_images_than_a_batch_train_all_the_same(config: Config, tmp_path: Path) -> None:
     prepared = made(config, tmp_path, as_they_are, (10, 8, 8))
-    training = Training(small(config, "kind", epochs=3, batch_size=16), prepared, World())
+    training = Training(small(config, "kind", epochs=3, batch_size=16), prepared, ProcessGroup())
     start = {name: value.clone() for name, value in training.best.items()}
     lines = trained(training, tmp_path)
     assert training.progress.total_steps == 3
@@ -106,7 +110,7 @@ def test_an_answer_that_is_not_finite_is_an_error_not_a_missing_target(config: C
     from mtl.errors import TrainingError
     from mtl.evaluate.evaluator import score
 
-    training = Training(small(config, "kind", "size"), made(config, tmp_path, as_they_are, (16, 8, 8)), World())
+    training = Training(small(config, "kind", "size"), made(config, tmp_path, as_they_are, (16, 8, 8)), ProcessGroup())
     with torch.no_grad():
         next(training.averaged.task_parameters("size")).fill_(float("nan"))
     with pytest.raises(TrainingError, match="what the model says for size is not finite") as caught:

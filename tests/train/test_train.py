@@ -19,7 +19,7 @@ from mtl.storage.store import Store
 from mtl.train.checkpoint import Checkpoints
 from mtl.train.loop import run
 from mtl.train.optimizer import schedule_factor
-from mtl.train.process_group import World
+from mtl.train.process_group import ProcessGroup
 from mtl.train.step import train_step
 from mtl.train.training import Training
 from tests.conftest import heard
@@ -30,13 +30,13 @@ def quiet(line: Any) -> None:
 
 
 def test_a_resumed_training_ends_with_the_same_weights(config: Config, prepared: Path, tmp_path: Path) -> None:
-    whole, seal = Training(config, prepared, World()), Seal()
+    whole, seal = Training(config, prepared, ProcessGroup()), Seal()
     run(whole, Checkpoints(Store(str(tmp_path / "whole")), 2), report=quiet)
 
     class Killed(Exception):
         pass
 
-    broken = Training(config, prepared, World())
+    broken = Training(config, prepared, ProcessGroup())
     original = broken.one_step
 
     def die_at_step_five(order: np.ndarray) -> list[float]:
@@ -47,7 +47,7 @@ def test_a_resumed_training_ends_with_the_same_weights(config: Config, prepared:
     broken.one_step = die_at_step_five  # type: ignore[method-assign]
     with pytest.raises(Killed):
         run(broken, Checkpoints(Store(str(tmp_path / "broken")), 2, seal), report=quiet)
-    resumed = Training(config, prepared, World())
+    resumed = Training(config, prepared, ProcessGroup())
     with heard() as lines:
         progress = run(resumed, Checkpoints(Store(str(tmp_path / "broken")), 2, seal), report=quiet)
     assert "train: goes on from step 4" in lines
@@ -89,7 +89,7 @@ def test_no_space_for_a_checkpoint_is_explained_and_leaves_nothing(tmp_path: Pat
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_step(config: Config, prepared: Path) -> None:
-    training = Training(config, prepared, World())
+    training = Training(config, prepared, ProcessGroup())
     batch = collate(training.train_split, np.arange(4))
     batch.images[2] = torch.nan
     before = {n: v.clone() for n, v in training.model.state_dict().items()}

@@ -15,7 +15,7 @@ from mtl.errors import StageError
 from mtl.storage.seal import Seal
 from mtl.storage.store import Store
 from mtl.train import worker
-from mtl.train.preemption import Notice
+from mtl.train.preemption import Preemption
 from mtl.train.worker import FAILURE, FINAL, train_worker
 
 SEAL = Seal()
@@ -34,7 +34,7 @@ def job(config: Config, prepared: Path, tmp_path: Path, monkeypatch: pytest.Monk
         "config": config.model_dump(mode="json"),
         "store": str(tmp_path / "store"),
         "prepared": str(prepared),
-        "shipment": None,
+        "shard_manifest": None,
         "cache": str(tmp_path),
         "gpu": False,
     }
@@ -140,7 +140,7 @@ def test_a_notice_to_stop_leaves_a_checkpoint_of_the_last_step(
 
 
 def test_a_drained_node_asks_for_one_checkpoint() -> None:
-    notice = Notice(None, True, lambda: True)
+    notice = Preemption(None, True, lambda: True)
     assert notice.level() == 1
     notice.saved()
     assert notice.level() == 0

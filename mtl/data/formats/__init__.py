@@ -25,11 +25,11 @@ from mtl.data.formats.via import read_via
 from mtl.data.formats.voc import read_voc
 from mtl.data.formats.webdataset import read_webdataset
 from mtl.data.formats.yolo import read_yolo
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 __all__ = ["FORMATS", "Entry", "Problem", "Reading"]
 
-FORMATS: dict[str, Callable[[Any, Place], Reading]] = {
+FORMATS: dict[str, Callable[[Any, FileTree], Reading]] = {
     "image_folder": read_image_folder,
     "table": read_table,
     "box_table": read_box_table,

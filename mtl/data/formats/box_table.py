@@ -20,13 +20,13 @@ from mtl.data.formats.sheet_files import parsed
 from mtl.data.kinds.box_table import CROWD
 from mtl.data.spec import TargetSpec
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 LOOKED_AT = 20_000
 """Boxes of which it is found out what their numbers are."""
 
 
-def read_box_table(settings: BoxTableSet, place: Place) -> Reading:
+def read_box_table(settings: BoxTableSet, place: FileTree) -> Reading:
     """Images with their boxes.
 
     Raises:
@@ -55,7 +55,7 @@ def read_box_table(settings: BoxTableSet, place: Place) -> Reading:
     return reading
 
 
-def _names(settings: BoxTableSet, place: Place, reading: Reading) -> dict[str, str]:
+def _names(settings: BoxTableSet, place: FileTree, reading: Reading) -> dict[str, str]:
     """Code → name of a class, in the order of the table of names."""
     if not settings.names:
         return {}

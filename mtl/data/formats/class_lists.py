@@ -17,7 +17,7 @@ from mtl.data.formats.text import decoded, lines
 from mtl.data.raw.rows import FileRef
 from mtl.data.spec import TargetSpec
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 UNLABELLED = -1
 """The number of an image whose class nobody says."""
@@ -33,7 +33,7 @@ class Told:
     places: list[str] = field(default_factory=list[str])
 
 
-def read_class_lists(settings: ClassListSet, place: Place) -> Reading:
+def read_class_lists(settings: ClassListSet, place: FileTree) -> Reading:
     """Images with a class, or with several; one that is in no list is left out.
 
     Raises:
@@ -71,7 +71,7 @@ def read_class_lists(settings: ClassListSet, place: Place) -> Reading:
     return reading
 
 
-def _told(settings: ClassListSet, place: Place, files: Sequence[str], reading: Reading) -> dict[str, Told]:
+def _told(settings: ClassListSet, place: FileTree, files: Sequence[str], reading: Reading) -> dict[str, Told]:
     told: dict[str, Told] = {}
     below = place.images(settings.images)
     known: dict[str | None, Files] = {}
@@ -121,7 +121,7 @@ def _named(line: str, files: Files, folder: str) -> tuple[str | DataError, tuple
     return error, ()
 
 
-def _names(settings: ClassListSet, place: Place, numbers: Iterable[int]) -> dict[int, str]:
+def _names(settings: ClassListSet, place: FileTree, numbers: Iterable[int]) -> dict[int, str]:
     """Number → name of a class.
 
     Raises:

@@ -20,10 +20,10 @@ from mtl.data.kinds.box_table import CROWD, DIFFICULT
 from mtl.data.raw.rows import FileRef
 from mtl.data.spec import TargetSpec
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 
-def read_coco(settings: CocoSet, place: Place) -> Reading:
+def read_coco(settings: CocoSet, place: FileTree) -> Reading:
     """Images with their boxes and masks; an image without annotations has none, which is a label too.
 
     Raises:

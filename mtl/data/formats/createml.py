@@ -13,7 +13,7 @@ from mtl.data.formats.mentions import Files
 from mtl.data.formats.pictures import Picture, gather
 from mtl.data.formats.shapes import Shape
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 NAMES = ("image", "imagefilename", "filename")
 LISTS = ("annotations", "annotation")
@@ -40,7 +40,7 @@ def list_of(item: dict[str, object]) -> list[dict[str, object]] | None:
     return None
 
 
-def read_createml(settings: CreateMlSet, place: Place) -> Reading:
+def read_createml(settings: CreateMlSet, place: FileTree) -> Reading:
     """Pictures with their boxes, or labels.
 
     Raises:

@@ -17,10 +17,10 @@ from mtl.data.formats.text import plain
 from mtl.data.formats.xml_files import attribute_number, parsed, text_of
 from mtl.data.raw.rows import FileRef
 from mtl.errors import DataError, gist
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 
-def read_cvat(settings: CvatSet, place: Place) -> Reading:
+def read_cvat(settings: CvatSet, place: FileTree) -> Reading:
     """Images with their boxes and masks; an image without shapes has none, which is a label too.
 
     Raises:
@@ -92,7 +92,7 @@ def labels_of(root: Element) -> list[str]:
     return found
 
 
-def _files(settings: CvatSet, place: Place, root: Element, reading: Reading) -> dict[str, Element]:
+def _files(settings: CvatSet, place: FileTree, root: Element, reading: Reading) -> dict[str, Element]:
     """File → its element; the file is below `images` where that is said, else it is looked for."""
     known = Files(place.images())
     near = PurePosixPath(settings.annotations).parent.as_posix()

@@ -16,7 +16,7 @@ from mtl.data.formats.mentions import Files
 from mtl.data.formats.pictures import Picture, gather
 from mtl.data.formats.shapes import Frame, Shape
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 Item = dict[str, Any]
 
@@ -32,7 +32,7 @@ def categories_of(document: Any) -> list[str]:
     return [text(label.get("name")) for label in labels]
 
 
-def read_datumaro(settings: DatumaroSet, place: Place) -> Reading:
+def read_datumaro(settings: DatumaroSet, place: FileTree) -> Reading:
     """Pictures with their objects and labels.
 
     Raises:

@@ -15,13 +15,13 @@ from mtl.data.formats.base import Problem, Reading
 from mtl.data.formats.shapes import Frame
 from mtl.data.formats.text import decoded, plain
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 AHEAD = 16
 """Documents that are read at a time."""
 
 
-def read_json(place: Place, name: str) -> Any:
+def read_json(place: FileTree, name: str) -> Any:
     """A JSON document; NaN, a byte order mark and UTF-16 are taken, which JSON itself has not.
 
     Raises:
@@ -117,7 +117,7 @@ def shown(value: Any) -> str:
 
 
 def documents_of(
-    place: Place, annotations: str, fits: Callable[[Any], bool], what: str, reading: Reading
+    place: FileTree, annotations: str, fits: Callable[[Any], bool], what: str, reading: Reading
 ) -> Iterator[tuple[str, Any]]:
     """Name and document of all JSON files of one format, in order; their names go into the reading.
 
@@ -147,7 +147,7 @@ def documents_of(
         raise DataError(f"{place.path} has no {what}", found=f"none in {annotations or 'it'}", fix="name the file")
 
 
-def _read(place: Place, names: Sequence[str]) -> Iterator[tuple[str, Any]]:
+def _read(place: FileTree, names: Sequence[str]) -> Iterator[tuple[str, Any]]:
     """Documents, or why they are none, in order; some are read at a time, for a bucket answers slowly."""
 
     def one(name: str) -> Any:

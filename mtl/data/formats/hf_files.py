@@ -19,7 +19,7 @@ from mtl.data.formats.hf_metadata import check_names, is_metadata, metadata_feat
 from mtl.data.formats.named_images import split_of_table
 from mtl.data.formats.parquet_rows import batches
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 ROWS = 64
 """Read at a time: images may be large."""
@@ -28,7 +28,7 @@ STATES = ("state.json", "dataset_info.json", "dataset_dict.json", "dataset_infos
 _SHARD = re.compile(r"(?P<split>.+?)-\d{5}-of-\d{5}")
 
 
-def splits_of(place: Place) -> dict[str, list[str]]:
+def splits_of(place: FileTree) -> dict[str, list[str]]:
     """Split → its files, in order.
 
     Raises:
@@ -73,7 +73,7 @@ def _split(file: str) -> str:
     return first if split_of(first) else PurePosixPath(file).parent.name or "all"
 
 
-def _saved(place: Place) -> dict[str, list[str]]:
+def _saved(place: FileTree) -> dict[str, list[str]]:
     """What save_to_disk wrote, of one split or of several."""
     splits: dict[str, list[str]] = {}
     try:
@@ -98,7 +98,7 @@ def _saved(place: Place) -> dict[str, list[str]]:
     return splits
 
 
-def features_of(place: Place, file: str) -> dict[str, Any]:
+def features_of(place: FileTree, file: str) -> dict[str, Any]:
     """Column → what it is, as `datasets` reads it from the file's own description; of Parquet without one, as the card says.
 
     Raises:
@@ -125,7 +125,7 @@ def features_of(place: Place, file: str) -> dict[str, Any]:
     return {name: said.get(name, feature) for name, feature in features.items() if name}
 
 
-def _card(place: Place) -> dict[str, object]:
+def _card(place: FileTree) -> dict[str, object]:
     """What README.md or dataset_infos.json says of the columns; nothing if neither does."""
     from datasets.info import DatasetInfosDict
 
@@ -140,7 +140,7 @@ def _card(place: Place) -> dict[str, object]:
     return dict(infos[0].features) if len(infos) == 1 and infos[0].features else {}
 
 
-def rows_of(place: Place, file: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+def rows_of(place: FileTree, file: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The rows, some of which are in memory at a time.
 
     Raises:

@@ -9,7 +9,7 @@ from mtl.data.formats.mentions import Files
 from mtl.data.raw.rows import FileRef
 from mtl.errors import DataError
 from mtl.storage.digest import bytes_sha256
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 from mtl.storage.members import Member
 
 
@@ -21,7 +21,7 @@ class Encoded(NamedTuple):
     data: bytes = b""
 
 
-def encoded_at(place: Place, file: str, row: int, column: str, value: object, beside: Files) -> Encoded:
+def encoded_at(place: FileTree, file: str, row: int, column: str, value: object, beside: Files) -> Encoded:
     """An image or a map: its bytes in a row, or the file that the row names.
 
     Raises:

@@ -15,7 +15,7 @@ from mtl.data.formats.parquet_rows import batches
 from mtl.data.formats.sheet import Options
 from mtl.data.formats.sheet_files import parsed
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 """Beside images, whose names it has in the column file_name."""
@@ -27,7 +27,7 @@ def is_metadata(file: str) -> bool:
     return file.rpartition("/")[2].lower() in METADATA
 
 
-def metadata_features(place: Place, file: str) -> dict[str, Any]:
+def metadata_features(place: FileTree, file: str) -> dict[str, Any]:
     """Column → what it is; columns of files' names are images, under the names that `datasets` gives them.
 
     Raises:
@@ -39,7 +39,7 @@ def metadata_features(place: Place, file: str) -> dict[str, Any]:
     return {_renamed(name): Image() if _renamed(name) != name else feature for name, feature in features.items()}
 
 
-def metadata_table(place: Place, file: str) -> Any:
+def metadata_table(place: FileTree, file: str) -> Any:
     """The rows as an Arrow table.
 
     Raises:
@@ -60,7 +60,7 @@ def check_names(file: str, names: Sequence[str]) -> None:
         raise DataError(f"{file} has several columns of one name", found=", ".join(twice), fix="rename one")
 
 
-def _table(place: Place, file: str) -> Any:
+def _table(place: FileTree, file: str) -> Any:
     """Its rows, with the columns' own names."""
     data = place.read(file)
     try:

@@ -11,7 +11,7 @@ from mtl.data.formats.hf_features import column_of, kind_of
 from mtl.data.formats.hf_fields import Fields, object_fields
 from mtl.data.formats.hf_files import features_of
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 SIZE = ("width", "height")
 """Columns of the size of the picture that was annotated."""
@@ -91,7 +91,7 @@ def image_column(features: Mapping[str, Any]) -> str:
     raise DataError("no column has images", found=f"it has {sorted(features)}", fix="declare `image`")
 
 
-def check_same(plan: Plan, place: Place, files: Sequence[str]) -> None:
+def check_same(plan: Plan, place: FileTree, files: Sequence[str]) -> None:
     """What all files say of the columns."""
     for file in files[1:]:
         here = features_of(place, file)

@@ -25,7 +25,7 @@ from mtl.data.formats.shapes import Frame, Targets, settle, shown_size
 from mtl.data.kinds import KINDS
 from mtl.data.raw.rows import FileRef
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 Meaning = Classes | Plain | Objects | None
 """How the values of a target's column are read; None: they are maps, and nothing is to be read."""
@@ -41,7 +41,7 @@ class Record:
     header: Header | None = None
 
 
-def read_huggingface(settings: HuggingFaceSet, place: Place) -> Reading:
+def read_huggingface(settings: HuggingFaceSet, place: FileTree) -> Reading:
     """A row an image; its id is the split's name and the row's number, or the file's name where it lies beside the rows.
 
     Raises:
@@ -67,7 +67,7 @@ def read_huggingface(settings: HuggingFaceSet, place: Place) -> Reading:
     return reading
 
 
-def _records(plan: Plan, place: Place, splits: Mapping[str, list[str]], reading: Reading) -> list[Record]:
+def _records(plan: Plan, place: FileTree, splits: Mapping[str, list[str]], reading: Reading) -> list[Record]:
     """All rows that have an image."""
     beside = Files(place.images())
     records: list[Record] = []
@@ -86,7 +86,9 @@ def _records(plan: Plan, place: Place, splits: Mapping[str, list[str]], reading:
     return _with_headers(records, place, reading) if plan.objects else records
 
 
-def _record(plan: Plan, place: Place, file: str, row: int, values: dict[str, Any], found: str, beside: Files) -> Record:
+def _record(
+    plan: Plan, place: FileTree, file: str, row: int, values: dict[str, Any], found: str, beside: Files
+) -> Record:
     """A row as an entry without targets.
 
     Raises:
@@ -109,7 +111,7 @@ def _record(plan: Plan, place: Place, file: str, row: int, values: dict[str, Any
     return Record(entry, kept, f"{file}, row {row + 1}", header)
 
 
-def _with_headers(records: Sequence[Record], place: Place, reading: Reading) -> list[Record]:
+def _with_headers(records: Sequence[Record], place: FileTree, reading: Reading) -> list[Record]:
     """Records whose image says its size; problems of others."""
     names = {r.entry.image.name for r in records if r.header is None and isinstance(r.entry.image, FileRef)}
     headers = place.headers(sorted(names))

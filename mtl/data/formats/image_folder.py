@@ -12,7 +12,7 @@ from mtl.data.formats.text import plain
 from mtl.data.raw.rows import FileRef
 from mtl.data.spec import TargetSpec
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 ABOVE = frozenset(("images", "imgs", "img", "image", "jpegimages", "data", "dataset"))
 """A sole folder of such a name is above the classes: images/cat/1.jpg."""
@@ -45,7 +45,7 @@ def class_folders(names: Sequence[str]) -> list[str]:
     return sorted({plain(name.split("/")[depth]) for name in names if name.count("/") > depth})
 
 
-def read_image_folder(settings: ImageFolderSet, place: Place) -> Reading:
+def read_image_folder(settings: ImageFolderSet, place: FileTree) -> Reading:
     """`class/…/image.jpg`, `train/class/…/image.jpg` or `class/train/image.jpg`; an image in no class's folder has no label. Lists of
     names (train.txt) say the split where no folder does.
 

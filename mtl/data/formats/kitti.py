@@ -20,7 +20,7 @@ from mtl.data.formats.text import decoded, lines
 from mtl.data.kinds.box_table import CROWD
 from mtl.data.raw.rows import FileRef
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 TYPES = ("Car", "Van", "Truck", "Pedestrian", "Person_sitting", "Cyclist", "Tram", "Misc")
 """In the order of KITTI's own description."""
@@ -64,7 +64,7 @@ def _is_number(word: str) -> bool:
     return True
 
 
-def read_kitti(settings: KittiSet, place: Place) -> Reading:
+def read_kitti(settings: KittiSet, place: FileTree) -> Reading:
     """Images with their boxes; an image without a text file, as those for testing, is not labelled.
 
     Raises:
@@ -105,7 +105,7 @@ def _in_order(types: Mapping[str, int]) -> tuple[str, ...]:
     return tuple(sorted(found, key=lambda name: (TYPES.index(name) if name in TYPES else len(TYPES), name)))
 
 
-def _labels(place: Place, partners: Partners, reading: Reading) -> dict[str, str]:
+def _labels(place: FileTree, partners: Partners, reading: Reading) -> dict[str, str]:
     """Image → its label file; a problem of each that has none."""
     found: dict[str, str] = {}
     said = reading.documents | reading.left_out.keys()
@@ -169,7 +169,7 @@ def _add_boxes(
     reading.notes += settled.notes
 
 
-def _splits(place: Place, images: list[str], reading: Reading) -> dict[str, str | None]:
+def _splits(place: FileTree, images: list[str], reading: Reading) -> dict[str, str | None]:
     """Image → split of the lists in ImageSets."""
     said: dict[str, list[str]] = {}
     files = Files(images)

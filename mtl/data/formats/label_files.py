@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from mtl.data.formats.text import decoded, lines, plain
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 UNKNOWN = frozenset(
     (
@@ -54,7 +54,7 @@ def read_labels(name: str, text: str) -> list[Label]:
     return found
 
 
-def label_files(place: Place) -> dict[str, list[Label]]:
+def label_files(place: FileTree) -> dict[str, list[Label]]:
     """The files of a place that name classes, and can be read; the nearest to the root first."""
     found: dict[str, list[Label]] = {}
     names = place.names("", (".txt", ".csv", ".json", ".names"))

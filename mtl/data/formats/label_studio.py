@@ -17,13 +17,13 @@ from mtl.data.formats.mentions import Files
 from mtl.data.formats.pictures import Picture, gather
 from mtl.data.formats.shapes import Box
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 ALIKE = 0.5
 """Intersection over union from which two people's boxes are of one object."""
 
 
-def read_label_studio(settings: LabelStudioSet, place: Place) -> Reading:
+def read_label_studio(settings: LabelStudioSet, place: FileTree) -> Reading:
     """Pictures of tasks. A task that nobody has annotated is not labelled; predictions are no labels.
 
     Raises:

@@ -18,7 +18,7 @@ from mtl.data.formats.mentions import Files
 from mtl.data.formats.pictures import Picture, gather
 from mtl.data.formats.text import decoded, lines
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 
 def is_labelme(document: Any) -> bool:
@@ -26,7 +26,7 @@ def is_labelme(document: Any) -> bool:
     return isinstance(document, dict) and isinstance(document.get("shapes"), list) and "imagePath" in document
 
 
-def read_labelme(settings: LabelMeSet, place: Place) -> Reading:
+def read_labelme(settings: LabelMeSet, place: FileTree) -> Reading:
     """Pictures with what is drawn on them; shapes of one group are one object.
 
     Raises:
@@ -44,7 +44,7 @@ def read_labelme(settings: LabelMeSet, place: Place) -> Reading:
     return gather(settings, place, pictures, reading, _declared(place, reading), columns)
 
 
-def _declared(place: Place, reading: Reading) -> list[str]:
+def _declared(place: FileTree, reading: Reading) -> list[str]:
     """Classes in the order of labels.txt, which LabelMe is started with."""
     if "labels.txt" not in place:
         return []

@@ -17,19 +17,19 @@ from mtl.data.formats.pictures import Picture
 from mtl.data.formats.shapes import Shape, box_around
 from mtl.data.formats.xml_files import parsed, text_of
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 MARKS = (b"<imagesize>", b"<polygon>", b"<segm>", b"<sourceImage>")
 """Words of LabelMe's that Pascal VOC's files have not, which look like them otherwise."""
 
 
-def is_web(place: Place, name: str) -> bool:
+def is_web(place: FileTree, name: str) -> bool:
     """Whether an XML file is of the LabelMe of the web."""
     data = place.read_or_none(name) or b""
     return b"<annotation>" in data and any(mark in data for mark in MARKS) and b"<bndbox>" not in data
 
 
-def web_pictures(names: Sequence[str], place: Place, files: Files, reading: Reading) -> list[Picture]:
+def web_pictures(names: Sequence[str], place: FileTree, files: Files, reading: Reading) -> list[Picture]:
     """Pictures of XML files. Those that cannot be read or whose picture is not there are problems."""
     found: list[Picture] = []
     for name in names:
@@ -50,7 +50,7 @@ def web_pictures(names: Sequence[str], place: Place, files: Files, reading: Read
     return found
 
 
-def _objects(name: str, root: Element, place: Place, files: Files, reading: Reading) -> list[tuple[str, Shape]]:
+def _objects(name: str, root: Element, place: FileTree, files: Files, reading: Reading) -> list[tuple[str, Shape]]:
     """Class and shape of each object; what is drawn as parts of one, and is called like it, is one."""
     drawn: dict[str, tuple[str, Shape]] = {}
     whole: dict[str, str] = {}
@@ -72,7 +72,7 @@ def _objects(name: str, root: Element, place: Place, files: Files, reading: Read
     return [(label, united(outlined(shapes))) for (label, _), shapes in groups.items()]
 
 
-def _shape(what: str, item: Element, name: str, place: Place, files: Files, reading: Reading) -> Shape:
+def _shape(what: str, item: Element, name: str, place: FileTree, files: Files, reading: Reading) -> Shape:
     """One object.
 
     Raises:

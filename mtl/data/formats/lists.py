@@ -15,7 +15,7 @@ from mtl.data.formats.partners import same_split
 from mtl.data.formats.text import decoded, lines
 from mtl.data.spec import SPLITS
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 NUMBERS = 4
 """How many may follow a name: VOC's lists of a class have one, those of Oxford's pets three."""
@@ -83,7 +83,7 @@ def _listed(line: str, files: Files, folder: str) -> str:
         return _found(first, files, folder)  # of a pair: the map is the second
 
 
-def read_split_lists(place: Place, images: Iterable[str], reading: Reading) -> dict[str, str | None]:
+def read_split_lists(place: FileTree, images: Iterable[str], reading: Reading) -> dict[str, str | None]:
     """Image → split, as lists of some of the images say it; what is in none of them is trained on, if no list says what is."""
     named = [(name, split) for name in place.names("", (".txt",)) if (split := list_split(name))]
     own = [*images] if named else []

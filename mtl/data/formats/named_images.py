@@ -15,10 +15,10 @@ from mtl.data.formats.sheet import Options, Sheet
 from mtl.data.formats.sheet_files import parsed
 from mtl.data.raw.rows import FileRef
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 
-def sheet_of(settings: Tabular, place: Place, wanted: Iterable[str]) -> Sheet:
+def sheet_of(settings: Tabular, place: FileTree, wanted: Iterable[str]) -> Sheet:
     """The table with these columns at least.
 
     Raises:
@@ -59,7 +59,7 @@ class Named:
         column: of the names.
     """
 
-    def __init__(self, settings: Tabular, place: Place, sheet: Sheet, column: str, reading: Reading) -> None:
+    def __init__(self, settings: Tabular, place: FileTree, sheet: Sheet, column: str, reading: Reading) -> None:
         self.settings, self.sheet, self.column, self.reading = settings, sheet, column, reading
         below = place.images(settings.images) if settings.images else place.images()
         if settings.images and not below:

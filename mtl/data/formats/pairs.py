@@ -14,10 +14,10 @@ from mtl.data.formats.mentions import normal
 from mtl.data.raw.rows import FileRef
 from mtl.data.spec import TargetSpec
 from mtl.errors import DataError
-from mtl.storage.file_tree import IMAGES, Place
+from mtl.storage.file_tree import IMAGES, FileTree
 
 
-def read_mask_pairs(settings: MaskPairsSet, place: Place) -> Reading:
+def read_mask_pairs(settings: MaskPairsSet, place: FileTree) -> Reading:
     """Images with a mask each; an image without one is kept without the target."""
     spec = TargetSpec(kind="mask", classes=settings.classes, values=settings.values, ignored=settings.ignored)
     maps = Side(settings.masks, settings.mask_name)
@@ -25,7 +25,7 @@ def read_mask_pairs(settings: MaskPairsSet, place: Place) -> Reading:
     return _read_pairs(place, Side(settings.images, settings.image_name), maps, settings.target, reading)
 
 
-def read_depth_pairs(settings: DepthPairsSet, place: Place) -> Reading:
+def read_depth_pairs(settings: DepthPairsSet, place: FileTree) -> Reading:
     """Images with a 16-bit PNG of depth each; an image without one is kept without the target."""
     spec = TargetSpec(kind="depth", unit=settings.unit, scale=settings.scale)
     maps = Side(settings.depths, settings.depth_name)
@@ -80,7 +80,7 @@ class Side:
         return f"{folder}/{self.before}…{self.after}" if folder else f"{self.before}…{self.after}"
 
 
-def _read_pairs(place: Place, images: Side, maps: Side, target: str, reading: Reading) -> Reading:
+def _read_pairs(place: FileTree, images: Side, maps: Side, target: str, reading: Reading) -> Reading:
     names = place.images()
     partners = maps.keyed(names)
     taken = (

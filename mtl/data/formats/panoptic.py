@@ -25,7 +25,7 @@ from mtl.data.kinds.box_table import CROWD
 from mtl.data.raw.rows import FileRef
 from mtl.data.spec import TargetSpec
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class _Set:
     """What is known of a set before its pictures are looked at. things: categories that are objects, whose boxes are a target."""
 
     settings: CocoPanopticSet
-    place: Place
+    place: FileTree
     lists: Lists
     classes: Chosen
     things: tuple[str, ...]
@@ -42,7 +42,7 @@ class _Set:
     reading: Reading
 
 
-def read_panoptic(settings: CocoPanopticSet, place: Place) -> Reading:
+def read_panoptic(settings: CocoPanopticSet, place: FileTree) -> Reading:
     """Pictures with a mask of all categories, and boxes of those that are things. Pixels of no segment are 255.
 
     Raises:
@@ -131,7 +131,9 @@ def _crowds(lists: Lists, reading: Reading) -> bool:
     return ignores
 
 
-def _segments(settings: CocoPanopticSet, annotation: Item, place: Place, maps: Files, reading: Reading) -> np.ndarray:
+def _segments(
+    settings: CocoPanopticSet, annotation: Item, place: FileTree, maps: Files, reading: Reading
+) -> np.ndarray:
     """int32 [height, width] of ids; 0 is none.
 
     Raises:

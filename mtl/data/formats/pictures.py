@@ -15,7 +15,7 @@ from mtl.data.formats.classes import PASSED_OVER, Chosen, chosen
 from mtl.data.formats.shapes import Frame, Shape, Targets, settle
 from mtl.data.raw.rows import FileRef
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Picture:
 
 def gather(
     settings: DrawnSet,
-    place: Place,
+    place: FileTree,
     pictures: Sequence[Picture],
     reading: Reading,
     declared: Iterable[str] = (),
@@ -91,7 +91,7 @@ def _entry(
     return Entry(found, image, targets, split=split)
 
 
-def _beside(place: Place, files: Sequence[str]) -> list[str]:
+def _beside(place: FileTree, files: Sequence[str]) -> list[str]:
     """Pictures in the folders of others."""
     folders = {PurePosixPath(name).parent for name in files}
     named = set(files)

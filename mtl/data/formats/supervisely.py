@@ -15,7 +15,7 @@ from mtl.data.formats.mentions import Files
 from mtl.data.formats.pictures import Picture, gather
 from mtl.data.formats.supervisely_shapes import in_whole_pixels, shape_of
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 META = "meta.json"
 
@@ -31,7 +31,7 @@ def is_annotation(document: Any) -> bool:
     return isinstance(document, dict) and isinstance(document.get("objects"), list) and "size" in document
 
 
-def read_supervisely(settings: SuperviselySet, place: Place) -> Reading:
+def read_supervisely(settings: SuperviselySet, place: FileTree) -> Reading:
     """Pictures with their objects, and tags.
 
     Raises:
@@ -46,7 +46,7 @@ def read_supervisely(settings: SuperviselySet, place: Place) -> Reading:
     return gather(settings, place, pictures, reading, classes, columns)
 
 
-def _classes(place: Place, reading: Reading) -> list[str]:
+def _classes(place: FileTree, reading: Reading) -> list[str]:
     """In the order of the project."""
     if META not in place:
         return []

@@ -14,7 +14,7 @@ from mtl.data.formats.named_images import Named, facts_columns, sheet_of, unite_
 from mtl.data.kinds import KINDS
 from mtl.data.raw.rows import FileRef
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Told:
     contested: set[str] = field(default_factory=set[str])
 
 
-def read_table(settings: TableSet, place: Place) -> Reading:
+def read_table(settings: TableSet, place: FileTree) -> Reading:
     """Every row an image; columns are targets. One cell that cannot be used costs its target, not its image.
 
     Raises:

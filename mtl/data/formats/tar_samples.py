@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from mtl.data.raw.rows import FileRef
 from mtl.errors import DataError
 from mtl.storage.digest import bytes_sha256
-from mtl.storage.file_tree import IMAGES, MAX_FILE_BYTES, Place
+from mtl.storage.file_tree import IMAGES, MAX_FILE_BYTES, FileTree
 from mtl.storage.members import Member, refuse_cut_off
 from mtl.storage.unpacked import unpacked
 
@@ -43,7 +43,7 @@ class Sample(NamedTuple):
         return found.value if found and isinstance(found.value, bytes) else None
 
 
-def samples_of(place: Place, file: str) -> Iterator[Sample]:
+def samples_of(place: FileTree, file: str) -> Iterator[Sample]:
     """The samples of a tar file. A key ends at the first dot of a member's name: so does webdataset read it. Members of a key
     that do not stand side by side, as `tar c *.jpg *.cls` leaves them, are one sample all the same.
 

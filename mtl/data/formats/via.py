@@ -18,7 +18,7 @@ from mtl.data.formats.shapes import Shape
 from mtl.data.formats.via_shapes import shape_of
 from mtl.data.formats.via_table import is_via_table, table_of
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 ONLY = "object"
 """The class of regions that have no attribute at all."""
@@ -63,7 +63,7 @@ def names_of(value: object) -> list[str]:
     return [name] if (name := text(value)) else []
 
 
-def read_via(settings: ViaSet, place: Place) -> Reading:
+def read_via(settings: ViaSet, place: FileTree) -> Reading:
     """Files with their regions, and what their own attributes say.
 
     Raises:
@@ -87,7 +87,7 @@ def read_via(settings: ViaSet, place: Place) -> Reading:
     return gather(settings, place, pictures, reading, columns=settings.targets)
 
 
-def _documents(settings: ViaSet, place: Place, reading: Reading) -> dict[str, list[Item]]:
+def _documents(settings: ViaSet, place: FileTree, reading: Reading) -> dict[str, list[Item]]:
     """File → what it says of pictures."""
     tables = [n for n in place.names(settings.annotations, (".csv",)) if is_via_table(place.read_or_none(n) or b"")]
     if settings.annotations in place and settings.annotations.lower().endswith(".csv"):

@@ -16,10 +16,10 @@ from mtl.data.formats.voc_objects import Annotation, Object
 from mtl.data.kinds.box_table import DIFFICULT
 from mtl.data.raw.rows import FileRef
 from mtl.errors import DataError, gist
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 
-def read_voc(settings: VocSet, place: Place) -> Reading:
+def read_voc(settings: VocSet, place: FileTree) -> Reading:
     """Images with boxes and masks; an XML file without objects says that there are none, an image without one is not labelled.
 
     Raises:
@@ -45,7 +45,7 @@ def read_voc(settings: VocSet, place: Place) -> Reading:
     return reading
 
 
-def _no_classes(place: Place, layout: Layout, reading: Reading) -> DataError:
+def _no_classes(place: FileTree, layout: Layout, reading: Reading) -> DataError:
     """With what is wrong with objects and files, if it is that."""
     reasons = [f"{what}: {error.line}" for _, one in layout.annotations.values() for what, error in one.lost]
     reasons += [problem.reason for problem in reading.problems]

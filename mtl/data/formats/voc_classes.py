@@ -14,7 +14,7 @@ from mtl.data.formats.mask_meaning import keys_of
 from mtl.data.formats.text import decoded
 from mtl.data.spec import TargetSpec
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 VOC = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog"),
@@ -41,7 +41,7 @@ class Declared:
         return [label.name for label in self.labels if label.name not in (*BACKGROUND, *UNKNOWN)]
 
 
-def declared_in(place: Place, reading: Reading) -> Declared | None:
+def declared_in(place: FileTree, reading: Reading) -> Declared | None:
     """What the label map nearest to the root says, or else a list of names. Files that say the same are read too.
 
     Raises:
@@ -118,7 +118,7 @@ def class_order(
 
 
 def mask_spec(
-    place: Place, masks: Sequence[str], classes: tuple[str, ...], labels: list[Label], reading: Reading
+    place: FileTree, masks: Sequence[str], classes: tuple[str, ...], labels: list[Label], reading: Reading
 ) -> TargetSpec:
     """What the pixels of masks in SegmentationClass mean: indices into the label map, or its colours.
 

@@ -10,7 +10,7 @@ from mtl.data.formats.mentions import normal
 from mtl.data.formats.partners import Partners, folders, id_folder
 from mtl.data.formats.voc_objects import Annotation, read_annotation
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 NOT_READ = {
     "segmentationobject": "masks of single objects, which are not read",
@@ -31,7 +31,7 @@ class Layout:
     lost: dict[str, DataError] = field(default_factory=dict[str, DataError])
 
 
-def arranged(place: Place, reading: Reading, boxes: bool, masks: bool) -> Layout:
+def arranged(place: FileTree, reading: Reading, boxes: bool, masks: bool) -> Layout:
     """Find out, and say in `reading` what became of files that belong to no image."""
     for name in place.names():
         last = "/".join(sorted(folders(name)))

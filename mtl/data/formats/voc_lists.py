@@ -12,7 +12,7 @@ from mtl.data.formats.partners import folders
 from mtl.data.formats.text import decoded, lines
 from mtl.data.spec import SPLITS
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 KINDS = ("main", "", "segmentation", "layout", "action")
 """Folders of ImageSets, the list that counts first; no folder is any other list. Layout and Action are of images that are not
@@ -25,7 +25,7 @@ class Lists:
     classes: names in ImageSets/Main's lists of one class each.
     """
 
-    def __init__(self, place: Place, images: Iterable[str], reading: Reading) -> None:
+    def __init__(self, place: FileTree, images: Iterable[str], reading: Reading) -> None:
         self.classes: set[str] = set()
         self._files = Files(images)
         self._reading = reading
@@ -59,7 +59,7 @@ class Lists:
         """Whether an image that no list has lies where ImageSets names all that are meant, those for training among them."""
         return any(image.startswith(root) for root in self._roots)
 
-    def _add(self, name: str, stem: str, place: Place, inside: bool) -> None:
+    def _add(self, name: str, stem: str, place: FileTree, inside: bool) -> None:
         try:
             text = decoded(place.read(name))
         except DataError as error:

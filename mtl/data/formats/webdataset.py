@@ -14,12 +14,12 @@ from mtl.data.formats.tar_samples import TARS, Content, Sample, samples_of
 from mtl.data.formats.text import decoded, plain
 from mtl.data.kinds import KINDS
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 JSON = "json:"
 
 
-def read_webdataset(settings: WebDatasetSet, place: Place) -> Reading:
+def read_webdataset(settings: WebDatasetSet, place: FileTree) -> Reading:
     """A sample a key; the id is the key.
 
     Raises:

@@ -19,10 +19,10 @@ from mtl.data.formats.yolo_lines import Row, Survey, read_row
 from mtl.data.kinds.box_table import DIFFICULT
 from mtl.data.raw.rows import FileRef
 from mtl.errors import DataError, gist
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 
-def read_yolo(settings: YoloSet, place: Place) -> Reading:
+def read_yolo(settings: YoloSet, place: FileTree) -> Reading:
     """Images with their boxes and masks; an image without a text file shows nothing, if others of its split have one.
 
     Raises:
@@ -50,7 +50,7 @@ def read_yolo(settings: YoloSet, place: Place) -> Reading:
     return reading
 
 
-def _texts(settings: YoloSet, place: Place, layout: Layout) -> dict[str, str | DataError]:
+def _texts(settings: YoloSet, place: FileTree, layout: Layout) -> dict[str, str | DataError]:
     """Label file → what it says, or why it is no text."""
     texts: dict[str, str | DataError] = {}
     for label, data in place.contents(dict.fromkeys(layout.labels.values())):

@@ -10,13 +10,13 @@ from mtl.config.files import YoloSet
 from mtl.data.formats.mentions import normal
 from mtl.data.formats.yolo_files import Declared, declares, declares_or_none
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 NAME_LISTS = ("classes.txt", "class_names.txt", "names.txt", "labels.txt", "predefined_classes.txt")
 """Files of class names that are called .txt as labels are, the most trusted first."""
 
 
-def declared_in(settings: YoloSet, place: Place, notes: Counter[str]) -> Declared | None:
+def declared_in(settings: YoloSet, place: FileTree, notes: Counter[str]) -> Declared | None:
     """What `data` says, or the file that says most: YAML before obj.data before lists of names. None if there is none.
 
     Raises:
@@ -36,7 +36,7 @@ def declared_in(settings: YoloSet, place: Place, notes: Counter[str]) -> Declare
 
 
 def _with_lists(
-    found: list[Declared], lists: list[list[str]], place: Place, encoding: str, notes: Counter[str]
+    found: list[Declared], lists: list[list[str]], place: FileTree, encoding: str, notes: Counter[str]
 ) -> Declared:
     """The one that names most of several that agree, with lists of names beside; one that says something else is not believed."""
     first = max(found, key=lambda one: len(one.names))
@@ -59,7 +59,7 @@ def _with_lists(
     return replace(first, names=names, documents=documents)
 
 
-def _candidates(place: Place) -> list[list[str]]:
+def _candidates(place: FileTree) -> list[list[str]]:
     """Files that may declare classes, in groups, the most trusted first."""
     every = place.names("", (".yaml", ".yml", ".data", ".names", ".labels", ".txt"))
     last = {name: name.lower().rsplit("/", 1)[-1] for name in every}

@@ -15,7 +15,7 @@ from mtl.config.yaml_text import refuse_bomb
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.text import decoded, lines, plain
 from mtl.errors import DataError
-from mtl.storage.file_tree import IMAGES, Place
+from mtl.storage.file_tree import IMAGES, FileTree
 
 SPLIT_KEYS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 OF_YAML = re.compile(r"^[\"']?(names|nc)[\"']?\s*:", re.MULTILINE)
@@ -40,7 +40,7 @@ class Declared:
     documents: frozenset[str] = frozenset()
 
 
-def declares_or_none(file: str, place: Place, encoding: str) -> Declared | None:
+def declares_or_none(file: str, place: FileTree, encoding: str) -> Declared | None:
     """None of a file that is something else."""
     data = place.read(file)
     try:
@@ -57,7 +57,7 @@ def declares_or_none(file: str, place: Place, encoding: str) -> Declared | None:
     return declares(file, place, encoding)
 
 
-def declares(file: str, place: Place, encoding: str) -> Declared:
+def declares(file: str, place: FileTree, encoding: str) -> Declared:
     """What a file declares, by its kind.
 
     Raises:
@@ -79,7 +79,7 @@ def _is_names(text: str) -> bool:
     return bool(words) and not images and not any(len(word.split()) > 4 for word in words)
 
 
-def _of_data(file: str, text: str, place: Place, encoding: str) -> Declared:
+def _of_data(file: str, text: str, place: FileTree, encoding: str) -> Declared:
     """Darknet's obj.data: `key = value` lines."""
     pairs = {k.strip(): v.strip() for k, sign, v in (line.partition("=") for _, line in lines(text)) if sign}
     splits = {SPLIT_KEYS[k]: (v,) for k, v in pairs.items() if k in SPLIT_KEYS and v}
@@ -90,12 +90,12 @@ def _of_data(file: str, text: str, place: Place, encoding: str) -> Declared:
     return replace(one, names=names.names, documents=one.documents | names.documents)
 
 
-def _names_file(mention: str, file: str, place: Place, encoding: str) -> Declared:
+def _names_file(mention: str, file: str, place: FileTree, encoding: str) -> Declared:
     texts = Files(place.names("", (".names", ".txt", ".labels")))
     return declares(texts.find(mention, PurePosixPath(file).parent.as_posix()), place, encoding)
 
 
-def _of_yaml(file: str, text: str, place: Place, encoding: str) -> Declared:
+def _of_yaml(file: str, text: str, place: FileTree, encoding: str) -> Declared:
     try:
         refuse_bomb(text)
         # All scalars as they are written: `no` and 007 are names.

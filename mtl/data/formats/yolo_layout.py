@@ -14,7 +14,7 @@ from mtl.data.formats.yolo_declared import seen_from
 from mtl.data.formats.yolo_files import Declared
 from mtl.data.formats.yolo_lines import read_row
 from mtl.errors import DataError
-from mtl.storage.file_tree import IMAGES, Place
+from mtl.storage.file_tree import IMAGES, FileTree
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Layout:
     splits: dict[str, str | None] = field(default_factory=dict[str, str | None])
 
 
-def arranged(place: Place, declared: Declared | None, encoding: str, reading: Reading, root: str = "") -> Layout:
+def arranged(place: FileTree, declared: Declared | None, encoding: str, reading: Reading, root: str = "") -> Layout:
     """Find out, and say in `reading` what became of files that are no image's labels.
 
     Args:
@@ -53,7 +53,7 @@ def arranged(place: Place, declared: Declared | None, encoding: str, reading: Re
     return layout
 
 
-def own_root(place: Place, data: str) -> str:
+def own_root(place: FileTree, data: str) -> str:
     """The folder of a data.yaml or obj.data that is chosen, if images lie in it; else all is of the set."""
     folder = PurePosixPath(data).parent.as_posix()
     own = folder != "." and data.lower().endswith((".yaml", ".yml", ".data")) and place.images(folder)
@@ -64,7 +64,7 @@ class _Splits:
     """Folders and lists by split: those that are declared; else lists that are called so."""
 
     def __init__(
-        self, place: Place, declared: Declared | None, images: list[str], encoding: str, reading: Reading
+        self, place: FileTree, declared: Declared | None, images: list[str], encoding: str, reading: Reading
     ) -> None:
         self._place, self._declared, self._encoding, self._reading = place, declared, encoding, reading
         self._images, self._files = images, Files(images)
@@ -128,7 +128,7 @@ class _Splits:
             return None
 
 
-def _labels(partners: Partners, texts: list[str], place: Place, encoding: str, reading: Reading) -> dict[str, str]:
+def _labels(partners: Partners, texts: list[str], place: FileTree, encoding: str, reading: Reading) -> dict[str, str]:
     """Image → its label file; a problem of each that has none, or that is one too many."""
     known = Files(texts)
     found: dict[str, str] = {}
@@ -151,7 +151,7 @@ def label_file(name: str) -> str:
     return "/".join(parts) + ".txt"
 
 
-def _is_label_file(name: str, place: Place, encoding: str) -> bool:
+def _is_label_file(name: str, place: FileTree, encoding: str) -> bool:
     """Whether a text that is of no image was meant to be of one: its lines are labels, or it is empty among labels."""
     try:
         found = lines(decoded(place.read(name), encoding))

@@ -31,7 +31,7 @@ def as_lines(report: dict[str, Any]) -> list[str]:
     lines += _problem_lines(f"annotations that cannot be used, of {report['num_annotations']}", report["annotations"])
     lines += [f"{what}: {number}" for what, number in report["notes"].items()]
     lines.append(f"copies with the same bytes, dropped: {report['copies_dropped']}")
-    lines.append(f"near copies: {report['num_near_copies']} pairs, {report['num_leaks']} of them across splits")
+    lines.append(f"near duplicates: {report['num_near_duplicates']} pairs, {report['num_leaks']} of them across splits")
     lines += [f"  {a[0]}/{a[1]} and {b[0]}/{b[1]}" for a, b in report["leaks"][:20]]
     lines += _crowd_lines(report)
     lines += _suspect_lines(report["suspects"])
@@ -76,7 +76,7 @@ def _suspect_lines(found: dict[str, Any]) -> list[str]:
         for patch in found["patches"]
     ]
     if found["conflicts"]:
-        lines.append(f"  near copies with other labels, one of them new: {len(found['conflicts'])}")
+        lines.append(f"  near duplicates with other labels, one of them new: {len(found['conflicts'])}")
     for conflict in found["conflicts"][:SHOWN]:
         (one, other), labels = conflict["images"], "; ".join(f"{a}, {b}" for a, b in conflict["labels"])
         lines.append(f"    {one[0]}/{one[1]} and {other[0]}/{other[1]}: {labels}")

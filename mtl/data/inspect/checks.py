@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mtl.codecs.header import SUFFIXES, read_header
-from mtl.data.inspect.near_duplicates import Name, near_copies
+from mtl.data.inspect.near_duplicates import Name, near_duplicates
 from mtl.data.inspect.suspects import suspects
 from mtl.data.kinds import KINDS
 from mtl.data.raw.rows import FileRef, RawSplit, read_account
@@ -17,7 +17,7 @@ from mtl.data.shards.manifest import Manifest
 from mtl.data.shards.shards import Shard
 from mtl.data.spec import SPLITS, DatasetSpec
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 from mtl.storage.members import Member
 
 FEW = 10
@@ -35,7 +35,7 @@ def check(
         given: what the raw folder's spec.json says.
         known: digests of samples that were there before (`mtl.data.inspect.suspects`).
     """
-    copies = near_copies(prepared, manifest)
+    copies = near_duplicates(prepared, manifest)
     balance = _balance(prepared, manifest)
     files = _look_at_files(raw, given)
     account = read_account(raw)
@@ -49,8 +49,8 @@ def check(
         "empty": [split for split in _needed(manifest) if not manifest.num_samples(split)],
         "quarantined": [q.model_dump() for q in manifest.quarantined],
         "copies_dropped": manifest.spec.notes.get("copies_dropped", 0),
-        "near_copies": [[a[1], b[1]] for a, b in copies.pairs],
-        "num_near_copies": copies.num_pairs,
+        "near_duplicates": [[a[1], b[1]] for a, b in copies.pairs],
+        "num_near_duplicates": copies.num_pairs,
         "leaks": [[list(a), list(b)] for a, b in copies.leaks],
         "num_leaks": copies.num_leaks,
         "crowds": [_crowd(crowd) for crowd in copies.crowds],
@@ -91,7 +91,7 @@ class Files:
 
 
 def _look_at_files(raw: Path, given: DatasetSpec) -> Files:
-    places: dict[str, Place] = {}
+    places: dict[str, FileTree] = {}
     files = Files()
     for split in SPLITS:
         rows = RawSplit(raw, split, given)
@@ -99,7 +99,7 @@ def _look_at_files(raw: Path, given: DatasetSpec) -> Files:
             data = sample.image
             if isinstance(data, FileRef):
                 if data.owner not in places:
-                    places[data.owner] = Place(given.roots[data.owner])
+                    places[data.owner] = FileTree(given.roots[data.owner])
                 data = places[data.owner].read_or_none(data.name) or b""
             with contextlib.suppress(DataError):  # quarantined
                 header = read_header(data)

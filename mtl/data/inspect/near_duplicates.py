@@ -14,7 +14,7 @@ from mtl.data.shards.manifest import Manifest
 from mtl.data.spec import SPLITS
 
 DISTANCE = 3
-"""Bits of 64 by which the hashes of near copies differ at most."""
+"""Bits of 64 by which the hashes of near duplicates differ at most."""
 LISTED = 10_000
 """Pairs that are listed; all are counted."""
 CROWD = 10
@@ -45,7 +45,7 @@ class NearCopies:
         return [pair for pair in self.pairs if pair[0][0] != pair[1][0]]
 
 
-def near_copies(folder: Path, manifest: Manifest) -> NearCopies:
+def near_duplicates(folder: Path, manifest: Manifest) -> NearCopies:
     """Every pair is counted, however many there are of one image; those that leak come first in the list, which is sorted."""
     names, hashes = _read(folder, manifest)
     told = np.flatnonzero(hashes)  # 0 is the hash of images without structure

@@ -39,7 +39,7 @@ SHOWN = 8
 
 
 def suspects(prepared: Path, manifest: Manifest, copies: NearCopies, known: frozenset[str]) -> dict[str, Any]:
-    """num_arrived, num_looked_at; conflicts: near copies of which one has arrived, with different labels; patches: windows that many
+    """num_arrived, num_looked_at; conflicts: near duplicates of which one has arrived, with different labels; patches: windows that many
     arrivals share.
 
     Args:
@@ -58,7 +58,7 @@ def suspects(prepared: Path, manifest: Manifest, copies: NearCopies, known: froz
     }
 
 
-Place = tuple[str, int]
+FileTree = tuple[str, int]
 """Split and index."""
 Answers = list[tuple[str, ...]]
 """Labels of each sample, as `target class`."""
@@ -80,7 +80,7 @@ def _answers(split: Split, labels: Sequence[str]) -> Answers:
 def _conflicts(
     splits: dict[str, Split], arrived: dict[str, np.ndarray], answers: dict[str, Answers], copies: NearCopies
 ) -> Iterator[dict[str, Any]]:
-    """Near copies of which one has arrived, with another label of one target."""
+    """Near duplicates of which one has arrived, with another label of one target."""
     at = {(name, found): i for name, split in splits.items() for i, found in enumerate(split.ids)}
     for pair in copies.pairs:
         places = [(split, at[split, found]) for split, found in pair]
@@ -90,8 +90,8 @@ def _conflicts(
             yield {"images": [list(name) for name in pair], "labels": [[one[n], other[n]] for n in sorted(differing)]}
 
 
-def _looked_at(splits: dict[str, Split], arrived: dict[str, np.ndarray], wanted: bool) -> list[Place]:
-    found: list[Place] = []
+def _looked_at(splits: dict[str, Split], arrived: dict[str, np.ndarray], wanted: bool) -> list[FileTree]:
+    found: list[FileTree] = []
     for name in splits:
         chosen = np.flatnonzero(arrived[name] == wanted)
         some = np.unique(np.linspace(0, len(chosen) - 1, min(MOST, len(chosen))).astype(int)) if len(chosen) else []
@@ -100,7 +100,7 @@ def _looked_at(splits: dict[str, Split], arrived: dict[str, np.ndarray], wanted:
 
 
 def _patches(
-    splits: dict[str, Split], new: list[Place], old: list[Place], answers: dict[str, Answers]
+    splits: dict[str, Split], new: list[FileTree], old: list[FileTree], answers: dict[str, Answers]
 ) -> list[dict[str, Any]]:
     """Windows that many arrivals have and few known images; those of one set of images together, the largest set first."""
     codes = [_windows(splits[split], i) for split, i in new]
@@ -127,7 +127,7 @@ def _patches(
 
 
 def _suspicious(
-    numbers: list[int], before: int, new: list[Place], old: list[Place], answers: dict[str, Answers]
+    numbers: list[int], before: int, new: list[FileTree], old: list[FileTree], answers: dict[str, Answers]
 ) -> bool:
     """Whether a window goes with one label, and is so much rarer among known images, or where there are none among arrivals
     without that label, that it is no common motif."""
@@ -144,7 +144,7 @@ def _suspicious(
 
 
 def _described(
-    numbers: list[int], before: int, splits: dict[str, Split], new: list[Place], answers: dict[str, Answers]
+    numbers: list[int], before: int, splits: dict[str, Split], new: list[FileTree], answers: dict[str, Answers]
 ) -> dict[str, Any]:
     places = [new[n] for n in numbers]
     told = Counter(answer for split, i in places for answer in answers[split][i])

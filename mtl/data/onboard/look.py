@@ -14,7 +14,7 @@ import orjson
 from mtl.data.formats.mentions import Files
 from mtl.data.formats.text import decoded
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 SAMPLED = 64
 """Files of one kind that are looked into."""
@@ -40,7 +40,7 @@ class Finding:
 class Look:
     """Files of a place, those that were claimed by a finding, and what is in them, read once."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: FileTree) -> None:
         self.place = place
         self.claimed: set[str] = set()
         self.taken: set[str] = set()

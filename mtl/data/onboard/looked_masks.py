@@ -12,7 +12,7 @@ from mtl.codecs.maps import MaskValues, mask_values
 from mtl.data.onboard.look import some
 from mtl.data.raw.rows import FileRef
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 Value = int | str
 BLACK, WHITE = "#000000", "#ffffff"
@@ -81,7 +81,7 @@ def _shade(one: MaskValues, value: Value) -> Value:
     return "#" + f"{value:02x}" * 3 if value <= 255 else value
 
 
-def look_into(place: Place, masks: Sequence[FileRef | bytes]) -> Looked:
+def look_into(place: FileTree, masks: Sequence[FileRef | bytes]) -> Looked:
     """A few masks, evenly chosen. Single ones that cannot be read are left to those who read all.
 
     Raises:

@@ -14,7 +14,7 @@ from mtl.data.onboard.named_masks import named
 from mtl.data.onboard.unnamed_masks import unnamed
 from mtl.data.raw.rows import FileRef
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 MOST = 64
 """Values above which it is no mask of classes that nobody has named."""
@@ -22,7 +22,7 @@ SMOOTH = 0.95
 """The share of pixels that two values have, where the others are what smoothing left between them."""
 
 
-def mask_section(place: Place, masks: Sequence[FileRef | bytes], facts: list[str], what: str) -> dict[str, object]:
+def mask_section(place: FileTree, masks: Sequence[FileRef | bytes], facts: list[str], what: str) -> dict[str, object]:
     """What a column of masks has to say of its classes; nothing, and a fact, if nobody can tell.
 
     Args:

@@ -10,12 +10,12 @@ from mtl.codecs.mask_codes import colours_of, numbers_of, value_of
 from mtl.codecs.rasters import read_raster
 from mtl.data.onboard.look import some
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 LOOKED_INTO = 16
 
 
-def painted_values(place: Place, both: Sequence[tuple[str, str]]) -> dict[int, str]:
+def painted_values(place: FileTree, both: Sequence[tuple[str, str]]) -> dict[int, str]:
     """Value → '#rrggbb', where a value has one colour in all of some pictures; nothing of pictures that show something else.
 
     Args:

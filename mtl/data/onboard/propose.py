@@ -27,7 +27,7 @@ from mtl.data.raw.rows import FileRef
 from mtl.data.sources.account import container, is_document
 from mtl.data.spec import TargetSpec
 from mtl.errors import DataError
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 
 @dataclass
@@ -121,18 +121,18 @@ def _sets(kept: list[Read], findings: list[Finding], names: list[str], facts: li
     return sets
 
 
-def _stepped_into(path: str) -> Place:
+def _stepped_into(path: str) -> FileTree:
     """The place; of one whose files all lie in one folder, as archives have it, perhaps beside a README, that folder."""
-    place = Place(path)
+    place = FileTree(path)
     while True:
         names = [name for name in place.names() if "/" in name or not is_document(name)]
         tops = {name.split("/")[0] for name in names}
         if len(tops) != 1 or any("/" not in name for name in names):
             return place
-        place = Place(f"{place.path.rstrip('/')}/{tops.pop()}")
+        place = FileTree(f"{place.path.rstrip('/')}/{tops.pop()}")
 
 
-def _read(path: str, place: Place, finding: Finding) -> Read:
+def _read(path: str, place: FileTree, finding: Finding) -> Read:
     readings: dict[str, Reading] = {}
     for name, section in finding.sets.items():
         try:
@@ -208,19 +208,19 @@ def _unknown(path: str, look: Look, facts: list[str]) -> DataError:
     )
 
 
-def _side(place: Place, kept: list[Read]) -> int:
+def _side(place: FileTree, kept: list[Read]) -> int:
     """Height and width to resize to: of a typical image's shorter side, within what trains in reasonable time."""
     sizes = _sizes(place, kept)
     shorter = int(median(min(size) for size in sizes)) if sizes else 64
     return max(32, min(256, 32 * round(shorter / 32)))
 
 
-def _sizes(place: Place, kept: list[Read]) -> list[tuple[int, int]]:
+def _sizes(place: FileTree, kept: list[Read]) -> list[tuple[int, int]]:
     names = sorted({name for one in kept for name in one.images(*KINDS)})
     return [(h.width, h.height) for h in place.headers(some(names)).values() if isinstance(h, Header)]
 
 
-def _counts(kept: list[Read], place: Place) -> list[str]:
+def _counts(kept: list[Read], place: FileTree) -> list[str]:
     readings = [reading for one in kept for reading in one.readings.values()]
     images = {e.image.name if isinstance(e.image, FileRef) else e.id for r in readings for e in r.entries}
     problems = sum(len(reading.problems) for reading in readings)

@@ -23,7 +23,7 @@ from mtl.data.shards.manifest import Moments, Quarantined, ShardRecord
 from mtl.data.spec import DatasetSpec, TargetSpec
 from mtl.errors import DataError, StageError
 from mtl.storage import atomic
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 EXACT_ROWS = 1 << 14
 """Rows whose squares of 255 add up in 32 bits."""
@@ -44,7 +44,7 @@ class Builder:
     folder: Path
     base: Path = field(default_factory=Path.cwd)
     _splits: dict[str, RawSplit] = field(default_factory=dict[str, RawSplit])
-    _places: dict[str, Place] = field(default_factory=dict[str, Place])
+    _places: dict[str, FileTree] = field(default_factory=dict[str, FileTree])
     _old: dict[str, shards.Shard] = field(default_factory=dict[str, shards.Shard])
 
     def __getstate__(self) -> dict[str, Any]:
@@ -121,7 +121,7 @@ class Builder:
     def _read(self, ref: FileRef) -> bytes:
         if ref.owner not in self._places:
             root = self.given.roots[ref.owner]
-            self._places[ref.owner] = Place(root if "://" in root else str(self.base / root))
+            self._places[ref.owner] = FileTree(root if "://" in root else str(self.base / root))
         try:
             return self._places[ref.owner].read(ref.name)
         except DataError as error:
@@ -176,7 +176,7 @@ def channel_moments(images: np.ndarray) -> Moments:
 
 
 def perceptual_hash(image: np.ndarray) -> int:
-    """64 bits that near copies share: which low frequencies of 32×32 grey pixels lie above their median (Zauner 2010).
+    """64 bits that near duplicates share: which low frequencies of 32×32 grey pixels lie above their median (Zauner 2010).
 
     Of an image without structure it is 0.
     """

@@ -9,7 +9,7 @@ from pathlib import Path
 from mtl.config.data import Source
 from mtl.config.files import FilesSource
 from mtl.storage.digest import DigestCache
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 FOLDER = "data"
 """Where a checkout's own data lie; the fetch stage depends on it."""
@@ -27,7 +27,7 @@ def sync_listings(source: Source, root: Path, home: Path) -> list[str]:
         for name, chosen in source.sets.items():
             if "://" in chosen.path or not _inside(root, chosen.path):
                 path = chosen.path if "://" in chosen.path else str((root / chosen.path).resolve())
-                listing = {"path": chosen.path, "files": _versions(Place(path), home)}
+                listing = {"path": chosen.path, "files": _versions(FileTree(path), home)}
                 wanted[f"{name}.json"] = json.dumps(listing, indent=0, sort_keys=True) + "\n"
     changed = [n for n, text in wanted.items() if not (folder / n).exists() or (folder / n).read_text() != text]
     stale = [path for path in folder.glob("*.json") if path.name not in wanted]
@@ -40,7 +40,7 @@ def sync_listings(source: Source, root: Path, home: Path) -> list[str]:
     return sorted({name.removesuffix(".json") for name in changed} | {path.stem for path in stale})
 
 
-def _versions(place: Place, home: Path) -> dict[str, str]:
+def _versions(place: FileTree, home: Path) -> dict[str, str]:
     """By content where a listing does not tell it: times and inodes differ from machine to machine."""
     if place.has_etags:
         return dict(place.versions)

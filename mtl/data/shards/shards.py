@@ -15,7 +15,7 @@ needs no reader of ours. Arrays of n samples:
     <boxes>.kinds    uint8   [total]              0 where a box counts (mtl/data/kinds/box_table.py); older shards have none
     <boxes>.offsets  int64   [n + 1]              sample i has rows offsets[i]:offsets[i+1]
     <any>.present    bool    [n]
-    image.hash       uint64  [n]                  perceptual, by which near copies are found
+    image.hash       uint64  [n]                  perceptual, by which near duplicates are found
 
 The header also has each sample's id, content key and slices.
 """

@@ -26,7 +26,7 @@ THREADS = 16
 
 
 @dataclass(frozen=True)
-class Shipment:
+class ShardManifest:
     """What a node needs to fetch a prepared folder.
 
     url: of the DVC remote; files: name → MD5; manifest: the manifest's SHA-256, by which a folder is known.
@@ -41,7 +41,7 @@ class Shipment:
         return asdict(self)
 
 
-def shipment(root: Path, prepared: Path) -> Shipment | None:
+def shard_manifest(root: Path, prepared: Path) -> ShardManifest | None:
     """What DVC knows of a prepared folder, from dvc.lock, the cache's list of the folder and the remote's address; None if
     it is not under DVC, or the remote is a folder of this machine."""
     try:
@@ -54,10 +54,10 @@ def shipment(root: Path, prepared: Path) -> Shipment | None:
         return None
     if "://" not in url:
         return None
-    return Shipment(url, files, file_sha256(prepared / NAME))
+    return ShardManifest(url, files, file_sha256(prepared / NAME))
 
 
-def at_hand(prepared: Path, given: dict[str, Any] | None) -> Path:
+def ensure_local(prepared: Path, given: dict[str, Any] | None) -> Path:
     """A folder of this node with the shards: the prepared one if this node sees it, else one that is fetched once.
 
     Raises:
@@ -72,7 +72,7 @@ def at_hand(prepared: Path, given: dict[str, Any] | None) -> Path:
             f"this node does not see {prepared}",
             fix="share the folder among the nodes, or use a DVC remote in a bucket: dvc remote add -d team s3://…",
         )
-    wanted = Shipment(**given)
+    wanted = ShardManifest(**given)
     place = Path(os.environ.get("MTL_SHARDS", tempfile.gettempdir()))
     parent = private_folder(place / f"mtl-shards-{os.getuid()}")
     folder = parent / checked_name(wanted.manifest[:32], str(parent))
@@ -83,7 +83,7 @@ def at_hand(prepared: Path, given: dict[str, Any] | None) -> Path:
     return folder
 
 
-def _fetch(wanted: Shipment, folder: Path) -> None:
+def _fetch(wanted: ShardManifest, folder: Path) -> None:
     """Every object, checked by the SHA-256 that the manifest has of it; the manifest, checked by the job's, last."""
     here, there = Store(str(folder)), Store(wanted.url)
     manifest = _object(there, NAME, wanted.files[NAME], wanted.manifest)

@@ -22,7 +22,7 @@ from mtl.data.sources.joined import Joined, join, without_copies
 from mtl.data.spec import SPLITS, DatasetSpec, SourceRecord, TargetSpec
 from mtl.errors import DataError
 from mtl.storage.digest import DigestCache, bytes_sha256
-from mtl.storage.file_tree import Place
+from mtl.storage.file_tree import FileTree
 
 
 @dataclass
@@ -165,7 +165,7 @@ def _read_set(
     Args:
         ids: of images of sets before, by path and file: a file is one image, whatever a set calls it.
     """
-    place = Place(chosen.path, cache)
+    place = FileTree(chosen.path, cache)
     reading = FORMATS[chosen.format](chosen, place.without(chosen.ignore))
     _unite(sets.targets, reading.targets, name)
     sets.slices |= dict.fromkeys(reading.slices)
@@ -205,7 +205,7 @@ def _read_set(
     )
 
 
-def _see(sets: Sets, chosen: AnyFileSet, place: Place, reading: Reading) -> Seen:
+def _see(sets: Sets, chosen: AnyFileSet, place: FileTree, reading: Reading) -> Seen:
     """What the set says of the files below its path."""
     seen = sets.seen.setdefault(chosen.path, Seen(chosen.path, place.names()))
     seen.ignore += chosen.ignore
@@ -260,7 +260,7 @@ def _refs(entry: Entry) -> Iterable[FileRef]:
     return (v for name, v in values.items() if isinstance(v, FileRef) and name not in entry.digests)
 
 
-def _digests(place: Place, reading: Reading, cache: DigestCache, threads: int) -> dict[str, str]:
+def _digests(place: FileTree, reading: Reading, cache: DigestCache, threads: int) -> dict[str, str]:
     """Of every file that the entries name. A bucket's ETag stands for the content, which need not be fetched for it."""
     names = {ref.name for entry in reading.entries for ref in _refs(entry)}
     versions = {name: place.versions[name] for name in sorted(names) if name in place.versions}

@@ -14,7 +14,7 @@ from mtl.data.loading.loader import Batch
 from mtl.model.sharing import INITIAL, MultiTaskModel
 from mtl.objective.combination import Objective
 from mtl.tasks import Task
-from mtl.train.process_group import World
+from mtl.train.process_group import ProcessGroup
 
 INITIAL_WEIGHT = 0.5
 """Of the loss of a task's initial prediction, where a sharing makes two (PAD-Net supervises both)."""
@@ -72,7 +72,7 @@ class GradientMethod(ABC):
         model: MultiTaskModel,
         tasks: dict[str, Task],
         objective: Objective,
-        world: World,
+        world: ProcessGroup,
         *,
         bf16: bool = False,
         mine: Sequence[str] | None = None,
@@ -98,7 +98,7 @@ class GradientMethod(ABC):
         """
         counts: list[torch.Tensor] = []
         for name, task in self.tasks.items():
-            numbers = [[task.num_present(batch), *task.counts(batch)] for batch in batches]
+            numbers = [[task.num_present(batch), *task.target_counts(batch)] for batch in batches]
             own = torch.stack([torch.stack([n.double() for n in row]) for row in numbers]).sum(0)
             counts.append(own if name in self.mine else torch.zeros_like(own))
         summed = self.world.sum(torch.cat(counts).to(self.world.device)).split([len(own) for own in counts])
@@ -115,10 +115,10 @@ class GradientMethod(ABC):
             if name not in self.mine:
                 losses.append(batch.images.new_zeros(()))
                 continue
-            terms = task.terms(outputs[name], batch)
+            terms = task.loss_terms(outputs[name], batch)
             early = outputs.get(f"{name}{INITIAL}")
             if early is not None:
-                terms = [a + INITIAL_WEIGHT * b for a, b in zip(terms, task.terms(early, batch), strict=True)]
+                terms = [a + INITIAL_WEIGHT * b for a, b in zip(terms, task.loss_terms(early, batch), strict=True)]
             losses.append(norm.loss(number, terms))
         return losses
 

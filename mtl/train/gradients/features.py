@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mtl.data.loading.loader import Batch, Split
-from mtl.precision import precise
+from mtl.precision import at_least_float32
 from mtl.tasks import Task
 from mtl.train.gradients.base import GradientMethod, Normaliser, Outcome
 
@@ -81,7 +81,7 @@ class _Cut:
         size = len(self.gradients)
         found = torch.zeros(size, size, dtype=torch.float64, device=self.local.device)
         for place in range(len(self.features)):
-            rows = torch.stack([precise(task[place]).flatten() for task in self.gradients])
+            rows = torch.stack([at_least_float32(task[place]).flatten() for task in self.gradients])
             found += (rows @ rows.T).double()
         return found
 
