@@ -18,7 +18,7 @@ BUCKET = 8_000_000
 
 
 @dataclass(frozen=True)
-class World:
+class ProcessGroup:
     """This worker's place. Without a process group it is alone."""
 
     rank: int = 0
