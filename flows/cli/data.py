@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from flows.cli.options import AsJson
+
 data = typer.Typer(no_args_is_help=True, help="Data of your own: recognise, check, split, look at, clean up.")
-AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
 @data.command()

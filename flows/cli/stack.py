@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.data import AsJson
+from flows.cli.options import AsJson
 
 stack = typer.Typer(no_args_is_help=True, help="Real servers on this machine without containers, as a team has them.")
 
