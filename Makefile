@@ -117,7 +117,12 @@ lock: $(READY)  ## resolve requirements.lock and requirements-dev.lock again fro
 	@for name in checks audit; do $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 infra/$$name.in -o infra/$$name.lock; done
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --constraint requirements.lock infra/build.in -o infra/build.lock
 
+release: $(READY)  ## the wheel, its notes from CHANGELOG.md and what it is made of, for TAG (.github/workflows/release.yaml)
+	@rm -rf dist && mkdir dist && $(BIN)/python -m tools.release "$(TAG)" dist/notes.md
+	@$(BIN)/uv build --quiet --wheel --no-build-isolation --out-dir dist
+	@$(MAKE) --no-print-directory sbom
+
 clean-venv:  ## remove the environment
 	@rm -rf $(VENV)
 
-.PHONY: help setup run test test-all stack-test test-long faults soak attacks lint coverage lock clean-venv docs deps infra-check baselines ui serve status sbom audit attacks daily
+.PHONY: help setup run test test-all stack-test test-long faults soak attacks lint coverage lock clean-venv docs deps infra-check baselines ui serve status sbom audit attacks daily release

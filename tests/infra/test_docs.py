@@ -48,3 +48,14 @@ def test_the_tables_of_the_sizing_are_those_of_the_model() -> None:
     text = (ROOT / "docs" / "sizing.md").read_text()
     for table in (training_table(Constants()), data_table(Constants())):
         assert "\n".join(table) in text, "run `python -m benchmarks.sizing`"
+
+
+def test_modules_that_documents_name_are_there() -> None:
+    pages = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    named = {
+        (page.name, path)
+        for page in [*pages, *(ROOT / "docs" / "how-to").glob("*.md")]
+        for path in re.findall(r"`((?:mtl|flows|tools|tests|docs|infra|benchmarks)/[\w./-]+)`", page.read_text())
+    }
+    assert len(named) > 50
+    assert sorted((page, path) for page, path in named if not list(ROOT.glob(f"{path}*"))) == []
