@@ -57,14 +57,16 @@ class Settings:
 
     def ensure_signing_key(self) -> KeySource:
         """What packages are signed with: MTL_SIGNING_KEY (a file, or a text), or a key of this home's own, which is made if
-        there is none."""
+        there is none.
+        """
         given = os.environ.get("MTL_SIGNING_KEY")
         return key_source(given) if given else own_keys(self.home / "keys")[0]
 
     @property
     def trust(self) -> Trust:
         """Whose signatures count: those of MTL_SIGNING_PUBLIC_KEY (files and folders of keys, separated as in PATH), of
-        MTL_SIGNING_KEY, of this home's own key, and of the checkout's trusted_keys/."""
+        MTL_SIGNING_KEY, of this home's own key, and of the checkout's trusted_keys/.
+        """
         return trusted(self.home, self.root)
 
     def ensure_login(self) -> str:

@@ -18,7 +18,8 @@ from mtl.output.terminal import harmless
 
 class MtlError(Exception):
     """An error with a message of three parts: what happened, what was found, how to fix it. None of them holds a secret, or
-    what a terminal obeys."""
+    what a terminal obeys.
+    """
 
     def __init__(self, what: str, *, found: str = "", fix: str = "") -> None:
         self.what, self.found, self.fix = harmless(what), harmless(found), harmless(fix)

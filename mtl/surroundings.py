@@ -30,7 +30,8 @@ FOREIGN = (
 
 def open_streams() -> None:
     """Let the three standard streams exist: else the next file that is opened takes their place, and what is printed goes
-    into it."""
+    into it.
+    """
     for number in range(3):
         try:
             os.fstat(number)
@@ -163,7 +164,8 @@ def name_user() -> None:
 
 def _find_scratch(home: Path) -> None:
     """A temporary folder that can be written to: one's own in the home where the system has none. What is said to be one
-    and is not would be believed by engines that are not written in Python."""
+    and is not would be believed by engines that are not written in Python.
+    """
     said = os.environ.get("TMPDIR")
     if said and not _usable(Path(said)):
         del os.environ["TMPDIR"]

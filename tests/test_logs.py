@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import io
 import json
 import logging
@@ -139,27 +138,3 @@ def test_a_flow_s_lines_are_its_run_s() -> None:
     (line,) = [line for line in done.stderr.splitlines() if "within" in line]
     assert "| INFO    | Flow run" in line
     assert line.endswith("within 100 %")
-
-
-RESULTS = {
-    "mtl/output/terminal.py",  # an address that logs in
-    "mtl/train/worker.py",  # an epoch's row, for a program
-    "mtl/entrypoints/split.py",
-    "flows/comparison/baselines.py",
-    "flows/comparison/compare.py",
-    "tools/params_reference.py",
-    "flows/stack/accounts.py",
-    "flows/observe/status.py",
-    "flows/observe/summary.py",  # a table by rich
-}
-"""Who prints: a command's own result."""
-
-
-def test_what_is_no_result_is_logged() -> None:
-    found: set[str] = set()
-    for path in (path for folder in ("mtl", "flows") for path in (ROOT / folder).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            called = node.func if isinstance(node, ast.Call) else None
-            if getattr(called, "id", "") == "print" or getattr(called, "attr", "") == "print":
-                found.add(path.relative_to(ROOT).as_posix())
-    assert found - {"mtl/logs.py"} == RESULTS

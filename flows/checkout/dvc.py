@@ -96,7 +96,8 @@ def run_stage(
 @contextlib.contextmanager
 def _error_file() -> Generator[tuple[Callable[[], MtlError | None], dict[str, str]]]:
     """What gives the error with which a stage ended (None: it had no time to say one), and the variable that a stage needs for
-    that."""
+    that.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch, "error.json")
 

@@ -77,7 +77,8 @@ def gc(
     shared: Annotated[bool, typer.Option("--shared", help="also where others may keep what is not known here")] = False,
 ) -> None:
     """Remove data that no registered version, branch, tag, experiment and present file needs from the DVC cache: what would go,
-    and what each version needs, is shown first."""
+    and what each version needs, is shown first.
+    """
     from flows.checkout.workspace import alone
     from flows.registry.garbage import garbage
     from flows.settings import enter_checkout
@@ -102,7 +103,8 @@ def gc(
 @data.command()
 def sync() -> None:
     """Look again at sets outside data/ (buckets, URLs, other disks), so that dvc repro sees what is new there; at imports of DVC
-    too if data.update_imports."""
+    too if data.update_imports.
+    """
     from flows.retraining.arrivals import look_for_arrivals
     from flows.settings import enter_checkout
     from mtl.config.params import load

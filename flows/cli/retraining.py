@@ -84,7 +84,8 @@ def metrics() -> None:
 @app.command()
 def monitor(as_json: AsJson = False) -> None:
     """Compare the production images that are new with what the champion was made with (exit code 3: they have shifted; 1: nothing
-    of them could be judged)."""
+    of them could be judged).
+    """
     from flows.retraining.monitor import look
     from flows.run_log import show_lines
     from flows.settings import enter_checkout

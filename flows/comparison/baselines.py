@@ -42,7 +42,8 @@ def run_baselines(settings: Settings, as_json: bool) -> None:
 
 def compare(multi: EvalReport, alone: dict[str, EvalReport]) -> dict[str, object]:
     """Δm: gain of the shared model over each task's own (positive is better; `Yardstick.gain` has its unit), and their mean,
-    with paired intervals over the test samples. Tasks that cannot be judged are left out and named."""
+    with paired intervals over the test samples. Tasks that cannot be judged are left out and named.
+    """
     gains = {name: gain(multi.tasks[name], single.tasks[name]) for name, single in alone.items()}
     known = {name: found for name, found in gains.items() if np.isfinite(found.point)}
     rows = [

@@ -1,5 +1,6 @@
 """The pipeline's figures for Prometheus: printed by `mtl metrics`, and in `MTL_HOME/metrics.prom` after every run (for the node
-exporter's textfile collector)."""
+exporter's textfile collector).
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """`mtl adopt`: the owner signs for versions and changes that have no signature that counts: those of before there were statements,
-or of a key that is lost."""
+or of a key that is lost.
+"""
 
 from __future__ import annotations
 

@@ -96,7 +96,8 @@ def plain(address: str) -> str:
 
 def former(link: Connection, here: str, there: There, *, own: bool) -> set[str]:
     """The places where a registry's artifacts were before they came here: another one than here, and what a run has there is
-    here under the same name. Of an own database's experiments, which may have no runs: a folder of the same name that is gone."""
+    here under the same name. Of an own database's experiments, which may have no runs: a folder of the same name that is gone.
+    """
     found: set[str] = set()
     # A server's own way to say where artifacts are; whoever opens the database without one cannot follow it.
     kept = () if own and link.dialect.name == "sqlite" else ("mlflow-artifacts:",)

@@ -138,7 +138,8 @@ def _explained() -> Generator[None]:
 
 def _needs(settings: Settings, known: list[tuple[str, Registry]]) -> tuple[dict[str, set[str]], list[str]]:
     """Version, in words → what it needs; and of which other models' versions that is not known. Those whose data are kept
-    elsewhere need nothing here."""
+    elsewhere need nothing here.
+    """
     found: dict[str, set[str]] = {}
     doubts: list[str] = []
     for name, registry in known:

@@ -28,7 +28,8 @@ DATA_FILES = "dvc_files.json"
 
 def write_origin(origin: Origin, root: Path, folder: Path) -> list[Path]:
     """The machine that a version was made on; and what differs from the commit, if anything does: as a patch, and what is not
-    in that."""
+    in that.
+    """
     machine = folder / MACHINE
     machine.write_text(json.dumps(this_machine().as_json(), indent=1) + "\n", encoding="utf-8")
     data = folder / DATA_FILES
@@ -43,7 +44,8 @@ def write_origin(origin: Origin, root: Path, folder: Path) -> list[Path]:
 
 def tracked_data(root: Path) -> dict[str, list[Output]]:
     """Path of each of DVC's files below data/, committed or not → its outputs: which images there are. No address that they
-    came from is in it: it may have a password."""
+    came from is in it: it may have a password.
+    """
     files = (path for path in sorted((root / FOLDER).rglob("*.dvc")) if path.is_file())
     return {path.relative_to(root).as_posix(): read_params(path).get("outs", []) for path in files}
 

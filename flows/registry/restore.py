@@ -96,7 +96,8 @@ def commit_of(version: Version) -> str:
 
 def _checkout(root: Path, commit: str, folder: Path) -> None:
     """A commit's files in a folder, with those of its submodules that the checkout has; of a repository that holds more than this
-    project, the project's own folder."""
+    project, the project's own folder.
+    """
     # Beside the checkout's own objects, also where its history is shallow and a clone of it is refused.
     objects = git(root, "rev-parse", "--path-format=absolute", "--git-path", "objects").decode().strip()
     git(root, "init", "--quiet", "--end-of-options", str(folder))
@@ -155,7 +156,8 @@ def _bring(folder: Path, *words: str) -> None:
 
 def _check_list(path: Path, md5: str) -> None:
     """A folder's list, before files are written under its names: one that is not in the cache after fetching was refused,
-    and DVC would then read it from the remote again, and take it."""
+    and DVC would then read it from the remote again, and take it.
+    """
     if not path.exists() or file_md5(path) != md5.removesuffix(".dir"):
         path.unlink(missing_ok=True)
         raise _not_what_was_pushed(f"no list of files with the hash {md5}")

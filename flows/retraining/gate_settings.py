@@ -48,7 +48,8 @@ def line(key: str, values: list[str | None]) -> str:
 
 def _asked(params: dict[str, Any], others: dict[str, Any]) -> dict[str, str]:
     """What decides on promotion: the gate's section, and what a task that both have must reach. (A task that the champion has
-    and its challenger lacks is the gate's own matter.)"""
+    and its challenger lacks is the gate's own matter.)
+    """
     tasks, known = params.get("tasks") or {}, others.get("tasks") or {}
     floors = {name: task.get("floor") for name, task in tasks.items() if name in known and isinstance(task, dict)}
     asked = {"gate": params.get("gate"), "tasks": {name: {"floor": value} for name, value in floors.items()}}

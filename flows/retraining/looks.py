@@ -44,7 +44,8 @@ class State(Report):
 @dataclass
 class Looks:
     """All looks of a home. `seen`: name → version of an image's file; `judged`: name → digest of its labels, of those that a look
-    has judged; `pending`: an event that was found, and perhaps not told."""
+    has judged; `pending`: an event that was found, and perhaps not told.
+    """
 
     folder: Path
     seen: dict[str, str] = field(default_factory=dict[str, str])
@@ -105,7 +106,8 @@ class Looks:
 @dataclass(frozen=True)
 class Late:
     """Labels of images that are looked at or were: `again` are those that must be predicted once more; `said` is what of the
-    labels is not judged."""
+    labels is not judged.
+    """
 
     labels: Labels
     again: list[str]

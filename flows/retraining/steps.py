@@ -124,7 +124,8 @@ def register_step(context: RunContext, reason: str, origin: Origin) -> Version:
 
 def _without_links(model: Path, cache: Path, scratch: Path) -> Path:
     """A package; where DVC has linked its files from its cache (`cache.type`), a copy, for a package has no links. Other links
-    are left to be refused."""
+    are left to be refused.
+    """
     links = [path for path in model.rglob("*") if path.is_symlink()]
     if not links or not all(path.resolve().is_relative_to(cache.resolve()) for path in links):
         return model

@@ -108,7 +108,8 @@ def name_of(kind: str, project: str) -> str:
 
 def crash_silent_runs(project: str) -> object:
     """A project's flow runs whose process died with its runner: without a heartbeat for a while, they are marked as crashed,
-    so that their place is free for the next tick. Others' runs on the same server may have no heartbeats."""
+    so that their place is free for the next tick. Others' runs on the same server may have no heartbeats.
+    """
     from prefect.automations import Automation
     from prefect.client.schemas.objects import StateType
     from prefect.events.actions import ChangeFlowRunState
@@ -142,7 +143,8 @@ def crash_silent_runs(project: str) -> object:
 def keep(wanted: Any) -> None:
     """Create an automation, or bring it up to date; one of all runs, as an earlier version made it, goes. One that is as it
     should be is not touched: an update would let it forget the runs whose heartbeats it waits for, and it is started with the
-    runner, just when they are missed."""
+    runner, just when they are missed.
+    """
     with suppress(ValueError):
         type(wanted).read(name=OF_ALL).delete()
     try:

@@ -43,7 +43,8 @@ def note_applied(config: Config, home: Path) -> None:
 
 def remove_unwanted(wanted: list[Any], project: str) -> None:
     """Let go of a project's deployments that params.yaml no longer has, and on a server of our own of those that earlier
-    versions made under other names: their ticks would go on."""
+    versions made under other names: their ticks would go on.
+    """
     from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound
 

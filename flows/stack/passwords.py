@@ -1,6 +1,7 @@
 """Passwords that are none: words of examples, short ones, one for two doors.
 
-`python -m flows.stack.passwords NAME …` looks at these variables of the environment (exit code 1: a word why)."""
+`python -m flows.stack.passwords NAME …` looks at these variables of the environment (exit code 1: a word why).
+"""
 
 from __future__ import annotations
 

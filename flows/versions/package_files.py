@@ -23,7 +23,8 @@ def beside_registered(
     settings: Settings, registry: Registry, version: Version, made: Path
 ) -> dict[str, tuple[str, str]]:
     """What differs → how it was registered, and how it is in `made`, which the package stage wrote. A package that is gone, or is
-    not what was registered, is a difference by itself: nothing can be said of its files."""
+    not what was registered, is a difference by itself: nothing can be said of its files.
+    """
     report = read_report(PackageReport, made / "report.json")
     with tempfile.TemporaryDirectory() as scratch:
         try:

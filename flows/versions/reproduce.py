@@ -196,7 +196,8 @@ def _build(
     differences: Differences,
 ) -> None:
     """Every stage from scratch. The data are those that were pulled; where the raw index points to the user's own files, or
-    in place of the version's, they are fetched again and compared."""
+    in place of the version's, they are fetched again and compared.
+    """
     config: Config = load(folder / "params.yaml")
     home = folder / ".mtl"
     home.mkdir(exist_ok=True)
@@ -288,10 +289,8 @@ def _circumstances(kept: Path, folder: Path) -> Differences:
 def show(result: dict[str, Any]) -> str:
     """The result as lines."""
     lines = [f"version {result['version']}: {result['verdict']} ({result['seconds']:.0f} s)"]
-    for found in result["differences"]:
-        lines.append(f"  {found['what']}: registered {found['registered']}, rebuilt {found['rebuilt']}")
-    for found in result["circumstances"]:
-        lines.append(f"  (by the way: {found['what']} was {found['registered']}, is {found['rebuilt']})")
+    lines += [f"  {d['what']}: registered {d['registered']}, rebuilt {d['rebuilt']}" for d in result["differences"]]
+    lines += [f"  (by the way: {c['what']} was {c['registered']}, is {c['rebuilt']})" for c in result["circumstances"]]
     if "folder" in result:
         lines.append(f"  kept in {result['folder']}")
     return plain("\n".join(lines))

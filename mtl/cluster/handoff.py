@@ -75,7 +75,8 @@ def result_of(config: ClusterTree, name: str, module: str, job: dict[str, Any], 
 
 def do(run: Callable[[Tree, dict[str, Any], Store, Seal], Any], tree: type[Tree]) -> int:
     """On the cluster, with the store's address as argument: run with those settings of whoever handed it over that the
-    tree has, and keep the result, if there is one, or the error in the store; the exit code."""
+    tree has, and keep the result, if there is one, or the error in the store; the exit code.
+    """
     set_up_logging("plain")  # who handed the work over passes the lines on
     store, seal = Store(sys.argv[1]), Seal(bytes.fromhex(os.environ[VARIABLE]))
     try:

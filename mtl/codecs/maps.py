@@ -150,7 +150,8 @@ def decode_depth(data: bytes, scale: float) -> np.ndarray:
 
 def encode_depth(depth: np.ndarray, scale: float) -> bytes:
     """float [height, width], NaN unknown → a 16-bit PNG in steps of `scale`, 0 unknown; what is nearer than a step is one, and what
-    is farther than 16 bits reach is 65,535."""
+    is farther than 16 bits reach is 65,535.
+    """
     steps = np.where(np.isnan(depth), 0.0, np.round(depth / scale).clip(1, 65535))
     return cv2.imencode(".png", steps.astype(np.uint16))[1].tobytes()
 

@@ -18,7 +18,8 @@ Result = dict[str, Any]
 
 def selected(results: Sequence[Result], method: str) -> list[Result]:
     """A method's trials at the learning rate with the best mean validation score, of those rates at which the most seeds did
-    not fail: a rate is no good for the one seed that survived it."""
+    not fail: a rate is no good for the one seed that survived it.
+    """
     by_rate: dict[float, list[Result]] = {}
     for result in results:
         if result["method"] == method and "error" not in result:
@@ -40,7 +41,8 @@ def best_method(results: Sequence[Result], among: Sequence[str]) -> str | None:
 
 def mean_weights(results: Sequence[Result], method: str, tasks: Sequence[str]) -> dict[str, float]:
     """Each task's weight as the method set it, a mean over seeds and the epochs that had the task; a task that none had is
-    not named."""
+    not named.
+    """
     rows = [row for r in selected(results, method) for row in r["history"]]
     found = {task: [w for row in rows if not math.isnan(w := row[f"train/{task}/weight"])] for task in tasks}
     return {task: float(np.mean(weights)) for task, weights in found.items() if weights}
@@ -176,7 +178,8 @@ def _curves(results: Sequence[Result]) -> list[dict[str, float]]:
 
 def _cosines(results: Sequence[Result]) -> dict[str, dict[str, Any]]:
     """Level → method and `epochs`, the cosines between the tasks' gradients by epoch, of the first trial that compared them
-    there."""
+    there.
+    """
     found: dict[str, dict[str, Any]] = {}
     for result in results:
         epochs = [row["cosines"] for row in result.get("history", []) if "cosines" in row]

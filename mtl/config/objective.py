@@ -74,7 +74,8 @@ class IMTLLWeighting(WeightingSection):
 
 class FAMOWeighting(WeightingSection):
     """Fast adaptive multitask optimization (Liu et al. 2023): every log loss falls at the same rate; a second forward
-    pass a step."""
+    pass a step.
+    """
 
     type: Literal["famo"]
     needs_losses = True

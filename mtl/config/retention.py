@@ -11,7 +11,8 @@ from mtl.config.section import Count, Section
 
 class RetentionConfig(Section):
     """What is kept as weeks pass (`mtl clean`, and after every run that made a version). Always kept: the champion, the one before
-    it, what has an alias, a description or a tag of a person's, and what waits for its decision."""
+    it, what has an alias, a description or a tag of a person's, and what waits for its decision.
+    """
 
     versions: Count | None = Field(
         default=20, description="the newest that are kept; null: all are, whatever else is said"

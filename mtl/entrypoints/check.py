@@ -1,5 +1,6 @@
 """`mtl data check`: the data set read as prepare will read it, with nothing refused. Called with the report's path,
-and with --page for a page beside it."""
+and with --page for a page beside it.
+"""
 
 from __future__ import annotations
 

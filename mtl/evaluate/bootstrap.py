@@ -32,7 +32,8 @@ def jackknife_weights(num_samples: int) -> np.ndarray:
 
 def places(ids: Sequence[str]) -> np.ndarray:
     """Where each sample stands in the order of ids: resamples are drawn there, so that they are the same whatever the
-    order in which samples were judged: int64 [samples]."""
+    order in which samples were judged: int64 [samples].
+    """
     found = np.empty(len(ids), np.int64)
     found[np.argsort(np.array(ids), kind="stable")] = np.arange(len(ids))
     return found
@@ -40,7 +41,8 @@ def places(ids: Sequence[str]) -> np.ndarray:
 
 def interval(replicates: np.ndarray, confidence: float) -> tuple[float | None, float | None]:
     """Percentile interval of the finite replicates; None where there are none. `mtl.intervals.Estimate` has one that
-    holds for more than means."""
+    holds for more than means.
+    """
     finite = replicates[np.isfinite(replicates)]
     if not len(finite):
         return None, None

@@ -49,7 +49,8 @@ def score(
 
 def refuse_not_finite(bad: Mapping[str, list[str]]) -> None:
     """Raise TrainingError if a task has samples here, whose answers are not finite: they would be left out of its metrics,
-    which would look better for it."""
+    which would look better for it.
+    """
     named = {name: ids for name, ids in bad.items() if ids}
     if named:
         name, ids = next(iter(named.items()))

@@ -34,7 +34,8 @@ def build_report(
     blind: dict[str, Scorer] | None = None,
 ) -> EvalReport:
     """Values, intervals, paired replicates and slices of every task; what robustness found, by corruption and task; what
-    blind answers reach."""
+    blind answers reach.
+    """
     corrupted, without = robustness or {}, blind or {}
     place = places(split.ids)
     counts = resample_counts(config.seed, config.evaluate.num_resamples, len(split))[:, place]
@@ -128,7 +129,8 @@ def _possible(
     ends: tuple[float, float] | None, value: float, yard: Yardstick, count: int, tail: float
 ) -> tuple[float | None, float | None]:
     """An interval within what the metric can be. One of width 0, where all samples are alike, shows no spread, not that
-    there is none: a share may lack as much as so many samples can miss (the rule of three), of others nothing is known."""
+    there is none: a share may lack as much as so many samples can miss (the rule of three), of others nothing is known.
+    """
     if ends is None:
         return None, None
     low, high = ends

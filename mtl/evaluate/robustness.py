@@ -78,7 +78,8 @@ def robustness(
     batch_size: int,
 ) -> dict[str, dict[str, float]]:
     """Corruption (and `none`) → task that is not auxiliary → its primary metric on `num_samples` images, spread evenly
-    over the split; nothing if there are no corruptions."""
+    over the split; nothing if there are no corruptions.
+    """
     judged = {name: task for name, task in tasks.items() if not task.config.auxiliary}
     found: dict[str, dict[str, float]] = {}
     for kind in (CLEAN, *kinds) if kinds else ():

@@ -75,7 +75,8 @@ def judge(
 
 def relative_gains(challenger: TaskReport, champion: TaskReport) -> tuple[float, np.ndarray]:
     """Gain of the challenger over the champion as a share of what the metric has or can still gain, whichever is more
-    (`Yardstick.gain`): on the test split, and on every resample [resamples]; NaN where one of the two has no value."""
+    (`Yardstick.gain`): on the test split, and on every resample [resamples]; NaN where one of the two has no value.
+    """
     found = gain(challenger, champion)
     return found.point, found.replicates
 

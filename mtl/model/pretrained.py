@@ -201,7 +201,7 @@ def _from_run(chosen: RunPretrained) -> Tensors:
     import mlflow
 
     try:
-        folder = Path(mlflow.artifacts.download_artifacts(f"runs:/{chosen.run}/model"))  # pyright: ignore
+        folder = Path(mlflow.artifacts.download_artifacts(f"runs:/{chosen.run}/model"))  # pyright: ignore[reportPrivateImportUsage]
         (path,) = folder.rglob("weights.safetensors")
     except Exception as error:
         raise DataError(

@@ -74,7 +74,8 @@ def coarser(reference: np.ndarray, batch: np.ndarray) -> Any:
 
 def psi(reference: np.ndarray, batch: np.ndarray) -> float:
     """Population stability index of counts by bin, half a count added to each so that an empty one is not infinite; bins
-    that neither side has are none."""
+    that neither side has are none.
+    """
     seen = (reference + batch) > 0
     shares = [(side[seen] + 0.5) / (side.sum() + 0.5 * seen.sum()) for side in (reference, batch)]
     return float(np.sum((shares[1] - shares[0]) * np.log(shares[1] / shares[0])))

@@ -47,7 +47,8 @@ class Objective(nn.Module):
 
     def rows(self, present: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The tasks that are aggregated in a step, present and not auxiliary: their places among all tasks, and among those
-        that are not auxiliary. int64 [rows] each, on the CPU."""
+        that are not auxiliary. int64 [rows] each, on the CPU.
+        """
         counting = self.weighting.counting
         own = torch.nonzero(present[counting].cpu()).flatten()
         return counting.cpu()[own], own

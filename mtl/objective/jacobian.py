@@ -1,5 +1,6 @@
 """Products with a Jacobian [tasks, parameters]: a few rows, millions of columns. Taken block by block, which stays in
-cache; general matrix products of such shapes took two to four times as long."""
+cache; general matrix products of such shapes took two to four times as long.
+"""
 
 from __future__ import annotations
 

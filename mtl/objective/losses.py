@@ -35,7 +35,8 @@ def pixel_cross_entropy(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tens
 
 def dice(logits: torch.Tensor, masks: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
     """1 - Dice with sums in the denominator (Drozdzal et al. 2016, arXiv 1608.04117), plus one above and below: a mean over
-    classes, each image by itself, so that counts add up. Milletari et al.'s V-Net has sums of squares there instead."""
+    classes, each image by itself, so that counts add up. Milletari et al.'s V-Net has sums of squares there instead.
+    """
     known = (masks != IGNORE).unsqueeze(1)
     probabilities = at_least_float32(logits).softmax(1) * known
     truth = F.one_hot(masks.clamp(max=logits.shape[1] - 1), logits.shape[1]).permute(0, 3, 1, 2) * known

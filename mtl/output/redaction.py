@@ -93,7 +93,8 @@ def redacted(tree: Any) -> Any:
 
 def secret_in(text: str) -> str | None:
     """What secret a text that should have none holds, in words; None: none that is known by its form or from the environment.
-    What only looks like the setting of a password is one too where it stands in a file: see `secret_in_file`."""
+    What only looks like the setting of a password is one too where it stands in a file: see `secret_in_file`.
+    """
     if "://" in text and any(_without_user(found) != found[0] for found in _URL.finditer(text)):
         return "a URL with a user or a password"
     for what, pattern in (("a signed URL", _SIGNED), ("a private key", _PEM), ("a token", _TOKEN)):

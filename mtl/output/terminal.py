@@ -22,7 +22,7 @@ _COLOUR = re.compile(
 
 
 def plain(text: str) -> str:
-    """The text with what a terminal obeys written out, as in `\\x1b`."""
+    r"""The text with what a terminal obeys written out, as in `\x1b`."""
     return _OBEYED.sub(_written_out, text)
 
 
@@ -74,7 +74,7 @@ class Guarded:
 
 def reveal(line: str) -> None:
     """Print a line with a secret that whoever reads this terminal is to have: its own password, in an address that logs in."""
-    stream = sys.stdout._stream if isinstance(sys.stdout, Guarded) else sys.stdout  # pyright: ignore[reportPrivateUsage]
+    stream = sys.stdout._stream if isinstance(sys.stdout, Guarded) else sys.stdout  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     print(plain(line), file=stream, flush=True)
 
 

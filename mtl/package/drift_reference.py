@@ -73,7 +73,8 @@ def _without_answers(part: Profile) -> Profile:
 
 def _of_pixels(pixels: np.ndarray) -> dict[str, np.ndarray]:
     """Brightness and contrast (mean and deviation of grey), saturation (spread of colours), sharpness (deviation of the
-    Laplacian), and the mean of each channel."""
+    Laplacian), and the mean of each channel.
+    """
     colour = pixels[..., :3].astype(np.float32)
     grey = colour.mean(3)
     found = {"image/brightness": grey.mean((1, 2)), "image/contrast": grey.std((1, 2))}

@@ -9,7 +9,8 @@ import socket
 
 def actor() -> str:
     """Who does what is entered: this process's user and machine, as the system has them; and MTL_ACTOR, which anybody may
-    say, beside it."""
+    say, beside it.
+    """
     said = os.environ.get("MTL_ACTOR")
     return f"{_user()}@{socket.gethostname()}" + (f" ({said[:100]})" if said else "")
 

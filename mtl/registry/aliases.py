@@ -151,7 +151,8 @@ def refuse_gone(
 
 def same_version(entry: Change, found: ModelVersion) -> bool:
     """Whether what has a version's number is the version that an entry made champion: of the same run; or, of entries that do
-    not say it, registered before."""
+    not say it, registered before.
+    """
     if entry.run is not None:
         return entry.run == str(found.run_id)
     try:

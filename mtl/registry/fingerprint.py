@@ -46,8 +46,7 @@ def outs(stage: dict[str, Any]) -> list[str]:
     """Paths of all that a stage writes."""
     found: list[str] = []
     for kind in ("outs", "metrics", "plots"):
-        for entry in stage.get(kind, []):
-            found.append(next(iter(entry)) if isinstance(entry, dict) else entry)
+        found += [next(iter(entry)) if isinstance(entry, dict) else entry for entry in stage.get(kind, [])]
     return found
 
 

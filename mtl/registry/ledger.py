@@ -234,7 +234,8 @@ class Ledger:
 
     def _move(self, old: str, moved: str | None) -> str:
         """Let a run of the ledger's experiment go on with a ledger in Default. Whoever does so at once, or after a crash,
-        does the same: the first to enter its run has it, and no entry is written to the old one from then on."""
+        does the same: the first to enter its run has it, and no entry is written to the old one from then on.
+        """
         experiment = self.client.get_experiment_by_name(self.name)
         assert experiment is not None
         if moved is None:

@@ -31,7 +31,8 @@ def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 def _name(key: str) -> str:
     """A key as MLflow takes it: of others (an odd character, a path that is not in its shortest form, too long) what it takes, and
-    a digest."""
+    a digest.
+    """
     taken = re.sub(r"[^/\w.\- :]", "_", key)
     if taken == key and posixpath.normpath(key) == key and key[0] not in "/." and len(key) <= LONGEST_NAME:
         return key

@@ -188,7 +188,8 @@ class Registry(Contents):
 
     def _numbered(self, source: str, run: str, tags: dict[str, str]) -> ModelVersion:
         """A new version of MLflow's. A model that was deleted begins again with version 1 there: numbers that the ledger
-        knows are passed over, for they are other versions."""
+        knows are passed over, for they are other versions.
+        """
         known = known_numbers(self.ledger.read())
         while True:
             made = self.client.create_model_version(self.model, source, run, tags=tags, await_creation_for=60)

@@ -24,7 +24,8 @@ NAMED = 5
 
 def own_keys(folder: Path) -> tuple[Path, Path]:
     """A private and a public key, made when they are first asked for: where nobody brings keys, versions are signed all
-    the same, and what was changed since is found. PEM, P-256."""
+    the same, and what was changed since is found. PEM, P-256.
+    """
     private, public = folder / "private.pem", folder / "public.pem"
     if not public.exists():
         from cryptography.hazmat.primitives import serialization
@@ -67,7 +68,8 @@ def _digest(files: Mapping[str, str]) -> str:
 
 def signed_files(package: Path, sha256: str) -> dict[str, str] | None:
     """What a package with this digest consists of, as the signature that lies in it says: name → SHA-256. None if that is the
-    signature of another one, or none at all."""
+    signature of another one, or none at all.
+    """
     try:
         envelope = json.loads((package / SIGNATURE).read_bytes())["dsseEnvelope"]
         resources: list[dict[str, str]] = json.loads(base64.b64decode(envelope["payload"]))["predicate"]["resources"]

@@ -94,7 +94,8 @@ def reading(uri: str) -> ReadingClient:
 
 def connect(uri: str) -> mlflow.MlflowClient:
     """A client; the tables of an embedded database are made first, as a whole: MLflow's own way leaves some if it is killed,
-    and two at once get in each other's way."""
+    and two at once get in each other's way.
+    """
     import mlflow
     from filelock import FileLock
 
@@ -168,7 +169,8 @@ class Tracker:
 
     def log_params(self, run: str, params: dict[str, object]) -> None:
         """The whole of params.yaml, flattened to dotted keys. What the run has already stays: a run that goes on may have
-        other settings where they make no difference to the version (its schedule)."""
+        other settings where they make no difference to the version (its schedule).
+        """
         from mlflow.entities import Param
 
         wanted = as_params(params)
@@ -231,8 +233,8 @@ class Tracker:
                     self.client.log_artifacts(run, str(path), path.name)
                 else:
                     self.client.log_artifact(run, str(path), LINEAGE)
-            dataset = mlflow.data.meta_dataset.MetaDataset(  # pyright: ignore
-                mlflow.data.http_dataset_source.HTTPDatasetSource(f"dvc://{data_hash}"),  # pyright: ignore
+            dataset = mlflow.data.meta_dataset.MetaDataset(  # pyright: ignore[reportPrivateImportUsage]
+                mlflow.data.http_dataset_source.HTTPDatasetSource(f"dvc://{data_hash}"),  # pyright: ignore[reportPrivateImportUsage, reportAttributeAccessIssue]
                 name=data_name,
                 digest=data_hash[:36],
             )

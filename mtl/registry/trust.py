@@ -54,13 +54,12 @@ class Trust:
         *,
         unverified: bool = False,
     ) -> None:
-        """
-        Args:
-            public: public keys in PEM (files, or their texts), or folders of such files.
-            private: what is signed with; its public half is trusted.
-            own: the folder of a key pair that is made when something is first signed and there is no `private`.
-            seen: a folder that remembers which history was seen last, so that one that was cut off is found.
-            unverified: let through what nobody who is trusted has signed.
+        """Args:
+        public: public keys in PEM (files, or their texts), or folders of such files.
+        private: what is signed with; its public half is trusted.
+        own: the folder of a key pair that is made when something is first signed and there is no `private`.
+        seen: a folder that remembers which history was seen last, so that one that was cut off is found.
+        unverified: let through what nobody who is trusted has signed.
         """
         self.public, self.private, self.own, self.seen = tuple(public), private, own, seen
         self.unverified = unverified

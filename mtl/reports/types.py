@@ -31,7 +31,8 @@ class NetworkCost(Report):
 
 class EpochRow(Report):
     """One epoch: its place, and its metrics by name (`train/<task>/loss`, `val/<task>/<metric>`, `learning_rate` …). A metric is
-    NaN where no step had what it is of."""
+    NaN where no step had what it is of.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
     __pydantic_extra__: dict[str, float] = Field(init=False)  # pyright: ignore[reportIncompatibleVariableOverride]

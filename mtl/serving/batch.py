@@ -177,7 +177,8 @@ def as_parquet(
     names: Sequence[str] = (),
 ) -> bytes:
     """A row an image: `_path`, `_error` (null if all went well), `_file` (the name of its pictures, if there are any), and the
-    columns of `Predictor.predict`, null if not."""
+    columns of `Predictor.predict`, null if not.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -198,5 +199,5 @@ def as_parquet(
 
 
 def _text(text: str) -> str:
-    """A path as a table takes it: bytes of a name that are no UTF-8 as `\\xff`."""
+    r"""A path as a table takes it: bytes of a name that are no UTF-8 as `\xff`."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

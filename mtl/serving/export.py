@@ -37,7 +37,8 @@ def write_table(store: Store) -> None:
 
 def write_coco(store: Store, tasks: dict[str, Task]) -> None:
     """coco_<task>.json for each task whose answers are objects: images, categories, and annotations with a score and a box x,
-    y, width, height."""
+    y, width, height.
+    """
     for name, task in tasks.items():
         answer = answer_of(task)
         if not answer.in_coco:

@@ -1,5 +1,6 @@
 """The endpoint follows an alias of the registry: a version that is named anew is verified, loaded beside the one that answers,
-and takes its place; one that does not verify or does not load is refused, and the one before it goes on."""
+and takes its place; one that does not verify or does not load is refused, and the one before it goes on.
+"""
 
 from __future__ import annotations
 

@@ -29,7 +29,8 @@ def home() -> Path:
 
 def run_stage(stage: Callable[[], None]) -> None:
     """Run a stage's main. A user's error is printed without a traceback and ends with code 3; what another try may mend,
-    with code 1. SIGTERM ends it as Ctrl-C does, and so does the end of the flow that started it."""
+    with code 1. SIGTERM ends it as Ctrl-C does, and so does the end of the flow that started it.
+    """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
     watch_owner()

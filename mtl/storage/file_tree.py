@@ -1,5 +1,6 @@
 """Where files are: a folder, an archive or a bucket, or a folder in either, listed and read alike. Nothing is ever unpacked or
-written."""
+written.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +71,7 @@ class FileTree:
         other = copy.copy(self)
         ignored = PathSpec.from_lines("gitwildmatch", patterns) if patterns else None
         if ignored is not None:
-            other._shown = [name for name in self._shown if not ignored.match_file(name)]
+            other._shown = [name for name in self._shown if not ignored.match_file(name)]  # noqa: SLF001 (its own class)
             other.__dict__.pop("_by_extension", None)
         return other
 
@@ -388,7 +389,8 @@ def _opened(path: str) -> tuple[Any, str]:
 
 def _plain_members(members: Sequence[str]) -> dict[str, str]:
     """A member's name as files have it → as its archive has it: `tar -cf photos.tar .` puts `./` before it, and some of Windows'
-    tools write backslashes, which then all members have."""
+    tools write backslashes, which then all members have.
+    """
     windows = any("\\" in member for member in members) and not any("/" in member for member in members)
     slashed = {member.replace("\\", "/") if windows else member: member for member in members}
     return {name.removeprefix("./") or name: member for name, member in slashed.items()}

@@ -98,7 +98,8 @@ def _hits(ious: np.ndarray, threshold: float) -> np.ndarray:
 
 def common_places(boxes: np.ndarray, most: int) -> list[tuple[int, np.ndarray]]:
     """At most `most` of some boxes [k, 4] and how many of them each hits at the first threshold, greedily: the one that
-    hits most, then the one that hits most of the rest, while it hits another than itself."""
+    hits most, then the one that hits most of the rest, while it hits another than itself.
+    """
     chosen = boxes[np.unique(np.linspace(0, len(boxes) - 1, MOST_PLACES).astype(int))] if len(boxes) else boxes
     hits = iou_matrix(chosen, boxes) >= THRESHOLDS[0]
     found: list[tuple[int, np.ndarray]] = []

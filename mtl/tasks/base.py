@@ -110,7 +110,8 @@ class Task(ABC):
     @abstractmethod
     def loss_terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
         """The parts of the loss, each summed over this worker's targets: scalars, with a graph even where none is
-        present. The loss is the sum over parts of (sum over all workers) / (count over all workers)."""
+        present. The loss is the sum over parts of (sum over all workers) / (count over all workers).
+        """
 
     @abstractmethod
     def target_counts(self, batch: Batch) -> list[torch.Tensor]:
@@ -118,7 +119,8 @@ class Task(ABC):
 
     def num_present(self, batch: Batch) -> torch.Tensor:
         """This worker's images that have something to learn from, a scalar: where no worker has any, the task is absent
-        from a step. An image in which nothing is to be found teaches that; one of which nothing is known does not."""
+        from a step. An image in which nothing is to be found teaches that; one of which nothing is known does not.
+        """
         return batch.present[self.target_name].sum()
 
     @abstractmethod
@@ -141,7 +143,8 @@ class Task(ABC):
     @abstractmethod
     def blind(self, truths: list[Any]) -> Any:
         """The best answer that does not look at the image, as `predict` gives it, from what `truths` gives (one at
-        least): whatever does no better has learnt nothing."""
+        least): whatever does no better has learnt nothing.
+        """
 
     def blind_answers(self, answer: Any, draws: torch.Tensor) -> list[Any]:
         """That answer to samples with these `Batch.draws`; where a metric ranks the samples, ties are broken by chance."""

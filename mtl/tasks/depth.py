@@ -77,7 +77,8 @@ def _medians(values: np.ndarray) -> np.ndarray:
 
 def _sums(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Known pixels; |error|, error², |error| / truth, within a factor of 1.25. NaN in the truth is unknown, and so is what is
-    not above 0, as in the files: nothing is relative to it. No number here has a unit."""
+    not above 0, as in the files: nothing is relative to it. No number here has a unit.
+    """
     known = np.isfinite(truth) & (truth > 0)
     found, truth = found[known].astype(np.float64), truth[known].astype(np.float64)
     error = np.abs(found - truth)

@@ -118,7 +118,8 @@ class FasterRCNN:
     @staticmethod
     def _anchor_state(anchors: torch.Tensor, table: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Of each anchor: 1 positive, 0 negative, -1 neither; and which of the boxes that count it has. A box's best anchor
-        is positive too."""
+        is positive too.
+        """
         ignored = _in_ignored(anchors, table)
         if len(others := table[kinds(table) > 0]):
             ignored[_best_anchors(others[:, :4].to(anchors), anchors)] = True

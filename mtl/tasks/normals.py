@@ -52,7 +52,8 @@ class Normals(Task):
 
     def blind(self, truths: list[Any]) -> Any:
         """Each pixel's median direction, near which the mean angle is smallest; a block's where too few images know a
-        pixel."""
+        pixel.
+        """
         stacked = np.stack(truths)
         known = np.isfinite(stacked[:, 0])
         stacked = np.where(known[:, None], stacked, 0.0)
@@ -73,7 +74,8 @@ class Normals(Task):
 
 def _median_direction(vectors: np.ndarray) -> np.ndarray:
     """Unit vectors [n, 3, h, w], 0 where unknown → those [3, h, w] whose distances to them have the smallest sum (Weiszfeld
-    1937, ten steps from the mean)."""
+    1937, ten steps from the mean).
+    """
     found = vectors.sum(0)
     for _ in range(10):
         found = found / np.maximum(np.linalg.norm(found, axis=0), 1e-12)

@@ -57,7 +57,8 @@ class Segmentation(Task):
 
     def blind(self, truths: list[Any]) -> Any:
         """The best of some masks: one class everywhere, or in each pixel (a block, where too few images know a pixel) the
-        class that is most frequent there, rare ones made as frequent as others by more or less."""
+        class that is most frequent there, rare ones made as frequent as others by more or less.
+        """
         classes = len(self.target.classes)
         counts = np.zeros((classes, *truths[0].shape))
         for mask in truths:

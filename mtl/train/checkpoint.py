@@ -126,7 +126,8 @@ def write_manifest(store: Store, seal: Seal, files: dict[str, str]) -> None:
 
 def verified(store: Store, seal: Seal) -> dict[str, bytes] | None:
     """The files that a manifest declares, each as its hash says; None if there is no manifest of this seal, or a file is
-    damaged."""
+    damaged.
+    """
     try:
         files = seal.read(store, MANIFEST)["files"]
         found = {name: store.get(name) for name in files}

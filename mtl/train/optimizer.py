@@ -20,7 +20,8 @@ def build_optimizer(
     model: nn.Module, weighting: Weighting[WeightingSection], config: TrainConfig
 ) -> torch.optim.Optimizer:
     """No weight decay on norms and biases; earlier stages of the backbone learn slower by `layer_decay` each; the
-    weighting's own parameters are a group of their own."""
+    weighting's own parameters are a group of their own.
+    """
     depths = layer_depths(model) if config.layer_decay != 1.0 else {}
     members: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():

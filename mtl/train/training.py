@@ -111,7 +111,8 @@ class Training:
 
     def state(self) -> dict[str, Any]:
         """All that an exact resume needs; all workers call it together. Augmentation, order and dropout draw from seed
-        and step, not from a state."""
+        and step, not from a state.
+        """
         return {
             "model": whole(self.model.state_dict()),
             "objective": self.objective.state_dict(),
@@ -197,7 +198,8 @@ class Training:
 
     def end_epoch(self) -> dict[str, float]:
         """Score the averaged weights on the validation split, remember them if they are the best so far, and start
-        the next epoch. Returns this epoch's row of the history."""
+        the next epoch. Returns this epoch's row of the history.
+        """
         progress, world = self.progress, self.world
         weights = whole(self.ema.shadow if self.config.train.ema_decay else self.model.state_dict())
         self.averaged.load_state_dict(weights)

@@ -182,7 +182,7 @@ def distributed(config: Config, prepared: Path, tmp_path_factory: pytest.TempPat
     """The gradients of every method on 2 workers (with accumulation) and on 4, by data and by tasks."""
     folder = tmp_path_factory.mktemp("gradients")
     for size in (2, 4):
-        mp.spawn(_worker, args=(size, small(config), prepared, folder), nprocs=size)  # pyright: ignore
+        mp.spawn(_worker, args=(size, small(config), prepared, folder), nprocs=size)  # pyright: ignore[reportPrivateImportUsage]
     return folder
 
 

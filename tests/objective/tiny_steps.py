@@ -41,8 +41,10 @@ def objectives() -> list[dict[str, Any]]:
         for aggregator in ("sum", *AGGREGATORS):
             alike = aggregator == "sum" and not sections()["weightings"][weighting].needs_gramian
             levels = ["features"] if alike else ["features", "parameters"]
-            for level in levels[1:] if sections()["aggregators"][aggregator].needs_jacobian else levels:
-                found.append({"weighting": chosen, "aggregator": {"type": aggregator}, "level": level})
+            found += [
+                {"weighting": chosen, "aggregator": {"type": aggregator}, "level": level}
+                for level in (levels[1:] if sections()["aggregators"][aggregator].needs_jacobian else levels)
+            ]
     return found
 
 

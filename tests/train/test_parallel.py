@@ -81,7 +81,7 @@ def _sharded(rank: int, config: Config, prepared: Path, folder: Path) -> None:
 def test_a_sharded_training_is_the_unsharded_one(config: Config, prepared: Path, tmp_path: Path) -> None:
     options = {"sharding": "fsdp", "precision": "float32", "optimizer": "sgd", "learning_rate": 0.01}
     chosen = changed(config, train=options, objective={"weighting": {"type": "uncertainty"}})
-    mp.spawn(_sharded, args=(chosen, prepared, tmp_path), nprocs=2)  # pyright: ignore
+    mp.spawn(_sharded, args=(chosen, prepared, tmp_path), nprocs=2)  # pyright: ignore[reportPrivateImportUsage]
     alone = Training(chosen, prepared, ProcessGroup())
     train(alone, 4)
     together = torch.load(tmp_path / "end.pt", weights_only=True)
@@ -360,7 +360,7 @@ def test_a_training_goes_on_with_another_number_of_workers(config: Config, prepa
     run(whole, Checkpoints(Store(str(tmp_path / "whole" / RUN)), 9, seal), report=_ignore)  # type: ignore[arg-type]
     for name in ("step-00000002", "step-00000004"):
         shutil.copytree(tmp_path / "whole" / RUN / name, tmp_path / "one" / RUN / name)
-    mp.spawn(_two_go_on, args=(chosen, prepared, tmp_path, seal), nprocs=2)  # pyright: ignore
+    mp.spawn(_two_go_on, args=(chosen, prepared, tmp_path, seal), nprocs=2)  # pyright: ignore[reportPrivateImportUsage]
     found = torch.load(tmp_path / "two.pt", weights_only=True)
     assert found["worlds"] == [[0, 1], [4, 2]]
     differences = [float((v - found["model"][n]).abs().max()) for n, v in whole.state()["model"].items()]

@@ -51,7 +51,8 @@ class RandomSplit(HashedSplit):
 
 class StratifiedSplit(HashedSplit):
     """As a table says that `mtl data split` keeps balanced over several targets at once, of its images and what is in their
-    groups; the rest by hash."""
+    groups; the rest by hash.
+    """
 
     type: Literal["stratified"]
     over: tuple[str, ...] = Field(description="targets whose classes every split gets its share of")
@@ -74,7 +75,8 @@ class FoldsSplit(HashedSplit):
 
 class TimeSplit(GroupedSplit):
     """Train on the past, test on the latest: by the set's time, or by a date in the id. Of a group that goes on into a later split
-    than it began in, the later images are left out."""
+    than it began in, the later images are left out.
+    """
 
     type: Literal["time"]
     val_from: date = Field(strict=False, description="the first day of the validation split")

@@ -1,5 +1,6 @@
 """Formats in which annotation tools write what people drew. Boxes and outlines become boxes and masks; what is said of a whole
-picture becomes labels and values."""
+picture becomes labels and values.
+"""
 
 from __future__ import annotations
 

@@ -127,7 +127,8 @@ SPLIT_NAMES = {
 
 def split_of(name: str) -> str | None:
     """The split that a name says: a folder's, a file's stem or a column's cell. A year or number behind it is none of it:
-    train2017, val_2, instances_test."""
+    train2017, val_2, instances_test.
+    """
     plain = name.strip().lower()
     found = SPLIT_NAMES.get(plain) or SPLIT_NAMES.get(plain.rstrip("0123456789").rstrip("_-. "))
     assert found is None or found in SPLITS

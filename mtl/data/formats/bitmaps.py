@@ -73,7 +73,8 @@ def _pixels(png: bytes) -> np.ndarray:
 
 def _placed(png: bytes, left: int, top: int, height: int, width: int) -> np.ndarray:
     """uint8 [height, width], the picture's pixels at their place, cut off at the border. It is decoded anew: all objects of an
-    image are known before the first is drawn, and small files hold large pictures."""
+    image are known before the first is drawn, and small files hold large pictures.
+    """
     pixels = _pixels(png)
     found = np.zeros((height, width), np.uint8)
     x1, y1 = max(left, 0), max(top, 0)

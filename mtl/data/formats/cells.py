@@ -56,7 +56,8 @@ def number(text: str, what: str, comma: bool = False) -> float:
 
 def has_decimal_commas(cells: Iterable[Cell], decimal: str = "") -> bool:
     """Whether numbers of a column have a comma before their decimals: `3,5`. 1,234 may be a thousand and more, so that a column
-    of nothing else is refused by `number`, until `decimal` says what it is."""
+    of nothing else is refused by `number`, until `decimal` says what it is.
+    """
     if decimal:
         return decimal == ","
     commas = [cell for cell in cells if isinstance(cell, str) and _COMMA.fullmatch(cell)]

@@ -69,7 +69,8 @@ def read_coco(settings: CocoSet, place: FileTree) -> Reading:
 
 def category_names(categories: Iterable[Item], used: Iterable[str | None]) -> list[str]:
     """Names of categories by their ids. One that nothing is of, and that others name as theirs, is none: Roboflow puts the
-    project's name before its categories, as the super-category of all."""
+    project's name before its categories, as the super-category of all.
+    """
 
     def order(category: Item) -> tuple[bool, Any]:
         found = category["id"]

@@ -24,7 +24,8 @@ Item = dict[str, Any]
 @dataclass
 class Lists:
     """What a COCO file holds. Every image has `id` and `file_name`, every category `id` and `name`, every annotation
-    `image_id` and `category_id`; ids are texts."""
+    `image_id` and `category_id`; ids are texts.
+    """
 
     images: dict[str, Item] = field(default_factory=dict[str, Item])
     annotations: list[Item] = field(default_factory=list[Item])

@@ -1,5 +1,6 @@
 """Where a data set of Hugging Face's keeps its rows: Arrow files that were saved to disk, Parquet files as on the hub, or a
-`metadata` file beside images. What its columns are, the files say themselves, or its card."""
+`metadata` file beside images. What its columns are, the files say themselves, or its card.
+"""
 
 from __future__ import annotations
 

@@ -27,7 +27,8 @@ class Levels(NamedTuple):
 
 def levels(names: Sequence[str]) -> Levels:
     """Classes stand at the top level, below train, val and test, or above them. Images that lie in a split's folder itself have no
-    class."""
+    class.
+    """
     tops = {name.split("/")[0] for name in names if "/" in name}
     deep = [name for name in names if name.count("/") >= 2]
     if len(tops) == 1 and len(deep) == len(names) and tops <= {top for top in tops if top.lower() in ABOVE}:

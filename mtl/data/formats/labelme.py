@@ -74,7 +74,8 @@ def _picture(
 
 def _image(name: str, document: dict[str, object], files: Files, reading: Reading) -> str | bytes | None:
     """The picture's file; if there is none of the name that is said, that of the document's own name, or the bytes that the
-    document holds; None, and a problem, if there are none."""
+    document holds; None, and a problem, if there are none.
+    """
     path = PurePosixPath(name)
     mention, near = text(document.get("imagePath")), path.parent.as_posix()
     try:

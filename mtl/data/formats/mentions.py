@@ -124,7 +124,8 @@ _HERE = "."
 
 def _head(plain: str, name: str, near: str) -> str:
     """The folders of a mention that are none of its file's: what they were called elsewhere. Of a bare name whether it lies
-    beside its document, or was looked for."""
+    beside its document, or was looked for.
+    """
     mine, theirs = plain.split("/")[:-1], normal(name).split("/")[:-1]
     if not mine:
         beside = [normal(near), *(normal(str(above)) for above in PurePosixPath(normal(near)).parents)]

@@ -121,7 +121,8 @@ def _read_pairs(place: FileTree, images: Side, maps: Side, target: str, reading:
 
 def split_said(folder: str) -> str | None:
     """The split that a word of a folder's name says, of the innermost that says one: train/a, train_images, Task1_Training_Input,
-    imagesTr."""
+    imagesTr.
+    """
     for part in reversed(folder.split("/")):
         words = (part, *_WORD.findall(part))
         said = {split for word in words if (split := split_of(word) or SHORT.get(word.lower())) is not None}

@@ -149,6 +149,7 @@ def same_split(file: str, image: str) -> bool:
 
 def _is_plausible(file: str, image: str) -> bool:
     """Whether paths differ as those of an annotation and its image may: in one folder's name, and in folders that one of them
-    has besides. labels/north/a.txt is not of images/south/a.jpg."""
+    has besides. labels/north/a.txt is not of images/south/a.jpg.
+    """
     mine, theirs = ({split_of(part) or part for part in folders(name)} for name in (file, image))
     return same_split(file, image) and min(len(mine - theirs), len(theirs - mine)) <= 1

@@ -58,7 +58,8 @@ class Shape:
 
 class Frame(NamedTuple):
     """Width and height that annotations are given in; None: nothing is said, so the picture as a viewer shows it.
-    relative: coordinates are shares of it."""
+    relative: coordinates are shares of it.
+    """
 
     width: float | None = None
     height: float | None = None

@@ -20,7 +20,8 @@ from mtl.storage.file_tree import FileTree
 @dataclass
 class Told:
     """What rows have said of one image so far. places: target → the row that said it; contested: targets that rows contradict
-    each other in."""
+    each other in.
+    """
 
     entry: Entry
     places: dict[str, str] = field(default_factory=dict[str, str])

@@ -141,7 +141,8 @@ class _Reader:
 
 def _first_pixel(objects: list[Object], reading: Reading) -> int:
     """What the first pixel is called: 1, as in VOC; but 0 if a box begins there, or if no number is whole, for then it is no pixel
-    that is counted, but a place (CVAT, labelme and VoTT write those)."""
+    that is counted, but a place (CVAT, labelme and VoTT write those).
+    """
     boxes = [found for found in objects if found.box is not None]
     zeros = sum(min(found.box[:2]) < 1 for found in boxes if found.box)
     if zeros:

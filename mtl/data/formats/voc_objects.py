@@ -17,7 +17,8 @@ TRUE = ("1", "true", "yes")
 
 class Object(NamedTuple):
     """An object. box: xmin, ymin, xmax, ymax as they are written; None if there is an outline alone. decimals: whether all four have
-    some, if only .0."""
+    some, if only .0.
+    """
 
     what: str
     label: str

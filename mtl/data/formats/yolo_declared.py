@@ -73,12 +73,12 @@ def _candidates(place: FileTree) -> list[list[str]]:
 
 def seen_from(one: Declared, mention: str) -> list[str]:
     """Where a path of a declaration may lie: below its folder, with `path` between or not, or with its first folders left out,
-    which another machine has."""
+    which another machine has.
+    """
     here = normal(PurePosixPath(one.file).parent.as_posix())
     found: list[str] = []
     for path in (f"{one.path}/{mention}", mention):
         parts = [part for part in normal(path).split("/") if part not in ("", "..")]
         for start in range(max(1, len(parts))):
-            for above in (here, ""):
-                found.append("/".join(part for part in (above, *parts[start:]) if part))
+            found += ["/".join(part for part in (above, *parts[start:]) if part) for above in (here, "")]
     return list(dict.fromkeys(found))

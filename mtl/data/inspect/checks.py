@@ -83,7 +83,8 @@ def _divided_groups(raw: Path, given: DatasetSpec) -> dict[str, dict[str, int]]:
 @dataclass
 class Files:
     """What there is to say of the encoded images: those that are another format than their name says; those with further pages
-    or frames, which nobody reads; how many have which width and height."""
+    or frames, which nobody reads; how many have which width and height.
+    """
 
     wrong: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
     first_of_many: list[str] = field(default_factory=list[str])

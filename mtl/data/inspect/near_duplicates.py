@@ -85,7 +85,8 @@ def _read(folder: Path, manifest: Manifest) -> tuple[list[Name], np.ndarray]:
 
 def _close(hashes: np.ndarray) -> list[tuple[int, int]]:
     """Pairs of distinct hashes that differ in three bits or fewer, in order: one of four quarters is the same, and of the other
-    48 bits, in four parts, one part."""
+    48 bits, in four parts, one part.
+    """
     found: list[np.ndarray] = [np.zeros((0, 2), np.int64)]
     for quarter in range(4):
         turned = _turned(hashes, 16 * quarter)

@@ -130,7 +130,8 @@ def _suspicious(
     numbers: list[int], before: int, new: list[FileTree], old: list[FileTree], answers: dict[str, Answers]
 ) -> bool:
     """Whether a window goes with one label, and is so much rarer among known images, or where there are none among arrivals
-    without that label, that it is no common motif."""
+    without that label, that it is no common motif.
+    """
     told = Counter(answer for n in numbers for answer in answers[new[n][0]][new[n][1]])
     main, count = told.most_common(1)[0] if told else ("", 0)
     if told and count < ONE_LABEL * len(numbers):
@@ -158,7 +159,8 @@ def _described(
 
 def _windows(split: Split, index: int) -> np.ndarray:
     """Codes of an image's windows, uint64, each once: which of their blocks, of each channel, are lighter than the mean. A code
-    survives noise and lossy compression where the window has contrast; others have none."""
+    survives noise and lossy compression where the window has contrast; others have none.
+    """
     pixels = split.rows(np.array([index]))["image"][0][..., :3].astype(np.float32)
     blocks = _means(pixels, BLOCK)
     side = 4 if blocks.shape[2] == 3 else 7  # 48 or 49 bits

@@ -176,7 +176,8 @@ class OfObjects(ABC):
 @dataclass(frozen=True)
 class Placed:
     """An object in the picture's own pixels: its box x1, y1, x2, y2; its class's name; 0, or why it does not count
-    (`mtl.data.kinds.box_table`); the picture's area per area of the annotation's frame; and its width and height."""
+    (`mtl.data.kinds.box_table`); the picture's area per area of the annotation's frame; and its width and height.
+    """
 
     box: tuple[float, float, float, float]
     category: str

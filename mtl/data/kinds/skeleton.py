@@ -87,6 +87,16 @@ def triples(annotation: Mapping[str, Any], number: int) -> list[list[float]]:
 
 
 def check_labelled(annotation: Mapping[str, Any], seen: list[float], points: np.ndarray, size: tuple[int, int]) -> None:
+    """Refuse marks of visibility that are none, a number of labelled points that is another, and points outside.
+
+    Args:
+        seen: visibility of each point: 0, 1 or 2.
+        points: float [points, 2], x and y.
+        size: width and height.
+
+    Raises:
+        DataError: which it is.
+    """
     if strange := [mark for mark in seen if mark not in (0, 1, 2)]:
         raise DataError("a point's visibility is unknown", found=f"{strange[0]:g}", fix="0, 1 or 2")
     labelled, said = sum(mark > 0 for mark in seen), annotation.get("num_keypoints", None)

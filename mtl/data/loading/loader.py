@@ -86,7 +86,7 @@ class Split:
         """The same split with those samples alone that `chosen` (bool [samples]) marks."""
         part = copy.copy(self)
         part.ids = [found for found, wanted in zip(self.ids, chosen, strict=True) if wanted]
-        part._at = self._at[chosen]
+        part._at = self._at[chosen]  # noqa: SLF001 (its own class)
         return part
 
     def digests(self) -> list[str]:

@@ -134,7 +134,8 @@ def _labels(table: Candidate) -> set[str]:
 
 def _described(look: Look, others: Sequence[Candidate], used: set[str]) -> tuple[list[str], str, str]:
     """Classes in the order that a table of their names and numbers says; or that table's file, where boxes have codes; and the
-    file."""
+    file.
+    """
     for table in others if used else []:
         if table.sheet.ragged or len(table.sheet.columns) != 2 or not table.sheet.rows or table.image:
             continue

@@ -18,7 +18,8 @@ from mtl.errors import DataError
 @dataclass(frozen=True)
 class Listed:
     """A file with those of its images that are here; the folder that all of their names count from, if there is one; and what is
-    said of one that is not here."""
+    said of one that is not here.
+    """
 
     summary: Summary
     here: frozenset[str]
@@ -49,7 +50,8 @@ def listed(look: Look, file: str, found: Summary) -> Listed:
 
 def _folder(look: Look, file: str, found: Summary, names: list[str]) -> str | None:
     """The folder; None if there is none, or nothing tells which. Maps of segments are called like images, and lie in a folder that is
-    called like the file."""
+    called like the file.
+    """
     images: dict[str, list[str]] = {}
     for image in map(normal, look.images):
         images.setdefault(image.rsplit("/", 1)[-1], []).append(image)
@@ -73,7 +75,8 @@ def _folder(look: Look, file: str, found: Summary, names: list[str]) -> str | No
 
 def _fits(folder: str, file: str) -> tuple[bool, ...]:
     """What speaks for a folder: it is the file's own; it is of the split that the file is of; the file is called like it; it is
-    called as folders of images are, and not as those of maps."""
+    called as folders of images are, and not as those of maps.
+    """
     path, last = PurePosixPath(file), folder.rsplit("/", 1)[-1]
     own = folder == ("" if path.parent.as_posix() == "." else path.parent.as_posix())
     split = next((said for part in reversed(folder.split("/")) if (said := split_of(part))), None)

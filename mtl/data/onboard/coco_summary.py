@@ -21,7 +21,8 @@ LOOKED = 5000
 @dataclass(frozen=True)
 class Summary:
     """One file. classes: names by their ids. annotations: their number. outlined, boxed: the shares of them that have an outline,
-    and one that is their box. keypoints: whether it has them."""
+    and one that is their box. keypoints: whether it has them.
+    """
 
     kind: str
     images: tuple[str, ...] = ()

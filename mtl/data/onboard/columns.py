@@ -95,7 +95,8 @@ def _target(name: str, known: Sequence[Cell], gaps: bool, found: Guess) -> str:
 
 def _whole(name: str, texts: Sequence[str], gaps: bool, found: Guess) -> str:
     """Whole numbers: numbers of rows, classes, or values. 1.0 is a value; in a column with gaps, which tools can keep as such
-    alone, it may be a class, if the others are counted from 0."""
+    alone, it may be a class, if the others are counted from 0.
+    """
     values = Counter(int(str(whole(text))) for text in texts)
     if any("." in text for text in texts) and not (gaps and {*values} == {*range(len(values))}):
         found.add(name, {"column": name, "kind": "value"})

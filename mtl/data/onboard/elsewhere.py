@@ -1,5 +1,6 @@
 """What is known by its look and cannot be read: it is named, with what its tool can write instead. Looked for before
-tables, for which some of it would be taken."""
+tables, for which some of it would be taken.
+"""
 
 from __future__ import annotations
 

@@ -41,7 +41,8 @@ CAMVID: dict[Value, str] = dict(
 @dataclass(frozen=True)
 class Known:
     """One set. path: a pattern that all masks' paths have in them, in small letters. ignored: values that nobody knows. colours: how
-    its classes are painted, where it has a picture of each mask."""
+    its classes are painted, where it has a picture of each mask.
+    """
 
     name: str
     path: str

@@ -18,7 +18,8 @@ from mtl.errors import DataError
 @dataclass
 class Control:
     """What a control says of whole pictures: numbers or names; how many at most of one picture; how often, and how many
-    different ones; whether they were written, not chosen."""
+    different ones; whether they were written, not chosen.
+    """
 
     numbers: bool = True
     most: int = 0

@@ -74,7 +74,8 @@ def _classes(look: Look, pairs: Sequence[Pairs], choice: Choice, labels: Mapping
 
 def _in_order(labels: Mapping[str, list[Label]], pairs: Sequence[Pairs], targets: int) -> list[str]:
     """Files that name classes, the likeliest first: one whose name has a word of the masks', as config_v2.0.json and v2.0/labels; of
-    several targets, one in a folder of theirs; one with colours, which are of masks alone; else the nearest to the root."""
+    several targets, one in a folder of theirs; one with colours, which are of masks alone; else the nearest to the root.
+    """
     parts = {part.lower() for one in pairs for part in one.maps.split("/") if part}
 
     def rank(file: str) -> tuple[bool, bool, bool]:

@@ -20,7 +20,8 @@ SEMANTIC: tuple[MapKind, ...] = ("mask", "picture", "second", "edge")
 @dataclass
 class Choice:
     """What is to be read. masks, depths: by what the maps of several splits have in common; others: pairs that are not read, and why.
-    faults: why something that is meant cannot be; doubts: why folders that look like it are none; doubtful: these."""
+    faults: why something that is meant cannot be; doubts: why folders that look like it are none; doubtful: these.
+    """
 
     masks: dict[str, list[Pairs]] = field(default_factory=dict[str, list[Pairs]])
     depths: dict[str, list[Pairs]] = field(default_factory=dict[str, list[Pairs]])

@@ -23,7 +23,8 @@ CLASSES = 50
 @dataclass(frozen=True)
 class Pairs:
     """Images and maps of one kind: their folders, what their names are, and the files, pair by pair. num_maps: all that are called so
-    in folders where some have an image."""
+    in folders where some have an image.
+    """
 
     images: str
     maps: str

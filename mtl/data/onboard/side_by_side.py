@@ -41,7 +41,8 @@ def side_by_side(look: Look, names: Sequence[str]) -> list[Pairs]:
 
 def drawn_folders(look: Look) -> tuple[str, str] | None:
     """A folder of pictures, and one beside it that has the same names, of which those that are looked into are drawn: x_train and
-    y_train. Classes may number their pictures alike, and are not drawn in one and photographed in the other."""
+    y_train. Classes may number their pictures alike, and are not drawn in one and photographed in the other.
+    """
     folders: dict[str, dict[str, str]] = {}
     for name in look.unclaimed(*IMAGES):
         path = PurePosixPath(name)

@@ -19,7 +19,8 @@ from mtl.data.onboard.look import Finding, Look, identifier
 @dataclass
 class Summary:
     """Of a picture's file: objects with an area, those with an outline, tags with a value and whether it is a number; whether it
-    has tags without. Of a project's: its classes."""
+    has tags without. Of a project's: its classes.
+    """
 
     objects: int = 0
     outlined: int = 0

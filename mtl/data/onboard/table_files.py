@@ -64,7 +64,8 @@ def _read(look: Look, file: str) -> Candidate:
 
 def _legacy_encoding(data: bytes) -> str | None:
     """latin-1, or Windows' relative of it, if all that is not ASCII reads as letters within Latin words; other encodings of one
-    byte cannot be told from each other."""
+    byte cannot be told from each other.
+    """
     encoding = "cp1252" if any(0x80 <= byte < 0xA0 for byte in data) else "latin-1"
     try:
         text = data.decode(encoding)

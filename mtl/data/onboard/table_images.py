@@ -28,7 +28,8 @@ MAP = re.compile(r"mask|segm|annot|depth|disparity|normal|target|(^|_)(gt|label)
 @dataclass
 class Candidate:
     """A table that can be read. settings: what a section has to say, so that it is. image: the column of images, and nothing
-    if none is; images: the folder that its cells are relative to; missing: cells that name images, none of which is there."""
+    if none is; images: the folder that its cells are relative to; missing: cells that name images, none of which is there.
+    """
 
     file: str
     sheet: Sheet
@@ -85,7 +86,8 @@ class ImageNames:
 
     def _covers(self, column: str, cells: Sequence[str], folder: str) -> bool:
         """Whether cells without an extension are ids of images: the column's name says so; or they are most images of their folder,
-        and are not the numbers of something else."""
+        and are not the numbers of something else.
+        """
         rank = _rank(column)
         if rank < len(IMAGE_NAMES) - 2:
             return True
@@ -95,7 +97,8 @@ class ImageNames:
 
     def _found(self, sample: Sequence[str], file: str) -> tuple[int, str, str]:
         """How many of some mentions are there, and the folder that they are relative to; none if they are looked for. And another
-        folder, of which all that speaks for this one can be said as well: never a folder of maps where there is one of none."""
+        folder, of which all that speaks for this one can be said as well: never a folder of maps where there is one of none.
+        """
         beside = {"", *(p.as_posix().strip(".") for p in PurePosixPath(file).parents)}
         split = split_of_table(file)
         counts = Counter(

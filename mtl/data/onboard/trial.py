@@ -34,7 +34,8 @@ SALTS = 50
 @dataclass(frozen=True)
 class Trial:
     """The split that is proposed, what was seen, the share that cannot be used, and why the proposal could not be run, if it
-    could not."""
+    could not.
+    """
 
     split: dict[str, Any]
     facts: list[str] = field(default_factory=list[str])

@@ -20,7 +20,8 @@ from mtl.errors import DataError
 @dataclass
 class Summary:
     """Pictures; regions with an area, those with an outline; their attributes, and which of them is the class; attributes of
-    files, and how many values a file has at most."""
+    files, and how many values a file has at most.
+    """
 
     pictures: frozenset[str]
     regions: int

@@ -68,7 +68,7 @@ class Builder:
         """The same where the folders are not: the record, and the shard's bytes if it has samples."""
         planned, samples = order
         with tempfile.TemporaryDirectory() as scratch:
-            record = replace(self, folder=Path(scratch))._write(planned, samples, {})
+            record = replace(self, folder=Path(scratch))._write(planned, samples, {})  # noqa: SLF001 (its own class)
             return record, Path(scratch, record.file).read_bytes() if record.num_samples else b""
 
     def samples(self, planned: Planned) -> Iterator[RawSample]:

@@ -26,7 +26,8 @@ BLOCK = 1 << 20
 @dataclass(frozen=True)
 class Fit:
     """A picture of the size `source`, stretched to `inner` and set into a frame of `size`: its corner at row `top`, column
-    `left`. Around it the image is continued by its edge, and nothing is known of masks and maps."""
+    `left`. Around it the image is continued by its edge, and nothing is known of masks and maps.
+    """
 
     source: Size
     size: Size
@@ -101,7 +102,8 @@ class Fit:
 
 def resample(values: np.ndarray, size: Size) -> np.ndarray:
     """uint8 or float32 [height, width] or [height, width, channels] at another size: means over the area along a side that
-    shrinks, linear along one that grows. One after the other, for OpenCV's mean takes no side that grows."""
+    shrinks, linear along one that grows. One after the other, for OpenCV's mean takes no side that grows.
+    """
     layers, shrunk = values.shape[2:], _shrunk(values, size)
     if layers and layers[0] > MOST_CHANNELS:
         parts = [values[..., c : c + MOST_CHANNELS] for c in range(0, layers[0], MOST_CHANNELS)]
@@ -115,7 +117,8 @@ def resample(values: np.ndarray, size: Size) -> np.ndarray:
 
 def resample_classes(mask: np.ndarray, size: Size) -> np.ndarray:
     """uint8 [height, width] at another size: each pixel has the class that most of its area has; of equal ones that which
-    is rarer in the mask, so that what is thin stays, and ignored last."""
+    is rarer in the mask, so that what is thin stays, and ignored last.
+    """
     shrunk = _shrunk(mask, size)
     if shrunk != mask.shape:
         mask = _majority(mask, shrunk)
@@ -150,7 +153,8 @@ def _majority(mask: np.ndarray, size: Size) -> np.ndarray:
 @dataclass(frozen=True)
 class _Footprints:
     """What lies under each of `m` pixels that cover `n`, along one side: `pixels` int64 [m, k], and of each the length that is
-    covered, in 1/m: `weights` float64 [m, k], 0 where a footprint has fewer than k."""
+    covered, in 1/m: `weights` float64 [m, k], 0 where a footprint has fewer than k.
+    """
 
     pixels: np.ndarray
     weights: np.ndarray
@@ -175,7 +179,8 @@ def _over(mask: np.ndarray, rows: _Footprints, columns: _Footprints, extreme: Ca
 
 def resample_measures(values: np.ndarray, size: Size) -> np.ndarray:
     """float32 [height, width], or [height, width, 3] of unit vectors, at another size: the mean of what is known, where that
-    is half of a pixel's area at least, else NaN. Means of directions are directions again."""
+    is half of a pixel's area at least, else NaN. Means of directions are directions again.
+    """
     if values.shape[:2] == size:
         return values
     known = np.isfinite(values) if values.ndim == 2 else np.logical_and.reduce(np.isfinite(cv2.split(values)))

@@ -1,5 +1,6 @@
 """What lies outside `data/`: buckets, URLs and other disks. Their listings are kept in `data/.remote`, so that DVC and
-the fingerprint see a new arrival as they see a new file in `data/`."""
+the fingerprint see a new arrival as they see a new file in `data/`.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """Which image goes to which split. Except by a table or a date that is declared, an image's place depends on nothing but
-itself, or the group that it belongs to: new images never move an old one."""
+itself, or the group that it belongs to: new images never move an old one.
+"""
 
 from __future__ import annotations
 

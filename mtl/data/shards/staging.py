@@ -43,7 +43,8 @@ class ShardManifest:
 
 def shard_manifest(root: Path, prepared: Path) -> ShardManifest | None:
     """What DVC knows of a prepared folder, from dvc.lock, the cache's list of the folder and the remote's address; None if
-    it is not under DVC, or the remote is a folder of this machine."""
+    it is not under DVC, or the remote is a folder of this machine.
+    """
     try:
         lock = YAML(typ="safe").load((root / "dvc.lock").read_text(encoding="utf-8"))
         (out,) = (o for o in lock["stages"]["prepare"]["outs"] if (root / o["path"]).resolve() == prepared.resolve())

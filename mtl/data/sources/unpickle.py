@@ -6,7 +6,7 @@ import io
 import pickle
 
 import numpy as np
-from numpy.core.multiarray import _reconstruct  # pyright: ignore  # the name that old pickles use
+from numpy.core.multiarray import _reconstruct  # the name that old pickles use
 
 from mtl.errors import DataError
 

@@ -56,12 +56,12 @@ class CGC(BehindNeck):
         """One stride's features through all extraction levels: task → features."""
         common, flows = level, dict.fromkeys(names, level)
         for depth in range(self.sharing.levels):
-            shared = [expert(common) for expert in self.shared_experts[depth][str(stride)]]  # pyright: ignore
+            shared = [expert(common) for expert in self.shared_experts[depth][str(stride)]]  # pyright: ignore[reportIndexIssue]
             for name in names:
-                own = [expert(flows[name]) for expert in self.own_experts[name][depth]]  # pyright: ignore
-                flows[name] = mix(self.gates[name][depth](flows[name]), [*shared, *own])  # pyright: ignore
+                own = [expert(flows[name]) for expert in self.own_experts[name][depth]]  # pyright: ignore[reportIndexIssue]
+                flows[name] = mix(self.gates[name][depth](flows[name]), [*shared, *own])  # pyright: ignore[reportIndexIssue]
             if depth + 1 < self.sharing.levels:
-                common = mix(self.shared_gates[depth][str(stride)](common), shared)  # pyright: ignore
+                common = mix(self.shared_gates[depth][str(stride)](common), shared)  # pyright: ignore[reportIndexIssue]
         return flows
 
     def own_modules(self, task: str) -> list[nn.Module]:

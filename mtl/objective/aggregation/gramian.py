@@ -82,7 +82,8 @@ class IMTLG(GramianAggregator[IMTLGAggregator]):
 
 class FairGrad(GramianAggregator[FairGradAggregator]):
     """α-fair: gramian · x = x^(-1/α), with gradients of length 1 in the root mean square: the unit changes the solution's
-    length alone."""
+    length alone.
+    """
 
     def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         unit = lengths / lengths.square().mean().sqrt()

@@ -106,6 +106,7 @@ def fair(cosines: Array, logarithms: Array, power: float) -> Array:
 
 def equal_angles(cosines: Array) -> Array:
     """Factors [rows] of unit vectors whose sum has the same product, 1, with each of them; nearest to it where none has;
-    zeros if nothing is near."""
+    zeros if nothing is near.
+    """
     found = np.linalg.pinv(cosines, hermitian=True) @ np.ones(len(cosines))
     return found if found @ cosines @ found > PARETO else np.zeros(len(cosines))

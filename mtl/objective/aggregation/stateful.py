@@ -64,7 +64,8 @@ class GradVac(GramianAggregator[GradVacAggregator]):
 
 def vaccinated(cosines: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Unit gradients, each pulled in random order towards the others as far as the wanted cosines ask: what each is made of
-    [rows, rows], and the cosines that were met on the way [rows, rows]."""
+    [rows, rows], and the cosines that were met on the way [rows, rows].
+    """
     size = len(cosines)
     parts, found = np.eye(size), np.zeros((size, size))
     for i in range(size):
@@ -186,7 +187,8 @@ class ExcessMTL(JacobianAggregator[ExcessMTLAggregator]):
 
 def _excess(gradient: torch.Tensor, squares: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
     """Σ gradient² / √squares, with this gradient's among the squares: their sums are written to `after`. Block by block,
-    so that they stay in cache."""
+    so that they stay in cache.
+    """
     total = torch.zeros((), dtype=torch.float64, device=gradient.device)
     least = torch.finfo(gradient.dtype).tiny  # of no coordinate that moves: 0 / 0 is to be 0
     for part, old, new in zip(gradient.split(BLOCK), squares.split(BLOCK), after.split(BLOCK), strict=True):

@@ -51,7 +51,8 @@ class Weighting(Remembering, ABC, Generic[WeightingConfig]):
     def factors(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:
         """losses float64 [counting], present bool [counting], gramian of the unweighted losses' gradients float64
         [counting, counting] → factors float64 [counting], detached; those of absent tasks do not matter. What the method
-        will remember of the step is planned, no more."""
+        will remember of the step is planned, no more.
+        """
 
     def weights(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:
         """The tasks' weights, float64 [tasks]; 0 for absent ones."""
@@ -79,7 +80,8 @@ class Weighting(Remembering, ABC, Generic[WeightingConfig]):
 
     def after_step(self, before: torch.Tensor, after: torch.Tensor | None, present: torch.Tensor) -> None:
         """Learn from a step that was made: the losses before it and, if asked for, of the same batch after it, float64
-        [tasks]."""
+        [tasks].
+        """
         self.settle()
         own = self.counting
         self.learn(before[own], None if after is None else after[own], present[own])

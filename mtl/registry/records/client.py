@@ -82,7 +82,8 @@ class ReadingClient:
 
     def hides(self, model: str, error: MlflowException) -> bool:
         """Whether a server refuses because there is no such model: one with accounts says 403 of what is not there to anybody
-        but its admin, as of what is another's; who may use a model finds it."""
+        but its admin, as of what is another's; who may use a model finds it.
+        """
         return error.get_http_status_code() == 403 and not self.search_registered_models(f"name = '{model}'")
 
     def download_artifacts(self, run_id: str, path: str, dst_path: str | None = None) -> str:

@@ -19,7 +19,8 @@ from mtl.tasks.oks import oks, sigmas_of
 
 class Keypoints(Boxes):
     """A list of {label, score, x1, y1, x2, y2, points}; points: a list of {name, x, y, score}. A point's score is the height of
-    its own heatmap, 0 where it shows none and its object alone says where it is."""
+    its own heatmap, 0 where it shows none and its object alone says where it is.
+    """
 
     name = "keypoints"
 

@@ -140,14 +140,16 @@ class GradientMethod(ABC):
 
     def known_losses(self, batches: Sequence[Batch], norm: Normaliser) -> torch.Tensor:
         """What the weighting must know of the losses before any backward pass: a forward pass if it looks at them, else
-        nothing, zeros."""
+        nothing, zeros.
+        """
         if self.objective.weighting.config.needs_losses:
             return self.losses(batches, norm)
         return torch.zeros(len(self.tasks), dtype=torch.float64, device=self.world.device)
 
     def finish(self, weights: torch.Tensor | None, parameters: Sequence[nn.Parameter] | None = None) -> None:
         """Weigh each task's own parameters' gradients, if they are not yet, and sum gradients over workers: of some
-        parameters, or of all."""
+        parameters, or of all.
+        """
         if weights is not None:
             for weight, name in zip(weights.tolist(), self.tasks, strict=True):
                 own = [p.grad for p in self.model.task_parameters(name) if p.grad is not None]
