@@ -20,6 +20,7 @@ from markdown_it import MarkdownIt
 
 from flows.observe.summary import markdown as summary
 from flows.registry.lineage import page as write_lineage
+from mtl.compare.results import ComparisonTable, FailedRow
 from mtl.compare.table import markdown as comparison
 from mtl.config.gate import GateConfig
 from mtl.config.params import Config
@@ -235,9 +236,13 @@ def test_markdown_stays_text(written: list[Path], stranger: tuple[str, list[str]
     strict = MarkdownIt("commonmark", {"html": True}).enable("table")
     name = hostile(stranger[0])
     texts = [path.read_text() for path in written if path.suffix == ".md"]
-    row = {"method": name, "error": name}
+    row = FailedRow(method=name, error=name)
     texts.append(
-        comparison({"directions": {}, "metrics": {}, "alone": {}, "rows": [row], "not_judged": [name], "seeds": 1})
+        comparison(
+            ComparisonTable(
+                directions={}, metrics={}, alone={}, rows=(row,), not_judged=(name,), seeds=1, cosines={}, tasks=()
+            )
+        )
     )
     assert len(texts) == 3
     for text in texts:
