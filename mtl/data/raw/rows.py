@@ -131,13 +131,6 @@ def read_problems(folder: Path) -> list[tuple[str, str]]:
     return [(found, reason) for found, reason in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
 
 
-def read_account(folder: Path) -> dict[str, Any]:
-    """What became of the source's files and annotations, as `mtl.data.sources.account` writes it; nothing if it wrote nothing."""
-    path = folder / "account.json"
-    empty: dict[str, Any] = {"files": [], "annotations": [], "num_annotations": 0, "notes": {}}
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else empty
-
-
 def write_split(folder: Path, split: str, spec: DatasetSpec, samples: Sequence[RawSample]) -> None:
     """Write one split as Parquet, sorted by id.
 
