@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from mtl.errors import SealError
 from mtl.storage.private import secret_of
@@ -70,6 +70,14 @@ class Seal:
         place = "/".join([*store.url.replace("\\", "/").split("/")[-2:], name])
         said = json.dumps([place, document], sort_keys=True)
         return hmac.digest(self.key, said.encode(), hashlib.sha256).hex()
+
+
+class SealedFiles(BaseModel):
+    """A sealed list of files: name → SHA-256."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    files: dict[str, str]
 
 
 def seal_of(run: str, home: Path) -> Seal:
