@@ -88,7 +88,7 @@ def _encoded(spec: DatasetSpec) -> list[str]:
     return ["image", *(n for n, t in spec.targets.items() if KINDS[t.kind].encoded)]
 
 
-def _schema(spec: DatasetSpec) -> Any:
+def _schema(spec: DatasetSpec) -> pa.Schema:
     columns: list[tuple[str, pa.DataType]] = [("id", pa.string()), ("key", pa.string()), ("image", pa.binary())]
     columns += [(name, KINDS[target.kind].column()) for name, target in spec.targets.items()]
     columns += [(f"{name}.file", pa.string()) for name in _encoded(spec) if spec.roots]
@@ -155,7 +155,7 @@ def write_rows(path: Path, spec: DatasetSpec, ordered: Iterable[RawSample]) -> N
             writer.write_table(_table(spec, some), row_group_size=ROW_GROUP)
 
 
-def _table(spec: DatasetSpec, samples: Sequence[RawSample]) -> Any:
+def _table(spec: DatasetSpec, samples: Sequence[RawSample]) -> pa.Table:
     columns: dict[str, list[Any]] = {"id": [s.id for s in samples], "key": [s.key or s.content_key() for s in samples]}
     values = {"image": [s.image for s in samples], **{n: [s.targets.get(n) for s in samples] for n in spec.targets}}
     for name, column in values.items():
