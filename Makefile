@@ -74,6 +74,7 @@ daily: $(READY) $(DEV)  ## every situation of daily life that is known, with the
 lint: $(READY) $(DEV)  ## ruff, pyright, import contracts
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/pyright
+	@$(BIN)/pyright -p tools/pyright.json
 	@$(BIN)/lint-imports
 
 $(VENV)/checks/.ready: infra/checks.lock | $(READY)

@@ -28,7 +28,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for num_samples in (500, 2000, 8000):
         for gain in (-0.02, 0.0, 0.01, 0.02, 0.04, 0.08):
-            better = dict.fromkeys(TASKS, (BASE * (1 + gain), BASE))
+            better: dict[str, tuple[float, float]] = dict.fromkeys(TASKS, (BASE * (1 + gain), BASE))
             row = {"num_samples": num_samples, "gain": gain}
             row |= {"promoted": rate(draws, config, better, num_samples)}
             row |= {"promoted_not_worse": rate(draws, lenient, better, num_samples)}

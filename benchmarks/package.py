@@ -97,7 +97,7 @@ def bare_module(bundle: Path) -> Callable[[list[bytes]], Any]:
         found: list[Any] = []
         for start in range(0, len(images), BATCH):
             pixels = [
-                cv2.resize(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB), size)
+                cv2.resize(np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)), size)
                 for data in images[start : start + BATCH]
             ]
             outputs = model(as_images(torch.from_numpy(np.stack(pixels)), statistics_))

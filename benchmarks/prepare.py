@@ -89,7 +89,7 @@ def bare(folder: Path, out: Path, side: int) -> None:
     paths = sorted(folder.rglob("*.jpg"))
     with out.open("wb") as file:
         for path in paths:
-            image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR_RGB)
+            image = np.asarray(cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR_RGB))
             file.write(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA).tobytes())
 
 
@@ -98,7 +98,7 @@ def bare_half(folder: Path, out: Path, half: int) -> None:
     cv2.setNumThreads(1)
     with out.open("wb") as file:
         for path in sorted(folder.rglob("*.jpg"))[half::2]:
-            image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR_RGB)
+            image = np.asarray(cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR_RGB))
             file.write(cv2.resize(image, (224, 224), interpolation=cv2.INTER_AREA).tobytes())
 
 
@@ -150,7 +150,7 @@ def throughput(scratch: Path, count: int) -> dict[str, Any]:
         one = lambda builder, orders: map(builder.build, orders)  # noqa: E731
         for name, runner in (("one core", one), ("all cores", on_cores)):
             out = scratch / f"out-{name}-{turn}"
-            found[name].append(timed(lambda o=out, r=runner: prepare(config, scratch / "raw", o, str, r)))
+            found[name].append(timed(lambda o=out, r=runner: prepare(config, scratch / "raw", o, r)))
             shutil.rmtree(out)
 
     def ratio(name: str, other: str) -> float:

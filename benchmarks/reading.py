@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import webdataset as wds
+from webdataset.compat import WebDataset
+from webdataset.writer import ShardWriter
 
 from mtl.data.loading.loader import Split, collate
 from mtl.data.shards import shards
@@ -56,7 +57,7 @@ def write_shards(folder: Path, images: np.ndarray, size: int) -> Split:
 def write_tars(folder: Path, images: np.ndarray) -> str:
     """The images as webdataset reads them, bytes as they are."""
     folder.mkdir()
-    with wds.ShardWriter(str(folder / "%06d.tar"), maxcount=1000, verbose=0) as writer:
+    with ShardWriter(str(folder / "%06d.tar"), maxcount=1000, verbose=0) as writer:
         for number, image in enumerate(images):
             writer.write({"__key__": f"{number:07d}", "bin": image.tobytes(), "cls": b"0"})
     last = (len(images) - 1) // 1000
@@ -65,9 +66,9 @@ def write_tars(folder: Path, images: np.ndarray) -> str:
 
 def from_tars(url: str) -> Iterator[np.ndarray]:
     """Batches as webdataset's users make them: shards in random order, a shuffle buffer, batches."""
-    data = wds.WebDataset(url, shardshuffle=100, empty_check=False, seed=0).shuffle(1000)
+    data = WebDataset(url, shardshuffle=100, empty_check=False, seed=0).shuffle(1000)
     samples = data.map(lambda s: np.frombuffer(s["bin"], np.uint8).reshape(SIDE, SIDE, 3))
-    yield from (np.stack(batch) for batch in samples.batched(BATCH, collation_fn=list))
+    yield from (np.stack(batch) for batch in samples.batched(BATCH, collation_fn=list))  # pyright: ignore[reportGeneralTypeIssues]  # it is iterable
 
 
 def rate(images: int, read: Callable[[], Any]) -> float:

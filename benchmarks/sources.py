@@ -56,7 +56,7 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
         str(folder),
         seal_of("benchmark", folder),
     )
-    return {**job, "seconds": time.monotonic() - began, **result}
+    return {**job, "seconds": time.monotonic() - began, **result.as_json()}
 
 
 def main() -> None:

@@ -55,8 +55,8 @@ def main() -> None:
 
     rows = {"help": best([*command, "--help"], folder, environment)}
     rows["unchanged, embedded"] = best([*command, "retrain"], folder, environment, "unchanged:")
-    enter_checkout(folder)
-    server = start_prefect(4299)
+    login = enter_checkout(folder).ensure_login()
+    server = start_prefect(4299, login)
     try:
         wait_until_up("http://127.0.0.1:4299/api/health", server, "Prefect")
         served = environment | {"PREFECT_API_URL": "http://127.0.0.1:4299/api"}

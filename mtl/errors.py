@@ -13,6 +13,8 @@ MtlError                 every error that a user can mend; the CLI prints it wit
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mtl.output.terminal import harmless
 
 
@@ -50,11 +52,11 @@ def gist(line: str) -> str:
     return line.split(";")[0]
 
 
-def raised_elsewhere(document: dict[str, str]) -> MtlError:
+def raised_elsewhere(document: Mapping[str, object]) -> MtlError:
     """The error of a `document`, of the class that it had; one that is not of this module is an MtlError."""
-    kind = globals().get(document["kind"])
+    kind = globals().get(str(document["kind"]))
     kind = kind if isinstance(kind, type) and issubclass(kind, MtlError) else MtlError
-    return _rebuild(kind, document["what"], document["found"], document["fix"])
+    return _rebuild(kind, *(str(document[part]) for part in ("what", "found", "fix")))
 
 
 def _rebuild(kind: type[MtlError], what: str, found: str, fix: str) -> MtlError:

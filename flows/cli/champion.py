@@ -133,6 +133,6 @@ def reproduce(
     settings = enter_checkout()
     show_lines().all_to_stderr = True
     result = build(settings, version, overrides=absolute(overrides), here=here, keep=keep)
-    typer.echo(json.dumps(result, indent=1) if as_json else show(result))
-    if result["verdict"] != "identical":
+    typer.echo(json.dumps(result.as_json(), indent=1) if as_json else show(result))
+    if result.verdict != "identical":
         raise typer.Exit(1)

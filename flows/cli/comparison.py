@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from flows.cli.options import AsJson, absolute
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer()
 
@@ -59,15 +56,16 @@ def compare(
     from flows.comparison.compare import run_compare
     from flows.run_log import show_lines
     from flows.settings import enter_checkout
+    from mtl.reports.requests import CompareRequest
 
     settings = enter_checkout()
     show_lines().all_to_stderr = True
-    wanted = {
-        "weightings": [w for w in weightings.split(",") if w],
-        "aggregators": [a for a in aggregators.split(",") if a],
-        "learning_rates": [float(r) for r in rates.split(",") if r],
-        "seeds": seeds,
-        "static": static,
-    }
+    wanted = CompareRequest(
+        weightings=tuple(w for w in weightings.split(",") if w),
+        aggregators=tuple(a for a in aggregators.split(",") if a),
+        learning_rates=tuple(float(r) for r in rates.split(",") if r),
+        seeds=seeds,
+        static=static,
+    )
     folder = Path(out) if out else settings.home / "comparisons" / "latest"
     run_compare(settings, wanted, absolute(overrides), folder, as_json)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli.options import AsJson
+
+if TYPE_CHECKING:
+    from mtl.data.inspect.report import DataReport
 
 data = typer.Typer(no_args_is_help=True, help="Data of your own: recognise, check, split, look at, clean up.")
 
@@ -44,11 +47,11 @@ def init(
 @data.command()
 def check(as_json: AsJson = False) -> None:
     """Read every image and label as prepare will; list what cannot be used, copies, leaks and the classes' balance."""
-    from mtl.data.inspect.check_lines import as_lines, is_clean
+    from mtl.data.inspect.check_lines import as_lines
 
     report = _run_check()
-    typer.echo(json.dumps(report, indent=1) if as_json else "\n".join(as_lines(report)))
-    if not is_clean(report):
+    typer.echo(json.dumps(report.as_json(), indent=1) if as_json else "\n".join(as_lines(report)))
+    if not report.is_clean:
         raise typer.Exit(1)
 
 
@@ -114,16 +117,17 @@ def sync() -> None:
     typer.echo(f"changed: {', '.join(changed)}" if changed else "nothing changed")
 
 
-def _run_check(*options: str) -> dict[str, object]:
+def _run_check(*options: str) -> DataReport:
     from flows.checkout.dvc import run_module
     from flows.settings import enter_checkout
+    from mtl.data.inspect.report import DataReport
+    from mtl.reports.types import read_report
 
     settings = enter_checkout()
     out = settings.home / "check" / "report.json"
     out.unlink(missing_ok=True)
     run_module("mtl.entrypoints.check", str(out), *options, folder=settings.root)
-    report: dict[str, object] = json.loads(out.read_text(encoding="utf-8"))
-    return report
+    return read_report(DataReport, out, fix="run the check again")
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -29,7 +29,7 @@ def backup(
     show_lines().all_to_stderr = as_json
     found = back_up(settings, target)
     if as_json:
-        typer.echo(json.dumps(found, indent=1))
+        typer.echo(json.dumps(found.model_dump(), indent=1))
 
 
 @app.command()
@@ -83,7 +83,7 @@ def keys(
     if declare:
         typer.echo(f"declared     {write(settings)} (git add, git commit)", err=as_json)
     found = collect(settings)
-    typer.echo(json.dumps(found, indent=1) if as_json else show(found))
+    typer.echo(json.dumps(found.model_dump(), indent=1) if as_json else show(found))
 
 
 @app.command()

@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from flows.checkout.dvc import push, run_module, run_stage
 from flows.checkout.workspace import effective_params, running, workspace
 from flows.settings import Settings
 from mtl.config.params import parse
+from mtl.reports.requests import CompareRequest
 
 _LOG = logging.getLogger(__name__)
 COMPARISON = "comparison"
 """Name of its lock and its workspace."""
 
 
-def run_compare(settings: Settings, wanted: dict[str, Any], overrides: Sequence[str], out: Path, as_json: bool) -> None:
+def run_compare(settings: Settings, wanted: CompareRequest, overrides: Sequence[str], out: Path, as_json: bool) -> None:
     """Prepare the data if they are not, train what is missing, print the table.
 
     Raises:
         StageError: a stage failed.
     """
     config = parse(effective_params(settings.root, overrides))
-    wanted = wanted | {"learning_rates": wanted["learning_rates"] or [config.train.learning_rate]}
+    if not wanted.learning_rates:
+        wanted = wanted.model_copy(update={"learning_rates": (config.train.learning_rate,)})
     with running(settings, COMPARISON), workspace(settings, overrides, COMPARISON) as folder:
         for stage in ("fetch", "prepare"):
             run_stage(stage, folder, _LOG.info, force=False, timeout=config.flow.stage_timeout_seconds)
         if config.cluster.address != "local":  # its nodes pull the shards by their hash
             push(folder, config.flow.stage_timeout_seconds)
-        run_module("mtl.entrypoints.compare", str(out.resolve()), json.dumps(wanted), folder=folder)
+        run_module("mtl.entrypoints.compare", str(out.resolve()), wanted.model_dump_json(), folder=folder)
     print((out / ("table.json" if as_json else "table.md")).read_text(encoding="utf-8"), end="")
     _LOG.info(f"table and pictures: {out}")

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from typing import Any
+
+from pydantic import Field
 
 from flows.registry.load import load_registry
 from flows.settings import Settings
@@ -18,6 +19,7 @@ from mtl.registry.signing import own_keys
 from mtl.registry.tracking import explained
 from mtl.registry.trust import DECLARED
 from mtl.registry.version import STATEMENT
+from mtl.reports.types import Report
 
 SHOWN = 12
 """Characters of a key's id that are shown."""
@@ -60,29 +62,37 @@ def _key_of(text: str | None) -> str:
         return ""
 
 
-def collect(settings: Settings) -> dict[str, object]:
+class Keys(Report):
+    """Who signs here, and who has signed there: ids of keys."""
+
+    model: str
+    signs: str | None = Field(description="None: no key was made yet")
+    where: str = Field(description="the private key is")
+    trusted: tuple[str, ...]
+    versions: dict[str, int] = Field(description="key → versions that say they are signed with it")
+
+
+def collect(settings: Settings) -> Keys:
     """The key that signs here, those that are trusted, and those of the registry's versions."""
     config, registry = load_registry(settings)
     given = os.environ.get("MTL_SIGNING_KEY")
-    return {
-        "model": config.registry.model,
-        "signs": registry.trust.signer,
-        "where": "MTL_SIGNING_KEY" if given else str(settings.home / "keys" / "private.pem"),
-        "trusted": sorted(registry.trust.keys),
-        "versions": dict(signers(registry)),
-    }
-
-
-def show(found: dict[str, Any]) -> str:
-    """It as lines."""
-    signs = (
-        f"{found['signs'][:SHOWN]}…" if found["signs"] else "nobody yet: a key is made when something is first signed"
+    return Keys(
+        model=config.registry.model,
+        signs=registry.trust.signer,
+        where="MTL_SIGNING_KEY" if given else str(settings.home / "keys" / "private.pem"),
+        trusted=tuple(sorted(registry.trust.keys)),
+        versions=dict(signers(registry)),
     )
-    lines = [f"signs here   {signs} ({found['where']})"]
-    lines += [f"trusted      {key[:SHOWN]}…" for key in found["trusted"]]
-    for key, number in found["versions"].items():
-        told = "trusted" if key in found["trusted"] else f"NOT trusted here: {HAND_OVER}"
-        lines.append(f"signed       {number} versions of {found['model']} by {key[:SHOWN]}… ({told})")
+
+
+def show(found: Keys) -> str:
+    """It as lines."""
+    signs = f"{found.signs[:SHOWN]}…" if found.signs else "nobody yet: a key is made when something is first signed"
+    lines = [f"signs here   {signs} ({found.where})"]
+    lines += [f"trusted      {key[:SHOWN]}…" for key in found.trusted]
+    for key, number in found.versions.items():
+        told = "trusted" if key in found.trusted else f"NOT trusted here: {HAND_OVER}"
+        lines.append(f"signed       {number} versions of {found.model} by {key[:SHOWN]}… ({told})")
     lines.append(
         "hand over    the private key to whoever makes versions or champions (a colleague, a job, a new machine), as a secret: "
         f"MTL_SIGNING_KEY; mtl keys --declare writes the public one to {DECLARED}/, to be committed: then every clone trusts it"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import tempfile
@@ -15,6 +14,7 @@ from mtl.errors import GoneError, RegistryError, StageError
 from mtl.gate import comparable, judge
 from mtl.registry.registry import Registry, Version
 from mtl.reports import Decision, EvalReport, PackageReport, read_report
+from mtl.reports.requests import Latency
 
 _LOG = logging.getLogger(__name__)
 
@@ -116,4 +116,4 @@ def measure_latency(folder: Path, package: Path) -> float:
     """Milliseconds of one image through a package, here, in a process of its own."""
     with tempfile.TemporaryDirectory() as scratch:
         run_quietly("mtl.entrypoints.rejudge", "latency", os.fspath(package), f"{scratch}/latency.json", folder=folder)
-        return json.loads(Path(scratch, "latency.json").read_text(encoding="utf-8"))["median_ms"]
+        return read_report(Latency, Path(scratch, "latency.json"), fix="run again").median_ms

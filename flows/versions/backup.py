@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 
 import fsspec
+from pydantic import Field
 from sqlalchemy import make_url
 
 from flows.checks import can_sign, refuse, writable
@@ -27,8 +28,9 @@ from flows.registry.artifact_addresses import Moved, rewritten
 from flows.registry.load import places
 from flows.settings import Settings
 from flows.stack.servers import program
-from flows.versions.backup_list import MANIFEST, STATEMENT, facts_of, signature
+from flows.versions.backup_list import MANIFEST, STATEMENT, BackUpList, facts_of, signature
 from mtl.errors import BusyError, RegistryError
+from mtl.reports.types import Report
 from mtl.storage.digest import bytes_sha256
 from mtl.storage.store import Store
 
@@ -37,7 +39,16 @@ _LOG = logging.getLogger(__name__)
 DATABASE, FILES = "database", "files"
 
 
-def back_up(settings: Settings, target: str) -> dict[str, object]:
+class BackUp(Report):
+    """What a back-up has made."""
+
+    name: str
+    artifacts: int
+    copied: int = Field(description="artifacts that no earlier back-up had")
+    bytes: int = Field(description="of the database, compressed")
+
+
+def back_up(settings: Settings, target: str) -> BackUp:
     """Copy the registry to a folder or bucket; what an earlier back-up holds is not copied again.
 
     Raises:
@@ -61,8 +72,8 @@ def back_up(settings: Settings, target: str) -> dict[str, object]:
             known.add(digest)
             copied += 1
     kind = make_url(database).get_backend_name()
-    facts = {"name": name, "database": bytes_sha256(dump), "kind": kind, "files": files}
-    manifest = json.dumps(facts, indent=1).encode()
+    facts = BackUpList(name=name, database=bytes_sha256(dump), kind=kind, files=files)
+    manifest = json.dumps(facts.model_dump(), indent=1).encode()
     store.put(f"{name}/{STATEMENT}", signature(name, manifest, settings.trust))
     store.put(f"{name}/{MANIFEST}", manifest)
     _LOG.info(
@@ -71,7 +82,7 @@ def back_up(settings: Settings, target: str) -> dict[str, object]:
     _LOG.info(
         f"signed with {settings.trust.signer}: another machine wants that key (mtl keys), keep a copy of it elsewhere"
     )
-    return {"name": name, "artifacts": len(files), "copied": copied, "bytes": len(dump)}
+    return BackUp(name=name, artifacts=len(files), copied=copied, bytes=len(dump))
 
 
 def restore(
@@ -102,22 +113,22 @@ def restore(
             f"there is no back-up {chosen or ''} in {source}", found=", ".join(whole) or "none", fix="name one of these"
         )
     facts = facts_of(store, str(chosen), settings.trust, unsigned=unsigned)
-    dump = _verified(store, f"{chosen}/{DATABASE}", facts["database"])
-    for digest in sorted(set(facts["files"].values())):
+    dump = _verified(store, f"{chosen}/{DATABASE}", facts.database)
+    for digest in sorted(set(facts.files.values())):
         _verified(store, f"{FILES}/{digest}", digest)
     kind = make_url(database).get_backend_name()
-    if kind != facts["kind"]:
-        raise RegistryError("the back-up is of another database", found=f"{facts['kind']}, here {kind}")
+    if kind != facts.kind:
+        raise RegistryError("the back-up is of another database", found=f"{facts.kind}, here {kind}")
     if not replace and (versions := _versions(database)):
         raise BusyError("the registry has versions", found=str(versions), fix="--replace gives them up")
     writable(artifacts, "the registry's place for artifacts")
     fs, root = fsspec.core.url_to_fs(artifacts)
-    for path, digest in facts["files"].items():
+    for path, digest in facts.files.items():
         fs.makedirs(f"{root}/{path}".rpartition("/")[0], exist_ok=True)
         fs.pipe_file(f"{root}/{path}", _verified(store, f"{FILES}/{digest}", digest))
-    moved = _load(database, gzip.decompress(dump), artifacts, frozenset(facts["files"]))
+    moved = _load(database, gzip.decompress(dump), artifacts, frozenset(facts.files))
     shutil.rmtree(settings.home / "seen", ignore_errors=True)  # the history may be an older one, as its owner wants it
-    _LOG.info(f"restored {chosen}: {_versions(database)} versions, {len(facts['files'])} artifacts")
+    _LOG.info(f"restored {chosen}: {_versions(database)} versions, {len(facts.files)} artifacts")
     if moved.worth_saying:
         _LOG.info(moved.line())
     return str(chosen)

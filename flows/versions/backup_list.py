@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import re
-from typing import Any
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, ValidationError
 
 from mtl.errors import RegistryError
 from mtl.registry.trust import Trust
+from mtl.reports.types import Report
 from mtl.storage.digest import bytes_sha256
 from mtl.storage.names import checked_name
 from mtl.storage.store import Store
@@ -17,7 +19,18 @@ _LOG = logging.getLogger(__name__)
 
 MANIFEST, STATEMENT = "manifest.json", "statement.json"
 KIND = "backup"
-SHA256 = re.compile("[0-9a-f]{64}")
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class BackUpList(Report):
+    """manifest.json: what newer programs add is left out."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str | None = Field(default=None, description="of the back-up; None: not said")
+    database: Sha256 = Field(description="of the compressed dump")
+    kind: str = Field(description="of database")
+    files: dict[str, Sha256] = Field(description="path below the registry's artifacts → digest")
 
 
 def signature(name: str, manifest: bytes, trust: Trust) -> bytes:
@@ -25,8 +38,8 @@ def signature(name: str, manifest: bytes, trust: Trust) -> bytes:
     return json.dumps(trust.sign({"kind": KIND, "name": name, "sha256": bytes_sha256(manifest)})).encode()
 
 
-def facts_of(store: Store, name: str, trust: Trust, *, unsigned: bool) -> dict[str, Any]:
-    """A back-up's list: `database`, `kind`, and `files`, name → SHA-256. Names and digests are what they should be.
+def facts_of(store: Store, name: str, trust: Trust, *, unsigned: bool) -> BackUpList:
+    """A back-up's list. Names and digests are what they should be.
 
     Args:
         trust: whose signature it must have.
@@ -41,25 +54,20 @@ def facts_of(store: Store, name: str, trust: Trust, *, unsigned: bool) -> dict[s
         _LOG.info(f"unverified: who made {name} is not known (--unsigned)")
     else:
         _check_signature(store, name, manifest, trust)
-    facts, said = _parsed(manifest), name
-    if facts is not None:
-        said = facts.get("name", name)
-    if facts is None or said != name:
-        found = f"{MANIFEST} is not one" if facts is None else f"the list of {said}"
+    facts = _parsed(manifest)
+    if facts is None or facts.name not in (None, name):
+        found = f"{MANIFEST} is not one" if facts is None else f"the list of {facts.name}"
         raise RegistryError(f"the back-up {name} is not what was written", found=found, fix="take another one")
-    for path in facts["files"]:
+    for path in facts.files:
         checked_name(path, f"{store.url}/{name}/{MANIFEST}")
     return facts
 
 
-def _parsed(manifest: bytes) -> dict[str, Any] | None:
+def _parsed(manifest: bytes) -> BackUpList | None:
     """A list whose digests are some; None if it is none."""
     try:
-        facts: dict[str, Any] = json.loads(manifest)
-        digests = [facts["database"], *facts["files"].values()]
-        known = all(isinstance(one, str) and SHA256.fullmatch(one) for one in digests)
-        return facts if known and isinstance(facts["kind"], str) else None
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return BackUpList.model_validate_json(manifest)
+    except ValidationError:
         return None
 
 

@@ -9,9 +9,10 @@ import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import pyarrow as pa
+from pydantic import Field, JsonValue
 
 from flows.checkout.dvc import output_hash, run_stage
 from flows.checkout.workspace import copy_files, running, write_params
@@ -33,13 +34,40 @@ from mtl.registry.registry import Registry, Version
 from mtl.registry.tracking import FINGERPRINT
 from mtl.reports import EVENT, EvalReport, PackageReport, read_report
 from mtl.reports.lineage import Machine, read_kept
+from mtl.reports.types import Report
 from mtl.storage.digest import bytes_sha256, file_md5
 
 _LOG = logging.getLogger(__name__)
 
 MOST_NAMED = 20
 """Images that are named one by one."""
-Differences = list[dict[str, Any]]
+
+
+class Difference(Report):
+    """One thing that is another one than it was registered."""
+
+    what: str
+    registered: JsonValue
+    rebuilt: JsonValue
+
+
+Differences = list[Difference]
+
+
+class Reproduction(Report):
+    """What came of building a version again."""
+
+    version: int
+    verdict: Literal["identical", "different"]
+    differences: tuple[Difference, ...]
+    circumstances: tuple[Difference, ...] = Field(description="that may explain a difference, and need not make any")
+    weights_sha256: str | None = Field(description="as registered")
+    seconds: float
+    folder: str | None = Field(default=None, description="that was kept; None: none was")
+
+    def as_json(self) -> dict[str, object]:
+        """As `mtl reproduce --json` prints it."""
+        return self.model_dump(exclude=None if self.folder else {"folder"})
 
 
 def reproduce(
@@ -49,8 +77,8 @@ def reproduce(
     overrides: Sequence[str] = (),
     here: bool = False,
     keep: bool = False,
-) -> dict[str, Any]:
-    """Build a version again; `verdict` is `identical` or `different`, and `differences` names each thing that differs.
+) -> Reproduction:
+    """Build a version again, and name each thing that differs.
 
     Code comes from git, what was not committed, params and lock from the version's run, data by DVC hash, the environment
     from the lock. Every stage runs from scratch, in a folder of its own. The weights' digest, every file of the package,
@@ -96,35 +124,38 @@ def reproduce(
             if not differences:
                 raise
             differences.append(_differs("the rebuild", "finished", f"failed: {error.line}"))
-        result = {
-            "version": number,
-            "verdict": "different" if differences else "identical",
-            "differences": differences,
-            "circumstances": _circumstances(kept, folder),
-            "weights_sha256": version.tags.get("mtl.weights_sha256"),
-            "seconds": round(time.monotonic() - began, 1),
-        }
-        if keep:
-            result["folder"] = str(folder)
+        result = Reproduction(
+            version=number,
+            verdict="different" if differences else "identical",
+            differences=tuple(differences),
+            circumstances=tuple(_circumstances(kept, folder)),
+            weights_sha256=version.tags.get("mtl.weights_sha256"),
+            seconds=round(time.monotonic() - began, 1),
+            folder=str(folder) if keep else None,
+        )
         for path in (kept, raw, *(() if keep else (folder,))):
             shutil.rmtree(path, ignore_errors=True)
     return result
 
 
-def _differs(what: str, registered: Any, rebuilt: Any) -> dict[str, Any]:
-    return {"what": what, "registered": registered, "rebuilt": rebuilt}
+def _differs(what: str, registered: JsonValue, rebuilt: JsonValue) -> Difference:
+    return Difference(what=what, registered=registered, rebuilt=rebuilt)
 
 
 def _damaged(folder: Path) -> Differences:
     """What came from the cache or the remote and is not what dvc.lock names, by image where that can be told."""
     from dvc.repo import Repo
+    from dvc.stage import PipelineStage
+    from dvc_data.hashfile.tree import Tree
 
     raw = folder / "outputs" / "raw"
     with Repo(str(folder)) as repo:
-        stages: Any = repo.index.stages
+        stages = (stage for stage in repo.index.stages if isinstance(stage, PipelineStage))
         stage = next(stage for stage in stages if stage.name == "fetch")
-        out: Any = next(out for out in stage.outs if out.def_path == "outputs/raw")
-        wanted = {"/".join(key): digest.value for key, _, digest in out.get_obj()}
+        out = next(out for out in stage.outs if out.def_path == "outputs/raw")
+        tree = out.get_obj()
+        assert isinstance(tree, Tree)
+        wanted = {"/".join(key): digest.value for key, _, digest in tree if digest is not None}
     wrong = sorted(name for name, md5 in wanted.items() if not (raw / name).exists() or file_md5(raw / name) != md5)
     found: Differences = []
     for name in wrong:
@@ -286,11 +317,11 @@ def _circumstances(kept: Path, folder: Path) -> Differences:
     return found
 
 
-def show(result: dict[str, Any]) -> str:
+def show(result: Reproduction) -> str:
     """The result as lines."""
-    lines = [f"version {result['version']}: {result['verdict']} ({result['seconds']:.0f} s)"]
-    lines += [f"  {d['what']}: registered {d['registered']}, rebuilt {d['rebuilt']}" for d in result["differences"]]
-    lines += [f"  (by the way: {c['what']} was {c['registered']}, is {c['rebuilt']})" for c in result["circumstances"]]
-    if "folder" in result:
-        lines.append(f"  kept in {result['folder']}")
+    lines = [f"version {result.version}: {result.verdict} ({result.seconds:.0f} s)"]
+    lines += [f"  {d.what}: registered {d.registered}, rebuilt {d.rebuilt}" for d in result.differences]
+    lines += [f"  (by the way: {c.what} was {c.registered}, is {c.rebuilt})" for c in result.circumstances]
+    if result.folder:
+        lines.append(f"  kept in {result.folder}")
     return plain("\n".join(lines))

@@ -10,9 +10,12 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Generator
-from typing import Any, TypeVar
+from types import FrameType
+from typing import TypeVar
 
-from mtl.cluster.protocol import ERROR, JOB, RESULT, raise_written, write_error
+from pydantic import JsonValue
+
+from mtl.cluster.protocol import ERROR, JOB, RESULT, Job, raise_written, write_error
 from mtl.cluster.submit import VARIABLE, Work, submit
 from mtl.config.checking import pick
 from mtl.config.trees.cluster import ClusterTree
@@ -25,6 +28,7 @@ from mtl.storage.store import Store
 _LOG = logging.getLogger(__name__)
 
 Tree = TypeVar("Tree", bound=ClusterTree)
+AnyJob = TypeVar("AnyJob", bound=Job)
 
 
 def hand_over(config: ClusterTree, work: Work, stop_seconds: float = 0.0) -> None:
@@ -50,13 +54,13 @@ def no_result() -> StageError:
     return StageError("the cluster's job ended without a result", fix="see its lines above; run again to go on")
 
 
-def store_of(config: ClusterTree, kind: str, job: dict[str, Any], seal: Seal) -> Store:
+def store_of(config: ClusterTree, kind: str, job: Job, seal: Seal) -> Store:
     """Where the job of this content is: the same has the same, whichever process of this MTL_HOME hands it over."""
-    key = bytes_sha256(json.dumps(job, sort_keys=True).encode())[:16]
+    key = bytes_sha256(json.dumps(job.model_dump(mode="json"), sort_keys=True).encode())[:16]
     return Store(f"{config.cluster.storage.rstrip('/')}/{kind}/{seal.name}/{key}")
 
 
-def result_of(config: ClusterTree, name: str, module: str, job: dict[str, Any], store: Store, seal: Seal) -> Any:
+def result_of(config: ClusterTree, name: str, module: str, job: Job, store: Store, seal: Seal) -> JsonValue:
     """As `hand_over`, of a job whose `do` gives a result, which is JSON; its result.
 
     Args:
@@ -73,15 +77,15 @@ def result_of(config: ClusterTree, name: str, module: str, job: dict[str, Any], 
     return seal.read(store, RESULT)[RESULT]
 
 
-def do(run: Callable[[Tree, dict[str, Any], Store, Seal], Any], tree: type[Tree]) -> int:
+def do(run: Callable[[Tree, AnyJob, Store, Seal], object], tree: type[Tree], kind: type[AnyJob]) -> int:
     """On the cluster, with the store's address as argument: run with those settings of whoever handed it over that the
-    tree has, and keep the result, if there is one, or the error in the store; the exit code.
+    tree has, and keep the result, if there is one (as JSON can say it), or the error in the store; the exit code.
     """
     set_up_logging("plain")  # who handed the work over passes the lines on
     store, seal = Store(sys.argv[1]), Seal(bytes.fromhex(os.environ[VARIABLE]))
     try:
-        job = seal.read(store, JOB)
-        config = pick(tree, job["config"])
+        job = kind.model_validate(seal.read(store, JOB))  # sealed by this code's other end, so it fits
+        config = pick(tree, job.config)
         here = config.model_copy(update={"cluster": config.cluster.model_copy(update={"address": "auto"})})
         result = run(here, job, store, seal)
     except MtlError as error:
@@ -97,7 +101,7 @@ def do(run: Callable[[Tree, dict[str, Any], Store, Seal], Any], tree: type[Tree]
 def signals(told: threading.Event) -> Generator[None]:
     """SIGINT and SIGTERM set the event, in a process's main thread."""
 
-    def tell(number: int, frame: Any) -> None:
+    def tell(number: int, frame: FrameType | None) -> None:
         told.set()
 
     wanted = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()

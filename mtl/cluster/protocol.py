@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from pydantic import BaseModel, ConfigDict, JsonValue
+
 from mtl.errors import MtlError, raised_elsewhere
 from mtl.storage.seal import Seal
 from mtl.storage.store import Store
@@ -12,6 +14,14 @@ _LOG = logging.getLogger(__name__)
 JOB, RESULT, ERROR = "job.json", "result.json", "error.json"
 STOP = "stop"
 """Asks a training to end at the next step."""
+
+
+class Job(BaseModel):
+    """What a job finds in its store: the settings, and what those of its kind add."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    config: dict[str, JsonValue]
 
 
 def write_error(store: Store, seal: Seal, error: MtlError) -> None:

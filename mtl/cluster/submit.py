@@ -12,14 +12,17 @@ import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
-from mtl.cluster.protocol import JOB, STOP
+from mtl.cluster.protocol import JOB, STOP, Job
 from mtl.cluster.session import code_environment
 from mtl.config.trees.cluster import ClusterTree
 from mtl.errors import StageError, TrainingError
 from mtl.storage.seal import Seal
 from mtl.storage.store import Store
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobSubmissionClient
 
 _LOG = logging.getLogger(__name__)
 
@@ -42,7 +45,7 @@ class Work:
 
     name: str
     module: str
-    job: dict[str, Any]
+    job: Job
     store: Store
     seal: Seal
     key: str
@@ -51,7 +54,7 @@ class Work:
 class Submission:
     """One job on a cluster."""
 
-    def __init__(self, client: Any, identifier: str) -> None:
+    def __init__(self, client: JobSubmissionClient, identifier: str) -> None:
         self.client, self.identifier = client, identifier
         self._told = 0
 
@@ -97,7 +100,7 @@ def submit(config: ClusterTree, work: Work, until: Callable[[], bool], stop_seco
         if runs:
             _LOG.info(f"{work.name}: joins the job {identifier} on {address}")
         else:
-            work.seal.write(work.store, JOB, work.job)
+            work.seal.write(work.store, JOB, work.job.model_dump(mode="json"))
             # -P: this code, not what lies where the head was started
             command = f"python -P -m {shlex.quote(work.module)} {shlex.quote(work.store.url)}"  # a shell of the cluster reads it
             environment = code_environment(config)
@@ -124,7 +127,7 @@ def submit(config: ClusterTree, work: Work, until: Callable[[], bool], stop_seco
         ) from error
 
 
-def _free_or_running(client: Any, key: str) -> tuple[str, bool]:
+def _free_or_running(client: JobSubmissionClient, key: str) -> tuple[str, bool]:
     """The id of this training's job that is not over; or the first that no job has."""
     known = {job.submission_id: str(job.status.value) for job in client.list_jobs() if job.submission_id}
     number = 0

@@ -7,7 +7,7 @@ from pathlib import Path
 from mtl.errors import SealError
 from mtl.storage.digest import bytes_sha256, file_sha256
 from mtl.storage.names import checked_name
-from mtl.storage.seal import Seal
+from mtl.storage.seal import Seal, SealedFiles
 from mtl.storage.store import Store
 
 LIST = "sent.json"
@@ -17,7 +17,7 @@ def send(store: Store, folder: Path, seal: Seal) -> None:
     """Move a folder's files there; what was sent before and has not changed is not sent again."""
     digests = {path.name: file_sha256(path) for path in sorted(folder.iterdir())}
     try:
-        known = seal.read(store, LIST)["files"]
+        known = SealedFiles.model_validate(seal.read(store, LIST)).files
     except (FileNotFoundError, SealError):
         known = {}
     for name, digest in digests.items():
@@ -32,7 +32,7 @@ def bring(store: Store, folder: Path, seal: Seal) -> None:
     Raises:
         SealError: the list is not the sender's, or a file is not what it says.
     """
-    for name, digest in seal.read(store, LIST)["files"].items():
+    for name, digest in SealedFiles.model_validate(seal.read(store, LIST)).files.items():
         data = store.get(checked_name(name, store.url))
         if bytes_sha256(data) != digest:
             store.remove(name)  # the next run sends it again

@@ -7,25 +7,38 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+
+from pydantic import Field, JsonValue
 
 from mtl.cluster.handoff import do, result_of, store_of
+from mtl.cluster.protocol import Job
 from mtl.compare.plan import Comparison
+from mtl.compare.results import TrialResult, parse_trials
 from mtl.compare.run import run_comparison
 from mtl.config.params import Config
+from mtl.data.shards.staging import ShardManifest
 from mtl.errors import DataError
 from mtl.storage.seal import Seal, seal_of
 from mtl.storage.store import Store
 from mtl.train.content import code_and_data
 
 
+class ComparisonJob(Job):
+    """A comparison."""
+
+    trials: str = Field(description="the folder of their results, as `trials_of` says it")
+    wanted: dict[str, JsonValue] = Field(description="a `Comparison`")
+    prepared: str
+    shard_manifest: ShardManifest
+
+
 def hand_over(
     config: Config,
     wanted: Comparison,
     prepared: Path,
-    given: dict[str, Any] | None,
+    given: ShardManifest | None,
     home: Path,
-) -> list[dict[str, Any]]:
+) -> list[TrialResult]:
     """As `run_comparison`, on the cluster of `cluster.address`.
 
     Raises:
@@ -37,17 +50,17 @@ def hand_over(
             f"the cluster at {config.cluster.address} cannot reach this machine's shards",
             fix="use a DVC remote in a bucket: dvc remote add -d team s3://…",
         )
-    job = {
-        "config": config.model_dump(mode="json"),
-        "trials": trials_of(prepared),
-        "wanted": wanted.model_dump(mode="json"),
-        "prepared": str(prepared),
-        "shard_manifest": given,
-    }
+    job = ComparisonJob(
+        config=config.model_dump(mode="json"),
+        trials=trials_of(prepared),
+        wanted=wanted.model_dump(mode="json"),
+        prepared=str(prepared),
+        shard_manifest=given,
+    )
     seal = seal_of("comparisons", home)
     store = store_of(config, "comparisons", job, seal)
-    results: list[dict[str, Any]] = result_of(config, "compare", "mtl.compare.job", job, store, seal)
-    return results
+    results = result_of(config, "compare", "mtl.compare.job", job, store, seal)
+    return parse_trials({"trials": results}, f"the result in {store.url}")
 
 
 def trials_of(prepared: Path) -> str:
@@ -55,12 +68,13 @@ def trials_of(prepared: Path) -> str:
     return f"trials/{code_and_data(prepared, Path(__file__).parent)[:16]}"
 
 
-def run(config: Config, job: dict[str, Any], store: Store, seal: Seal) -> list[dict[str, Any]]:
+def run(config: Config, job: ComparisonJob, store: Store, seal: Seal) -> list[dict[str, object]]:
     """On the cluster: all trials; those of another comparison with the same settings are taken as they are."""
-    wanted = Comparison.model_validate(job["wanted"], strict=False)
-    url = store.parent.child(job["trials"]).url
-    return run_comparison(config, wanted, Path(job["prepared"]), url, seal, job["shard_manifest"])
+    wanted = Comparison.model_validate(job.wanted, strict=False)
+    url = store.parent.child(job.trials).url
+    results = run_comparison(config, wanted, Path(job.prepared), url, seal, job.shard_manifest)
+    return [result.as_json() for result in results]
 
 
 if __name__ == "__main__":
-    sys.exit(do(run, Config))
+    sys.exit(do(run, Config, ComparisonJob))

@@ -3,36 +3,41 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
 
+from mtl.compare.results import ComparisonTable, Cosines, MethodRow
+
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def draw(folder: Path, table: dict[str, Any]) -> None:
+
+def draw(folder: Path, table: ComparisonTable) -> None:
     """weights.png and conflict.png (if gradients were compared)."""
-    rows = [row for row in table["rows"] if len(row.get("weights", [])) > 0]
-    moving = [row for row in rows if any(row["weights"][0] != later for later in row["weights"][1:])]
+    rows = [row for row in table.rows if isinstance(row, MethodRow)]
+    moving = [row for row in rows if any(row.weights[0] != later for later in row.weights[1:])]
     if moving:
         _draw_weights(folder / "weights.png", moving)
-    if table["cosines"]:
-        _draw_cosines(folder / "conflict.png", table["cosines"], table["tasks"])
+    if table.cosines:
+        _draw_cosines(folder / "conflict.png", table.cosines, table.tasks)
 
 
-def _draw_weights(path: Path, rows: list[dict[str, Any]]) -> None:
+def _draw_weights(path: Path, rows: list[MethodRow]) -> None:
     columns = min(4, len(rows))
     lines = -(-len(rows) // columns)
     figure, axes = plt.subplots(lines, columns, figsize=(3.2 * columns, 2.4 * lines), squeeze=False, sharex=True)
     for axis in axes.flat[len(rows) :]:
         axis.axis("off")
     for axis, row in zip(axes.flat, rows, strict=False):
-        for task in row["weights"][0]:
-            axis.plot(range(1, len(row["weights"]) + 1), [w[task] for w in row["weights"]], marker=".", label=task)
-        axis.set_title(row["method"], fontsize=9)
-        weights = [weight for epoch in row["weights"] for weight in epoch.values()]
+        for task in row.weights[0]:
+            axis.plot(range(1, len(row.weights) + 1), [w[task] for w in row.weights], marker=".", label=task)
+        axis.set_title(row.method, fontsize=9)
+        weights = [weight for epoch in row.weights for weight in epoch.values()]
         if np.nanmax(weights) > 10 * np.nanmin(weights):  # else a logarithmic axis has one mark or none
             axis.set_yscale("symlog", linthresh=0.1)
         axis.grid(alpha=0.3)
@@ -42,19 +47,19 @@ def _draw_weights(path: Path, rows: list[dict[str, Any]]) -> None:
     _save(figure, path)
 
 
-def _draw_cosines(path: Path, cosines: dict[str, dict[str, Any]], tasks: list[str]) -> None:
+def _draw_cosines(path: Path, cosines: dict[str, Cosines], tasks: tuple[str, ...]) -> None:
     """A line for each level at which gradients were compared, a matrix for each epoch."""
-    columns = max(len(found["epochs"]) for found in cosines.values())
+    columns = max(len(found.epochs) for found in cosines.values())
     shape = (3.2 * columns, 3.4 * len(cosines))
     figure, axes = plt.subplots(len(cosines), columns, figsize=shape, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     for line, (level, found) in zip(axes, cosines.items(), strict=True):
-        for epoch, (axis, matrix) in enumerate(zip(line, found["epochs"], strict=False)):
+        for epoch, (axis, matrix) in enumerate(zip(line, found.epochs, strict=False)):
             values = np.array(matrix, dtype=np.float64)  # NaN for a pair that no step had
             axis.axis("on")
             axis.imshow(values, cmap="RdBu", vmin=-1, vmax=1)
-            axis.set_title(f"{found['method']}, at the {level}, epoch {epoch + 1}", fontsize=8)
+            axis.set_title(f"{found.method}, at the {level}, epoch {epoch + 1}", fontsize=8)
             axis.set_xticks(range(len(tasks)), tasks, rotation=45, fontsize=7, ha="right", rotation_mode="anchor")
             axis.set_yticks(range(len(tasks)), tasks, fontsize=7)
             for i, j in np.ndindex(*values.shape):
@@ -65,7 +70,7 @@ def _draw_cosines(path: Path, cosines: dict[str, dict[str, Any]], tasks: list[st
     _save(figure, path)
 
 
-def _save(figure: Any, path: Path) -> None:
+def _save(figure: Figure, path: Path) -> None:
     figure.tight_layout()
     figure.savefig(path, dpi=100, bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)

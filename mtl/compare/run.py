@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from mtl.cluster.session import cluster
 from mtl.compare.plan import Comparison, Trial, methods, trials, weighted
+from mtl.compare.results import FailedTrial, TrialResult
 from mtl.compare.table import best_method, mean_weights
 from mtl.compare.trial import run_trial
 from mtl.config.params import Config
+from mtl.data.shards.staging import ShardManifest
 from mtl.storage.seal import Seal
 
 _LOG = logging.getLogger(__name__)
@@ -23,14 +24,14 @@ def run_comparison(
     prepared: Path,
     url: str,
     seal: Seal,
-    given: dict[str, object] | None = None,
-) -> list[dict[str, object]]:
+    given: ShardManifest | None = None,
+) -> list[TrialResult]:
     """Train every trial that is not finished; then the frozen weights of the best method. Returns all results.
 
     Args:
         url: folder or bucket of the trials' results.
         seal: of these: others' are not taken.
-        given: a `ShardManifest` as JSON, for nodes that do not see the prepared folder.
+        given: for nodes that do not see the prepared folder.
 
     Frozen weights tell what a method's adaptation is worth beyond the weights that it ends up with (Gama & Grassi 2025).
     """
@@ -46,20 +47,23 @@ def run_comparison(
     return results
 
 
-def _run_all(planned: Sequence[Trial], config: Config, place: tuple[Any, ...]) -> list[dict[str, Any]]:
+def _run_all(
+    planned: Sequence[Trial], config: Config, place: tuple[Path, str, Seal, ShardManifest | None]
+) -> list[TrialResult]:
     import ray
 
     gpu = config.cluster.use_gpu == "auto" and ray.cluster_resources().get("GPU", 0) >= 1
     remote = ray.remote(num_cpus=1, num_gpus=1 if gpu else 0)(run_trial)
     different = {trial.key: trial for trial in planned}  # the fixed weights may be the equal ones
-    waiting = {remote.remote(trial, *place): trial for trial in different.values()}
-    results: dict[str, dict[str, Any]] = {}
+    waiting = {remote.remote(trial, *place): trial for trial in different.values()}  # pyright: ignore[reportCallIssue]
+    results: dict[str, TrialResult] = {}
     while waiting:
         (done,), _ = ray.wait(list(waiting))
         trial = waiting.pop(done)
-        result = results[trial.key] = ray.get(done)
-        score = result.get("error", f"validation {result.get('val_score', 0.0):.4f}")
+        result: TrialResult = ray.get(done)
+        results[trial.key] = result
+        score = result.error if isinstance(result, FailedTrial) else f"validation {result.val_score:.4f}"
         _LOG.info(
             f"{len(results)}/{len(different)} {trial.method}, rate {trial.learning_rate:g}, seed {trial.seed}: {score}"
         )
-    return [results[trial.key] | {"method": trial.method} for trial in planned]
+    return [results[trial.key].model_copy(update={"method": trial.method}) for trial in planned]

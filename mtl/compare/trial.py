@@ -7,17 +7,18 @@ import logging
 import resource
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from mtl.compare.plan import Trial
+from mtl.compare.results import FailedTrial, TrainedTrial, TrialResult, parse_trial
 from mtl.data.loading.loader import Split
-from mtl.data.shards.staging import ensure_local
+from mtl.data.shards.staging import ShardManifest, ensure_local
 from mtl.errors import MtlError, SealError, TrainingError
 from mtl.evaluate.blind import yardsticks
 from mtl.evaluate.evaluator import score
+from mtl.reports import EpochRow
 from mtl.storage.seal import Seal
 from mtl.storage.store import Store
 from mtl.train.checkpoint import Checkpoints
@@ -28,21 +29,14 @@ from mtl.train.training import Training
 _LOG = logging.getLogger(__name__)
 
 
-def run_trial(
-    trial: Trial, prepared: Path, url: str, seal: Seal, given: dict[str, object] | None = None
-) -> dict[str, object]:
-    """Train, score on test, and keep the result in a folder or bucket; a finished trial is only read.
+def run_trial(trial: Trial, prepared: Path, url: str, seal: Seal, given: ShardManifest | None = None) -> TrialResult:
+    """Train, score on test, and keep the result in a folder or bucket; a finished trial is only read. A training that stopped
+    with an error of the method's own is a result, too.
 
     Args:
         url: of the results.
         seal: of the results.
-        given: a `ShardManifest` as JSON, for a node that does not see the prepared folder.
-
-    Returns:
-        method, learning_rate, seed; `val_score`, by which methods are selected; `test`, task → its primary metric (None
-        where no test sample has the target); `blind`, task → the same of the best answer that does not look at the image;
-        `units`, `history`; `level`, where gradients were compared if they were; `step_seconds`, the median; `peak_mib`, of
-        the process during it. A training that stopped with an error of the method's own has `error`.
+        given: for a node that does not see the prepared folder.
 
     Raises:
         MtlError, OSError: data, a bucket or the settings are wrong. It says nothing of the method and is not kept as its
@@ -51,22 +45,23 @@ def run_trial(
     store, name = Store(url), f"{trial.key}.json"
     if name in store:
         try:
-            return seal.read(store, name)
+            return parse_trial(seal.read(store, name), f"{url}/{name}")
         except SealError as error:
             _LOG.warning(f"compare: {error.line}; the trial is made again")
-    head: dict[str, object] = {"method": trial.method, "learning_rate": trial.learning_rate, "seed": trial.seed}
+    result: TrialResult
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            result = head | _train(trial, ensure_local(prepared, given), Path(scratch))
+            result = _train(trial, ensure_local(prepared, given), Path(scratch))
     except Exception as error:
         if isinstance(error, MtlError | OSError) and not isinstance(error, TrainingError):
             raise
-        result = head | {"error": f"{type(error).__name__}: {error}"}
-    seal.write(store, name, result)
+        told = f"{type(error).__name__}: {error}"
+        result = FailedTrial(method=trial.method, learning_rate=trial.learning_rate, seed=trial.seed, error=told)
+    seal.write(store, name, result.as_json())
     return result
 
 
-def _train(trial: Trial, prepared: Path, checkpoints: Path) -> dict[str, Any]:
+def _train(trial: Trial, prepared: Path, checkpoints: Path) -> TrainedTrial:
     _forget_peak()
     training = Training(trial.config, prepared, ProcessGroup(device=device()))
     seconds: list[float] = []
@@ -78,18 +73,21 @@ def _train(trial: Trial, prepared: Path, checkpoints: Path) -> dict[str, Any]:
     scorers = score(training.averaged, tasks, test, size, device=training.world.device)
     found = {name: scorer.value()[tasks[name].primary] for name, scorer in scorers.items()}
     yards = yardsticks(tasks, test, size)
-    return {
-        "val_score": progress.best_score,
-        "test": {name: value if name in yards else None for name, value in found.items()},
-        "blind": {name: yard.blind for name, yard in yards.items()},
-        "units": {name: yard.unit for name, yard in yards.items()},
-        "history": progress.history,
-        "level": trial.config.objective.level,
-        "step_seconds": float(np.median(seconds)),
-        "peak_mib": _peak_mib(),
-        "directions": {n: t.directions[t.primary] for n, t in tasks.items() if not t.config.auxiliary},
-        "metrics": {n: t.primary for n, t in tasks.items()},
-    }
+    return TrainedTrial(
+        method=trial.method,
+        learning_rate=trial.learning_rate,
+        seed=trial.seed,
+        val_score=progress.best_score,
+        test={name: value if name in yards else None for name, value in found.items()},
+        blind={name: yard.blind for name, yard in yards.items()},
+        units={name: yard.unit for name, yard in yards.items()},
+        history=tuple(EpochRow.model_validate(row) for row in progress.history),
+        level=trial.config.objective.level,
+        step_seconds=float(np.median(seconds)),
+        peak_mib=_peak_mib(),
+        directions={n: t.directions[t.primary] for n, t in tasks.items() if not t.config.auxiliary},
+        metrics={n: t.primary for n, t in tasks.items()},
+    )
 
 
 def _forget_peak() -> None:

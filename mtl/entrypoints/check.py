@@ -36,7 +36,7 @@ def main() -> None:
     report = check(folder / "raw", folder / "prepared", manifest, read_spec(folder / "raw"), _known())
     if "--page" in sys.argv:
         write_data_page(folder / "report.html", report, folder / "prepared", manifest)
-    out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    out.write_text(json.dumps(report.as_json(), indent=1) + "\n", encoding="utf-8")
 
 
 def _known() -> frozenset[str]:

@@ -22,7 +22,7 @@ def main() -> None:
     wanted, out = Comparison.model_validate_json(sys.argv[2], strict=False), Path(sys.argv[1])
     prepared = (OUTPUTS / "prepared").resolve()
     config = load()
-    given = ship.as_json() if (ship := shard_manifest(Path.cwd(), prepared)) else None
+    given = shard_manifest(Path.cwd(), prepared)
     if config.cluster.by_jobs:
         results = hand_over(config, wanted, prepared, given, home())
     else:
@@ -32,7 +32,7 @@ def main() -> None:
         results = run_comparison(config, wanted, prepared, place, seal, given)
     table = build_table(results)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "table.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    (out / "table.json").write_text(json.dumps(table.model_dump(), indent=1) + "\n", encoding="utf-8")
     (out / "table.md").write_text(markdown(table), encoding="utf-8")
     draw(out, table)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mtl.config.params import load
 from mtl.package import BUNDLE
+from mtl.reports.requests import Latency
 from mtl.stages import OUTPUTS, run_stage
 
 
@@ -25,7 +26,7 @@ def main() -> None:
     else:
         from mtl.package.latency import median_latency
 
-        text = json.dumps({"median_ms": median_latency(model / BUNDLE)})
+        text = json.dumps(Latency(median_ms=median_latency(model / BUNDLE)).model_dump())
     result.write_text(text + "\n", encoding="utf-8")
 
 

@@ -45,9 +45,9 @@ def yardstick(task: Task, blind: float | None = None) -> Yardstick:
     return Yardstick(task.directions[task.primary], task.units.get(task.primary, ""), blind)
 
 
-def _truths(tasks: dict[str, Task], split: Split, batch_size: int) -> dict[str, list[object]]:
+def _truths(tasks: dict[str, Task], split: Split, batch_size: int) -> dict[str, list[np.ndarray]]:
     """Every task's targets, or as many, evenly over the split, as may be held at once."""
-    found: dict[str, list[object]] = {name: [] for name in tasks}
+    found: dict[str, list[np.ndarray]] = {name: [] for name in tasks}
     seen = dict.fromkeys(tasks, 0)
     for batch in sequential(split, batch_size):
         for name, task in tasks.items():

@@ -50,6 +50,16 @@ class EndpointRequest(Report):
     followed: Alias | None = Field(default=None, description="None: the version is served for ever")
 
 
+class CompareRequest(Report):
+    """What `mtl compare` asks for: names, or `all`."""
+
+    weightings: tuple[str, ...]
+    aggregators: tuple[str, ...]
+    learning_rates: tuple[float, ...] = Field(description="none: the declared one")
+    seeds: int
+    static: int
+
+
 Request = TypeVar("Request", PredictRequest, EndpointRequest)
 
 

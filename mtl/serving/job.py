@@ -9,11 +9,12 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+
+from pydantic import Field
 
 from mtl.cluster.handoff import do, result_of, store_of
+from mtl.cluster.protocol import Job
 from mtl.cluster.transfer import bring, send
 from mtl.config.params import Config
 from mtl.errors import DataError
@@ -23,6 +24,15 @@ from mtl.serving.batch import model_digest, predict_all
 from mtl.serving.sources import Chosen
 from mtl.storage.seal import Seal, seal_of
 from mtl.storage.store import Store
+
+
+class PredictJob(Job):
+    """Images to be answered."""
+
+    model: str = Field(description="its digest")
+    chosen: tuple[Chosen, ...]
+    out: str
+    formats: tuple[str, ...]
 
 
 def hand_over(
@@ -48,13 +58,13 @@ def hand_over(
             fix="put images and results in a bucket (s3://…), or set cluster.address to local",
         )
     bundle = package / BUNDLE
-    job = {
-        "config": config.model_dump(mode="json"),
-        "model": model_digest(bundle),
-        "chosen": [asdict(one) for one in chosen],
-        "out": out,
-        "formats": list(formats),
-    }
+    job = PredictJob(
+        config=config.model_dump(mode="json"),
+        model=model_digest(bundle),
+        chosen=tuple(chosen),
+        out=out,
+        formats=tuple(formats),
+    )
     seal = seal_of("predictions", home)
     store = store_of(config, "predictions", job, seal)
     with tempfile.TemporaryDirectory() as scratch:
@@ -62,20 +72,19 @@ def hand_over(
     return Counts.model_validate(result_of(config, "predict", "mtl.serving.job", job, store, seal))
 
 
-def _models(store: Store, job: dict[str, Any]) -> Store:
+def _models(store: Store, job: PredictJob) -> Store:
     """Where the model of predictions is: beside them, by its digest."""
-    return store.parent.child(f"models/{job['model']}")
+    return store.parent.child(f"models/{job.model}")
 
 
-def run(config: Config, job: dict[str, Any], store: Store, seal: Seal) -> dict[str, int]:
+def run(config: Config, job: PredictJob, store: Store, seal: Seal) -> dict[str, int]:
     """On the cluster: bring the model here, and predict."""
     with tempfile.TemporaryDirectory() as scratch:
         bundle = Path(scratch, BUNDLE)
         bundle.mkdir(parents=True)
         bring(_models(store, job), bundle, seal)
-        chosen = [Chosen(**one) for one in job["chosen"]]
-        return predict_all(config, Path(scratch), chosen, job["out"], job["formats"]).model_dump()
+        return predict_all(config, Path(scratch), job.chosen, job.out, job.formats).model_dump()
 
 
 if __name__ == "__main__":
-    sys.exit(do(run, Config))
+    sys.exit(do(run, Config, PredictJob))

@@ -7,7 +7,7 @@ import logging
 
 from mtl.config.checking import read
 from mtl.config.trees.data import DataTree
-from mtl.data.raw.rows import read_account
+from mtl.data.raw.account import read_account
 from mtl.data.sources import SOURCES
 from mtl.data.sources.account import summary
 from mtl.data.sources.budget import within_budget

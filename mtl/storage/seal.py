@@ -10,9 +10,11 @@ import hashlib
 import hmac
 import json
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from mtl.errors import SealError
 from mtl.storage.private import secret_of
@@ -35,12 +37,12 @@ class Seal:
         """By which keys are told apart; it says nothing of the key."""
         return hmac.digest(self.key, b"name", "sha256").hex()[:12]
 
-    def write(self, store: Store, name: str, document: dict[str, Any]) -> None:
+    def write(self, store: Store, name: str, document: Mapping[str, object]) -> None:
         """Put a document, sealed."""
         plain = json.loads(json.dumps(document))
         store.put(name, json.dumps(plain | {SEAL: self._mac(store, name, plain)}).encode())
 
-    def read(self, store: Store, name: str) -> dict[str, Any]:
+    def read(self, store: Store, name: str) -> dict[str, JsonValue]:
         """A document that was sealed with this key, and for this place.
 
         Raises:
@@ -48,7 +50,7 @@ class Seal:
             SealError: it was not.
         """
         data = store.get(name)
-        document: dict[str, Any] = {}
+        document: dict[str, JsonValue] = {}
         try:
             document = json.loads(data)
             found = str(document.pop(SEAL))
@@ -63,11 +65,19 @@ class Seal:
             )
         return document
 
-    def _mac(self, store: Store, name: str, document: dict[str, object]) -> str:
+    def _mac(self, store: Store, name: str, document: Mapping[str, object]) -> str:
         # Folders are known by their last two parts: they may be mounted elsewhere.
         place = "/".join([*store.url.replace("\\", "/").split("/")[-2:], name])
         said = json.dumps([place, document], sort_keys=True)
         return hmac.digest(self.key, said.encode(), hashlib.sha256).hex()
+
+
+class SealedFiles(BaseModel):
+    """A sealed list of files: name → SHA-256."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    files: dict[str, str]
 
 
 def seal_of(run: str, home: Path) -> Seal:

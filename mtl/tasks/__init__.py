@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 
 from mtl.config.model import HardSharing, ModelConfig
-from mtl.config.tasks import TaskConfig
+from mtl.config.tasks import AnyTask
 from mtl.data.shards.manifest import Manifest
 from mtl.data.spec import TargetSpec
 from mtl.errors import ConfigError
@@ -47,9 +47,7 @@ def image_spec(manifest: Manifest) -> ImageSpec:
     return ImageSpec(manifest.height, manifest.width, manifest.channels, statistics.mean, statistics.std)
 
 
-def build_tasks(
-    configs: Mapping[str, TaskConfig], targets: Mapping[str, TargetSpec], image: ImageSpec
-) -> dict[str, Task]:
+def build_tasks(configs: Mapping[str, AnyTask], targets: Mapping[str, TargetSpec], image: ImageSpec) -> dict[str, Task]:
     """Every task of params.yaml, with the target that it learns.
 
     Raises:
@@ -57,7 +55,7 @@ def build_tasks(
     """
     tasks: dict[str, Task] = {}
     for name, config in configs.items():
-        kind = TASKS[config.type]  # pyright: ignore[reportAttributeAccessIssue]  # every union member has it
+        kind = TASKS[config.type]
         target = targets.get(config.target or name)
         if kind.kind is None:
             target = TargetSpec(kind="mask")

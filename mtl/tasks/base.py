@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic
 
 import numpy as np
 import torch
 from torch import nn
+from typing_extensions import TypeVar
 
+from mtl.config.tasks import AnyTask, TaskConfig
 from mtl.data.loading.loader import Batch
 from mtl.data.spec import TargetSpec
 from mtl.yardstick import Direction
+
+Section = TypeVar("Section", bound=TaskConfig, covariant=True, default=AnyTask)
+"""A task's section of params.yaml."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +78,11 @@ class Scorer(ABC):
 
 
 @dataclass
-class Task(ABC):
+class Task(ABC, Generic[Section]):
     """One learning target of a model."""
 
     name: str
-    config: Any
+    config: Section
     target: TargetSpec
     image: ImageSpec
     kind: ClassVar[str | None] = None
@@ -92,7 +97,7 @@ class Task(ABC):
     """Metric → in which direction it improves."""
     units: ClassVar[dict[str, str]] = {}
 
-    def __post_init__(self) -> None:  # noqa: B027  # most types need nothing
+    def __post_init__(self) -> None:  # most types need nothing
         """A type may set itself up here."""
 
     @property
@@ -100,7 +105,7 @@ class Task(ABC):
         """The target that this task learns: the data's, or the one that it makes."""
         return self.config.target or self.name if self.kind else f"{self.name}/derived"
 
-    def derive(self, batch: Batch) -> None:  # noqa: B027  # most tasks make nothing
+    def derive(self, batch: Batch) -> None:  # most tasks make nothing
         """Add to a batch, on the CPU, what the task makes itself from the images: its target, its view."""
 
     @abstractmethod
@@ -135,13 +140,13 @@ class Task(ABC):
     def scorer(self) -> Scorer:
         """An empty scorer."""
 
-    def truths(self, batch: Batch) -> list[Any]:
+    def truths(self, batch: Batch) -> list[np.ndarray]:
         """The targets of the samples that have one, for `blind`."""
         target = batch.targets[self.target_name]
         return [target[i].cpu().numpy() for i in np.flatnonzero(batch.present[self.target_name].cpu().numpy())]
 
     @abstractmethod
-    def blind(self, truths: list[Any]) -> Any:
+    def blind(self, truths: list[np.ndarray]) -> Any:
         """The best answer that does not look at the image, as `predict` gives it, from what `truths` gives (one at
         least): whatever does no better has learnt nothing.
         """

@@ -8,19 +8,22 @@ import numpy as np
 import torch
 from torch import nn
 
+from mtl.config.tasks import Classification as ClassificationConfig
+from mtl.config.tasks import Rotation as RotationConfig
 from mtl.data.loading.loader import Batch
 from mtl.intervals import NORMAL, wilson
 from mtl.model.heads import VotingHead
 from mtl.objective.losses import cross_entropy
 from mtl.precision import at_least_float32
 from mtl.tasks.base import Direction, Scorer, Task, mean_known, weighted_mean
+from mtl.tasks.predictions import OneLabel
 
 NUM_BINS = 10
 LEAST = 1e-7
 """A probability below it counts as it in the negative log-likelihood, as float32 tells no smaller one from 0."""
 
 
-class Classification(Task):
+class Classification(Task[ClassificationConfig | RotationConfig]):
     """Softmax over classes for which all places vote."""
 
     kind = "label"
@@ -38,7 +41,7 @@ class Classification(Task):
         labels, present = batch.targets[self.target_name], batch.present[self.target_name]
         return [cross_entropy(output, labels, present, self.config.label_smoothing)]
 
-    def predict(self, output: torch.Tensor) -> list[Any]:
+    def predict(self, output: torch.Tensor) -> list[OneLabel]:
         probabilities = at_least_float32(output).softmax(1).cpu().numpy()
         return [
             {"label": self.target.classes[int(p.argmax())], "index": int(p.argmax()), "scores": p.tolist()}
@@ -48,13 +51,13 @@ class Classification(Task):
     def scorer(self) -> Scorer:
         return ClassificationScorer(self.target_name, self.target.classes)
 
-    def blind(self, truths: list[Any]) -> Any:
+    def blind(self, truths: list[np.ndarray]) -> OneLabel:
         """The most frequent class, each class scored by its share."""
         shares = np.bincount(truths, minlength=len(self.target.classes)) / len(truths)
         index = int(shares.argmax())
         return {"label": self.target.classes[index], "index": index, "scores": shares.tolist()}
 
-    def caption(self, prediction: Any, batch: Batch, index: int) -> str:
+    def caption(self, prediction: OneLabel, batch: Batch, index: int) -> str:
         truth = self.target.classes[int(batch.targets[self.target_name][index])]
         score = max(prediction["scores"])
         return f"{self.name}: {prediction['label']} {score:.2f}" + (
@@ -69,7 +72,7 @@ class ClassificationScorer(Scorer):
         super().__init__()
         self.target, self.classes = target, classes
 
-    def add(self, predictions: list[Any], batch: Batch) -> None:
+    def add(self, predictions: list[OneLabel], batch: Batch) -> None:
         truths = batch.targets[self.target].tolist()
         for prediction, truth, present in zip(predictions, truths, batch.present[self.target].tolist(), strict=True):
             scores, index = prediction["scores"], prediction["index"]

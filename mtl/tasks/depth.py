@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -10,15 +10,17 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mtl.config.tasks import Depth as DepthConfig
 from mtl.data.loading.loader import Batch
 from mtl.model.heads import DenseHead
 from mtl.precision import at_least_float32
 from mtl.tasks import blocks
 from mtl.tasks.base import Direction, Scorer, Task
 from mtl.tasks.pixels import PixelScorer
+from mtl.tasks.predictions import NumberMap
 
 
-class Depth(Task):
+class Depth(Task[DepthConfig]):
     """L1 over the known pixels."""
 
     kind = "depth"
@@ -41,13 +43,13 @@ class Depth(Task):
         losses = F.l1_loss(found, truth.nan_to_num().to(found), reduction="none")
         return [torch.where(torch.isfinite(truth), losses, torch.zeros_like(losses)).sum()]
 
-    def predict(self, output: torch.Tensor) -> list[Any]:
+    def predict(self, output: torch.Tensor) -> list[NumberMap]:
         return [{"map": depth} for depth in at_least_float32(self.in_image(output))[:, 0].cpu().numpy()]
 
     def scorer(self) -> Scorer:
         return PixelScorer(self.target_name, "map", _sums, ("mae", "rmse", "abs_rel", "delta1"), ("rmse",))
 
-    def blind(self, truths: list[Any]) -> Any:
+    def blind(self, truths: list[np.ndarray]) -> NumberMap:
         """Each pixel's median, which has the smallest mean absolute error; a block's where too few images know a pixel."""
         stacked = np.stack(truths)
         found = np.empty(stacked.shape[1:], np.float32)
@@ -56,11 +58,11 @@ class Depth(Task):
             found[chosen] = blocks.on_pixels(medians, side, found.shape)[chosen]
         return {"map": found}
 
-    def caption(self, prediction: Any, batch: Batch, index: int) -> str:
+    def caption(self, prediction: NumberMap, batch: Batch, index: int) -> str:
         row = _sums(prediction["map"], batch.targets[self.target_name][index].cpu().numpy())
         return f"{self.name}: off by {row[1] / max(row[0], 1):.3g} {self.target.unit}"
 
-    def draw(self, canvas: np.ndarray, prediction: Any, scale: int) -> np.ndarray:
+    def draw(self, canvas: np.ndarray, prediction: NumberMap, scale: int) -> np.ndarray:
         depth = prediction["map"]
         grey = ((depth - depth.min()) / max(float(np.ptp(depth)), 1e-6) * 255).astype(np.uint8)
         shown = cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torchvision.ops import batched_nms
 
+from mtl.config.tasks import Detection as DetectionConfig
 from mtl.data.kinds.box_table import objects
 from mtl.data.loading.loader import Batch
 from mtl.precision import at_least_float32
@@ -17,15 +18,16 @@ from mtl.tasks.average_precision import Matches, average_precisions, common_plac
 from mtl.tasks.base import Direction, Scorer, Task, mean_known
 from mtl.tasks.faster_rcnn import FasterRCNN
 from mtl.tasks.fcos import FCOS
+from mtl.tasks.predictions import Objects
 
-METHODS: dict[str, Any] = {"fcos": FCOS, "faster_rcnn": FasterRCNN}
+METHODS: dict[str, type[FCOS] | type[FasterRCNN]] = {"fcos": FCOS, "faster_rcnn": FasterRCNN}
 SHOWN = 0.4
 """Score from which on a box is drawn and counted; average precision takes all."""
 NUM_FINE_RESAMPLES = 200
 """mAP50:95 costs ten times mAP50: its interval comes from this many resamples."""
 
 
-class Detection(Task):
+class Detection(Task[DetectionConfig]):
     """What `method` finds, after NMS within each class; judged as COCO does."""
 
     kind = "boxes"
@@ -49,12 +51,12 @@ class Detection(Task):
     def loss_terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
         return self.method.loss_terms(output, batch.targets[self.target_name], batch.present[self.target_name])
 
-    def predict(self, output: torch.Tensor) -> list[Any]:
+    def predict(self, output: torch.Tensor) -> list[Objects]:
         size = torch.tensor([self.image.width, self.image.height] * 2, device=output.device)
         found = self.method.candidates(at_least_float32(output))
         return [self._suppress(c.scores, torch.minimum(c.boxes.clamp(min=0), size)) for c in found]
 
-    def _suppress(self, scores: torch.Tensor, boxes: torch.Tensor) -> dict[str, np.ndarray]:
+    def _suppress(self, scores: torch.Tensor, boxes: torch.Tensor) -> Objects:
         """scores [cells, classes], boxes [cells, 4] → the best boxes after NMS within each class."""
         cells, labels = torch.nonzero(scores > self.config.score_threshold, as_tuple=True)
         kept_scores = scores[cells, labels]
@@ -71,7 +73,7 @@ class Detection(Task):
     def scorer(self) -> Scorer:
         return DetectionScorer(self.target_name, self.target.classes)
 
-    def blind(self, truths: list[Any]) -> Any:
+    def blind(self, truths: list[np.ndarray]) -> Objects:
         """The same boxes in every image: of each class those places where most boxes lie, the most frequent first."""
         found: list[tuple[float, int, np.ndarray]] = []
         for c in range(len(self.target.classes)):
@@ -84,11 +86,11 @@ class Detection(Task):
             "scores": np.array([min(share, 1.0) for share, _, _ in found], np.float32),
         }
 
-    def caption(self, prediction: Any, batch: Batch, index: int) -> str:
+    def caption(self, prediction: Objects, batch: Batch, index: int) -> str:
         shown = int((prediction["scores"] >= SHOWN).sum())
         return f"{self.name}: {shown} boxes (are {len(objects(batch.targets[self.target_name][index]))})"
 
-    def draw(self, canvas: np.ndarray, prediction: Any, scale: int) -> np.ndarray:
+    def draw(self, canvas: np.ndarray, prediction: Objects, scale: int) -> np.ndarray:
         canvas = np.ascontiguousarray(canvas)
         for box, label, score in zip(prediction["boxes"], prediction["labels"], prediction["scores"], strict=True):
             if score < SHOWN:
@@ -110,7 +112,7 @@ class DetectionScorer(Scorer):
         super().__init__()
         self.target, self.classes = target, classes
 
-    def add(self, predictions: list[Any], batch: Batch) -> None:
+    def add(self, predictions: list[Objects], batch: Batch) -> None:
         tables, present = batch.targets[self.target], batch.present[self.target].tolist()
         for prediction, table, there in zip(predictions, tables, present, strict=True):
             row: Matches | None = None

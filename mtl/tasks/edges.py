@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 import torch
 
+from mtl.config.tasks import Edges as EdgesConfig
 from mtl.data.loading.loader import Batch
 from mtl.data.prepare.operations import grey
 from mtl.data.spec import TargetSpec
+from mtl.tasks.predictions import ClassMask
 from mtl.tasks.reconstruction import to_pixels
 from mtl.tasks.segmentation import Segmentation
 
@@ -28,9 +28,10 @@ class Edges(Segmentation):
 
     def derive(self, batch: Batch) -> None:
         pixels = to_pixels(batch.originals, self.image)
+        assert isinstance(self.config, EdgesConfig)
         masks = [(cv2.Canny(grey(image), self.config.low, self.config.high) > 0) for image in pixels]
         batch.targets[self.target_name] = torch.from_numpy(np.stack(masks)).long()
         batch.present[self.target_name] = torch.ones(len(masks), dtype=torch.bool)
 
-    def draw(self, canvas: np.ndarray, prediction: Any, scale: int) -> np.ndarray:
+    def draw(self, canvas: np.ndarray, prediction: ClassMask, scale: int) -> np.ndarray:
         return canvas

@@ -7,13 +7,13 @@ workers computes the same. Proposals are the network's own; true boxes are not a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torchvision.ops import box_iou, sigmoid_focal_loss
 
+from mtl.config.tasks import Detection as DetectionConfig
 from mtl.data.kinds.box_table import kinds, objects
 from mtl.model.rcnn import FasterRCNNHead, anchor_boxes, move, unpack
 from mtl.objective.losses import masked
@@ -29,11 +29,11 @@ NUM_PROPOSALS = 32
 class FasterRCNN:
     """Objectness and boxes of anchors, classes and boxes of proposals."""
 
-    config: Any
+    config: DetectionConfig
     num_classes: int
     height: int
     width: int
-    _last: Any = None
+    _last: tuple[list[torch.Tensor], torch.Tensor, tuple[torch.Tensor, torch.Tensor]] | None = None
 
     def build_head(self, channels: int) -> nn.Module:
         """Features → one row an image."""
@@ -107,7 +107,8 @@ class FasterRCNN:
         if self._last is None or self._last[0] is not tables or self._last[1] is not present:
             anchors = self._anchors(present.device)
             rows = [self._anchor_state(anchors, table.to(anchors)) for table in tables]
-            self._last = (tables, present, tuple(torch.stack(part) for part in zip(*rows, strict=True)))
+            states, boxes = (torch.stack(part) for part in zip(*rows, strict=True))
+            self._last = (tables, present, (states, boxes))
         return self._last[2]
 
     def _anchors(self, device: torch.device) -> torch.Tensor:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
+from mtl.config.tasks import Detection as DetectionConfig
 from mtl.model.heads import DetectionHead
 from mtl.precision import at_least_float32
 from mtl.tasks.boxes import Candidates
@@ -19,11 +19,11 @@ from mtl.tasks.boxes import Candidates
 class FCOS:
     """Focal loss on classes, GIoU on boxes, centredness; no anchors, no sampling."""
 
-    config: Any
+    config: DetectionConfig
     num_classes: int
     height: int
     width: int
-    _last: Any = None
+    _last: tuple[list[torch.Tensor], torch.Tensor, Cells] | None = None
 
     def build_head(self, channels: int) -> nn.Module:
         """Features → [n, classes + 5, h, w]."""

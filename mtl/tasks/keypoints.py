@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mtl.config.tasks import Keypoints as KeypointsConfig
 from mtl.data.kinds.keypoints import KIND, LABEL, POINTS
 from mtl.data.kinds.skeleton import skeleton_of
 from mtl.data.loading.loader import Batch
@@ -21,6 +22,7 @@ from mtl.tasks.base import Direction, Scorer, Task
 from mtl.tasks.detection import SHOWN
 from mtl.tasks.keypoint_targets import Targets, targets_of
 from mtl.tasks.oks import PRIMARY, KeypointScorer, sigmas_of
+from mtl.tasks.predictions import ObjectsWithPoints
 
 SIZE_WEIGHT = 0.1
 """Of the box beside the other parts, as CenterNet has it."""
@@ -28,7 +30,7 @@ WITHIN = 0.3
 """How far from where its object puts it a peak may be that a point is moved to, as a share of the box's longer side."""
 
 
-class Keypoints(Task):
+class Keypoints(Task[KeypointsConfig]):
     """A heatmap of centres finds objects; each points to its points, which move to the nearest peak of their own heatmap."""
 
     kind = "keypoints"
@@ -46,7 +48,7 @@ class Keypoints(Task):
                 fix=f"give them for {', '.join(self.skeleton.points)}, or none",
             )
         self.cell = self.config.stride / self.config.upsample
-        self._last: Any = None
+        self._last: tuple[list[torch.Tensor], torch.Tensor, Targets] | None = None
 
     def build_head(self, channels: int) -> nn.Module:
         config = self.config
@@ -96,7 +98,7 @@ class Keypoints(Task):
             self._last = (tables, present, found)
         return self._last[2]
 
-    def predict(self, output: torch.Tensor) -> list[Any]:
+    def predict(self, output: torch.Tensor) -> list[ObjectsWithPoints]:
         centres, boxes, offsets, points, inside = (
             part.cpu().numpy() for part in self._parts(_peaks(at_least_float32(output), self))
         )
@@ -104,7 +106,7 @@ class Keypoints(Task):
 
     def _found(
         self, centres: np.ndarray, boxes: np.ndarray, offsets: np.ndarray, points: np.ndarray, inside: np.ndarray
-    ) -> dict[str, np.ndarray]:
+    ) -> ObjectsWithPoints:
         """One image: centres and points are peaks' heights, 0 elsewhere, [classes or points, h, w]."""
         order = np.argsort(-centres.ravel(), kind="stable")[: self.config.max_detections]
         order = order[centres.ravel()[order] > self.config.score_threshold]
@@ -136,7 +138,7 @@ class Keypoints(Task):
     def scorer(self) -> Scorer:
         return KeypointScorer(self.target_name, self.target.classes, self.sigmas)
 
-    def blind(self, truths: list[Any]) -> Any:
+    def blind(self, truths: list[np.ndarray]) -> ObjectsWithPoints:
         """The same objects in every image: where most boxes lie, with the median pose in each."""
         found: list[tuple[float, int, np.ndarray, np.ndarray]] = []
         for c in range(len(self.target.classes)):
@@ -153,11 +155,11 @@ class Keypoints(Task):
             "points": np.concatenate([points, np.zeros((*points.shape[:2], 1))], -1).astype(np.float32),
         }
 
-    def caption(self, prediction: Any, batch: Batch, index: int) -> str:
+    def caption(self, prediction: ObjectsWithPoints, batch: Batch, index: int) -> str:
         shown, truth = int((prediction["scores"] >= SHOWN).sum()), batch.targets[self.target_name][index]
         return f"{self.name}: {shown} objects (are {int((truth[:, KIND] == 0).sum())})"
 
-    def draw(self, canvas: np.ndarray, prediction: Any, scale: int) -> np.ndarray:
+    def draw(self, canvas: np.ndarray, prediction: ObjectsWithPoints, scale: int) -> np.ndarray:
         canvas = np.ascontiguousarray(canvas)
         for points in prediction["points"][prediction["scores"] >= SHOWN]:
             places = [(round(float(x) * scale), round(float(y) * scale)) for x, y in points[:, :2]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -10,17 +10,19 @@ import torch.nn.functional as F
 from torch import nn
 
 from mtl import seeds
+from mtl.config.tasks import MultiLabel as MultiLabelConfig
 from mtl.data.loading.loader import Batch
 from mtl.model.heads import VotingHead
 from mtl.objective.losses import masked
 from mtl.precision import at_least_float32
 from mtl.tasks.base import Direction, Scorer, Task, mean_known
+from mtl.tasks.predictions import ManyLabels
 
 TIE = 1e-9
 """Of a score: enough to break ties, too little to change what is said."""
 
 
-class MultiLabel(Task):
+class MultiLabel(Task[MultiLabelConfig]):
     """A sigmoid a class, for which all places vote; binary cross-entropy, a mean over classes."""
 
     kind = "labels"
@@ -40,7 +42,7 @@ class MultiLabel(Task):
         losses = F.binary_cross_entropy_with_logits(found, truth, reduction="none").mean(1)
         return [masked(losses, batch.present[self.target_name])]
 
-    def predict(self, output: torch.Tensor) -> list[Any]:
+    def predict(self, output: torch.Tensor) -> list[ManyLabels]:
         rows = at_least_float32(output).sigmoid().cpu().numpy()
         return [{"labels": self._said(row), "scores": row.tolist()} for row in rows]
 
@@ -50,20 +52,20 @@ class MultiLabel(Task):
     def scorer(self) -> Scorer:
         return MultiLabelScorer(self.target_name, self.config.threshold, self.target.classes)
 
-    def blind(self, truths: list[Any]) -> Any:
+    def blind(self, truths: list[np.ndarray]) -> ManyLabels:
         """Each class as probable as it is frequent."""
         shares = np.mean(truths, axis=0)
         return {"labels": self._said(shares), "scores": shares.tolist()}
 
-    def blind_answers(self, answer: Any, draws: torch.Tensor) -> list[Any]:
+    def blind_answers(self, answer: ManyLabels, draws: torch.Tensor) -> list[ManyLabels]:
         """In an order of chance: on few samples the average precision of a random order is above a class's share."""
-        found: list[Any] = []
+        found: list[ManyLabels] = []
         for draw in draws.tolist():
             rng = seeds.tie(draw)
             found.append({**answer, "scores": (np.array(answer["scores"]) + TIE * rng.random(len(answer["scores"])))})
         return found
 
-    def caption(self, prediction: Any, batch: Batch, index: int) -> str:
+    def caption(self, prediction: ManyLabels, batch: Batch, index: int) -> str:
         truth = np.nonzero(batch.targets[self.target_name][index].cpu().numpy())[0]
         return f"{self.name}: {', '.join(prediction['labels'])} (is {', '.join(self.target.classes[i] for i in truth)})"
 
@@ -75,7 +77,7 @@ class MultiLabelScorer(Scorer):
         super().__init__()
         self.target, self.threshold, self.classes = target, threshold, classes
 
-    def add(self, predictions: list[Any], batch: Batch) -> None:
+    def add(self, predictions: list[ManyLabels], batch: Batch) -> None:
         truths, present = batch.targets[self.target].cpu().numpy(), batch.present[self.target].tolist()
         for prediction, truth, there in zip(predictions, truths, present, strict=True):
             self.rows.append(np.array([prediction["scores"], truth], np.float64) if there else None)

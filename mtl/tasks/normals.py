@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -10,15 +10,17 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mtl.config.tasks import Normals as NormalsConfig
 from mtl.data.loading.loader import Batch
 from mtl.model.heads import DenseHead
 from mtl.precision import at_least_float32
 from mtl.tasks import blocks
 from mtl.tasks.base import Direction, Scorer, Task
 from mtl.tasks.pixels import PixelScorer
+from mtl.tasks.predictions import NormalMap
 
 
-class Normals(Task):
+class Normals(Task[NormalsConfig]):
     """1 - cosine over the known pixels."""
 
     kind = "normals"
@@ -43,14 +45,14 @@ class Normals(Task):
         losses = 1.0 - F.cosine_similarity(found, truth.nan_to_num().to(found), dim=1, eps=1e-6)
         return [torch.where(known, losses, torch.zeros_like(losses)).sum()]
 
-    def predict(self, output: torch.Tensor) -> list[Any]:
+    def predict(self, output: torch.Tensor) -> list[NormalMap]:
         found = F.normalize(at_least_float32(self.in_image(output)), dim=1)
         return [{"normals": n} for n in found.permute(0, 2, 3, 1).cpu().numpy()]
 
     def scorer(self) -> Scorer:
         return PixelScorer(self.target_name, "normals", _sums, ("angle", "within_11", "within_30"))
 
-    def blind(self, truths: list[Any]) -> Any:
+    def blind(self, truths: list[np.ndarray]) -> NormalMap:
         """Each pixel's median direction, near which the mean angle is smallest; a block's where too few images know a
         pixel.
         """
@@ -63,11 +65,11 @@ class Normals(Task):
             found[:, chosen] = blocks.on_pixels(median, side, found.shape)[:, chosen]
         return {"normals": found.transpose(1, 2, 0)}
 
-    def caption(self, prediction: Any, batch: Batch, index: int) -> str:
+    def caption(self, prediction: NormalMap, batch: Batch, index: int) -> str:
         row = _sums(prediction["normals"], batch.targets[self.target_name][index].cpu().numpy())
         return f"{self.name}: off by {row[1] / max(row[0], 1):.1f} degrees"
 
-    def draw(self, canvas: np.ndarray, prediction: Any, scale: int) -> np.ndarray:
+    def draw(self, canvas: np.ndarray, prediction: NormalMap, scale: int) -> np.ndarray:
         shown = ((prediction["normals"] + 1) * 127.5).astype(np.uint8)
         return cv2.resize(shown, canvas.shape[1::-1], interpolation=cv2.INTER_NEAREST)
 

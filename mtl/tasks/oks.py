@@ -12,6 +12,7 @@ from mtl.data.loading.loader import Batch
 from mtl.tasks.average_precision import Matches, average_precisions, match_alike
 from mtl.tasks.base import mean_known
 from mtl.tasks.detection import NUM_FINE_RESAMPLES, DetectionScorer
+from mtl.tasks.predictions import ObjectsWithPoints
 
 PRIMARY = "oks_map"
 SIGMAS = {
@@ -65,7 +66,7 @@ class KeypointScorer(DetectionScorer):
         for prediction, table, there in zip(predictions, tables, present, strict=True):
             self.rows.append(self._matched(prediction, table.cpu().numpy()) if there else None)
 
-    def _matched(self, prediction: Any, truth: np.ndarray) -> Matches:
+    def _matched(self, prediction: ObjectsWithPoints, truth: np.ndarray) -> Matches:
         labelled = (truth[:, POINTS + 2 :: 3] > 0).sum(1) > 0
         alike = oks(prediction["points"][..., :2], truth, self.sigmas)
         kind = np.where(labelled, truth[:, KIND], 1.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -10,11 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mtl.config.tasks import Reconstruction as ReconstructionConfig
 from mtl.data.inspect.drawing import as_rgb
 from mtl.data.loading.loader import Batch
 from mtl.model.heads import DenseHead
 from mtl.precision import at_least_float32
 from mtl.tasks.base import Direction, ImageSpec, Scorer, Task, weighted_mean
+from mtl.tasks.predictions import Pixels
 
 STARTS = 100
 """Images around which a blind answer is looked for, at most."""
@@ -24,7 +26,7 @@ LEAST_ERROR = 255.0**2 * 1e-10
 """Squared error of a value at the highest PSNR, 100 dB."""
 
 
-class Reconstruction(Task):
+class Reconstruction(Task[ReconstructionConfig]):
     """Smooth L1 on standardized pixels; PSNR on pixels from 0 to 1."""
 
     primary = "psnr"
@@ -43,26 +45,26 @@ class Reconstruction(Task):
     def loss_terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
         return [F.smooth_l1_loss(at_least_float32(self.in_image(output)), batch.originals, reduction="sum")]
 
-    def predict(self, output: torch.Tensor) -> list[Any]:
+    def predict(self, output: torch.Tensor) -> list[Pixels]:
         return [{"pixels": image} for image in to_pixels(at_least_float32(self.in_image(output)).cpu(), self.image)]
 
     def scorer(self) -> Scorer:
         return ReconstructionScorer(self)
 
-    def truths(self, batch: Batch) -> list[Any]:
+    def truths(self, batch: Batch) -> list[np.ndarray]:
         return list(to_pixels(batch.originals.cpu(), self.image))
 
-    def blind(self, truths: list[Any]) -> Any:
+    def blind(self, truths: list[np.ndarray]) -> Pixels:
         """The mean image, or one that many are near to: their mean has a larger mean error, yet a better mean PSNR."""
         images = np.stack(truths)
         weights = _weights_of_best(images.reshape(len(images), -1).astype(np.float64))
         return {"pixels": np.tensordot(weights, images, 1).round().astype(np.uint8)}
 
-    def caption(self, prediction: Any, batch: Batch, index: int) -> str:
+    def caption(self, prediction: Pixels, batch: Batch, index: int) -> str:
         truth = to_pixels(batch.originals[index : index + 1], self.image)[0]
         return f"{self.name}: {psnr(prediction['pixels'], truth):.1f} dB"
 
-    def draw(self, canvas: np.ndarray, prediction: Any, scale: int) -> np.ndarray:
+    def draw(self, canvas: np.ndarray, prediction: Pixels, scale: int) -> np.ndarray:
         return cv2.resize(as_rgb(prediction["pixels"]), canvas.shape[1::-1], interpolation=cv2.INTER_NEAREST)
 
 
@@ -107,7 +109,7 @@ class ReconstructionScorer(Scorer):
         super().__init__()
         self.task = task
 
-    def add(self, predictions: list[Any], batch: Batch) -> None:
+    def add(self, predictions: list[Pixels], batch: Batch) -> None:
         truths = to_pixels(batch.originals.cpu(), self.task.image)
         self.rows += [psnr(p["pixels"], truth) for p, truth in zip(predictions, truths, strict=True)]
 

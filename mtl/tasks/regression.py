@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mtl.config.tasks import Regression as RegressionConfig
 from mtl.data.loading.loader import Batch
 from mtl.model.heads import MeanPoolHead
 from mtl.objective.losses import masked
 from mtl.precision import at_least_float32
 from mtl.tasks.base import Direction, Scorer, Task, weighted_mean
+from mtl.tasks.predictions import Number
 
 
-class Regression(Task):
+class Regression(Task[RegressionConfig]):
     """Smooth L1 on one number."""
 
     kind = "value"
@@ -37,17 +39,17 @@ class Regression(Task):
         losses = F.smooth_l1_loss(found, targets, reduction="none", beta=self.config.beta)
         return [masked(losses, present)]
 
-    def predict(self, output: torch.Tensor) -> list[Any]:
+    def predict(self, output: torch.Tensor) -> list[Number]:
         return [{"value": value} for value in at_least_float32(output).cpu().tolist()]
 
     def scorer(self) -> Scorer:
         return RegressionScorer(self.target_name)
 
-    def blind(self, truths: list[Any]) -> Any:
+    def blind(self, truths: list[np.ndarray]) -> Number:
         """The median: no number has a smaller mean absolute error."""
         return {"value": float(np.median(truths))}
 
-    def caption(self, prediction: Any, batch: Batch, index: int) -> str:
+    def caption(self, prediction: Number, batch: Batch, index: int) -> str:
         return f"{self.name}: {prediction['value']:.1f} (is {float(batch.targets[self.target_name][index]):g})"
 
 
@@ -58,7 +60,7 @@ class RegressionScorer(Scorer):
         super().__init__()
         self.target = target
 
-    def add(self, predictions: list[Any], batch: Batch) -> None:
+    def add(self, predictions: list[Number], batch: Batch) -> None:
         truths, present = batch.targets[self.target].tolist(), batch.present[self.target].tolist()
         for prediction, truth, there in zip(predictions, truths, present, strict=True):
             self.rows.append(prediction["value"] - truth if there else None)

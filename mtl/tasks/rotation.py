@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from mtl.data.loading.loader import Batch
 from mtl.data.spec import TargetSpec
 from mtl.errors import ConfigError
 from mtl.tasks.classification import Classification
+from mtl.tasks.predictions import OneLabel
 
 TURNS = TargetSpec(kind="label", classes=("0°", "90°", "180°", "270°"))
 
@@ -39,6 +38,6 @@ class Rotation(Classification):
         batch.targets[self.target_name] = turns
         batch.present[self.target_name] = torch.ones_like(turns, dtype=torch.bool)
 
-    def caption(self, prediction: Any, batch: Batch, index: int) -> str:
+    def caption(self, prediction: OneLabel, batch: Batch, index: int) -> str:
         truth = TURNS.classes[int(batch.targets[self.target_name][index])]
         return f"{self.name}: turned copy is {prediction['label']} (is {truth})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -10,11 +10,14 @@ import torch
 from torch import nn
 
 from mtl.config.masks import IGNORE
+from mtl.config.tasks import Edges as EdgesConfig
+from mtl.config.tasks import Segmentation as SegmentationConfig
 from mtl.data.loading.loader import Batch
 from mtl.model.heads import DenseHead
 from mtl.objective.losses import dice, pixel_cross_entropy
 from mtl.tasks import blocks
 from mtl.tasks.base import Direction, Scorer, Task, mean_known
+from mtl.tasks.predictions import ClassMask
 
 COLOURS = np.array(
     [(0, 0, 0), (255, 80, 80), (80, 200, 255), (120, 255, 120), (255, 220, 80), (200, 120, 255), (255, 160, 80)],
@@ -22,7 +25,7 @@ COLOURS = np.array(
 )
 
 
-class Segmentation(Task):
+class Segmentation(Task[SegmentationConfig | EdgesConfig]):
     """Cross-entropy plus Dice."""
 
     kind = "mask"
@@ -49,13 +52,13 @@ class Segmentation(Task):
         """Which images have a pixel that is not ignored: bool [n]."""
         return (batch.targets[self.target_name] != IGNORE).flatten(1).any(1)
 
-    def predict(self, output: torch.Tensor) -> list[Any]:
+    def predict(self, output: torch.Tensor) -> list[ClassMask]:
         return [{"mask": mask} for mask in self.in_image(output).argmax(1).to(torch.uint8).cpu().numpy()]
 
     def scorer(self) -> Scorer:
         return SegmentationScorer(self.target_name, self.target.classes)
 
-    def blind(self, truths: list[Any]) -> Any:
+    def blind(self, truths: list[np.ndarray]) -> ClassMask:
         """The best of some masks: one class everywhere, or in each pixel (a block, where too few images know a pixel) the
         class that is most frequent there, rare ones made as frequent as others by more or less.
         """
@@ -74,14 +77,14 @@ class Segmentation(Task):
         ]
         return {"mask": max(maps, key=lambda found: _expected_miou(found, counts)).astype(np.uint8)}
 
-    def caption(self, prediction: Any, batch: Batch, index: int) -> str:
+    def caption(self, prediction: ClassMask, batch: Batch, index: int) -> str:
         scorer = self.scorer()
         scorer.rows.append(
             _areas(prediction["mask"], batch.targets[self.target_name][index].numpy(), len(self.target.classes))
         )
         return f"{self.name}: IoU {scorer.value()['miou']:.2f}"
 
-    def draw(self, canvas: np.ndarray, prediction: Any, scale: int) -> np.ndarray:
+    def draw(self, canvas: np.ndarray, prediction: ClassMask, scale: int) -> np.ndarray:
         mask = cv2.resize(prediction["mask"], canvas.shape[1::-1], interpolation=cv2.INTER_NEAREST)
         colour = COLOURS[mask % len(COLOURS)]
         mixed = (canvas * 0.5 + colour * 0.5).astype(np.uint8)
@@ -106,7 +109,7 @@ class SegmentationScorer(Scorer):
         super().__init__()
         self.target, self.classes = target, classes
 
-    def add(self, predictions: list[Any], batch: Batch) -> None:
+    def add(self, predictions: list[ClassMask], batch: Batch) -> None:
         masks, present = batch.targets[self.target].cpu().numpy(), batch.present[self.target].tolist()
         for prediction, mask, there in zip(predictions, masks, present, strict=True):
             self.rows.append(_areas(prediction["mask"], mask, len(self.classes)) if there else None)

@@ -16,7 +16,7 @@ import torch
 
 from mtl.errors import MtlError, SealError
 from mtl.storage.digest import bytes_sha256, file_sha256
-from mtl.storage.seal import Seal
+from mtl.storage.seal import Seal, SealedFiles
 from mtl.storage.store import Store, cannot_write
 
 _LOG = logging.getLogger(__name__)
@@ -90,7 +90,8 @@ class Checkpoints:
         """The newest state that this training wrote and that is undamaged; another is named and the one before it taken."""
         for folder in reversed(_complete(self.store.names())):
             try:
-                ((name, wanted),) = self.seal.read(self.store, f"{folder}/{MANIFEST}")["files"].items()
+                document = self.seal.read(self.store, f"{folder}/{MANIFEST}")
+                ((name, wanted),) = SealedFiles.model_validate(document).files.items()
                 data = self.store.get(f"{folder}/{name}")
                 if bytes_sha256(data) != wanted:
                     raise ValueError("its content is not what its manifest says")
@@ -129,7 +130,7 @@ def verified(store: Store, seal: Seal) -> dict[str, bytes] | None:
     damaged.
     """
     try:
-        files = seal.read(store, MANIFEST)["files"]
+        files = SealedFiles.model_validate(seal.read(store, MANIFEST)).files
         found = {name: store.get(name) for name in files}
     except FileNotFoundError:
         return None

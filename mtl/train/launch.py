@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 from filelock import FileLock
 
@@ -28,7 +28,7 @@ from mtl.storage.seal import Seal, seal_of
 from mtl.storage.store import REFUSED, Store, refused
 from mtl.train.checkpoint import MANIFEST, verified, write_manifest
 from mtl.train.content import code_and_data
-from mtl.train.worker import FAILURE, FINAL, out_of_memory
+from mtl.train.worker import FAILURE, FINAL, TrainJob, out_of_memory
 
 _LOG = logging.getLogger(__name__)
 
@@ -116,18 +116,18 @@ def _take(store: Store, folder: Path, seal: Seal) -> bool:
     return found is not None
 
 
-def _describe(config: TrainingTree, prepared: Path, folder: Path, store: Store) -> dict[str, object]:
+def _describe(config: TrainingTree, prepared: Path, folder: Path, store: Store) -> TrainJob:
     """What a worker must know, on whatever node: plain values."""
-    return {
-        "config": config.model_dump(mode="json"),
-        "prepared": str(prepared),
-        "shard_manifest": ship.as_json() if (ship := shard_manifest(Path.cwd(), prepared)) else None,
-        "store": store.url,
-        "cache": str(folder.parents[1] / "downloads"),
-    }
+    return TrainJob(
+        config=config.model_dump(mode="json"),
+        prepared=str(prepared),
+        shard_manifest=shard_manifest(Path.cwd(), prepared),
+        store=store.url,
+        cache=str(folder.parents[1] / "downloads"),
+    )
 
 
-def attempts(config: TrainingTree, job: dict[str, object], folder: Path, store: Store, seal: Seal) -> None:
+def attempts(config: TrainingTree, job: TrainJob, folder: Path, store: Store, seal: Seal) -> None:
     """Train until there is a result. Ray replaces lost workers itself; what ends its whole run is tried again here.
 
     Raises:
@@ -148,7 +148,7 @@ def attempts(config: TrainingTree, job: dict[str, object], folder: Path, store: 
             raise KeyboardInterrupt
         if any(sign in str(failure) for sign in NO_MEMORY):
             num_workers = config.train.num_workers
-            raise out_of_memory(config.train.model_dump(), _first_line(failure), num_workers) from failure
+            raise out_of_memory(config.train, _first_line(failure), num_workers) from failure
         if any(sign in str(failure) for sign in REFUSED):
             raise refused(store.url, failure) from failure
         if type(failure).__name__ == "WorkerGroupError":
@@ -173,7 +173,7 @@ def _prune(trainings: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _fit(config: TrainingTree, job: dict[str, object], name: str, store: Store, seal: Seal) -> Exception | None:
+def _fit(config: TrainingTree, job: TrainJob, name: str, store: Store, seal: Seal) -> Exception | None:
     """Run Ray Train once; what went wrong, if anything did."""
     with cluster(config, config.train.num_workers) as ray:
         from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
@@ -188,7 +188,7 @@ def _fit(config: TrainingTree, job: dict[str, object], name: str, store: Store, 
         _LOG.info(f"train: {number} workers on {'GPUs' if gpu else 'CPUs'} ({config.cluster.address})")
         trainer = TorchTrainer(
             partial(train_worker, seal=seal),
-            train_loop_config={**job, "gpu": gpu},
+            train_loop_config={**job.model_dump(mode="json"), "gpu": gpu},
             torch_config=GroupConfig(),
             scaling_config=ScalingConfig(
                 num_workers=most if fewest == most else (fewest, most),
@@ -234,6 +234,6 @@ def _until_told(fit: Callable[[], object], store: Store) -> Exception | None:
     return failures[0] if failures else None
 
 
-def _enough_gpus(ray: Any, config: TrainingTree) -> bool:
+def _enough_gpus(ray: ModuleType, config: TrainingTree) -> bool:
     found = ray.cluster_resources().get("GPU", 0)
     return config.cluster.use_gpu == "auto" and found >= config.train.num_workers

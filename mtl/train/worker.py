@@ -6,16 +6,18 @@ import json
 import logging
 import os
 import traceback
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
+from pydantic import Field, JsonValue
 from safetensors.torch import save
 
-from mtl.cluster.protocol import ERROR, write_error
+from mtl.cluster.protocol import ERROR, Job, write_error
 from mtl.config.checking import pick
+from mtl.config.train import TrainConfig
 from mtl.config.trees.training import TrainingTree
-from mtl.data.shards.staging import ensure_local
+from mtl.data.shards.staging import ShardManifest, ensure_local
 from mtl.errors import MtlError, StageError, TrainingError
 from mtl.logs import set_up_logging
 from mtl.reports import EVENT
@@ -45,12 +47,26 @@ PROGRAMMING_ERRORS = (
 )
 
 
-def train_worker(job: dict[str, Any], *, seal: Seal) -> None:
+class TrainJob(Job):
+    """A training."""
+
+    prepared: str
+    shard_manifest: ShardManifest | None = Field(description="by which a node that does not see `prepared` fetches it")
+    store: str = Field(description="a folder that every node sees, or a bucket")
+    cache: str = Field(description="folder of downloads, of this node")
+
+
+class WorkerJob(TrainJob):
+    """A worker's part in it."""
+
+    gpu: bool
+
+
+def train_worker(config: dict[str, JsonValue], *, seal: Seal) -> None:
     """Ray Train's loop function.
 
     Args:
-        job: `config` (a tree as in params.yaml); `store`, a folder that every node sees or a bucket; `prepared`, and
-            `shard_manifest`, by which a node that does not see it fetches it.
+        config: a `WorkerJob` as JSON, for that is what Ray hands on.
         seal: of the training; not in the job, which Ray shows and a bucket keeps.
 
     What another try cannot mend is written to the store, not raised: Ray would try again in vain.
@@ -58,15 +74,11 @@ def train_worker(job: dict[str, Any], *, seal: Seal) -> None:
     import ray.train
 
     set_up_logging("plain")  # the driver streams the lines
+    job = WorkerJob.model_validate(config)
     context = ray.train.get_context()
     rank, size = context.get_world_rank(), context.get_world_size()
-    device = torch.device("cuda", torch.cuda.current_device()) if job["gpu"] else torch.device("cpu")
-    store = Store(job["store"])
-
-    def report(row: dict[str, float]) -> None:
-        if rank == 0:
-            _announce(row, job["config"]["train"]["epochs"])
-        ray.train.report(row)
+    device = torch.device("cuda", torch.cuda.current_device()) if job.gpu else torch.device("cpu")
+    store = Store(job.store)
 
     if ERROR in store:
         return  # of an attempt before: the driver tells it
@@ -76,6 +88,7 @@ def train_worker(job: dict[str, Any], *, seal: Seal) -> None:
     try:
         training = _set_up(job, ProcessGroup(rank, size, device))
         checkpoints = Checkpoints(store.child("checkpoints"), training.config.train.keep_checkpoints, seal)
+        report = partial(_report, training.config.train.epochs if rank == 0 else None)
         progress = run(training, checkpoints, report=report, notice=notice)
         metered = [part for part in training.world.gather(meter.joules()) if part is not None]
         if rank == 0:
@@ -87,7 +100,7 @@ def train_worker(job: dict[str, Any], *, seal: Seal) -> None:
     except MtlError as error:
         write_error(store, seal, error)  # all workers have it, and end together
     except torch.OutOfMemoryError as error:
-        write_error(store, seal, out_of_memory(job["config"]["train"], str(error), size))
+        write_error(store, seal, out_of_memory(pick(TrainingTree, job.config).train, str(error), size))
         raise  # the others must not wait for this one
     except PROGRAMMING_ERRORS as error:
         # The same code on the same data does it again.
@@ -101,13 +114,13 @@ def train_worker(job: dict[str, Any], *, seal: Seal) -> None:
         notice.close()
 
 
-def _set_up(job: dict[str, Any], world: ProcessGroup) -> Training:
+def _set_up(job: TrainJob, world: ProcessGroup) -> Training:
     """The training, or one error for all workers."""
     problem: MtlError | None = None
     training: Training | None = None
     try:
-        prepared = ensure_local(Path(job["prepared"]), job["shard_manifest"])
-        training = Training(pick(TrainingTree, job["config"]), prepared, world, Path(job["cache"]))
+        prepared = ensure_local(Path(job.prepared), job.shard_manifest)
+        training = Training(pick(TrainingTree, job.config), prepared, world, Path(job.cache))
     except MtlError as error:
         problem = error
     problem = next((found for found in world.gather(problem) if found), None)
@@ -147,11 +160,20 @@ def write_final(store: Store, seal: Seal, training: Training, progress: Progress
     write_manifest(store, seal, {name: bytes_sha256(data) for name, data in files.items()})
 
 
-def out_of_memory(train: dict[str, Any], found: str, num_workers: int) -> TrainingError:
+def out_of_memory(train: TrainConfig, found: str, num_workers: int) -> TrainingError:
     """The error, with the batch size to try."""
-    half = max(num_workers, train["batch_size"] // 2 // num_workers * num_workers)
-    fix = f"set train.batch_size to {half}, or train.accumulate to {2 * train.get('accumulate', 1)}"
-    return TrainingError(f"out of memory with batches of {train['batch_size']} images", found=found, fix=fix)
+    half = max(num_workers, train.batch_size // 2 // num_workers * num_workers)
+    fix = f"set train.batch_size to {half}, or train.accumulate to {2 * train.accumulate}"
+    return TrainingError(f"out of memory with batches of {train.batch_size} images", found=found, fix=fix)
+
+
+def _report(epochs: int | None, row: dict[str, float]) -> None:
+    """Tell Ray of an epoch; the first worker, which has their number, its user as well."""
+    import ray.train
+
+    if epochs is not None:
+        _announce(row, epochs)
+    ray.train.report(row)
 
 
 def _announce(row: dict[str, float], epochs: int) -> None:

@@ -67,7 +67,7 @@ def saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Saved:
         found = back_up(owner, store.url)
     assert any("keep a copy of" in line for line in lines)
     monkeypatch.setenv("MTL_SIGNING_PUBLIC_KEY", str(owner.home / "keys" / "public.pem"))
-    return Saved(store, found["name"], owner, elsewhere, lines)
+    return Saved(store, found.name, owner, elsewhere, lines)
 
 
 def test_a_signed_one_comes_back_as_it_was(saved: Saved) -> None:

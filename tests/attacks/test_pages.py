@@ -20,11 +20,13 @@ from markdown_it import MarkdownIt
 
 from flows.observe.summary import markdown as summary
 from flows.registry.lineage import page as write_lineage
+from mtl.compare.results import ComparisonTable, FailedRow
 from mtl.compare.table import markdown as comparison
 from mtl.config.gate import GateConfig
 from mtl.config.params import Config
 from mtl.data.inspect.check_lines import as_lines
 from mtl.data.inspect.page import write_data_page
+from mtl.data.inspect.report import DataReport
 from mtl.data.raw.splits import read_rows, write_table
 from mtl.data.shards import manifest
 from mtl.data.spec import SPLITS
@@ -206,8 +208,9 @@ def test_the_data_report_loads_and_runs_nothing(
         "plain": [["train", name]],
         "suspects": _suspects(name),
     }
+    found |= {"empty": [], "divided_groups": {}, "first_of_many": []}
     found |= {"wrong_extensions": [], "sizes": [[1, 1, 1]], "balance": {r"$\bad{": {name: dict.fromkeys(SPLITS, 1)}}}
-    write_data_page(tmp_path / "report.html", found, prepared, manifest.read(prepared))
+    write_data_page(tmp_path / "report.html", DataReport.model_validate(found), prepared, manifest.read(prepared))
     with Browser(tmp_path) as browser:
         browser.open((tmp_path / "report.html").as_uri())
         time.sleep(0.3)
@@ -235,9 +238,13 @@ def test_markdown_stays_text(written: list[Path], stranger: tuple[str, list[str]
     strict = MarkdownIt("commonmark", {"html": True}).enable("table")
     name = hostile(stranger[0])
     texts = [path.read_text() for path in written if path.suffix == ".md"]
-    row = {"method": name, "error": name}
+    row = FailedRow(method=name, error=name)
     texts.append(
-        comparison({"directions": {}, "metrics": {}, "alone": {}, "rows": [row], "not_judged": [name], "seeds": 1})
+        comparison(
+            ComparisonTable(
+                directions={}, metrics={}, alone={}, rows=(row,), not_judged=(name,), seeds=1, cosines={}, tasks=()
+            )
+        )
     )
     assert len(texts) == 3
     for text in texts:
@@ -343,16 +350,17 @@ def test_a_terminal_obeys_no_name() -> None:
     names = ("empty", "files", "annotations", "near_duplicates", "leaks", "wrong_extensions")
     lists: dict[str, Any] = {name: [] for name in names}
     more = {"notes": {ESCAPES: 1}, "divided_groups": {}, "first_of_many": [], "warnings": [f"{ESCAPES}\nwarning: none"]}
-    problem = {"id": ESCAPES, "reason": ESCAPES}
+    problem = {"id": ESCAPES, "split": "", "reason": ESCAPES}
     result = {"samples": {"train": 1}, "quarantined": [problem], "num_annotations": 0, "copies_dropped": 0}
     result |= {
+        "sizes": [],
         "num_near_duplicates": 0,
         "num_leaks": 0,
         "crowds": [],
         "plain": [["train", ESCAPES]],
         "suspects": _suspects(ESCAPES),
     }
-    lines = as_lines(lists | more | result | {"balance": {ESCAPES: {ESCAPES: {"train": 1}}}})
+    lines = as_lines(DataReport.model_validate(lists | more | result | {"balance": {ESCAPES: {ESCAPES: {"train": 1}}}}))
     assert not [line for line in lines if any(ord(c) < 32 or 127 <= ord(c) < 160 or c == "\u202e" for c in line)]
     assert "\\x1b[31mred" in str(MtlError(ESCAPES, found=ESCAPES, fix=ESCAPES))
     assert "\x1b" not in str(MtlError(ESCAPES, found=ESCAPES, fix=ESCAPES))

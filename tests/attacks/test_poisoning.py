@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -18,6 +17,7 @@ from mtl.config.operations import Resize
 from mtl.config.params import Config
 from mtl.data.inspect.check_lines import as_lines
 from mtl.data.inspect.checks import check
+from mtl.data.inspect.report import DataReport
 from mtl.data.loading.loader import Split
 from mtl.data.prepare.prepare import prepare
 from mtl.data.raw.rows import RawSample, write_spec, write_split
@@ -253,7 +253,7 @@ def test_a_sample_is_the_same_only_if_nothing_of_it_changed(config: Config, tmp_
 # --- what `mtl data check` says of arrivals
 
 
-def checked(config: Config, folder: Path, given: dict[str, list[RawSample]], known: frozenset[str]) -> dict[str, Any]:
+def checked(config: Config, folder: Path, given: dict[str, list[RawSample]], known: frozenset[str]) -> DataReport:
     for split, some in given.items():
         write_split(folder / "raw", split, SPEC, some)
     write_spec(folder / "raw", SPEC)
@@ -309,11 +309,11 @@ def test_a_patch_in_many_arrivals_is_named(
     good = [RawSample(f"good-{i}", encoded(scene(9000 + i)), {"kind": i % 3}) for i in range(100)]
     given = {**CLEAN, "train": [*CLEAN["train"], *good, *bad]}
     report = checked(config, tmp_path / "two", given, known)
-    assert report["suspects"]["num_arrived"] == (140 if before else 530)
-    (found,) = report["suspects"]["patches"]
-    assert found["number"] >= 32
-    assert found["labels"]["kind blue"] >= 32
-    assert all(name.startswith("bad") for _, name in found["first"])
+    assert report.suspects.num_arrived == (140 if before else 530)
+    (found,) = report.suspects.patches
+    assert found.number >= 32
+    assert found.labels["kind blue"] >= 32
+    assert all(name.startswith("bad") for _, name in found.first)
     assert any("share a patch (" in line for line in as_lines(report))
 
 
@@ -322,8 +322,8 @@ def test_honest_arrivals_are_no_suspects(config: Config, tmp_path: Path) -> None
     checked(config, tmp_path / "one", CLEAN, frozenset())
     good = [RawSample(f"good-{i}", encoded(scene(9000 + i)), {"kind": i % 3}) for i in range(200)]
     report = checked(config, tmp_path / "two", {**CLEAN, "train": [*CLEAN["train"], *good]}, digests(tmp_path / "one"))
-    assert report["suspects"]["num_arrived"] == 200
-    assert report["suspects"]["patches"] == report["suspects"]["conflicts"] == []
+    assert report.suspects.num_arrived == 200
+    assert report.suspects.patches == report.suspects.conflicts == ()
 
 
 @pytest.mark.attack(boundary="data supplier", attack="a known image again, with another label (mtl data check)")
@@ -333,7 +333,7 @@ def test_a_new_label_of_a_known_image_is_named(config: Config, tmp_path: Path) -
     again = RawSample("again", encoded(scene(5), quality=80), {"kind": 0})  # a copy of train-5, which is blue
     given = {**few, "train": [*few["train"], again]}
     report = checked(config, tmp_path / "two", given, digests(tmp_path / "one"))
-    (conflict,) = report["suspects"]["conflicts"]
-    assert sorted(name for _, name in conflict["images"]) == ["again", "train-5"]
-    assert sorted(conflict["labels"][0]) == ["kind blue", "kind red"]
+    (conflict,) = report.suspects.conflicts
+    assert sorted(name for _, name in conflict.images) == ["again", "train-5"]
+    assert sorted(conflict.labels[0]) == ["kind blue", "kind red"]
     assert any("near duplicates with other labels, one of them new: 1" in line for line in as_lines(report))

@@ -22,11 +22,13 @@ from mtl.data.prepare.job import RECORDS, SHARDS, _fetched, _known  # pyright: i
 from mtl.data.prepare.plan import Planned
 from mtl.data.shards.manifest import ShardRecord
 from mtl.errors import SealError, TrainingError
+from mtl.serving.job import PredictJob
 from mtl.storage.digest import bytes_sha256
 from mtl.storage.private import secret_of
 from mtl.storage.seal import SECRET, Seal, seal_of
 from mtl.storage.store import Store
 from mtl.train.checkpoint import Checkpoints, verified, write_manifest
+from tests.compare.test_compare import result
 from tests.conftest import heard
 
 SEAL = Seal()
@@ -181,17 +183,23 @@ def test_a_planted_error_is_not_raised(store: Store) -> None:
 @pytest.mark.attack(boundary="bucket writer", attack="the job swapped before the cluster reads it")
 def test_a_swapped_job_is_not_done(store: Store, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     run = store.child("kind/job")
-    job = {"config": config.model_dump(mode="json"), "out": "s3://mine/out"}
+    job = {
+        "config": config.model_dump(mode="json"),
+        "model": "abc",
+        "chosen": [],
+        "out": "s3://mine/out",
+        "formats": [],
+    }
     run.put(JOB, json.dumps(job | {"out": "s3://evil/out"}).encode())
     monkeypatch.setattr(sys, "argv", ["job", run.url])
     monkeypatch.setenv(VARIABLE, SEAL.key.hex())
-    done: list[dict[str, Any]] = []
-    assert do(lambda config, job, store, seal: done.append(job), Config) == 1
+    done: list[PredictJob] = []
+    assert do(lambda config, job, store, seal: done.append(job), Config, PredictJob) == 1
     with pytest.raises(SealError, match=JOB):
         raise_written(run, SEAL)
     SEAL.write(run, JOB, job)
-    assert do(lambda config, job, store, seal: done.append(job), Config) == 0
-    assert [one["out"] for one in done] == ["s3://mine/out"]
+    assert do(lambda config, job, store, seal: done.append(job), Config, PredictJob) == 0
+    assert [one.out for one in done] == ["s3://mine/out"]
 
 
 @pytest.mark.attack(boundary="bucket writer", attack="a model swapped on its way to the nodes, or put there first")
@@ -238,11 +246,11 @@ def test_a_planted_trial_is_made_again(
 ) -> None:
     trial = Trial("a", 1e-3, 0, config)
     store.put(f"{trial.key}.json", json.dumps({"method": "a", "val_score": 9.9}).encode())
-    monkeypatch.setattr(trials, "_train", lambda *_: {"val_score": 0.5})
-    monkeypatch.setattr(trials, "at_hand", lambda *_: tmp_path)
-    assert trials.run_trial(trial, tmp_path, store.url, SEAL)["val_score"] == 0.5
+    monkeypatch.setattr(trials, "_train", lambda *_: result("a", 1e-3, 0, 0.5))
+    monkeypatch.setattr(trials, "ensure_local", lambda *_: tmp_path)
+    assert trials.run_trial(trial, tmp_path, store.url, SEAL).val_score == 0.5
     monkeypatch.setattr(trials, "_train", lambda *_: pytest.fail("made again"))
-    assert trials.run_trial(trial, tmp_path, store.url, SEAL)["val_score"] == 0.5
+    assert trials.run_trial(trial, tmp_path, store.url, SEAL).val_score == 0.5
 
 
 def test_a_key_is_not_shown_and_is_told_apart(tmp_path: Path) -> None:

@@ -59,11 +59,11 @@ def unseen(tmp_path: Path) -> Path:
 def test_shards_are_fetched_once_into_a_folder_of_ones_own(
     sent: ShardManifest, prepared: Path, temporary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = ensure_local(unseen(tmp_path), sent.as_json())
+    found = ensure_local(unseen(tmp_path), sent)
     assert {p.name: p.read_bytes() for p in found.iterdir()} == {p.name: p.read_bytes() for p in prepared.iterdir()}
     assert stat.S_IMODE((temporary / f"mtl-shards-{os.getuid()}").stat().st_mode) == 0o700
     monkeypatch.setattr("mtl.data.shards.staging._fetch", lambda *_: pytest.fail("fetched twice"))
-    assert ensure_local(unseen(tmp_path), sent.as_json()) == found
+    assert ensure_local(unseen(tmp_path), sent) == found
 
 
 @needs_root
@@ -80,7 +80,7 @@ def test_a_folder_that_another_user_made_first_is_refused(
     if kind == "link":
         as_nobody("ln", "-s", planted, place)
     with pytest.raises(DataError, match="not this user's own folder"):
-        ensure_local(unseen(tmp_path), sent.as_json())
+        ensure_local(unseen(tmp_path), sent)
     assert manifest.read_bytes() == b""
 
 
@@ -126,12 +126,12 @@ def test_a_swapped_object_is_refused(
     data = (prepared / name).read_bytes()
     Store(sent.url).put(f"files/md5/{md5[:2]}/{md5[2:]}", data[:-2] + bytes([data[-2] ^ 1]) + data[-1:])
     with pytest.raises(DataError, match=f"{name} .* is damaged"):
-        ensure_local(unseen(tmp_path), sent.as_json())
+        ensure_local(unseen(tmp_path), sent)
 
 
 @pytest.mark.attack(boundary="bucket writer", attack="a list of shards that names ../../x")
 def test_a_list_with_a_path_is_refused(sent: ShardManifest, temporary: Path, tmp_path: Path) -> None:
     files = sent.files | {"../../x": sent.files[NAME]}
     with pytest.raises(DataError, match=r"\.\./\.\./x"):
-        ensure_local(unseen(tmp_path), replace(sent, files=files).as_json())
+        ensure_local(unseen(tmp_path), replace(sent, files=files))
     assert not (temporary / "x").exists()

@@ -16,6 +16,7 @@ import pytest
 
 from flows.stack.plan import make_plan
 from mtl.cluster import submit as submission
+from mtl.cluster.protocol import Job
 from mtl.config.params import Config
 from mtl.storage.seal import Seal
 from mtl.storage.store import Store
@@ -73,7 +74,7 @@ def test_the_clusters_shell_reads_one_word(config: Config, tmp_path: Path, monke
     )
     monkeypatch.setattr("ray.job_submission.JobSubmissionClient", lambda address: client)
     store = Store(f"{tmp_path}/a; touch {tmp_path}/made #$(id)")
-    work: Any = submission.Work("x", "os", {}, store, Seal(), "key")
+    work: Any = submission.Work("x", "os", Job(config={}), store, Seal(), "key")
     submission.submit(config, work, lambda: False, 0.0)
     words = shlex.split(began[0])
     assert words == ["python", "-P", "-m", "os", store.url]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,23 @@ from mtl.compare.gains import delta
 from mtl.compare.job import trials_of
 from mtl.compare.pictures import draw
 from mtl.compare.plan import Comparison, Trial, methods, trials, weighted
+from mtl.compare.results import (
+    Cell,
+    ComparisonTable,
+    FailedRow,
+    FailedTrial,
+    MethodRow,
+    TrainedTrial,
+    TrialResult,
+    parse_trial,
+)
 from mtl.compare.table import best_method, build_table, markdown, mean_weights, selected
 from mtl.compare.trial import run_trial
 from mtl.config.params import Config
 from mtl.errors import ConfigError, DataError, StageError, TrainingError
 from mtl.objective.aggregation import AGGREGATORS
 from mtl.objective.weighting import WEIGHTINGS
+from mtl.reports import EpochRow
 from mtl.storage.seal import Seal
 from mtl.yardstick import Yardstick
 from tests.conftest import mtl
@@ -83,44 +95,64 @@ def test_what_another_try_mends_is_not_kept_as_a_method_s_result(
         def ensure_local(prepared: Path, given: Any) -> Path:
             raise error
 
-        monkeypatch.setattr(trial_module, "at_hand", ensure_local)
+        monkeypatch.setattr(trial_module, "ensure_local", ensure_local)
 
     fails_with(StageError("the bucket is out of reach"))
     with pytest.raises(StageError):
         run_trial(trial, tmp_path, str(results), Seal())
     assert not list(tmp_path.rglob("*.json"))
     fails_with(TrainingError("the loss is not finite"))
-    assert run_trial(trial, tmp_path, str(results), seal := Seal())["error"] == "TrainingError: the loss is not finite"
+    assert run_trial(trial, tmp_path, str(results), seal := Seal()).error == "TrainingError: the loss is not finite"
     fails_with(AssertionError("it is known"))
-    assert "not finite" in run_trial(trial, tmp_path, str(results), seal)["error"]
+    assert "not finite" in run_trial(trial, tmp_path, str(results), seal).error
 
 
 @pytest.mark.slow
 def test_a_trial_has_the_time_of_its_steps(config: Config, prepared: Path, tmp_path: Path) -> None:
     train = config.train.model_copy(update={"epochs": 1})
     found = run_trial(Trial("a", 1e-3, 0, config.model_copy(update={"train": train})), prepared, str(tmp_path), Seal())
-    assert found["step_seconds"] > 0
+    assert isinstance(found, TrainedTrial)
+    assert found.step_seconds > 0
 
 
-def result(method: str, rate: float, seed: int, val: float, **test: float) -> dict[str, Any]:
-    history = [{"train/x/weight": 1.0 + epoch, "train/y/weight": 3.0} for epoch in range(2)]
-    return {
-        "method": method,
-        "learning_rate": rate,
-        "seed": seed,
-        "val_score": val,
-        "test": test,
-        "history": history,
-        "step_seconds": 0.2 if method == "famo" else 0.1,
-        "peak_mib": 100.0,
-        "directions": {"x": "max", "y": "min"},
-        "metrics": {"x": "accuracy", "y": "mae"},
-    }
+def result(method: str, rate: float, seed: int, val: float, **test: float | None) -> TrainedTrial:
+    return TrainedTrial(
+        method=method,
+        learning_rate=rate,
+        seed=seed,
+        val_score=val,
+        test=test,
+        history=tuple(weights_row(epoch, 1.0 + epoch, 3.0) for epoch in range(2)),
+        step_seconds=0.2 if method == "famo" else 0.1,
+        peak_mib=100.0,
+        directions={"x": "max", "y": "min"},
+        metrics={"x": "accuracy", "y": "mae"},
+    )
+
+
+def weights_row(epoch: int, x: float, y: float, **more: Any) -> EpochRow:
+    return EpochRow.model_validate({"epoch": epoch, "step": epoch, "train/x/weight": x, "train/y/weight": y, **more})
+
+
+def failed(method: str, seed: int = 0, rate: float = 1e-3) -> FailedTrial:
+    return FailedTrial(method=method, learning_rate=rate, seed=seed, error="ValueError: no")
+
+
+def row_of(table: ComparisonTable, method: str) -> MethodRow:
+    (found,) = (row for row in table.rows if isinstance(row, MethodRow) and row.method == method)
+    return found
+
+
+def changed(results: list[TrialResult], **values: Callable[[TrainedTrial], object]) -> list[TrialResult]:
+    """The same results with other values in those that were trained."""
+    return [
+        r.model_copy(update={k: v(r) for k, v in values.items()}) if isinstance(r, TrainedTrial) else r for r in results
+    ]
 
 
 @pytest.fixture
-def results() -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
+def results() -> list[TrialResult]:
+    found: list[TrialResult] = []
     for seed in range(3):
         found += [
             result("alone: x", 1e-3, seed, 0.5, x=0.5),
@@ -130,80 +162,73 @@ def results() -> list[dict[str, Any]]:
             result("fixed", 3e-3, seed, 0.5, x=0.9, y=0.1),
             result("famo", 1e-3, seed, 0.7, x=0.50, y=1.0),
         ]
-    return [*found, {"method": "mgda", "learning_rate": 1e-3, "seed": 0, "error": "ValueError: no"}]
+    return [*found, failed("mgda")]
 
 
-def test_selection_is_on_validation(results: list[dict[str, Any]]) -> None:
-    assert {r["learning_rate"] for r in selected(results, "fixed")} == {1e-3}
+def test_selection_is_on_validation(results: list[TrialResult]) -> None:
+    assert {r.learning_rate for r in selected(results, "fixed")} == {1e-3}
     assert best_method(results, ["fixed", "famo", "mgda"]) == "famo"
     assert mean_weights(results, "famo", ["x", "y"]) == {"x": 1.5, "y": 3.0}
 
 
-def test_an_epoch_without_a_task_does_not_dilute_its_weight(results: list[dict[str, Any]]) -> None:
-    for found in results:
-        for row in found.get("history", [])[:1]:
-            row["train/x/weight"] = math.nan
-        for row in found.get("history", []):
-            row["train/y/weight"] = math.nan
-    assert mean_weights(results, "famo", ["x", "y"]) == {"x": 2.0}
+def test_an_epoch_without_a_task_does_not_dilute_its_weight(results: list[TrialResult]) -> None:
+    history = (weights_row(0, math.nan, math.nan), weights_row(1, 2.0, math.nan))
+    assert mean_weights(changed(results, history=lambda _: history), "famo", ["x", "y"]) == {"x": 2.0}
 
 
-def test_the_table_has_signs_ranks_costs_and_failures(results: list[dict[str, Any]]) -> None:
+def test_the_table_has_signs_ranks_costs_and_failures(results: list[TrialResult]) -> None:
     table = build_table(results)
-    rows = {row["method"]: row for row in table["rows"]}
-    assert rows["fixed"]["delta"]["x"] == pytest.approx((0.61 - 0.5) / 0.5)
-    assert rows["fixed"]["delta"]["y"] == 0.0
-    assert rows["famo"]["delta"]["y"] == 0.5  # less error is a gain
-    assert rows["famo"]["delta_m"]["mean"] == 0.25
-    assert rows["famo"]["step"] == 2.0
-    assert rows["fixed"]["rank"] == 1.5
-    assert rows["fixed"]["metrics"]["x"]["half"] == pytest.approx(4.303 * 0.01 / 3**0.5, rel=1e-3)
-    assert rows["mgda"]["error"].startswith("ValueError")
+    fixed, famo = row_of(table, "fixed"), row_of(table, "famo")
+    assert fixed.delta["x"] == pytest.approx((0.61 - 0.5) / 0.5)
+    assert fixed.delta["y"] == 0.0
+    assert famo.delta["y"] == 0.5  # less error is a gain
+    assert famo.delta_m.mean == 0.25
+    assert famo.step == 2.0
+    assert fixed.rank == 1.5
+    assert fixed.metrics["x"].half == pytest.approx(4.303 * 0.01 / 3**0.5, rel=1e-3)
+    assert table.rows[-1] == FailedRow(method="mgda", error="ValueError: no")
     text = markdown(table)
     assert text.index("famo") < text.index("| fixed") < text.index("| mgda")  # by Δm, those without one last
     assert "failed: ValueError: no" in text
     assert text.splitlines()[2].startswith("| *each task alone* | 0.500 ± 0.000 | 2.000 ± 0.000 | 0 |")
 
 
-def test_one_seed_says_nothing_of_the_spread(results: list[dict[str, Any]]) -> None:
+def test_one_seed_says_nothing_of_the_spread(results: list[TrialResult]) -> None:
     """A row of a single surviving seed, or a task alone that has one, shows ? and not 0."""
-    famo = [r for r in results if r["method"] != "famo" or r["seed"] == 1]
-    failed = {"method": "famo", "learning_rate": 1e-3, "seed": 0, "error": "ValueError: no"}
-    table = build_table([*famo, failed])
-    rows = {row["method"]: row for row in table["rows"]}
-    assert rows["famo"]["delta_m"] == {"mean": pytest.approx(0.25), "half": None}
-    assert rows["famo"]["metrics"]["x"]["half"] is None
-    assert rows["fixed"]["delta_m"]["half"] > 0
+    few = [r for r in results if r.method != "famo" or r.seed == 1]
+    table = build_table([*few, failed("famo")])
+    fixed, famo = row_of(table, "fixed"), row_of(table, "famo")
+    assert famo.delta_m == Cell(mean=0.25, half=None)
+    assert famo.metrics["x"].half is None
+    assert fixed.delta_m.half is not None
+    assert fixed.delta_m.half > 0
     assert "| famo (1 of 3 seeds) | 0.500 ± ? | 1.000 ± ? | +25.0 ± ? |" in markdown(table)
-    single = build_table([r for r in results if not r["method"].startswith("alone") or r["seed"] == 0])
-    assert all(row["delta_m"]["half"] is None for row in single["rows"] if "delta_m" in row)
+    single = build_table([r for r in results if not r.method.startswith("alone") or r.seed == 0])
+    assert all(row.delta_m.half is None for row in single.rows if isinstance(row, MethodRow))
 
 
-def test_a_rate_at_which_seeds_fail_is_not_chosen_for_the_one_that_did_not(results: list[dict[str, Any]]) -> None:
+def test_a_rate_at_which_seeds_fail_is_not_chosen_for_the_one_that_did_not(results: list[TrialResult]) -> None:
     lucky = result("famo", 3e-3, 0, 0.9, x=0.9, y=0.1)
-    lost = [{"method": "famo", "learning_rate": 3e-3, "seed": s, "error": "ValueError: no"} for s in (1, 2)]
-    assert {r["learning_rate"] for r in selected([*results, lucky, *lost], "famo")} == {1e-3}
+    lost = [failed("famo", seed, 3e-3) for seed in (1, 2)]
+    assert {r.learning_rate for r in selected([*results, lucky, *lost], "famo")} == {1e-3}
 
 
-def test_a_task_without_a_test_target_is_named_and_in_no_mean(results: list[dict[str, Any]]) -> None:
-    for found in results:
-        if "test" in found and "y" in found["test"]:
-            found["test"]["y"] = None
-    table = build_table(results)
-    assert table["not_judged"] == ["y"]
-    assert {row["method"]: row["delta_m"]["mean"] for row in table["rows"] if "delta_m" in row}["famo"] == 0.0
+def test_a_task_without_a_test_target_is_named_and_in_no_mean(results: list[TrialResult]) -> None:
+    table = build_table(changed(results, test=lambda r: r.test | ({"y": None} if "y" in r.test else {})))
+    assert table.not_judged == ("y",)
+    assert row_of(table, "famo").delta_m.mean == 0.0
     assert "Without a test target, and so in no column: y." in markdown(table)
 
 
-def test_what_a_method_gains_is_measured_as_the_gate_measures_it(results: list[dict[str, Any]]) -> None:
+def test_what_a_method_gains_is_measured_as_the_gate_measures_it(results: list[TrialResult]) -> None:
     """Alone at chance, a gain is no longer divided by nearly nothing; an error alone may be a small part of the blind one."""
-    for found in results:
-        if "test" in found:
-            found["blind"] = {"x": 0.1, "y": 8.0}
-            found["test"] |= {"x": found["test"]["x"] - 0.45} if "x" in found["test"] else {}
-    rows = {row["method"]: row for row in build_table(results)["rows"]}
-    assert rows["fixed"]["delta"]["x"] == pytest.approx(0.11 / 0.95)
-    assert rows["famo"]["delta"]["y"] == pytest.approx(1.0 / 6.0)
+
+    def lower(trial: TrainedTrial) -> dict[str, float | None]:
+        return trial.test | ({"x": x - 0.45} if (x := trial.test.get("x")) is not None else {})
+
+    table = build_table(changed(results, blind=lambda _: {"x": 0.1, "y": 8.0}, test=lower))
+    assert row_of(table, "fixed").delta["x"] == pytest.approx(0.11 / 0.95)
+    assert row_of(table, "famo").delta["y"] == pytest.approx(1.0 / 6.0)
 
 
 @pytest.mark.parametrize("spread", [0.1, 1.0, 3.0])
@@ -219,25 +244,37 @@ def test_the_interval_of_a_mean_gain_holds_whatever_the_noise_of_the_tasks_alone
             for side, noise in ((0, 1.0), (1, spread))
         )
         cell = delta(found, base, yards)
-        assert cell["mean"] is not None and cell["half"] is not None
-        hits += abs(cell["mean"] - true) <= cell["half"]
+        assert cell.mean is not None and cell.half is not None
+        hits += abs(cell.mean - true) <= cell.half
     assert 0.92 <= hits / draws <= 0.99
 
 
-def test_cosines_are_drawn_for_each_level(results: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_cosines_are_drawn_for_each_level(results: list[TrialResult], tmp_path: Path) -> None:
     cosines = [[1.0, -0.2], [-0.2, None]]
     for method, level in (("upgrad", "features"), ("pcgrad", "features"), ("graddrop", "parameters")):
-        more = result(method, 1e-3, 0, 0.5, x=0.5, y=2.0) | {"level": level}
-        more["history"] = [row | {"cosines": cosines} for row in more["history"]]
-        results.append(more)
+        history = tuple(weights_row(epoch, 1.0 + epoch, 3.0, cosines=cosines) for epoch in range(2))
+        trial = result(method, 1e-3, 0, 0.5, x=0.5, y=2.0)
+        results.append(trial.model_copy(update={"level": level, "history": history}))
     table = build_table(results)
-    assert {level: found["method"] for level, found in table["cosines"].items()} == {
+    assert {level: found.method for level, found in table.cosines.items()} == {
         "features": "upgrad",
         "parameters": "graddrop",
     }
     draw(tmp_path, table)
     assert (tmp_path / "conflict.png").stat().st_size > 5000
     assert (tmp_path / "weights.png").stat().st_size > 5000
+
+
+def test_a_result_is_read_as_it_was_written(results: list[TrialResult]) -> None:
+    """Also one of before blind answers were known, and with what no step had."""
+    history = (weights_row(0, math.nan, 3.0, cosines=[[1.0, None], [None, 1.0]]),)
+    for trial in changed(results, history=lambda _: history):
+        written = json.dumps(trial.as_json())
+        assert json.dumps(parse_trial(json.loads(written), "x").as_json()) == written
+    old = {k: v for k, v in results[0].as_json().items() if k not in ("blind", "units", "level")}
+    assert parse_trial(old, "x") == results[0]
+    with pytest.raises(StageError, match="val_score"):
+        parse_trial(old | {"val_score": "high"}, "x")
 
 
 @pytest.mark.slow

@@ -520,8 +520,8 @@ def test_a_clone_trusts_the_keys_that_are_committed(
     # So does an endpoint there, which looks again at every promotion.
     assert Followed(other.mlflow_uri, "m", CHAMPION, other.home, other.root).version()[1].number == 1
     found = keys(other)
-    assert found["signs"] is None
-    assert found["trusted"] == list(found["versions"]) == [keys(registered)["signs"]]
+    assert found.signs is None
+    assert found.trusted == tuple(found.versions) == (keys(registered).signs,)
     assert "(trusted)" in show_keys(found)
     monkeypatch.setenv("MTL_SIGNING_KEY", "-----BEGIN PRIVATE KEY-----\nnone\n-----END PRIVATE KEY-----")
     with pytest.raises(RegistryError, match="nothing can be signed with the text that a variable has") as caught:

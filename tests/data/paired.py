@@ -14,7 +14,8 @@ from PIL import Image
 from mtl.codecs.maps import decode_depth, decode_mask
 from mtl.config.files import FilesSource
 from mtl.data.onboard.propose import propose
-from mtl.data.raw.rows import FileRef, read_account, read_split
+from mtl.data.raw.account import Account, read_account
+from mtl.data.raw.rows import FileRef, read_split
 from mtl.data.sources.files import fetch_files
 from mtl.data.spec import SPLITS, DatasetSpec
 from mtl.errors import DataError
@@ -56,7 +57,7 @@ class Read:
     splits: dict[str, str]
     sets: dict[str, dict[str, Any]]
     facts: list[str]
-    account: dict[str, Any]
+    account: Account
 
 
 @dataclass
@@ -100,7 +101,7 @@ class Tree:
         source = FilesSource.model_validate(proposal.source, strict=False)
         spec = fetch_files(source, 0, self.scratch / "raw", self.scratch / "cache")
         account = read_account(self.scratch / "raw")
-        assert [files["unaccounted"]["files"] for files in account["files"]] == [[] for _ in account["files"]]
+        assert [files.unaccounted.files for files in account.files] == [() for _ in account.files]
         read = Read({}, {}, source.model_dump()["sets"], proposal.facts, account)
         for split in SPLITS:
             for sample in read_split(self.scratch / "raw", split, spec):
@@ -121,7 +122,7 @@ class Tree:
         """Every mask shows what was drawn, and there are no others."""
         read = self.read()
         assert read.shown.keys() == {"regions"}
-        assert read.account["annotations"] == []
+        assert read.account.annotations == ()
         drawn = {self.inside(image, read): names for image, names in self.drawn.items()}
         assert read.shown["regions"].keys() == drawn.keys()
         for image, names in drawn.items():

@@ -12,7 +12,8 @@ from PIL import Image
 
 from mtl.config.files import FilesSource
 from mtl.data.formats import FORMATS, Reading
-from mtl.data.raw.rows import RawSample, read_account, read_split
+from mtl.data.raw.account import Account, read_account
+from mtl.data.raw.rows import RawSample, read_split
 from mtl.data.sources.files import fetch_files
 from mtl.data.spec import SPLITS, DatasetSpec
 from mtl.storage.file_tree import FileTree
@@ -61,9 +62,7 @@ def labels(reading: Reading, target: str) -> dict[str, Any]:
     return found
 
 
-def fetched(
-    sets: dict[str, Any], folder: Path, **source: Any
-) -> tuple[DatasetSpec, dict[str, RawSample], dict[str, Any]]:
+def fetched(sets: dict[str, Any], folder: Path, **source: Any) -> tuple[DatasetSpec, dict[str, RawSample], Account]:
     """What the fetch stage makes of sets: the spec, the samples by id, and the account."""
     chosen = FilesSource.model_validate({"type": "files", "sets": sets, **source}, strict=False)
     spec = fetch_files(chosen, 0, folder / "raw", folder / "cache")

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from mtl.data.inspect.check_lines import as_lines, is_clean
+from mtl.data.inspect.check_lines import as_lines
 from mtl.data.inspect.checks import check
+from mtl.data.inspect.report import DataReport
 from mtl.data.prepare.prepare import prepare
-from mtl.data.raw.rows import read_account, read_problems, read_spec
+from mtl.data.raw.account import FilesOfPath, read_account
+from mtl.data.raw.rows import read_problems, read_spec
 from mtl.data.sources.account import summary
 from mtl.errors import DataError
 from tests.data.drawn import mask, picture, written
@@ -20,17 +22,17 @@ from tests.data.test_formats import configured, fetched
 LABEL = {"label": {"type": "classification"}}
 
 
-def checked(config: Any, folder: Path) -> dict[str, Any]:
+def checked(config: Any, folder: Path) -> DataReport:
     """The report of `mtl data check`."""
     fetched(config, folder / "raw")
     manifest = prepare(config.data, folder / "raw", folder / "prepared", refuse=False)
     return check(folder / "raw", folder / "prepared", manifest, read_spec(folder / "raw"))
 
 
-def adds_up(account: dict[str, Any]) -> bool:
-    left = sum(one["number"] for one in account["left_out"].values())
-    parts = (account[k] for k in ("used", "copies", "problems", "ignored"))
-    return account["found"] == sum(parts) + left + account["not_data"]["number"] + account["unaccounted"]["number"]
+def adds_up(account: FilesOfPath) -> bool:
+    left = sum(one.number for one in account.left_out.values())
+    parts = account.used, account.copies, account.problems, account.ignored
+    return account.found == sum(parts) + left + account.not_data.number + account.unaccounted.number
 
 
 @pytest.fixture
@@ -52,17 +54,17 @@ def folders(tmp_path: Path) -> Path:
 def test_found_is_used_and_named_and_declared(folders: Path, tmp_path: Path) -> None:
     settings = {"format": "image_folder", "path": str(folders), "ignore": ["drafts/"]}
     report = checked(configured({"own": settings}, LABEL), tmp_path)
-    (account,) = report["files"]
+    (account,) = report.files
     assert adds_up(account)
-    assert account["found"] == 49
-    assert account["copies"] == 1
-    assert account["ignored"] == 1
-    assert account["not_data"]["files"] == ["README.md"]
-    assert account["unaccounted"]["files"] == ["old.csv"]
-    assert account["used"] == 45  # the broken one is found out when it is decoded
-    assert sum(report["samples"].values()) == 44
-    assert [q["id"] for q in report["quarantined"]] == ["cat/broken"]
-    assert not is_clean(report)
+    assert account.found == 49
+    assert account.copies == 1
+    assert account.ignored == 1
+    assert account.not_data.files == ("README.md",)
+    assert account.unaccounted.files == ("old.csv",)
+    assert account.used == 45  # the broken one is found out when it is decoded
+    assert sum(report.samples.values()) == 44
+    assert [q.id for q in report.quarantined] == ["cat/broken"]
+    assert not report.is_clean
     lines = "\n".join(as_lines(report))
     assert "49 = 45 used, 1 copies of others, 1 no data, 1 ignored as declared, 1 used by no set" in lines
     assert "old.csv" in lines
@@ -72,7 +74,7 @@ def test_what_is_declared_as_not_meant_leaves_a_clean_check(folders: Path, tmp_p
     (folders / "cat" / "broken.png").unlink()
     settings = {"format": "image_folder", "path": str(folders), "ignore": ["drafts/", "*.csv"]}
     report = checked(configured({"own": settings}, LABEL), tmp_path)
-    assert is_clean(report)
+    assert report.is_clean
     assert summary(read_account(tmp_path / "raw")) == []
 
 
@@ -80,7 +82,7 @@ def test_two_files_that_differ_in_their_extension_are_two_images(folders: Path, 
     settings = {"format": "image_folder", "path": str(folders)}
     fetched(configured({"own": settings}, LABEL), tmp_path / "raw")
     assert read_problems(tmp_path / "raw") == []
-    assert read_account(tmp_path / "raw")["files"][0]["copies"] == 1
+    assert read_account(tmp_path / "raw").files[0].copies == 1
 
 
 def coco_of(folder: Path, boxes: list[list[float]], **extra: Any) -> dict[str, Any]:
@@ -101,11 +103,11 @@ def test_bad_boxes_cost_themselves_and_too_many_stop_prepare(tmp_path: Path) -> 
     settings = coco_of(tmp_path / "given", [[1, 2, 9, 9], [5, 5, 9, 9], [3, 3, 0, 9], [90, 90, 9, 9]])
     config = configured({"own": settings}, {"objects": {"type": "detection"}})
     report = checked(config, tmp_path)
-    assert report["quarantined"] == []
-    assert len(report["annotations"]) == 40
-    assert report["num_annotations"] == 80
-    assert sum(report["balance"]["objects"]["cat"].values()) == 40
-    assert not is_clean(report)
+    assert report.quarantined == ()
+    assert len(report.annotations) == 40
+    assert report.num_annotations == 80
+    assert sum(report.balance["objects"]["cat"].values()) == 40
+    assert not report.is_clean
     assert "20 × own: a box has no area" in "\n".join(as_lines(report))
     with pytest.raises(DataError, match="40 of 80 annotations"):
         prepare(config.data, tmp_path / "raw", tmp_path / "prepared")
@@ -116,9 +118,9 @@ def test_bad_boxes_cost_themselves_and_too_many_stop_prepare(tmp_path: Path) -> 
 def test_a_check_of_nothing_that_can_be_used_says_why(tmp_path: Path) -> None:
     settings = coco_of(tmp_path / "given", [[1, 2, 9, 9]]) | {"images": "pictures"}
     report = checked(configured({"own": settings}, {"objects": {"type": "detection"}}), tmp_path)
-    assert len(report["quarantined"]) == 20
-    assert all("pictures/" in q["reason"] and "is not there" in q["reason"] for q in report["quarantined"])
-    assert report["empty"] == ["train", "val", "test"]
+    assert len(report.quarantined) == 20
+    assert all("pictures/" in q.reason and "is not there" in q.reason for q in report.quarantined)
+    assert report.empty == ("train", "val", "test")
     assert "the train split is empty" in as_lines(report)
 
 
@@ -133,11 +135,11 @@ def test_several_sets_of_one_folder_are_accounted_together(tmp_path: Path) -> No
     }
     tasks = {"objects": {"type": "detection"}, "regions": {"type": "segmentation"}}
     report = checked(configured(sets, tasks), tmp_path)
-    (account,) = report["files"]
+    (account,) = report.files
     assert adds_up(account)
-    assert (account["found"], account["used"], account["problems"]) == (43, 41, 2)
-    assert sum(report["samples"].values()) == 20
-    assert [found for found, _ in report["annotations"]] == ["20", "21"]
+    assert (account.found, account.used, account.problems) == (43, 41, 2)
+    assert sum(report.samples.values()) == 20
+    assert [found for found, _ in report.annotations] == ["20", "21"]
 
 
 def test_a_file_is_one_image_whatever_two_sets_call_it(tmp_path: Path) -> None:
@@ -152,9 +154,9 @@ def test_a_file_is_one_image_whatever_two_sets_call_it(tmp_path: Path) -> None:
     }
     config = configured(sets, {"objects": {"type": "detection"}, "kind": {"type": "classification"}})
     report = checked(config, tmp_path)
-    assert sum(report["samples"].values()) == 20
-    assert report["copies_dropped"] == 0
-    assert sum(sum(n.values()) for n in report["balance"]["kind"].values()) == 20
+    assert sum(report.samples.values()) == 20
+    assert report.copies_dropped == 0
+    assert sum(sum(n.values()) for n in report.balance["kind"].values()) == 20
 
 
 def test_the_account_is_a_document(folders: Path, tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_init_reads_boxes_as_they_were_drawn(layout: str, tmp_path: Path) -> Non
     assert boxes(found) == {f"img/{i}": wanted for i in range(20)}
     assert found.problems == []
     _, _, account = fetched(proposal.source["sets"], tmp_path)
-    assert account["files"][0]["used"] == account["files"][0]["found"]
+    assert account.files[0].used == account.files[0].found
 
 
 @pytest.mark.parametrize("layout", [name for name in LAYOUTS if name not in ("retinanet", "open images")])

@@ -14,7 +14,8 @@ from PIL import Image
 from mtl.data.formats import Reading
 from mtl.data.kinds.box_table import CROWD, DIFFICULT
 from mtl.data.onboard.propose import propose
-from mtl.data.raw.rows import read_account, read_problems, read_split
+from mtl.data.raw.account import read_account
+from mtl.data.raw.rows import read_problems, read_split
 from mtl.data.spec import SPLITS
 from mtl.errors import DataError
 from tests.data.test_formats import configured, fetched
@@ -309,9 +310,9 @@ def test_what_stands_beside_objects_is_named_and_accounted_for(tmp_path: Path) -
         assert sum(f"{name}.json" in fact for fact in proposal.facts) == 1
     config = configured(proposal.source["sets"], proposal.tasks, split=proposal.source["split"])
     fetched(config, tmp_path / "raw")
-    (files,) = read_account(tmp_path / "raw")["files"]
-    assert files["unaccounted"]["number"] == 0
-    assert (files["used"], files["ignored"]) == (18, 7)
+    (files,) = read_account(tmp_path / "raw").files
+    assert files.unaccounted.number == 0
+    assert (files.used, files.ignored) == (18, 7)
 
 
 def test_most_images_away_are_declared_so_and_all_away_are_refused(tmp_path: Path) -> None:
@@ -411,8 +412,8 @@ def test_panoptic_segments_are_masks_of_all_and_boxes_of_things(tmp_path: Path) 
         for sample in read_split(tmp_path / "raw", split, spec):
             assert sample.targets["objects"] == [[*BOX, 0.0]]
             assert (pixels(sample.targets["regions"]) == wanted).all()
-    (files,) = read_account(tmp_path / "raw")["files"]
-    assert files["unaccounted"]["number"] == 0
+    (files,) = read_account(tmp_path / "raw").files
+    assert files.unaccounted.number == 0
     assert read_problems(tmp_path / "raw") == []
 
 

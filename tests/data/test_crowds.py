@@ -172,9 +172,9 @@ def test_crowds_come_through_to_batches_and_the_check_counts_objects(split: Spli
     assert kinds(crowded).tolist() == [0.0, CROWD]
     given = read_spec(tmp_path / "raw")
     report = check(tmp_path / "raw", tmp_path / "prepared", split.manifest, given)
-    assert report["balance"]["objects"]["person"] == {"train": 0, "val": 0, "test": 0}
+    assert report.balance["objects"]["person"] == {"train": 0, "val": 0, "test": 0}
     assert f"boxes marked iscrowd: what is found there does not count: {NUM_IMAGES // 2}" in as_lines(report)
-    assert "objects: class person has 0 samples to train on" in report["warnings"]
+    assert "objects: class person has 0 samples to train on" in report.warnings
 
 
 def test_shards_of_before_are_read_and_those_of_now_survive_a_copy(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ import pytest
 from mtl.codecs.maps import decode_mask
 from mtl.data.onboard.proposal import Proposal
 from mtl.data.onboard.propose import propose
-from mtl.data.raw.rows import FileRef, RawSample, read_account, read_problems, read_split
+from mtl.data.raw.account import read_account
+from mtl.data.raw.rows import FileRef, RawSample, read_problems, read_split
 from mtl.data.spec import SPLITS, DatasetSpec, TargetSpec
 from mtl.errors import DataError
 from mtl.storage.file_tree import FileTree
@@ -147,8 +148,8 @@ def everything(proposal: Proposal, folder: Path) -> tuple[DatasetSpec, dict[str,
     spec = fetched(config, folder / "raw")
     assert read_problems(folder / "raw") == []
     account = read_account(folder / "raw")
-    assert account["annotations"] == []
-    assert [files["unaccounted"]["files"] for files in account["files"]] == [[]] * len(account["files"])
+    assert account.annotations == ()
+    assert [files.unaccounted.files for files in account.files] == [()] * len(account.files)
     found: dict[str, tuple[str, RawSample]] = {}
     for split in SPLITS:
         for sample in read_split(folder / "raw", split, spec):

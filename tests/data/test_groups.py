@@ -343,16 +343,16 @@ def test_check_names_divided_groups_and_images_in_none(source: Source, tmp_path:
     spec = read_spec(Path("raw"))
     manifest = prepare(config.data, Path("raw"), Path("prepared"))
     report = check(Path("raw"), Path("prepared"), manifest, spec)
-    assert report["divided_groups"] == {}
+    assert report.divided_groups == {}
     assert "groups in several splits: 0" in as_lines(report)
-    assert "1 images are in no group" in "".join(report["warnings"])
+    assert "1 images are in no group" in "".join(report.warnings)
     samples = [s for name in SPLITS for s in read_split(Path("raw"), name, spec)]
     for number, name in enumerate(SPLITS):
         write_split(Path("raw"), name, spec, samples[number::3])
     report = check(Path("raw"), Path("prepared"), manifest, spec)
-    assert set(report["divided_groups"]) == {f"p{p}" for p in range(5)}
+    assert set(report.divided_groups) == {f"p{p}" for p in range(5)}
     assert "groups in several splits: 5" in as_lines(report)
-    assert "5 groups lie in several splits" in report["warnings"]
+    assert "5 groups lie in several splits" in report.warnings
 
 
 def test_a_raw_data_set_of_before_there_were_groups_is_read(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from PIL import Image
 
 from mtl.data.formats.base import Reading
 from mtl.data.onboard.propose import propose
+from mtl.data.raw.account import Names
 from mtl.data.raw.rows import FileRef
 from mtl.errors import DataError
 from mtl.storage.file_tree import FileTree
@@ -333,7 +334,7 @@ def test_what_save_to_disk_wrote(tmp_path: Path) -> None:
     found = proposed(tmp_path / "d")
     assert [sum(entry.split == split for entry in found.entries) for split in ("train", "val", "test")] == [8, 8, 8]
     _, _, account = fetched({"own": {"path": str(tmp_path / "d"), **section_of(tmp_path / "d")}}, tmp_path)
-    assert account["files"][0]["unaccounted"]["number"] == 0
+    assert account.files[0].unaccounted.number == 0
     state = json.loads((tmp_path / "d" / "train" / "state.json").read_text())
     written(tmp_path / "d" / "train" / "state.json", json.dumps(state | {"_indices_files": [{"filename": "x.arrow"}]}))
     with pytest.raises(DataError, match="selection of rows"):
@@ -395,11 +396,11 @@ def test_images_with_metadata(kind: str, tmp_path: Path) -> None:
     assert proposal.source["split"] == {"type": "given"}
     _, samples, account = fetched(proposal.source["sets"], tmp_path, split={"type": "given"})
     assert {i for i in samples if i.startswith("validation")} == {f"validation/{i}" for i in range(8)}
-    (files,) = account["files"]
-    assert files["left_out"] == {
-        "no row of the metadata names it": {"number": 3, "files": ["test/8.png", "train/8.png", "validation/8.png"]}
+    (files,) = account.files
+    assert files.left_out == {
+        "no row of the metadata names it": Names(number=3, files=("test/8.png", "train/8.png", "validation/8.png"))
     }
-    assert files["unaccounted"]["number"] == 0
+    assert files.unaccounted.number == 0
 
 
 def test_metadata_with_objects_and_masks(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from mtl.config import read_params
 from mtl.config.params import parse
 from mtl.data.kinds import KINDS
 from mtl.data.onboard.propose import propose
-from mtl.data.raw.rows import FileRef, RawSample, read_account, read_problems, read_split
+from mtl.data.raw.account import read_account
+from mtl.data.raw.rows import FileRef, RawSample, read_problems, read_split
 from mtl.data.sources.files import fetch_files
 from mtl.data.spec import SPLITS, DatasetSpec
 from mtl.errors import DataError
@@ -41,8 +42,8 @@ def read(config: dict[str, Any], folder: Path) -> tuple[DatasetSpec, dict[int, t
     spec = fetch_files(chosen, 0, folder / "raw", folder / "home" / "downloads")  # type: ignore[arg-type]
     assert read_problems(folder / "raw") == []
     account = read_account(folder / "raw")
-    assert account["annotations"] == []
-    assert [files["unaccounted"]["files"] for files in account["files"]] == [[] for _ in account["files"]]
+    assert account.annotations == ()
+    assert [files.unaccounted.files for files in account.files] == [() for _ in account.files]
     return spec, {number(s): (split, s) for split in SPLITS for s in read_split(folder / "raw", split, spec)}
 
 

@@ -18,7 +18,8 @@ from mtl.data.onboard.image_folder import structural_names
 from mtl.data.onboard.proposal import sections_as_yaml
 from mtl.data.onboard.propose import Proposal, propose
 from mtl.data.prepare.prepare import prepare
-from mtl.data.raw.rows import read_account, read_split
+from mtl.data.raw.account import read_account
+from mtl.data.raw.rows import read_split
 from mtl.data.sources.files import fetch_files
 from mtl.data.spec import SPLITS
 from mtl.errors import DataError
@@ -45,7 +46,7 @@ def test_a_folder_a_class(tmp_path: Path) -> None:
     assert proposal.format == "image_folder"
     splits, account = run(proposal, tmp_path)
     assert sum(map(len, splits.values())) == 40
-    assert account["files"][0]["used"] == 40
+    assert account.files[0].used == 40
     assert "image_folder" in sections_as_yaml(proposal)
 
 
@@ -61,7 +62,7 @@ def test_a_sole_top_folder_is_stepped_into(tmp_path: Path, depth: int, packed: b
     assert proposal.source["sets"]["images"]["path"] == f"{path}/{'/'.join(['photos', 'all'][:depth])}"
     splits, account = run(proposal, tmp_path)
     assert {i.split("/")[0] for ids in splits.values() for i in ids} == {"cat", "dog"}
-    assert account["files"][0]["found"] == 40
+    assert account.files[0].found == 40
 
 
 def test_a_readme_beside_the_sole_folder_hides_nothing(tmp_path: Path) -> None:
@@ -84,7 +85,7 @@ def test_archives_as_other_tools_write_them(tmp_path: Path, name: str) -> None:
                 archive.writestr(f"{file.parent.name}\\{file.name}", file.read_bytes())
     splits, account = run(propose(str(path)), tmp_path)
     assert {i for ids in splits.values() for i in ids} == {f"{('cat', 'dog')[i % 2]}/{i}" for i in range(40)}
-    assert account["files"][0]["unaccounted"]["number"] == 0
+    assert account.files[0].unaccounted.number == 0
 
 
 def test_splits_below_classes_folders_are_read(tmp_path: Path) -> None:
@@ -111,7 +112,7 @@ def test_lists_of_names_say_the_splits_of_classes_folders(tmp_path: Path, above:
     splits, account = run(proposal, tmp_path)
     assert {i.removeprefix("images/") for i in splits["test"]} == {*names[32:]}
     assert {i.removeprefix("images/") for i in splits["val"]} == {*names[24:32]}
-    assert account["files"][0]["used"] == 43
+    assert account.files[0].used == 43
 
 
 def test_what_lies_beside_the_images_may_say_what_they_show(tmp_path: Path) -> None:
@@ -288,7 +289,7 @@ def test_two_formats_of_different_targets_are_joined(tmp_path: Path) -> None:
     assert len(proposal.source["sets"]) == 2
     splits, account = run(proposal, tmp_path)
     assert sum(map(len, splits.values())) == 24
-    assert account["files"][0]["unaccounted"]["number"] == 0
+    assert account.files[0].unaccounted.number == 0
 
 
 def test_files_that_nothing_uses_are_named(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from mtl.data.formats.base import Reading
 from mtl.data.onboard.detect_format import detect_format
 from mtl.data.onboard.look import Look
 from mtl.data.onboard.propose import propose
+from mtl.data.raw.account import Names
 from mtl.errors import DataError
 from mtl.storage.file_tree import FileTree
 from tests.data.small_sets import fetched, labels, pictures, read, written
@@ -202,11 +203,11 @@ def test_one_bad_row_costs_itself_and_every_file_is_accounted_for(tmp_path: Path
     section = {"path": str(folder), "format": "table", "table": "t.csv", "targets": LABEL}
     _, samples, account = fetched({"own": section}, tmp_path)
     assert len(samples) == 38
-    (files,) = account["files"]
-    assert files["found"] == 41
-    assert files["used"] == 39  # 38 pictures and the table
-    assert files["left_out"] == {"no row of t.csv names it": {"number": 1, "files": ["img/9.png"]}}
-    assert files["unaccounted"]["files"] == ["extra/x.png"]
+    (files,) = account.files
+    assert files.found == 41
+    assert files.used == 39  # 38 pictures and the table
+    assert files.left_out == {"no row of t.csv names it": Names(number=1, files=("img/9.png",))}
+    assert files.unaccounted.files == ("extra/x.png",)
 
 
 def test_rows_that_say_the_same_are_one_and_others_are_named(folder: Path) -> None:
@@ -421,7 +422,7 @@ def test_init_joins_tables(tmp_path: Path) -> None:
     _, samples, account = fetched(proposal.source["sets"], tmp_path)
     assert len(samples) == 60
     assert sum({*s.targets} == {"kind", "defect"} for s in samples.values()) == 20
-    assert account["files"][0]["unaccounted"]["number"] == 0
+    assert account.files[0].unaccounted.number == 0
 
 
 def test_init_takes_tables_of_splits_with_the_same_classes(tmp_path: Path) -> None:

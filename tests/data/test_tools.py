@@ -20,7 +20,8 @@ from mtl.config.files import FilesSource
 from mtl.data.formats import FORMATS, Reading
 from mtl.data.formats.brush import decode_brush
 from mtl.data.onboard.propose import propose
-from mtl.data.raw.rows import FileRef, read_account, read_split
+from mtl.data.raw.account import read_account
+from mtl.data.raw.rows import FileRef, read_split
 from mtl.data.spec import SPLITS
 from mtl.errors import DataError
 from mtl.storage.file_tree import FileTree
@@ -527,9 +528,9 @@ def test_a_set_of_every_tool_is_proposed_and_all_of_its_files_are_used(form: str
         configured(proposal.source["sets"], proposal.tasks, split=proposal.source["split"]), tmp_path / "raw"
     )
     assert {name for name, found in spec.targets.items() if found.kind == "boxes"} == {"objects"}
-    (files,) = read_account(tmp_path / "raw")["files"]
-    assert files["unaccounted"]["files"] == []
-    assert files["found"] == files["used"] == (15 if form == "supervisely" else 14)
+    (files,) = read_account(tmp_path / "raw").files
+    assert files.unaccounted.files == ()
+    assert files.found == files.used == (15 if form == "supervisely" else 14)
 
 
 ELSEWHERE: dict[str, tuple[str, Any]] = {
@@ -595,8 +596,8 @@ def test_what_is_declared_as_not_meant_is_not_read(tmp_path: Path) -> None:
     spec = fetched(config, tmp_path / "raw")
     (sample,) = [s for split in SPLITS for s in read_split(tmp_path / "raw", split, spec)]
     assert sample.targets["objects"] == [[*BOX, 0.0]]
-    (files,) = read_account(tmp_path / "raw")["files"]
-    assert (files["found"], files["used"], files["ignored"]) == (3, 2, 1)
+    (files,) = read_account(tmp_path / "raw").files
+    assert (files.found, files.used, files.ignored) == (3, 2, 1)
 
 
 def test_a_second_format_of_the_same_pictures_is_named_and_declared_as_not_meant(tmp_path: Path) -> None:
@@ -615,8 +616,8 @@ def test_a_second_format_of_the_same_pictures_is_named_and_declared_as_not_meant
     assert proposal.format == "coco"
     assert any("also there, not proposed: labelme" in fact for fact in proposal.facts)
     fetched(configured(proposal.source["sets"], proposal.tasks, split=proposal.source["split"]), tmp_path / "raw")
-    (files,) = read_account(tmp_path / "raw")["files"]
-    assert (files["used"], files["ignored"], files["unaccounted"]["number"]) == (21, 20, 0)
+    (files,) = read_account(tmp_path / "raw").files
+    assert (files.used, files.ignored, files.unaccounted.number) == (21, 20, 0)
 
 
 def test_two_exports_of_the_same_tasks_are_not_guessed(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_the_same_key_in_two_shards_is_two_images(tmp_path: Path) -> None:
     section = {"path": str(tmp_path / "d"), **section_of(tmp_path / "d")}
     _, found, account = fetched({"own": section}, tmp_path)
     assert len(found) == 2 * COUNT
-    assert account["files"][0]["used"] == account["files"][0]["found"] == 2
+    assert account.files[0].used == account.files[0].found == 2
 
 
 def test_shards_say_their_split_by_name_or_folder(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def test_a_checkouts_own_code_params_and_images_are_named(retrained: Path, tmp_p
     (there / "mtl" / "new.py").write_text("")
     shutil.copytree(retrained / "data", there / "data", dirs_exist_ok=True)
     found = take_checkout(embedded(there), folder)
-    assert sorted(difference["what"] for difference in found) == ["code mtl/new.py", "code mtl/objective/losses.py"]
+    assert sorted(difference.what for difference in found) == ["code mtl/new.py", "code mtl/objective/losses.py"]
     before, after = retrained / "outputs" / "raw", tmp_path / "raw"
     shutil.copytree(before, after)
     table = pq.read_table(after / "test.parquet")
@@ -154,12 +154,12 @@ def test_a_checkouts_own_code_params_and_images_are_named(retrained: Path, tmp_p
     keys = ["0" * 64, *table["key"].to_pylist()[1:]]
     pq.write_table(table.set_column(table.schema.get_field_index("key"), "key", [keys]), after / "test.parquet")
     (changed,) = changed_images(before, after)
-    assert changed["what"] == f"image {table['id'][0].as_py()} (test)"
+    assert changed.what == f"image {table['id'][0].as_py()} (test)"
     many = dict.fromkeys(range(len(keys)), "0" * 64)
     pq.write_table(
         table.set_column(table.schema.get_field_index("key"), "key", [list(many.values())]), after / "test.parquet"
     )
-    assert changed_images(before, after)[-1]["rebuilt"] == f"{len(keys)} of them changed"
+    assert changed_images(before, after)[-1].rebuilt == f"{len(keys)} of them changed"
 
 
 @pytest.mark.long

@@ -110,12 +110,12 @@ def test_from_bucket_to_champion_and_back(s3: dict[str, str], bucket: str, check
     assert given is not None
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MTL_SHARDS", str(tmp_path / "node"))
-        found = ensure_local(tmp_path / "unseen", given.as_json())
+        found = ensure_local(tmp_path / "unseen", given)
         assert {p.name: p.read_bytes() for p in found.iterdir()} == {
             p.name: p.read_bytes() for p in (here / "outputs" / "prepared").iterdir()
         }
         patch.setattr("mtl.data.shards.staging._fetch", lambda *_: pytest.fail("fetched twice"))
-        assert ensure_local(tmp_path / "unseen", given.as_json()) == found
+        assert ensure_local(tmp_path / "unseen", given) == found
     with pytest.raises(DataError, match="does not see"):
         ensure_local(tmp_path / "unseen", None)
     # A new image: a new data version, and the objects of one shard.

@@ -6,13 +6,14 @@ import contextlib
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from mtl.codecs.header import SUFFIXES, read_header
 from mtl.data.inspect.near_duplicates import Name, near_duplicates
+from mtl.data.inspect.report import Crowd, DataReport, LeftOut, WrongExtension
 from mtl.data.inspect.suspects import suspects
 from mtl.data.kinds import KINDS
-from mtl.data.raw.rows import FileRef, RawSplit, read_account
+from mtl.data.raw.account import read_account
+from mtl.data.raw.rows import FileRef, RawSplit
 from mtl.data.shards.manifest import Manifest
 from mtl.data.shards.shards import Shard
 from mtl.data.spec import SPLITS, DatasetSpec
@@ -26,7 +27,7 @@ FEW = 10
 
 def check(
     raw: Path, prepared: Path, manifest: Manifest, given: DatasetSpec, known: frozenset[str] = frozenset()
-) -> dict[str, Any]:
+) -> DataReport:
     """A report: what became of every file and annotation, samples by split, what was quarantined and why, copies, leaks, wrong
     extensions, sizes, balance of classes.
 
@@ -40,35 +41,35 @@ def check(
     files = _look_at_files(raw, given)
     account = read_account(raw)
     divided = _divided_groups(raw, given)
-    return {
-        "files": account["files"],
-        "annotations": account["annotations"],
-        "num_annotations": account["num_annotations"],
-        "notes": account["notes"],
-        "samples": {split: manifest.num_samples(split) for split in SPLITS},
-        "empty": [split for split in _needed(manifest) if not manifest.num_samples(split)],
-        "quarantined": [q.model_dump() for q in manifest.quarantined],
-        "copies_dropped": manifest.spec.notes.get("copies_dropped", 0),
-        "near_duplicates": [[a[1], b[1]] for a, b in copies.pairs],
-        "num_near_duplicates": copies.num_pairs,
-        "leaks": [[list(a), list(b)] for a, b in copies.leaks],
-        "num_leaks": copies.num_leaks,
-        "crowds": [_crowd(crowd) for crowd in copies.crowds],
-        "suspects": suspects(prepared, manifest, copies, known),
-        "plain": [list(name) for name in copies.plain],
-        "divided_groups": divided,
-        "wrong_extensions": files.wrong,
-        "first_of_many": files.first_of_many,
-        "sizes": [[*size, number] for size, number in sorted(files.sizes.items())],
-        "balance": balance,
-        "warnings": _warnings(balance, manifest) + _warnings_of_groups(divided, given),
-    }
+    return DataReport(
+        files=account.files,
+        annotations=account.annotations,
+        num_annotations=account.num_annotations,
+        notes=account.notes,
+        samples={split: manifest.num_samples(split) for split in SPLITS},
+        empty=tuple(split for split in _needed(manifest) if not manifest.num_samples(split)),
+        quarantined=tuple(LeftOut(id=q.id, split=q.split, reason=q.reason) for q in manifest.quarantined),
+        copies_dropped=manifest.spec.notes.get("copies_dropped", 0),
+        near_duplicates=tuple((a[1], b[1]) for a, b in copies.pairs),
+        num_near_duplicates=copies.num_pairs,
+        leaks=tuple(copies.leaks),
+        num_leaks=copies.num_leaks,
+        crowds=tuple(_crowd(crowd) for crowd in copies.crowds),
+        suspects=suspects(prepared, manifest, copies, known),
+        plain=tuple(copies.plain),
+        divided_groups=divided,
+        wrong_extensions=tuple(files.wrong),
+        first_of_many=tuple(files.first_of_many),
+        sizes=tuple((*size, number) for size, number in sorted(files.sizes.items())),
+        balance=balance,
+        warnings=tuple(_warnings(balance, manifest) + _warnings_of_groups(divided, given)),
+    )
 
 
-def _crowd(names: list[Name]) -> dict[str, Any]:
+def _crowd(names: list[Name]) -> Crowd:
     """Images that look alike, by split; the first of them by name."""
     splits = Counter(split for split, _ in names)
-    return {"number": len(names), "splits": dict(splits), "first": [found for _, found in names[:FEW]]}
+    return Crowd(number=len(names), splits=dict(splits), first=tuple(found for _, found in names[:FEW]))
 
 
 def _divided_groups(raw: Path, given: DatasetSpec) -> dict[str, dict[str, int]]:
@@ -86,7 +87,7 @@ class Files:
     or frames, which nobody reads; how many have which width and height.
     """
 
-    wrong: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
+    wrong: list[WrongExtension] = field(default_factory=list[WrongExtension])
     first_of_many: list[str] = field(default_factory=list[str])
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter[tuple[int, int]])
 
@@ -108,7 +109,8 @@ def _look_at_files(raw: Path, given: DatasetSpec) -> Files:
                 files.first_of_many += [sample.id] if header.has_more else []
                 suffix = _suffix(sample.image)
                 if suffix and suffix not in SUFFIXES.get(header.format, (suffix,)):
-                    files.wrong.append({"id": sample.id, "file": str(sample.image), "is": header.format})
+                    wrong = {"id": sample.id, "file": str(sample.image), "is": header.format}
+                    files.wrong.append(WrongExtension.model_validate(wrong))
     return files
 
 

@@ -6,12 +6,12 @@ import base64
 import tempfile
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import cv2
 from jinja2 import Environment, select_autoescape
 
 from mtl.data.inspect.gallery import Wanted, plot_balance, plot_sizes, sheets
+from mtl.data.inspect.report import DataReport
 from mtl.data.kinds import KINDS
 from mtl.data.shards.manifest import Manifest
 from mtl.data.spec import SPLITS
@@ -22,21 +22,21 @@ MAX_CLASSES = 20
 """Classes of a target that get a sheet a split."""
 
 
-def write_data_page(path: Path, report: dict[str, Any], folder: Path, manifest: Manifest) -> None:
+def write_data_page(path: Path, report: DataReport, folder: Path, manifest: Manifest) -> None:
     """Write the page of a report of `mtl.data.inspect.checks.check`, with samples of the prepared folder."""
     template = Path(__file__).with_name("page.html.j2").read_text(encoding="utf-8")
     environment = Environment(autoescape=select_autoescape(default=True, default_for_string=True))
-    reasons = Counter(gist(q["reason"]) for q in report["quarantined"]).most_common()
+    reasons = Counter(gist(q.reason) for q in report.quarantined).most_common()
     html = environment.from_string(with_policy(template)).render(
         report=report, reasons=reasons, spec=manifest.spec, plots=_plots(report), sheets=_sheets(folder, manifest)
     )
     path.write_text(html, encoding="utf-8")
 
 
-def _plots(report: dict[str, Any]) -> list[str]:
+def _plots(report: DataReport) -> list[str]:
     with tempfile.TemporaryDirectory() as scratch:
-        plot_sizes(Path(scratch, "0.png"), report["sizes"])
-        for number, (name, balance) in enumerate(report["balance"].items()):
+        plot_sizes(Path(scratch, "0.png"), report.sizes)
+        for number, (name, balance) in enumerate(report.balance.items()):
             plot_balance(Path(scratch, f"{number + 1}.png"), balance, name)
         return [_embedded(path.read_bytes()) for path in sorted(Path(scratch).iterdir())]
 

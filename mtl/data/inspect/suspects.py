@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from mtl.data.inspect.near_duplicates import NearCopies
+from mtl.data.inspect.report import Conflict, Patch, Suspects
 from mtl.data.kinds import KINDS
 from mtl.data.loading.loader import Split
 from mtl.data.shards.manifest import Manifest
@@ -38,9 +38,8 @@ RARER = 10.0
 SHOWN = 8
 
 
-def suspects(prepared: Path, manifest: Manifest, copies: NearCopies, known: frozenset[str]) -> dict[str, Any]:
-    """num_arrived, num_looked_at; conflicts: near duplicates of which one has arrived, with different labels; patches: windows that many
-    arrivals share.
+def suspects(prepared: Path, manifest: Manifest, copies: NearCopies, known: frozenset[str]) -> Suspects:
+    """Near duplicates of which one has arrived, with different labels; and windows that many arrivals share.
 
     Args:
         known: digests (`Split.digests`) of samples that were there before; empty: all have arrived.
@@ -50,15 +49,15 @@ def suspects(prepared: Path, manifest: Manifest, copies: NearCopies, known: froz
     labels = [name for name, target in manifest.spec.targets.items() if KINDS[target.kind].exclusive]
     answers = {name: _answers(split, labels) for name, split in splits.items()}
     new, old = _looked_at(splits, arrived, True), _looked_at(splits, arrived, False)
-    return {
-        "num_arrived": int(sum(marks.sum() for marks in arrived.values())),
-        "num_looked_at": len(new),
-        "conflicts": list(_conflicts(splits, arrived, answers, copies)),
-        "patches": _patches(splits, new, old, answers),
-    }
+    return Suspects(
+        num_arrived=int(sum(marks.sum() for marks in arrived.values())),
+        num_looked_at=len(new),
+        conflicts=tuple(_conflicts(splits, arrived, answers, copies)),
+        patches=tuple(_patches(splits, new, old, answers)),
+    )
 
 
-FileTree = tuple[str, int]
+Place = tuple[str, int]
 """Split and index."""
 Answers = list[tuple[str, ...]]
 """Labels of each sample, as `target class`."""
@@ -79,7 +78,7 @@ def _answers(split: Split, labels: Sequence[str]) -> Answers:
 
 def _conflicts(
     splits: dict[str, Split], arrived: dict[str, np.ndarray], answers: dict[str, Answers], copies: NearCopies
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Conflict]:
     """Near duplicates of which one has arrived, with another label of one target."""
     at = {(name, found): i for name, split in splits.items() for i, found in enumerate(split.ids)}
     for pair in copies.pairs:
@@ -87,11 +86,11 @@ def _conflicts(
         one, other = ({a.split(" ")[0]: a for a in answers[split][i]} for split, i in places)
         differing = [name for name in one.keys() & other.keys() if one[name] != other[name]]
         if differing and any(arrived[split][i] for split, i in places):
-            yield {"images": [list(name) for name in pair], "labels": [[one[n], other[n]] for n in sorted(differing)]}
+            yield Conflict(images=pair, labels=tuple((one[n], other[n]) for n in sorted(differing)))
 
 
-def _looked_at(splits: dict[str, Split], arrived: dict[str, np.ndarray], wanted: bool) -> list[FileTree]:
-    found: list[FileTree] = []
+def _looked_at(splits: dict[str, Split], arrived: dict[str, np.ndarray], wanted: bool) -> list[Place]:
+    found: list[Place] = []
     for name in splits:
         chosen = np.flatnonzero(arrived[name] == wanted)
         some = np.unique(np.linspace(0, len(chosen) - 1, min(MOST, len(chosen))).astype(int)) if len(chosen) else []
@@ -99,9 +98,7 @@ def _looked_at(splits: dict[str, Split], arrived: dict[str, np.ndarray], wanted:
     return found
 
 
-def _patches(
-    splits: dict[str, Split], new: list[FileTree], old: list[FileTree], answers: dict[str, Answers]
-) -> list[dict[str, Any]]:
+def _patches(splits: dict[str, Split], new: list[Place], old: list[Place], answers: dict[str, Answers]) -> list[Patch]:
     """Windows that many arrivals have and few known images; those of one set of images together, the largest set first."""
     codes = [_windows(splits[split], i) for split, i in new]
     if not codes:
@@ -127,7 +124,7 @@ def _patches(
 
 
 def _suspicious(
-    numbers: list[int], before: int, new: list[FileTree], old: list[FileTree], answers: dict[str, Answers]
+    numbers: list[int], before: int, new: list[Place], old: list[Place], answers: dict[str, Answers]
 ) -> bool:
     """Whether a window goes with one label, and is so much rarer among known images, or where there are none among arrivals
     without that label, that it is no common motif.
@@ -145,16 +142,16 @@ def _suspicious(
 
 
 def _described(
-    numbers: list[int], before: int, splits: dict[str, Split], new: list[FileTree], answers: dict[str, Answers]
-) -> dict[str, Any]:
+    numbers: list[int], before: int, splits: dict[str, Split], new: list[Place], answers: dict[str, Answers]
+) -> Patch:
     places = [new[n] for n in numbers]
     told = Counter(answer for split, i in places for answer in answers[split][i])
-    return {
-        "number": len(places),
-        "known": before,
-        "labels": dict(told.most_common(3)),
-        "first": [[split, splits[split].ids[i]] for split, i in places[:SHOWN]],
-    }
+    return Patch(
+        number=len(places),
+        known=before,
+        labels=dict(told.most_common(3)),
+        first=tuple((split, splits[split].ids[i]) for split, i in places[:SHOWN]),
+    )
 
 
 def _windows(split: Split, index: int) -> np.ndarray:

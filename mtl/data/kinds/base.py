@@ -11,18 +11,25 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 
 from mtl.errors import DataError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+    from torch import Tensor
+
     from mtl.data.prepare.picture import Picture
     from mtl.data.spec import TargetSpec
 
-Tensor = Any
-"""A tensor of PyTorch."""
+Raw = TypeVar("Raw")
+"""A raw value, as the column of a raw data set has it."""
+Kept = TypeVar("Kept")
+"""What a shard keeps of it."""
+Part = TypeVar("Part")
+"""A batch's part: a tensor; of a kind with `rows`, a list of tables."""
 Arrays = Mapping[str, np.ndarray]
 """The arrays of a shard, or of some rows of it, by name."""
 
@@ -59,7 +66,7 @@ class Motion(Protocol):
         ...
 
 
-class Kind(ABC):
+class Kind(ABC, Generic[Raw, Kept, Part]):
     """One kind of target. It has no state: a target's own facts are in its `TargetSpec`."""
 
     name: ClassVar[str]
@@ -77,25 +84,25 @@ class Kind(ABC):
     """The first class of which a page shows samples: the one before it is the background."""
 
     @abstractmethod
-    def column(self) -> Any:
+    def column(self) -> pa.DataType:
         """The pyarrow type of a raw value."""
 
-    def check_spec(self, spec: TargetSpec) -> None:  # noqa: B027  # most kinds ask nothing
+    def check_spec(self, spec: TargetSpec) -> None:  # most kinds ask nothing
         """Refuse a spec that says too little.
 
         Raises:
             ValueError: what is wrong.
         """
 
-    def faults(self, spec: TargetSpec, values: Sequence[Any]) -> str:
+    def faults(self, spec: TargetSpec, values: Sequence[Raw]) -> str:
         """Why raw values (of all images that have the target) cannot be learnt; empty if they can."""
         return ""
 
-    def classes_of(self, value: Any) -> list[int]:
+    def classes_of(self, value: Raw) -> list[int]:
         """The classes of a raw value, one by one, by which a split is balanced."""
         raise NotImplementedError
 
-    def enter(self, name: str, value: Any, spec: TargetSpec, picture: Picture) -> bool:
+    def enter(self, name: str, value: Raw, spec: TargetSpec, picture: Picture) -> bool:
         """Put what moves with the image into the picture; whether it lies somewhere in it.
 
         Raises:
@@ -104,7 +111,7 @@ class Kind(ABC):
         return False
 
     @abstractmethod
-    def leave(self, name: str, value: Any, spec: TargetSpec, picture: Picture) -> Any:
+    def leave(self, name: str, value: Raw, spec: TargetSpec, picture: Picture) -> Kept:
         """What a shard keeps of a raw value, after the operations.
 
         Raises:
@@ -112,18 +119,20 @@ class Kind(ABC):
         """
 
     @abstractmethod
-    def pack(self, name: str, values: Sequence[Any], spec: TargetSpec, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    def pack(
+        self, name: str, values: Sequence[Kept | None], spec: TargetSpec, size: tuple[int, int]
+    ) -> dict[str, np.ndarray]:
         """The arrays of a shard from what `leave` gave of each sample, None where a sample has none; size: height, width."""
 
-    def unpack(self, arrays: Arrays, name: str, index: int) -> Any:
+    def unpack(self, arrays: Arrays, name: str, index: int) -> Kept:
         """What `leave` gave of one sample."""
         return arrays[name][index]
 
-    def collate(self, value: Tensor) -> Tensor:
+    def collate(self, value: Part) -> Part:
         """A batch's part from the tensor of its samples' arrays; of a kind with `rows`, from the list of their tables."""
         return value
 
-    def move(self, value: Tensor, motion: Motion, spec: TargetSpec) -> Tensor:
+    def move(self, value: Part, motion: Motion, spec: TargetSpec) -> Part:
         """The same, of images that are changed."""
         return self.collate(value)
 
@@ -131,12 +140,12 @@ class Kind(ABC):
         """Class → how many of a shard's samples have it; of a kind with `rows`, how many rows."""
         return Counter()
 
-    def has(self, value: Any, label: int) -> bool:
+    def has(self, value: Kept, label: int) -> bool:
         """Whether what `unpack` gives has a class."""
-        return bool((value == label).any())
+        return bool(np.any(value == label))
 
     @abstractmethod
-    def words(self, value: Any, spec: TargetSpec) -> str:
+    def words(self, value: Kept, spec: TargetSpec) -> str:
         """What `unpack` gives, in a few words."""
 
 
@@ -147,7 +156,7 @@ class OfObjects(ABC):
     """The setting of a COCO set that names the target."""
 
     @abstractmethod
-    def of_categories(self, categories: Sequence[Mapping[str, Any]]) -> TargetSpec:
+    def of_categories(self, categories: Sequence[Mapping[str, object]]) -> TargetSpec:
         """The target from the categories that are among the set's classes, in the order of these.
 
         Raises:
@@ -155,7 +164,7 @@ class OfObjects(ABC):
         """
 
     @abstractmethod
-    def points(self, annotation: Mapping[str, Any], spec: TargetSpec) -> list[list[float]]:
+    def points(self, annotation: Mapping[str, object], spec: TargetSpec) -> list[list[float]]:
         """What of an object moves with the image: x, y of each point in the annotation's frame; the same number of all.
 
         Raises:
@@ -164,7 +173,7 @@ class OfObjects(ABC):
 
     @abstractmethod
     def row(
-        self, annotation: Mapping[str, Any], spec: TargetSpec, placed: Placed, points: np.ndarray
+        self, annotation: Mapping[str, object], spec: TargetSpec, placed: Placed, points: np.ndarray
     ) -> list[float] | None:
         """The object's row of a raw value, from its points in the picture's own pixels; None for none.
 
@@ -186,6 +195,6 @@ class Placed:
     size: tuple[int, int]
 
 
-def no_class(name: str, found: Any, num_classes: int, what: str = "is no class") -> DataError:
+def no_class(name: str, found: object, num_classes: int, what: str = "is no class") -> DataError:
     """A label that the target does not know."""
     return DataError(f"{name} {what}", found=str(found), fix=f"0 to {num_classes - 1}")

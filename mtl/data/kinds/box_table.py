@@ -7,6 +7,7 @@ columns is one where every box counts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def as_rows(boxes: list[list[float]], kinds: list[float]) -> list[list[float]]:
     return [[*box, kind] for box, kind in zip(boxes, kinds, strict=True)] if any(kinds) else boxes
 
 
-def as_table(rows: Any) -> np.ndarray:
+def as_table(rows: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
     """Rows of a raw data set as float32 [k, 5 or 6].
 
     Raises:

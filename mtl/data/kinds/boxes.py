@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mtl.data.kinds.base import Arrays, Kind, Motion, Tensor
+from mtl.data.kinds.base import Arrays, Kind, Motion
 from mtl.data.kinds.box_table import as_table, kinds, objects
 from mtl.errors import DataError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+    from torch import Tensor
+
     from mtl.data.prepare.picture import Picture
     from mtl.data.spec import TargetSpec
 
@@ -22,7 +25,7 @@ Region = tuple[float, float, float, float]
 """Where the picture lies in the image: x1, y1, x2, y2."""
 
 
-class Boxes(Kind):
+class Boxes(Kind[list[list[float]], np.ndarray, "list[Tensor]"]):
     """Rows of x1, y1, x2, y2, label; with a sixth number where some do not count."""
 
     name = "boxes"
@@ -30,29 +33,31 @@ class Boxes(Kind):
     rows = True
     balanced = True
 
-    def column(self) -> Any:
+    def column(self) -> pa.DataType:
         import pyarrow as pa
 
         return pa.list_(pa.list_(pa.float64()))
 
-    def faults(self, spec: TargetSpec, values: Sequence[Any]) -> str:
+    def faults(self, spec: TargetSpec, values: Sequence[list[list[float]]]) -> str:
         return "" if any(values) else "no image has a box; no task"
 
-    def classes_of(self, value: Any) -> list[int]:
+    def classes_of(self, value: list[list[float]]) -> list[int]:
         return [int(box[4]) for box in value if not any(box[5:])]
 
-    def enter(self, name: str, value: Any, spec: TargetSpec, picture: Picture) -> bool:
+    def enter(self, name: str, value: list[list[float]], spec: TargetSpec, picture: Picture) -> bool:
         table = as_table(value)
         picture.points[name] = table[:, :4].reshape(-1, 2)
         return bool(len(table))
 
-    def leave(self, name: str, value: Any, spec: TargetSpec, picture: Picture) -> Any:
+    def leave(self, name: str, value: list[list[float]], spec: TargetSpec, picture: Picture) -> np.ndarray:
         corners = picture.points[name].reshape(-1, 4)
         table = np.concatenate([corners, as_table(value)[:, 4:]], axis=1)
         check_boxes(name, table, len(spec.classes), picture.region)
         return table
 
-    def pack(self, name: str, values: Sequence[Any], spec: TargetSpec, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    def pack(
+        self, name: str, values: Sequence[np.ndarray | None], spec: TargetSpec, size: tuple[int, int]
+    ) -> dict[str, np.ndarray]:
         rows = [np.zeros((0, 5), np.float32) if v is None else v for v in values]
         table = np.concatenate([row[:, :5] for row in rows]).astype(np.float32)
         return {
@@ -62,7 +67,7 @@ class Boxes(Kind):
             f"{name}.offsets": np.cumsum([0, *(len(r) for r in rows)]).astype(np.int64),
         }
 
-    def unpack(self, arrays: Arrays, name: str, index: int) -> Any:
+    def unpack(self, arrays: Arrays, name: str, index: int) -> np.ndarray:
         """float32 [k, 5] x1, y1, x2, y2, label; [k, 6] if some do not count."""
         begin, end = arrays[f"{name}.offsets"][index : index + 2]
         marks = arrays[f"{name}.kinds"][begin:end] if f"{name}.kinds" in arrays else np.zeros(0)
@@ -72,17 +77,17 @@ class Boxes(Kind):
         table[:, 5:] = marks[:, None] if marks.any() else 0
         return table
 
-    def move(self, value: Tensor, motion: Motion, spec: TargetSpec) -> Tensor:
+    def move(self, value: list[Tensor], motion: Motion, spec: TargetSpec) -> list[Tensor]:
         return [_moved(table, motion, index) for index, table in enumerate(value)]
 
     def count(self, arrays: Arrays, name: str, spec: TargetSpec) -> Counter[int]:
         marks = arrays.get(f"{name}.kinds", np.zeros(len(arrays[f"{name}.labels"]), np.uint8))
         return Counter(arrays[f"{name}.labels"][marks == 0].tolist())
 
-    def has(self, value: Any, label: int) -> bool:
+    def has(self, value: np.ndarray, label: int) -> bool:
         return bool((objects(value)[:, 4] == label).any())
 
-    def words(self, value: Any, spec: TargetSpec) -> str:
+    def words(self, value: np.ndarray, spec: TargetSpec) -> str:
         ignored = int((kinds(value) > 0).sum())
         return f"{len(value) - ignored} boxes" + (f", {ignored} ignored" if ignored else "")
 

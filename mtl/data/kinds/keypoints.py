@@ -14,20 +14,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mtl.data.kinds.base import Arrays, Kind, Motion, OfObjects, Placed, Tensor
+from mtl.data.kinds.base import Arrays, Kind, Motion, OfObjects, Placed
 from mtl.data.kinds.boxes import MIN_VISIBLE, check_boxes
 from mtl.data.kinds.skeleton import check_labelled, skeleton_of, skeleton_of_category, triples
 from mtl.data.spec import TargetSpec
 from mtl.errors import DataError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+    from torch import Tensor
+
     from mtl.data.prepare.picture import Picture
 
 LABEL, KIND, AREA, POINTS = 4, 5, 6, 7
 """Columns of a row; the points' are from POINTS on."""
 
 
-class Keypoints(Kind, OfObjects):
+class Keypoints(Kind[list[list[float]], np.ndarray, "list[Tensor]"], OfObjects):
     """Rows of a box, what it is, and points."""
 
     name = "keypoints"
@@ -36,7 +39,7 @@ class Keypoints(Kind, OfObjects):
     balanced = True
     setting = "keypoints"
 
-    def column(self) -> Any:
+    def column(self) -> pa.DataType:
         import pyarrow as pa
 
         return pa.list_(pa.list_(pa.float64()))
@@ -44,11 +47,11 @@ class Keypoints(Kind, OfObjects):
     def check_spec(self, spec: TargetSpec) -> None:
         skeleton_of(spec)
 
-    def faults(self, spec: TargetSpec, values: Sequence[Any]) -> str:
+    def faults(self, spec: TargetSpec, values: Sequence[list[list[float]]]) -> str:
         labelled = any(any(row[POINTS + 2 :: 3]) for value in values for row in value)
         return "" if labelled else "no image has a labelled point; no task"
 
-    def classes_of(self, value: Any) -> list[int]:
+    def classes_of(self, value: list[list[float]]) -> list[int]:
         return [int(row[LABEL]) for row in value if not row[KIND]]
 
     def of_categories(self, categories: Sequence[Mapping[str, Any]]) -> TargetSpec:
@@ -89,12 +92,12 @@ class Keypoints(Kind, OfObjects):
             row += [x, y, mark] if mark else [0.0, 0.0, 0.0]
         return row
 
-    def enter(self, name: str, value: Any, spec: TargetSpec, picture: Picture) -> bool:
+    def enter(self, name: str, value: list[list[float]], spec: TargetSpec, picture: Picture) -> bool:
         table = _table(name, value, spec)
         picture.points[name] = np.concatenate([table[:, :4].reshape(-1, 2), table[:, POINTS:].reshape(-1, 3)[:, :2]])
         return bool(len(table))
 
-    def leave(self, name: str, value: Any, spec: TargetSpec, picture: Picture) -> Any:
+    def leave(self, name: str, value: list[list[float]], spec: TargetSpec, picture: Picture) -> np.ndarray:
         table = _table(name, value, spec)
         moved, (x, y) = picture.points[name], picture.scale
         table[:, :4] = moved[: 2 * len(table)].reshape(-1, 4)
@@ -106,7 +109,9 @@ class Keypoints(Kind, OfObjects):
         check_boxes(name, table, len(spec.classes), picture.region)
         return table
 
-    def pack(self, name: str, values: Sequence[Any], spec: TargetSpec, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    def pack(
+        self, name: str, values: Sequence[np.ndarray | None], spec: TargetSpec, size: tuple[int, int]
+    ) -> dict[str, np.ndarray]:
         nothing = np.zeros((0, POINTS + 3 * len(skeleton_of(spec).points)), np.float32)
         rows = [nothing if v is None else v for v in values]
         return {
@@ -114,12 +119,12 @@ class Keypoints(Kind, OfObjects):
             f"{name}.offsets": np.cumsum([0, *(len(r) for r in rows)]).astype(np.int64),
         }
 
-    def unpack(self, arrays: Arrays, name: str, index: int) -> Any:
+    def unpack(self, arrays: Arrays, name: str, index: int) -> np.ndarray:
         """float32 [objects, 7 + 3 · points]."""
         begin, end = arrays[f"{name}.offsets"][index : index + 2]
         return np.array(arrays[f"{name}.rows"][begin:end])
 
-    def move(self, value: Tensor, motion: Motion, spec: TargetSpec) -> Tensor:
+    def move(self, value: list[Tensor], motion: Motion, spec: TargetSpec) -> list[Tensor]:
         twins = skeleton_of(spec).twins
         return [_moved(table, motion, index, twins) for index, table in enumerate(value)]
 
@@ -127,15 +132,15 @@ class Keypoints(Kind, OfObjects):
         rows = arrays[f"{name}.rows"]
         return Counter(rows[rows[:, KIND] == 0, LABEL].astype(int).tolist())
 
-    def has(self, value: Any, label: int) -> bool:
+    def has(self, value: np.ndarray, label: int) -> bool:
         return bool((value[value[:, KIND] == 0, LABEL] == label).any())
 
-    def words(self, value: Any, spec: TargetSpec) -> str:
+    def words(self, value: np.ndarray, spec: TargetSpec) -> str:
         counted = value[value[:, KIND] == 0]
         return f"{len(counted)} objects, {int((counted[:, POINTS + 2 :: 3] > 0).sum())} points"
 
 
-def _table(name: str, rows: Any, spec: TargetSpec) -> np.ndarray:
+def _table(name: str, rows: Sequence[Sequence[float]], spec: TargetSpec) -> np.ndarray:
     """Rows of a raw data set as float32 [objects, 7 + 3 · points]."""
     width = POINTS + 3 * len(skeleton_of(spec).points)
     if {len(row) for row in rows} - {width}:

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mtl.config.masks import IGNORE
-from mtl.data.kinds.base import Arrays, Kind, Motion, Tensor
+from mtl.data.kinds.base import Arrays, Kind, Motion
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+    from torch import Tensor
+
     from mtl.data.prepare.picture import Picture
     from mtl.data.spec import TargetSpec
 
 
-class _Encoded(Kind):
+class _Encoded(Kind[bytes, np.ndarray, "Tensor"]):
     """A raw value is a PNG, which lies on the image."""
 
     encoded = True
 
-    def column(self) -> Any:
+    def column(self) -> pa.DataType:
         import pyarrow as pa
 
         return pa.binary()
@@ -34,16 +37,18 @@ class Mask(_Encoded):
     task = "segmentation"
     first_class = 1
 
-    def enter(self, name: str, value: Any, spec: TargetSpec, picture: Picture) -> bool:
+    def enter(self, name: str, value: bytes, spec: TargetSpec, picture: Picture) -> bool:
         from mtl.codecs.maps import decode_mask
 
         picture.masks[name] = decode_mask(value, len(spec.classes), spec.values, spec.ignored)
         return True
 
-    def leave(self, name: str, value: Any, spec: TargetSpec, picture: Picture) -> Any:
+    def leave(self, name: str, value: bytes, spec: TargetSpec, picture: Picture) -> np.ndarray:
         return picture.masks[name]
 
-    def pack(self, name: str, values: Sequence[Any], spec: TargetSpec, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    def pack(
+        self, name: str, values: Sequence[np.ndarray | None], spec: TargetSpec, size: tuple[int, int]
+    ) -> dict[str, np.ndarray]:
         absent = np.full(size, IGNORE, np.uint8)
         return {name: np.stack([absent if v is None else v for v in values])}
 
@@ -57,7 +62,7 @@ class Mask(_Encoded):
         there = arrays[name][arrays[f"{name}.present"]]
         return Counter(c for mask in there for c in np.unique(mask).tolist() if c != IGNORE)
 
-    def words(self, value: Any, spec: TargetSpec) -> str:
+    def words(self, value: np.ndarray, spec: TargetSpec) -> str:
         return ", ".join(spec.classes[c] for c in np.unique(value) if 0 < c < IGNORE)
 
 
@@ -67,23 +72,25 @@ class Depth(_Encoded):
     name = "depth"
     task = "depth"
 
-    def enter(self, name: str, value: Any, spec: TargetSpec, picture: Picture) -> bool:
+    def enter(self, name: str, value: bytes, spec: TargetSpec, picture: Picture) -> bool:
         from mtl.codecs.maps import decode_depth
 
         picture.maps[name] = decode_depth(value, spec.scale)
         return True
 
-    def leave(self, name: str, value: Any, spec: TargetSpec, picture: Picture) -> Any:
+    def leave(self, name: str, value: bytes, spec: TargetSpec, picture: Picture) -> np.ndarray:
         return picture.maps[name]
 
-    def pack(self, name: str, values: Sequence[Any], spec: TargetSpec, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    def pack(
+        self, name: str, values: Sequence[np.ndarray | None], spec: TargetSpec, size: tuple[int, int]
+    ) -> dict[str, np.ndarray]:
         absent = np.full(size, np.nan, np.float32)
         return {name: np.stack([absent if v is None else v for v in values])}
 
     def move(self, value: Tensor, motion: Motion, spec: TargetSpec) -> Tensor:
         return motion.measures(value[:, None])[:, 0]
 
-    def words(self, value: Any, spec: TargetSpec) -> str:
+    def words(self, value: np.ndarray, spec: TargetSpec) -> str:
         known = value[~np.isnan(value)]
         return f"{known.min():g} to {known.max():g}" if known.size else "unknown"
 
@@ -94,13 +101,15 @@ class Normals(Depth):
     name = "normals"
     task = "normals"
 
-    def enter(self, name: str, value: Any, spec: TargetSpec, picture: Picture) -> bool:
+    def enter(self, name: str, value: bytes, spec: TargetSpec, picture: Picture) -> bool:
         from mtl.codecs.maps import decode_normals
 
         picture.maps[name] = decode_normals(value)
         return True
 
-    def pack(self, name: str, values: Sequence[Any], spec: TargetSpec, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    def pack(
+        self, name: str, values: Sequence[np.ndarray | None], spec: TargetSpec, size: tuple[int, int]
+    ) -> dict[str, np.ndarray]:
         absent = np.full((*size, 3), np.nan, np.float32)
         return {name: np.stack([absent if v is None else v for v in values])}
 

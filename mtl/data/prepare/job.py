@@ -10,13 +10,15 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+
+from pydantic import JsonValue, TypeAdapter
 
 from mtl.cluster.handoff import do, result_of, store_of
+from mtl.cluster.protocol import Job
 from mtl.cluster.transfer import bring, send
 from mtl.config.trees.prepare import PrepareTree
 from mtl.data.prepare.build import Builder, with_added
@@ -39,6 +41,15 @@ RAW, RECORDS, SHARDS = "raw", "records", "shards"
 """The last two are of all jobs: files are named by their content."""
 
 
+class PrepareJob(Job):
+    """Shards to be built."""
+
+    wanted: tuple[Planned, ...]
+
+
+Records = TypeAdapter(tuple[ShardRecord, ...])
+
+
 def by_job(config: PrepareTree, home: Path) -> Runner:
     """Build on the cluster of `cluster.address`.
 
@@ -56,12 +67,12 @@ def by_job(config: PrepareTree, home: Path) -> Runner:
                 fix="put them in a bucket (s3://…), or set cluster.prepare to cores",
             )
         wanted = [planned for planned, _ in orders]
-        job = {"config": config.model_dump(mode="json"), "wanted": [asdict(p) for p in _renumbered(wanted)]}
+        job = PrepareJob(config=config.model_dump(mode="json"), wanted=tuple(_renumbered(wanted)))
         seal = seal_of("preparations", home)
         store = store_of(config, "preparations", job, seal)
         _send(builder, wanted, store.child(RAW), seal)
         found = result_of(config, "prepare", "mtl.data.prepare.job", job, store, seal)
-        records = [ShardRecord.model_validate(record, strict=False) for record in found]
+        records = Records.validate_python(found, strict=False)
         results = store.parent
         with ThreadPoolExecutor(THREADS) as pool:
             yield from pool.map(partial(_fetched, results, builder.folder), records)
@@ -116,22 +127,21 @@ def _forget(results: Store, record: ShardRecord) -> None:
         results.remove(name)
 
 
-def run(config: PrepareTree, job: dict[str, Any], store: Store, seal: Seal) -> list[dict[str, Any]]:
+def run(config: PrepareTree, job: PrepareJob, store: Store, seal: Seal) -> list[dict[str, JsonValue]]:
     """On the cluster: the shards that no job has built before; the records of all."""
-    wanted = [Planned(**planned) for planned in job["wanted"]]
     results = store.parent
     records = results.child(RECORDS)
-    known = {planned.file for planned in wanted if _known(records, planned, seal)}
+    known = {planned.file for planned in job.wanted if _known(records, planned, seal)}
     with tempfile.TemporaryDirectory() as scratch:
         raw = Path(scratch)
         bring(store.child(RAW), raw, seal)
         given = read_spec(raw)
         builder = Builder(config.data, raw, given, with_added(given, config.data), raw)
-        missing = [planned for planned in wanted if planned.file not in known]
+        missing = [planned for planned in job.wanted if planned.file not in known]
         for record, _ in built(config, builder, missing, results.child(SHARDS).url):
             seal.write(records, f"{record.file}.json", record.model_dump(mode="json"))
             _LOG.info(f"prepare: {record.file} with {record.num_samples} images")
-    return [seal.read(records, f"{planned.file}.json") for planned in wanted]
+    return [seal.read(records, f"{planned.file}.json") for planned in job.wanted]
 
 
 def _known(records: Store, planned: Planned, seal: Seal) -> bool:
@@ -146,4 +156,4 @@ def _known(records: Store, planned: Planned, seal: Seal) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(do(run, PrepareTree))
+    sys.exit(do(run, PrepareTree, PrepareJob))

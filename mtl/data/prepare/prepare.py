@@ -15,7 +15,8 @@ from mtl.data.prepare.build import Builder, with_added
 from mtl.data.prepare.cores import each
 from mtl.data.prepare.operations import image_size, num_channels
 from mtl.data.prepare.plan import Planned, plan, recipe
-from mtl.data.raw.rows import RawSplit, read_account, read_problems, read_spec
+from mtl.data.raw.account import read_account
+from mtl.data.raw.rows import RawSplit, read_problems, read_spec
 from mtl.data.shards import manifest as manifests
 from mtl.data.shards import shards
 from mtl.data.shards.manifest import Manifest, Quarantined, ShardRecord, Statistics
@@ -151,7 +152,7 @@ def _refuse_too_many(bad: list[Quarantined], sizes: Mapping[str, int], raw: Path
     account = read_account(raw)
     total = sum(sizes.values()) + sum(not b.split for b in bad)
     _refuse_share("images", [(b.id, b.reason) for b in bad], total, raw, allowed)
-    _refuse_share("annotations", account["annotations"], account["num_annotations"], raw, allowed)
+    _refuse_share("annotations", account.annotations, account.num_annotations, raw, allowed)
 
 
 def _refuse_empty(bad: list[Quarantined], sizes: Mapping[str, int], raw: Path) -> None:

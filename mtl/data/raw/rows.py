@@ -88,7 +88,7 @@ def _encoded(spec: DatasetSpec) -> list[str]:
     return ["image", *(n for n, t in spec.targets.items() if KINDS[t.kind].encoded)]
 
 
-def _schema(spec: DatasetSpec) -> Any:
+def _schema(spec: DatasetSpec) -> pa.Schema:
     columns: list[tuple[str, pa.DataType]] = [("id", pa.string()), ("key", pa.string()), ("image", pa.binary())]
     columns += [(name, KINDS[target.kind].column()) for name, target in spec.targets.items()]
     columns += [(f"{name}.file", pa.string()) for name in _encoded(spec) if spec.roots]
@@ -131,13 +131,6 @@ def read_problems(folder: Path) -> list[tuple[str, str]]:
     return [(found, reason) for found, reason in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
 
 
-def read_account(folder: Path) -> dict[str, Any]:
-    """What became of the source's files and annotations, as `mtl.data.sources.account` writes it; nothing if it wrote nothing."""
-    path = folder / "account.json"
-    empty: dict[str, Any] = {"files": [], "annotations": [], "num_annotations": 0, "notes": {}}
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else empty
-
-
 def write_split(folder: Path, split: str, spec: DatasetSpec, samples: Sequence[RawSample]) -> None:
     """Write one split as Parquet, sorted by id.
 
@@ -162,7 +155,7 @@ def write_rows(path: Path, spec: DatasetSpec, ordered: Iterable[RawSample]) -> N
             writer.write_table(_table(spec, some), row_group_size=ROW_GROUP)
 
 
-def _table(spec: DatasetSpec, samples: Sequence[RawSample]) -> Any:
+def _table(spec: DatasetSpec, samples: Sequence[RawSample]) -> pa.Table:
     columns: dict[str, list[Any]] = {"id": [s.id for s in samples], "key": [s.key or s.content_key() for s in samples]}
     values = {"image": [s.image for s in samples], **{n: [s.targets.get(n) for s in samples] for n in spec.targets}}
     for name, column in values.items():

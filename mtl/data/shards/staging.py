@@ -6,9 +6,8 @@ import json
 import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 from ruamel.yaml import YAML
@@ -36,10 +35,6 @@ class ShardManifest:
     files: dict[str, str]
     manifest: str
 
-    def as_json(self) -> dict[str, Any]:
-        """As a training's job carries it."""
-        return asdict(self)
-
 
 def shard_manifest(root: Path, prepared: Path) -> ShardManifest | None:
     """What DVC knows of a prepared folder, from dvc.lock, the cache's list of the folder and the remote's address; None if
@@ -58,7 +53,7 @@ def shard_manifest(root: Path, prepared: Path) -> ShardManifest | None:
     return ShardManifest(url, files, file_sha256(prepared / NAME))
 
 
-def ensure_local(prepared: Path, given: dict[str, Any] | None) -> Path:
+def ensure_local(prepared: Path, given: ShardManifest | None) -> Path:
     """A folder of this node with the shards: the prepared one if this node sees it, else one that is fetched once.
 
     Raises:
@@ -66,21 +61,20 @@ def ensure_local(prepared: Path, given: dict[str, Any] | None) -> Path:
             else's.
         StageError: the remote is out of reach.
     """
-    if (prepared / NAME).exists() and (given is None or file_sha256(prepared / NAME) == given["manifest"]):
+    if (prepared / NAME).exists() and (given is None or file_sha256(prepared / NAME) == given.manifest):
         return prepared
     if given is None:
         raise DataError(
             f"this node does not see {prepared}",
             fix="share the folder among the nodes, or use a DVC remote in a bucket: dvc remote add -d team s3://…",
         )
-    wanted = ShardManifest(**given)
     place = Path(os.environ.get("MTL_SHARDS", tempfile.gettempdir()))
     parent = private_folder(place / f"mtl-shards-{os.getuid()}")
-    folder = parent / checked_name(wanted.manifest[:32], str(parent))
+    folder = parent / checked_name(given.manifest[:32], str(parent))
     with FileLock(parent / f"{folder.name}.lock"):  # the node's other workers wait for the first
         manifest = folder / NAME
-        if not manifest.exists() or file_sha256(manifest) != wanted.manifest:
-            _fetch(wanted, folder)
+        if not manifest.exists() or file_sha256(manifest) != given.manifest:
+            _fetch(given, folder)
     return folder
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from pathspec import PathSpec
 
 from mtl.data.formats.base import Problem
+from mtl.data.raw.account import Account, FilesOfPath, Names
 from mtl.storage.members import Member
 
 NOT_DATA = PathSpec.from_lines(
@@ -72,22 +72,26 @@ class FileAccount:
     not_data: list[str] = field(default_factory=list[str])
     unaccounted: list[str] = field(default_factory=list[str])
 
-    def as_json(self) -> dict[str, Any]:
+    def as_written(self) -> FilesOfPath:
         """Numbers of all, and names of what was not used."""
         reasons: dict[str, list[str]] = {}
         for name, reason in self.left_out.items():
             reasons.setdefault(reason, []).append(name)
-        return {
-            "path": self.path,
-            "found": self.found,
-            "used": self.used,
-            "copies": self.copies,
-            "ignored": self.ignored,
-            "problems": len(self.problems),
-            "left_out": {r: {"number": len(names), "files": names[:SHOWN]} for r, names in sorted(reasons.items())},
-            "not_data": {"number": len(self.not_data), "files": self.not_data[:SHOWN]},
-            "unaccounted": {"number": len(self.unaccounted), "files": self.unaccounted[:SHOWN]},
-        }
+        return FilesOfPath(
+            path=self.path,
+            found=self.found,
+            used=self.used,
+            copies=self.copies,
+            ignored=self.ignored,
+            problems=len(self.problems),
+            left_out={reason: _names(names) for reason, names in sorted(reasons.items())},
+            not_data=_names(self.not_data),
+            unaccounted=_names(self.unaccounted),
+        )
+
+
+def _names(files: Sequence[str]) -> Names:
+    return Names(number=len(files), files=tuple(files[:SHOWN]))
 
 
 @dataclass
@@ -101,13 +105,13 @@ class Accounts:
 
     def write(self, folder: Path) -> None:
         """Write account.json."""
-        found = {
-            "files": [account.as_json() for account in self.files],
-            "annotations": sorted([p.id, p.reason] for p in self.annotations),
-            "num_annotations": self.num_annotations,
-            "notes": dict(sorted(self.notes.items())),
-        }
-        (folder / "account.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        found = Account(
+            files=tuple(account.as_written() for account in self.files),
+            annotations=tuple(sorted((p.id, p.reason) for p in self.annotations)),
+            num_annotations=self.num_annotations,
+            notes=dict(sorted(self.notes.items())),
+        )
+        (folder / "account.json").write_text(json.dumps(found.model_dump(), indent=1) + "\n", encoding="utf-8")
 
 
 @dataclass
@@ -166,12 +170,12 @@ def num_annotations(targets: Iterable[Mapping[str, object]]) -> int:
     return sum(len(v) if isinstance(v, list) else 1 for found in targets for v in found.values())
 
 
-def summary(account: Mapping[str, Any]) -> list[str]:
+def summary(account: Account) -> list[str]:
     """What of account.json is not used, in numbers; `mtl data check` has the names."""
     found = {
-        "annotations cannot be used": len(account["annotations"]),
-        "files left out by their sets": sum(o["number"] for a in account["files"] for o in a["left_out"].values()),
-        "files that no set uses (mtl data check names them)": sum(a["unaccounted"]["number"] for a in account["files"]),
-        **account["notes"],
+        "annotations cannot be used": len(account.annotations),
+        "files left out by their sets": sum(o.number for a in account.files for o in a.left_out.values()),
+        "files that no set uses (mtl data check names them)": sum(a.unaccounted.number for a in account.files),
+        **account.notes,
     }
     return [f"{number} {what}" for what, number in found.items() if number]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from mtl.data.prepare.picture import Picture
 from mtl.tasks.base import Task
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from mlflow.types import ColSpec
 
 Row = dict[str, Any]
 """A picture's answers of all tasks, by column."""
@@ -39,11 +43,11 @@ class Answer(ABC):
         """The task's columns; coordinates are of the image that came in."""
 
     @abstractmethod
-    def fields(self, name: str) -> list[tuple[str, Any]]:
+    def fields(self, name: str) -> list[tuple[str, pa.DataType]]:
         """The columns and their pyarrow types."""
 
     @abstractmethod
-    def columns(self, name: str) -> list[Any]:
+    def columns(self, name: str) -> list[ColSpec]:
         """The columns as MLflow's ColSpec."""
 
     @abstractmethod

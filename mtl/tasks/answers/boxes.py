@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,10 @@ from mtl.tasks.answers.base import Answer, Row
 from mtl.tasks.average_precision import iou_matrix
 from mtl.tasks.base import Task
 from mtl.tasks.detection import SHOWN
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from mlflow.types import ColSpec
 
 SIDES = ("x1", "y1", "x2", "y2")
 
@@ -35,13 +39,13 @@ class Boxes(Answer):
         ]
         return {name: found}
 
-    def fields(self, name: str) -> list[tuple[str, Any]]:
+    def fields(self, name: str) -> list[tuple[str, pa.DataType]]:
         import pyarrow as pa
 
         box = pa.struct([("label", pa.string()), *((key, pa.float64()) for key in ("score", *SIDES))])
         return [(name, pa.list_(box))]
 
-    def columns(self, name: str) -> list[Any]:
+    def columns(self, name: str) -> list[ColSpec]:
         from mlflow.types.schema import Array, ColSpec, DataType, Object, Property
 
         numbers = (Property(field, DataType.double) for field in ("score", *SIDES))

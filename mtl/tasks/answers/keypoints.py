@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,10 @@ from mtl.tasks.answers.boxes import SIDES, Boxes
 from mtl.tasks.base import Task
 from mtl.tasks.detection import SHOWN
 from mtl.tasks.oks import oks, sigmas_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from mlflow.types import ColSpec
 
 
 class Keypoints(Boxes):
@@ -37,14 +41,14 @@ class Keypoints(Boxes):
             one["points"] = [{"name": point, "x": x, "y": y, "score": score} for point, (x, y), score in triples]
         return {name: found}
 
-    def fields(self, name: str) -> list[tuple[str, Any]]:
+    def fields(self, name: str) -> list[tuple[str, pa.DataType]]:
         import pyarrow as pa
 
         point = pa.struct([("name", pa.string()), *((key, pa.float64()) for key in ("x", "y", "score"))])
         sides = ((key, pa.float64()) for key in ("score", *SIDES))
         return [(name, pa.list_(pa.struct([("label", pa.string()), *sides, ("points", pa.list_(point))])))]
 
-    def columns(self, name: str) -> list[Any]:
+    def columns(self, name: str) -> list[ColSpec]:
         from mlflow.types.schema import Array, ColSpec, DataType, Object, Property
 
         numbers = (Property(field, DataType.double) for field in ("score", *SIDES))

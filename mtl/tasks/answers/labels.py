@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mtl.data.prepare.picture import Picture
 from mtl.tasks.answers.base import Answer, Row
 from mtl.tasks.base import Task
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from mlflow.types import ColSpec
 
 
 class Label(Answer):
@@ -22,12 +26,12 @@ class Label(Answer):
     def row(self, name: str, task: Task, prediction: Any, picture: Picture) -> Row:
         return {name: prediction["label"], f"{name}_score": float(max(prediction["scores"]))}
 
-    def fields(self, name: str) -> list[tuple[str, Any]]:
+    def fields(self, name: str) -> list[tuple[str, pa.DataType]]:
         import pyarrow as pa
 
         return [(name, pa.string()), (f"{name}_score", pa.float64())]
 
-    def columns(self, name: str) -> list[Any]:
+    def columns(self, name: str) -> list[ColSpec]:
         from mlflow.types.schema import ColSpec
 
         return [ColSpec("string", name), ColSpec("double", f"{name}_score")]
@@ -54,12 +58,12 @@ class Labels(Answer):
     def row(self, name: str, task: Task, prediction: Any, picture: Picture) -> Row:
         return {name: prediction["labels"], f"{name}_scores": [float(score) for score in prediction["scores"]]}
 
-    def fields(self, name: str) -> list[tuple[str, Any]]:
+    def fields(self, name: str) -> list[tuple[str, pa.DataType]]:
         import pyarrow as pa
 
         return [(name, pa.list_(pa.string())), (f"{name}_scores", pa.list_(pa.float64()))]
 
-    def columns(self, name: str) -> list[Any]:
+    def columns(self, name: str) -> list[ColSpec]:
         from mlflow.types.schema import Array, ColSpec, DataType
 
         return [ColSpec(Array(DataType.string), name), ColSpec(Array(DataType.double), f"{name}_scores")]

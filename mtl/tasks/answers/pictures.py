@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -13,6 +13,10 @@ from mtl.codecs.maps import encode_depth, encode_normals
 from mtl.data.prepare.picture import Picture
 from mtl.tasks.answers.base import Answer, Row
 from mtl.tasks.base import Task
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from mlflow.types import ColSpec
 
 
 class Image(Answer):
@@ -25,12 +29,12 @@ class Image(Answer):
         colour = cv2.cvtColor(pixels[..., :3], cv2.COLOR_RGB2BGR) if pixels.shape[2] >= 3 else pixels[..., 0]
         return {name: _png(colour)}
 
-    def fields(self, name: str) -> list[tuple[str, Any]]:
+    def fields(self, name: str) -> list[tuple[str, pa.DataType]]:
         import pyarrow as pa
 
         return [(name, pa.string())]
 
-    def columns(self, name: str) -> list[Any]:
+    def columns(self, name: str) -> list[ColSpec]:
         from mlflow.types.schema import ColSpec
 
         return [ColSpec("string", name)]

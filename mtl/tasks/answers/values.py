@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mtl.data.prepare.picture import Picture
 from mtl.tasks.answers.base import Answer, Row
 from mtl.tasks.base import Task
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from mlflow.types import ColSpec
 
 
 class Value(Answer):
@@ -21,12 +25,12 @@ class Value(Answer):
     def row(self, name: str, task: Task, prediction: Any, picture: Picture) -> Row:
         return {name: float(prediction["value"])}
 
-    def fields(self, name: str) -> list[tuple[str, Any]]:
+    def fields(self, name: str) -> list[tuple[str, pa.DataType]]:
         import pyarrow as pa
 
         return [(name, pa.float64())]
 
-    def columns(self, name: str) -> list[Any]:
+    def columns(self, name: str) -> list[ColSpec]:
         from mlflow.types.schema import ColSpec
 
         return [ColSpec("double", name)]
