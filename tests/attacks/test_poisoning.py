@@ -97,7 +97,7 @@ def refused(decision: Decision) -> set[str]:
 
 
 @pytest.mark.attack(boundary="data supplier", attack="a gain on arrivals that pays for a loss on all else")
-def test_no_gain_on_arrivals_pays_for_a_loss_on_what_the_champion_knew() -> None:
+def test_gains_on_arrivals_do_not_offset_losses_on_old_data() -> None:
     new, old = reports(champion=Version(0.95, 0.05), challenger=Version(0.84, 1.0))
     assert judge(new, old.model_copy(update={"own": None}), 1, GATE).promote  # as it was: +11 % on all samples
     for gate in (GATE, ASKING, GATE.model_copy(update={"min_improvement": None})):
@@ -212,7 +212,7 @@ def trained(config: Config, folder: Path, poisoned: int) -> EvalReport:
 
 @pytest.mark.slow
 @pytest.mark.attack(boundary="data supplier", attack="images with a patch and a wrong label, in train and test")
-def test_a_model_that_learnt_a_patch_is_not_promoted_without_a_person(config: Config, tmp_path: Path) -> None:
+def test_a_backdoored_model_is_not_promoted_without_approval(config: Config, tmp_path: Path) -> None:
     settings = small(config, "kind", epochs=6)
     operations = tuple(
         Resize(type="resize", height=32, width=32) if o.type == "resize" else o for o in config.data.operations

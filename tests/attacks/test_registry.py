@@ -518,9 +518,7 @@ def test_a_team_trusts_several_keys(world: World, tmp_path: Path, monkeypatch: p
     assert world.again(replace(world.settings, home=tmp_path / "third")).get(1).doubt is None
 
 
-def test_what_was_registered_before_statements_may_be_let_through(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_versions_without_a_statement_may_be_allowed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.client.delete_model_version_tag(world.model, "2", STATEMENT)
     with pytest.raises(RegistryError, match="mtl --unverified"):
         world.registry.evaluation(world.registry.get(2))

@@ -249,7 +249,7 @@ with running(settings, "a"), workspace(settings, [], "a") as folder:
 
 
 @pytest.mark.daily(situation="two homes in one checkout")
-def test_a_second_home_works_in_a_copy_and_gc_names_who_is_at_work(bare: Path, tmp_path: Path) -> None:
+def test_a_second_home_uses_a_copy_and_gc_names_active_users(bare: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "first home", settings_of(bare, tmp_path / "second")
     command = [sys.executable, "-c", HOLD, str(bare), str(first)]
     own = clean_environment() | {"PYTHONPATH": str(ROOT)}

@@ -314,7 +314,7 @@ def test_what_stands_beside_objects_is_named_and_accounted_for(tmp_path: Path) -
     assert (files["used"], files["ignored"]) == (18, 7)
 
 
-def test_most_images_away_are_declared_so_and_all_away_are_refused(tmp_path: Path) -> None:
+def test_missing_images_are_declared_unless_all_are_missing(tmp_path: Path) -> None:
     given = tmp_path / "set"
     split_set(given, {"val2017": "annotations/instances_val2017.json"}, count=30)
     for path in sorted((given / "val2017").iterdir())[:18]:

@@ -254,7 +254,7 @@ def test_near_duplicates_are_found(photos: tuple[Path, dict[str, Any]], tmp_path
     assert len(pairs) <= 3
 
 
-def test_a_turned_image_with_boxes_needs_the_operation_that_turns_it(config: Config) -> None:
+def test_rotated_images_with_boxes_need_the_exif_operation(config: Config) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     buffer = io.BytesIO()

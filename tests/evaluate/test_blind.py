@@ -279,7 +279,7 @@ def test_an_order_of_chance_is_no_better_than_without_looking(tasks: dict[str, T
 
 
 @pytest.mark.parametrize("count", [4, 8, 15])
-def test_by_chance_alone_few_samples_pass_no_more_often_than_many(count: int) -> None:
+def test_few_samples_pass_by_chance_no_more_often_than_many(count: int) -> None:
     """How many samples are enough is left to the interval: here of numbers that know nothing of the truth."""
     task, _, _ = CASES["regression"]
     rng, counts = np.random.default_rng(0), resample_counts(0, 200, count)
@@ -297,7 +297,7 @@ def test_by_chance_alone_few_samples_pass_no_more_often_than_many(count: int) ->
 
 @pytest.mark.parametrize("name", ["depth", "normals", "parts", "image"])
 @pytest.mark.parametrize("count", [1, 5, 19])
-def test_a_scene_known_by_heart_never_passes_however_few_images_test_it(
+def test_a_memorised_scene_never_passes_with_few_images(
     tasks: dict[str, Task], test_split: Split, name: str, count: int
 ) -> None:
     """The answer that is best for all 60 images, to some of them: it does not look at any."""

@@ -107,7 +107,7 @@ def moved(config: Config, raw: Path, spec: DatasetSpec, folder: Path, *, size: i
 
 
 @pytest.mark.parametrize("size", [64, 32])
-def test_without_a_test_split_the_champion_is_judged_on_the_validation_split(
+def test_without_a_test_split_validation_evaluates_the_champion(
     config: Config, raw: Path, spec: DatasetSpec, bundle: Path, tmp_path: Path, size: int
 ) -> None:
     """With other operations than the present ones (32 pixels) its samples are prepared anew."""
@@ -134,7 +134,7 @@ def test_without_a_test_split_the_champion_is_judged_on_the_validation_split(
 
 
 @pytest.mark.parametrize("size", [64, 32])
-def test_the_champion_is_judged_on_moved_data_with_its_own_preprocessing(
+def test_the_champion_is_evaluated_with_its_own_preprocessing(
     config: Config, raw: Path, spec: DatasetSpec, weights: Path, bundle: Path, tmp_path: Path, size: int
 ) -> None:
     outputs = moved(config, raw, spec, tmp_path, size=size)

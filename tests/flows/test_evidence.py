@@ -113,9 +113,7 @@ def test_one_of_this_way_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("champion", ["{}", report().model_copy(update={"ids_sha256": "other"}).model_dump_json()])
-def test_one_that_cannot_be_read_or_saw_other_images_is_judged_again(
-    champion: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unreadable_or_outdated_reports_are_evaluated_again(champion: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found, (line,) = asked(Registry(champion), monkeypatch)
     assert found == AGAIN
     assert "judged again" in line

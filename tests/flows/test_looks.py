@@ -106,7 +106,7 @@ def production(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Production:
     return made
 
 
-def test_labels_that_come_after_their_look_are_judged_by_the_next(production: Production) -> None:
+def test_late_labels_are_scored_by_the_next_monitor_run(production: Production) -> None:
     monday = production.arrive("monday", 30)
     production.judged = ["image/brightness"]
     assert production.look().state == "unshifted"
@@ -139,7 +139,7 @@ def test_labels_alone_are_worth_a_look(production: Production) -> None:
     assert [(row.images, row.value) for row in production.report] == [(31, 30 / 31)]
 
 
-def test_images_whose_answers_were_not_kept_are_predicted_once_more(production: Production) -> None:
+def test_images_without_stored_answers_are_predicted_again(production: Production) -> None:
     unlabelled = production.config
     production.config = unlabelled.model_copy(update={"monitor": unlabelled.monitor.model_copy(update={"labels": ""})})
     monday = production.arrive("monday", 31)
@@ -213,7 +213,7 @@ def test_found_while_cooling_down_it_is_told_after(production: Production) -> No
     assert len(production.events) == 2
 
 
-def test_an_event_that_may_not_have_been_told_is_told_by_the_next_look(production: Production) -> None:
+def test_an_unsent_event_is_sent_by_the_next_monitor_run(production: Production) -> None:
     """Killed while it tells; more images arrive; the event is the same, and its images are looked at once."""
     production.arrive("monday", 30)
     production.reasons = ["it is dark"]

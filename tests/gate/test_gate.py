@@ -69,7 +69,7 @@ def test_the_first_version_must_reach_its_floors(noise: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("champion", [False, True])
-def test_what_is_not_surely_better_than_without_looking_is_never_promoted(noise: np.ndarray, champion: bool) -> None:
+def test_models_no_better_than_blind_are_never_promoted(noise: np.ndarray, champion: bool) -> None:
     wide = LENIENT.model_copy(update={"margin": 0.2})
 
     def asked(challenger: TaskReport, config: GateConfig = wide) -> list[tuple[str, str | None]]:
@@ -107,7 +107,7 @@ def test_a_task_without_test_samples_never_passes(noise: np.ndarray) -> None:
     ).promote  # what few samples show is in the interval
 
 
-def test_classes_without_test_samples_are_named_and_not_passed_at_first(noise: np.ndarray) -> None:
+def test_a_first_version_with_untested_classes_is_refused(noise: np.ndarray) -> None:
     found = task(0.8, noise, blind=0.1, num_targets=50, support={"cat": 30, "dog": 20, "axolotl": 0, "newt": 0})
     decision = judge(report({"a": found}), None, None, GATE)
     assert failed(decision) == [("evidence", "a")]
@@ -119,7 +119,8 @@ def test_classes_without_test_samples_are_named_and_not_passed_at_first(noise: n
     assert "none of axolotl, newt" in next(rule.found for rule in after.rules if rule.name == "evidence")
 
 
-def test_a_task_that_counts_only_now_is_judged_as_a_new_one_and_beside_what_it_was(noise: np.ndarray) -> None:
+def test_a_task_that_counts_only_now_is_gated_as_new(noise: np.ndarray) -> None:
+    """And beside what it was as an auxiliary."""
     champion = report({"a": task(0.8, noise), "x": task(0.9, noise, auxiliary=True)})
 
     def asked(**of: Any) -> list[tuple[str, str | None]]:
@@ -182,7 +183,8 @@ def test_the_decision_for_a_person(noise: np.ndarray) -> None:
     assert together.startswith("all tasks") and "✗ improvement" in together
 
 
-def test_a_regression_of_one_task_never_passes_whatever_the_others_gain(noise: np.ndarray) -> None:
+def test_a_regression_of_one_task_never_passes(noise: np.ndarray) -> None:
+    """Whatever the others gain."""
     champion = report({"a": task(0.8, noise), "b": task(0.8, noise)})
     challenger = report({"a": task(0.99, noise), "b": task(0.77, noise)})
     decision = judge(challenger, champion, 3, GATE)
@@ -191,7 +193,7 @@ def test_a_regression_of_one_task_never_passes_whatever_the_others_gain(noise: n
     assert [(r.task, r.passed) for r in decision.rules if r.name == "not worse"] == [("a", True), ("b", False)]
 
 
-def test_equal_on_the_same_resamples_is_no_regression_and_no_improvement(noise: np.ndarray) -> None:
+def test_equal_models_neither_regress_nor_improve(noise: np.ndarray) -> None:
     same = report({"a": task(0.8, noise)})
     assert judge(same, same, 1, LENIENT).promote
     refused = judge(same, same, 1, GATE)
@@ -286,7 +288,7 @@ def test_type_one_error_of_equal_models_is_at_most_five_percent() -> None:
 
 
 @pytest.mark.parametrize("correction", ["holm", "bonferroni", "none"])
-def test_a_task_that_is_worse_by_the_margin_passes_in_at_most_five_percent(correction: str) -> None:
+def test_worse_by_the_margin_passes_in_at_most_five_percent(correction: str) -> None:
     config = LENIENT.model_copy(update={"margin": 0.05, "correction": correction})
     at_the_margin = {"a": (0.76, 0.8), "b": (0.95, 0.8), "c": (0.95, 0.8)}
     assert rate(2000, config, at_the_margin) <= 0.05
@@ -341,7 +343,7 @@ def test_a_slice_that_is_surely_worse_refuses_a_better_model() -> None:
     assert judge(uncertain, champion, 1, config).promote
 
 
-def test_many_slices_of_equal_models_refuse_in_at_most_five_percent() -> None:
+def test_many_equal_slices_refuse_in_at_most_five_percent() -> None:
     config = LENIENT.model_copy(update={"slice_margin": 0.0})
     refused = 0
     for draw in range(300):

@@ -52,7 +52,7 @@ def test_the_packages_used_last_are_kept(tmp_path: Path, package: Path) -> None:
     assert not (tmp_path / "gone").exists()
 
 
-def test_two_that_keep_the_same_package_do_not_disturb_each_other(tmp_path: Path, package: Path) -> None:
+def test_concurrent_writers_of_one_package_do_not_collide(tmp_path: Path, package: Path) -> None:
     cache = PackageCache(tmp_path / "packages")
     cache.keep("one", package)
     cache.keep("one", package)

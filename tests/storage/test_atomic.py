@@ -84,7 +84,7 @@ def test_a_private_file_is_never_for_a_moment_another_s(tmp_path: Path, monkeypa
     assert seen == [0o600, 0o666]
 
 
-def test_what_was_put_under_a_guessed_name_is_not_written_through(tmp_path: Path) -> None:
+def test_a_planted_temporary_file_is_not_written_through(tmp_path: Path) -> None:
     (tmp_path / "target").write_bytes(b"untouched")
     (tmp_path / "report.tmp").symlink_to(tmp_path / "target")
     atomic.write(tmp_path / "report", b"x")
