@@ -1,4 +1,4 @@
-"""`mtl baselines`: one model a task, with the budget of the multi-task model, and the table of gains and losses."""
+"""`mtl baselines`: one model per task, with the budget of the multi-task model, and the table of gains and losses."""
 
 from __future__ import annotations
 

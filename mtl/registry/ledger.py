@@ -1,7 +1,7 @@
 """What happened to a registered model, in entries that are written once, signed, and never change.
 
 MLflow's aliases are last-writer-wins. Its runs' params are not: a key that has a value keeps it, in SQLite, in Postgres and
-behind a server, whoever writes at the same time. One run a model holds the ledger; who writes a key first has it. Whoever may
+behind a server, whoever writes at the same time. One run per model holds the ledger; who writes a key first has it. Whoever may
 write to MLflow may write entries, too; only those that somebody trusted has signed, for this model and this key, count.
 
 The run is the only one of an experiment that is called after the model and says what it is. Ledgers of before that are a run of

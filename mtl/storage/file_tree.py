@@ -35,7 +35,7 @@ from mtl.storage.unpacked import refuse_bomb, unpacked
 
 ARCHIVES = {".zip": "zip", ".tar": "tar", ".tgz": "tar", ".tar.gz": "tar"}
 BUCKETS = {"s3", "s3a", "gs", "gcs", "abfs", "az"}
-"""File systems whose listings have an ETag a file, which changes with its content."""
+"""File systems whose listings have an ETag per file, which changes with its content."""
 
 HEAD = 1 << 18
 """Bytes of a bucket's file in which most formats say all that a header has; of others, the whole file is read."""

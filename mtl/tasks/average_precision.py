@@ -2,7 +2,7 @@
 
 The reported values come from here too; tests hold them to COCO's own evaluation of the same detections. Nothing is rounded
 and no threshold is softened: an IoU or a recall that falls on a threshold falls on it here as there. COCO looks at 100
-detections an image and class, here all count that are there (`max_detections` of the task limits them).
+detections per image and class, here all count that are there (`max_detections` of the task limits them).
 """
 
 from __future__ import annotations

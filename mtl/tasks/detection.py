@@ -104,7 +104,7 @@ class Detection(Task):
 
 
 class DetectionScorer(Scorer):
-    """A row a sample: its detections matched to its boxes."""
+    """A row per sample: its detections matched to its boxes."""
 
     def __init__(self, target: str, classes: tuple[str, ...]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Keypoints: any number of objects an image, each with named points (Zhou et al. 2019, arXiv 1904.07850, of one stage)."""
+"""Keypoints: any number of objects per image, each with named points (Zhou et al. 2019, arXiv 1904.07850, of one stage)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Keypoints(Task):
         self.sigmas = sigmas_of(self.skeleton.points, self.config.oks_sigmas)
         if len(self.sigmas) != len(self.skeleton.points):
             raise ConfigError(
-                f"tasks.{self.name}.oks_sigmas are not one a point",
+                f"tasks.{self.name}.oks_sigmas are not one per point",
                 found=f"{len(self.sigmas)} for {len(self.skeleton.points)} points",
                 fix=f"give them for {', '.join(self.skeleton.points)}, or none",
             )
@@ -86,7 +86,7 @@ class Keypoints(Task):
         return output.split([len(self.target.classes), 4, 2 * number, number, 2], 1)
 
     def _learnt(self, batch: Batch) -> Targets:
-        """Asked for several times a step, with the same lists: computed once."""
+        """Asked for several times per step, with the same lists: computed once."""
         tables, present = batch.targets[self.target_name], batch.present[self.target_name]
         if self._last is None or self._last[0] is not tables or self._last[1] is not present:
             stride, upsample = self.config.stride, self.config.upsample

@@ -570,7 +570,7 @@ def test_a_web_server_is_read_as_its_folder_would_be(
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    """Files of a folder, without a line a request."""
+    """Files of a folder, without a line per request."""
 
     def log_message(self, *_: Any) -> None:
         return

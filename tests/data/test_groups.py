@@ -183,7 +183,7 @@ def fetched(source: FilesSource) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def patients(count: int, each: int = 3) -> list[Row]:
-    """Pictures of patients, a class a patient."""
+    """Pictures of patients, a class per patient."""
     return [Row(f"images/{p}-{n}.png", f"p{p}", kind="ab"[p % 2]) for p in range(count) for n in range(each)]
 
 

@@ -39,7 +39,7 @@ from tools.closure import closure
 
 @pytest.fixture(scope="module")
 def photos(raw: Path, spec: DatasetSpec, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """All training scenes in a folder a class."""
+    """All training scenes in a folder per class."""
     folder = tmp_path_factory.mktemp("photos")
     scenes: list[RawSample] = [s for s in read_split(raw, "train", spec) if "species" in s.targets]
     return folder, {"path": str(folder)} | image_folder(folder, scenes, spec)

@@ -157,7 +157,7 @@ def db_mtl() -> Any:
 
 
 def learned(scalarize: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Formula:
-    """A parameter a task, learned with the model (here by SGD); the weights are the loss's derivative."""
+    """A parameter per task, learned with the model (here by SGD); the weights are the loss's derivative."""
 
     def formula() -> Any:
         own = torch.nn.Parameter(torch.zeros(3, dtype=torch.float64))

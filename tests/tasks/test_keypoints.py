@@ -97,8 +97,8 @@ def test_points_follow_the_size_that_the_file_declares(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"keypoints": [1, 2, 2]}, "three numbers a point; found: 3 values; fix:"),
-        ({"keypoints": "here"}, "three numbers a point"),
+        ({"keypoints": [1, 2, 2]}, "three numbers per point; found: 3 values; fix:"),
+        ({"keypoints": "here"}, "three numbers per point"),
         ({"keypoints": [12, 10, 5, 16, 6, 2, 8, 6, 1]}, "visibility is unknown; found: 5; fix:"),
         ({"num_keypoints": 2}, "num_keypoints is not the number of its labelled points; found: 2, 3 are labelled"),
         ({"keypoints": [12, 10, 2, 99, 6, 2, 8, 6, 1]}, "outside the picture of 32×24"),
@@ -400,7 +400,7 @@ def test_answers_in_every_form() -> None:
 
 
 def test_sigmas_are_one_a_point() -> None:
-    with pytest.raises(ConfigError, match="one a point"):
+    with pytest.raises(ConfigError, match="one per point"):
         tasks_of(oks_sigmas=(0.1,))
 
 

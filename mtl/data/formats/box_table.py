@@ -1,4 +1,4 @@
-"""A table with a row a box. An image that is named without a box has none; of one that no row names nothing is known."""
+"""A table with a row per box. An image that is named without a box has none; of one that no row names nothing is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Datumaro's own JSON: annotations/<split>.json, and images/, with a folder a split or without."""
+"""Datumaro's own JSON: annotations/<split>.json, and images/, with a folder per split or without."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def _configuration(file: str) -> str:
 
 
 def _split(file: str) -> str:
-    """<split>-00000-of-00001.parquet, as the hub writes them, or a folder a split."""
+    """<split>-00000-of-00001.parquet, as the hub writes them, or a folder per split."""
     stem = PurePosixPath(file).stem
     found = _SHARD.match(stem)
     name = found["split"] if found else stem

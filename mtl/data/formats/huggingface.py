@@ -42,7 +42,7 @@ class Record:
 
 
 def read_huggingface(settings: HuggingFaceSet, place: FileTree) -> Reading:
-    """A row an image; its id is the split's name and the row's number, or the file's name where it lies beside the rows.
+    """A row per image; its id is the split's name and the row's number, or the file's name where it lies beside the rows.
 
     Raises:
         DataError: it cannot be read, lacks a column, or what a column is cannot be told.

@@ -1,4 +1,4 @@
-"""A folder a class."""
+"""A folder per class."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def read_image_folder(settings: ImageFolderSet, place: FileTree) -> Reading:
         raise DataError(
             f"{place.path} has no folder with images",
             found=f"{len(names)} images, none in a folder",
-            fix="one folder a class, or another format",
+            fix="one folder per class, or another format",
         )
     classes = settings.classes or tuple(found)
     index = {name: number for number, name in enumerate(classes)}

@@ -109,7 +109,7 @@ _NUMBERED = (re.compile(r"(\d+)\s*[:,;\t ]\s*(\S.*)"), re.compile(r"(.*\S)\s*[:,
 
 
 def names_in(text: str) -> list[Label]:
-    """A name a line, whose number is the index; or names and their numbers: `0: background`, `/a/airfield 0`."""
+    """A name per line, whose number is the index; or names and their numbers: `0: background`, `/a/airfield 0`."""
     found = [line for _, line in lines(text)]
     for place, pattern in enumerate(_NUMBERED):
         matched = [match for line in found if (match := pattern.fullmatch(line))]

@@ -1,4 +1,4 @@
-"""LabelMe: a JSON file a picture, beside it as a rule; the picture may be in the file itself."""
+"""LabelMe: a JSON file per picture, beside it as a rule; the picture may be in the file itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""COCO panoptic: a PNG a picture, whose colours are segments' ids (R + 256 G + 65536 B), and their categories in a JSON file."""
+"""COCO panoptic: a PNG per picture, whose colours are segments' ids (R + 256 G + 65536 B), and their categories in a JSON file."""
 
 from __future__ import annotations
 

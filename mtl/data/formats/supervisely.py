@@ -1,4 +1,4 @@
-"""Supervisely: a project's meta.json with its classes and tags, and data sets of img/ and ann/, a JSON file a picture."""
+"""Supervisely: a project's meta.json with its classes and tags, and data sets of img/ and ann/, a JSON file per picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A table with a row an image, or several rows that say different things of it."""
+"""A table with a row per image, or several rows that say different things of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pascal VOC: an XML file of objects an image, masks in SegmentationClass, lists in ImageSets; and what tools make of it."""
+"""Pascal VOC: an XML file of objects per image, masks in SegmentationClass, lists in ImageSets; and what tools make of it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class _Reader:
         self._first = _first_pixel(objects, reading) if settings.first_pixel is None else settings.first_pixel
 
     def entries(self, lists: Lists, headers: Mapping[str, Header | DataError]) -> list[Entry]:
-        """One an image; and a problem of each that cannot be used."""
+        """One per image; and a problem of each that cannot be used."""
         splits = lists.splits(masks_alone=self._settings.boxes is None)
         result: list[Entry] = []
         for image in self._layout.images:

@@ -20,7 +20,7 @@ JSON = "json:"
 
 
 def read_webdataset(settings: WebDatasetSet, place: FileTree) -> Reading:
-    """A sample a key; the id is the key.
+    """A sample per key; the id is the key.
 
     Raises:
         DataError: there is no tar file, one cannot be read, or a target has no classes.

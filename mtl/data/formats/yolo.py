@@ -1,4 +1,4 @@
-"""YOLO: a text file an image, with a line an object. Darknet's, Ultralytics', Roboflow's, CVAT's and LabelImg's layouts."""
+"""YOLO: a text file per image, with a line per object. Darknet's, Ultralytics', Roboflow's, CVAT's and LabelImg's layouts."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class _Reader:
     def entries(
         self, layout: Layout, texts: Mapping[str, str | DataError], headers: Mapping[str, Header | DataError]
     ) -> list[Entry]:
-        """One an image; and a problem of each that cannot be used."""
+        """One per image; and a problem of each that cannot be used."""
         ids = image_ids(layout.images, id_folder(layout.images))
         labelled = {layout.splits[image] for image in layout.labels}
         result: list[Entry] = []

@@ -28,7 +28,7 @@ class _Encoded(Kind):
 
 
 class Mask(_Encoded):
-    """A class a pixel."""
+    """A class per pixel."""
 
     name = "mask"
     task = "segmentation"
@@ -62,7 +62,7 @@ class Mask(_Encoded):
 
 
 class Depth(_Encoded):
-    """A number a pixel."""
+    """A number per pixel."""
 
     name = "depth"
     task = "depth"
@@ -89,7 +89,7 @@ class Depth(_Encoded):
 
 
 class Normals(Depth):
-    """A direction a pixel: x to the right and y down as in the image."""
+    """A direction per pixel: x to the right and y down as in the image."""
 
     name = "normals"
     task = "normals"

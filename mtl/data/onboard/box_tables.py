@@ -1,4 +1,4 @@
-"""Tables with a row a box: RetinaNet's, DeepForest's, TensorFlow's, Open Images' and others that name their columns alike."""
+"""Tables with a row per box: RetinaNet's, DeepForest's, TensorFlow's, Open Images' and others that name their columns alike."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def detect(look: Look) -> Iterator[Finding]:
         yield Finding(
             "class_list",
             evidence=frozenset(lists),
-            facts=(f"{_shown(lists)}: {lengths.pop()} numbers an image, which nothing explains: not read",),
+            facts=(f"{_shown(lists)}: {lengths.pop()} numbers per image, which nothing explains: not read",),
         )
         return
     if not lists:

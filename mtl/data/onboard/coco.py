@@ -92,7 +92,7 @@ def _is_stuff(file: str) -> bool:
 
 
 def _data_set(look: Look, kind: str, files: Files) -> Finding:
-    """A set a file; their classes are the same."""
+    """A set per file; their classes are the same."""
     twice = overlapping({name: file.here for name, file in files.items()})
     if twice:
         one, other = twice[0]

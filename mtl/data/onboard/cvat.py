@@ -48,7 +48,7 @@ def _begins(look: Look, name: str) -> bool:
 
 
 def _images(look: Look, documents: dict[str, Element]) -> Finding:
-    """A set a file: a task each, or a split."""
+    """A set per file, which is a task or a split."""
     labels = list(dict.fromkeys(label for root in documents.values() for label in labels_of(root)))
     tags = {item.tag for root in documents.values() for image in root.iterfind("image") for item in image}
     masks = bool(tags & {*OUTLINED}) and not tags & {"box", "cuboid"}

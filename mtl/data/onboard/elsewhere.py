@@ -21,7 +21,7 @@ Found = tuple[str, str, frozenset[str]]
 
 DOCUMENTS = (".json", ".jsonl", ".ndjson", ".manifest")
 COCO = "export it as COCO"
-FOLDERS = "export it as folders of images, one a class"
+FOLDERS = "export it as folders of images, one per class"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ NAMED = (
     Named("MOT sequences", ("*gt/gt.txt", "*img1/*"), COCO),
     Named("MOTS sequences", ("*instances/labels.txt",), COCO),
     Named("LFW", ("*pairs.txt", "*people.txt"), FOLDERS),
-    Named("Market-1501", ("*bounding_box_train/*",), "describe its identities in a table, one row an image"),
+    Named("Market-1501", ("*bounding_box_train/*",), "describe its identities in a table, one row per image"),
     Named("VGGFace2", ("*bb_landmark/*",), "describe its boxes in a table, or export it as COCO"),
     Named("DOTA", ("*labeltxt/*.txt",), "export its boxes as YOLO oriented boxes, or as COCO"),
     Named(
@@ -110,7 +110,7 @@ def _by_documents(look: Look, names: list[str]) -> list[Found]:
 
 
 def _first(look: Look, name: str) -> Any:
-    """A document; of a list, or of one a line, the first."""
+    """A document; of a list, or of one per line, the first."""
     try:
         if not name.lower().endswith(".json"):
             return json.loads((look.text(name) or "").partition("\n")[0])

@@ -22,7 +22,7 @@ def detect(look: Look) -> Iterator[Finding]:
     good = [name for name, found in filled.items() if _is_kitti([line for _, line in found])]
     tracks = [name for name, found in filled.items() if all(_is_track(line) for _, line in found)]
     if tracks and 2 * len(tracks) >= len(filled):
-        fault = "KITTI's tracking has one file of labels a sequence: only objects, one file an image, are read"
+        fault = "KITTI's tracking has one file of labels per sequence: only objects, one file per image, are read"
         yield Finding("kitti", evidence=frozenset(texts), fault=fault)
         return
     if not good or 2 * len(good) < len(filled):

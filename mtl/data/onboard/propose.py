@@ -177,7 +177,7 @@ def _without_doubles(read: list[Read]) -> tuple[list[Read], list[str]]:
 
 
 def _tasks(specs: dict[str, TargetSpec], kept: list[Read]) -> tuple[dict[str, Any], list[str]]:
-    """A task a target that can be learnt; and why of others there is none."""
+    """A task per target that can be learnt; and why of others there is none."""
     tasks: dict[str, Any] = {}
     untaught: list[str] = []
     entries = [entry for one in kept for reading in one.readings.values() for entry in reading.entries]

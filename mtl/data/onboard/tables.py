@@ -37,7 +37,7 @@ ANSWERS = "submission"
 
 
 def detect(look: Look) -> Iterator[Finding]:
-    """At most one finding of boxes and one of tables with a row an image; what else is a table is named."""
+    """At most one finding of boxes and one of tables with a row per image; what else is a table is named."""
     found = list(candidates(look))
     others = bool(look.taken)
     for one in found:
@@ -101,7 +101,7 @@ def _none_there(look: Look, table: Candidate) -> str:
 
 
 def _finding(look: Look, tables: Sequence[Candidate], names: Mapping[str, str], facts: list[str]) -> Finding:
-    """One of all tables with a row an image.
+    """One of all tables with a row per image.
 
     Args:
         names: of the sets, by file.

@@ -15,7 +15,7 @@ from mtl.model.sharing.base import HeadPlan, MultiTaskModel, groups, stack
 
 
 class CrossStitch(MultiTaskModel):
-    """A backbone and a neck a task; after every stage each task's features become a learned mix of all tasks'.
+    """A backbone and a neck per task; after every stage each task's features become a learned mix of all tasks'.
 
     There is no cut: what one task's network computes reaches all others at every stage. Tasks that look at images of
     their own are not mixed.
