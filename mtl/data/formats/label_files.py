@@ -54,13 +54,13 @@ def read_labels(name: str, text: str) -> list[Label]:
     return found
 
 
-def label_files(place: FileTree) -> dict[str, list[Label]]:
+def label_files(tree: FileTree) -> dict[str, list[Label]]:
     """The files of a place that name classes, and can be read; the nearest to the root first."""
     found: dict[str, list[Label]] = {}
-    names = place.names("", (".txt", ".csv", ".json", ".names"))
+    names = tree.names("", (".txt", ".csv", ".json", ".names"))
     for name in sorted(filter(is_label_file, names), key=lambda name: (name.count("/"), name)):
         try:
-            found[name] = read_labels(PurePosixPath(name).name, decoded(place.read(name)))
+            found[name] = read_labels(PurePosixPath(name).name, decoded(tree.read(name)))
         except DataError:  # what it is instead, others may know
             continue
     return found

@@ -18,7 +18,7 @@ from mtl.errors import DataError
 from mtl.storage.file_tree import FileTree
 
 
-def sheet_of(settings: Tabular, place: FileTree, wanted: Iterable[str]) -> Sheet:
+def sheet_of(settings: Tabular, tree: FileTree, wanted: Iterable[str]) -> Sheet:
     """The table with these columns at least.
 
     Raises:
@@ -26,7 +26,7 @@ def sheet_of(settings: Tabular, place: FileTree, wanted: Iterable[str]) -> Sheet
     """
     columns = dict.fromkeys(name for name in wanted if name)
     options = Options(settings.delimiter, settings.encoding, settings.header)
-    sheet = parsed(place.read(settings.table), settings.table, options, [*columns])
+    sheet = parsed(tree.read(settings.table), settings.table, options, [*columns])
     sheet.require([*columns])
     return sheet
 
@@ -59,13 +59,13 @@ class Named:
         column: of the names.
     """
 
-    def __init__(self, settings: Tabular, place: FileTree, sheet: Sheet, column: str, reading: Reading) -> None:
+    def __init__(self, settings: Tabular, tree: FileTree, sheet: Sheet, column: str, reading: Reading) -> None:
         self.settings, self.sheet, self.column, self.reading = settings, sheet, column, reading
-        below = place.images(settings.images) if settings.images else place.images()
+        below = tree.images(settings.images) if settings.images else tree.images()
         if settings.images and not below:
             fix = "correct `images`; without it, images are looked for"
-            raise DataError(f"{place.path} has no images in {settings.images}", fix=fix)
-        self._files, self._place = Files(below), place
+            raise DataError(f"{tree.path} has no images in {settings.images}", fix=fix)
+        self._files, self._tree = Files(below), tree
         self._split = split_of_table(settings.table) or folder_split(settings.table)
         self._near = settings.images or PurePosixPath(settings.table).parent.as_posix().strip(".")
         self._all = below
@@ -79,7 +79,7 @@ class Named:
     def maps(self, mentions: Iterable[Cell]) -> Mapping[str, str | DataError]:
         """Masks or depths that another column names."""
         named = sorted({mention for mention in mentions if isinstance(mention, str) and mention})
-        return Files(self._place.images()).find_all(named, PurePosixPath(self.sheet.file).parent.as_posix().strip("."))
+        return Files(self._tree.images()).find_all(named, PurePosixPath(self.sheet.file).parent.as_posix().strip("."))
 
     def where(self, place: int) -> str:
         """How to call a row."""

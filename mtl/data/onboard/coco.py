@@ -108,7 +108,7 @@ def _data_set(look: Look, kind: str, files: Files) -> Finding:
     facts: list[str] = []
     sets: dict[str, dict[str, Any]] = {}
     for file, found in files.items():
-        settings: dict[str, Any] = {"path": look.place.path, "format": "coco", "annotations": file}
+        settings: dict[str, Any] = {"path": look.tree.path, "format": "coco", "annotations": file}
         settings |= {"images": found.folder} if found.folder else {}
         if kind == PANOPTIC:
             settings |= {"format": "coco_panoptic", **_segments(look, file)}

@@ -29,7 +29,7 @@ def detect(look: Look) -> Iterator[Finding]:
         return
     partners = Partners(look.images, texts)
     evidence = frozenset(name for name in texts if _has_image(partners, name) or "imagesets" in folders(name))
-    section = {"path": look.place.path, "format": "kitti", "boxes": "objects"}
+    section = {"path": look.tree.path, "format": "kitti", "boxes": "objects"}
     yield Finding("kitti", {"images": section}, evidence)
 
 
