@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from flows.checkout.dvc import run_module
-from flows.checkout.workspace import alone
+from flows.checkout.workspace import exclusive
 from flows.settings import Settings
 from mtl.config.params import load
 from mtl.gate import gain
@@ -30,7 +30,7 @@ def run_baselines(settings: Settings, as_json: bool) -> None:
     outputs = settings.root / "outputs"
     multi = read_report(EvalReport, outputs / "evaluate" / "report.json")
     names = [name for name, task in config.tasks.items() if not task.auxiliary]
-    with alone(settings):
+    with exclusive(settings):
         for name in names:
             _LOG.info(f"baseline {name}: {config.train.epochs} epochs")
             # Content keys make this idempotent: a baseline that is complete is only scored again.
@@ -40,17 +40,17 @@ def run_baselines(settings: Settings, as_json: bool) -> None:
     print(json.dumps(table, indent=1) if as_json else show(table))
 
 
-def compare(multi: EvalReport, alone: dict[str, EvalReport]) -> dict[str, object]:
+def compare(multi: EvalReport, singles: dict[str, EvalReport]) -> dict[str, object]:
     """Δm: gain of the shared model over each task's own (positive is better; `Yardstick.gain` has its unit), and their mean,
     with paired intervals over the test samples. Tasks that cannot be judged are left out and named.
     """
-    gains = {name: gain(multi.tasks[name], single.tasks[name]) for name, single in alone.items()}
+    gains = {name: gain(multi.tasks[name], single.tasks[name]) for name, single in singles.items()}
     known = {name: found for name, found in gains.items() if np.isfinite(found.point)}
     rows = [
         {
             "task": name,
-            "metric": alone[name].tasks[name].primary,
-            "alone": alone[name].primary(name).value,
+            "metric": singles[name].tasks[name].primary,
+            "alone": singles[name].primary(name).value,
             "together": multi.primary(name).value,
             "delta": found.point,
             "interval": found.interval((1 - multi.confidence) / 2),

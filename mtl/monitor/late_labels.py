@@ -160,6 +160,6 @@ def _row(task: str, before: Registered, scores: np.ndarray) -> LateResult:
     )
 
 
-def unjudged_columns(labels: Iterable[Mapping[str, str]], registered: Mapping[str, Registered]) -> list[str]:
+def unscored_columns(labels: Iterable[Mapping[str, str]], registered: Mapping[str, Registered]) -> list[str]:
     """Columns of labels that say nothing of a task with an accuracy or an error."""
     return sorted({column for given in labels for column in given} - registered.keys())

@@ -154,7 +154,7 @@ class ChunkPredictor:
 
     def _read(self, one: Chosen) -> bytes | DataError:
         try:
-            return self._reader.read(one.place, one.name)
+            return self._reader.read(one.root, one.name)
         except DataError as error:
             return error
 

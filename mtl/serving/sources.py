@@ -14,14 +14,14 @@ from mtl.storage.file_tree import ARCHIVES, IMAGES, FileTree
 class Chosen:
     """One image: the place where it lies, its name there, and what changes when the file does."""
 
-    place: str
+    root: str
     name: str
     version: str
 
     @property
     def label(self) -> str:
         """What it is called in the results."""
-        return f"{self.place.rstrip('/')}/{self.name}"
+        return f"{self.root.rstrip('/')}/{self.name}"
 
 
 class Reader:
@@ -30,15 +30,15 @@ class Reader:
     def __init__(self) -> None:
         self._trees: dict[str, FileTree] = {}
 
-    def read(self, place: str, name: str) -> bytes:
+    def read(self, root: str, name: str) -> bytes:
         """An image's bytes.
 
         Raises:
             DataError: the place or the image is not there, or cannot be read.
         """
-        if place not in self._trees:
-            self._trees[place] = FileTree(place)
-        return self._trees[place].read(name)
+        if root not in self._trees:
+            self._trees[root] = FileTree(root)
+        return self._trees[root].read(name)
 
 
 def choose(paths: list[str]) -> list[Chosen]:

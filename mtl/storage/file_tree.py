@@ -220,7 +220,7 @@ class FileTree:
             return Table(self._open(name), arrow=False)
 
     def _part(self, member: Member) -> bytes:
-        with self._lock, _explained(f"{member.name or member.place} of {member.container} cannot be read"):
+        with self._lock, _explained(f"{member.name or member.location} of {member.container} cannot be read"):
             if not member.container.endswith(".tar"):
                 if self._table is None or self._table[0] != member.container:
                     self._table = (member.container, self.table(member.container))

@@ -16,7 +16,7 @@ from mtl.data.loading.loader import Batch
 from mtl.errors import ConfigError
 from mtl.model.heads import KeypointHead
 from mtl.precision import at_least_float32
-from mtl.tasks.average_precision import common_places
+from mtl.tasks.average_precision import common_locations
 from mtl.tasks.base import Direction, Scorer, Task
 from mtl.tasks.detection import SHOWN
 from mtl.tasks.keypoint_targets import Targets, targets_of
@@ -142,7 +142,7 @@ class Keypoints(Task):
         for c in range(len(self.target.classes)):
             rows = np.concatenate([table[(table[:, LABEL] == c) & (table[:, KIND] == 0)] for table in truths])
             pose = _median_pose(rows)
-            for share, box in common_places(rows[:, :4], self.config.max_detections):
+            for share, box in common_locations(rows[:, :4], self.config.max_detections):
                 found.append((share / len(truths), c, box, box[:2] + pose * (box[2:] - box[:2])))
         found = sorted(found, key=lambda one: -one[0])[: self.config.max_detections]
         points = np.array([points for _, _, _, points in found]).reshape(len(found), len(self.skeleton.points), 2)

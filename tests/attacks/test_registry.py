@@ -305,16 +305,16 @@ def test_a_forged_comparison(world: World, tmp_path: Path, way: str) -> None:
     if way == "plain":
         world.client.log_text(two.run, forged.model_dump_json(), "comparison/version-1.json")
     elif way == "stranger":
-        Registry(world.settings.mlflow_uri, world.model, Trust(own=tmp_path / "t")).keep_comparison(two, one, forged)
+        Registry(world.settings.mlflow_uri, world.model, Trust(own=tmp_path / "t")).save_comparison(two, one, forged)
     else:
         third = world.register(0.4, "c")
-        world.registry.keep_comparison(third, two, forged)
+        world.registry.save_comparison(third, two, forged)
         text = Path(world.client.download_artifacts(third.run, "comparison/version-2.json")).read_text()
         world.client.log_text(two.run, text, "comparison/version-1.json")
     assert world.registry.comparison(two, one) is None
     decision, entry = promote(world.settings, 2, override=False, why="")
     assert (decision.promote, entry) == (False, None)
-    world.registry.keep_comparison(two, one, report(0.6))
+    world.registry.save_comparison(two, one, report(0.6))
     assert world.registry.comparison(two, one) == report(0.6)
 
 

@@ -20,7 +20,7 @@ import pytest
 from flows.checkout.homes import homes
 from flows.checkout.origin import read_origin
 from flows.checkout.uncommitted import difference
-from flows.checkout.workspace import alone, running, workspace
+from flows.checkout.workspace import exclusive, running, workspace
 from flows.registry.restore import _checkout  # pyright: ignore[reportPrivateUsage]
 from flows.settings import Settings
 from mtl.errors import BusyError, ConfigError
@@ -258,7 +258,7 @@ def test_a_second_home_uses_a_copy_and_gc_names_active_users(bare: Path, tmp_pat
         assert holder.stdout.readline().strip() == str(bare)
         with running(second, "a"), workspace(second, [], "a") as folder:
             assert folder == second.home / "workspaces" / "a"
-        with pytest.raises(BusyError) as caught, alone(second):
+        with pytest.raises(BusyError) as caught, exclusive(second):
             pass
         assert f"process {holder.pid}" in str(caught.value) and f"MTL_HOME={first}" in str(caught.value)
         assert "since 20" in str(caught.value)

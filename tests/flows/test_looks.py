@@ -16,16 +16,16 @@ from flows.retraining.monitor import look
 from flows.settings import Settings
 from mtl.config.params import Config, load
 from mtl.errors import DataError
-from mtl.monitor.kept_answers import judge_kept
+from mtl.monitor.stored_answers import score_stored
 from mtl.reports import read_report
 from mtl.reports.monitoring import (
-    KeptAnswer,
-    KeptAnswers,
     LateLabels,
     LateResult,
     MonitorReport,
     Outcome,
     Registered,
+    StoredAnswer,
+    StoredAnswers,
 )
 from tests.conftest import ROOT, heard
 
@@ -66,10 +66,10 @@ class Production:
         """As the stage does it, with answers out of thin air."""
         names = [name for _, name, _ in images]
         self.asked.append(names)
-        answers = {n: KeptAnswer(content=n, answers={"kind": "a"}) for n in names if "broken" not in n}
-        kept = KeptAnswers(version=self.version, registered=KNOWN, images=answers)
+        answers = {n: StoredAnswer(content=n, answers={"kind": "a"}) for n in names if "broken" not in n}
+        kept = StoredAnswers(version=self.version, registered=KNOWN, images=answers)
         (out / "answers.json").write_text(kept.model_dump_json())
-        rows, told = judge_kept(kept, read_report(LateLabels, out / "late.json"), out.parent, 0.01)
+        rows, told = score_stored(kept, read_report(LateLabels, out / "late.json"), out.parent, 0.01)
         late = [f"{row.images} of {row.task}" for row in rows if row.worse and row.version == self.version]
         return MonitorReport(
             version=self.version,
@@ -95,8 +95,8 @@ class Production:
         """The rows of the last look, by what it kept."""
         last = Looks.read(self.home / "monitor").recent[-1].batch
         folder = self.home / "monitor" / last
-        kept = read_report(KeptAnswers, folder / "answers.json")
-        return judge_kept(kept, read_report(LateLabels, folder / "late.json"), folder.parent, 0.01)[0]
+        kept = read_report(StoredAnswers, folder / "answers.json")
+        return score_stored(kept, read_report(LateLabels, folder / "late.json"), folder.parent, 0.01)[0]
 
 
 @pytest.fixture

@@ -143,7 +143,7 @@ def _shapes(
 ) -> dict[str, list[Shape]]:
     """The objects of every image, by its file."""
     rows = [row for one in listed.values() for row in one.rows]
-    ignores, notes = ignores_marked(columns.crowd, sum(row.crowd for row in rows), len(rows), keep=False)
+    ignores, notes = ignores_marked(columns.crowd, sum(row.crowd for row in rows), len(rows), as_objects=False)
     reading.notes += notes
     if form.relative:
         reading.notes["boxes given in shares of their pictures' sides"] += len(rows)

@@ -107,7 +107,7 @@ def _picture(settings: DatumaroSet, picture: Picture, item: Item, names: list[st
 def _settle_crowds(pictures: list[Picture], reading: Reading) -> None:
     """Take crowds for objects where all or most is marked so."""
     kinds = [shape.kind for picture in pictures for _, shape in picture.objects or ()]
-    ignores, notes = ignores_marked("is_crowd", sum(kind > 0 for kind in kinds), len(kinds), keep=False)
+    ignores, notes = ignores_marked("is_crowd", sum(kind > 0 for kind in kinds), len(kinds), as_objects=False)
     reading.notes += notes
     for picture in pictures:
         if not ignores and picture.objects:

@@ -75,7 +75,7 @@ def _table(tree: FileTree, file: str) -> Any:
             sheet = parsed(data, file, Options())
             sheet.require(sheet.columns)
             if sheet.ragged:
-                raise DataError(f"line {sheet.ragged[0].place}: {sheet.ragged[0].reason}")
+                raise DataError(f"line {sheet.ragged[0].number}: {sheet.ragged[0].reason}")
             table = pa.table({name: _typed([str(cell) for cell in sheet.cells(name)]) for name in sheet.columns})
     except DataError as error:
         raise DataError(f"{file} cannot be read", found=error.line) from error

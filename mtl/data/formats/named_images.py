@@ -81,17 +81,17 @@ class Named:
         named = sorted({mention for mention in mentions if isinstance(mention, str) and mention})
         return Files(self._tree.images()).find_all(named, PurePosixPath(self.sheet.file).parent.as_posix().strip("."))
 
-    def where(self, place: int) -> str:
+    def where(self, number: int) -> str:
         """How to call a row."""
-        return f"{self.sheet.file}, {self.sheet.unit} {place}"
+        return f"{self.sheet.file}, {self.sheet.unit} {number}"
 
-    def of(self, place: int, cells: Mapping[str, Cell]) -> str | None:
+    def of(self, number: int, cells: Mapping[str, Cell]) -> str | None:
         """The file of a row's image; a problem, once for each image, if there is none."""
         mention = text(cells[self.column])
         found = self.found.get(mention)
         if isinstance(found, str):
             return found
-        where = self.where(place)
+        where = self.where(number)
         if found is None:
             self.reading.problems.append(Problem(where, f"the column {self.column} names no image"))
         elif mention not in self._lost:
@@ -137,7 +137,7 @@ class Named:
         for row in self.sheet.ragged:
             mention = row.cells[place] if place < len(row.cells) else ""
             found = self._files.find_all([mention], self._near)[mention] if mention else ""
-            where = self.where(row.place)
+            where = self.where(row.number)
             file = found if isinstance(found, str) else ""
             self.reading.problems.append(Problem(mention if file else where, f"{where}: {row.reason}", file=file))
 

@@ -126,14 +126,12 @@ def _folder(settings: CocoPanopticSet) -> str:
 def _crowds(lists: Lists, reading: Reading) -> bool:
     """Whether segments that are marked as crowds are ignored."""
     marks = [is_crowd(segment) for annotation in lists.annotations for segment in items(annotation, "segments_info")]
-    ignores, notes = ignores_marked("iscrowd", sum(marks), len(marks), keep=False)
+    ignores, notes = ignores_marked("iscrowd", sum(marks), len(marks), as_objects=False)
     reading.notes += notes
     return ignores
 
 
-def _segments(
-    settings: CocoPanopticSet, annotation: Item, tree: FileTree, maps: Files, reading: Reading
-) -> np.ndarray:
+def _segments(settings: CocoPanopticSet, annotation: Item, tree: FileTree, maps: Files, reading: Reading) -> np.ndarray:
     """int32 [height, width] of ids; 0 is none.
 
     Raises:

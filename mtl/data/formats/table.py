@@ -44,10 +44,10 @@ def read_table(settings: TableSet, tree: FileTree) -> Reading:
     maps = {n: named.maps(sheet.cells(c.column)) for n, c in settings.targets.items() if KINDS[c.kind].encoded}
     told: dict[str, Told] = {}
     for row in sheet.rows:
-        file = named.of(row.place, row.cells)
+        file = named.of(row.number, row.cells)
         if file is None:
             continue
-        entry, where = named.entry(file, row.cells), named.where(row.place)
+        entry, where = named.entry(file, row.cells), named.where(row.number)
         entry.targets = _targets(row.cells, cells, maps, entry.id, where, reading)
         if file in told:
             _unite(told[file], entry, where, cells, reading)

@@ -69,7 +69,7 @@ class _Reader:
 
     def entries(self, lists: Lists, headers: Mapping[str, Header | DataError]) -> list[Entry]:
         """One per image; and a problem of each that cannot be used."""
-        splits = lists.splits(masks_alone=self._settings.boxes is None)
+        splits = lists.splits(only_masks=self._settings.boxes is None)
         result: list[Entry] = []
         for image in self._layout.images:
             if image not in splits and splits and lists.left_out(image):

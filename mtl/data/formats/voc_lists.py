@@ -38,13 +38,13 @@ class Lists:
             if inside or list_split(name) or stem in WHOLE:
                 self._add(name, stem, tree, inside)
 
-    def splits(self, masks_alone: bool) -> dict[str, str | None]:
+    def splits(self, only_masks: bool) -> dict[str, str | None]:
         """Image → split; None of one in a list that is of no split. Lists of a class count if there are no others, as VoTT has it."""
         if not self._said:
             for name, text in self._of_a_class.items():
                 self._take(name, text, list_split(name.rpartition("_")[2]), "", [])
         found: dict[str, str | None] = {}
-        for kind in sorted(self._said, key=lambda kind: (masks_alone and kind != "segmentation", KINDS.index(kind))):
+        for kind in sorted(self._said, key=lambda kind: (only_masks and kind != "segmentation", KINDS.index(kind))):
             if found and kind in ("layout", "action"):
                 continue
             said = self._said[kind]

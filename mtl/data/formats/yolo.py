@@ -80,7 +80,7 @@ class _Reader:
     def __init__(self, settings: YoloSet, survey: Survey, classes: Classes, reading: Reading) -> None:
         self._settings, self._survey, self._classes, self._reading = settings, survey, classes, reading
         total = sum((survey.numbers + survey.names).values())
-        self._ignores, notes = ignores_marked("difficult", survey.num_difficult, total, keep=False)
+        self._ignores, notes = ignores_marked("difficult", survey.num_difficult, total, as_objects=False)
         reading.notes += notes
 
     def entries(

@@ -42,7 +42,7 @@ def arranged(tree: FileTree, declared: Declared | None, encoding: str, reading: 
     placed = one_split(splits.said(), reading.notes)
     layout = Layout(labels=_labels(partners, texts, tree, encoding, reading))
     for image in partners.images:
-        if image not in placed and splits.lists_alone:
+        if image not in placed and splits.only_lists:
             for file in filter(None, (image, layout.labels.pop(image, None))):
                 reading.left_out[file] = "in none of the lists of images"
             continue
@@ -77,7 +77,7 @@ class _Splits:
                     self._add(split, path, declared)
 
     @property
-    def lists_alone(self) -> bool:
+    def only_lists(self) -> bool:
         """Whether the declared splits are lists, which name all images that are meant."""
         return bool(self._listed) and all(self._listed)
 

@@ -66,7 +66,7 @@ def _without_collector() -> Generator[None]:
 
 def _fetch(settings: FilesSource, folder: Path, cache: Path) -> DatasetSpec:
     sets = read_sets(settings, cache)
-    by_split, copies = place(sets, settings)
+    by_split, copies = samples_by_split(sets, settings)
     samples = [sample for found in by_split.values() for sample in found]
     notes = {"copies_dropped": len(copies)} if copies else {}
     if any(sample.group for sample in samples):
@@ -89,7 +89,7 @@ def _fetch(settings: FilesSource, folder: Path, cache: Path) -> DatasetSpec:
     return spec
 
 
-def place(sets: Sets, settings: FilesSource) -> tuple[dict[str, list[RawSample]], dict[str, str]]:
+def samples_by_split(sets: Sets, settings: FilesSource) -> tuple[dict[str, list[RawSample]], dict[str, str]]:
     """The samples of each split; and of each copy that is dropped, the image that stands for it.
 
     What can be in no split is added to the sets' problems.
