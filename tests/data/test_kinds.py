@@ -19,8 +19,8 @@ from mtl.data.shards.shards import Shard, pack, unpack
 from mtl.data.spec import SPLITS, TargetSpec
 from mtl.tasks import TASKS, build_tasks, image_spec
 from mtl.tasks.answers import ANSWERS, answer_of
-from tests.closure import ROOT, closure
 from tests.model.test_sharing import task_configs
+from tools.closure import ROOT, closure
 
 ASKED = ("kind", "answer", "serves")
 GOLDEN = {

@@ -41,7 +41,7 @@ def test_a_killed_writer_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     atomic.write(path, b"old")
     code = (
-        "import os, signal, sys\nfrom pathlib import Path\nfrom mtl import atomic\n"
+        "import os, signal, sys\nfrom pathlib import Path\nfrom mtl.storage import atomic\n"
         "with atomic.replacing(Path(sys.argv[1])) as scratch:\n"
         "    scratch.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)\n"
     )
