@@ -32,7 +32,7 @@ class Evaluation:
 
 
 def evaluate_weights(config: ModelTree, prepared: Path, weights: Path, split_name: str = "test") -> Evaluation:
-    """Rebuild the model that `config` describes, give it the weights, and judge it."""
+    """Rebuild the model that `config` describes, give it the weights, and evaluate it."""
     split = Split(prepared, split_name)
     tasks = build_tasks(config.tasks, split.spec.targets, image_spec(split.manifest))
     model = build_model(config.model, tasks)

@@ -22,12 +22,12 @@ from mtl.tasks import Task
 
 
 def reevaluate(bundle_folder: Path, config: Config, outputs: Path, challenger: Path | None = None) -> EvalReport:
-    """Judge a bundle on `outputs/prepared`'s test samples, with its own preprocessing and its own statistics.
+    """Evaluate a bundle on `outputs/prepared`'s test samples, with its own preprocessing and its own statistics.
 
-    A task whose target is no longer in the data, or has other classes, cannot be judged; the report says so.
+    A task whose target is no longer in the data, or has other classes, cannot be evaluated; the report says so.
 
     Args:
-        challenger: the bundle of a version made of these data; both are then judged on the champion's own samples too.
+        challenger: the bundle of a version made of these data; both are then evaluated on the champion's own samples too.
 
     Raises:
         DataError: the bundle cannot be built by this code.

@@ -55,7 +55,7 @@ def read_labels(name: str, text: str) -> list[Label]:
 
 
 def label_files(tree: FileTree) -> dict[str, list[Label]]:
-    """The files of a place that name classes, and can be read; the nearest to the root first."""
+    """The files of a tree that name classes, and can be read; the nearest to the root first."""
     found: dict[str, list[Label]] = {}
     names = tree.names("", (".txt", ".csv", ".json", ".names"))
     for name in sorted(filter(is_label_file, names), key=lambda name: (name.count("/"), name)):

@@ -33,7 +33,7 @@ class Changes:
     draws: np.ndarray
 
     def at(self, samples: np.ndarray) -> Changes:
-        """Those of the samples at some places of the global batch."""
+        """Those of some samples: their indices in the global batch."""
         return Changes(self.matrix[samples], self.colour[samples], self.draws[samples])
 
     def on(self, height: int, width: int) -> np.ndarray:

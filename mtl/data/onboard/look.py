@@ -38,7 +38,7 @@ class Finding:
 
 
 class Look:
-    """Files of a place, those that were claimed by a finding, and what is in them, read once."""
+    """Files of a tree, those that were claimed by a finding, and what is in them, read once."""
 
     def __init__(self, tree: FileTree) -> None:
         self.tree = tree

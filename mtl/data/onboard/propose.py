@@ -122,7 +122,7 @@ def _sets(kept: list[Read], findings: list[Finding], names: list[str], facts: li
 
 
 def _stepped_into(path: str) -> FileTree:
-    """The place; of one whose files all lie in one folder, as archives have it, perhaps beside a README, that folder."""
+    """The tree; of one whose files all lie in one folder, as archives have it, perhaps beside a README, that folder."""
     tree = FileTree(path)
     while True:
         names = [name for name in tree.names() if "/" in name or not is_document(name)]
