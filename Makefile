@@ -32,7 +32,7 @@ setup: $(READY) $(DEV)  ## make the environment, tools included (the other comma
 run: $(READY)  ## fetch, prepare, train, evaluate, register, promote
 	@$(BIN)/mtl retrain
 
-baselines: $(READY)  ## one model a task with the same budget, and the table of gains and losses
+baselines: $(READY)  ## one model per task with the same budget, and the table of gains and losses
 	@$(BIN)/mtl baselines
 
 serve: $(READY)  ## keep the schedule of params.yaml

@@ -3,7 +3,7 @@
     python -m benchmarks.compression      (in a checkout that has prepared: dvc repro prepare)
 
 Real shards, on one core, in turns: those of the checkout (scenes of 64×64), and photographs of 224×224. A node that fetches a
-shard gains as long as its network is slower than what unpacking saves: below `pays below`, in megabytes a second. Writes
+shard gains as long as its network is slower than what unpacking saves: below `pays below`, in megabytes per second. Writes
 benchmarks/results/compression.json.
 """
 

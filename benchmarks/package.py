@@ -117,7 +117,7 @@ def pyfunc() -> Callable[[list[bytes]], Any]:
 
 
 def on_ray_data(images: list[bytes], bare: Callable[[list[bytes]], Any]) -> float:
-    """Images a second of `mtl predict` by those of the bare module, both from files."""
+    """Images per second of `mtl predict` by those of the bare module, both from files."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, "images")
         folder.mkdir()

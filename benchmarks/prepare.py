@@ -69,7 +69,7 @@ def write_many(folder: Path, count: int, start: int = 0) -> None:
 
 
 def settings(folder: Path, side: int, shard_size: int) -> DataConfig:
-    """A folder a class, resized."""
+    """A folder per class, resized."""
     return DataConfig.model_validate(
         {
             "source": {"type": "files", "sets": {"own": {"format": "image_folder", "path": str(folder)}}},
@@ -134,7 +134,7 @@ def full(config: DataConfig, scratch: Path, name: str) -> float:
 
 
 def throughput(scratch: Path, count: int) -> dict[str, Any]:
-    """Images a second on photographs of 640×480 to 224×224: a bare loop, one core, all cores."""
+    """Images per second on photographs of 640×480 to 224×224: a bare loop, one core, all cores."""
     folder = scratch / "photos"
     write_photos(folder, count, (480, 640))
     config = settings(folder, 224, 64)

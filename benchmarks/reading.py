@@ -1,4 +1,4 @@
-"""What reading in training costs: images a second of the loader, beside a plain copy of the same bytes and webdataset.
+"""What reading in training costs: images per second of the loader, beside a plain copy of the same bytes and webdataset.
 
     python -m benchmarks.reading [--images 20000]
 
@@ -72,7 +72,7 @@ def from_tars(url: str) -> Iterator[np.ndarray]:
 
 
 def rate(images: int, read: Callable[[], Any]) -> float:
-    """Images a second, the best of three: what else the machine does only adds."""
+    """Images per second, the best of three: what else the machine does only adds."""
     seconds: list[float] = []
     for _ in range(3):
         began = time.perf_counter()

@@ -16,7 +16,7 @@ class Constants:
     """Seconds, bytes, and where they are from."""
 
     gpu_images: float = 1500.0
-    """Images a second and GPU, forward and backward, of an 11 M backbone at 256 pixels. ASSUMED: no GPU was measured."""
+    """Images per second and GPU, forward and backward, of an 11 M backbone at 256 pixels. ASSUMED: no GPU was measured."""
     shared_parameters: float = 11.3e6
     """Of the network in benchmarks/step.py."""
     tasks: int = 6
@@ -26,9 +26,9 @@ class Constants:
     """The same at the features. Measured, CPU."""
     node_gpus: int = 8
     nvlink: float = 300e9
-    """Bytes a second between GPUs of a node. Data sheet, H100 class, halved."""
+    """Bytes per second between GPUs of a node. Data sheet, H100 class, halved."""
     network: float = 25e9
-    """Bytes a second of a node, 200 Gbit/s. Data sheet."""
+    """Bytes per second of a node, 200 Gbit/s. Data sheet."""
     hop: float = 20e-6
     """Seconds of one hop of a ring between nodes. ASSUMED."""
     batch_per_gpu: int = 64
@@ -48,7 +48,7 @@ class Constants:
     dvc_object: float = 38 / 4000
     """Seconds of pushing an object to S3. Measured elsewhere, on small files."""
     bucket: float = 1e9
-    """Bytes a second of a node from a bucket. ASSUMED."""
+    """Bytes per second of a node from a bucket. ASSUMED."""
 
 
 def ring(num_bytes: float, gpus: int, c: Constants) -> float:
@@ -70,14 +70,14 @@ def step(gpus: int, level: str, c: Constants) -> tuple[float, float]:
     elif level == "features":  # the Gramian first, then one gradient as above
         compute *= c.feature_level
         wait = ring(4.0 * c.tasks**2, gpus, c) + max(0.0, ring(gradient, gpus, c) - compute / 3)
-    else:  # a gradient a task, after the backward passes
+    else:  # a gradient per task, after the backward passes
         compute *= c.parameter_level
         wait = ring(gradient * c.tasks, gpus, c)
     return compute + wait, wait / (compute + wait)
 
 
 def training_table(c: Constants) -> list[str]:
-    """Markdown: images a second and efficiency by number of GPUs and level."""
+    """Markdown: images per second and efficiency by number of GPUs and level."""
     lines = ["| GPUs | plain sum | features | parameters |", "| --- | --- | --- | --- |"]
     for gpus in (1, 8, 16, 64, 256):
         cells: list[str] = []

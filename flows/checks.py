@@ -182,23 +182,23 @@ def can_sign(settings: Settings) -> None:
     settings.trust.sign({"kind": "check"})
 
 
-def writable(place: str, what: str) -> None:
+def writable(address: str, what: str) -> None:
     """Refuse a folder or bucket that cannot be written to.
 
     Raises:
         MtlError: it cannot.
     """
-    local = place.removeprefix("file://")
+    local = address.removeprefix("file://")
     if "://" not in local:
         _writable(Path(local), what)
         return
-    store = Store(place)
+    store = Store(address)
 
     def write() -> None:
         store.put(PROBE, b"")
         store.remove(PROBE)
 
-    _in_time(write, f"{what} cannot be written to: {place}", "check its address and its credentials")
+    _in_time(write, f"{what} cannot be written to: {address}", "check its address and its credentials")
 
 
 def _writable(folder: Path, what: str) -> None:

@@ -5,7 +5,7 @@ warnings and errors to standard error, each at once. MTL_LOG_FORMAT says how the
 
     plain   the text alone
     rich    the text, warnings and errors in colour; on a terminal, if nothing else is said
-    json    an object a line: time, level, logger, message
+    json    an object per line: time, level, logger, message
 """
 
 from __future__ import annotations

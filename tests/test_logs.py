@@ -45,7 +45,7 @@ def test_a_line_is_there_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert raw.getvalue() == b"train: step 10/20\n"
 
 
-def test_a_command_whose_output_is_a_result_has_its_lines_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_with_a_result_on_stdout_log_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     set_up_logging().all_to_stderr = True
     LOG.info("a line")
     assert tuple(capsys.readouterr()) == ("", "a line\n")

@@ -34,7 +34,7 @@ def pods(objects: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def write(objects: list[dict[str, Any]], folder: Path) -> None:
-    """A file an object; a RayCluster is an operator's own kind, but its pods are of the usual one."""
+    """A file per object; a RayCluster is an operator's own kind, but its pods are of the usual one."""
     for i, found in enumerate(objects):
         if found["kind"] != "RayCluster":
             (folder / f"{i}.json").write_text(json.dumps(found))

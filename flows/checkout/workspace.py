@@ -26,7 +26,7 @@ GATE, CHECKOUT = "gate.lock", "checkout.lock"
 
 
 @contextlib.contextmanager
-def alone(settings: Settings) -> Generator[None]:
+def exclusive(settings: Settings) -> Generator[None]:
     """Nothing else runs in a checkout, and nothing begins, of any home, while something is done that would disturb it.
 
     Raises:

@@ -82,7 +82,7 @@ def gc(
     """Remove data that no registered version, branch, tag, experiment and present file needs from the DVC cache: what would go,
     and what each version needs, is shown first.
     """
-    from flows.checkout.workspace import alone
+    from flows.checkout.workspace import exclusive
     from flows.registry.garbage import garbage
     from flows.settings import enter_checkout
     from mtl.config.params import load
@@ -90,7 +90,7 @@ def gc(
 
     settings = enter_checkout()
     model = load(settings.root / "params.yaml").registry.model
-    with alone(settings), garbage(settings, model, remote=remote) as found:
+    with exclusive(settings), garbage(settings, model, remote=remote) as found:
         for line in found.lines():
             typer.echo(line)
         if found.unknown and not shared:

@@ -12,13 +12,13 @@ registry = typer.Typer(no_args_is_help=True, help="The registry itself: what was
 @registry.command()
 def repair(yes: Annotated[bool, typer.Option("--yes", help="mend without asking")] = False) -> None:
     """Say what was deleted or renamed in MLflow, and mend what can be mended (exit code 1: something cannot)."""
-    from flows.checkout.workspace import alone
+    from flows.checkout.workspace import exclusive
     from flows.registry.repair import examine
     from flows.registry.repair import repair as mend
     from flows.settings import enter_checkout
 
     settings = enter_checkout()
-    with alone(settings):
+    with exclusive(settings):
         found = examine(settings)
         for damage in found:
             typer.echo(f"{damage.what}: {damage.remedy or 'cannot be mended here; restore a back-up'}")

@@ -49,13 +49,13 @@ def restore(
 @app.command()
 def clean(yes: Annotated[bool, typer.Option("--yes", help="remove without asking")] = False) -> None:
     """Remove what `retention` in params.yaml keeps no longer: old versions, runs, reports, their data, room in databases."""
-    from flows.checkout.workspace import alone
+    from flows.checkout.workspace import exclusive
     from flows.registry.load import load_registry
     from flows.registry.retention import carry_out, plan, shrink
     from flows.settings import enter_checkout
 
     settings = enter_checkout()
-    with alone(settings):
+    with exclusive(settings):
         config, registry = load_registry(settings)
         going = plan(settings, config, registry)
         for line in going.lines() or ["nothing is older than retention says"]:

@@ -1,4 +1,4 @@
-"""`mtl baselines`: one model a task, with the budget of the multi-task model, and the table of gains and losses."""
+"""`mtl baselines`: one model per task, with the budget of the multi-task model, and the table of gains and losses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import logging
 import numpy as np
 
 from flows.checkout.dvc import run_module
-from flows.checkout.workspace import alone
+from flows.checkout.workspace import exclusive
 from flows.settings import Settings
 from mtl.config.params import load
 from mtl.gate import gain
@@ -54,7 +54,7 @@ def run_baselines(settings: Settings, as_json: bool) -> None:
     outputs = settings.root / "outputs"
     multi = read_report(EvalReport, outputs / "evaluate" / "report.json")
     names = [name for name, task in config.tasks.items() if not task.auxiliary]
-    with alone(settings):
+    with exclusive(settings):
         for name in names:
             _LOG.info(f"baseline {name}: {config.train.epochs} epochs")
             # Content keys make this idempotent: a baseline that is complete is only scored again.
@@ -65,17 +65,17 @@ def run_baselines(settings: Settings, as_json: bool) -> None:
     print(text if as_json else show(table))
 
 
-def compare(multi: EvalReport, alone: dict[str, EvalReport]) -> BaselineTable:
+def compare(multi: EvalReport, singles: dict[str, EvalReport]) -> BaselineTable:
     """Δm: gain of the shared model over each task's own (positive is better; `Yardstick.gain` has its unit), and their mean,
     with paired intervals over the test samples. Tasks that cannot be judged are left out and named.
     """
-    gains = {name: gain(multi.tasks[name], single.tasks[name]) for name, single in alone.items()}
+    gains = {name: gain(multi.tasks[name], single.tasks[name]) for name, single in singles.items()}
     known = {name: found for name, found in gains.items() if np.isfinite(found.point)}
     rows = [
         TaskGain(
             task=name,
-            metric=alone[name].tasks[name].primary,
-            alone=alone[name].primary(name).value,
+            metric=singles[name].tasks[name].primary,
+            alone=singles[name].primary(name).value,
             together=multi.primary(name).value,
             delta=found.point,
             interval=found.interval((1 - multi.confidence) / 2),

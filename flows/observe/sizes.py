@@ -38,12 +38,12 @@ def _own_cache(settings: Settings) -> Path | None:
     return cache if cache.is_relative_to(settings.root) and not cache.is_relative_to(settings.home) else None
 
 
-def line(found: dict[str, int]) -> str:
+def line(sizes: dict[str, int]) -> str:
     """In one line, what is large first."""
     parts = [
-        f"{name} {size / 2**20:.1f}" for name, size in sorted(found.items(), key=lambda one: -one[1]) if size >> 17
+        f"{name} {size / 2**20:.1f}" for name, size in sorted(sizes.items(), key=lambda one: -one[1]) if size >> 17
     ]
-    return f"{sum(found.values()) / 2**20:.1f} MiB" + (f": {', '.join(parts)}" if parts else "")
+    return f"{sum(sizes.values()) / 2**20:.1f} MiB" + (f": {', '.join(parts)}" if parts else "")
 
 
 def _bytes(path: Path) -> int:

@@ -79,9 +79,9 @@ def _recorded(registry: Registry) -> int | None:
         return None
 
 
-def show(found: Status) -> None:
+def show(status: Status) -> None:
     """Print it for a person."""
-    for alias, version in (("champion", found.champion), ("challenger", found.challenger)):
+    for alias, version in (("champion", status.champion), ("challenger", status.challenger)):
         if version is None:
             print(f"{alias:<11} none")
             continue
@@ -94,6 +94,6 @@ def show(found: Status) -> None:
         print(f"{'':<11} {one_line(str(version.decision))}")
         for task, metrics in version.metrics.items():
             print(f"{'':<11} {task:<10} " + "  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
-    last = found.last_run
+    last = status.last_run
     print("last run    " + (f"{last.state} {last.ended or ''}: {last.reason or ''}" if last else "none"))
-    print(f"disk        {line(found.bytes)}")
+    print(f"disk        {line(status.bytes)}")

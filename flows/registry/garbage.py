@@ -18,7 +18,7 @@ from flows.settings import Settings
 from mtl.errors import BusyError, MtlError, StageError
 from mtl.registry.registry import Registry
 
-KEPT = {"all_branches": True, "all_tags": True, "all_experiments": True}
+REACHABLE = {"all_branches": True, "all_tags": True, "all_experiments": True}
 """Besides the present files: whatever git still has a name for."""
 
 
@@ -159,7 +159,7 @@ def _needs(settings: Settings, known: list[tuple[str, Registry]]) -> tuple[dict[
 
 
 def _present(repo: Any) -> set[str]:
-    return {str(oid.value) for oids in repo.used_objs(**KEPT).values() for oid in oids}
+    return {str(oid.value) for oids in repo.used_objs(**REACHABLE).values() for oid in oids}
 
 
 def _unused(place: Any, used: set[str], *, sizes: bool) -> tuple[int, int]:

@@ -85,14 +85,14 @@ def collect(settings: Settings) -> Keys:
     )
 
 
-def show(found: Keys) -> str:
+def show(keys: Keys) -> str:
     """It as lines."""
-    signs = f"{found.signs[:SHOWN]}…" if found.signs else "nobody yet: a key is made when something is first signed"
-    lines = [f"signs here   {signs} ({found.where})"]
-    lines += [f"trusted      {key[:SHOWN]}…" for key in found.trusted]
-    for key, number in found.versions.items():
-        told = "trusted" if key in found.trusted else f"NOT trusted here: {HAND_OVER}"
-        lines.append(f"signed       {number} versions of {found.model} by {key[:SHOWN]}… ({told})")
+    signs = f"{keys.signs[:SHOWN]}…" if keys.signs else "nobody yet: a key is made when something is first signed"
+    lines = [f"signs here   {signs} ({keys.where})"]
+    lines += [f"trusted      {key[:SHOWN]}…" for key in keys.trusted]
+    for key, number in keys.versions.items():
+        told = "trusted" if key in keys.trusted else f"NOT trusted here: {HAND_OVER}"
+        lines.append(f"signed       {number} versions of {keys.model} by {key[:SHOWN]}… ({told})")
     lines.append(
         "hand over    the private key to whoever makes versions or champions (a colleague, a job, a new machine), as a secret: "
         f"MTL_SIGNING_KEY; mtl keys --declare writes the public one to {DECLARED}/, to be committed: then every clone trusts it"

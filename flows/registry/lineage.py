@@ -19,7 +19,7 @@ from mtl.registry.promotion import CHAMPION
 from mtl.registry.registry import CHALLENGER
 from mtl.registry.tracking import FINGERPRINT
 from mtl.reports.document import document
-from mtl.reports.lineage import LeftOut, Lineage, Machine, Output, Sources, TrainingFacts, read_kept
+from mtl.reports.lineage import LeftOut, Lineage, Machine, Output, Sources, TrainingFacts, read_recorded
 
 PATCH, LEFT_OUT, MACHINE = "uncommitted.patch", "left_out.json", "machine.json"
 DATA_FILES = "dvc_files.json"
@@ -81,7 +81,7 @@ def collect(settings: Settings, number: int) -> Lineage:
         kept = Path(scratch)
         registry.lineage(version, kept, shown=True)
         aliases = [name for name in (CHAMPION, CHALLENGER) if (at := registry.at(name)) and at.number == number]
-        sources, left_out = read_kept(Sources, kept / "sources.json"), read_kept(LeftOut, kept / LEFT_OUT)
+        sources, left_out = read_recorded(Sources, kept / "sources.json"), read_recorded(LeftOut, kept / LEFT_OUT)
         return Lineage(
             version=number,
             model=config.registry.model,
@@ -95,8 +95,8 @@ def collect(settings: Settings, number: int) -> Lineage:
             left_out=left_out.root if left_out else {},
             params=_params(kept / "params.yaml"),
             lock_sha256=tags.get("mtl.lock"),
-            machine=read_kept(Machine, kept / MACHINE),
-            training=read_kept(TrainingFacts, kept / "training.json"),
+            machine=read_recorded(Machine, kept / MACHINE),
+            training=read_recorded(TrainingFacts, kept / "training.json"),
             mlflow_run=version.run,
             flow_run=tags.get("mtl.flow_run") or None,
             reason=tags.get("mtl.reason") or None,
@@ -124,53 +124,53 @@ def _stages(path: Path) -> dict[str, dict[str, str]]:
     return {name: {out["path"]: out["md5"] for out in stage.get("outs", [])} for name, stage in stages.items()}
 
 
-def show(found: Lineage) -> str:
+def show(lineage: Lineage) -> str:
     """The lineage as indented text."""
-    lines = [f"{found.model} version {found.version}  {' '.join(found.aliases) or '(no alias)'}"]
-    lines += [f"UNVERIFIED: {found.unverified}"] if found.unverified else []
+    lines = [f"{lineage.model} version {lineage.version}  {' '.join(lineage.aliases) or '(no alias)'}"]
+    lines += [f"UNVERIFIED: {lineage.unverified}"] if lineage.unverified else []
 
     def section(title: str, rows: list[str]) -> None:
         lines.extend([title, *(f"  {row}" for row in rows or ["–"])])
 
     section(
-        f"sources ({len(found.sources)})",
-        [f"{s.name}: {s.package} {s.version}, {s.licence}, sha256 {s.sha256[:12]}" for s in found.sources],
+        f"sources ({len(lineage.sources)})",
+        [f"{s.name}: {s.package} {s.version}, {s.licence}, sha256 {s.sha256[:12]}" for s in lineage.sources],
     )
     section(
         "stages, by DVC",
-        [f"{n}: " + ", ".join(f"{p} {h[:12]}" for p, h in o.items()) for n, o in found.stages.items()],
+        [f"{n}: " + ", ".join(f"{p} {h[:12]}" for p, h in o.items()) for n, o in lineage.stages.items()],
     )
-    changed = sum(line.startswith("diff --git") for line in found.uncommitted.splitlines())
-    more = f", with {changed} uncommitted files (kept as a patch)" if found.dirty else ""
-    left_out = [f"not kept: {path} ({why})" for path, why in found.left_out.items()]
-    section("code", [f"commit {found.commit}{more}", f"lock sha256 {str(found.lock_sha256)[:12]}", *left_out])
-    machine = found.machine.as_json() if found.machine else {}
-    training = found.training.model_dump(mode="json") if found.training else {}
+    changed = sum(line.startswith("diff --git") for line in lineage.uncommitted.splitlines())
+    more = f", with {changed} uncommitted files (kept as a patch)" if lineage.dirty else ""
+    left_out = [f"not kept: {path} ({why})" for path, why in lineage.left_out.items()]
+    section("code", [f"commit {lineage.commit}{more}", f"lock sha256 {str(lineage.lock_sha256)[:12]}", *left_out])
+    machine = lineage.machine.as_json() if lineage.machine else {}
+    training = lineage.training.model_dump(mode="json") if lineage.training else {}
     section("machine", [", ".join(f"{k} {v}" for k, v in machine.items())] if machine else [])
     section("training", [", ".join(f"{k} {v}" for k, v in training.items())] if training else [])
     section(
         "runs",
-        [f"MLflow {found.mlflow_run}", f"Prefect {found.flow_run or '–'}", f"reason {found.reason or '–'}"],
+        [f"MLflow {lineage.mlflow_run}", f"Prefect {lineage.flow_run or '–'}", f"reason {lineage.reason or '–'}"],
     )
-    section("weights", [f"sha256 {found.weights_sha256}"])
-    section("decision", [str(found.decision)])
+    section("weights", [f"sha256 {lineage.weights_sha256}"])
+    section("decision", [str(lineage.decision)])
     section(
         "champion",
         [
             f"{e.when} {e.replaces or '-'} → {e.to} {e.kind} by {e.who}: {e.why}"
             + (f" (UNVERIFIED: {e.unverified})" if e.unverified is not None else "")
-            for e in found.promotions
+            for e in lineage.promotions
         ],
     )
     return harmless("\n".join(lines))
 
 
-def page(found: Lineage, path: Path) -> None:
+def page(lineage: Lineage, path: Path) -> None:
     """The lineage as one HTML file, the parameters and the patch included."""
     from html import escape
 
-    body = f"<h1>Lineage of {escape(found.model)}, version {found.version}</h1><pre>{escape(show(found))}</pre>"
-    body += f"<h2>Parameters</h2><pre>{escape(redact(json.dumps(found.params, indent=1)))}</pre>"
-    if found.uncommitted:
-        body += f"<h2>What differed from the commit</h2><pre>{escape(redact(found.uncommitted))}</pre>"
+    body = f"<h1>Lineage of {escape(lineage.model)}, version {lineage.version}</h1><pre>{escape(show(lineage))}</pre>"
+    body += f"<h2>Parameters</h2><pre>{escape(redact(json.dumps(lineage.params, indent=1)))}</pre>"
+    if lineage.uncommitted:
+        body += f"<h2>What differed from the commit</h2><pre>{escape(redact(lineage.uncommitted))}</pre>"
     path.write_text(document("Lineage", body, "pre{white-space:pre-wrap}"), encoding="utf-8")

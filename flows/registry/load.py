@@ -45,7 +45,7 @@ def resolve(registry: Registry, name: str) -> Version:
     return found
 
 
-def places(settings: Settings) -> tuple[str, str]:
+def addresses(settings: Settings) -> tuple[str, str]:
     """The registry's database and the folder or bucket of its artifacts.
 
     Raises:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from flows.registry.artifact_addresses import Moved, connected, former, rewrite, rows
 from flows.settings import Settings
 from mtl.errors import MtlError, RegistryError
-from mtl.registry.ledger import place_of
+from mtl.registry.ledger import history_name
 from mtl.registry.trust import COPY
 from mtl.storage import atomic
 
@@ -64,7 +64,9 @@ def _take_along(settings: Settings, link: Connection, root: str) -> None:
     """What this home remembers of a history, under the registry's new address: one that was cut off meanwhile is found."""
     for name, _ in rows(link, "select name, name from registered_models"):
         seen = settings.home / "seen"
-        old, new = (place_of(uri, name) for uri in (f"sqlite:///{Path(root).parent}/mlflow.db", settings.mlflow_uri))
+        old, new = (
+            history_name(uri, name) for uri in (f"sqlite:///{Path(root).parent}/mlflow.db", settings.mlflow_uri)
+        )
         for end in (COPY, ""):  # last, what says that there was one
             if (seen / f"{old}{end}").exists() and not (seen / f"{new}{end}").exists():
                 with atomic.replacing(seen / f"{new}{end}") as scratch:

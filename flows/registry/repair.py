@@ -19,7 +19,7 @@ from mtl.errors import GoneError, MtlError, RegistryError
 from mtl.registry.aliases import has_model, new_name
 from mtl.registry.ledger import RUN_TAG
 from mtl.registry.promotion import LOSS, REPAIR
-from mtl.registry.registry import KEPT_DECISION, KEPT_STATEMENT
+from mtl.registry.registry import RUN_DECISION, RUN_STATEMENT
 from mtl.registry.signing import package_sha256
 from mtl.registry.tracking import FINGERPRINT, LIVING, explained, gone, pages
 
@@ -118,8 +118,8 @@ class Repair:
                 "restored from the bin",
                 lambda: self._run_back(run, f"the run of the {self.ledger.name}"),
             )
-        elif stage is None and self.ledger.trust.recall(self.ledger.place):
-            copy = self.ledger.trust.kept(self.ledger.place)
+        elif stage is None and self.ledger.trust.recall(self.ledger.history):
+            copy = self.ledger.trust.load_entries(self.ledger.history)
             what = f"the {self.ledger.name} was deleted in MLflow for good"
             remedy = f"{len(copy)} entries put back from the copy that this home keeps" if copy else ""
             yield Damage(what, remedy, (lambda: self._ledger_back(copy)) if copy else None)
@@ -190,7 +190,7 @@ class Repair:
         """Whether this home keeps a package, or the checkout has just made it."""
         made = self.settings.root / "outputs" / "package" / "model"
         if not self.cache.has(digest) and made.is_dir() and package_sha256(made) == digest:
-            self.cache.keep(digest, made)
+            self.cache.add(digest, made)
         return self.cache.has(digest)
 
     def _champion(self) -> Iterator[Damage]:
@@ -234,12 +234,12 @@ class Repair:
 
     def _statements(self, run: str) -> tuple[str, str]:
         """What a run kept: what was signed of its version, and of its decision."""
-        texts = {KEPT_STATEMENT: "", KEPT_DECISION: ""}
+        texts = {RUN_STATEMENT: "", RUN_DECISION: ""}
         with tempfile.TemporaryDirectory() as scratch:
             for name in texts:
                 with suppress(MlflowException, OSError):
                     texts[name] = Path(self.client.download_artifacts(run, name, scratch)).read_text(encoding="utf-8")
-        return texts[KEPT_STATEMENT], texts[KEPT_DECISION]
+        return texts[RUN_STATEMENT], texts[RUN_DECISION]
 
     def _again(self, number: int, run: str) -> str:
         if self.client.get_run(run).info.lifecycle_stage != LIVING:

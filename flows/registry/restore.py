@@ -24,14 +24,14 @@ from mtl.config import read_params
 from mtl.data.raw.listings import FOLDER
 from mtl.errors import MtlError, StageError
 from mtl.registry.registry import Registry, Version
-from mtl.reports.lineage import DataFiles, read_kept
+from mtl.reports.lineage import DataFiles, read_recorded
 from mtl.storage.digest import file_md5, file_sha256
 from mtl.storage.dvc_settings import cached_object, lend, remotes
 from mtl.storage.names import checked_name
 
 _LOG = logging.getLogger(__name__)
 
-KEPT = ("params.yaml", "requirements.lock", "dvc.yaml", "dvc.lock")
+TRACKED = ("params.yaml", "requirements.lock", "dvc.yaml", "dvc.lock")
 
 
 def restore_code(settings: Settings, registry: Registry, version: Version, folder: Path) -> Path:
@@ -45,7 +45,7 @@ def restore_code(settings: Settings, registry: Registry, version: Version, folde
     for path in (folder, kept):
         shutil.rmtree(path, ignore_errors=True)
     registry.lineage(version, kept)
-    missing = [name for name in KEPT if not (kept / name).exists()]
+    missing = [name for name in TRACKED if not (kept / name).exists()]
     if missing:
         raise MtlError(
             f"version {version.number} cannot be rebuilt: its run did not keep what is needed",
@@ -58,20 +58,20 @@ def restore_code(settings: Settings, registry: Registry, version: Version, folde
         if (kept / PATCH).stat().st_size:
             git(folder, "apply", "--whitespace=nowarn", "-p1", "--end-of-options", str(kept / PATCH))
     refuse_pointers(folder)
-    for name in KEPT:
+    for name in TRACKED:
         shutil.copyfile(kept / name, folder / name)
     if (kept / DATA_FILES).exists():
         restore_tracked(kept, folder)
     return kept
 
 
-def restore_tracked(kept: Path, folder: Path) -> None:
+def restore_tracked(source: Path, folder: Path) -> None:
     """DVC's files below data/ as they were when a version was made, committed or not.
 
     Raises:
         DataError: one of their names leads out of the folder.
     """
-    listed = read_kept(DataFiles, kept / DATA_FILES)
+    listed = read_recorded(DataFiles, source / DATA_FILES)
     outs = {checked_name(name, DATA_FILES): list(found) for name, found in (listed.root if listed else {}).items()}
     known = tracked_data(folder)
     for name in known.keys() - outs.keys():

@@ -22,7 +22,7 @@ import click
 from mlflow.entities import Run, ViewType
 
 from flows.registry.garbage import garbage
-from flows.registry.load import places, registry_of
+from flows.registry.load import addresses, registry_of
 from flows.settings import Settings
 from mtl.config.params import Config
 from mtl.errors import MtlError, RegistryError
@@ -191,7 +191,7 @@ def _mlflow_gc(settings: Settings, config: Config, registry: Registry) -> None:
     if not runs:
         return
     try:
-        database, artifacts = places(settings)
+        database, artifacts = addresses(settings)
     except RegistryError:
         _LOG.info(f"{len(runs)} runs are in MLflow's bin: mlflow gc, where its server runs, makes their room free")
         return
@@ -252,7 +252,7 @@ def after_run(settings: Settings, config: Config, *, embedded: bool) -> None:
     Args:
         embedded: the run has a Prefect server of its own.
     """
-    from flows.checkout.workspace import alone
+    from flows.checkout.workspace import exclusive
 
     if config.retention.versions is None:
         return
@@ -262,7 +262,7 @@ def after_run(settings: Settings, config: Config, *, embedded: bool) -> None:
         if embedded:
             forget_flow_runs(config.retention.days)
         if going.lines():
-            with alone(settings):
+            with exclusive(settings):
                 carry_out(settings, config, registry, going)
                 _LOG.info(f"removed by retention: {'; '.join(going.lines())}")
     except Exception as error:  # also of MLflow's gc and of Prefect

@@ -11,7 +11,7 @@ from flows.checkout.dvc import run_quietly
 from flows.retraining.run_context import RunContext
 from flows.settings import Settings
 from mtl.errors import GoneError, RegistryError, StageError
-from mtl.gate import comparable, judge
+from mtl.gate import comparable, decide
 from mtl.registry.registry import Registry, Version
 from mtl.reports import Decision, EvalReport, PackageReport, read_report
 from mtl.reports.requests import Latency
@@ -62,7 +62,7 @@ def gather(
             before = champion_report(settings, folder, context.registry, version, champion, report)
         except (StageError, GoneError) as error:
             obstacle = error.line
-    decision = judge(
+    decision = decide(
         report,
         before,
         champion.number if champion else against,
@@ -106,14 +106,16 @@ def champion_report(
     with tempfile.TemporaryDirectory() as scratch:
         package = registry.package(champion, Path(scratch), settings.packages)
         words = [str(package), f"{scratch}/report.json", str(folder / "outputs" / "package" / "model")]
-        run_quietly("mtl.entrypoints.rejudge", "judge", *words, folder=folder)
+        run_quietly("mtl.entrypoints.reevaluate", "evaluate", *words, folder=folder)
         found = read_report(EvalReport, Path(scratch, "report.json"))
-    registry.keep_comparison(version, champion, found)
+    registry.save_comparison(version, champion, found)
     return found
 
 
 def measure_latency(folder: Path, package: Path) -> float:
     """Milliseconds of one image through a package, here, in a process of its own."""
     with tempfile.TemporaryDirectory() as scratch:
-        run_quietly("mtl.entrypoints.rejudge", "latency", os.fspath(package), f"{scratch}/latency.json", folder=folder)
+        run_quietly(
+            "mtl.entrypoints.reevaluate", "latency", os.fspath(package), f"{scratch}/latency.json", folder=folder
+        )
         return read_report(Latency, Path(scratch, "latency.json"), fix="run again").median_ms

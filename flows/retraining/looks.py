@@ -10,11 +10,11 @@ from pathlib import Path
 
 from pydantic import Field
 
-from mtl.monitor.kept_answers import FIX
-from mtl.monitor.kept_answers import NAME as ANSWERS
 from mtl.monitor.late_labels import Labels, read_labels
 from mtl.monitor.matching import listed, match
-from mtl.reports.monitoring import KeptAnswers, Outcome
+from mtl.monitor.stored_answers import FIX
+from mtl.monitor.stored_answers import NAME as ANSWERS
+from mtl.reports.monitoring import Outcome, StoredAnswers
 from mtl.reports.types import Report, read_report
 from mtl.storage.digest import bytes_sha256
 from mtl.storage.store import Store
@@ -93,7 +93,7 @@ class Looks:
     def answered(self) -> set[str]:
         """Images whose answers are kept."""
         paths = [self.folder / past.batch / ANSWERS for past in self.recent]
-        return {name for path in paths if path.exists() for name in read_report(KeptAnswers, path, fix=FIX).images}
+        return {name for path in paths if path.exists() for name in read_report(StoredAnswers, path, fix=FIX).images}
 
     def add(self, batch: str, images: Mapping[str, str], again: Sequence[str]) -> None:
         """A look has been made."""

@@ -172,9 +172,9 @@ def _arrived(settings: Settings, config: Config) -> tuple[str, dict[str, str], l
     if Path(path).is_dir() and not any(Path(path).iterdir()):
         return path, {}, []
     try:
-        place = FileTree(path)
-        images = {name: place.versions[name] for name in place.images()}
-        kinds = Counter(PurePosixPath(name).suffix or name for name in place.names() if name not in images)
+        tree = FileTree(path)
+        images = {name: tree.versions[name] for name in tree.images()}
+        kinds = Counter(PurePosixPath(name).suffix or name for name in tree.names() if name not in images)
     except DataError as error:
         fix = "set monitor.path to where production images arrive, or make the folder"
         raise DataError(error.what, found=error.found, fix=fix) from error

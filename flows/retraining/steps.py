@@ -152,7 +152,7 @@ def promote_step(
     entry = registry.promotions.of(version.number)
     if entry is None:
         flow = str(flow_run.id or "")
-        entry = registry.decide(version, decision, flow, why=why, settings=changes, keep=settings.copies)
+        entry = registry.apply_decision(version, decision, flow, why=why, settings=changes, cache=settings.copies)
     page = settings.home / "reports" / f"version-{version.number}.html"
     tags = version.tags
     facts = {

@@ -140,7 +140,7 @@ def crash_silent_runs(project: str) -> object:
     )
 
 
-def keep(wanted: Any) -> None:
+def ensure_automation(wanted: Any) -> None:
     """Create an automation, or bring it up to date; one of all runs, as an earlier version made it, goes. One that is as it
     should be is not touched: an update would let it forget the runs whose heartbeats it waits for, and it is started with the
     runner, just when they are missed.

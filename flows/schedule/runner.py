@@ -13,7 +13,15 @@ from typing import Any
 from flows.checkout.leftovers import clear
 from flows.checkout.project import project_of
 from flows.processes.ui import end_with_parent
-from flows.schedule.deployments import NAME, REFUSED, crash_silent_runs, deployments, keep, name_of, schedule_line
+from flows.schedule.deployments import (
+    NAME,
+    REFUSED,
+    crash_silent_runs,
+    deployments,
+    ensure_automation,
+    name_of,
+    schedule_line,
+)
 from flows.schedule.pauses import as_paused, note_applied, remove_unwanted
 from flows.schedule.ticks import catch_up, missed, refuse_crons
 from flows.settings import Settings, enter_checkout, reach_prefect
@@ -39,7 +47,7 @@ def run_schedule() -> None:
         config = load(settings.root / "params.yaml")
         project = project_of(settings, config)
         clear(settings, prefect=True)
-        keep(crash_silent_runs(project))
+        ensure_automation(crash_silent_runs(project))
         runner: object = Runner(pause_on_shutdown=False, limit=LIMIT)
         _register(runner, settings, config, project)
     except (MtlError, PrefectHTTPStatusError) as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 from flows.checkout.git import git_prefix
 from flows.checkout.project import VARIABLE, project_of
-from flows.schedule.deployments import crash_silent_runs, deployments, keep
+from flows.schedule.deployments import crash_silent_runs, deployments, ensure_automation
 from flows.schedule.pauses import as_paused, note_applied, remove_unwanted
 from flows.schedule.ticks import refuse_crons
 from flows.settings import Settings, reach_prefect
@@ -70,7 +70,7 @@ def deploy(
         where["job_variables"] = {"image": image}
     project = project_of(settings, config, repository)
     where.setdefault("job_variables", {})["env"] = {VARIABLE: project}  # a run elsewhere speaks in the same name
-    keep(crash_silent_runs(project))
+    ensure_automation(crash_silent_runs(project))
     wanted = as_paused(deployments(config, project, source=source, **where), config, settings.home)
     for one in wanted:
         one.apply(work_pool_name=pool)

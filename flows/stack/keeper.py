@@ -131,7 +131,7 @@ def _service(server: Server) -> Service:
     return Service(server.name, start, stop_signal=server.stop_signal)
 
 
-def keep(folder: Path, nodes: int) -> int:
+def run_servers(folder: Path, nodes: int) -> int:
     """Keep the servers until this process is told to end."""
     show_lines().setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -144,4 +144,4 @@ def keep(folder: Path, nodes: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(keep(Path(sys.argv[1]), int(sys.argv[2])))
+    sys.exit(run_servers(Path(sys.argv[1]), int(sys.argv[2])))

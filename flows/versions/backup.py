@@ -25,7 +25,7 @@ from sqlalchemy import make_url
 
 from flows.checks import can_sign, refuse, writable
 from flows.registry.artifact_addresses import Moved, rewritten
-from flows.registry.load import places
+from flows.registry.load import addresses
 from flows.settings import Settings
 from flows.stack.servers import program
 from flows.versions.backup_list import MANIFEST, STATEMENT, BackUpList, facts_of, signature
@@ -55,7 +55,7 @@ def back_up(settings: Settings, target: str) -> BackUp:
         RegistryError: the database cannot be read.
         StageError, TrainingError: the target cannot be written.
     """
-    database, artifacts = places(settings)
+    database, artifacts = addresses(settings)
     refuse([partial(can_sign, settings), partial(writable, target, "the back-up's place")])
     store = Store(target)
     name = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
@@ -104,7 +104,7 @@ def restore(
         DataError: its list names what is not below the registry's artifacts.
         BusyError: the registry has versions, and `replace` was not said.
     """
-    database, artifacts = places(settings)
+    database, artifacts = addresses(settings)
     store = Store(source)
     whole = sorted(path.removesuffix(f"/{MANIFEST}") for path in store.names() if path.endswith(f"/{MANIFEST}"))
     chosen = name or (whole[-1] if whole else None)

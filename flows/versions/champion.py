@@ -15,7 +15,7 @@ from flows.settings import Settings
 from mtl.config import read_params
 from mtl.config.params import Config
 from mtl.errors import GoneError, RegistryError
-from mtl.gate import judge
+from mtl.gate import decide
 from mtl.registry.promotion import ROLLBACK
 from mtl.reports import METHOD, Decision, EvalReport
 from mtl.reports.change import Change
@@ -57,7 +57,7 @@ def promote(settings: Settings, number: int, *, override: bool, why: str) -> tup
         with tempfile.TemporaryDirectory() as scratch:
             package = registry.package(version, Path(scratch), settings.packages)
             latency = measure_latency(settings.root, package)
-    decision = judge(
+    decision = decide(
         report,
         before,
         against,

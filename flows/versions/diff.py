@@ -154,28 +154,28 @@ def _metrics(before: EvalReport, after: EvalReport) -> dict[str, MetricDifferenc
     return found
 
 
-def show(found: Difference) -> str:
+def show(difference: Difference) -> str:
     """The differences as lines."""
-    first, second = found.versions
+    first, second = difference.versions
     lines = [f"version {first} → version {second}"]
-    lines += [f"version {number} is UNVERIFIED: {why}" for number, why in found.unverified.items()]
-    for title, changed in (("params", found.params), ("sources", found.sources), ("data", found.data)):
+    lines += [f"version {number} is UNVERIFIED: {why}" for number, why in difference.unverified.items()]
+    for title, changed in (("params", difference.params), ("sources", difference.sources), ("data", difference.data)):
         lines.append(f"{title}: {'' if changed else 'the same'}")
         lines += [f"  {key}: {' → '.join(_short(a, b))}" for key, (a, b) in changed.items()]
-    code = found.code
+    code = difference.code
     files = code.files
-    unknown = "not looked at: unverified" if found.unverified else "a commit is not in this git"
+    unknown = "not looked at: unverified" if difference.unverified else "a commit is not in this git"
     what = "the same" if files == () else unknown if files is None else f"{len(files)} files"
     lines.append(f"code: {what}" + (", uncommitted changes" if any(code.dirty) else ""))
     lines += [f"  {name}" for name in (files or ())[:30]]
     lines.append("metrics:")
-    for name, row in found.metrics.items():
+    for name, row in difference.metrics.items():
         values = " → ".join("–" if value is None else f"{value:.4f}" for value in row.values)
         gain = ""
         if row.gain is not None and row.gain_interval is not None:
             gain = f"  {row.gain:+.2%} [{row.gain_interval[0]:+.2%}, {row.gain_interval[1]:+.2%}]"
         lines.append(f"  {name:<12}{row.metric:<12}{values}{gain}")
-    if found.predictions and (differ := found.predictions.disagreements):
+    if difference.predictions and (differ := difference.predictions.disagreements):
         lines.append("predictions (mean disagreement, share of images):")
         for name, one in differ.tasks.items():
             lines.append(f"  {name:<12}{one.mean:.4f}  {one.changed:.1%}")

@@ -76,13 +76,13 @@ def bring(settings: Settings, name: str, out: Path) -> int:
     return version.number
 
 
-def show_disagreement(found: Prediction) -> str:
+def show_disagreement(prediction: Prediction) -> str:
     """The comparison as a table."""
-    first, second = found.versions
-    differ = found.disagreements
+    first, second = prediction.versions
+    differ = prediction.disagreements
     assert differ is not None
     lines = [
-        f"version {first} and version {second} on {found.counts.images} images",
+        f"version {first} and version {second} on {prediction.counts.images} images",
         f"{'task':<12}{'mean':>10}{'changed':>10}",
     ]
     for task, one in differ.tasks.items():

@@ -33,7 +33,7 @@ from mtl.registry.mlflow_params import flatten
 from mtl.registry.registry import Registry, Version
 from mtl.registry.tracking import FINGERPRINT
 from mtl.reports import EVENT, EvalReport, PackageReport, read_report
-from mtl.reports.lineage import Machine, read_kept
+from mtl.reports.lineage import Machine, read_recorded
 from mtl.reports.types import Report
 from mtl.storage.digest import bytes_sha256, file_md5
 
@@ -303,7 +303,7 @@ def _metrics(before: EvalReport, after: EvalReport) -> Differences:
 
 def _circumstances(kept: Path, folder: Path) -> Differences:
     """What was another one than then and may explain a difference, though it need not make any."""
-    machine = read_kept(Machine, kept / MACHINE)
+    machine = read_recorded(Machine, kept / MACHINE)
     before, after = machine.as_json() if machine else {}, this_machine().as_json()
     found = [_differs(f"machine {key}", before[key], after.get(key)) for key in before if before[key] != after.get(key)]
     trainings = [kept / "training.json", folder / "outputs" / "train" / "training.json"]

@@ -138,11 +138,11 @@ def _keeps_values(kind: str, image: Image.Image, data: bytes) -> bool:
 
 def _is_lossless_webp(data: bytes) -> bool:
     """By the first chunk that holds pixels; one of an animation may be of either kind."""
-    place = 12
-    while place + 8 <= len(data) and data[place : place + 4] not in (b"VP8 ", b"VP8L", b"ANMF"):
-        size = int.from_bytes(data[place + 4 : place + 8], "little")
-        place += 8 + size + size % 2
-    return data[place : place + 4] == b"VP8L"
+    offset = 12
+    while offset + 8 <= len(data) and data[offset : offset + 4] not in (b"VP8 ", b"VP8L", b"ANMF"):
+        size = int.from_bytes(data[offset + 4 : offset + 8], "little")
+        offset += 8 + size + size % 2
+    return data[offset : offset + 4] == b"VP8L"
 
 
 def _maximum(kind: str, image: ImageFile.ImageFile, tags: Mapping[int, Any], data: bytes) -> int:
@@ -154,8 +154,8 @@ def _maximum(kind: str, image: ImageFile.ImageFile, tags: Mapping[int, Any], dat
         largest = max(_numbers(tags.get(_LARGEST, stored)))
         return largest if stored == 0xFFFF and 0xFF < largest < stored and not largest & (largest + 1) else stored
     if kind == "JPEG2000":
-        place = data.find(_CODESTREAM)
-        sizes = data[place + 42 : place + 42 + 3 * int.from_bytes(data[place + 40 : place + 42], "big") : 3]
+        offset = data.find(_CODESTREAM)
+        sizes = data[offset + 42 : offset + 42 + 3 * int.from_bytes(data[offset + 40 : offset + 42], "big") : 3]
         return 2 ** (max(sizes) + 1) - 1 if sizes and max(sizes) < 38 else 0  # the upper bit says that it is signed
     if image.mode == "1":
         return 1
@@ -170,11 +170,11 @@ def _significant_bits(png: bytes) -> int:
 
 def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Of a PNG, those before its pixels."""
-    place = 8
-    while place + 8 <= len(png) and png[place + 4 : place + 8] != b"IDAT":
-        size = int.from_bytes(png[place : place + 4], "big")
-        yield png[place + 4 : place + 8], png[place + 8 : place + 8 + size]
-        place += 12 + size
+    offset = 8
+    while offset + 8 <= len(png) and png[offset + 4 : offset + 8] != b"IDAT":
+        size = int.from_bytes(png[offset : offset + 4], "big")
+        yield png[offset + 4 : offset + 8], png[offset + 8 : offset + 8 + size]
+        offset += 12 + size
 
 
 def _numbers(value: Any) -> tuple[int, ...]:

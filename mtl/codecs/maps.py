@@ -174,7 +174,7 @@ def decode_normals(data: bytes) -> np.ndarray:
     known &= True if raster.opacity is None else raster.opacity > 0
     if known.any() and np.median(np.abs(lengths[known] - 1.0)) > _NO_UNIT:
         found = f"vectors of length {np.median(lengths[known]):.2f} in most pixels"
-        raise DataError("a map of normals holds no unit vectors", found=found, fix="255 · (n + 1) / 2 a channel")
+        raise DataError("a map of normals holds no unit vectors", found=found, fix="255 · (n + 1) / 2 per channel")
     vectors /= np.maximum(lengths, _NO_DIRECTION)[..., None]
     vectors[~known] = np.nan
     return turned_vectors(vectors, header.orientation)

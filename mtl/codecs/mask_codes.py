@@ -62,7 +62,7 @@ def colours_of(raster: Raster) -> np.ndarray:
     """int32 [height, width] of what is seen: packed colours, and one code for what is transparent.
 
     Raises:
-        DataError: it has more than 8 bits a sample, or pixels that are transparent in part.
+        DataError: it has more than 8 bits per sample, or pixels that are transparent in part.
     """
     maximum = raster.header.maximum
     if raster.palette is not None:
@@ -70,7 +70,7 @@ def colours_of(raster: Raster) -> np.ndarray:
         opacity = raster.palette[:, 3]
         codes = np.where(opacity == 0, _CLEAR, np.where(opacity == 255, seen, _HALF))[raster.values]
     elif maximum == 0 or 255 % maximum:
-        raise DataError("a mask of colours has not 8 bits a channel", found=f"{raster.values.dtype} up to {maximum}")
+        raise DataError("a mask of colours has not 8 bits per channel", found=f"{raster.values.dtype} up to {maximum}")
     else:
         codes = _packed(raster.values if raster.values.ndim == 3 else raster.values[..., None].repeat(3, axis=2))
         codes *= 255 // maximum

@@ -1,4 +1,4 @@
-"""Encoded images to 8 bits a channel, as a person sees them.
+"""Encoded images to 8 bits per channel, as a person sees them.
 
 Containers are told apart by their content. Of files with several images (animations, pages) the first is read. Colour
 profiles are not applied, as no training framework does.

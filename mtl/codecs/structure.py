@@ -57,8 +57,8 @@ def refuse_tags(exif: bytes) -> None:
     if exif[:2] not in (b"II", b"MM"):
         return
 
-    def number(place: int, size: int) -> int:
-        return int.from_bytes(exif[place : place + size], "little" if exif[:2] == b"II" else "big")
+    def number(offset: int, size: int) -> int:
+        return int.from_bytes(exif[offset : offset + size], "little" if exif[:2] == b"II" else "big")
 
     # Of BigTIFF, numbers are of 8 bytes.
     of_count, of_entry, of_value = (8, 20, 8) if number(2, 2) == 43 else (2, 12, 4)
@@ -66,8 +66,8 @@ def refuse_tags(exif: bytes) -> None:
     count = number(start, of_count)
     _at_most(count, TAGS, "tags")
     said = 0
-    for place in range(start + of_count, start + of_count + count * of_entry, of_entry):
-        tag, kind, length = number(place, 2), number(place + 2, 2), number(place + 4, of_value)
+    for offset in range(start + of_count, start + of_count + count * of_entry, of_entry):
+        tag, kind, length = number(offset, 2), number(offset + 2, 2), number(offset + 4, of_value)
         _at_most(length if tag in _OF_STRIPS else 0, STRIPS, "strips")
         said += min(length * _TAG_SIZES.get(kind, 1), len(exif))
     _at_most(said, 2 * len(exif) + PADDING, "bytes of tags")
@@ -83,20 +83,20 @@ def _at_most(found: int, allowed: int, what: str) -> None:
 
 
 def _jpeg(data: bytes) -> None:
-    place, segments, scans, frame, exif = 2, 0, 0, (0, 0), list[bytes]()
-    while found := _MARKER.search(data, place):
+    offset, segments, scans, frame, exif = 2, 0, 0, (0, 0), list[bytes]()
+    while found := _MARKER.search(data, offset):
         marker = found[1][0]
-        _at_most(0 if scans else found.end() - place, PADDING, "bytes between segments")
+        _at_most(0 if scans else found.end() - offset, PADDING, "bytes between segments")
         if marker == _EOI:
             break
         segments += 1
         _at_most(segments, SEGMENTS, "segments")
         begin = found.end()
-        place = begin + max(int.from_bytes(data[begin : begin + 2], "big"), 2)
+        offset = begin + max(int.from_bytes(data[begin : begin + 2], "big"), 2)
         if marker in _FRAMES:
             frame = (marker, data[begin + 7] if begin + 7 < len(data) else 0)
         elif marker == _APP1 and data[begin + 2 : begin + 8] == b"Exif\0\0":
-            exif.append(data[begin + 8 : place])
+            exif.append(data[begin + 8 : offset])
             _at_most(len(exif), EXIF_SEGMENTS, "segments of EXIF")
         elif marker == _SOS:
             scans += 1
@@ -107,13 +107,13 @@ def _jpeg(data: bytes) -> None:
 
 
 def _png(data: bytes) -> None:
-    place, chunks, others = 8, 0, 0
-    while place + 8 <= len(data):
+    offset, chunks, others = 8, 0, 0
+    while offset + 8 <= len(data):
         chunks += 1
-        others += data[place + 4 : place + 8] not in (b"IDAT", b"fdAT", b"fcTL")
+        others += data[offset + 4 : offset + 8] not in (b"IDAT", b"fdAT", b"fcTL")
         _at_most(others, SEGMENTS // 4, "chunks")  # of which each may hold a megabyte that is packed
         _at_most(chunks, _FEW + len(data) // (4 * _SMALL), "chunks")
-        place += 12 + int.from_bytes(data[place : place + 4], "big")
+        offset += 12 + int.from_bytes(data[offset : offset + 4], "big")
 
 
 def _gif(data: bytes) -> None:
@@ -124,60 +124,60 @@ def _gif(data: bytes) -> None:
 
     if len(data) < 13:
         return
-    place, blocks, images, strange, beside = 13 + table(data[10]), 0, 0, 0, 0
-    while place + 10 < len(data) and images < 2:
-        kind = data[place]
+    offset, blocks, images, strange, beside = 13 + table(data[10]), 0, 0, 0, 0
+    while offset + 10 < len(data) and images < 2:
+        kind = data[offset]
         if kind == 0x3B:
             return
         if kind not in (0x21, 0x2C):
             strange += 1
             _at_most(strange, PADDING, "bytes between blocks")
-            place += 1
+            offset += 1
             continue
         images += kind == 0x2C
-        before = place
-        place += 2 if kind == 0x21 else 11 + table(data[place + 9])
-        while place < len(data) and data[place]:
-            place += data[place] + 1
+        before = offset
+        offset += 2 if kind == 0x21 else 11 + table(data[offset + 9])
+        while offset < len(data) and data[offset]:
+            offset += data[offset] + 1
             blocks += 1
             _at_most(blocks, _FEW + len(data) // _SMALL, "blocks")
-        beside += place - before if kind == 0x21 else 0
+        beside += offset - before if kind == 0x21 else 0
         _at_most(beside, 16 * PADDING, "bytes beside pixels")
-        place += 1
+        offset += 1
 
 
 def _webp(data: bytes) -> None:
-    place, chunks = 12, 0
-    while place + 8 <= len(data):
+    offset, chunks = 12, 0
+    while offset + 8 <= len(data):
         chunks += 1
         _at_most(chunks, _FEW + len(data) // _SMALL, "chunks")
-        size = int.from_bytes(data[place + 4 : place + 8], "little")
-        place += 8 + size + size % 2
+        size = int.from_bytes(data[offset + 4 : offset + 8], "little")
+        offset += 8 + size + size % 2
 
 
-def _boxes(data: bytes, place: int, end: int) -> None:
+def _boxes(data: bytes, offset: int, end: int) -> None:
     boxes = 0
-    while place + 8 <= end:
+    while offset + 8 <= end:
         boxes += 1
         _at_most(boxes, SEGMENTS, "boxes")
-        size, kind, head = int.from_bytes(data[place : place + 4], "big"), data[place + 4 : place + 8], 8
+        size, kind, head = int.from_bytes(data[offset : offset + 4], "big"), data[offset + 4 : offset + 8], 8
         if size == 1:
-            size, head = int.from_bytes(data[place + 8 : place + 16], "big"), 16
-        size = size or end - place
+            size, head = int.from_bytes(data[offset + 8 : offset + 16], "big"), 16
+        size = size or end - offset
         if kind == b"jp2h":
-            _boxes(data, place + head, min(place + size, end))
+            _boxes(data, offset + head, min(offset + size, end))
         elif kind == b"jp2c":
-            _codestream(data[place + head : place + size])
-        place += max(size, head)
+            _codestream(data[offset + head : offset + size])
+        offset += max(size, head)
 
 
 def _codestream(data: bytes) -> None:
     """Markers of a JPEG 2000 before its first tile."""
-    place, markers = 2, 0
-    while data[place : place + 1] == b"\xff" and data[place : place + 2] != b"\xff\x90":
+    offset, markers = 2, 0
+    while data[offset : offset + 1] == b"\xff" and data[offset : offset + 2] != b"\xff\x90":
         markers += 1
         _at_most(markers, SEGMENTS, "markers")
-        place += 2 + max(int.from_bytes(data[place + 2 : place + 4], "big"), 2)
+        offset += 2 + max(int.from_bytes(data[offset + 2 : offset + 4], "big"), 2)
 
 
 _LOOKS: dict[bytes, Callable[[bytes], None]] = {

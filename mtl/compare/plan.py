@@ -49,7 +49,7 @@ class Trial:
         return bytes_sha256(json.dumps(values, sort_keys=True).encode())[:16]
 
 
-def alone(config: Config, name: str) -> Config:
+def single_task(config: Config, name: str) -> Config:
     """The same settings with one task, its weight 1.
 
     Raises:
@@ -68,7 +68,9 @@ def methods(config: Config, wanted: Comparison) -> dict[str, Config]:
     Raises:
         ConfigError: an unknown name.
     """
-    found: dict[str, Config] = {f"alone: {n}": alone(config, n) for n, t in config.tasks.items() if not t.auxiliary}
+    found: dict[str, Config] = {
+        f"alone: {n}": single_task(config, n) for n, t in config.tasks.items() if not t.auxiliary
+    }
     sharing = config.model.sharing
     declared = config.objective.level if sharing.cut else "parameters"
     for name in _chosen(wanted.weightings, "weightings"):
@@ -93,10 +95,10 @@ def weighted(config: Config, weights: dict[str, float]) -> Config:
     return config.model_copy(update={"tasks": tasks, "objective": _objective("fixed", "sum")})
 
 
-def trials(found: dict[str, Config], wanted: Comparison) -> list[Trial]:
+def trials(configs: dict[str, Config], wanted: Comparison) -> list[Trial]:
     """Every method at every learning rate with every seed."""
     made: list[Trial] = []
-    for method, config in found.items():
+    for method, config in configs.items():
         for rate in wanted.learning_rates:
             for seed in range(wanted.seeds):
                 train = config.train.model_copy(update={"learning_rate": rate, "num_workers": 1})

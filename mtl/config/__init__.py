@@ -1,4 +1,4 @@
-"""params.yaml as typed, frozen sections, one a module; `params` has the whole, `trees` what each stage reads.
+"""params.yaml as typed, frozen sections, one per module; `params` has the whole, `trees` what each stage reads.
 
 Here is only what everything needs: a section that were imported here would be part of every stage.
 """

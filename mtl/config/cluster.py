@@ -21,7 +21,7 @@ class ClusterConfig(Section):
         description="where a training keeps its checkpoints: a bucket (s3://…) or a folder that every node sees; "
         "MTL_HOME if not said",
     )
-    use_gpu: Literal["auto", "never"] = Field(description="auto: one GPU a worker where the cluster has enough")
+    use_gpu: Literal["auto", "never"] = Field(description="auto: one GPU per worker where the cluster has enough")
     prepare: Literal["cores", "ray"] = Field(
         default="cores", description="where prepare runs: on this machine's cores, or on the cluster"
     )

@@ -18,7 +18,7 @@ class ZooSource(Section):
     num_train: Count = Field(description="scenes in the training split")
     num_val: Count = Field(description="scenes in the validation split")
     num_test: Count = Field(description="scenes in the test split")
-    image_size: Annotated[int, Field(ge=48, le=256)] = Field(default=64, description="pixels a side")
+    image_size: Annotated[int, Field(ge=48, le=256)] = Field(default=64, description="pixels per side")
 
 
 class SourcesSource(Section):
@@ -28,7 +28,7 @@ class SourcesSource(Section):
     num_train: Count = Field(description="images of each source in the training split, as far as there are so many")
     num_val: Count = Field(description="images of each source in the validation split")
     num_test: Count = Field(description="images of each source in the test split")
-    image_size: Annotated[int, Field(ge=48, le=256)] = Field(default=64, description="pixels a side")
+    image_size: Annotated[int, Field(ge=48, le=256)] = Field(default=64, description="pixels per side")
     only: Literal["all", "digits", "animals", "trees"] = Field(
         default="all", description="one source alone, to compare with the mixture"
     )
@@ -42,7 +42,7 @@ class DataConfig(Section):
 
     source: Source
     operations: tuple[Operation, ...] = Field(description="applied in this order")
-    shard_size: Count = Field(default=2048, description="samples a shard")
+    shard_size: Count = Field(default=2048, description="samples per shard")
     max_bad_fraction: Fraction = Field(
         default=0.0,
         description="share of images, or of annotations, that cannot be used, above which prepare fails; below, they are left out "

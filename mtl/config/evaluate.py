@@ -14,7 +14,7 @@ Corruption = Literal["noise", "blur", "brightness", "contrast", "jpeg"]
 class EvaluateConfig(Section):
     """How the test split is judged."""
 
-    batch_size: Count = Field(description="images a forward pass")
+    batch_size: Count = Field(description="images per forward pass")
     num_resamples: Annotated[int, Field(ge=100)] = Field(description="bootstrap resamples of the test split")
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(description="of the intervals")
     num_pictures: Count = Field(description="predictions drawn, half good and half bad")

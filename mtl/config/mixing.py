@@ -10,7 +10,7 @@ from mtl.config.section import Fraction, Positive, Section
 
 
 class NaturalMixing(Section):
-    """Every sample once an epoch: sources in proportion to their size."""
+    """Every sample once per epoch: sources in proportion to their size."""
 
     type: Literal["natural"]
 

@@ -25,7 +25,7 @@ class MLPBackbone(Section):
     """A perceptron on square patches: 784-64-32 on 28×28 grey images with patches of 28."""
 
     type: Literal["mlp"]
-    patch: Count = Field(default=16, description="pixels a side; also the stride of its features")
+    patch: Count = Field(default=16, description="pixels per side; also the stride of its features")
     widths: tuple[Count, Count] = Field(default=(64, 32), description="channels of the two layers")
 
 
@@ -41,7 +41,7 @@ class PyramidBackbone(Section):
 
     type: Literal["pyramid"]
     widths: tuple[Count, Count, Count] = Field(default=(24, 48, 96), description="channels at strides 2, 4 and 8")
-    scales: tuple[Count, ...] = Field(default=(1, 2, 4), description="cells a side to which features are pooled")
+    scales: tuple[Count, ...] = Field(default=(1, 2, 4), description="cells per side to which features are pooled")
 
 
 Norm = Literal["group", "frozen", "batch"]
@@ -149,7 +149,7 @@ class HardSharing(SharingSection):
 
 
 class CrossStitchSharing(SharingSection):
-    """A network a task, their features mixed after every stage by learned factors (Misra et al. 2016)."""
+    """A network per task, their features mixed after every stage by learned factors (Misra et al. 2016)."""
 
     type: Literal["cross_stitch"]
     cut = False
@@ -157,14 +157,14 @@ class CrossStitchSharing(SharingSection):
 
 
 class MTANSharing(SharingSection):
-    """One backbone, and a soft attention network a task over its levels (Liu et al. 2019)."""
+    """One backbone, and a soft attention network per task over its levels (Liu et al. 2019)."""
 
     type: Literal["mtan"]
     hidden: Count = Field(default=32, description="channels of the attention networks")
 
 
 class MMoESharing(SharingSection):
-    """Convolutional experts on the neck's features, mixed by a gate a task (Ma et al. 2018)."""
+    """Convolutional experts on the neck's features, mixed by a gate per task (Ma et al. 2018)."""
 
     type: Literal["mmoe"]
     num_experts: Count = Field(default=4, description="experts at each level of the pyramid")

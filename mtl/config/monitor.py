@@ -16,7 +16,7 @@ class MonitorConfig(Section):
     path: str = Field(default="incoming", description="folder, archive or bucket in which production images arrive")
     labels: str = Field(
         default="",
-        description="CSV of labels that come late: `image` (path or id, as in `path`), and a column a task; empty: none",
+        description="CSV of labels that come late: `image` (path or id, as in `path`), and a column per task; empty: none",
     )
     keep_days: Positive = Field(
         default=30.0, description="for which answers wait for labels that come after their look"

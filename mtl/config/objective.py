@@ -74,7 +74,7 @@ class IMTLLWeighting(WeightingSection):
 
 class FAMOWeighting(WeightingSection):
     """Fast adaptive multitask optimization (Liu et al. 2023): every log loss falls at the same rate; a second forward
-    pass a step.
+    pass per step.
     """
 
     type: Literal["famo"]
@@ -245,7 +245,7 @@ class ObjectiveConfig(Section):
         default="features",
         description="where gradients are compared: at the shared features (tasks × tasks numbers travel, one backward "
         "pass; tasks that no image has both targets of never conflict there) or at the shared parameters (a backward pass "
-        "a task, tasks × parameters numbers travel)",
+        "per task, tasks × parameters numbers travel)",
     )
 
     @property

@@ -55,7 +55,7 @@ class Binarize(Section):
 
     type: Literal["binarize"]
     invert: bool = Field(default=False, description="dark becomes 255")
-    method: Literal["otsu", "adaptive"] = Field(default="otsu", description="one threshold, or one a neighbourhood")
+    method: Literal["otsu", "adaptive"] = Field(default="otsu", description="one threshold, or one per neighbourhood")
     window: Annotated[int, Field(ge=3)] = Field(default=15, description="adaptive: the neighbourhood in pixels, odd")
     output: Literal["image", "channel"] = Field(
         default="image", description="in the place of the image, or as an extra channel beside it"
@@ -90,7 +90,7 @@ class Equalize(Section):
 
     type: Literal["equalize"]
     clip_limit: Positive = Field(default=2.0, description="contrast limit of a tile's histogram")
-    tiles: Count = Field(default=8, description="tiles a side")
+    tiles: Count = Field(default=8, description="tiles per side")
 
 
 class Standardize(Section):

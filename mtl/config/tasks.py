@@ -1,4 +1,4 @@
-"""`tasks:` what the model learns. One class a task type; the docstring's first line is its description."""
+"""`tasks:` what the model learns. One class per task type; the docstring's first line is its description."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TaskConfig(Section):
 
 
 class Classification(TaskConfig):
-    """One label an image: all places vote, cross-entropy with label smoothing."""
+    """One label per image: all places vote, cross-entropy with label smoothing."""
 
     type: Literal["classification"]
     label_smoothing: Fraction = Field(default=0.05, description="share of the target spread over all classes")
@@ -34,7 +34,7 @@ class Classification(TaskConfig):
 
 
 class MultiLabel(TaskConfig):
-    """Any number of labels an image: a sigmoid a class, binary cross-entropy."""
+    """Any number of labels per image: a sigmoid per class, binary cross-entropy."""
 
     type: Literal["multilabel"]
     hidden: Count = Field(default=64, description="channels of the head")
@@ -61,7 +61,7 @@ class Detection(TaskConfig):
     radius: Positive = Field(default=1.5, description="cells around a box's centre that are positive")
     score_threshold: Fraction = Field(default=0.02, description="boxes below it are not kept")
     nms_threshold: Fraction = Field(default=0.5, description="IoU above which the weaker of two boxes goes")
-    max_detections: Count = Field(default=20, description="boxes kept an image")
+    max_detections: Count = Field(default=20, description="boxes kept per image")
     floor: Fraction | None = Field(default=None, description="mAP50 that the task must reach before it has a champion")
 
 
@@ -82,7 +82,7 @@ class Keypoints(TaskConfig):
     point_threshold: Fraction = Field(
         default=0.1, description="a point is moved to a peak of its heatmap from this height"
     )
-    max_detections: Count = Field(default=20, description="objects kept an image")
+    max_detections: Count = Field(default=20, description="objects kept per image")
     floor: Fraction | None = Field(
         default=None, description="OKS-mAP that the task must reach before it has a champion"
     )
@@ -98,7 +98,7 @@ class Segmentation(TaskConfig):
 
 
 class Regression(TaskConfig):
-    """One number an image: smooth L1."""
+    """One number per image: smooth L1."""
 
     type: Literal["regression"]
     hidden: Count = Field(default=64, description="channels of the head")

@@ -17,10 +17,12 @@ class TrainConfig(Section):
     min_workers: Count | None = Field(
         default=None, description="fewest with which a training goes on while others are lost; num_workers if not said"
     )
-    threads_per_worker: Count = Field(description="CPU threads a worker; the result's bits depend on it")
+    threads_per_worker: Count = Field(description="CPU threads per worker; the result's bits depend on it")
     epochs: Count
     batch_size: Count = Field(description="images per optimizer step, summed over workers")
-    accumulate: Count = Field(default=1, description="micro-batches a worker computes one after the other for a step")
+    accumulate: Count = Field(
+        default=1, description="micro-batches that a worker computes one after the other, per step"
+    )
     parallelism: Literal["data", "tasks"] = Field(
         default="data", description="workers divide the images, or (many heavy heads) the tasks; the result is the same"
     )

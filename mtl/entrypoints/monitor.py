@@ -14,12 +14,12 @@ from mtl.config.monitor import MonitorConfig
 from mtl.config.params import load
 from mtl.monitor import profile as profiles
 from mtl.monitor.drift import Finding, compare
-from mtl.monitor.kept_answers import NAME, judge_kept
 from mtl.monitor.late_labels import LATE_SHARE
 from mtl.monitor.page import write_page
+from mtl.monitor.stored_answers import NAME, score_stored
 from mtl.package.predictor import Predictor
 from mtl.reports import EvalReport, read_report
-from mtl.reports.monitoring import KeptAnswer, KeptAnswers, LateLabels, LateResult, MonitorReport, Registered
+from mtl.reports.monitoring import LateLabels, LateResult, MonitorReport, Registered, StoredAnswer, StoredAnswers
 from mtl.reports.requests import MonitorRequest
 from mtl.serving.looked import Answered, Looked, look
 from mtl.stages import run_stage
@@ -42,10 +42,10 @@ def main() -> None:
     more = look(predictor, [image for image in asked.images if image[1] in again], answered=True)
     known = registered(predictor, read_report(EvalReport, bundle / "evaluation.json"))
     images = _of_tasks({**more.answers, **found.answers}, known)
-    kept = KeptAnswers(version=asked.version, registered=known, images=images)
+    kept = StoredAnswers(version=asked.version, registered=known, images=images)
     Store(str(out)).put(NAME, json.dumps(kept.model_dump(mode="json", exclude_unset=True)).encode())
     findings, unjudged = _findings(reference, found, predictor, config)
-    rows, told = judge_kept(kept, late, out.parent, config.alpha * LATE_SHARE)
+    rows, told = score_stored(kept, late, out.parent, config.alpha * LATE_SHARE)
     result = MonitorReport(
         version=asked.version,
         images=len(new),
@@ -76,10 +76,10 @@ def _gone(more: Looked) -> list[str]:
     return [f"{number} labelled images of earlier looks cannot be read any more"] if number else []
 
 
-def _of_tasks(answers: dict[str, Answered], known: dict[str, Registered]) -> dict[str, KeptAnswer]:
+def _of_tasks(answers: dict[str, Answered], known: dict[str, Registered]) -> dict[str, StoredAnswer]:
     """Without the answers that no label is compared with."""
     return {
-        name: KeptAnswer(content=one.content, answers={task: one.row[task] for task in known})
+        name: StoredAnswer(content=one.content, answers={task: one.row[task] for task in known})
         for name, one in sorted(answers.items())
     }
 

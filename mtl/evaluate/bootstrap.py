@@ -30,7 +30,7 @@ def jackknife_weights(num_samples: int) -> np.ndarray:
     return (np.arange(num_samples) % parts != np.arange(parts)[:, None]).astype(np.float64)
 
 
-def places(ids: Sequence[str]) -> np.ndarray:
+def ranks(ids: Sequence[str]) -> np.ndarray:
     """Where each sample stands in the order of ids: resamples are drawn there, so that they are the same whatever the
     order in which samples were judged: int64 [samples].
     """

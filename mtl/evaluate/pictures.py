@@ -122,7 +122,7 @@ def draw_predictions(
 def _tile(
     batch: Any, index: int, tasks: dict[str, Task], predictions: dict[str, list[Any]], split: Split
 ) -> np.ndarray:
-    """One image with everything drawn on it, its reconstruction beside it, and a line a task below."""
+    """One image with everything drawn on it, its reconstruction beside it, and a line per task below."""
     shown = as_rgb(split.rows(np.array([split.ids.index(batch.ids[index])]))["image"][0])
     plain, scale = enlarged(shown, TILE)
     drawn, beside = plain, plain

@@ -10,7 +10,7 @@ import numpy as np
 
 from mtl.config.trees.model import ModelTree
 from mtl.data.loading.loader import Split
-from mtl.evaluate.bootstrap import jackknife_weights, places, resample_counts
+from mtl.evaluate.bootstrap import jackknife_weights, ranks, resample_counts
 from mtl.intervals import Estimate
 from mtl.reports import FEWEST, METHOD, BlindReport, EvalReport, Metric, Replicates, SliceReport, TaskReport
 from mtl.tasks import Task
@@ -37,8 +37,8 @@ def build_report(
     blind answers reach.
     """
     corrupted, without = robustness or {}, blind or {}
-    place = places(split.ids)
-    counts = resample_counts(config.seed, config.evaluate.num_resamples, len(split))[:, place]
+    rank = ranks(split.ids)
+    counts = resample_counts(config.seed, config.evaluate.num_resamples, len(split))[:, rank]
     groups, small = _slices(split)
     return EvalReport(
         method=METHOD,
@@ -60,7 +60,7 @@ def build_report(
                 config.evaluate.confidence,
                 {kind: _finite(found[name]) for kind, found in corrupted.items() if name in found},
                 without.get(name),
-                jackknife_weights(len(split))[:, place],
+                jackknife_weights(len(split))[:, rank],
             )
             for name, task in tasks.items()
         },

@@ -13,7 +13,7 @@ from mtl.tasks.base import Scorer
 
 
 def write_tables(folder: Path, report: EvalReport, scorers: dict[str, Scorer]) -> None:
-    """`metrics.json` for `dvc metrics` and a CSV a curve for `dvc plots`."""
+    """`metrics.json` for `dvc metrics` and a CSV per curve for `dvc plots`."""
     values = {name: {m: metric.value for m, metric in task.metrics.items()} for name, task in report.tasks.items()}
     (folder / "metrics.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
     tables: dict[str, list[dict[str, Any]]] = {"confusion": [], "reliability": [], "precision_recall": []}

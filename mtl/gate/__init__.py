@@ -31,10 +31,10 @@ from mtl.gate.gains import gain, improvement, not_worse
 from mtl.gate.slices import slices
 from mtl.reports import Decision, EvalReport, Rule, TaskReport
 
-__all__ = ["comparable", "gain", "judge", "relative_gains"]
+__all__ = ["comparable", "decide", "gain", "relative_gains"]
 
 
-def judge(
+def decide(
     challenger: EvalReport,
     champion: EvalReport | None,
     champion_version: int | None,

@@ -32,7 +32,7 @@ def tails(count: int, config: GateConfig) -> Iterator[float]:
 
 
 def not_worse(gains: Mapping[str, Estimate], both: Mapping[str, Pair], config: GateConfig) -> Iterator[Rule]:
-    """One rule a task. The surest is judged by the widest interval; after one that fails, none passes."""
+    """One rule per task. The surest is judged by the widest interval; after one that fails, none passes."""
     order = sorted(gains, key=lambda n: (_share_below(gains[n], -config.margin), -gains[n].point))
     going = True
     for name, tail in zip(order, tails(len(order), config), strict=True):

@@ -26,7 +26,7 @@ class Slice:
 
 
 def slices(both: Mapping[str, Pair], config: GateConfig) -> Iterator[Rule]:
-    """One rule a task: its slice whose interval's high end lies lowest under minus the margin."""
+    """One rule per task: its slice whose interval's high end lies lowest under minus the margin."""
     margin = config.slice_margin
     if margin is None:
         return

@@ -1,4 +1,4 @@
-"""What a network costs, beside one network a task."""
+"""What a network costs, beside one network per task."""
 
 from __future__ import annotations
 

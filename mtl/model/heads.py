@@ -47,7 +47,7 @@ class DenseHead(nn.Module):
 
     def __init__(self, channels: int, hidden: int, out: int, stride: int) -> None:
         super().__init__()
-        # Above 4 pixels a cell, a shuffle of all of them would be the largest layer: resize the rest.
+        # Above 4 pixels per cell, a shuffle of all of them would be the largest layer: resize the rest.
         self.shuffle = next(s for s in (4, 3, 2, 1) if stride % s == 0)
         self.rest = stride // self.shuffle
         self.body = conv_block(channels, hidden)

@@ -88,7 +88,7 @@ def freeze(model: nn.Module, config: ModelConfig) -> None:
 
 
 def _backbones(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The backbone, or one a task, with the prefix of their names."""
+    """The backbone, or one per task, with the prefix of their names."""
     several = getattr(model, "backbones", None)
     if several is not None:
         return [(f"backbones.{name}.", module) for name, module in several.items()]

@@ -10,11 +10,11 @@ from mtl.model.blocks import conv_block
 from mtl.precision import at_least_float32
 
 POOL = 4
-"""Cells a side into which a proposal's features are pooled."""
+"""Cells per side into which a proposal's features are pooled."""
 
 
 class FasterRCNNHead(nn.Module):
-    """Faster R-CNN (Ren et al. 2015) on one level: [n, c, h, w] → one row an image.
+    """Faster R-CNN (Ren et al. 2015) on one level: [n, c, h, w] → one row per image.
 
     A row holds, one after the other: objectness of every anchor, its four deltas, the proposals' boxes in pixels, their
     class logits (the last is background), their own deltas. `unpack` takes it apart.

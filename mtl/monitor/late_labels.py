@@ -42,7 +42,7 @@ def read_labels(path: Path, tasks: list[str] | None = None, problems: list[str] 
     columns = {column for column in rows[0] if column} if rows else set[str]()
     wanted = columns - {"image"} if tasks is None else columns & set(tasks)
     if rows and ("image" not in columns or not wanted):
-        fix = f"a column `image` and some of {', '.join(tasks)}" if tasks else "a column `image`, and a column a task"
+        fix = f"a column `image` and some of {', '.join(tasks)}" if tasks else "a column `image`, and a column per task"
         raise DataError(f"the labels in {path} lack columns", found=", ".join(sorted(columns)), fix=fix)
     found: dict[str, dict[str, set[str]]] = {}
     for image, row in _usable(rows, path.name, told):
@@ -160,6 +160,6 @@ def _row(task: str, before: Registered, scores: np.ndarray) -> LateResult:
     )
 
 
-def unjudged_columns(labels: Iterable[Mapping[str, str]], registered: Mapping[str, Registered]) -> list[str]:
+def unscored_columns(labels: Iterable[Mapping[str, str]], registered: Mapping[str, Registered]) -> list[str]:
     """Columns of labels that say nothing of a task with an accuracy or an error."""
     return sorted({column for given in labels for column in given} - registered.keys())

@@ -10,7 +10,7 @@ from typing import Generic, Self, TypeVar
 import torch
 
 from mtl.config.objective import AggregatorSection
-from mtl.objective.memory import Remembering, keep
+from mtl.objective.memory import Remembering, register_state
 from mtl.seeds import Stream, torch_seed
 
 AggregatorConfig = TypeVar("AggregatorConfig", bound=AggregatorSection, covariant=True)
@@ -29,7 +29,7 @@ class Aggregator(Remembering, ABC, Generic[AggregatorConfig]):
     def __init__(self, config: AggregatorConfig, num_tasks: int, seed: int = 0) -> None:
         super().__init__()
         self.config, self.num_tasks, self.seed = config, num_tasks, seed
-        keep(self, "step", torch.zeros((), dtype=torch.int64))
+        register_state(self, "step", torch.zeros((), dtype=torch.int64))
 
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Self:
         """The memory stays on the CPU, wherever the model goes: numbers of tasks × tasks are worked on there."""

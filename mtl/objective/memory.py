@@ -29,6 +29,6 @@ class Remembering(nn.Module):
         self._planned = {}
 
 
-def keep(module: nn.Module, name: str, value: torch.Tensor) -> None:
+def register_state(module: nn.Module, name: str, value: torch.Tensor) -> None:
     """A tensor that is part of the method's state."""
     module.register_buffer(name, value)

@@ -1,4 +1,4 @@
-"""Predictions for images as users have them: encoded bytes in, one typed row a picture out."""
+"""Predictions for images as users have them: encoded bytes in, one typed row per picture out."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def unpoint(uri: str, client: ReadingClient, model: str, alias: str) -> None:
             client.delete_registered_model_alias(model, alias)
 
 
-def found_version(uri: str, client: ReadingClient, model: str, number: int) -> ModelVersion | None:
+def lookup_version(uri: str, client: ReadingClient, model: str, number: int) -> ModelVersion | None:
     """What MLflow has as a version of this number; None if it has none.
 
     Raises:
@@ -136,7 +136,7 @@ def refuse_gone(
         GoneError: it has none; or another, since a model that was deleted begins again with version 1.
     """
     what = f"version {number}, {'the champion' if changes[-1].to == number else 'once champion'} of {model},"
-    found = found or found_version(uri, client, model, number)
+    found = found or lookup_version(uri, client, model, number)
     if found is None:
         refuse_missing_model(uri, client, model, f"version {number} is {what.split(', ')[1]}")
         raise GoneError(f"{what} was deleted in MLflow", found=f"no version {number}", fix=LOST)
@@ -149,17 +149,17 @@ def refuse_gone(
         )
 
 
-def same_version(entry: Change, found: ModelVersion) -> bool:
+def same_version(entry: Change, version: ModelVersion) -> bool:
     """Whether what has a version's number is the version that an entry made champion: of the same run; or, of entries that do
     not say it, registered before.
     """
     if entry.run is not None:
-        return entry.run == str(found.run_id)
+        return entry.run == str(version.run_id)
     try:
         entered = datetime.fromisoformat(entry.when).timestamp()
     except ValueError:  # of whoever wrote it before entries were signed, and somebody lets it through
         return True
-    return found.creation_timestamp / 1000 <= entered + LEEWAY_SECONDS
+    return version.creation_timestamp / 1000 <= entered + LEEWAY_SECONDS
 
 
 def _said_model(text: str | None) -> object:

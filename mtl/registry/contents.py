@@ -123,7 +123,7 @@ class Contents:
                 raise self._without_package(version, differs)
         verify(package, sha256, None)
         if cache and sha256:
-            cache.keep(sha256, package)
+            cache.add(sha256, package)
         return package
 
     def refuse_listed(self, version: Version) -> None:
@@ -184,7 +184,7 @@ class Contents:
         with explained(self.uri), tempfile.TemporaryDirectory() as scratch:
             return self._content(version, EVALUATION, Path(scratch))
 
-    def keep_comparison(self, version: Version, champion: Version, report: EvalReport) -> None:
+    def save_comparison(self, version: Version, champion: Version, report: EvalReport) -> None:
         """Keep with a version how the champion did on that version's test samples, signed."""
         text = report.model_dump_json()
         content = {"kind": COMPARISON, "model": self.model, "version": version.number, "champion": champion.number}

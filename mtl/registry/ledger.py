@@ -1,7 +1,7 @@
 """What happened to a registered model, in entries that are written once, signed, and never change.
 
 MLflow's aliases are last-writer-wins. Its runs' params are not: a key that has a value keeps it, in SQLite, in Postgres and
-behind a server, whoever writes at the same time. One run a model holds the ledger; who writes a key first has it. Whoever may
+behind a server, whoever writes at the same time. One run per model holds the ledger; who writes a key first has it. Whoever may
 write to MLflow may write entries, too; only those that somebody trusted has signed, for this model and this key, count.
 
 The run is the only one of an experiment that is called after the model and says what it is. Ledgers of before that are a run of
@@ -55,7 +55,7 @@ class Entry:
     """As it was written: whoever has it can put it back."""
 
 
-def place_of(uri: str, model: str) -> str:
+def history_name(uri: str, model: str) -> str:
     """The name under which a home remembers what it saw of a model's history."""
     return hashlib.sha256(f"{uri} {model}".encode()).hexdigest()[:16]
 
@@ -66,7 +66,7 @@ class Ledger:
     def __init__(self, uri: str, client: ReadingClient, model: str, trust: Trust) -> None:
         self.uri, self.client, self.model, self.trust = uri, client, model, trust
         self.name = f"ledger of {model}"
-        self.place = place_of(uri, model)
+        self.history = history_name(uri, model)
         self._run: str | None = None
 
     def read(self) -> dict[str, Entry]:
@@ -175,7 +175,7 @@ class Ledger:
                 found=f"it is called {renamed[1]!r}",
                 fix="mtl registry repair",
             )
-        if self.trust.recall(self.place) and self._find() is None:
+        if self.trust.recall(self.history) and self._find() is None:
             raise GoneError(
                 f"the {self.name} was deleted in MLflow for good: it says which version was champion when",
                 found=f"no experiment {self.name!r}, and this home has seen one",

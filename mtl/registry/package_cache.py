@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-KEPT = 8
+MAX_PACKAGES = 8
 """The packages that were used last."""
 
 
@@ -39,8 +39,8 @@ class PackageCache:
         """Whether a package is here."""
         return bool(re.fullmatch("[0-9a-f]{64}", sha256)) and (self.folder / sha256).is_dir()
 
-    def keep(self, sha256: str, package: Path) -> None:
-        """Keep a copy, and remove the oldest beyond KEPT. A full disk costs the copy, not the caller."""
+    def add(self, sha256: str, package: Path) -> None:
+        """Add a copy, and remove the oldest beyond MAX_PACKAGES. A full disk costs the copy, not the caller."""
         if self.has(sha256):
             return
         with contextlib.suppress(OSError, shutil.Error):
@@ -49,7 +49,7 @@ class PackageCache:
                 copy = shutil.copytree(package, Path(scratch, sha256))
                 copy.rename(self.folder / sha256)  # fails if another process was first
         packages = [path for path in self.folder.glob("*") if not path.name.startswith(".")]
-        for old in sorted(packages, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT:]:
+        for old in sorted(packages, key=lambda path: path.stat().st_mtime, reverse=True)[MAX_PACKAGES:]:
             self.forget(old.name)
 
     def forget(self, sha256: str) -> None:

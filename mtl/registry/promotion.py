@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from mtl.errors import GoneError, RegistryError
 from mtl.output.redaction import redact
 from mtl.registry.actor import actor
-from mtl.registry.aliases import LOST, aliased, found_version, point, refuse_gone, same_version, unpoint
+from mtl.registry.aliases import LOST, aliased, lookup_version, point, refuse_gone, same_version, unpoint
 from mtl.registry.chain import CHANGE, Chain, change_of, read_chain
 from mtl.registry.ledger import Ledger
 from mtl.registry.records.client import ReadingClient
@@ -58,12 +58,12 @@ class Promotions:
             RegistryError: one was changed or removed, put in another's place, or cut off the end.
         """
         trust = self.ledger.trust
-        seen = trust.recall(self.ledger.place)  # first, for others go on writing
+        seen = trust.recall(self.ledger.history)  # first, for others go on writing
         entries = self.ledger.read()
         chain = read_chain(self.model, entries, trust, seen)
         if chain.signed and chain.signed != seen:
-            trust.keep(self.ledger.place, {key: entry.text for key, entry in entries.items()})
-        trust.remember(self.ledger.place, chain.signed)
+            trust.save_entries(self.ledger.history, {key: entry.text for key, entry in entries.items()})
+        trust.remember(self.ledger.history, chain.signed)
         return chain
 
     def history(self) -> list[Change]:
@@ -235,7 +235,7 @@ class Promotions:
     def of(self, number: int) -> Change | None:
         """The entry by which the gate made a version champion, if it did."""
         entries = [e for e in self.history() if e.to == number and e.kind == PROMOTION]
-        if not entries or (found := found_version(self.ledger.uri, self.client, self.model, number)) is None:
+        if not entries or (found := lookup_version(self.ledger.uri, self.client, self.model, number)) is None:
             return None
         return next((entry for entry in entries if same_version(entry, found)), None)
 
@@ -254,7 +254,7 @@ class Promotions:
         Raises:
             GoneError: there is no such version any more.
         """
-        found = found_version(self.ledger.uri, self.client, self.model, to) if to and to != chain.champion else None
+        found = lookup_version(self.ledger.uri, self.client, self.model, to) if to and to != chain.champion else None
         if to and to != chain.champion and found is None:
             raise GoneError(f"{self.model} has no version {to} any more: it does not become champion", fix=LOST)
         number = chain.end + 1

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mtl.errors import RegistryError
-from mtl.registry.aliases import STATEMENT, aliased, found_version, point, refuse_gone
+from mtl.registry.aliases import STATEMENT, aliased, lookup_version, point, refuse_gone
 from mtl.registry.chain import known_numbers
 from mtl.registry.contents import Contents
 from mtl.registry.key_files import KeySource
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 CHALLENGER = "challenger"
 VERSION = "version"
 """Kind of the ledger's key version/<fingerprint>."""
-KEPT_STATEMENT, KEPT_DECISION = "statement.json", "decided.json"
+RUN_STATEMENT, RUN_DECISION = "statement.json", "decided.json"
 """Artifacts of a version's run: what was signed of the version and its decision, for MLflow's page can delete versions."""
 
 
@@ -107,7 +107,7 @@ class Registry(Contents):
             RegistryError: there is none.
             GoneError: there was one: it, or the model, was deleted, renamed or removed.
         """
-        found = found_version(self.uri, self.client, self.model, number)
+        found = lookup_version(self.uri, self.client, self.model, number)
         if found is not None:
             return self._version(found)
         raise missing(self.promotions, number, [version.number for version in self.versions()])
@@ -182,7 +182,7 @@ class Registry(Contents):
                 made = self._numbered(source, run, tags)
             number = int(made.version)
             signed = statement(self.trust, self.model, number, run, tags, files, num_bytes)
-            self.client.log_text(run, signed, KEPT_STATEMENT)
+            self.client.log_text(run, signed, RUN_STATEMENT)
             self.client.set_model_version_tag(self.model, str(number), STATEMENT, signed)
         return self.get(number)
 
@@ -241,11 +241,11 @@ class Registry(Contents):
         number = self.promotions.champion()
         return self.accept(self.get(number)) if number else None
 
-    def whole(self, version: Version, keep: PackageCache | None = None) -> int:
+    def whole(self, version: Version, cache: PackageCache | None = None) -> int:
         """Bytes of a version's package, of which the registry has every file as it was registered.
 
         Args:
-            keep: where a copy stays.
+            cache: where a copy stays.
 
         Raises:
             RegistryError: one is another.
@@ -253,8 +253,8 @@ class Registry(Contents):
         """
         with tempfile.TemporaryDirectory() as scratch:
             package = self.package(version, Path(scratch))
-            if keep is not None and (digest := version.tags.get("mtl.package_sha256")):
-                keep.keep(digest, package)
+            if cache is not None and (digest := version.tags.get("mtl.package_sha256")):
+                cache.add(digest, package)
             return sum(p.stat().st_size for p in package.rglob("*") if p.is_file() and p.name != SIGNATURE)
 
     def adopt(self, version: Version) -> Version:
@@ -284,7 +284,7 @@ class Registry(Contents):
                     self.client.set_model_version_tag(self.model, number, DECIDED, signed)
         return self.get(version.number)
 
-    def decide(
+    def apply_decision(
         self,
         version: Version,
         decision: Decision,
@@ -292,12 +292,12 @@ class Registry(Contents):
         *,
         why: str = "",
         settings: Mapping[str, Sequence[JsonValue]] | None = None,
-        keep: PackageCache | None = None,
+        cache: PackageCache | None = None,
     ) -> Change | None:
         """Move the alias that the gate's decision grants; the ledger's entry of a promotion.
 
         Args:
-            keep: where a copy of the champion's package stays.
+            cache: where a copy of the champion's package stays.
             why: what its user says to it.
             settings: as of `Promotions.promote`.
 
@@ -305,7 +305,7 @@ class Registry(Contents):
             RegistryError: the champion is no longer the version that the decision was made against.
         """
         if decision.promote:
-            self.whole(version, keep)
+            self.whole(version, cache)
             said = f"{why}; {decision.summary}" if why else decision.summary
             return self.promotions.promote(
                 version.number, decision.champion, why=said, flow_run=flow_run, settings=settings
@@ -329,6 +329,6 @@ class Registry(Contents):
         """Enter and sign what the gate has decided; a copy of it stays with the run."""
         signed = decided(self.trust, self.model, version, text, files)
         with explained(self.uri):
-            self.client.log_text(version.run, signed, KEPT_DECISION)
+            self.client.log_text(version.run, signed, RUN_DECISION)
             self.client.set_model_version_tag(self.model, str(version.number), DECISION, text)
             self.client.set_model_version_tag(self.model, str(version.number), DECIDED, signed)

@@ -1,4 +1,4 @@
-"""MLflow runs: params, metrics, lineage. One run a training, found again by its fingerprint."""
+"""MLflow runs: params, metrics, lineage. One run per training, found again by its fingerprint."""
 
 from __future__ import annotations
 

@@ -113,25 +113,25 @@ class Trust:
                 return payload, Doubt(f"it is a statement of {key} {payload.get(key)!r}, not {value!r}", altered=True)
         return payload, None
 
-    def recall(self, place: str) -> str:
+    def recall(self, history: str) -> str:
         """The hash up to which a history was seen; empty if it never was."""
-        path = self.seen and self.seen / place
+        path = self.seen and self.seen / history
         return path.read_text(encoding="utf-8") if path and path.exists() else ""
 
-    def remember(self, place: str, head: str) -> None:
+    def remember(self, history: str, head: str) -> None:
         """Keep the hash up to which a history was seen."""
-        if self.seen is not None and head and head != self.recall(place):
-            Store(str(self.seen)).put(place, head.encode())
+        if self.seen is not None and head and head != self.recall(history):
+            Store(str(self.seen)).put(history, head.encode())
 
-    def kept(self, place: str) -> dict[str, str]:
+    def load_entries(self, history: str) -> dict[str, str]:
         """The copy of a ledger's entries as they were last seen here: key → signed text."""
-        path = self.seen and self.seen / f"{place}{COPY}"
+        path = self.seen and self.seen / f"{history}{COPY}"
         return json.loads(path.read_bytes()) if path and path.exists() else {}
 
-    def keep(self, place: str, entries: Mapping[str, str]) -> None:
+    def save_entries(self, history: str, entries: Mapping[str, str]) -> None:
         """Keep a copy of a ledger's entries."""
         if self.seen is not None and entries:
-            Store(str(self.seen)).put(f"{place}{COPY}", json.dumps(dict(entries)).encode())
+            Store(str(self.seen)).put(f"{history}{COPY}", json.dumps(dict(entries)).encode())
 
     @property
     def signer(self) -> str | None:

@@ -16,13 +16,13 @@ Output = dict[str, JsonValue]
 FIX = "mtl of the version that wrote it reads it; else restore the registry from a back-up"
 
 
-class Kept(Report):
+class Recorded(Report):
     """What a version's run keeps: whatever newer programs add is left out."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Machine(Kept):
+class Machine(Recorded):
     """What can change the last bits of a training."""
 
     system: str | None = None
@@ -36,7 +36,7 @@ class Machine(Kept):
         return self.model_dump(mode="json", exclude_unset=True)
 
 
-class Source(Kept):
+class Source(Recorded):
     """Where a part of the data came from, as stage fetch has written it."""
 
     name: str
@@ -47,7 +47,7 @@ class Source(Kept):
     num_items: int = 0
 
 
-class TrainingFacts(Kept):
+class TrainingFacts(Recorded):
     """Of a training's report, what may explain another result."""
 
     steps: int
@@ -106,10 +106,10 @@ class DataFiles(RootModel[dict[str, tuple[Output, ...]]]):
     """dvc_files.json: path of each of DVC's files below data/ → its outputs."""
 
 
-KeptKind = TypeVar("KeptKind", Machine, TrainingFacts, Sources, LeftOut, DataFiles)
+RecordedKind = TypeVar("RecordedKind", Machine, TrainingFacts, Sources, LeftOut, DataFiles)
 
 
-def read_kept(kind: type[KeptKind], path: Path) -> KeptKind | None:
+def read_recorded(kind: type[RecordedKind], path: Path) -> RecordedKind | None:
     """A file that a version's run keeps; None if it keeps none.
 
     Raises:

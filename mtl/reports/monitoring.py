@@ -63,19 +63,19 @@ class Registered(Report):
     classes: tuple[str, ...] | None = Field(default=None, description="of a label; None: not said")
 
 
-class KeptAnswer(Report):
+class StoredAnswer(Report):
     """What was answered for one image."""
 
     content: str = Field(description="the image's digest")
     answers: dict[str, JsonValue] = Field(description="task → a column of `Predictor.predict`")
 
 
-class KeptAnswers(Report):
+class StoredAnswers(Report):
     """The answers of one look."""
 
     version: int
     registered: dict[str, Registered]
-    images: dict[str, KeptAnswer]
+    images: dict[str, StoredAnswer]
 
 
 class LateLabels(Report):

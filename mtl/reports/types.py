@@ -21,7 +21,7 @@ class Report(BaseModel):
 
 
 class NetworkCost(Report):
-    """What a network costs, beside one network a task with the same backbone."""
+    """What a network costs, beside one network per task with the same backbone."""
 
     parameters: int
     multiply_adds: int = Field(description="of one image, forward")
@@ -74,7 +74,7 @@ class TrainReport(Report):
     )
     device: str
     parameters: dict[str, int] = Field(description="number of parameters: shared, then by task")
-    cost: NetworkCost = Field(description="of the network, and of one network a task")
+    cost: NetworkCost = Field(description="of the network, and of one network per task")
     pretrained: dict[str, JsonValue] | None = Field(default=None, description="what became of each pretrained tensor")
 
 

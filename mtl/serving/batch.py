@@ -39,7 +39,7 @@ CHUNK = 128
 FEW = 2
 """Chunks that are done sooner in this process than a local Ray has started, and each of its processes has imported torch."""
 PICTURES = ("masks", "overlays")
-"""Formats with files an image."""
+"""Formats with files per image."""
 
 
 def predict_all(
@@ -154,7 +154,7 @@ class ChunkPredictor:
 
     def _read(self, one: Chosen) -> bytes | DataError:
         try:
-            return self._reader.read(one.place, one.name)
+            return self._reader.read(one.root, one.name)
         except DataError as error:
             return error
 
@@ -176,7 +176,7 @@ def as_parquet(
     predictor: Predictor,
     names: Sequence[str] = (),
 ) -> bytes:
-    """A row an image: `_path`, `_error` (null if all went well), `_file` (the name of its pictures, if there are any), and the
+    """A row per image: `_path`, `_error` (null if all went well), `_file` (the name of its pictures, if there are any), and the
     columns of `Predictor.predict`, null if not.
     """
     import pyarrow as pa

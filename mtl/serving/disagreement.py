@@ -66,7 +66,7 @@ def draw_most_different(
     tiles: list[np.ndarray] = []
     for label in images[:NUM_PICTURES]:
         one = where[label]
-        encoded = reader.read(one.place, one.name)
+        encoded = reader.read(one.root, one.name)
         pair = [
             draw(predictor.shown(encoded), found[label], predictor.tasks)
             for (predictor, _), found in zip((first, second), rows, strict=True)

@@ -50,7 +50,7 @@ def hand_over(
         MtlError: what the job wrote down, or that the cluster refuses or is out of reach.
         KeyboardInterrupt: this process was told to end; what is done stays done.
     """
-    here = next((place for place in (out, *(one.place for one in chosen)) if "://" not in place), None)
+    here = next((place for place in (out, *(one.root for one in chosen)) if "://" not in place), None)
     if here is not None:
         raise DataError(
             f"the cluster at {config.cluster.address} cannot reach this machine's files",

@@ -24,8 +24,8 @@ def picture_names(chosen: Sequence[Chosen]) -> list[str]:
     Characters that some file system does not take are percent-encoded. Names that some file system takes for one (`A.png` and
     `a.png`), and one that is called as another's folder, get `~` and a digest of the image's whole path.
     """
-    common = _common([one.place.rstrip("/") for one in chosen])
-    names = [_plain(f"{one.place.rstrip('/')}/{one.name}"[len(common) :]) for one in chosen]
+    common = _common([one.root.rstrip("/") for one in chosen])
+    names = [_plain(f"{one.root.rstrip('/')}/{one.name}"[len(common) :]) for one in chosen]
     users: dict[str, list[int]] = defaultdict(list)
     for index, name in enumerate(names):
         users[_folded(name)].append(index)

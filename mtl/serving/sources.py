@@ -14,31 +14,31 @@ from mtl.storage.file_tree import ARCHIVES, IMAGES, FileTree
 class Chosen:
     """One image: the place where it lies, its name there, and what changes when the file does."""
 
-    place: str
+    root: str
     name: str
     version: str
 
     @property
     def label(self) -> str:
         """What it is called in the results."""
-        return f"{self.place.rstrip('/')}/{self.name}"
+        return f"{self.root.rstrip('/')}/{self.name}"
 
 
 class Reader:
     """Images by their place and name; each place is opened once."""
 
     def __init__(self) -> None:
-        self._places: dict[str, FileTree] = {}
+        self._trees: dict[str, FileTree] = {}
 
-    def read(self, place: str, name: str) -> bytes:
+    def read(self, root: str, name: str) -> bytes:
         """An image's bytes.
 
         Raises:
             DataError: the place or the image is not there, or cannot be read.
         """
-        if place not in self._places:
-            self._places[place] = FileTree(place)
-        return self._places[place].read(name)
+        if root not in self._trees:
+            self._trees[root] = FileTree(root)
+        return self._trees[root].read(name)
 
 
 def choose(paths: list[str]) -> list[Chosen]:
@@ -50,9 +50,9 @@ def choose(paths: list[str]) -> list[Chosen]:
     found: dict[str, Chosen] = {}
     for path in paths:
         for given in _matches(path):
-            place, names = _opened(given)
+            tree, names = _opened(given)
             for name in names:
-                chosen = Chosen(place.path, name, place.versions[name])
+                chosen = Chosen(tree.path, name, tree.versions[name])
                 found.setdefault(chosen.label, chosen)
     if not found:
         raise DataError(
@@ -74,10 +74,10 @@ def _opened(path: str) -> tuple[FileTree, list[str]]:
     """The place, and the images that are meant in it: all, or the one file."""
     single = path.lower().endswith(IMAGES) and not Path(path).is_dir()
     if not single or path.lower().endswith(tuple(ARCHIVES)):
-        place = FileTree(path)
-        return place, place.images()
+        tree = FileTree(path)
+        return tree, tree.images()
     folder, _, name = path.rpartition("/")
-    place = FileTree(folder or ".")
-    if name not in place:
+    tree = FileTree(folder or ".")
+    if name not in tree:
         raise DataError(f"{path} is not there", fix="check the path")
-    return place, [name]
+    return tree, [name]

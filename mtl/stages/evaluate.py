@@ -6,7 +6,7 @@ import logging
 
 from mtl.config.checking import read
 from mtl.config.trees.model import ModelTree
-from mtl.evaluate.judge import judge_weights
+from mtl.evaluate.evaluation import evaluate_weights
 from mtl.evaluate.pictures import draw_curves, draw_predictions
 from mtl.evaluate.tables import write_tables
 from mtl.reports import TrainReport, read_report
@@ -20,7 +20,7 @@ def main() -> None:
     """Judge the model on the test split."""
     config, out = read(ModelTree), OUTPUTS / "evaluate"
     out.mkdir(parents=True, exist_ok=True)
-    found = judge_weights(config, OUTPUTS / "prepared", OUTPUTS / "train" / "weights.safetensors")
+    found = evaluate_weights(config, OUTPUTS / "prepared", OUTPUTS / "train" / "weights.safetensors")
     report = found.report
     (out / "report.json").write_text(report.model_dump_json() + "\n", encoding="utf-8")
     write_tables(out, report, found.scorers)

@@ -35,7 +35,7 @@ from mtl.storage.unpacked import refuse_bomb, unpacked
 
 ARCHIVES = {".zip": "zip", ".tar": "tar", ".tgz": "tar", ".tar.gz": "tar"}
 BUCKETS = {"s3", "s3a", "gs", "gcs", "abfs", "az"}
-"""File systems whose listings have an ETag a file, which changes with its content."""
+"""File systems whose listings have an ETag per file, which changes with its content."""
 
 HEAD = 1 << 18
 """Bytes of a bucket's file in which most formats say all that a header has; of others, the whole file is read."""
@@ -220,7 +220,7 @@ class FileTree:
             return Table(self._open(name), arrow=False)
 
     def _part(self, member: Member) -> bytes:
-        with self._lock, _explained(f"{member.name or member.place} of {member.container} cannot be read"):
+        with self._lock, _explained(f"{member.name or member.location} of {member.container} cannot be read"):
             if not member.container.endswith(".tar"):
                 if self._table is None or self._table[0] != member.container:
                     self._table = (member.container, self.table(member.container))

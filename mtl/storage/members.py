@@ -1,6 +1,6 @@
 """Images inside files that stay as they are: a tar's member, a cell of a Parquet or Arrow file.
 
-A name of one reads `container!place!digest!name`. The digest is of the bytes that were there when the set was read: a container
+A name of one reads `container!location!digest!name`. The digest is of the bytes that were there when the set was read: a container
 that was written anew since must not pass for it, whatever lies there now.
 """
 
@@ -16,7 +16,7 @@ from mtl.errors import DataError
 from mtl.storage.digest import bytes_sha256
 
 _PATTERN = re.compile(
-    r"(?P<container>.+\.(?:tar|parquet|arrow))!(?P<place>[^!]+)!(?P<digest>[0-9a-f]{16})!(?P<name>.*)",
+    r"(?P<container>.+\.(?:tar|parquet|arrow))!(?P<location>[^!]+)!(?P<digest>[0-9a-f]{16})!(?P<name>.*)",
     re.DOTALL,
 )
 _BLOCK = 1 << 20
@@ -25,18 +25,18 @@ _BLOCK = 1 << 20
 class Member(NamedTuple):
     """One member.
 
-    place: `<offset>+<size>` in bytes of a tar; `<row>.<column>` of a table. name: in a tar.
+    location: `<offset>+<size>` in bytes of a tar; `<row>.<column>` of a table. name: in a tar.
     """
 
     container: str
-    place: str
+    location: str
     digest: str
     name: str
 
     @classmethod
-    def of(cls, container: str, place: str, sha256: str, name: str = "") -> Member:
+    def of(cls, container: str, location: str, sha256: str, name: str = "") -> Member:
         """Of bytes with this SHA-256 that were read there."""
-        return cls(container, place, sha256[:16], name)
+        return cls(container, location, sha256[:16], name)
 
     @classmethod
     def parse(cls, text: str) -> Member | None:
@@ -45,18 +45,18 @@ class Member(NamedTuple):
         return cls(**found.groupdict()) if found else None
 
     def __str__(self) -> str:
-        return f"{self.container}!{self.place}!{self.digest}!{self.name}"
+        return f"{self.container}!{self.location}!{self.digest}!{self.name}"
 
     @property
     def span(self) -> tuple[int, int]:
         """Offset and size in a tar."""
-        offset, _, size = self.place.partition("+")
+        offset, _, size = self.location.partition("+")
         return int(offset), int(size)
 
     @property
     def cell(self) -> tuple[int, str]:
         """Row and column of a table."""
-        row, _, column = self.place.partition(".")
+        row, _, column = self.location.partition(".")
         return int(row), column
 
     def checked(self, data: bytes) -> bytes:
@@ -66,7 +66,7 @@ class Member(NamedTuple):
             DataError: they are others.
         """
         if bytes_sha256(data)[:16] != self.digest:
-            raise DataError(f"{self.container} has changed since it was read", found=f"other bytes at {self.place}")
+            raise DataError(f"{self.container} has changed since it was read", found=f"other bytes at {self.location}")
         return data
 
 

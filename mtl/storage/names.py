@@ -9,7 +9,7 @@ from mtl.errors import DataError
 FIX = "nothing was read or written there; look who writes to this place, and remove it"
 
 
-def checked_name(name: str, place: str) -> str:
+def checked_name(name: str, where: str) -> str:
     """The name of a file below a place, as it is.
 
     Raises:
@@ -18,7 +18,7 @@ def checked_name(name: str, place: str) -> str:
     """
     odd = "\\" in name or "\0" in name or bool(PureWindowsPath(name).anchor)
     if odd or any(part in ("", ".", "..") for part in name.split("/")):
-        raise DataError(f"a name in {place} is not one of a file below it", found=repr(name)[:300], fix=FIX)
+        raise DataError(f"a name in {where} is not one of a file below it", found=repr(name)[:300], fix=FIX)
     return name
 
 

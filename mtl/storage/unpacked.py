@@ -69,9 +69,9 @@ class _Watched:
             parts.append(part)
         return b"".join(parts)
 
-    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """As of a file, from its beginning or from where it is."""
-        target = place + (self._stream.tell() if whence == os.SEEK_CUR else 0)
+        target = offset + (self._stream.tell() if whence == os.SEEK_CUR else 0)
         assert whence in (os.SEEK_SET, os.SEEK_CUR)
         refuse_bomb(self._name, target, self._packed)
         return self._stream.seek(target)

@@ -2,7 +2,7 @@
 
 The reported values come from here too; tests hold them to COCO's own evaluation of the same detections. Nothing is rounded
 and no threshold is softened: an IoU or a recall that falls on a threshold falls on it here as there. COCO looks at 100
-detections an image and class, here all count that are there (`max_detections` of the task limits them).
+detections per image and class, here all count that are there (`max_detections` of the task limits them).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mtl.data.kinds.box_table import CROWD, kinds
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
-MOST_PLACES = 500
+MOST_LOCATIONS = 500
 """Boxes that are tried as places where others lie too."""
 
 
@@ -96,11 +96,11 @@ def _hits(ious: np.ndarray, threshold: float) -> np.ndarray:
     return hits
 
 
-def common_places(boxes: np.ndarray, most: int) -> list[tuple[int, np.ndarray]]:
+def common_locations(boxes: np.ndarray, most: int) -> list[tuple[int, np.ndarray]]:
     """At most `most` of some boxes [k, 4] and how many of them each hits at the first threshold, greedily: the one that
     hits most, then the one that hits most of the rest, while it hits another than itself.
     """
-    chosen = boxes[np.unique(np.linspace(0, len(boxes) - 1, MOST_PLACES).astype(int))] if len(boxes) else boxes
+    chosen = boxes[np.unique(np.linspace(0, len(boxes) - 1, MOST_LOCATIONS).astype(int))] if len(boxes) else boxes
     hits = iou_matrix(chosen, boxes) >= THRESHOLDS[0]
     found: list[tuple[int, np.ndarray]] = []
     while len(found) < most and len(chosen):

@@ -42,7 +42,7 @@ class Scorer(ABC):
 
     @abstractmethod
     def add(self, predictions: list[Any], batch: Batch) -> None:
-        """Append one row of statistics a sample; None where the sample lacks the target."""
+        """Append one row of statistics per sample; None where the sample lacks the target."""
 
     @abstractmethod
     def metrics(self, weights: np.ndarray) -> dict[str, np.ndarray]:
@@ -130,7 +130,7 @@ class Task(ABC, Generic[Section]):
 
     @abstractmethod
     def predict(self, output: torch.Tensor) -> list[Any]:
-        """One JSON-able or NumPy prediction a sample, in pixels of the model's image."""
+        """One JSON-able or NumPy prediction per sample, in pixels of the model's image."""
 
     def in_image(self, output: torch.Tensor) -> torch.Tensor:
         """Of a dense output, which is made of whole cells, what lies in the image: [..., height, width]."""

@@ -1,4 +1,4 @@
-"""Classification: one label an image."""
+"""Classification: one label per image."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Classification(Task[ClassificationConfig | RotationConfig]):
 
 
 class ClassificationScorer(Scorer):
-    """A row a sample: true index, predicted index, the prediction's probability, the truth's probability."""
+    """A row per sample: true index, predicted index, the prediction's probability, the truth's probability."""
 
     def __init__(self, target: str, classes: tuple[str, ...]) -> None:
         super().__init__()

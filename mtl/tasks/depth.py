@@ -1,4 +1,4 @@
-"""Dense regression: a number a pixel, such as depth."""
+"""Dense regression: a number per pixel, such as depth."""
 
 from __future__ import annotations
 

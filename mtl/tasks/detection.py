@@ -14,7 +14,7 @@ from mtl.config.tasks import Detection as DetectionConfig
 from mtl.data.kinds.box_table import objects
 from mtl.data.loading.loader import Batch
 from mtl.precision import at_least_float32
-from mtl.tasks.average_precision import Matches, average_precisions, common_places, match, precision_recall
+from mtl.tasks.average_precision import Matches, average_precisions, common_locations, match, precision_recall
 from mtl.tasks.base import Direction, Scorer, Task, mean_known
 from mtl.tasks.faster_rcnn import FasterRCNN
 from mtl.tasks.fcos import FCOS
@@ -78,7 +78,9 @@ class Detection(Task[DetectionConfig]):
         found: list[tuple[float, int, np.ndarray]] = []
         for c in range(len(self.target.classes)):
             boxes = np.concatenate([table[table[:, 4] == c, :4] for table in map(objects, truths)])
-            found += [(share / len(truths), c, box) for share, box in common_places(boxes, self.config.max_detections)]
+            found += [
+                (share / len(truths), c, box) for share, box in common_locations(boxes, self.config.max_detections)
+            ]
         found = sorted(found, key=lambda one: -one[0])[: self.config.max_detections]
         return {
             "boxes": np.array([box for _, _, box in found], np.float32).reshape(-1, 4),
@@ -106,7 +108,7 @@ class Detection(Task[DetectionConfig]):
 
 
 class DetectionScorer(Scorer):
-    """A row a sample: its detections matched to its boxes."""
+    """A row per sample: its detections matched to its boxes."""
 
     def __init__(self, target: str, classes: tuple[str, ...]) -> None:
         super().__init__()

@@ -36,7 +36,7 @@ class FasterRCNN:
     _last: tuple[list[torch.Tensor], torch.Tensor, tuple[torch.Tensor, torch.Tensor]] | None = None
 
     def build_head(self, channels: int) -> nn.Module:
-        """Features → one row an image."""
+        """Features → one row per image."""
         config = self.config
         return FasterRCNNHead(
             channels, config.hidden, self.num_classes, config.stride, tuple(config.anchors), NUM_PROPOSALS
@@ -103,7 +103,7 @@ class FasterRCNN:
         return [Candidates(b, s) for b, s in zip(move(refined, proposals), scores, strict=True)]
 
     def _states(self, tables: list[torch.Tensor], present: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The state of every anchor and its box, [n, anchors] both. Asked for several times a step: computed once."""
+        """The state of every anchor and its box, [n, anchors] both. Asked for several times per step: computed once."""
         if self._last is None or self._last[0] is not tables or self._last[1] is not present:
             anchors = self._anchors(present.device)
             rows = [self._anchor_state(anchors, table.to(anchors)) for table in tables]

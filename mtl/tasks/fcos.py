@@ -67,7 +67,7 @@ class FCOS:
         return [Candidates(b, s) for b, s in zip(boxes, scores, strict=True)]
 
     def _assigned(self, tables: list[torch.Tensor], present: torch.Tensor) -> Cells:
-        """Asked for several times a step, with the same lists: computed once."""
+        """Asked for several times per step, with the same lists: computed once."""
         if self._last is None or self._last[0] is not tables or self._last[1] is not present:
             stride, device = self.config.stride, present.device
             height, width = -(-self.height // stride), -(-self.width // stride)

@@ -1,4 +1,4 @@
-"""Keypoints: any number of objects an image, each with named points (Zhou et al. 2019, arXiv 1904.07850, of one stage)."""
+"""Keypoints: any number of objects per image, each with named points (Zhou et al. 2019, arXiv 1904.07850, of one stage)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mtl.data.loading.loader import Batch
 from mtl.errors import ConfigError
 from mtl.model.heads import KeypointHead
 from mtl.precision import at_least_float32
-from mtl.tasks.average_precision import common_places
+from mtl.tasks.average_precision import common_locations
 from mtl.tasks.base import Direction, Scorer, Task
 from mtl.tasks.detection import SHOWN
 from mtl.tasks.keypoint_targets import Targets, targets_of
@@ -43,7 +43,7 @@ class Keypoints(Task[KeypointsConfig]):
         self.sigmas = sigmas_of(self.skeleton.points, self.config.oks_sigmas)
         if len(self.sigmas) != len(self.skeleton.points):
             raise ConfigError(
-                f"tasks.{self.name}.oks_sigmas are not one a point",
+                f"tasks.{self.name}.oks_sigmas are not one per point",
                 found=f"{len(self.sigmas)} for {len(self.skeleton.points)} points",
                 fix=f"give them for {', '.join(self.skeleton.points)}, or none",
             )
@@ -88,7 +88,7 @@ class Keypoints(Task[KeypointsConfig]):
         return output.split([len(self.target.classes), 4, 2 * number, number, 2], 1)
 
     def _learnt(self, batch: Batch) -> Targets:
-        """Asked for several times a step, with the same lists: computed once."""
+        """Asked for several times per step, with the same lists: computed once."""
         tables, present = batch.targets[self.target_name], batch.present[self.target_name]
         if self._last is None or self._last[0] is not tables or self._last[1] is not present:
             stride, upsample = self.config.stride, self.config.upsample
@@ -144,7 +144,7 @@ class Keypoints(Task[KeypointsConfig]):
         for c in range(len(self.target.classes)):
             rows = np.concatenate([table[(table[:, LABEL] == c) & (table[:, KIND] == 0)] for table in truths])
             pose = _median_pose(rows)
-            for share, box in common_places(rows[:, :4], self.config.max_detections):
+            for share, box in common_locations(rows[:, :4], self.config.max_detections):
                 found.append((share / len(truths), c, box, box[:2] + pose * (box[2:] - box[:2])))
         found = sorted(found, key=lambda one: -one[0])[: self.config.max_detections]
         points = np.array([points for _, _, _, points in found]).reshape(len(found), len(self.skeleton.points), 2)

@@ -1,4 +1,4 @@
-"""Multi-label classification: any number of classes an image."""
+"""Multi-label classification: any number of classes per image."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TIE = 1e-9
 
 
 class MultiLabel(Task[MultiLabelConfig]):
-    """A sigmoid a class, for which all places vote; binary cross-entropy, a mean over classes."""
+    """A sigmoid per class, for which all places vote; binary cross-entropy, a mean over classes."""
 
     kind = "labels"
     answer = "labels"
@@ -71,7 +71,7 @@ class MultiLabel(Task[MultiLabelConfig]):
 
 
 class MultiLabelScorer(Scorer):
-    """A row a sample: scores and truth, float64 [2, classes]."""
+    """A row per sample: scores and truth, float64 [2, classes]."""
 
     def __init__(self, target: str, threshold: float, classes: tuple[str, ...] = ()) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class MultiLabelScorer(Scorer):
 def _average_precision(weights: np.ndarray, scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Area under the precision-recall steps of one class: weights [resamples, samples] → [resamples].
 
-    As scikit-learn has it: a step a distinct score, so that samples of one score count alike, whatever their order.
+    As scikit-learn has it: a step per distinct score, so that samples of one score count alike, whatever their order.
     """
     if not len(scores):
         return np.full(len(weights), np.nan)

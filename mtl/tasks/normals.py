@@ -1,4 +1,4 @@
-"""Surface normals: a direction a pixel."""
+"""Surface normals: a direction per pixel."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def oks(points: np.ndarray, truth: np.ndarray, sigmas: np.ndarray) -> np.ndarray
 
 
 class KeypointScorer(DetectionScorer):
-    """A row a sample: its objects matched to the true ones by OKS. Crowds and objects without a labelled point do not count."""
+    """A row per sample: its objects matched to the true ones by OKS. Crowds and objects without a labelled point do not count."""
 
     def __init__(self, target: str, classes: tuple[str, ...], sigmas: np.ndarray) -> None:
         super().__init__(target, classes)

@@ -1,4 +1,4 @@
-"""Scores of tasks with a prediction a pixel: sums over an image's known pixels."""
+"""Scores of tasks with a prediction per pixel: sums over an image's known pixels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mtl.tasks.base import Scorer
 
 
 class PixelScorer(Scorer):
-    """A row a sample: its known pixels, and a sum over them for each metric.
+    """A row per sample: its known pixels, and a sum over them for each metric.
 
     Args:
         target: the target's name.

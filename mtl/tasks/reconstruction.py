@@ -103,7 +103,7 @@ def _weights_of_best(images: np.ndarray) -> np.ndarray:
 
 
 class ReconstructionScorer(Scorer):
-    """A row a sample: its PSNR in dB."""
+    """A row per sample: its PSNR in dB."""
 
     def __init__(self, task: Reconstruction) -> None:
         super().__init__()

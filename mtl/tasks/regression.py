@@ -1,4 +1,4 @@
-"""Regression: one number an image."""
+"""Regression: one number per image."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Regression(Task[RegressionConfig]):
 
 
 class RegressionScorer(Scorer):
-    """A row a sample: prediction minus truth."""
+    """A row per sample: prediction minus truth."""
 
     def __init__(self, target: str) -> None:
         super().__init__()

@@ -103,7 +103,7 @@ def _expected_miou(mask: np.ndarray, counts: np.ndarray) -> float:
 
 
 class SegmentationScorer(Scorer):
-    """A row a sample: pixels in the intersection, in the union and in the truth, int64 [3, classes]."""
+    """A row per sample: pixels in the intersection, in the union and in the truth, int64 [3, classes]."""
 
     def __init__(self, target: str, classes: tuple[str, ...]) -> None:
         super().__init__()

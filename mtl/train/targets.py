@@ -44,7 +44,7 @@ def doubts(
 
     Args:
         judged: the tasks that have a validation target.
-        batch_size: images an optimizer step.
+        batch_size: images per optimizer step.
     """
     found: list[str] = []
     size = len(splits["train"])

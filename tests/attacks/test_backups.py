@@ -125,7 +125,8 @@ def test_an_old_one_under_a_new_name_is_refused(saved: Saved, tmp_path: Path) ->
     "path", ["../../.ssh/authorized_keys", "/etc/cron.d/x", "a/../../../x", "a\\..\\x", "C:/x", ""]
 )
 @pytest.mark.parametrize("way", ["signed", "--unsigned"])
-def test_a_name_outside_the_artifacts_is_refused_before_anything_is_written(saved: Saved, path: str, way: str) -> None:
+def test_restore_refuses_names_outside_the_artifacts(saved: Saved, path: str, way: str) -> None:
+    """Before anything is written."""
     facts = saved.facts()
     (digest, *_) = facts["files"].values()  # type: ignore[union-attr]
     files = facts["files"] | {path: digest}  # type: ignore[operator]

@@ -32,7 +32,7 @@ from mtl.data.shards import manifest
 from mtl.data.spec import SPLITS
 from mtl.errors import MtlError
 from mtl.evaluate.tables import write_tables
-from mtl.gate import judge
+from mtl.gate import decide
 from mtl.monitor.page import write_page as write_monitor
 from mtl.output.terminal import Guarded
 from mtl.registry.registry import Version
@@ -101,7 +101,7 @@ def written(config: Config, tmp_path: Path, stranger: tuple[str, list[str]]) -> 
     evaluation = report({"kind": kind}).model_copy(update={"small_slices": {name: 3}, "not_judged": {name: name}})
     values = {"history": [], "best_epoch": 0, "steps": 1, "seconds": 1.0, "bf16": False, "world_size": 1}
     training = TrainReport(**values, worlds=[[0, 1]], device=name, parameters={"shared": 1}, cost=COST)  # type: ignore[arg-type]
-    decision = judge(evaluation, None, None, GateConfig(margin=0.02, min_improvement=None, confidence=0.95))
+    decision = decide(evaluation, None, None, GateConfig(margin=0.02, min_improvement=None, confidence=0.95))
     decision = decision.model_copy(update={"summary": name})
     facts = {"version": 1, "reason": name, "commit": f"`{name}"}
     sources = [Source(name=name, package=name, version=name, licence=name, sha256=name)]

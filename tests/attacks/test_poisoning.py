@@ -24,10 +24,10 @@ from mtl.data.raw.rows import RawSample, write_spec, write_split
 from mtl.data.shards import manifest
 from mtl.data.spec import SPLITS, DatasetSpec, TargetSpec
 from mtl.evaluate.bootstrap import jackknife_weights, resample_counts
-from mtl.evaluate.judge import judge_weights
-from mtl.gate import judge
+from mtl.evaluate.evaluation import evaluate_weights
+from mtl.gate import decide
 from mtl.package.bundle import EVALUATION, write_bundle
-from mtl.package.rejudge import rejudge
+from mtl.package.reevaluate import reevaluate
 from mtl.reports import BlindReport, Decision, EvalReport, Metric, OwnSamples, TaskReport
 from mtl.storage.store import Store
 from mtl.train.checkpoint import Checkpoints
@@ -97,11 +97,11 @@ def refused(decision: Decision) -> set[str]:
 
 
 @pytest.mark.attack(boundary="data supplier", attack="a gain on arrivals that pays for a loss on all else")
-def test_no_gain_on_arrivals_pays_for_a_loss_on_what_the_champion_knew() -> None:
+def test_gains_on_arrivals_do_not_offset_losses_on_old_data() -> None:
     new, old = reports(champion=Version(0.95, 0.05), challenger=Version(0.84, 1.0))
-    assert judge(new, old.model_copy(update={"own": None}), 1, GATE).promote  # as it was: +11 % on all samples
+    assert decide(new, old.model_copy(update={"own": None}), 1, GATE).promote  # as it was: +11 % on all samples
     for gate in (GATE, ASKING, GATE.model_copy(update={"min_improvement": None})):
-        decision = judge(new, old, 1, gate)
+        decision = decide(new, old, 1, gate)
         assert not decision.promote
         assert "own samples" in refused(decision)  # a person is not even asked
         assert "kind: own samples requires not surely worse than -2.0% on the 800 samples" in decision.summary
@@ -110,21 +110,21 @@ def test_no_gain_on_arrivals_pays_for_a_loss_on_what_the_champion_knew() -> None
 @pytest.mark.attack(boundary="data supplier", attack="a gain that arrivals alone carry")
 def test_a_gain_that_arrivals_alone_carry_needs_a_person() -> None:
     new, old = reports(champion=Version(0.95, 0.05), challenger=Version(0.95, 1.0))
-    alone = judge(new, old, 1, GATE)
+    alone = decide(new, old, 1, GATE)
     assert refused(alone) == {"gain without arrivals"}
     assert "200 of 1000 test samples have arrived; without them the mean gain is" in alone.summary
     assert "mtl promote --override --why" in alone.summary
-    asked = judge(new, old, 1, ASKING)
+    asked = decide(new, old, 1, ASKING)
     assert asked.promote  # if somebody says so: the flow asks before any promotion where approval_minutes is set
     assert "for a person to judge: 200 of 1000 test samples have arrived" in asked.summary
 
 
 def test_an_honest_gain_needs_nobody() -> None:
     new, old = reports(champion=Version(0.85, 0.6), challenger=Version(0.95, 0.9))
-    assert judge(new, old, 1, GATE).promote
-    assert "for a person" not in judge(new, old, 1, GATE).summary
+    assert decide(new, old, 1, GATE).promote
+    assert "for a person" not in decide(new, old, 1, GATE).summary
     fresher = reports(champion=Version(0.9, 0.6), challenger=Version(0.9, 0.9), num_own=4000)
-    assert judge(*fresher, 1, GATE.model_copy(update={"min_improvement": None})).promote  # not worse is enough there
+    assert decide(*fresher, 1, GATE.model_copy(update={"min_improvement": None})).promote  # not worse is enough there
 
 
 @pytest.mark.slow
@@ -141,18 +141,18 @@ def test_by_chance_it_passes_in_one_of_twenty() -> None:
             num_samples=800, challenger={"kind": one(right[0][:800])}, champion={"kind": one(right[1][:800])}
         )
         new, old = (whole(one(found), 1000) for found in right)
-        passed += judge(new, old.model_copy(update={"own": own}), 1, GATE).promote
+        passed += decide(new, old.model_copy(update={"own": own}), 1, GATE).promote
     assert passed / 200 <= 0.05 + 2 * (0.05 * 0.95 / 200) ** 0.5
 
 
 @pytest.mark.attack(boundary="data supplier", attack="test samples taken away on which the loss would show")
 def test_where_own_samples_are_gone_a_person_is_asked() -> None:
     new, old = reports(champion=Version(0.85, 0.85), challenger=Version(0.95, 0.95), num_gone=300)
-    assert refused(judge(new, old, 1, GATE)) == {"gain without arrivals"}
+    assert refused(decide(new, old, 1, GATE)) == {"gain without arrivals"}
     none_new = reports(champion=Version(0.85, 0.0), challenger=Version(0.95, 0.0), num_own=1000, num_arrived=0)
-    assert judge(*none_new, 1, GATE).promote
+    assert decide(*none_new, 1, GATE).promote
     fewer = none_new[1].model_copy(update={"own": OwnSamples(num_samples=1000, num_gone=300)})
-    decision = judge(none_new[0], fewer, 1, GATE)
+    decision = decide(none_new[0], fewer, 1, GATE)
     assert refused(decision) == {"gain without arrivals"}
     assert "300 of its 1300 samples are changed or gone" in decision.summary
 
@@ -160,16 +160,16 @@ def test_where_own_samples_are_gone_a_person_is_asked() -> None:
 @pytest.mark.attack(boundary="data supplier", attack="a test split of arrivals alone")
 def test_without_own_samples_a_person_is_asked() -> None:
     new, old = reports(champion=Version(0.0, 0.85), challenger=Version(0.0, 0.95), num_own=0, num_arrived=1000)
-    assert refused(judge(new, old, 1, GATE)) == {"gain without arrivals"}
+    assert refused(decide(new, old, 1, GATE)) == {"gain without arrivals"}
     unknown = old.model_copy(update={"own": OwnSamples(num_samples=None)})
-    assert "does not say which of them it had" in judge(new, unknown, 1, GATE).summary
+    assert "does not say which of them it had" in decide(new, unknown, 1, GATE).summary
 
 
 @pytest.mark.attack(boundary="data supplier", attack="a class that makes a task one that nothing is compared in")
 def test_a_task_with_another_class_needs_a_person() -> None:
     new, old = reports(champion=Version(0.9, 0.9), challenger=Version(0.5, 0.5))
     old = old.model_copy(update={"tasks": {}, "not_judged": {"kind": "it learned ['a'], the data has ['a', 'b']"}})
-    decision = judge(new, old, 1, GATE)
+    decision = decide(new, old, 1, GATE)
     assert refused(decision) == {"gain without arrivals"}
     assert "the champion cannot be judged: it learned ['a']" in decision.summary
 
@@ -204,7 +204,7 @@ def trained(config: Config, folder: Path, poisoned: int) -> EvalReport:
     training = Training(config, folder / "prepared", ProcessGroup())
     run(training, Checkpoints(Store(str(folder / "c")), 1), report=lambda row: None)
     save_file(training.best, folder / "weights.safetensors")
-    report = judge_weights(config, folder / "prepared", folder / "weights.safetensors").report
+    report = evaluate_weights(config, folder / "prepared", folder / "weights.safetensors").report
     write_bundle(folder / "bundle", config, manifest.read(folder / "prepared"), folder / "weights.safetensors")
     (folder / "bundle" / EVALUATION).write_text(report.model_dump_json())
     return report
@@ -212,7 +212,7 @@ def trained(config: Config, folder: Path, poisoned: int) -> EvalReport:
 
 @pytest.mark.slow
 @pytest.mark.attack(boundary="data supplier", attack="images with a patch and a wrong label, in train and test")
-def test_a_model_that_learnt_a_patch_is_not_promoted_without_a_person(config: Config, tmp_path: Path) -> None:
+def test_a_backdoored_model_is_not_promoted_without_approval(config: Config, tmp_path: Path) -> None:
     settings = small(config, "kind", epochs=6)
     operations = tuple(
         Resize(type="resize", height=32, width=32) if o.type == "resize" else o for o in config.data.operations
@@ -220,15 +220,15 @@ def test_a_model_that_learnt_a_patch_is_not_promoted_without_a_person(config: Co
     settings = settings.model_copy(update={"data": config.data.model_copy(update={"operations": operations})})
     before = trained(settings, tmp_path / "one", 0)
     after = trained(settings, tmp_path / "two", 40)
-    again = rejudge(tmp_path / "one" / "bundle", settings, tmp_path / "two", tmp_path / "two" / "bundle")
+    again = reevaluate(tmp_path / "one" / "bundle", settings, tmp_path / "two", tmp_path / "two" / "bundle")
     assert again.own is not None
     assert (again.own.num_samples, again.own.num_gone) == (90, 0)
     assert again.own.champion["kind"].metrics["accuracy"].value == pytest.approx(before.primary("kind").value)
     assert again.own.champion["kind"].replicates == before.tasks["kind"].replicates  # the same resamples
     assert (after.primary("kind").value or 0) > 0.9  # it learnt what it was to learn
     assert (again.primary("kind").value or 0) < 0.8
-    assert judge(after, again.model_copy(update={"own": None}), 1, GATE).promote
-    assert refused(judge(after, again, 1, GATE)) >= {"gain without arrivals"}
+    assert decide(after, again.model_copy(update={"own": None}), 1, GATE).promote
+    assert refused(decide(after, again, 1, GATE)) >= {"gain without arrivals"}
 
 
 @pytest.mark.parametrize("change", ["nothing", "label", "pixels", "id"])

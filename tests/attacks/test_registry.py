@@ -305,16 +305,16 @@ def test_a_forged_comparison(world: World, tmp_path: Path, way: str) -> None:
     if way == "plain":
         world.client.log_text(two.run, forged.model_dump_json(), "comparison/version-1.json")
     elif way == "stranger":
-        Registry(world.settings.mlflow_uri, world.model, Trust(own=tmp_path / "t")).keep_comparison(two, one, forged)
+        Registry(world.settings.mlflow_uri, world.model, Trust(own=tmp_path / "t")).save_comparison(two, one, forged)
     else:
         third = world.register(0.4, "c")
-        world.registry.keep_comparison(third, two, forged)
+        world.registry.save_comparison(third, two, forged)
         text = Path(world.client.download_artifacts(third.run, "comparison/version-2.json")).read_text()
         world.client.log_text(two.run, text, "comparison/version-1.json")
     assert world.registry.comparison(two, one) is None
     decision, entry = promote(world.settings, 2, override=False, why="")
     assert (decision.promote, entry) == (False, None)
-    world.registry.keep_comparison(two, one, report(0.6))
+    world.registry.save_comparison(two, one, report(0.6))
     assert world.registry.comparison(two, one) == report(0.6)
 
 
@@ -518,9 +518,7 @@ def test_a_team_trusts_several_keys(world: World, tmp_path: Path, monkeypatch: p
     assert world.again(replace(world.settings, home=tmp_path / "third")).get(1).doubt is None
 
 
-def test_what_was_registered_before_statements_may_be_let_through(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_versions_without_a_statement_may_be_allowed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.client.delete_model_version_tag(world.model, "2", STATEMENT)
     with pytest.raises(RegistryError, match="mtl --unverified"):
         world.registry.evaluation(world.registry.get(2))

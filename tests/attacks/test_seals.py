@@ -132,7 +132,7 @@ def test_a_checkpoint_runs_no_code(store: Store, tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
-def test_where_the_key_is_gone_no_checkpoint_is_used_and_it_is_said(store: Store, tmp_path: Path) -> None:
+def test_without_the_key_checkpoints_are_unused_with_a_warning(store: Store, tmp_path: Path) -> None:
     saved(store.child("run/checkpoints"), seal_of("run", tmp_path), 1, 2)
     (tmp_path / SECRET).unlink()
     with heard() as lines:

@@ -107,7 +107,7 @@ def test_a_stack_takes_no_foreign_scratch_folder(tmp_path: Path) -> None:
         Path(first.scratch).rmdir()
 
 
-def test_the_bill_of_materials_names_every_package_with_its_hashes() -> None:
+def test_sbom_names_every_package_with_its_hashes() -> None:
     lock = (ROOT / "requirements.lock").read_text()
     found = document(lock)
     parts = {part["name"]: part for part in found["components"]}

@@ -207,7 +207,8 @@ def test_one_seed_says_nothing_of_the_spread(results: list[TrialResult]) -> None
     assert all(row.delta_m.half is None for row in single.rows if isinstance(row, MethodRow))
 
 
-def test_a_rate_at_which_seeds_fail_is_not_chosen_for_the_one_that_did_not(results: list[TrialResult]) -> None:
+def test_learning_rates_at_which_seeds_fail_are_not_chosen(results: list[TrialResult]) -> None:
+    """Not for the one seed that did not fail either."""
     lucky = result("famo", 3e-3, 0, 0.9, x=0.9, y=0.1)
     lost = [failed("famo", seed, 3e-3) for seed in (1, 2)]
     assert {r.learning_rate for r in selected([*results, lucky, *lost], "famo")} == {1e-3}
@@ -232,7 +233,7 @@ def test_what_a_method_gains_is_measured_as_the_gate_measures_it(results: list[T
 
 
 @pytest.mark.parametrize("spread", [0.1, 1.0, 3.0])
-def test_the_interval_of_a_mean_gain_holds_whatever_the_noise_of_the_tasks_alone(spread: float) -> None:
+def test_mean_gain_interval_covers_under_any_task_noise(spread: float) -> None:
     rng, seeds, draws = np.random.default_rng(0), 3, 400
     truth = {"a": (0.62, 0.60), "b": (0.35, 0.33), "c": (0.80, 0.81), "d": (0.40, 0.42)}
     yards = {task: Yardstick("min" if task == "d" else "max", blind=0.65) for task in truth}

@@ -96,7 +96,7 @@ def test_a_copy_has_the_teams_remote_and_the_sites_cache(here: Path, retrained: 
 
 
 @pytest.mark.daily(situation="a cache and a remote that the site's own settings of DVC name")
-def test_nodes_are_told_of_a_remote_that_only_the_users_settings_have(
+def test_nodes_get_a_remote_from_user_level_dvc_settings(
     here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = tmp_path / "cache"

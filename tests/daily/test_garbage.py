@@ -27,9 +27,8 @@ def retrained(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Path
 
 @pytest.mark.slow
 @pytest.mark.daily(situation="data gc with a site's shared cache")
-def test_gc_keeps_what_versions_need_in_a_shared_cache_and_asks_for_leave(
-    here: Path, retrained: Path, tmp_path: Path
-) -> None:
+def test_gc_keeps_files_of_versions_in_a_shared_cache(here: Path, retrained: Path, tmp_path: Path) -> None:
+    """And asks for leave before it removes what is in it."""
     cache = elsewhere(here, tmp_path / "site's cache")
     (here / "dvc.lock").unlink()
     shutil.rmtree(here / "outputs")
@@ -63,7 +62,7 @@ def test_gc_from_a_fresh_clone_leaves_the_remote_whole(here: Path, retrained: Pa
 
 @pytest.mark.slow
 @pytest.mark.daily(situation="data gc beside another project's models on the same MLflow server")
-def test_a_version_whose_data_are_elsewhere_stops_nothing_of_ours(here: Path, retrained: Path, tmp_path: Path) -> None:
+def test_gc_goes_on_despite_a_version_with_data_elsewhere(here: Path, retrained: Path, tmp_path: Path) -> None:
     """Renamed, the only model is another project's."""
     shutil.rmtree(here / ".dvc" / "cache")
     shutil.rmtree(here / ".mtl" / "dvc-remote")

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from flows.checkout.leftovers import FOLDER, SERVER, clear
-from flows.checkout.workspace import alone, running
+from flows.checkout.workspace import exclusive, running
 from flows.observe.metrics import exposition
 from flows.observe.status import collect as status
 from flows.settings import Settings
@@ -124,7 +124,7 @@ def test_a_killed_run(settings: Settings, workers: list[Worker]) -> None:
     assert client.get_run(living.run).info.status == "RUNNING"
     assert [path.stem for path in (settings.home / FOLDER).glob("*.json")] == [living.note]
     living.kill()
-    with alone(settings):
+    with exclusive(settings):
         assert not living.workspace.exists()
     assert list((settings.home / FOLDER).iterdir()) == []
 

@@ -20,7 +20,7 @@ import pytest
 from flows.checkout.homes import homes
 from flows.checkout.origin import read_origin
 from flows.checkout.uncommitted import difference
-from flows.checkout.workspace import alone, running, workspace
+from flows.checkout.workspace import exclusive, running, workspace
 from flows.registry.restore import _checkout  # pyright: ignore[reportPrivateUsage]
 from flows.settings import Settings
 from mtl.errors import BusyError, ConfigError
@@ -249,7 +249,7 @@ with running(settings, "a"), workspace(settings, [], "a") as folder:
 
 
 @pytest.mark.daily(situation="two homes in one checkout")
-def test_a_second_home_works_in_a_copy_and_gc_names_who_is_at_work(bare: Path, tmp_path: Path) -> None:
+def test_a_second_home_uses_a_copy_and_gc_names_active_users(bare: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "first home", settings_of(bare, tmp_path / "second")
     command = [sys.executable, "-c", HOLD, str(bare), str(first)]
     own = clean_environment() | {"PYTHONPATH": str(ROOT)}
@@ -258,7 +258,7 @@ def test_a_second_home_works_in_a_copy_and_gc_names_who_is_at_work(bare: Path, t
         assert holder.stdout.readline().strip() == str(bare)
         with running(second, "a"), workspace(second, [], "a") as folder:
             assert folder == second.home / "workspaces" / "a"
-        with pytest.raises(BusyError) as caught, alone(second):
+        with pytest.raises(BusyError) as caught, exclusive(second):
             pass
         assert f"process {holder.pid}" in str(caught.value) and f"MTL_HOME={first}" in str(caught.value)
         assert "since 20" in str(caught.value)

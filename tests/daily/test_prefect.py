@@ -103,9 +103,7 @@ def crons(server: servers.Server) -> dict[str, str]:
 @pytest.mark.daily(situation="two checkouts on one Prefect server")
 @pytest.mark.daily(situation="a schedule that was paused in the page, and a restart of mtl serve")
 @pytest.mark.daily(situation="another cron in params.yaml while mtl serve runs")
-def test_each_checkout_has_a_schedule_that_stays_as_people_left_it(
-    server: servers.Server, checkouts: list[Path]
-) -> None:
+def test_each_checkout_has_its_own_schedule_and_keeps_its_state(server: servers.Server, checkouts: list[Path]) -> None:
     first, second = checkouts
     with runner(first, server) as one, runner(second, server) as two:
         wait(lambda: len(deployments(server)) == 2, two)
@@ -207,7 +205,7 @@ def test_what_the_runner_cannot_run_is_refused_at_the_start(cron: str, tmp_path:
 
 
 @pytest.mark.daily(situation="a home that moves, and a copy of one")
-def test_a_project_keeps_its_name_when_it_moves_and_a_copy_has_another(tmp_path: Path) -> None:
+def test_a_moved_project_keeps_its_name_and_a_copy_does_not(tmp_path: Path) -> None:
     def named(home: Path) -> str:
         return project_of(Settings(ROOT, home, "", None), load(ROOT / "params.yaml"))
 

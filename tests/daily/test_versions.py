@@ -72,7 +72,7 @@ def register(settings: Settings, model: tuple[Path, PackageReport], digest: str 
     version = registry.register(run, model[0], model[1], {FINGERPRINT: digest}, {}, settings.ensure_signing_key())
     tracker.finish(run, "FINISHED")
     champion = registry.promotions.champion()
-    registry.decide(version, Decision(promote=True, champion=champion, summary="good", rules=()))
+    registry.apply_decision(version, Decision(promote=True, champion=champion, summary="good", rules=()))
     return version
 
 

@@ -148,7 +148,7 @@ def one(**section: Any) -> Callable[[str], dict[str, Any]]:
 
 
 def folders(**section: Any) -> Callable[[str], dict[str, Any]]:
-    """A set a split, of the folders train, val and test."""
+    """A set per split, of the folders train, val and test."""
 
     def sets(path: str) -> dict[str, Any]:
         return {
@@ -163,7 +163,7 @@ def folders(**section: Any) -> Callable[[str], dict[str, Any]]:
     return sets
 
 
-@layout("a folder a class", "Keras, torchvision", tasks=LABEL, by_hand=one(format="image_folder"))
+@layout("a folder per class", "Keras, torchvision", tasks=LABEL, by_hand=one(format="image_folder"))
 def _(d: Path) -> None:
     for i in range(NUMBER):
         image(d / kind(i) / f"im{i}.png", i)
@@ -583,7 +583,7 @@ def _(d: Path) -> None:
 
 
 @layout(
-    "LabelMe: a JSON file a picture",
+    "LabelMe: a JSON file per picture",
     "LabelMe, AnyLabeling",
     tasks=DETECTION | REGIONS,
     by_hand=one(format="labelme", boxes="objects", masks="regions"),
@@ -852,7 +852,7 @@ def _(d: Path) -> None:
 
 
 @layout(
-    "…_Input/, …_GroundTruth/ a split",
+    "…_Input/, …_GroundTruth/ per split",
     "ISIC",
     tasks=REGIONS,
     by_hand=lambda path: {

@@ -166,7 +166,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_an_image_without_a_box_is_background_and_one_without_a_row_is_unknown(folder: Path) -> None:
+def test_no_box_is_background_and_no_row_is_unknown(folder: Path) -> None:
     text = "0.png,8,6,24,18,cat\n1.png,,,,,\n2.png,0,0,0,0,cat\n"
     written(folder / "a.csv", text)
     found = read(folder, format="box_table", table="a.csv", header=False)

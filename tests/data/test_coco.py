@@ -248,7 +248,7 @@ def test_images_that_are_not_here_are_one_reason_or_none(tmp_path: Path) -> None
 
 
 def split_set(folder: Path, files: dict[str, str], count: int = 4, name: str = "{split}{n}.png", **more: Any) -> None:
-    """A COCO file a split. files: split → its annotations; pictures lie in folders called like the splits."""
+    """A COCO file per split. files: split → its annotations; pictures lie in folders called like the splits."""
     for seed, (split, file) in enumerate(files.items()):
         document: Document = {"images": [], "annotations": [], "categories": coco()["categories"]}
         for n in range(count):
@@ -263,9 +263,9 @@ def split_set(folder: Path, files: dict[str, str], count: int = 4, name: str = "
 
 LAYOUTS = {
     "Roboflow": {s: f"{s}/_annotations.coco.json" for s in ("train", "valid", "test")},
-    "a file a split": {s: f"{s}.json" for s in ("train", "val", "test")},
+    "a file per split": {s: f"{s}.json" for s in ("train", "val", "test")},
     "COCO": {f"{s}2017": f"annotations/instances_{s}2017.json" for s in ("train", "val", "test")},
-    "a folder a split": {s: f"annotations/{s}/instances.json" for s in ("train", "val", "test")},
+    "a folder per split": {s: f"annotations/{s}/instances.json" for s in ("train", "val", "test")},
     "names before": {s: f"annotations/{s}_annotations_v2.json" for s in ("train", "val", "test")},
 }
 
@@ -315,7 +315,7 @@ def test_what_stands_beside_objects_is_named_and_accounted_for(tmp_path: Path) -
     assert (files.used, files.ignored) == (18, 7)
 
 
-def test_most_images_away_are_declared_so_and_all_away_are_refused(tmp_path: Path) -> None:
+def test_missing_images_are_declared_unless_all_are_missing(tmp_path: Path) -> None:
     given = tmp_path / "set"
     split_set(given, {"val2017": "annotations/instances_val2017.json"}, count=30)
     for path in sorted((given / "val2017").iterdir())[:18]:

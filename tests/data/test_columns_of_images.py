@@ -157,7 +157,7 @@ def test_metadata_says_groups_and_times(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("other", ["masks", "gt", "a_depth"])
-def test_the_images_of_a_table_are_never_the_masks_of_their_names(tmp_path: Path, other: str) -> None:
+def test_images_of_a_table_are_not_taken_for_masks(tmp_path: Path, other: str) -> None:
     pictures(tmp_path / "images", FORTY)
     pictures(tmp_path / other, FORTY, seed=100)
     written(tmp_path / "t.csv", lines("image,label", lambda i: f"{i}.png,{kind(i)}"))
@@ -190,7 +190,7 @@ def test_a_class_that_the_training_split_lacks_is_named(folder: Path) -> None:
         propose(str(folder / "c"))
 
 
-def test_folders_that_may_be_classes_are_said_where_a_table_has_none(tmp_path: Path) -> None:
+def test_possible_class_folders_are_named_if_a_table_has_none(tmp_path: Path) -> None:
     pictures(tmp_path, [f"{kind(i)}/{i}.png" for i in range(40)])
     written(tmp_path / "t.csv", lines("image,weight", lambda i: f"{i}.png,{i / 7:.2f}"))
     assert any("may be classes" in fact and "cat, dog" in fact for fact in propose(str(tmp_path)).facts)
@@ -256,7 +256,7 @@ def test_webdataset_says_groups(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["image_folder", "yolo"])
-def test_a_table_of_splits_and_patients_is_read_beside_any_format(tmp_path: Path, form: str) -> None:
+def test_a_splits_and_patients_table_works_with_any_format(tmp_path: Path, form: str) -> None:
     names = [f"{kind(i)}/{i}.png" if form == "image_folder" else f"images/{i}.png" for i in range(40)]
     pictures(tmp_path / "d", names)
     if form == "yolo":

@@ -131,7 +131,7 @@ def test_a_crowd_is_read_as_a_region_that_does_not_count(tmp_path: Path) -> None
     assert not kept.notes
 
 
-def test_where_a_tool_marks_every_mask_as_a_crowd_they_are_objects_and_it_is_said(tmp_path: Path) -> None:
+def test_masks_that_are_all_marked_crowd_are_read_as_objects(tmp_path: Path) -> None:
     found = read_coco(coco(tmp_path, all_marked=True), FileTree(str(tmp_path)))
     assert all(len(box) == 5 for entry in found.entries for box in entry.targets["objects"])
     assert not any((decode_mask(entry.targets["regions"], 3) == 255).any() for entry in found.entries)
@@ -164,7 +164,7 @@ def test_difficult_boxes_of_voc_do_not_count(tmp_path: Path) -> None:
     assert every.notes == {"boxes marked difficult, too many to mean it: taken for objects": NUM_IMAGES}
 
 
-def test_crowds_come_through_to_batches_and_the_check_counts_objects(split: Split, tmp_path: Path) -> None:
+def test_crowds_reach_batches_and_the_check_counts_objects(split: Split, tmp_path: Path) -> None:
     tables = collate(split, np.arange(len(split))).targets["objects"]
     assert {tuple(table.shape) for table in tables} == {(1, 5), (2, 6)}
     assert all(objects(table).tolist() == [[*ONE, 1.0]] for table in tables)
@@ -177,7 +177,7 @@ def test_crowds_come_through_to_batches_and_the_check_counts_objects(split: Spli
     assert "objects: class person has 0 samples to train on" in report.warnings
 
 
-def test_shards_of_before_are_read_and_those_of_now_survive_a_copy(tmp_path: Path) -> None:
+def test_old_shards_are_read_and_new_ones_survive_a_copy(tmp_path: Path) -> None:
     spec = DatasetSpec(name="t", targets={"o": TargetSpec(kind="boxes", classes=("a",))})
     tables = [[[1, 2, 3, 4, 0, 0], [5, 6, 7, 8, 0, CROWD]], [[1, 2, 3, 4, 0]], []]
     samples = [{"image": np.zeros((8, 8, 3), np.uint8), "o": as_table(rows)} for rows in tables]
@@ -233,7 +233,8 @@ def test_a_detector_learns_nothing_in_a_crowd(method: str) -> None:
     assert not any(none[:2])
 
 
-def test_a_difficult_box_smaller_than_a_cell_keeps_its_cell_from_learning() -> None:
+def test_a_difficult_box_smaller_than_a_cell_masks_its_cell() -> None:
+    """Nothing is learned at its cell."""
     centres = cell_centres(4, 4, 8, torch.device("cpu"))
     tiny = torch.tensor([[8.5, 16.5, 10.5, 18.5, 0.0, DIFFICULT]])
     assert torch.nonzero(not_counting([tiny, tiny[:0], tiny[:, :5]], centres)).tolist() == [[0, 9]]

@@ -228,7 +228,8 @@ def test_what_has_no_region_is_refused_with_what_it_has(shape: str, tmp_path: Pa
         propose(str(tmp_path))
 
 
-def test_a_document_that_is_cut_off_is_refused_and_folders_are_no_classes(tmp_path: Path) -> None:
+def test_a_truncated_document_is_refused(tmp_path: Path) -> None:
+    """Its folders are not taken for classes."""
     for i in range(20):
         picture(tmp_path / ("north", "south")[i % 2] / f"{i}.png", i)
     path = written(tmp_path / "annotations.xml", document(image(BOX))[:-40])

@@ -253,7 +253,7 @@ def test_damaged_webdataset_shards(tmp_path: Path, cut: int, places: list[tuple[
             assert (decode(place.read(entry.image.name)) == (PIXELS if entry.id == "a" else PIXELS[::-1])).all()
 
 
-def test_what_stands_after_the_end_of_a_tar_is_not_left_out_in_silence(tmp_path: Path) -> None:
+def test_data_after_the_end_of_a_tar_are_reported(tmp_path: Path) -> None:
     first, second = tar_of({"a.png": encoded("PNG"), "a.cls": b"0"}), tar_of({"b.png": encoded("PNG"), "b.cls": b"0"})
     columns = {"label": {"column": "cls", "kind": "label", "classes": ("x",)}}
     settings_ = WebDatasetSet.model_validate({"format": "webdataset", "path": str(tmp_path), "targets": columns})

@@ -174,7 +174,7 @@ def test_denoise_brings_a_noisy_image_closer(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["median", "bilateral", "nlmeans"])
-def test_channels_beside_the_colours_are_denoised_and_resized_too(method: str) -> None:
+def test_extra_channels_are_denoised_and_resized_too(method: str) -> None:
     """OpenCV's filters take four channels at most: here come seven."""
     more = (Gradients(type="gradients"), Edges(type="edges"), Binarize(type="binarize", output="channel"))
     denoise = Denoise.model_validate({"type": "denoise", "method": method, "size": 7})

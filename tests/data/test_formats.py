@@ -342,7 +342,7 @@ def test_a_format_gives_what_was_written_and_trains(
 
 
 @pytest.mark.parametrize("name", ["huggingface", "huggingface_parquet", "webdataset"])
-def test_images_stay_in_their_containers_and_other_bytes_are_not_taken_for_them(
+def test_embedded_images_are_told_apart_from_other_bytes(
     name: str, scenes: list[RawSample], spec: DatasetSpec, tmp_path: Path
 ) -> None:
     given, raw = tmp_path / "given", tmp_path / "raw"
@@ -570,7 +570,7 @@ def test_a_web_server_is_read_as_its_folder_would_be(
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    """Files of a folder, without a line a request."""
+    """Files of a folder, without a line per request."""
 
     def log_message(self, *_: Any) -> None:
         return

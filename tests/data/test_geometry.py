@@ -103,9 +103,7 @@ def test_resizing_moves_everything_by_one_map(height: int, width: int, at: Any, 
 
 @PROPERTY
 @given(SIDES, SIDES, AT, st.lists(RESIZE, min_size=1, max_size=2))
-def test_the_way_back_is_the_inverse_at_exactly_the_picture_s_size(
-    height: int, width: int, at: Any, resizes: list[Resize]
-) -> None:
+def test_the_way_back_inverts_at_the_exact_image_size(height: int, width: int, at: Any, resizes: list[Resize]) -> None:
     before = example(height, width, at)
     after = run(resizes, example(height, width, at))
     scale = np.array(after.scale)
@@ -189,7 +187,8 @@ def test_a_map_is_the_mean_of_what_is_known(n: int, m: int, seed: int) -> None:
     )
 
 
-def test_directions_of_two_sides_meet_in_their_middle_and_opposite_ones_are_unknown() -> None:
+def test_directions_average_and_opposite_ones_are_unknown() -> None:
+    """Where two sides meet, their middle."""
     left, right = [0.6, 0.0, 0.8], [-0.6, 0.0, 0.8]
     found = resample_measures(np.array([[left, right]], np.float32), (1, 1))
     assert found[0, 0] == pytest.approx([0.0, 0.0, 1.0], abs=1e-6)
@@ -197,7 +196,7 @@ def test_directions_of_two_sides_meet_in_their_middle_and_opposite_ones_are_unkn
     assert np.isnan(resample_measures(against, (1, 1))).all()
 
 
-def test_a_stretch_that_shrinks_one_side_and_enlarges_the_other_shifts_nothing() -> None:
+def test_anisotropic_stretch_shifts_nothing() -> None:
     """OpenCV's INTER_AREA does not average where a side grows: it would take two of the ten pixels."""
     x, _ = coordinates(20, 400)
     found = resample(x, (40, 40))

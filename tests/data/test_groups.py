@@ -183,7 +183,7 @@ def fetched(source: FilesSource) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def patients(count: int, each: int = 3) -> list[Row]:
-    """Pictures of patients, a class a patient."""
+    """Pictures of patients, a class per patient."""
     return [Row(f"images/{p}-{n}.png", f"p{p}", kind="ab"[p % 2]) for p in range(count) for n in range(each)]
 
 
@@ -212,9 +212,7 @@ def run_stage(source: FilesSource, monkeypatch: pytest.MonkeyPatch) -> None:
 STRATIFIED = {"type": "stratified", "over": ["kind"], "table": "data/splits.csv", **SHARES}
 
 
-def test_the_table_places_whole_patients_and_what_comes_of_them_later(
-    source: Source, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_table_assigns_whole_patients_and_their_later_images(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = patients(20)
     run_stage(source(rows, STRATIFIED), monkeypatch)
     first, problems = fetched(source(rows, STRATIFIED))
@@ -238,7 +236,7 @@ def test_the_table_places_whole_patients_and_what_comes_of_them_later(
     assert fetched(source(renamed, STRATIFIED))[0] == first
 
 
-def test_a_table_without_groups_still_places_what_belongs_to_its_images(source: Source) -> None:
+def test_a_table_without_groups_assigns_the_related_images(source: Source) -> None:
     rows = patients(12)
     write_table(Path("data/splits.csv"), {f"images/{p}-0": SPLITS[p % 3] for p in range(12)})
     assert Path("data/splits.csv").read_text().startswith("id,split\n")
@@ -302,7 +300,7 @@ def test_copies_are_in_one_split_or_in_none(source: Source, duplicates: str, mon
         cv2.imwrite(str(Path("given", target)), np.full((24, 24, 3), 7, np.uint8))
 
 
-def test_sets_that_say_different_things_of_one_image_are_a_problem(source: Source) -> None:
+def test_sets_that_disagree_about_an_image_are_a_problem(source: Source) -> None:
     rows = patients(4)
     other = Path("given/other.csv")
     more = {
@@ -328,7 +326,7 @@ def test_sets_that_say_different_things_of_one_image_are_a_problem(source: Sourc
     assert len(found) == 9
 
 
-def test_a_slice_that_sets_say_differently_of_one_image_is_a_problem() -> None:
+def test_sets_that_disagree_about_a_slice_are_a_problem() -> None:
     problems: list[Problem] = []
     joined: dict[str, Joined] = {}
     for site in ("north", "south"):

@@ -116,7 +116,7 @@ def test_the_form_of_boxes_is_declared_or_the_only_one(form: str, relative: bool
     assert [note for note in found.notes if note.startswith("boxes read as")]
 
 
-def test_boxes_that_may_be_two_things_are_refused_and_areas_decide(tmp_path: Path) -> None:
+def test_ambiguous_boxes_are_refused_unless_areas_decide(tmp_path: Path) -> None:
     objects = {"bbox": [[2.0, 3.0, 10.0, 12.0]], "label": [1]}
     features = {"bbox": FLOATS, "label": datasets.List(CLASSES)}
     saved(
@@ -168,7 +168,7 @@ def test_a_declared_size_is_what_boxes_are_measured_in(tmp_path: Path) -> None:
     assert len(found.problems) == ROWS
 
 
-def test_a_bad_object_costs_itself_and_what_is_not_known_is_no_label(tmp_path: Path) -> None:
+def test_a_bad_object_is_skipped_and_unknown_is_no_label(tmp_path: Path) -> None:
     good = {"bbox": CORNERS.tolist(), "label": [0, 1]}
     bad = [
         {"bbox": [*CORNERS[:1].tolist(), [1.0, 2.0, 3.0]], "label": [0, 1]},

@@ -19,8 +19,8 @@ from mtl.data.shards.shards import Shard, pack, unpack
 from mtl.data.spec import SPLITS, TargetSpec
 from mtl.tasks import TASKS, build_tasks, image_spec
 from mtl.tasks.answers import ANSWERS, answer_of
-from tests.closure import ROOT, closure
 from tests.model.test_sharing import task_configs
+from tools.closure import ROOT, closure
 
 ASKED = ("kind", "answer", "serves")
 GOLDEN = {
@@ -90,7 +90,7 @@ def test_nobody_asks_which_kind_a_target_or_an_answer_is() -> None:
     assert [place for path in files for place in asked(path)] == []
 
 
-def test_reading_raw_data_needs_no_torch_and_training_nothing_that_draws() -> None:
+def test_raw_reading_avoids_torch_and_training_avoids_drawing() -> None:
     kinds = {Path(inspect.getfile(type(kind))).relative_to(ROOT).as_posix() for kind in KINDS.values()}
     for path in sorted(kinds | {"mtl/data/kinds/base.py"}):
         tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))

@@ -40,13 +40,13 @@ def scene(folder: Path, text: str | None, name: str = "000000", seed: int = 0) -
     return folder
 
 
-def test_pixels_are_counted_from_zero_and_classes_are_in_kittis_order(tmp_path: Path) -> None:
+def test_pixels_count_from_zero_and_classes_follow_kitti(tmp_path: Path) -> None:
     found = read(scene(tmp_path, line("Misc") + line("Car") + line("Tractor") + line("Pedestrian")))
     assert found.targets["objects"].classes == ("Car", "Pedestrian", "Misc", "Tractor")
     assert found.entries[0].targets["objects"][1] == [24, 12, 40, 36, 0]
 
 
-def test_what_is_found_in_dont_care_does_not_count_whatever_its_class(tmp_path: Path) -> None:
+def test_detections_in_dont_care_regions_do_not_count(tmp_path: Path) -> None:
     found = read(scene(tmp_path, line("Car") + DONT_CARE + line("Van")))
     assert found.entries[0].targets["objects"] == [
         [24, 12, 40, 36, 0, 0],

@@ -63,7 +63,7 @@ def test_a_mask_of_few_bits_has_the_indices_that_are_stored(bits: int, classes: 
     assert set(mask_values(grey_png(wanted, bits)).values) == set(np.unique(wanted).tolist())
 
 
-def test_the_highest_value_of_few_bits_is_a_class_not_the_255_that_is_ignored() -> None:
+def test_the_highest_value_of_few_bits_is_not_ignored() -> None:
     assert decode_mask(grey_png(np.array([[0, 3]]), 2), 4).tolist() == [[0, 3]]
     assert decode_mask(grey_png(np.array([[0, 1]]), 1), 2).tolist() == [[0, 1]]
     with pytest.raises(DataError, match="15 in 1 of 2 pixels"):
@@ -71,7 +71,7 @@ def test_the_highest_value_of_few_bits_is_a_class_not_the_255_that_is_ignored() 
 
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF", "BMP", "TIFF"])
-def test_a_palette_is_indices_and_colours_where_colours_are_asked(kind: str) -> None:
+def test_palettes_give_indices_or_colours_if_asked(kind: str) -> None:
     data = encoded(palette_image(), kind)
     assert (decode_mask(data, 4) == INDICES).all()
     assert (decode_mask(data, 4, NAMES[::-1]) == 3 - INDICES).all()
@@ -108,7 +108,7 @@ def test_grey_saved_as_colour_is_grey() -> None:
     assert mask_values(data).kind == "grey"
 
 
-def test_values_say_what_each_class_has_and_255_is_ignored_unless_they_do() -> None:
+def test_values_map_classes_and_255_is_ignored_unless_listed() -> None:
     mask = np.array([[0, 128, 255]], np.uint8)
     assert decode_mask(encoded(mask), 2, (0, 128)).tolist() == [[0, 1, 255]]
     assert decode_mask(encoded(mask), 3, (255, 128, 0)).tolist() == [[2, 1, 0]]
@@ -229,7 +229,7 @@ def test_what_is_known_of_a_depth_is_never_written_as_unknown() -> None:
     np.testing.assert_allclose(found, [[np.nan, 0.001, 0.001, 0.02, 65.535, 65.535]], rtol=1e-6)
 
 
-def test_depth_in_a_pgm_is_not_stretched_to_the_largest_value_that_it_declares() -> None:
+def test_pgm_depth_is_not_scaled_to_its_declared_maximum() -> None:
     steps = DEPTH // 8
     assert decode_depth(b"P5 3 2 10000\n" + steps.astype(">u2").tobytes(), 1.0)[1, 2] == 65535 // 8
 

@@ -61,7 +61,7 @@ def test_values_that_nobody_names(name: str, tree: Tree) -> None:
 
 
 @pytest.mark.parametrize("palette", [(0, 0, 0, 128, 0, 0, 0, 128, 0), (0, 0, 0, 9, 9, 9, 9, 9, 9)])
-def test_indices_of_a_palette_count_and_not_what_they_are_painted_in(palette: tuple[int, ...], tree: Tree) -> None:
+def test_palette_indices_count_and_not_their_colours(palette: tuple[int, ...], tree: Tree) -> None:
     draw(tree, PLAIN, palette)
     tree.check()
 
@@ -81,7 +81,7 @@ def test_palettes_that_differ_are_read_by_their_colours(tree: Tree) -> None:
     tree.check()
 
 
-def test_palettes_that_differ_are_refused_where_names_have_no_colours(tree: Tree) -> None:
+def test_differing_palettes_need_names_with_colours(tree: Tree) -> None:
     tree.text("classes.txt", "background\ncat\n")
     draw(tree, WHITE)
     for i in range(NUMBER):

@@ -84,7 +84,7 @@ def test_shares_are_the_declared_ones(values: dict[str, Any], wanted: dict[str, 
     assert shares(mixer(**values)) == pytest.approx(wanted, abs=0.01)
 
 
-def test_every_sample_of_a_source_comes_once_before_any_comes_twice() -> None:
+def test_each_sample_of_a_source_comes_once_before_repeats() -> None:
     found = mixer(type="equal")
     drawn = [int(i) for step in range(9) for i in found.next_batch(step, 32)]
     from_b = [i for i in drawn if i in GROUPS["b"]]

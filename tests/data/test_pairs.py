@@ -116,7 +116,7 @@ def view(tree: Tree, name: str, number: int) -> None:
 
 
 @pytest.mark.parametrize("ending", ["gif", "tif"])
-def test_drive_whose_masks_are_called_manual_and_whose_views_mask(ending: str, tree: Tree) -> None:
+def test_drive_with_manual_masks_and_field_of_view_masks(ending: str, tree: Tree) -> None:
     codes = {"background": 0, "class_1": 255} if ending == "gif" else WHITE
     for i in range(NUMBER):
         split = "training" if i < 14 else "test"
@@ -446,7 +446,7 @@ def test_names_of_pairs(image: str, tree: Tree) -> None:
     tree.check()
 
 
-def test_several_images_of_one_mask_in_a_folder_each_are_no_classes(tree: Tree) -> None:
+def test_folders_of_several_images_and_a_mask_are_no_classes(tree: Tree) -> None:
     for i in range(NUMBER):
         for number, name in enumerate(("flair", "t1", "t2")):
             tree.picture(f"p{i}/p{i}_{name}.png", i + 50 * number)
@@ -485,7 +485,7 @@ def test_names_that_have_nothing_in_common_are_refused(tree: Tree) -> None:
     tree.refused("no names in common", "give an image and its map one name")
 
 
-def test_folders_of_drawings_that_no_word_calls_masks_are_no_class(tree: Tree) -> None:
+def test_unnamed_mask_folders_are_no_classes(tree: Tree) -> None:
     for i in range(NUMBER):
         tree.picture(f"x_train/{i}.jpg", i)
         tree.mask(f"y_train/{i}.png", i, PLAIN)

@@ -197,7 +197,7 @@ def used(bits: int) -> np.ndarray:
 
 @pytest.mark.parametrize("bits", [10, 12, 14])
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
-def test_few_of_16_bits_are_refused_until_the_settings_say_how_many(kind: str, bits: int) -> None:
+def test_unused_bits_of_16_need_a_setting(kind: str, bits: int) -> None:
     values = used(bits)
     netpbm = b"P5 20 14 65535\n" + values.astype(">u2").tobytes()
     data = netpbm if kind == "PPM" else encoded(values, kind)
@@ -325,7 +325,8 @@ def test_a_large_netpbm_is_scaled_whole() -> None:
 
 
 @pytest.mark.parametrize("kind", ["GIF", "TIFF", "PNG", "WEBP", "AVIF"])
-def test_of_several_images_the_first_is_read_and_the_header_says_so(kind: str) -> None:
+def test_the_first_of_several_frames_is_read(kind: str) -> None:
+    """The header says that there are more."""
     how = {"lossless": True} if kind == "WEBP" else {"quality": 100} if kind == "AVIF" else {}
     black = np.zeros_like(PHOTO)
     data = encoded(black, kind, save_all=True, append_images=[Image.fromarray(black + 255)], **how)

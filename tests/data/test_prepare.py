@@ -39,7 +39,7 @@ from tools.closure import closure
 
 @pytest.fixture(scope="module")
 def photos(raw: Path, spec: DatasetSpec, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """All training scenes in a folder a class."""
+    """All training scenes in a folder per class."""
     folder = tmp_path_factory.mktemp("photos")
     scenes: list[RawSample] = [s for s in read_split(raw, "train", spec) if "species" in s.targets]
     return folder, {"path": str(folder)} | image_folder(folder, scenes, spec)
@@ -254,7 +254,7 @@ def test_near_duplicates_are_found(photos: tuple[Path, dict[str, Any]], tmp_path
     assert len(pairs) <= 3
 
 
-def test_a_turned_image_with_boxes_needs_the_operation_that_turns_it(config: Config) -> None:
+def test_rotated_images_with_boxes_need_the_exif_operation(config: Config) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     buffer = io.BytesIO()

@@ -130,7 +130,7 @@ def test_folders_within_classes_are_said_to_be_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["0,0.5,0.5,0.2,0.2", "0 0,5 0,5 0,2 0,2", "1"])
-def test_text_files_beside_declared_classes_are_refused_by_their_line(tmp_path: Path, line: str) -> None:
+def test_text_files_with_declared_classes_are_refused_by_line(tmp_path: Path, line: str) -> None:
     for i in range(12):
         picture(tmp_path / "images" / f"{i}.jpg", i)
         written(tmp_path / "labels" / f"{i}.txt", line)

@@ -77,7 +77,8 @@ def test_a_picture_that_was_resized_after_it_was_annotated(
     assert bool(settled.notes) == ((declared.width, declared.height) != (width, height))
 
 
-def test_a_picture_of_another_shape_is_refused_and_no_size_is_none() -> None:
+def test_an_image_of_another_shape_is_refused() -> None:
+    """A size of nothing is none, and refuses nothing."""
     small = header(60, 40)
     with pytest.raises(DataError, match="640×480"):
         placement(small, Frame(640, 480), Counter())
@@ -100,9 +101,7 @@ def test_a_picture_of_another_shape_is_refused_and_no_size_is_none() -> None:
         ((float("nan"), 10, 10, 20), "not finite"),
     ],
 )
-def test_a_box_at_the_border_is_cut_off_and_a_bad_one_costs_itself(
-    box: tuple[float, ...], wanted: list[float] | str
-) -> None:
+def test_border_boxes_are_clipped_and_bad_ones_skipped(box: tuple[float, ...], wanted: list[float] | str) -> None:
     good = Shape("b", 0, (1.0, 2.0, 9.0, 9.0))
     settled = settle("i", [Shape("line 3", 2, box), good], Frame(), header(60, 40), Targets("o", None), "a.txt")  # type: ignore[arg-type]
     assert settled.targets["o"][-1] == [1, 2, 9, 9, 0]
@@ -117,7 +116,8 @@ def test_a_box_at_the_border_is_cut_off_and_a_bad_one_costs_itself(
         assert not settled.problems
 
 
-def test_masks_small_above_large_crowds_and_what_has_no_outline_are_not_known() -> None:
+def test_small_masks_lie_above_and_crowds_are_unknown() -> None:
+    """So is what has no outline."""
     large = Shape("l", 0, polygons=[[0, 0, 40, 0, 40, 30, 0, 30]])
     small = Shape("s", 1, polygons=[[10, 10, 20, 10, 20, 20, 10, 20]])
     crowd = Shape("c", 0, polygons=[[30, 0, 60, 0, 60, 40, 30, 40]], kind=CROWD)

@@ -160,7 +160,7 @@ def test_labelme_reads_every_shape(tmp_path: Path) -> None:
     assert all(problem.loses == "annotation" for problem in reading.problems)
 
 
-def test_labelme_joins_a_group_and_orders_classes_as_its_labels_say(tmp_path: Path) -> None:
+def test_labelme_joins_groups_and_keeps_its_class_order(tmp_path: Path) -> None:
     left, right = [[4, 6], [10, 6], [10, 16], [4, 16]], [[18, 6], [24, 6], [24, 16], [18, 16]]
     items = ({"points": left, "group_id": 1}, {"points": right, "group_id": 1}, {"points": left, "label": "ant"})
     section = place(tmp_path, "labelme", shapes(*items))
@@ -188,7 +188,8 @@ def test_labelme_finds_its_picture_or_has_it_in_itself(mention: str, tmp_path: P
     assert reading.documents == {"json/a.json", "json/b.json"}
 
 
-def test_labelme_flags_are_labels_and_pictures_without_a_file_have_none(tmp_path: Path) -> None:
+def test_labelme_flags_are_labels(tmp_path: Path) -> None:
+    """A picture without a file has none."""
     section = place(tmp_path, "labelme") | {"flags": "flags"}
     picture(tmp_path / "b.png", 1)
     (tmp_path / "broken.json").write_text('{"shapes": [')
@@ -502,7 +503,7 @@ def test_datumaro_parts_of_a_group_are_one_object(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", [form for form in DOCUMENTS if form != "coco"])
-def test_a_set_of_every_tool_is_proposed_and_all_of_its_files_are_used(form: str, tmp_path: Path) -> None:
+def test_a_set_of_every_tool_is_proposed_and_fully_used(form: str, tmp_path: Path) -> None:
     given_ = tmp_path / "set"
     for number, split in enumerate(("train", "train", "train", "val", "val", "test", "test")):
         folder = given_ / split / str(number)
@@ -549,7 +550,7 @@ ELSEWHERE: dict[str, tuple[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", ELSEWHERE)
-def test_what_cannot_be_read_is_named_and_never_taken_for_classes(name: str, tmp_path: Path) -> None:
+def test_unreadable_files_are_named_and_never_classes(name: str, tmp_path: Path) -> None:
     for number in range(12):
         picture(tmp_path / ("one", "two")[number % 2] / f"{number}.png", number)
     file, document = ELSEWHERE[name]
@@ -568,7 +569,7 @@ def test_json_that_is_none_of_this_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 40])
-def test_annotations_that_are_cut_off_are_a_fault_and_not_classes(cut: int, tmp_path: Path) -> None:
+def test_truncated_annotations_are_an_error_and_no_classes(cut: int, tmp_path: Path) -> None:
     for number in range(12):
         picture(tmp_path / ("one", "two")[number % 2] / f"{number}.png", number)
     (tmp_path / "instances.json").write_text(json.dumps(coco())[:-cut])
@@ -600,7 +601,8 @@ def test_what_is_declared_as_not_meant_is_not_read(tmp_path: Path) -> None:
     assert (files.found, files.used, files.ignored) == (3, 2, 1)
 
 
-def test_a_second_format_of_the_same_pictures_is_named_and_declared_as_not_meant(tmp_path: Path) -> None:
+def test_a_second_format_of_the_same_images_is_named_as_unused(tmp_path: Path) -> None:
+    """And declared as not meant."""
     given_ = tmp_path / "set"
     for number in range(20):
         picture(given_ / f"{number}.png", number)

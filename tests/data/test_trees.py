@@ -14,7 +14,7 @@ from mtl.data.onboard.propose import propose
 from mtl.data.prepare.prepare import prepare
 from mtl.data.sources.files import fetch_files
 from mtl.data.sources.trees import grid_tiles, load_trees, random_tile
-from mtl.evaluate.judge import judge_weights
+from mtl.evaluate.evaluation import evaluate_weights
 from mtl.train.launch import train
 from tests.conftest import ROOT
 
@@ -70,7 +70,7 @@ def test_coco_of_real_photographs_trains_a_detector(downloads: Path, tmp_path: P
     fetch_files(config.data.source, 0, tmp_path / "raw", tmp_path / "cache")  # type: ignore[arg-type]
     prepare(config.data, tmp_path / "raw", tmp_path / "prepared")
     final = train(config, tmp_path / "prepared", tmp_path / "home", from_scratch=True)
-    report = judge_weights(config, tmp_path / "prepared", final / "weights.safetensors").report
+    report = evaluate_weights(config, tmp_path / "prepared", final / "weights.safetensors").report
     found = report.primary("objects").value
     assert found is not None
     assert found > 0.15, f"mAP50 {found:.3f}"  # of a photograph that no training tile comes from

@@ -196,7 +196,7 @@ def test_a_layout_is_proposed_with_its_splits_and_boxes(layout: Layout, tmp_path
 # What a file says
 
 
-def test_a_file_without_objects_says_that_there_are_none_and_an_image_without_a_file_says_nothing(
+def test_an_empty_file_means_no_objects_and_no_file_unknown(
     tmp_path: Path,
 ) -> None:
     for i, annotation in enumerate((xml(dog()), xml(), None)):
@@ -241,7 +241,7 @@ def test_why_there_is_no_object_is_said(tmp_path: Path) -> None:
         read(tmp_path)
 
 
-def test_an_image_of_whose_objects_none_can_be_used_is_not_one_with_nothing_in_it(tmp_path: Path) -> None:
+def test_an_image_with_only_unusable_objects_is_not_background(tmp_path: Path) -> None:
     scene(tmp_path, xml("<object><name>dog</name></object>"))
     found = read(scene(tmp_path, xml(dog()), "b", 1))
     assert {problem.id for problem in found.problems if problem.loses == "image"} == {"a"}
@@ -299,7 +299,7 @@ def test_pixels_are_counted_from_one(first: tuple[float, ...], chosen: Any, box:
     assert boxes(found) == {"a": [[*box, 0.0]]}
 
 
-def test_a_box_that_begins_at_zero_says_that_pixels_are_counted_from_zero_everywhere(tmp_path: Path) -> None:
+def test_a_box_at_zero_means_pixels_count_from_zero(tmp_path: Path) -> None:
     scene(tmp_path, xml(dog(corners=(0, 8, 10, 20))))
     found = read(scene(tmp_path, xml(dog(corners=(5, 6, 15, 16))), "b", 1))
     assert boxes(found) == {"a": [[0, 8, 10, 20, 0]], "b": [[5, 6, 15, 16, 0]]}
@@ -383,7 +383,7 @@ def test_the_files_own_name_is_believed_before_the_name_in_it(tmp_path: Path) ->
     assert notes(found)["XML files that name another image than that of their own name"] == 1
 
 
-def test_the_extension_in_the_file_tells_images_of_one_name_apart(tmp_path: Path) -> None:
+def test_the_extension_tells_images_of_the_same_name_apart(tmp_path: Path) -> None:
     scene(tmp_path, xml(dog(), name="a.jpg"))
     picture(tmp_path / "JPEGImages" / "a.jpg", 1)
     assert boxes(read(tmp_path)) == {"a": [[*DOG, 0.0]], "a.png": None}
@@ -408,7 +408,7 @@ def test_two_files_of_one_image_agree_or_cost_it(tmp_path: Path) -> None:
     assert "two XML files" in problem.reason
 
 
-def test_files_of_images_that_cannot_be_read_are_refused_and_their_folders_are_no_classes(tmp_path: Path) -> None:
+def test_unreadable_images_are_refused_and_folders_no_classes(tmp_path: Path) -> None:
     for i in range(20):
         name = f"{('north', 'south')[i % 2]}/{i}"
         picture(tmp_path / f"{name}.png", i)
@@ -440,7 +440,7 @@ def test_images_in_no_list_are_left_out_with_their_files(tmp_path: Path) -> None
     assert "gone" in problem.reason
 
 
-def test_trainval_is_trained_on_where_no_other_list_has_the_image(tmp_path: Path) -> None:
+def test_trainval_is_train_unless_another_list_has_the_image(tmp_path: Path) -> None:
     for i in range(4):
         scene(tmp_path, xml(dog()), str(i), i)
     written(tmp_path / "ImageSets" / "Main" / "trainval.txt", "0\n1\n2\n")
@@ -503,7 +503,8 @@ def test_indices_and_colours_mean_what_the_label_map_says(name: str, rgb: bool, 
     assert name in found.documents
 
 
-def test_colours_of_the_label_map_are_believed_before_indices_of_another_order(tmp_path: Path) -> None:
+def test_label_map_colours_win_over_reordered_indices(tmp_path: Path) -> None:
+    """The palette has the map's classes in another order."""
     segmented(tmp_path, drawn(2, 1), ["#000000", "#008000", "#800000", *["#e0e0c0"] * 253])
     written(tmp_path / "labelmap.txt", MAP)
     assert classes_at(read(tmp_path, masks="regions"), tmp_path) == RIGHT
@@ -517,7 +518,7 @@ def test_a_map_without_colours_counts_from_its_background(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("lines", [("dog", "background", "car"), ("dog", "car")])
-def test_the_background_is_the_first_wherever_the_label_map_has_it(lines: tuple[str, ...], tmp_path: Path) -> None:
+def test_background_comes_first_wherever_the_label_map_has_it(lines: tuple[str, ...], tmp_path: Path) -> None:
     """As datumaro, which writes CVAT's exports, counts; grey masks have no colours that would say so."""
     pixels = drawn(1, 2)
     segmented(tmp_path, pixels, COLOURS)
@@ -571,7 +572,8 @@ def test_the_challenges_own_classes_need_no_label_map(tmp_path: Path) -> None:
     assert found.targets["objects"].classes == VOC
 
 
-def test_masks_whose_values_nobody_explains_are_refused_and_not_proposed(tmp_path: Path) -> None:
+def test_masks_of_unexplained_values_are_refused(tmp_path: Path) -> None:
+    """None of them is proposed."""
     segmented(tmp_path, drawn(1, 2))
     for i in range(16):
         written(tmp_path / "Annotations" / f"{i:02d}.xml", xml(thing("helmet"), thing("vest")))

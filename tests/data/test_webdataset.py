@@ -31,7 +31,7 @@ def tar(path: Path, members: Iterable[tuple[str, bytes]], mode: str = "w") -> No
 
 
 def samples(count: int = COUNT, seed: int = 0, key: str = "{i:04d}", **members: Any) -> list[tuple[str, bytes]]:
-    """A picture a key, and members by their extensions: texts, or functions of the number."""
+    """A picture per key, and members by their extensions: texts, or functions of the number."""
     found: list[tuple[str, bytes]] = []
     for i in range(count):
         stem = key.format(i=i)

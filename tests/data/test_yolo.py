@@ -306,7 +306,7 @@ def test_labels_are_not_given_to_another_image_of_the_same_name(label: str, imag
     assert {e.id: e.targets for e in found.entries}[image.removeprefix("images/").rsplit(".")[0]] == {}
 
 
-def test_pictures_beside_labels_are_no_masks_whatever_their_folder(tmp_path: Path) -> None:
+def test_images_beside_labels_are_not_taken_for_masks(tmp_path: Path) -> None:
     for i, folder in enumerate(("mask", "no mask")):
         picture(tmp_path / folder / f"{i}.png", i)
         written(tmp_path / folder / f"{i}.txt", LINE)
@@ -384,7 +384,7 @@ def test_a_line_that_cannot_be_used_costs_itself(line: str, reason: str, tmp_pat
     assert found.entries[0].targets == {"objects": [[16.0, 12.0, 48.0, 36.0, 0.0]]}
 
 
-def test_an_image_of_whose_lines_none_can_be_used_is_not_one_with_nothing_in_it(tmp_path: Path) -> None:
+def test_an_image_with_only_unusable_lines_is_not_background(tmp_path: Path) -> None:
     scene(tmp_path, "1 320 240 64 48\n")
     found = read(scene(tmp_path, LINE, "b", 1), classes=("cat", "dog"))
     lost = {problem.id for problem in found.problems if problem.loses == "image"}
@@ -407,7 +407,7 @@ def test_keypoints_are_told_from_outlines_by_what_data_yaml_says(tmp_path: Path)
     assert "poses" in notes(found)
 
 
-def test_outlines_become_masks_and_rings_that_are_joined_are_two_regions(tmp_path: Path) -> None:
+def test_outlines_become_masks_and_joined_rings_two_regions(tmp_path: Path) -> None:
     """As converters from COCO write an object of two parts: one line, with a seam without width."""
     seam = "0 0.125 0.25 0.375 0.25 0.375 0.75 0.125 0.75 0.125 0.25 0.625 0.25 0.875 0.25 0.875 0.75 0.625 0.75 0.625 0.25 0.125 0.25"
     found = read(scene(tmp_path, f"{seam}\n1 0.5 0.05 0.25 0.1\n"), classes=("cat", "dog"), masks="regions")
@@ -577,7 +577,7 @@ def test_an_image_in_two_lists_is_not_trained_on(tmp_path: Path) -> None:
     assert "gone.png" in found.problems[0].reason
 
 
-def test_a_list_does_not_mean_an_image_of_the_same_name_in_another_split(tmp_path: Path) -> None:
+def test_lists_tell_images_of_one_name_in_two_splits_apart(tmp_path: Path) -> None:
     for i, split in enumerate(("train", "val")):
         scene(tmp_path, LINE, f"{split}/{split}", i)
     written(tmp_path / "train.txt", "images/train/train.png\nimages/train/val.png\n")

@@ -95,7 +95,7 @@ def test_the_page_works(page: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("needs", ["", "needs_gramian"])
-def test_a_followers_weighting_is_given_what_its_section_asks_for(prepared: Path, tmp_path: Path, needs: str) -> None:
+def test_a_new_weighting_gets_what_its_section_asks_for(prepared: Path, tmp_path: Path, needs: str) -> None:
     _, chosen = followed(PAGES / "weighting.md", tmp_path)
     if needs:
         edit(tmp_path / "mtl/config/objective.py", "    memory: Fraction", f"    {needs} = True\n    memory: Fraction")

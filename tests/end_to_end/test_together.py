@@ -29,9 +29,7 @@ def registry(uri: str, keys: Path) -> Registry:
     return Registry(uri, "multitask", Trust(own=keys))
 
 
-def test_an_experiment_that_another_machine_has_just_made_is_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_experiment_created_concurrently_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     theirs = Tracker(uri, "one", (tmp_path / "artifacts").as_uri())
     made = theirs.client.get_experiment_by_name("one")

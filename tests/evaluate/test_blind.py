@@ -23,9 +23,9 @@ from mtl.data.spec import DatasetSpec, TargetSpec
 from mtl.errors import DataError
 from mtl.evaluate.blind import score_blind
 from mtl.evaluate.bootstrap import resample_counts
-from mtl.evaluate.judge import judge_model
+from mtl.evaluate.evaluation import evaluate_model
 from mtl.evaluate.report import _task_report
-from mtl.gate import judge
+from mtl.gate import decide
 from mtl.reports import EvalReport
 from mtl.storage.store import Store
 from mtl.tasks import Task, build_tasks, image_spec
@@ -158,12 +158,12 @@ def judged(config: Config, prepared: Path, folder: Path, *, trained: bool = True
     if trained:
         run(training, Checkpoints(Store(str(folder / "c")), 1), report=lambda row: None)
     training.averaged.load_state_dict(training.best)
-    return judge_model(training.averaged, training.tasks, Split(prepared, "test"), config).report
+    return evaluate_model(training.averaged, training.tasks, Split(prepared, "test"), config).report
 
 
 def passed(report: EvalReport) -> set[str | None]:
     """Tasks that may be promoted as far as anything was learnt."""
-    asked = [r for r in judge(report, None, None, FIRST).rules if r.name in ("evidence", "better than blind")]
+    asked = [r for r in decide(report, None, None, FIRST).rules if r.name in ("evidence", "better than blind")]
     return {rule.task for rule in asked} - {rule.task for rule in asked if not rule.passed}
 
 
@@ -177,7 +177,7 @@ def test_where_there_is_nothing_to_see_no_task_passes(config: Config, tmp_path: 
     names = [n for n in TASKS if change is all_one_image or n not in own]
     report = judged(small(config, *names), made(config, tmp_path, change), tmp_path)
     assert not passed(report)
-    assert not judge(report, None, None, FIRST).promote
+    assert not decide(report, None, None, FIRST).promote
 
 
 def test_before_the_first_step_no_task_passes(config: Config, tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_what_is_learnt_passes(config: Config, tmp_path: Path) -> None:
     names = ("kind", "parts")
     report = judged(small(config, *names, epochs=14), made(config, tmp_path, as_they_are), tmp_path)
     assert passed(report) == set(names)
-    assert judge(report, None, None, FIRST).promote
+    assert decide(report, None, None, FIRST).promote
 
 
 def test_masks_that_know_no_pixel(config: Config, tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_masks_that_know_no_pixel(config: Config, tmp_path: Path) -> None:
     only_test = made(config, tmp_path / "b", {"test": blank})
     report = judged(small(config, "kind", "parts", epochs=1), only_test, tmp_path)
     assert report.tasks["parts"].num_targets == 0
-    decision = judge(report, report, 1, FIRST)
+    decision = decide(report, report, 1, FIRST)
     assert ("evidence", "parts") in [(rule.name, rule.task) for rule in decision.rules if not rule.passed]
 
 
@@ -279,7 +279,7 @@ def test_an_order_of_chance_is_no_better_than_without_looking(tasks: dict[str, T
 
 
 @pytest.mark.parametrize("count", [4, 8, 15])
-def test_by_chance_alone_few_samples_pass_no_more_often_than_many(count: int) -> None:
+def test_few_samples_pass_by_chance_no_more_often_than_many(count: int) -> None:
     """How many samples are enough is left to the interval: here of numbers that know nothing of the truth."""
     task, _, _ = CASES["regression"]
     rng, counts = np.random.default_rng(0), resample_counts(0, 200, count)
@@ -297,7 +297,7 @@ def test_by_chance_alone_few_samples_pass_no_more_often_than_many(count: int) ->
 
 @pytest.mark.parametrize("name", ["depth", "normals", "parts", "image"])
 @pytest.mark.parametrize("count", [1, 5, 19])
-def test_a_scene_known_by_heart_never_passes_however_few_images_test_it(
+def test_a_memorised_scene_never_passes_with_few_images(
     tasks: dict[str, Task], test_split: Split, name: str, count: int
 ) -> None:
     """The answer that is best for all 60 images, to some of them: it does not look at any."""
@@ -314,7 +314,7 @@ def test_a_scene_known_by_heart_never_passes_however_few_images_test_it(
         samples_sha256="", num_samples=count, seed=0, num_resamples=200, confidence=0.95,
         tasks={name: _task_report(own, task, counts, {}, 0.95, {}, blind)},
     )  # fmt: skip
-    assert not judge(report, None, None, FIRST).promote
+    assert not decide(report, None, None, FIRST).promote
 
 
 def test_where_pixels_are_rarely_known_blocks_of_them_answer(tasks: dict[str, Task]) -> None:

@@ -21,12 +21,12 @@ from mtl.data.raw.rows import RawSample, read_split, write_spec, write_split
 from mtl.data.shards import manifest
 from mtl.data.spec import SPLITS, DatasetSpec
 from mtl.errors import DataError
-from mtl.evaluate.judge import judge_model, judge_weights
+from mtl.evaluate.evaluation import evaluate_model, evaluate_weights
 from mtl.evaluate.report import build_report
 from mtl.evaluate.robustness import CORRUPTIONS, _damaged, corrupt, robustness
 from mtl.gate import comparable
 from mtl.package.bundle import read_bundle
-from mtl.package.rejudge import rejudge
+from mtl.package.reevaluate import reevaluate
 from mtl.reports import EvalReport
 from mtl.reports.notes import notes
 from mtl.tasks import Task, build_model, build_tasks, image_spec
@@ -51,7 +51,7 @@ def test_a_corruption_changes_pixels_and_is_reproducible(kind: str, channels: in
 
 
 def test_without_a_corruption_it_is_what_the_report_says(config: Config, prepared: Path, weights: Path) -> None:
-    found = judge_weights(config, prepared, weights).report
+    found = evaluate_weights(config, prepared, weights).report
     for task in found.tasks.values():
         if task.auxiliary:
             assert task.robustness == {}
@@ -67,7 +67,7 @@ def test_no_corruptions_cost_nothing(config: Config, prepared: Path) -> None:
 
 
 def test_slices_are_resampled_with_the_whole(config: Config, prepared: Path, weights: Path) -> None:
-    report = judge_weights(config, prepared, weights).report
+    report = evaluate_weights(config, prepared, weights).report
     split = Split(prepared, "test")
     for name, task in report.tasks.items():
         for attribute, values in task.slices.items():
@@ -82,8 +82,8 @@ def test_a_bundle_is_judged_as_its_weights_were(config: Config, prepared: Path, 
     outputs = prepared.parent / "outputs-as-they-were"
     outputs.mkdir()
     (outputs / "prepared").symlink_to(prepared)
-    before = judge_weights(config, prepared, weights).report
-    assert rejudge(bundle, config, outputs) == before
+    before = evaluate_weights(config, prepared, weights).report
+    assert reevaluate(bundle, config, outputs) == before
 
 
 def moved(config: Config, raw: Path, spec: DatasetSpec, folder: Path, *, size: int = 64) -> Path:
@@ -107,7 +107,7 @@ def moved(config: Config, raw: Path, spec: DatasetSpec, folder: Path, *, size: i
 
 
 @pytest.mark.parametrize("size", [64, 32])
-def test_without_a_test_split_the_champion_is_judged_on_the_validation_split(
+def test_without_a_test_split_validation_evaluates_the_champion(
     config: Config, raw: Path, spec: DatasetSpec, bundle: Path, tmp_path: Path, size: int
 ) -> None:
     """With other operations than the present ones (32 pixels) its samples are prepared anew."""
@@ -127,18 +127,18 @@ def test_without_a_test_split_the_champion_is_judged_on_the_validation_split(
         )
         data = config.data.model_copy(update={"operations": operations})
         prepare(data, folder / "raw", folder / "prepared")
-        reports.append(rejudge(bundle, config, folder))
+        reports.append(reevaluate(bundle, config, folder))
         assert (reports[-1].split, reports[-1].num_samples) == ("val", 12)
     assert notes(reports[0])[0].startswith("judged on the validation split, for there is no test split")
     assert not comparable(*reports)  # the same ids, but an image has changed
 
 
 @pytest.mark.parametrize("size", [64, 32])
-def test_the_champion_is_judged_on_moved_data_with_its_own_preprocessing(
+def test_the_champion_is_evaluated_with_its_own_preprocessing(
     config: Config, raw: Path, spec: DatasetSpec, weights: Path, bundle: Path, tmp_path: Path, size: int
 ) -> None:
     outputs = moved(config, raw, spec, tmp_path, size=size)
-    again = rejudge(bundle, config, outputs)
+    again = reevaluate(bundle, config, outputs)
     present = manifest.read(outputs / "prepared")
     assert again.samples_sha256 == present.split_sha256["test"]
     assert again.num_samples == 46
@@ -153,7 +153,7 @@ def test_the_champion_is_judged_on_moved_data_with_its_own_preprocessing(
     tasks = build_tasks(config.tasks, spec.targets, image_spec(split.manifest))
     model = build_model(config.model, tasks)
     model.load_state_dict(load_file(weights))
-    by_hand = judge_model(model, tasks, split, config).report
+    by_hand = evaluate_model(model, tasks, split, config).report
     assert again.tasks == by_hand.tasks
     assert comparable(again, by_hand)
 
@@ -164,7 +164,7 @@ def test_a_task_whose_classes_changed_is_named(
     species = spec.targets["species"]
     wider = species.model_copy(update={"classes": (*species.classes, "unicorn")})
     other = spec.model_copy(update={"targets": {**spec.targets, "species": wider}})
-    again = rejudge(bundle, config, moved(config, raw, other, tmp_path))
+    again = reevaluate(bundle, config, moved(config, raw, other, tmp_path))
     assert set(again.not_judged) == {"species"}
     assert "unicorn" in again.not_judged["species"]
     assert "species" not in again.tasks
@@ -175,7 +175,7 @@ def test_a_bundle_that_is_damaged_is_refused(config: Config, prepared: Path, bun
     shutil.copytree(bundle, tmp_path / "bundle")
     (tmp_path / "bundle" / "weights.safetensors").write_bytes(b"nothing")
     with pytest.raises(DataError, match="damaged"):
-        rejudge(tmp_path / "bundle", config, prepared.parent)
+        reevaluate(tmp_path / "bundle", config, prepared.parent)
 
 
 def test_what_is_true_of_a_damaged_image_is_what_was_true_before(prepared: Path) -> None:
@@ -228,7 +228,7 @@ def test_a_champion_that_reads_other_images_is_not_compared(
         write_split(source, "test", spec, sorted(samples, key=lambda sample: sample.id))
         prepare(data, source, folder)
 
-    monkeypatch.setattr("mtl.package.rejudge.prepare", prepare_without_one)
+    monkeypatch.setattr("mtl.package.reevaluate.prepare", prepare_without_one)
     with pytest.raises(DataError, match="they cannot be compared") as caught:
-        rejudge(bundle, config, outputs)
+        reevaluate(bundle, config, outputs)
     assert "46 and 46 images; in one of the two alone: another, " in str(caught.value)

@@ -17,7 +17,7 @@ DECIBELS = Yardstick("max", "dB", 12.0)
 
 
 @pytest.mark.parametrize(("yard", "perfect"), [(SHARE, 1.0), (METRES, 0.0), (DECIBELS, 200.0)])
-def test_skill_is_0_without_looking_1_if_perfect_and_never_beyond(yard: Yardstick, perfect: float) -> None:
+def test_skill_is_0_for_the_blind_baseline_and_1_if_perfect(yard: Yardstick, perfect: float) -> None:
     assert yard.blind is not None
     assert yard.skill(yard.blind) == pytest.approx(0.0)
     assert yard.skill(perfect) == pytest.approx(1.0)
@@ -86,7 +86,7 @@ def test_no_tasks_unit_outvotes_another() -> None:
         assert first > second
 
 
-def test_what_cannot_be_judged_is_left_out_and_what_should_be_there_and_is_not_is_the_worst() -> None:
+def test_unmeasurable_is_left_out_and_missing_is_the_worst() -> None:
     tasks = {"kind": task("max", "it"), "count": task("min", "it"), "image": task("max", "it", auxiliary=True)}
     kind = Yardstick("max", blind=0.5)
     without = overall(scored(kind=0.75, count=float("nan"), image=0.9), tasks, {"kind": kind, "image": kind})

@@ -113,7 +113,7 @@ FLOW = [
     ),
     Point("register: version in the ledger", "flow process", "package", "mtl.registry.ledger:Ledger.write:after:1"),
     Point("register: run not finished", "flow process", "package", "mtl.registry.tracking:Tracker.finish:before:1"),
-    Point("gate: before", "flow process", "package", "mtl.gate:judge:before:1"),
+    Point("gate: before", "flow process", "package", "mtl.gate:decide:before:1"),
     Point("promote: before its entry", "flow process", "package", "mtl.registry.promotion:Promotions._write:before:1"),
     Point("promote: entry, no alias", "flow process", "package", "mtl.registry.promotion:Promotions._write:after:1"),
     Point("promote: alias, no record", "flow process", "package", "mtl.registry.promotion:Promotions._settle:after:1"),

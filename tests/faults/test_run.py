@@ -18,9 +18,7 @@ from tests.servers import Server
 SURVIVED = lab.Result("a", "flow", True, True, "the run itself", True, 1, 1, 1, 0, 1.0)
 
 
-def test_a_point_at_which_the_looking_fails_is_a_row_and_the_table_is_gone_on_with(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failing_check_is_a_row_and_the_table_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     points = [Point("a", "flow"), Point("b", "flow"), Point("c", "flow")]
     asked: list[str] = []
 
@@ -61,9 +59,7 @@ def test_a_table_of_another_commit_is_not_gone_on_with(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="setpriv")
-def test_a_server_that_is_killed_outlives_the_run_at_which_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_restarted_server_outlives_the_run_that_killed_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Postgres is told to end when the thread that started it ends, not when the process does."""
     monkeypatch.setattr(lab, "AWAY", 0.0)
     server = Server(["setpriv", "--pdeathsig", "KILL", "sleep", "60"], tmp_path, "", lambda: True).start()

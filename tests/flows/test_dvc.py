@@ -110,7 +110,7 @@ def test_what_a_change_costs(change: str, copy: Path, monkeypatch: pytest.Monkey
     assert changed == [change in PAID] * 2
 
 
-def test_a_trial_of_a_comparison_is_a_training_and_the_comparisons_own_code() -> None:
+def test_a_trial_depends_on_training_and_comparison_code() -> None:
     """By which its key is made; settings are in it by value."""
     more = closure("mtl.compare.trial") - needed("train")
     assert all(file.startswith(("mtl/compare/", "mtl/config/")) for file in more)

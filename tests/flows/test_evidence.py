@@ -12,7 +12,7 @@ from flows.retraining import evidence
 from flows.settings import Settings
 from mtl.config.gate import GateConfig
 from mtl.errors import RegistryError
-from mtl.gate import judge
+from mtl.gate import decide
 from mtl.registry.registry import Version
 from mtl.reports import METHOD, BlindReport, EvalReport, Metric, OwnSamples, TaskReport
 from tests.conftest import heard
@@ -73,7 +73,7 @@ class Registry:
     def package(self, *words: Any) -> Path:
         return Path("package")
 
-    def keep_comparison(self, version: Version, champion: Version, found: EvalReport) -> None:
+    def save_comparison(self, version: Version, champion: Version, found: EvalReport) -> None:
         self.kept = found
 
 
@@ -96,8 +96,8 @@ def test_a_champion_of_an_earlier_way_of_judging_is_judged_again(monkeypatch: py
     assert lines == ["version 1 is judged again: its report was made by an earlier way of judging"]
     assert asked(registry, monkeypatch) == (found, [])  # once
     gate = GateConfig(margin=0.02, min_improvement=0.0, confidence=0.95)
-    assert judge(report(), found, 1, gate).promote
-    assert not judge(report(), EvalReport.model_validate_json(as_before(report(0.5))), 1, gate).promote
+    assert decide(report(), found, 1, gate).promote
+    assert not decide(report(), EvalReport.model_validate_json(as_before(report(0.5))), 1, gate).promote
 
 
 @pytest.mark.attack(boundary="registry writer", attack="a kept comparison that does not say what the champion had")
@@ -113,9 +113,7 @@ def test_one_of_this_way_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("champion", ["{}", report().model_copy(update={"ids_sha256": "other"}).model_dump_json()])
-def test_one_that_cannot_be_read_or_saw_other_images_is_judged_again(
-    champion: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unreadable_or_outdated_reports_are_evaluated_again(champion: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found, (line,) = asked(Registry(champion), monkeypatch)
     assert found == AGAIN
     assert "judged again" in line

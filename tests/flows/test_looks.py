@@ -16,16 +16,16 @@ from flows.retraining.monitor import look
 from flows.settings import Settings
 from mtl.config.params import Config, load
 from mtl.errors import DataError
-from mtl.monitor.kept_answers import judge_kept
+from mtl.monitor.stored_answers import score_stored
 from mtl.reports import read_report
 from mtl.reports.monitoring import (
-    KeptAnswer,
-    KeptAnswers,
     LateLabels,
     LateResult,
     MonitorReport,
     Outcome,
     Registered,
+    StoredAnswer,
+    StoredAnswers,
 )
 from tests.conftest import ROOT, heard
 
@@ -66,10 +66,10 @@ class Production:
         """As the stage does it, with answers out of thin air."""
         names = [name for _, name, _ in images]
         self.asked.append(names)
-        answers = {n: KeptAnswer(content=n, answers={"kind": "a"}) for n in names if "broken" not in n}
-        kept = KeptAnswers(version=self.version, registered=KNOWN, images=answers)
+        answers = {n: StoredAnswer(content=n, answers={"kind": "a"}) for n in names if "broken" not in n}
+        kept = StoredAnswers(version=self.version, registered=KNOWN, images=answers)
         (out / "answers.json").write_text(kept.model_dump_json())
-        rows, told = judge_kept(kept, read_report(LateLabels, out / "late.json"), out.parent, 0.01)
+        rows, told = score_stored(kept, read_report(LateLabels, out / "late.json"), out.parent, 0.01)
         late = [f"{row.images} of {row.task}" for row in rows if row.worse and row.version == self.version]
         return MonitorReport(
             version=self.version,
@@ -95,8 +95,8 @@ class Production:
         """The rows of the last look, by what it kept."""
         last = Looks.read(self.home / "monitor").recent[-1].batch
         folder = self.home / "monitor" / last
-        kept = read_report(KeptAnswers, folder / "answers.json")
-        return judge_kept(kept, read_report(LateLabels, folder / "late.json"), folder.parent, 0.01)[0]
+        kept = read_report(StoredAnswers, folder / "answers.json")
+        return score_stored(kept, read_report(LateLabels, folder / "late.json"), folder.parent, 0.01)[0]
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def production(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Production:
     return made
 
 
-def test_labels_that_come_after_their_look_are_judged_by_the_next(production: Production) -> None:
+def test_late_labels_are_scored_by_the_next_monitor_run(production: Production) -> None:
     monday = production.arrive("monday", 30)
     production.judged = ["image/brightness"]
     assert production.look().state == "unshifted"
@@ -139,7 +139,7 @@ def test_labels_alone_are_worth_a_look(production: Production) -> None:
     assert [(row.images, row.value) for row in production.report] == [(31, 30 / 31)]
 
 
-def test_images_whose_answers_were_not_kept_are_predicted_once_more(production: Production) -> None:
+def test_images_without_stored_answers_are_predicted_again(production: Production) -> None:
     unlabelled = production.config
     production.config = unlabelled.model_copy(update={"monitor": unlabelled.monitor.model_copy(update={"labels": ""})})
     monday = production.arrive("monday", 31)
@@ -213,7 +213,7 @@ def test_found_while_cooling_down_it_is_told_after(production: Production) -> No
     assert len(production.events) == 2
 
 
-def test_an_event_that_may_not_have_been_told_is_told_by_the_next_look(production: Production) -> None:
+def test_an_unsent_event_is_sent_by_the_next_monitor_run(production: Production) -> None:
     """Killed while it tells; more images arrive; the event is the same, and its images are looked at once."""
     production.arrive("monday", 30)
     production.reasons = ["it is dark"]

@@ -106,7 +106,7 @@ def test_a_package_that_is_gone_is_a_difference(bundle: Path, tmp_path: Path) ->
 
 
 @pytest.mark.long
-def test_a_param_that_was_changed_is_named_and_an_image_in_the_remote_refused(retrained: Path, tmp_path: Path) -> None:
+def test_a_changed_param_is_named_and_a_changed_image_refused(retrained: Path, tmp_path: Path) -> None:
     folder, environment = clone(retrained, tmp_path / "elsewhere")
     code, found = reproduced(folder, environment, "--set", "train.learning_rate=2e-3")
     assert (code, found["verdict"]) == (1, "different")

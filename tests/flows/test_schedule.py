@@ -76,7 +76,7 @@ def kill(served: Watched, text: str) -> None:
 
 
 @pytest.mark.long
-def test_a_schedule_of_one_tick_a_minute_goes_on_whatever_is_killed(retrained: Path) -> None:
+def test_a_schedule_of_one_tick_per_minute_survives_kills(retrained: Path) -> None:
     checkout = retrained
     set_params(checkout / "params.yaml", "schedule.cron='* * * * *'")
     port = free_port()
@@ -99,7 +99,7 @@ def test_a_schedule_of_one_tick_a_minute_goes_on_whatever_is_killed(retrained: P
 
 
 @pytest.mark.slow
-def test_a_dead_run_is_taken_for_dead_and_a_cancelled_one_ends_with_a_checkpoint(retrained: Path) -> None:
+def test_dead_runs_are_found_and_cancelled_ones_checkpoint(retrained: Path) -> None:
     # No catching up: that run would not be the schedule's own.
     set_params(retrained / "params.yaml", "schedule.cron='* * * * *'", "schedule.active=true", "schedule.catch_up=none")
     port = free_port()

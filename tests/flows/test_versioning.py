@@ -34,7 +34,7 @@ def fails(project: Path, body: str) -> StageError:
     return caught.value
 
 
-def test_what_a_stage_s_user_must_mend_is_told_apart_from_what_passes(project: Path) -> None:
+def test_user_errors_of_a_stage_are_told_from_transient_ones(project: Path) -> None:
     user = fails(project, USER)
     assert isinstance(user, UserStageError)
     assert str(user) == str(DataError("a label is wrong", found="label 7", fix="mend it"))

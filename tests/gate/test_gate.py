@@ -10,7 +10,7 @@ import pytest
 from flows.observe.summary import decision_lines
 from mtl.config.gate import GateConfig
 from mtl.config.params import Config
-from mtl.gate import comparable, judge, relative_gains
+from mtl.gate import comparable, decide, relative_gains
 from mtl.reports import BlindReport, Decision, EvalReport, Metric, SliceReport, TaskReport
 from mtl.reports.forest import draw_decision
 
@@ -55,7 +55,7 @@ def failed(decision: Decision) -> list[tuple[str, str | None]]:
 
 def test_the_first_version_must_reach_its_floors(noise: np.ndarray) -> None:
     def first(**tasks: TaskReport) -> Decision:
-        return judge(report(tasks), None, None, GATE)
+        return decide(report(tasks), None, None, GATE)
 
     assert first(a=task(0.6, noise, blind=0.1)).promote
     refused = first(a=task(0.6, noise, blind=0.1), b=task(0.4, noise, blind=0.1))
@@ -69,12 +69,12 @@ def test_the_first_version_must_reach_its_floors(noise: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("champion", [False, True])
-def test_what_is_not_surely_better_than_without_looking_is_never_promoted(noise: np.ndarray, champion: bool) -> None:
+def test_models_no_better_than_blind_are_never_promoted(noise: np.ndarray, champion: bool) -> None:
     wide = LENIENT.model_copy(update={"margin": 0.2})
 
     def asked(challenger: TaskReport, config: GateConfig = wide) -> list[tuple[str, str | None]]:
         old = report({"a": task(0.62, noise, floor=None)}) if champion else None
-        return failed(judge(report({"a": challenger}), old, 1 if champion else None, config))
+        return failed(decide(report({"a": challenger}), old, 1 if champion else None, config))
 
     assert asked(task(0.65, noise, floor=None, blind=0.6)) == []
     # As good, a little better by chance, worse: whatever the champion was.
@@ -87,43 +87,44 @@ def test_what_is_not_surely_better_than_without_looking_is_never_promoted(noise:
 def test_where_all_targets_are_alike_nothing_can_be_shown(noise: np.ndarray) -> None:
     (rule,) = [
         rule
-        for rule in judge(report({"a": task(1.0, noise * 0, blind=1.0)}), None, None, GATE).rules
+        for rule in decide(report({"a": task(1.0, noise * 0, blind=1.0)}), None, None, GATE).rules
         if rule.name == "better than blind"
     ]
     assert not rule.passed
     assert "all targets are alike" in rule.found
-    assert failed(judge(report({"a": task(0.0, noise * 0, "min", 9.0, blind=0.0)}), None, None, GATE))
+    assert failed(decide(report({"a": task(0.0, noise * 0, "min", 9.0, blind=0.0)}), None, None, GATE))
 
 
 def test_a_task_without_test_samples_never_passes(noise: np.ndarray) -> None:
     good, none = task(0.8, noise, blind=0.1), task(None, noise, num_targets=0)
     for champion in (None, report({"a": good, "x": none}), report({"a": good})):
-        decision = judge(report({"a": good, "x": none}), champion, champion and 1, LENIENT)
+        decision = decide(report({"a": good, "x": none}), champion, champion and 1, LENIENT)
         assert ("evidence", "x") in failed(decision)
         assert ("better than blind", "x") not in failed(decision)  # said once
     few = task(0.8, noise, blind=0.1, num_targets=5)
-    assert judge(
+    assert decide(
         report({"a": few}), report({"a": good}), 1, LENIENT
     ).promote  # what few samples show is in the interval
 
 
-def test_classes_without_test_samples_are_named_and_not_passed_at_first(noise: np.ndarray) -> None:
+def test_a_first_version_with_untested_classes_is_refused(noise: np.ndarray) -> None:
     found = task(0.8, noise, blind=0.1, num_targets=50, support={"cat": 30, "dog": 20, "axolotl": 0, "newt": 0})
-    decision = judge(report({"a": found}), None, None, GATE)
+    decision = decide(report({"a": found}), None, None, GATE)
     assert failed(decision) == [("evidence", "a")]
     assert "found 50 samples, none of axolotl, newt" in decision.summary
-    assert judge(report({"a": found}), None, None, GATE.model_copy(update={"max_untested_classes": 0.5})).promote
+    assert decide(report({"a": found}), None, None, GATE.model_copy(update={"max_untested_classes": 0.5})).promote
     # The champion knows no more of them: said, not refused.
-    after = judge(report({"a": found}), report({"a": task(0.7, noise)}), 1, GATE)
+    after = decide(report({"a": found}), report({"a": task(0.7, noise)}), 1, GATE)
     assert after.promote
     assert "none of axolotl, newt" in next(rule.found for rule in after.rules if rule.name == "evidence")
 
 
-def test_a_task_that_counts_only_now_is_judged_as_a_new_one_and_beside_what_it_was(noise: np.ndarray) -> None:
+def test_a_task_that_counts_only_now_is_gated_as_new(noise: np.ndarray) -> None:
+    """And beside what it was as an auxiliary."""
     champion = report({"a": task(0.8, noise), "x": task(0.9, noise, auxiliary=True)})
 
     def asked(**of: Any) -> list[tuple[str, str | None]]:
-        return failed(judge(report({"a": task(0.8, noise), "x": task(**of)}), champion, 1, LENIENT))
+        return failed(decide(report({"a": task(0.8, noise), "x": task(**of)}), champion, 1, LENIENT))
 
     assert asked(value=0.92, noise=noise, blind=0.1) == []
     assert ("floor", "x") in asked(value=0.05, noise=noise, blind=0.01)
@@ -134,12 +135,12 @@ def test_a_task_that_counts_only_now_is_judged_as_a_new_one_and_beside_what_it_w
 def test_a_report_of_another_way_of_judging_is_not_compared(noise: np.ndarray) -> None:
     old = report({"a": task(0.8, noise)})
     new = report({"a": task(0.9, noise, blind=0.1)}).model_copy(update={"method": 2})
-    assert failed(judge(new, old, 1, GATE)) == [("same test samples", None)]
-    assert failed(judge(new.model_copy(update={"ids_sha256": "b"}), new, 1, GATE)) == [("same test samples", None)]
+    assert failed(decide(new, old, 1, GATE)) == [("same test samples", None)]
+    assert failed(decide(new.model_copy(update={"ids_sha256": "b"}), new, 1, GATE)) == [("same test samples", None)]
 
 
 def test_without_a_task_that_counts_there_is_no_evidence(noise: np.ndarray) -> None:
-    assert failed(judge(report({"a": task(0.9, noise, auxiliary=True)}), None, None, GATE)) == [("evidence", None)]
+    assert failed(decide(report({"a": task(0.9, noise, auxiliary=True)}), None, None, GATE)) == [("evidence", None)]
 
 
 # --- gains
@@ -152,15 +153,15 @@ def test_no_tasks_gain_pays_for_anothers_loss(noise: np.ndarray) -> None:
     lost = {n: task(0.788, quiet) for n in names}  # each within the margin
     for old, new in ((0.002, 0.004), (0.2, 0.6), (0.0, 1.0)):
         champion = report({**before, "rare": task(old, quiet * 0)})
-        decision = judge(report({**lost, "rare": task(new, quiet * 0)}), champion, 1, GATE)
+        decision = decide(report({**lost, "rare": task(new, quiet * 0)}), champion, 1, GATE)
         assert failed(decision) == [("improvement", None)]
         assert "surely worse: " in decision.summary
         (rule,) = [rule for rule in decision.rules if rule.name == "improvement"]
         assert rule.difference == pytest.approx((4 * -0.015 + (new - old) / max(old, 1 - old)) / 5)
     one = report({**before, "d": task(0.795, quiet)})  # a single sure loss, however little
     better = report({n: task(0.9, quiet) for n in names} | {"d": task(0.79, quiet)})
-    assert failed(judge(better, one, 1, GATE)) == [("improvement", None)]
-    assert judge(better, one, 1, LENIENT).promote  # there, what the margin allows is allowed
+    assert failed(decide(better, one, 1, GATE)) == [("improvement", None)]
+    assert decide(better, one, 1, LENIENT).promote  # there, what the margin allows is allowed
 
 
 def test_gains_are_bounded_and_unknown_where_a_value_is(noise: np.ndarray) -> None:
@@ -173,7 +174,7 @@ def test_gains_are_bounded_and_unknown_where_a_value_is(noise: np.ndarray) -> No
 
 def test_the_decision_for_a_person(noise: np.ndarray) -> None:
     champion = report({"a": task(0.8, noise), "b": task(0.8, noise)})
-    decision = judge(report({"a": task(0.9, noise, blind=0.1), "b": task(0.7, noise, blind=0.1)}), champion, 3, GATE)
+    decision = decide(report({"a": task(0.9, noise, blind=0.1), "b": task(0.7, noise, blind=0.1)}), champion, 3, GATE)
     first, a, b, together = decision_lines(decision)
     assert first == "not promoted (against champion version 3)"
     assert a.startswith("a ") and "✓ not worse: +12.50%" in a and "accuracy 0.9000 after 0.8000" in a
@@ -182,42 +183,43 @@ def test_the_decision_for_a_person(noise: np.ndarray) -> None:
     assert together.startswith("all tasks") and "✗ improvement" in together
 
 
-def test_a_regression_of_one_task_never_passes_whatever_the_others_gain(noise: np.ndarray) -> None:
+def test_a_regression_of_one_task_never_passes(noise: np.ndarray) -> None:
+    """Whatever the others gain."""
     champion = report({"a": task(0.8, noise), "b": task(0.8, noise)})
     challenger = report({"a": task(0.99, noise), "b": task(0.77, noise)})
-    decision = judge(challenger, champion, 3, GATE)
+    decision = decide(challenger, champion, 3, GATE)
     assert not decision.promote
     assert decision.champion == 3
     assert [(r.task, r.passed) for r in decision.rules if r.name == "not worse"] == [("a", True), ("b", False)]
 
 
-def test_equal_on_the_same_resamples_is_no_regression_and_no_improvement(noise: np.ndarray) -> None:
+def test_equal_models_neither_regress_nor_improve(noise: np.ndarray) -> None:
     same = report({"a": task(0.8, noise)})
-    assert judge(same, same, 1, LENIENT).promote
-    refused = judge(same, same, 1, GATE)
+    assert decide(same, same, 1, LENIENT).promote
+    refused = decide(same, same, 1, GATE)
     assert [rule.name for rule in refused.rules if not rule.passed] == ["improvement"]
     better = report({"a": task(0.84, noise)})
-    assert judge(better, same, 1, GATE).promote
-    assert not judge(better, same, 1, GATE.model_copy(update={"min_improvement": 0.06})).promote
+    assert decide(better, same, 1, GATE).promote
+    assert not decide(better, same, 1, GATE.model_copy(update={"min_improvement": 0.06})).promote
 
 
 def test_a_metric_that_improves_downwards(noise: np.ndarray) -> None:
     champion = report({"a": task(0.30, noise, "min", 1.0)})
-    assert judge(report({"a": task(0.25, noise, "min", 1.0)}), champion, 1, GATE).promote
-    assert not judge(report({"a": task(0.33, noise, "min", 1.0)}), champion, 1, GATE).promote
+    assert decide(report({"a": task(0.25, noise, "min", 1.0)}), champion, 1, GATE).promote
+    assert not decide(report({"a": task(0.33, noise, "min", 1.0)}), champion, 1, GATE).promote
 
 
 def test_auxiliary_tasks_do_not_count(noise: np.ndarray) -> None:
     champion = report({"a": task(0.8, noise), "x": task(0.9, noise, auxiliary=True)})
-    assert judge(report({"a": task(0.81, noise), "x": task(0.1, noise, auxiliary=True)}), champion, 1, GATE).promote
+    assert decide(report({"a": task(0.81, noise), "x": task(0.1, noise, auxiliary=True)}), champion, 1, GATE).promote
 
 
 def test_other_samples_or_a_lost_task_are_refused(noise: np.ndarray) -> None:
     champion = report({"a": task(0.8, noise), "b": task(0.8, noise)})
-    moved = judge(report({"a": task(0.9, noise), "b": task(0.9, noise)}, samples="other"), champion, 1, GATE)
+    moved = decide(report({"a": task(0.9, noise), "b": task(0.9, noise)}, samples="other"), champion, 1, GATE)
     assert not moved.promote
     assert "same test samples" in moved.summary
-    lost = judge(report({"a": task(0.9, noise)}), champion, 1, GATE)
+    lost = decide(report({"a": task(0.9, noise)}), champion, 1, GATE)
     assert not lost.promote
     assert "b: task kept requires accuracy, found absent" in lost.summary
 
@@ -228,7 +230,7 @@ def test_shipped_settings_are_a_gate(config: Config) -> None:
 
 def test_a_report_without_the_new_settings_is_judged_as_before(noise: np.ndarray) -> None:
     champion = report({"a": task(0.8, noise), "b": task(0.8, noise)})
-    decision = judge(report({"a": task(0.9, noise), "b": task(0.9, noise)}), champion, 1, GATE)
+    decision = decide(report({"a": task(0.9, noise), "b": task(0.9, noise)}), champion, 1, GATE)
     assert {rule.name for rule in decision.rules} == {"same test samples", "task kept", "not worse", "improvement"}
 
 
@@ -271,7 +273,7 @@ def rate(draws: int, config: GateConfig, accuracies: dict[str, tuple[float, floa
     rng = np.random.default_rng(5)
     counts = rng.multinomial(num_samples, [1 / num_samples] * num_samples, size=400).astype(float)
     return (
-        sum(judge(*pair, 1, config).promote for pair in (simulated(rng, counts, accuracies) for _ in range(draws)))
+        sum(decide(*pair, 1, config).promote for pair in (simulated(rng, counts, accuracies) for _ in range(draws)))
         / draws
     )
 
@@ -286,7 +288,7 @@ def test_type_one_error_of_equal_models_is_at_most_five_percent() -> None:
 
 
 @pytest.mark.parametrize("correction", ["holm", "bonferroni", "none"])
-def test_a_task_that_is_worse_by_the_margin_passes_in_at_most_five_percent(correction: str) -> None:
+def test_worse_by_the_margin_passes_in_at_most_five_percent(correction: str) -> None:
     config = LENIENT.model_copy(update={"margin": 0.05, "correction": correction})
     at_the_margin = {"a": (0.76, 0.8), "b": (0.95, 0.8), "c": (0.95, 0.8)}
     assert rate(2000, config, at_the_margin) <= 0.05
@@ -308,7 +310,7 @@ def test_holm_finds_no_less_than_bonferroni() -> None:
     passed = dict.fromkeys(lenient, 0)
     for _ in range(200):
         pair = simulated(rng, counts, dict.fromkeys(THREE, (0.8, 0.8)))
-        found = {name: judge(*pair, 1, config).promote for name, config in lenient.items()}
+        found = {name: decide(*pair, 1, config).promote for name, config in lenient.items()}
         assert found["bonferroni"] <= found["holm"] <= found["none"]
         passed = {name: passed[name] + found[name] for name in found}
     assert passed["bonferroni"] < passed["holm"] < passed["none"]
@@ -330,18 +332,18 @@ def sliced(value: float, by_slice: dict[str, float], seed: int, spread: float = 
 def test_a_slice_that_is_surely_worse_refuses_a_better_model() -> None:
     config = LENIENT.model_copy(update={"slice_margin": 0.1})
     champion = sliced(0.8, {"indoors": 0.8, "night": 0.8}, 0)
-    decision = judge(sliced(0.85, {"indoors": 0.9, "night": 0.5}, 1), champion, 1, config)
+    decision = decide(sliced(0.85, {"indoors": 0.9, "night": 0.5}, 1), champion, 1, config)
     (rule,) = [rule for rule in decision.rules if rule.name == "slices"]
     assert not decision.promote
     assert not rule.passed
     assert rule.found.startswith("worst of 2: place night -37.50%")
-    assert judge(sliced(0.85, {"indoors": 0.9, "night": 0.5}, 1), champion, 1, LENIENT).promote
+    assert decide(sliced(0.85, {"indoors": 0.9, "night": 0.5}, 1), champion, 1, LENIENT).promote
     # As much worse, but on a slice so small that it may be chance.
     uncertain = sliced(0.85, {"indoors": 0.9, "night": 0.5}, 1, spread=0.3)
-    assert judge(uncertain, champion, 1, config).promote
+    assert decide(uncertain, champion, 1, config).promote
 
 
-def test_many_slices_of_equal_models_refuse_in_at_most_five_percent() -> None:
+def test_many_equal_slices_refuse_in_at_most_five_percent() -> None:
     config = LENIENT.model_copy(update={"slice_margin": 0.0})
     refused = 0
     for draw in range(300):
@@ -349,7 +351,9 @@ def test_many_slices_of_equal_models_refuse_in_at_most_five_percent() -> None:
         truths = {f"s{i}": 0.8 for i in range(40)}
         champion = sliced(0.8, truths, 2 * draw)
         found = {name: value + rng.normal(0, 0.02 * 2**0.5) for name, value in truths.items()}
-        rule = next(r for r in judge(sliced(0.8, found, 2 * draw + 1), champion, 1, config).rules if r.name == "slices")
+        rule = next(
+            r for r in decide(sliced(0.8, found, 2 * draw + 1), champion, 1, config).rules if r.name == "slices"
+        )
         refused += not rule.passed
     assert refused / 300 <= 0.07  # 5 % and two standard errors of 300 draws
 
@@ -360,13 +364,13 @@ def test_many_slices_of_equal_models_refuse_in_at_most_five_percent() -> None:
 def test_a_task_with_new_classes_must_reach_its_floor(noise: np.ndarray) -> None:
     champion = report({"a": task(0.8, noise)}).model_copy(update={"not_judged": {"b": "other classes"}})
     reached = report({"a": task(0.9, noise), "b": task(0.6, noise, blind=0.1)})
-    assert judge(reached, champion, 1, GATE.model_copy(update={"approval_minutes": 5})).promote
-    alone = judge(reached, champion, 1, GATE)  # nothing was compared: a person must know of it
+    assert decide(reached, champion, 1, GATE.model_copy(update={"approval_minutes": 5})).promote
+    alone = decide(reached, champion, 1, GATE)  # nothing was compared: a person must know of it
     assert failed(alone) == [("gain without arrivals", "b")]
     assert "other classes" in alone.summary
-    low = judge(report({"a": task(0.9, noise), "b": task(0.4, noise, blind=0.1)}), champion, 1, GATE)
+    low = decide(report({"a": task(0.9, noise), "b": task(0.4, noise, blind=0.1)}), champion, 1, GATE)
     assert "b: floor requires accuracy >= 0.5, found 0.4000" in low.summary
-    gone = judge(report({"a": task(0.9, noise)}), champion, 1, GATE)
+    gone = decide(report({"a": task(0.9, noise)}), champion, 1, GATE)
     assert "b: task kept" in gone.summary
     assert "other classes" in gone.summary
 
@@ -377,13 +381,13 @@ def test_classes_of_other_names_are_other_classes(noise: np.ndarray) -> None:
     after = report({"a": task(0.9, noise, blind=0.1, num_targets=50, support={"dog": 30, "cat": 20})})
     assert comparable(before, before)
     assert not comparable(after, before)
-    decision = judge(after, before, 1, GATE)
+    decision = decide(after, before, 1, GATE)
     assert not decision.promote
     assert "other classes of a" in decision.summary
 
 
 def test_a_champion_that_cannot_be_judged_is_not_replaced(noise: np.ndarray) -> None:
-    decision = judge(report({"a": task(0.99, noise)}), None, 4, GATE, obstacle="its package is damaged")
+    decision = decide(report({"a": task(0.99, noise)}), None, 4, GATE, obstacle="its package is damaged")
     assert not decision.promote
     assert decision.champion == 4
     assert "its package is damaged" in decision.summary
@@ -399,10 +403,10 @@ def test_budgets_hold_for_the_first_version_too(noise: np.ndarray) -> None:
     limits = {"max_ece": 0.1, "max_robustness_loss": 0.3, "max_latency_ms": 20.0, "max_size_mib": 10.0}
     config = GATE.model_copy(update=limits)
     good = with_more(noise, 0.05, {"none": 0.8, "noise": 0.7, "blur": 0.5})
-    assert judge(good, None, None, config, num_bytes=2**20, latency_ms=5.0).promote
+    assert decide(good, None, None, config, num_bytes=2**20, latency_ms=5.0).promote
 
     def broken(found: EvalReport, num_bytes: int | None = 2**20, latency_ms: float | None = 5.0) -> list[str]:
-        decision = judge(found, None, None, config, num_bytes=num_bytes, latency_ms=latency_ms)
+        decision = decide(found, None, None, config, num_bytes=num_bytes, latency_ms=latency_ms)
         return [rule.name for rule in decision.rules if not rule.passed]
 
     assert broken(with_more(noise, 0.2, good.tasks["a"].robustness)) == ["calibration"]
@@ -423,10 +427,10 @@ def test_a_perfect_slice_that_is_lost_is_seen(noise: np.ndarray) -> None:
         found = SliceReport(value=value, num_samples=50, replicates=tuple(value + spread))
         return report({"a": task(0.5, noise, "min", slices={"site": {"north": found}})})
 
-    decision = judge(errors(5.0), errors(0.0), 1, config)
+    decision = decide(errors(5.0), errors(0.0), 1, config)
     assert failed(decision) == [("slices", "a")]
     assert "site north -100.00%" in decision.summary
-    assert judge(errors(0.0), errors(0.0), 1, config).promote
+    assert decide(errors(0.0), errors(0.0), 1, config).promote
 
 
 def test_slices_of_too_few_targets_are_said_and_do_not_decide(noise: np.ndarray) -> None:
@@ -437,7 +441,7 @@ def test_slices_of_too_few_targets_are_said_and_do_not_decide(noise: np.ndarray)
         large = SliceReport(value=0.8, num_samples=60, replicates=(0.8, None) + (0.8,) * 198)
         return report({"a": task(0.8, noise, slices={"site": {"small": small, "large": large}})})
 
-    decision = judge(sites(0.0), sites(1.0), 1, config)
+    decision = decide(sites(0.0), sites(1.0), 1, config)
     assert decision.promote
     (rule,) = [rule for rule in decision.rules if rule.name == "slices"]
     assert rule.found.startswith("worst of 1: site large +0.00%")
@@ -446,8 +450,8 @@ def test_slices_of_too_few_targets_are_said_and_do_not_decide(noise: np.ndarray)
 
 def test_the_decision_as_a_picture(noise: np.ndarray) -> None:
     champion = report({"a": task(0.8, noise), "b": task(0.8, noise)})
-    decision = judge(report({"a": task(0.9, noise), "b": task(0.7, noise)}), champion, 1, GATE)
+    decision = decide(report({"a": task(0.9, noise), "b": task(0.7, noise)}), champion, 1, GATE)
     picture = draw_decision(decision)
     assert picture is not None
     assert picture.startswith(b"\x89PNG")
-    assert draw_decision(judge(champion, None, None, GATE)) is None
+    assert draw_decision(decide(champion, None, None, GATE)) is None

@@ -42,6 +42,16 @@ def test_no_module_has_a_name_that_says_nothing() -> None:
             assert path.stem not in {"utils", "helpers", "common", "core", "manager", "misc"}, path
 
 
+def test_no_test_has_a_name_longer_than_60() -> None:
+    long = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^\s*def (test_\w+)", path.read_text(), re.M)
+        if len(name) > 60
+    }
+    assert not long
+
+
 def test_the_tables_of_the_sizing_are_those_of_the_model() -> None:
     from benchmarks.sizing import Constants, data_table, training_table
 

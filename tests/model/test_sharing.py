@@ -131,9 +131,7 @@ def test_levels_agree_where_there_is_no_aggregator(sharing: str, tasks: dict[str
 
 
 @pytest.mark.parametrize("kind", [SumGradients, FeatureGradients, ParameterGradients])
-def test_half_precision_changes_the_gradient_by_its_rounding_alone(
-    kind: Any, tasks: dict[str, Task], batch: Batch
-) -> None:
+def test_half_precision_changes_the_gradient_by_rounding_only(kind: Any, tasks: dict[str, Task], batch: Batch) -> None:
     found: list[torch.Tensor] = []
     for bf16 in (False, True):
         model = build("hard", tasks)

@@ -148,7 +148,7 @@ def test_a_reference_that_was_rounded_is_refused(tmp_path: Path) -> None:
         profiles.read(tmp_path / "old")
 
 
-def test_sides_of_different_precision_are_compared_at_the_coarser() -> None:
+def test_different_precisions_are_compared_at_the_coarser() -> None:
     rng = np.random.default_rng(0)
     for number in range(20):
         reference = Profile({"x": rng.normal(1.7e9, 500, 600).astype(F32)})
@@ -181,7 +181,7 @@ def with_embedding(
 
 
 @pytest.mark.parametrize("comparisons", [0, 1, 25, 300])
-def test_shifted_embeddings_alarm_beside_any_number_of_comparisons(comparisons: int) -> None:
+def test_shifted_embeddings_alarm_among_many_comparisons(comparisons: int) -> None:
     rng = np.random.default_rng(comparisons)
     for alpha in (0.05, 0.001) if comparisons == 25 else (0.05,):
         reference = with_embedding(rng, comparisons, 600, 0.0)

@@ -348,13 +348,14 @@ LENGTHS = {"cagrad": 1.5, "fairgrad": 0.5}
 
 
 @pytest.mark.parametrize("name", AT_BOTH_LEVELS)
-def test_with_one_gradient_for_all_tasks_most_step_as_far_as_the_sum(name: str) -> None:
+def test_equal_gradients_mostly_step_as_far_as_their_sum(name: str) -> None:
     jacobian = np.tile(np.random.default_rng(0).normal(size=9), (4, 1))
     found = combined(aggregator(name, **unclipped(name)), jacobian)
     assert np.allclose(found, LENGTHS.get(name, 1.0) * jacobian.sum(0), rtol=1e-5)
 
 
-def test_without_conflict_lengths_and_directions_differ_all_the_same() -> None:
+def test_methods_differ_without_conflict_too() -> None:
+    """In lengths and directions."""
     jacobian = np.diag([1.0, 2.0, 3.0, 4.0])
     found = {name: combined(aggregator(name, **unclipped(name)), jacobian) for name in AT_BOTH_LEVELS}
     total = jacobian.sum(0)
@@ -389,7 +390,7 @@ def test_gradients_that_cancel_repeat_or_vanish_stop_nothing(name: str, case: st
 
 
 @pytest.mark.parametrize("name", AT_BOTH_LEVELS)
-def test_products_that_are_not_finite_are_passed_on_and_forgotten(name: str) -> None:
+def test_non_finite_products_are_passed_on_and_forgotten(name: str) -> None:
     ours, other = aggregator(name), aggregator(name)
     gramian = torch.from_numpy(jacobian_of(0) @ jacobian_of(0).T)
     for bad in (torch.nan, torch.inf):

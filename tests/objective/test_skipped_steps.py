@@ -86,7 +86,8 @@ def test_one_figure_that_is_not_finite_is_enough(figure: str) -> None:
     assert differences(before, steps.state()) == []
 
 
-def test_where_no_step_may_be_left_out_nothing_is_changed_before_the_error() -> None:
+def test_a_forbidden_skip_raises_before_any_change() -> None:
+    """Where no step may be left out."""
     steps = Steps({"weighting": {"type": "uncertainty"}, "aggregator": {"type": "imtl_g"}})
     steps.make([steps.batch(0)])
     before = steps.state()

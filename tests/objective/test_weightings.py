@@ -157,7 +157,7 @@ def db_mtl() -> Any:
 
 
 def learned(scalarize: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Formula:
-    """A parameter a task, learned with the model (here by SGD); the weights are the loss's derivative."""
+    """A parameter per task, learned with the model (here by SGD); the weights are the loss's derivative."""
 
     def formula() -> Any:
         own = torch.nn.Parameter(torch.zeros(3, dtype=torch.float64))
@@ -282,7 +282,7 @@ def test_a_loss_of_zero_breaks_nothing(name: str) -> None:
     assert all(torch.isfinite(value).all() for value in ours.state_dict().values())
 
 
-def test_a_batch_that_the_step_ruined_teaches_famo_nothing_of_that_task() -> None:
+def test_famo_ignores_a_task_that_the_step_ruined() -> None:
     ours, losses = weighting("famo"), torch.ones(3, dtype=torch.float64)
     ours.weights(losses, PRESENT)
     ours.after_step(losses, torch.tensor([torch.inf, 0.5, 0.9], dtype=torch.float64), PRESENT)
@@ -341,7 +341,7 @@ def test_an_auxiliary_gradient_is_added_to_what_comes_without_it(name: str) -> N
 
 
 @pytest.mark.parametrize("name", WEIGHTINGS)
-def test_an_auxiliary_task_alone_in_a_step_weighs_what_is_declared(name: str) -> None:
+def test_a_lone_auxiliary_task_has_its_declared_weight(name: str) -> None:
     ours, present = weighting(name, AUXILIARY), torch.tensor([False, False, False, True])
     losses = present.double()
     assert ours.weights(losses, present, torch.diag(losses)).tolist() == [0.0, 0.0, 0.0, 0.2]

@@ -137,9 +137,8 @@ def test_weights_of_another_model_are_refused(bundle: Path, tmp_path: Path) -> N
         read_bundle(tmp_path)
 
 
-def test_mlflow_loads_it_with_the_installed_loader_and_without_pickle(
-    bundle: Path, raw: Path, spec: DatasetSpec, tmp_path: Path
-) -> None:
+def test_mlflow_loads_it_without_pickle(bundle: Path, raw: Path, spec: DatasetSpec, tmp_path: Path) -> None:
+    """With the installed loader."""
     report = write_mlflow_model(tmp_path / "model", bundle)
     assert len(report.weights_sha256) == 64
     for path in (tmp_path / "model").rglob("*"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mtl.errors import RegistryError
-from mtl.registry.package_cache import KEPT, PackageCache
+from mtl.registry.package_cache import MAX_PACKAGES, PackageCache
 from mtl.registry.registry import Registry
 from mtl.registry.signing import package_sha256
 from mtl.registry.trust import Trust
@@ -41,21 +41,21 @@ def test_a_package_is_fetched_once_and_verified_always(tmp_path: Path, package: 
 
 def test_the_packages_used_last_are_kept(tmp_path: Path, package: Path) -> None:
     cache = PackageCache(tmp_path / "packages")
-    digests = [f"{number:064x}" for number in range(KEPT + 1)]
-    for number, digest in enumerate(digests[:KEPT]):
-        cache.keep(digest, package)
+    digests = [f"{number:064x}" for number in range(MAX_PACKAGES + 1)]
+    for number, digest in enumerate(digests[:MAX_PACKAGES]):
+        cache.add(digest, package)
         os.utime(cache.folder / digest, (number, number))
     assert cache.bring(digests[0], tmp_path / "used")
-    cache.keep(digests[KEPT], package)
+    cache.add(digests[MAX_PACKAGES], package)
     assert sorted(path.name for path in cache.folder.iterdir()) == [digests[0], *digests[2:]]
     assert not cache.bring(digests[1], tmp_path / "gone")
     assert not (tmp_path / "gone").exists()
 
 
-def test_two_that_keep_the_same_package_do_not_disturb_each_other(tmp_path: Path, package: Path) -> None:
+def test_concurrent_writers_of_one_package_do_not_collide(tmp_path: Path, package: Path) -> None:
     cache = PackageCache(tmp_path / "packages")
-    cache.keep("one", package)
-    cache.keep("one", package)
+    cache.add("one", package)
+    cache.add("one", package)
     shutil.rmtree(package)
-    cache.keep("missing", package)  # cannot be copied: the caller has its package anyway
+    cache.add("missing", package)  # cannot be copied: the caller has its package anyway
     assert [path.name for path in cache.folder.iterdir()] == ["one"]

@@ -147,9 +147,7 @@ def test_a_crash_between_entry_and_alias_is_mended(uri: str, trust: Trust, monke
 
 
 @pytest.mark.parametrize("uri", ["sqlite"], indirect=True)
-def test_an_alias_that_another_inserts_meanwhile_is_set_all_the_same(
-    uri: str, trust: Trust, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_alias_inserted_concurrently_is_still_set(uri: str, trust: Trust, monkeypatch: pytest.MonkeyPatch) -> None:
     promotions = Registry(uri, "model", trust).promotions
     real, refused = promotions.client.set_registered_model_alias, [1]
 

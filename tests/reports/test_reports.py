@@ -9,7 +9,7 @@ import pytest
 
 from mtl.config.gate import GateConfig
 from mtl.config.params import Config
-from mtl.gate import judge
+from mtl.gate import decide
 from mtl.reports import EvalReport, Metric, SliceReport, TrainReport
 from mtl.reports.card import write_card
 from mtl.reports.notes import notes
@@ -51,7 +51,7 @@ def test_what_is_not_known_is_named(evaluation: EvalReport) -> None:
 def test_page_and_card_say_it(evaluation: EvalReport, config: Config, tmp_path: Path) -> None:
     values = {"history": [], "best_epoch": 0, "steps": 1, "seconds": 1.0, "bf16": False, "world_size": 1}
     training = TrainReport(**values, worlds=[[0, 1]], device="cpu", parameters={"shared": 1}, cost=COST)  # type: ignore[arg-type]
-    decision = judge(evaluation, None, None, GateConfig(margin=0.02, min_improvement=None, confidence=0.95))
+    decision = decide(evaluation, None, None, GateConfig(margin=0.02, min_improvement=None, confidence=0.95))
     write_page(tmp_path / "page.html", evaluation, training, decision, {"version": 1}, tmp_path)
     card, _ = write_card(tmp_path, config, evaluation, training, decision, {"version": 1}, [])
     page, text = (tmp_path / "page.html").read_text(), card.read_text()

@@ -41,7 +41,7 @@ def test_a_killed_writer_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     atomic.write(path, b"old")
     code = (
-        "import os, signal, sys\nfrom pathlib import Path\nfrom mtl import atomic\n"
+        "import os, signal, sys\nfrom pathlib import Path\nfrom mtl.storage import atomic\n"
         "with atomic.replacing(Path(sys.argv[1])) as scratch:\n"
         "    scratch.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -84,7 +84,7 @@ def test_a_private_file_is_never_for_a_moment_another_s(tmp_path: Path, monkeypa
     assert seen == [0o600, 0o666]
 
 
-def test_what_was_put_under_a_guessed_name_is_not_written_through(tmp_path: Path) -> None:
+def test_a_planted_temporary_file_is_not_written_through(tmp_path: Path) -> None:
     (tmp_path / "target").write_bytes(b"untouched")
     (tmp_path / "report.tmp").symlink_to(tmp_path / "target")
     atomic.write(tmp_path / "report", b"x")

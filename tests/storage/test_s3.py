@@ -32,7 +32,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def bucket(s3: dict[str, str], raw: Path, spec: DatasetSpec, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Real scenes in a bucket, a folder a class."""
+    """Real scenes in a bucket, a folder per class."""
     scenes: list[RawSample] = [s for s in read_split(raw, "train", spec) if "species" in s.targets]
     folder = tmp_path_factory.mktemp("upload") / "animals"
     image_folder(folder, scenes, spec)

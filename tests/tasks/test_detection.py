@@ -44,7 +44,7 @@ def by_hand(table: np.ndarray, cells: int, stride: int, radius: float) -> list[i
 
 
 @pytest.mark.parametrize("stride", [4, 8])
-def test_a_cell_learns_the_smallest_box_around_it_and_every_box_has_a_cell(stride: int) -> None:
+def test_cells_learn_the_smallest_box_and_each_box_has_a_cell(stride: int) -> None:
     rng = np.random.default_rng(stride)
     cells = SIDE // stride
     for _ in range(60):
@@ -130,7 +130,8 @@ UNKNOWN = {
 
 
 @pytest.mark.parametrize("kind", UNKNOWN)
-def test_targets_without_a_known_pixel_are_absent_and_change_nothing(kind: str, config: Config) -> None:
+def test_targets_without_known_pixels_are_absent(kind: str, config: Config) -> None:
+    """They change nothing."""
     task_config, nothing = UNKNOWN[kind]
     spec = TargetSpec(kind=kind, classes=("a", "b") if kind == "mask" else ())  # type: ignore[arg-type]
     tasks = build_tasks({"t": task_config}, {"t": spec}, IMAGE)

@@ -97,8 +97,8 @@ def test_points_follow_the_size_that_the_file_declares(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"keypoints": [1, 2, 2]}, "three numbers a point; found: 3 values; fix:"),
-        ({"keypoints": "here"}, "three numbers a point"),
+        ({"keypoints": [1, 2, 2]}, "three numbers per point; found: 3 values; fix:"),
+        ({"keypoints": "here"}, "three numbers per point"),
         ({"keypoints": [12, 10, 5, 16, 6, 2, 8, 6, 1]}, "visibility is unknown; found: 5; fix:"),
         ({"num_keypoints": 2}, "num_keypoints is not the number of its labelled points; found: 2, 3 are labelled"),
         ({"keypoints": [12, 10, 2, 99, 6, 2, 8, 6, 1]}, "outside the picture of 32×24"),
@@ -165,7 +165,7 @@ def test_a_flip_swaps_left_and_right_and_two_give_back_the_first() -> None:
     assert np.abs(twice.numpy() - table).max() < 1e-4
 
 
-def test_points_move_as_the_corners_of_boxes_do_and_are_forgotten_outside() -> None:
+def test_points_move_like_box_corners_and_vanish_outside() -> None:
     still = dict.fromkeys(("flip", "brightness", "contrast", "saturation"), 0.0)
     config = AugmentConfig.model_validate(still | {"translate": 0.4, "scale": 0.3, "rotate": 30.0})
     table = np.array([ROW], np.float32)
@@ -326,7 +326,7 @@ def test_what_is_not_labelled_is_no_evidence() -> None:
     assert not output.grad[0, 11, 1:4, 1:5].any(), "nor of a nose that nobody marked"
 
 
-def test_heatmaps_are_one_at_the_point_s_cell_and_what_they_say_is_found_to_a_fraction_of_a_pixel() -> None:
+def test_heatmaps_peak_at_the_point_and_decode_to_subpixels() -> None:
     """From targets as if a network had learnt them, back to the objects: the points are where they were."""
     other = [20.0, 18.0, 31.0, 31.0, 0.0, 0.0, 90.0, 25.3, 24.1, 2.0, 29.2, 21.7, 2.0, 21.9, 22.4, 2.0]
     task, tables = tasks_of()["people"], [torch.tensor([ROW, other])]
@@ -400,7 +400,7 @@ def test_answers_in_every_form() -> None:
 
 
 def test_sigmas_are_one_a_point() -> None:
-    with pytest.raises(ConfigError, match="one a point"):
+    with pytest.raises(ConfigError, match="one per point"):
         tasks_of(oks_sigmas=(0.1,))
 
 

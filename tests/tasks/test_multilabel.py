@@ -19,7 +19,7 @@ def scorer_of(scores: np.ndarray, truth: np.ndarray) -> MultiLabelScorer:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([1, 2, 16]))
-def test_it_equals_scikit_learn_with_ties_and_with_repeated_samples(seed: int, digits: int) -> None:
+def test_equals_scikit_learn_with_ties_and_repeated_samples(seed: int, digits: int) -> None:
     rng = np.random.default_rng(seed)
     number, classes = int(rng.integers(1, 40)), int(rng.integers(2, 6))
     scores, truth = rng.random((number, classes)).round(digits), (rng.random((number, classes)) < 0.3).astype(int)
@@ -43,7 +43,8 @@ def test_the_order_of_samples_with_one_score_says_nothing() -> None:
     assert values == [0.25, 0.25], "the share of positives"
 
 
-def test_a_label_that_no_sample_has_and_no_sample_at_all_are_unknown() -> None:
+def test_labels_without_samples_are_unknown() -> None:
+    """So is a scorer without any sample."""
     assert np.isnan(scorer_of(np.ones((3, 1)), np.zeros((3, 1))).value()["map"])
     empty = MultiLabelScorer("l", 0.5)
     empty.rows = [None, None]

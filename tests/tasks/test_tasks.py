@@ -43,7 +43,7 @@ def test_augmentation_moves_boxes_with_the_pixels(config: Config, prepared: Path
     moved = augmented(split, indices, changes)
     checked = 0
     for i in range(32):
-        # The digit (class 1 of the mask) is drawn once a scene, and its box is the first.
+        # The digit (class 1 of the mask) is drawn once per scene, and its box is the first.
         ys, xs = np.nonzero(moved.targets["regions"][i].numpy() == 1)
         table = moved.targets["objects"][i].numpy()
         if not len(table) or table[0, 4] >= 10 or xs.min() == 0 or ys.min() == 0 or xs.max() == 63 or ys.max() == 63:

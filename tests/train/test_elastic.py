@@ -142,9 +142,7 @@ def jobs(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.mark.long
-def test_a_training_handed_over_by_url_is_joined_stopped_and_finished(
-    prepared_checkout: Path, jobs: str, bucket: str
-) -> None:
+def test_a_remote_training_is_joined_stopped_and_finished(prepared_checkout: Path, jobs: str, bucket: str) -> None:
     from ray.job_submission import JobSubmissionClient
 
     short = ("train.epochs=24", "train.num_workers=2", "train.min_workers=2")

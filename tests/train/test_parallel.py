@@ -216,7 +216,7 @@ def test_layers_decay_by_stages_whatever_the_modules(backbone: str, prepared: Pa
     assert depths.keys() == {name for name, _ in model.get_submodule("backbone").named_parameters()}
 
 
-def test_a_backbone_that_does_not_tell_its_stages_has_one_learning_rate(prepared: Path, config: Config) -> None:
+def test_a_backbone_without_stages_has_one_learning_rate(prepared: Path, config: Config) -> None:
     from mtl.model.backbones import Timm
     from mtl.objective.weighting import WEIGHTINGS
 

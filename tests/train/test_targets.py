@@ -27,7 +27,7 @@ def trained(training: Training, folder: Path) -> list[str]:
     return lines
 
 
-def test_without_one_validation_target_the_others_choose_the_epoch(config: Config, tmp_path: Path) -> None:
+def test_tasks_with_validation_targets_choose_the_epoch(config: Config, tmp_path: Path) -> None:
     prepared = made(config, tmp_path, {"val": without("size")}, (32, 16, 8))
     training = Training(small(config, "kind", "size", epochs=2), prepared, ProcessGroup())
     start = {name: value.clone() for name, value in training.best.items()}
@@ -106,7 +106,7 @@ def test_every_step_has_a_whole_batch_on_any_number_of_workers(num_samples: int,
             assert sorted(np.concatenate(shares)) == list(range(batch_size))
 
 
-def test_an_answer_that_is_not_finite_is_an_error_not_a_missing_target(config: Config, tmp_path: Path) -> None:
+def test_a_non_finite_answer_is_an_error_not_a_missing_target(config: Config, tmp_path: Path) -> None:
     from mtl.errors import TrainingError
     from mtl.evaluate.evaluator import score
 

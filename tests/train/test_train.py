@@ -71,7 +71,8 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> No
     assert checkpoints.latest() is None
 
 
-def test_no_space_for_a_checkpoint_is_explained_and_leaves_nothing(tmp_path: Path) -> None:
+def test_no_space_for_a_checkpoint_is_explained(tmp_path: Path) -> None:
+    """Nothing half written is left."""
     checkpoints = Checkpoints(Store(str(tmp_path)), keep=2)
     checkpoints.save(1, {"x": torch.zeros(10)})
     checkpoints.flush()

@@ -66,7 +66,7 @@ class Column(Section):
 
     column: str = Field(default="", description="its name")
     columns: tuple[str, ...] = Field(
-        default=(), description="instead: a column a class, 1 where the image shows it; -1, uncertain, is not known"
+        default=(), description="instead: a column per class, 1 where the image shows it; -1, uncertain, is not known"
     )
     kind: Literal["label", "labels", "value", "mask", "depth"] = Field(
         description="mask, depth: the cell is a file's path"

@@ -12,7 +12,7 @@ from mtl.config.section import Positive
 
 
 class ImageFolderSet(FileSet):
-    """A folder a class, as Keras' flow_from_directory and torchvision's ImageFolder read it; train/val/test above or not."""
+    """A folder per class, as Keras' flow_from_directory and torchvision's ImageFolder read it; train/val/test above or not."""
 
     format: Literal["image_folder"]
     target: TargetName = Field(default="label", description="the target that the folders are classes of")

@@ -32,7 +32,7 @@ class CocoSet(FileSet):
 
 
 class CocoPanopticSet(FileSet):
-    """COCO panoptic: a PNG a picture, whose colours are segments; a JSON file says of which category each is."""
+    """COCO panoptic: a PNG per picture, whose colours are segments; a JSON file says of which category each is."""
 
     format: Literal["coco_panoptic"]
     annotations: str = Field(description="the JSON file, inside path")
@@ -49,7 +49,7 @@ class CocoPanopticSet(FileSet):
 
 
 class YoloSet(FileSet):
-    """YOLO: a text file an image, of boxes, outlines or oriented boxes; classes in data.yaml, obj.names or classes.txt."""
+    """YOLO: a text file per image, of boxes, outlines or oriented boxes; classes in data.yaml, obj.names or classes.txt."""
 
     format: Literal["yolo"]
     data: str = Field(
@@ -68,7 +68,7 @@ class YoloSet(FileSet):
 
 
 class VocSet(FileSet):
-    """Pascal VOC: an XML file of objects an image, and perhaps masks in SegmentationClass."""
+    """Pascal VOC: an XML file of objects per image, and perhaps masks in SegmentationClass."""
 
     format: Literal["voc"]
     boxes: TargetName | None = Field(default="objects", description="the target of the boxes; null for none")
@@ -89,7 +89,7 @@ class VocSet(FileSet):
 
 
 class KittiSet(FileSet):
-    """KITTI's objects: a text file an image, with a line an object; what lies in DontCare does not count."""
+    """KITTI's objects: a text file per image, with a line per object; what lies in DontCare does not count."""
 
     format: Literal["kitti"]
     boxes: TargetName = Field(default="objects", description="the target of the boxes")

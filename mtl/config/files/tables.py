@@ -1,4 +1,4 @@
-"""Formats with a row or a record an image or an object, any targets of which are columns."""
+"""Formats with a row or a record per image or object, any targets of which are columns."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class Tabular(FileSet):
 
 
 class TableSet(Tabular):
-    """A CSV, Parquet or JSONL file with a row an image and any targets as columns; an empty cell is an absent target."""
+    """A CSV, Parquet or JSONL file with a row per image and any targets as columns; an empty cell is an absent target."""
 
     format: Literal["table"]
     targets: dict[TargetName, Column] = Field(description="target → column; none for images without labels")
 
 
 class ClassListSet(FileSet):
-    """Text files with a line an image: its name, and the number of its class or classes; as ImageNet, Caffe and MMPretrain have them."""
+    """Text files with a line per image: its name, and the number of its class or classes; as ImageNet, Caffe and MMPretrain have them."""
 
     format: Literal["class_list"]
     lists: tuple[str, ...] = Field(
@@ -57,7 +57,7 @@ class ClassListSet(FileSet):
     images: str = Field(default="", description="folder that names are relative to; they are looked for if empty")
     names: str = Field(
         default="",
-        description="the file of the classes' names, a line a class, e.g. synsets.txt; numbers are names if empty",
+        description="the file of the classes' names, a line per class, e.g. synsets.txt; numbers are names if empty",
     )
     first: Literal[0, 1] = Field(default=0, description="the number of the first class, where `names` does not say it")
     target: TargetName = Field(default="label", description="the target of the classes")

@@ -28,7 +28,7 @@ class DrawnSet(FileSet):
 
 
 class LabelMeSet(DrawnSet):
-    """LabelMe: a JSON file a picture, with polygons, rectangles, circles and masks; XML of the old one on the web, too."""
+    """LabelMe: a JSON file per picture, with polygons, rectangles, circles and masks; XML of the old one on the web, too."""
 
     format: Literal["labelme"]
     flags: TargetName | None = Field(
@@ -61,7 +61,7 @@ class CreateMlSet(DrawnSet):
 
     format: Literal["createml"]
     label: TargetName | None = Field(
-        default=None, description="the target of labels that have no box, one a picture; null for none"
+        default=None, description="the target of labels that have no box, one per picture; null for none"
     )
 
 
@@ -78,6 +78,6 @@ class DatumaroSet(DrawnSet):
 
     format: Literal["datumaro"]
     label: TargetName | None = Field(
-        default=None, description="the target of labels of whole pictures, one a picture; null for none"
+        default=None, description="the target of labels of whole pictures, one per picture; null for none"
     )
-    labels: TargetName | None = Field(default=None, description="the same, any number a picture; null for none")
+    labels: TargetName | None = Field(default=None, description="the same, any number per picture; null for none")

@@ -8,7 +8,7 @@ from mtl.config.train import TrainConfig
 
 
 class ClusterTree(Section):
-    """Where Ray runs, and with how many threads a process (`train.threads_per_worker`)."""
+    """Where Ray runs, and with how many threads per process (`train.threads_per_worker`)."""
 
     train: TrainConfig
     cluster: ClusterConfig

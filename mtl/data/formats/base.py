@@ -46,10 +46,10 @@ class Problem:
     file: str = ""
 
     @classmethod
-    def of(cls, found: str, error: Exception, where: str = "", file: str = "") -> Problem:
+    def of(cls, image: str, error: Exception, where: str = "", file: str = "") -> Problem:
         """What an error says of an image, and the file or line in which it was found."""
         reason = str(error) if isinstance(error, MtlError) else f"{type(error).__name__}: {error}"
-        return cls(found, (f"{reason}\n  in:    {where}" if where else reason).replace("\n", ";"), file=file)
+        return cls(image, (f"{reason}\n  in:    {where}" if where else reason).replace("\n", ";"), file=file)
 
 
 @dataclass
@@ -78,14 +78,14 @@ FEW = 20
 """Boxes too few to say what a set means by a mark."""
 
 
-def ignores_marked(mark: str, marked: int, total: int, keep: bool) -> tuple[bool, Counter[str]]:
+def ignores_marked(mark: str, marked: int, total: int, as_objects: bool) -> tuple[bool, Counter[str]]:
     """Whether boxes that a set marks as not to count (crowds, difficult ones) are ignored, and what is to be noted.
 
     Some tools mark every mask as a crowd. A set of which all is marked, or most of more than a few, does not mean it as
     its format does: COCO marks 1 % of its objects as crowds, Pascal VOC 20 % as difficult. Ignored, they would be lost.
     """
-    ignores = not keep and marked < total and (total < FEW or 2 * marked <= total)
-    if not marked or keep:
+    ignores = not as_objects and marked < total and (total < FEW or 2 * marked <= total)
+    if not marked or as_objects:
         return ignores, Counter()
     if ignores:
         return ignores, Counter({f"boxes marked {mark}: what is found there does not count": marked})

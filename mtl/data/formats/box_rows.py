@@ -85,10 +85,10 @@ def listed_boxes(
     listed: dict[str, Listed] = {}
     seen: set[tuple[str, tuple[float, ...], str]] = set()
     for row in sheet.rows:
-        file = named.of(row.place, row.cells)
+        file = named.of(row.number, row.cells)
         if file is None:
             continue
-        where = named.where(row.place)
+        where = named.where(row.number)
         if file not in listed:
             listed[file] = Listed(named.entry(file, row.cells), _frame(columns, row.cells))
         elif says_more:

@@ -1,4 +1,4 @@
-"""A table with a row a box. An image that is named without a box has none; of one that no row names nothing is known."""
+"""A table with a row per box. An image that is named without a box has none; of one that no row names nothing is known."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ LOOKED_AT = 20_000
 """Boxes of which it is found out what their numbers are."""
 
 
-def read_box_table(settings: BoxTableSet, place: FileTree) -> Reading:
+def read_box_table(settings: BoxTableSet, tree: FileTree) -> Reading:
     """Images with their boxes.
 
     Raises:
         DataError: the table is missing or cannot be read, its columns are not known, or what its numbers are.
     """
     options = Options(settings.delimiter, settings.encoding, settings.header)
-    sheet = parsed(place.read(settings.table), settings.table, options)
+    sheet = parsed(tree.read(settings.table), settings.table, options)
     columns = columns_of(settings, sheet)
     sheet.require([c for c in (columns.image, *columns.box, columns.label, columns.crowd, *columns.size) if c])
     sheet.require(facts_columns(settings))
     reading = Reading({}, [], slices=settings.slices, documents={settings.table})
-    named = Named(settings, place, sheet, columns.image, reading)
+    named = Named(settings, tree, sheet, columns.image, reading)
     listed = listed_boxes(settings, sheet, columns, named, reading)
     named.finish(listed)
-    names = _names(settings, place, reading)
+    names = _names(settings, tree, reading)
     classes = _classes(settings, columns, listed, names, reading)
     reading.targets[settings.boxes] = TargetSpec(kind="boxes", classes=classes)
-    headers = place.headers(listed)
+    headers = tree.headers(listed)
     form = _form(settings, columns, listed, headers)
     shapes = _shapes(columns, listed, form, names, classes, reading)
     reading.entries = [
@@ -55,12 +55,12 @@ def read_box_table(settings: BoxTableSet, place: FileTree) -> Reading:
     return reading
 
 
-def _names(settings: BoxTableSet, place: FileTree, reading: Reading) -> dict[str, str]:
+def _names(settings: BoxTableSet, tree: FileTree, reading: Reading) -> dict[str, str]:
     """Code → name of a class, in the order of the table of names."""
     if not settings.names:
         return {}
     reading.documents.add(settings.names)
-    sheet = parsed(place.read(settings.names), settings.names, Options(header=False))
+    sheet = parsed(tree.read(settings.names), settings.names, Options(header=False))
     if len(sheet.columns) < 2:
         raise DataError(f"{settings.names} has no codes and names", fix="two columns: code, name")
     rows = [[text(cell) for cell in row.cells.values()] for row in sheet.rows]
@@ -143,7 +143,7 @@ def _shapes(
 ) -> dict[str, list[Shape]]:
     """The objects of every image, by its file."""
     rows = [row for one in listed.values() for row in one.rows]
-    ignores, notes = ignores_marked(columns.crowd, sum(row.crowd for row in rows), len(rows), keep=False)
+    ignores, notes = ignores_marked(columns.crowd, sum(row.crowd for row in rows), len(rows), as_objects=False)
     reading.notes += notes
     if form.relative:
         reading.notes["boxes given in shares of their pictures' sides"] += len(rows)

@@ -84,14 +84,14 @@ def parts(cell: Cell, separator: str) -> list[str]:
     return [seen for part in cell if (seen := plain(part))]
 
 
-def in_order(found: set[str]) -> tuple[str, ...]:
+def in_order(names: set[str]) -> tuple[str, ...]:
     """Sorted; numbers by their value."""
 
     def order(label: str) -> tuple[bool, int, str]:
         is_number = re.fullmatch(r"-?[0-9]{1,18}", label) is not None
         return not is_number, int(label) if is_number else 0, label
 
-    return tuple(sorted(found, key=order))
+    return tuple(sorted(names, key=order))
 
 
 def mark_of(cell: Cell, missing: Collection[Cell]) -> float | None:

@@ -33,25 +33,25 @@ class Told:
     places: list[str] = field(default_factory=list[str])
 
 
-def read_class_lists(settings: ClassListSet, place: FileTree) -> Reading:
+def read_class_lists(settings: ClassListSet, tree: FileTree) -> Reading:
     """Images with a class, or with several; one that is in no list is left out.
 
     Raises:
         DataError: a list is missing or cannot be read, there is none, or no line names an image.
     """
     files = settings.lists or tuple(
-        name for name in place.names("", (".txt",)) if name != settings.names and list_split(name)
+        name for name in tree.names("", (".txt",)) if name != settings.names and list_split(name)
     )
     if not files:
         raise DataError(
-            f"{place.path} has no lists", found="none called train.txt, val.txt …", fix="name them in `lists`"
+            f"{tree.path} has no lists", found="none called train.txt, val.txt …", fix="name them in `lists`"
         )
     reading = Reading({}, [], documents={*files, *([settings.names] if settings.names else [])})
-    told = _told(settings, place, files, reading)
+    told = _told(settings, tree, files, reading)
     if not told:
         reasons = "; ".join(problem.reason for problem in reading.problems[:2])
         raise DataError(f"{', '.join(files[:3])}: no line has an image and a number", found=reasons or "no lines")
-    names = _names(settings, place, [n for one in told.values() for numbers in one.numbers for n in numbers])
+    names = _names(settings, tree, [n for one in told.values() for numbers in one.numbers for n in numbers])
     classes = settings.classes if settings.classes and settings.names else tuple(names.values())
     reading.targets = {settings.target: TargetSpec(kind=settings.kind, classes=classes)}
     ids = image_ids(told, settings.images or id_folder([*told]))
@@ -64,23 +64,23 @@ def read_class_lists(settings: ClassListSet, place: FileTree) -> Reading:
         entries.append(entry)
         _add(entry, one, settings, names, index, reading)
     folders = {file.rpartition("/")[0] for file in told}
-    for name in place.images(settings.images):
+    for name in tree.images(settings.images):
         if name not in told and name.rpartition("/")[0] in folders:
             reading.left_out[name] = "in none of the lists of images"
     reading.entries = entries
     return reading
 
 
-def _told(settings: ClassListSet, place: FileTree, files: Sequence[str], reading: Reading) -> dict[str, Told]:
+def _told(settings: ClassListSet, tree: FileTree, files: Sequence[str], reading: Reading) -> dict[str, Told]:
     told: dict[str, Told] = {}
-    below = place.images(settings.images)
+    below = tree.images(settings.images)
     known: dict[str | None, Files] = {}
     for name in files:
         split, folder = list_split(name), settings.images or name.rpartition("/")[0]
         if split not in known:  # names are the same in all splits' folders, in some sets
             known[split] = Files(image for image in below if not split or folder_split(image) in (None, split))
         try:
-            text = decoded(place.read(name))
+            text = decoded(tree.read(name))
         except DataError as error:
             raise DataError(f"{name} cannot be read", found=error.line) from error
         for number, image, numbers in listed_classes(text, known[split], folder):
@@ -121,7 +121,7 @@ def _named(line: str, files: Files, folder: str) -> tuple[str | DataError, tuple
     return error, ()
 
 
-def _names(settings: ClassListSet, place: FileTree, numbers: Iterable[int]) -> dict[int, str]:
+def _names(settings: ClassListSet, tree: FileTree, numbers: Iterable[int]) -> dict[int, str]:
     """Number → name of a class.
 
     Raises:
@@ -131,7 +131,7 @@ def _names(settings: ClassListSet, place: FileTree, numbers: Iterable[int]) -> d
         if settings.classes:
             return dict(enumerate(settings.classes, settings.first))
         return {number: str(number) for number in range(settings.first, max(numbers, default=0) + 1)}
-    labels = names_in(decoded(place.read(settings.names)))
+    labels = names_in(decoded(tree.read(settings.names)))
     if not labels or len({label.name for label in labels}) < len(labels):
         raise DataError(f"{settings.names} does not name classes, each once", found=f"{len(labels)} lines")
     plain = all(label.value == place_ for place_, label in enumerate(labels))

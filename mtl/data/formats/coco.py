@@ -23,13 +23,13 @@ from mtl.errors import DataError
 from mtl.storage.file_tree import FileTree
 
 
-def read_coco(settings: CocoSet, place: FileTree) -> Reading:
+def read_coco(settings: CocoSet, tree: FileTree) -> Reading:
     """Images with their boxes and masks; an image without annotations has none, which is a label too.
 
     Raises:
         DataError: the file is missing, is no JSON or lacks a list.
     """
-    lists = lists_of(read_json(place, settings.annotations), settings.annotations)
+    lists = lists_of(read_json(tree, settings.annotations), settings.annotations)
     reading = Reading({}, [], lists.problems, documents={settings.annotations}, notes=lists.notes)
     names = category_names(lists.categories.values(), {a["category_id"] for a in lists.annotations})
     classes = chosen(settings.classes, names, settings.annotations, reading.notes, masks=bool(settings.masks))
@@ -39,11 +39,11 @@ def read_coco(settings: CocoSet, place: FileTree) -> Reading:
         **{name: spec for name, (_, spec) in more.items()},
     }
     shapes = _shapes(settings, lists, classes, reading)
-    pictures = _by_file(lists, files_of(settings, Files(place.images()), lists.images.values(), reading), shapes)
+    pictures = _by_file(lists, files_of(settings, Files(tree.images()), lists.images.values(), reading), shapes)
     relative = is_relative(lists.annotations)
     if relative:
         reading.notes["boxes given as shares of their picture"] += len(lists.annotations)
-    headers = place.headers(pictures)
+    headers = tree.headers(pictures)
     ids = image_ids(pictures, settings.images)
     names_split = file_split(settings.annotations)
     entries: list[Entry] = []

@@ -40,15 +40,15 @@ def list_of(item: dict[str, object]) -> list[dict[str, object]] | None:
     return None
 
 
-def read_createml(settings: CreateMlSet, place: FileTree) -> Reading:
+def read_createml(settings: CreateMlSet, tree: FileTree) -> Reading:
     """Pictures with their boxes, or labels.
 
     Raises:
         DataError: there is no file of CreateML.
     """
-    reading, files = Reading({}, []), Files(place.images())
+    reading, files = Reading({}, []), Files(tree.images())
     pictures: list[Picture] = []
-    for name, document in documents_of(place, settings.annotations, is_createml, "CreateML", reading):
+    for name, document in documents_of(tree, settings.annotations, is_createml, "CreateML", reading):
         for item in document:
             mention = _name(item) if isinstance(item, dict) else ""
             given = list_of(item) if mention else None
@@ -64,7 +64,7 @@ def read_createml(settings: CreateMlSet, place: FileTree) -> Reading:
                 continue
             pictures.append(_picture(settings, Picture(image, name), given, mention, reading))
     columns = {settings.label: Column(column="label", kind="label")} if settings.label else {}
-    return gather(settings, place, pictures, reading, columns=columns)
+    return gather(settings, tree, pictures, reading, columns=columns)
 
 
 def _picture(

@@ -20,13 +20,13 @@ from mtl.errors import DataError, gist
 from mtl.storage.file_tree import FileTree
 
 
-def read_cvat(settings: CvatSet, place: FileTree) -> Reading:
+def read_cvat(settings: CvatSet, tree: FileTree) -> Reading:
     """Images with their boxes and masks; an image without shapes has none, which is a label too.
 
     Raises:
         DataError: the file is missing, is no XML, is of a video, or names no class.
     """
-    root = document(settings.annotations, place.read(settings.annotations))
+    root = document(settings.annotations, tree.read(settings.annotations))
     names = labels_of(root)
     classes = settings.classes or tuple(names)
     if not set(classes) & set(names):
@@ -34,8 +34,8 @@ def read_cvat(settings: CvatSet, place: FileTree) -> Reading:
         raise DataError(f"{settings.annotations} has none of the declared classes", found=found)
     targets = Targets(settings.boxes, settings.masks)
     reading = Reading(object_targets(targets, classes), [], documents={settings.annotations})
-    images = _files(settings, place, root, reading)
-    headers = place.headers(images)
+    images = _files(settings, tree, root, reading)
+    headers = tree.headers(images)
     ids = image_ids(images, settings.images or id_folder(images))
     entries: list[Entry] = []
     for name, image in images.items():
@@ -92,9 +92,9 @@ def labels_of(root: Element) -> list[str]:
     return found
 
 
-def _files(settings: CvatSet, place: FileTree, root: Element, reading: Reading) -> dict[str, Element]:
+def _files(settings: CvatSet, tree: FileTree, root: Element, reading: Reading) -> dict[str, Element]:
     """File → its element; the file is below `images` where that is said, else it is looked for."""
-    known = Files(place.images())
+    known = Files(tree.images())
     near = PurePosixPath(settings.annotations).parent.as_posix()
     found: dict[str, Element] = {}
     for image in root.iterfind("image"):

@@ -1,4 +1,4 @@
-"""Datumaro's own JSON: annotations/<split>.json, and images/, with a folder a split or without."""
+"""Datumaro's own JSON: annotations/<split>.json, and images/, with a folder per split or without."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def categories_of(document: Any) -> list[str]:
     return [text(label.get("name")) for label in labels]
 
 
-def read_datumaro(settings: DatumaroSet, place: FileTree) -> Reading:
+def read_datumaro(settings: DatumaroSet, tree: FileTree) -> Reading:
     """Pictures with their objects and labels.
 
     Raises:
         DataError: there is no file of Datumaro.
     """
-    reading, files = Reading({}, []), Files(place.images())
+    reading, files = Reading({}, []), Files(tree.images())
     pictures: list[Picture] = []
     classes: dict[str, None] = {}
-    for name, document in documents_of(place, settings.annotations, is_datumaro, "Datumaro", reading):
+    for name, document in documents_of(tree, settings.annotations, is_datumaro, "Datumaro", reading):
         names = categories_of(document)
         classes |= dict.fromkeys(names)
         for item in items(document, "items"):
@@ -53,7 +53,7 @@ def read_datumaro(settings: DatumaroSet, place: FileTree) -> Reading:
     for target, kind in ((settings.label, "label"), (settings.labels, "labels")):
         if target:
             columns[target] = Column(column="label", kind=kind, classes=settings.classes or tuple(classes))  # type: ignore[arg-type]
-    return gather(settings, place, pictures, reading, classes, columns)
+    return gather(settings, tree, pictures, reading, classes, columns)
 
 
 def _image(name: str, item: Item, files: Files, reading: Reading) -> str | None:
@@ -107,7 +107,7 @@ def _picture(settings: DatumaroSet, picture: Picture, item: Item, names: list[st
 def _settle_crowds(pictures: list[Picture], reading: Reading) -> None:
     """Take crowds for objects where all or most is marked so."""
     kinds = [shape.kind for picture in pictures for _, shape in picture.objects or ()]
-    ignores, notes = ignores_marked("is_crowd", sum(kind > 0 for kind in kinds), len(kinds), keep=False)
+    ignores, notes = ignores_marked("is_crowd", sum(kind > 0 for kind in kinds), len(kinds), as_objects=False)
     reading.notes += notes
     for picture in pictures:
         if not ignores and picture.objects:

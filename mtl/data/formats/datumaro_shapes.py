@@ -25,28 +25,28 @@ NO_AREA = (
 )
 
 
-def shape_of(what: str, kind: str, found: dict[str, Any]) -> Shape:
+def shape_of(what: str, kind: str, annotation: dict[str, Any]) -> Shape:
     """One annotation.
 
     Raises:
         DataError: it is none.
     """
-    ignored = CROWD if section(found, "attributes").get("is_crowd") is True else 0.0
+    ignored = CROWD if section(annotation, "attributes").get("is_crowd") is True else 0.0
     if kind == "bbox":
-        sides = numbers(found.get("bbox"), 4)
+        sides = numbers(annotation.get("bbox"), 4)
         if sides is not None:
             x, y, width, height = sides
             return Shape(what, 0, (x, y, x + width, y + height), kind=ignored)
     if kind == "rotated_bbox":
-        sides = numbers(found.get("rotated_bbox") or found.get("bbox"), 5)
+        sides = numbers(annotation.get("rotated_bbox") or annotation.get("bbox"), 5)
         if sides is not None:
             x, y, width, height, angle = sides
             box = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
             return Shape(what, 0, polygons=[turned(box, angle)], kind=ignored)
     if kind == "polygon":
-        points = numbers(found.get("points"))
+        points = numbers(annotation.get("points"))
         if points is not None and len(points) >= 6:
             return Shape(what, 0, polygons=[points], kind=ignored)
-    if kind == "mask" and section(found, "rle"):
-        return Shape(what, 0, mask=partial(draw_runs, section(found, "rle")), kind=ignored)
-    raise DataError(f"an annotation is no {kind or 'shape'}", found=shown(found))
+    if kind == "mask" and section(annotation, "rle"):
+        return Shape(what, 0, mask=partial(draw_runs, section(annotation, "rle")), kind=ignored)
+    raise DataError(f"an annotation is no {kind or 'shape'}", found=shown(annotation))

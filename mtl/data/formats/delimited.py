@@ -1,4 +1,4 @@
-"""Text with a line a row and a mark between cells: CSV and its relatives."""
+"""Text with a line per row and a mark between cells: CSV and its relatives."""
 
 from __future__ import annotations
 

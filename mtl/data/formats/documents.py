@@ -21,13 +21,13 @@ AHEAD = 16
 """Documents that are read at a time."""
 
 
-def read_json(place: FileTree, name: str) -> Any:
+def read_json(tree: FileTree, name: str) -> Any:
     """A JSON document; NaN, a byte order mark and UTF-16 are taken, which JSON itself has not.
 
     Raises:
         DataError: it is not there, or no JSON.
     """
-    data = place.read(name)
+    data = tree.read(name)
     try:
         return orjson.loads(data)
     except ValueError:
@@ -117,7 +117,7 @@ def shown(value: Any) -> str:
 
 
 def documents_of(
-    place: FileTree, annotations: str, fits: Callable[[Any], bool], what: str, reading: Reading
+    tree: FileTree, annotations: str, fits: Callable[[Any], bool], what: str, reading: Reading
 ) -> Iterator[tuple[str, Any]]:
     """Name and document of all JSON files of one format, in order; their names go into the reading.
 
@@ -128,15 +128,15 @@ def documents_of(
     Raises:
         DataError: the file that is named is none; or there is none at all.
     """
-    if annotations in place:
-        document = read_json(place, annotations)
+    if annotations in tree:
+        document = read_json(tree, annotations)
         if not fits(document):
             raise DataError(f"{annotations} is not {what}", found=shown(document))
         reading.documents.add(annotations)
         yield annotations, document
         return
     some = False
-    for name, document in _read(place, place.names(annotations, (".json",))):
+    for name, document in _read(tree, tree.names(annotations, (".json",))):
         if isinstance(document, DataError):
             reading.problems.append(Problem(name, document.line, loses="annotation", file=name))
         elif fits(document):
@@ -144,15 +144,15 @@ def documents_of(
             reading.documents.add(name)
             yield name, document
     if not some:
-        raise DataError(f"{place.path} has no {what}", found=f"none in {annotations or 'it'}", fix="name the file")
+        raise DataError(f"{tree.path} has no {what}", found=f"none in {annotations or 'it'}", fix="name the file")
 
 
-def _read(place: FileTree, names: Sequence[str]) -> Iterator[tuple[str, Any]]:
+def _read(tree: FileTree, names: Sequence[str]) -> Iterator[tuple[str, Any]]:
     """Documents, or why they are none, in order; some are read at a time, for a bucket answers slowly."""
 
     def one(name: str) -> Any:
         try:
-            return read_json(place, name)
+            return read_json(tree, name)
         except DataError as error:
             return error
 

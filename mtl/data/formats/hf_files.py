@@ -29,28 +29,28 @@ STATES = ("state.json", "dataset_info.json", "dataset_dict.json", "dataset_infos
 _SHARD = re.compile(r"(?P<split>.+?)-\d{5}-of-\d{5}")
 
 
-def splits_of(place: FileTree) -> dict[str, list[str]]:
+def splits_of(tree: FileTree) -> dict[str, list[str]]:
     """Split → its files, in order.
 
     Raises:
         DataError: there are none, they are several data sets, or the list of them is damaged.
     """
     splits: dict[str, list[str]] = {}
-    files = [file for file in place.names(suffixes=(".parquet",)) if not is_metadata(file)]
+    files = [file for file in tree.names(suffixes=(".parquet",)) if not is_metadata(file)]
     configurations = {_configuration(file) for file in files}
     if len(configurations) > 1:
         names = ", ".join(sorted(configurations))
         fix = "name one of them: path: …/" + max(configurations)
-        raise DataError(f"{place.path} has several data sets of Parquet files", found=names, fix=fix)
+        raise DataError(f"{tree.path} has several data sets of Parquet files", found=names, fix=fix)
     for file in files:
         splits.setdefault(_split(file), []).append(file)
-    saved = {} if splits or not place.names(suffixes=(".arrow",)) else _saved(place)
-    described = [] if splits or saved else [file for file in place.names() if is_metadata(file)]
+    saved = {} if splits or not tree.names(suffixes=(".arrow",)) else _saved(tree)
+    described = [] if splits or saved else [file for file in tree.names() if is_metadata(file)]
     for file in described:
         splits.setdefault(PurePosixPath(file).parent.name or "all", []).append(file)
     if not (splits or saved):
         raise DataError(
-            f"{place.path} cannot be read",
+            f"{tree.path} cannot be read",
             found="neither Parquet files, nor a dataset_dict.json or state.json, nor a metadata.csv or .jsonl",
             fix="name the folder that save_to_disk or to_parquet wrote",
         )
@@ -64,7 +64,7 @@ def _configuration(file: str) -> str:
 
 
 def _split(file: str) -> str:
-    """<split>-00000-of-00001.parquet, as the hub writes them, or a folder a split."""
+    """<split>-00000-of-00001.parquet, as the hub writes them, or a folder per split."""
     stem = PurePosixPath(file).stem
     found = _SHARD.match(stem)
     name = found["split"] if found else stem
@@ -74,32 +74,32 @@ def _split(file: str) -> str:
     return first if split_of(first) else PurePosixPath(file).parent.name or "all"
 
 
-def _saved(place: FileTree) -> dict[str, list[str]]:
+def _saved(tree: FileTree) -> dict[str, list[str]]:
     """What save_to_disk wrote, of one split or of several."""
     splits: dict[str, list[str]] = {}
     try:
-        if "dataset_dict.json" in place:
-            folders = [f"{name}/" for name in json.loads(place.read("dataset_dict.json"))["splits"]]
+        if "dataset_dict.json" in tree:
+            folders = [f"{name}/" for name in json.loads(tree.read("dataset_dict.json"))["splits"]]
         else:
-            states = [name for name in place.names() if name.rpartition("/")[2] == "state.json"]
+            states = [name for name in tree.names() if name.rpartition("/")[2] == "state.json"]
             folders = [name.removesuffix("state.json") for name in states]
         for folder in folders:
-            state = json.loads(place.read(f"{folder}state.json"))
+            state = json.loads(tree.read(f"{folder}state.json"))
             if state.get("_indices_files") or state.get("_indices_data_files"):
                 fix = "flatten_indices() it, and save it again"
-                raise DataError(f"{folder or place.path} is a selection of rows, which is not read", fix=fix)
+                raise DataError(f"{folder or tree.path} is a selection of rows, which is not read", fix=fix)
             name = PurePosixPath(folder).name if folder else "all"
             splits[name] = [f"{folder}{file['filename']}" for file in state["_data_files"]]
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise DataError(
-            f"{place.path} is no data set that was saved to disk",
+            f"{tree.path} is no data set that was saved to disk",
             found=f"{type(error).__name__}: {error}",
             fix="save it again with save_to_disk, or to_parquet",
         ) from error
     return splits
 
 
-def features_of(place: FileTree, file: str) -> dict[str, Any]:
+def features_of(tree: FileTree, file: str) -> dict[str, Any]:
     """Column → what it is, as `datasets` reads it from the file's own description; of Parquet without one, as the card says.
 
     Raises:
@@ -109,8 +109,8 @@ def features_of(place: FileTree, file: str) -> dict[str, Any]:
 
     try:
         if is_metadata(file):
-            return metadata_features(place, file)
-        with place.opened(file) as source:
+            return metadata_features(tree, file)
+        with tree.opened(file) as source:
             schema = (
                 pa.ipc.open_stream(source).schema if file.endswith(".arrow") else pq.ParquetFile(source).schema_arrow
             )
@@ -122,18 +122,18 @@ def features_of(place: FileTree, file: str) -> dict[str, Any]:
         raise DataError(f"{file} cannot be read", found=f"{type(error).__name__}: {error}") from error
     if b"huggingface" in (schema.metadata or {}):
         return features
-    said = _card(place)
+    said = _card(tree)
     return {name: said.get(name, feature) for name, feature in features.items() if name}
 
 
-def _card(place: FileTree) -> dict[str, object]:
+def _card(tree: FileTree) -> dict[str, object]:
     """What README.md or dataset_infos.json says of the columns; nothing if neither does."""
     from datasets.info import DatasetInfosDict
 
     with TemporaryDirectory() as folder:
         for name in ("README.md", "dataset_infos.json"):
-            if name in place:
-                Path(folder, name).write_bytes(place.read(name))
+            if name in tree:
+                Path(folder, name).write_bytes(tree.read(name))
         try:
             infos = [info for info in DatasetInfosDict.from_directory(folder).values() if info.features]
         except Exception:  # a card is written by people
@@ -141,7 +141,7 @@ def _card(place: FileTree) -> dict[str, object]:
     return dict(infos[0].features) if len(infos) == 1 and infos[0].features else {}
 
 
-def rows_of(place: FileTree, file: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+def rows_of(tree: FileTree, file: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The rows, some of which are in memory at a time.
 
     Raises:
@@ -149,9 +149,9 @@ def rows_of(place: FileTree, file: str, columns: Sequence[str]) -> Iterator[dict
     """
     try:
         if is_metadata(file):
-            yield from metadata_table(place, file).select([*columns]).to_pylist()
+            yield from metadata_table(tree, file).select([*columns]).to_pylist()
             return
-        with place.opened(file) as source:
+        with tree.opened(file) as source:
             if file.endswith(".arrow"):
                 parts = (_sound(batch).select([*columns]) for batch in pa.ipc.open_stream(source))
             else:

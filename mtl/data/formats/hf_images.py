@@ -21,7 +21,7 @@ class Encoded(NamedTuple):
     data: bytes = b""
 
 
-def encoded_at(place: FileTree, file: str, row: int, column: str, value: object, beside: Files) -> Encoded:
+def encoded_at(tree: FileTree, file: str, row: int, column: str, value: object, beside: Files) -> Encoded:
     """An image or a map: its bytes in a row, or the file that the row names.
 
     Raises:
@@ -32,7 +32,7 @@ def encoded_at(place: FileTree, file: str, row: int, column: str, value: object,
     if isinstance(data, bytes) and data:
         sha256 = bytes_sha256(data)
         member = FileRef(str(Member.of(file, f"{row}.{column}", sha256)))
-        return Encoded(member if place.has_parts else data, sha256, data)
+        return Encoded(member if tree.has_parts else data, sha256, data)
     if isinstance(path, str) and path:
         return Encoded(FileRef(beside.find(path, PurePosixPath(file).parent.as_posix().strip("."))))
     raise DataError("the row has no image", found=f"neither bytes nor a path in the column {column}")

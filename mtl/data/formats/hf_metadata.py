@@ -27,7 +27,7 @@ def is_metadata(file: str) -> bool:
     return file.rpartition("/")[2].lower() in METADATA
 
 
-def metadata_features(place: FileTree, file: str) -> dict[str, Any]:
+def metadata_features(tree: FileTree, file: str) -> dict[str, Any]:
     """Column → what it is; columns of files' names are images, under the names that `datasets` gives them.
 
     Raises:
@@ -35,17 +35,17 @@ def metadata_features(place: FileTree, file: str) -> dict[str, Any]:
     """
     from datasets import Features, Image
 
-    features = dict(Features.from_arrow_schema(_table(place, file).schema))
+    features = dict(Features.from_arrow_schema(_table(tree, file).schema))
     return {_renamed(name): Image() if _renamed(name) != name else feature for name, feature in features.items()}
 
 
-def metadata_table(place: FileTree, file: str) -> Any:
+def metadata_table(tree: FileTree, file: str) -> Any:
     """The rows as an Arrow table.
 
     Raises:
         DataError: the file cannot be read, or has no column file_name.
     """
-    table = _table(place, file)
+    table = _table(tree, file)
     return table.rename_columns([_renamed(name) for name in table.column_names])
 
 
@@ -60,9 +60,9 @@ def check_names(file: str, names: Sequence[str]) -> None:
         raise DataError(f"{file} has several columns of one name", found=", ".join(twice), fix="rename one")
 
 
-def _table(place: FileTree, file: str) -> Any:
+def _table(tree: FileTree, file: str) -> Any:
     """Its rows, with the columns' own names."""
-    data = place.read(file)
+    data = tree.read(file)
     try:
         if file.lower().endswith(".parquet"):
             source = pq.ParquetFile(pa.BufferReader(data))
@@ -75,7 +75,7 @@ def _table(place: FileTree, file: str) -> Any:
             sheet = parsed(data, file, Options())
             sheet.require(sheet.columns)
             if sheet.ragged:
-                raise DataError(f"line {sheet.ragged[0].place}: {sheet.ragged[0].reason}")
+                raise DataError(f"line {sheet.ragged[0].number}: {sheet.ragged[0].reason}")
             table = pa.table({name: _typed([str(cell) for cell in sheet.cells(name)]) for name in sheet.columns})
     except DataError as error:
         raise DataError(f"{file} cannot be read", found=error.line) from error

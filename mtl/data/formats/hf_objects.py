@@ -52,7 +52,7 @@ class Objects:
         self._index = {name: place for place, name in enumerate(classes)}
         self.form = _form(fields, rows, settings)
         marked = sum(bool(one.get(fields.crowd)) for one in found) if fields.crowd else 0
-        self._ignores, notes = ignores_marked("iscrowd", marked, len(found), keep=False)
+        self._ignores, notes = ignores_marked("iscrowd", marked, len(found), as_objects=False)
         self.notes += notes
         if found:
             self.notes[f"boxes read as {self.form.words}"] = len(found)

@@ -91,10 +91,10 @@ def image_column(features: Mapping[str, Any]) -> str:
     raise DataError("no column has images", found=f"it has {sorted(features)}", fix="declare `image`")
 
 
-def check_same(plan: Plan, place: FileTree, files: Sequence[str]) -> None:
+def check_same(plan: Plan, tree: FileTree, files: Sequence[str]) -> None:
     """What all files say of the columns."""
     for file in files[1:]:
-        here = features_of(place, file)
+        here = features_of(tree, file)
         different = sorted(name for name in plan.wanted() if here.get(name) != plan.features.get(name))
         if different:
             raise DataError(f"{file} says something else of {', '.join(different)} than the files before it")

@@ -41,19 +41,19 @@ class Record:
     header: Header | None = None
 
 
-def read_huggingface(settings: HuggingFaceSet, place: FileTree) -> Reading:
-    """A row an image; its id is the split's name and the row's number, or the file's name where it lies beside the rows.
+def read_huggingface(settings: HuggingFaceSet, tree: FileTree) -> Reading:
+    """A row per image; its id is the split's name and the row's number, or the file's name where it lies beside the rows.
 
     Raises:
         DataError: it cannot be read, lacks a column, or what a column is cannot be told.
     """
-    splits = splits_of(place)
+    splits = splits_of(tree)
     files = [file for some in splits.values() for file in some]
-    plan = plan_of(settings, features_of(place, files[0]))
-    check_same(plan, place, files)
+    plan = plan_of(settings, features_of(tree, files[0]))
+    check_same(plan, tree, files)
     reading = Reading({}, [])
-    reading.documents = {*files, *(n for n in place.names() if n.rpartition("/")[2] in STATES)}
-    records = _records(plan, place, splits, reading)
+    reading.documents = {*files, *(n for n in tree.names() if n.rpartition("/")[2] in STATES)}
+    records = _records(plan, tree, splits, reading)
     meanings = {name: _meaning(name, plan, records, settings) for name in plan.columns}
     for name, meaning in meanings.items():
         reading.targets[name] = meaning.spec if meaning else column_spec(plan.columns[name], [])
@@ -63,38 +63,38 @@ def read_huggingface(settings: HuggingFaceSet, place: FileTree) -> Reading:
     reading.entries = [record.entry for record in records]
     if any(is_metadata(file) for file in files):
         used = {v.name for e in reading.entries for v in (e.image, *e.targets.values()) if isinstance(v, FileRef)}
-        reading.left_out = {name: "no row of the metadata names it" for name in place.images() if name not in used}
+        reading.left_out = {name: "no row of the metadata names it" for name in tree.images() if name not in used}
     return reading
 
 
-def _records(plan: Plan, place: FileTree, splits: Mapping[str, list[str]], reading: Reading) -> list[Record]:
+def _records(plan: Plan, tree: FileTree, splits: Mapping[str, list[str]], reading: Reading) -> list[Record]:
     """All rows that have an image."""
-    beside = Files(place.images())
+    beside = Files(tree.images())
     records: list[Record] = []
     for split, files in splits.items():
         numbers = itertools.count()
         for file in files:
-            for row, values in enumerate(rows_of(place, file, plan.wanted())):
+            for row, values in enumerate(rows_of(tree, file, plan.wanted())):
                 found = f"{split}/{next(numbers):08d}"
                 try:
-                    record = _record(plan, place, file, row, values, found, beside)
+                    record = _record(plan, tree, file, row, values, found, beside)
                 except DataError as error:
                     reading.problems.append(Problem.of(found, error, f"{file}, row {row + 1}"))
                     continue
                 record.entry.split = record.entry.split or split_of(split) or split_of_table(split)
                 records.append(record)
-    return _with_headers(records, place, reading) if plan.objects else records
+    return _with_headers(records, tree, reading) if plan.objects else records
 
 
 def _record(
-    plan: Plan, place: FileTree, file: str, row: int, values: dict[str, Any], found: str, beside: Files
+    plan: Plan, tree: FileTree, file: str, row: int, values: dict[str, Any], found: str, beside: Files
 ) -> Record:
     """A row as an entry without targets.
 
     Raises:
         DataError: it has no image, or one that cannot be decoded.
     """
-    image = encoded_at(place, file, row, plan.image, values[plan.image], beside)
+    image = encoded_at(tree, file, row, plan.image, values[plan.image], beside)
     entry = Entry(found, image.value, {}, digests={"image": image.sha256} if image.sha256 else {})
     entry.group = text(whole(as_cell(values[plan.group]))) or None if plan.group else None
     entry.time = text(as_cell(values[plan.time])) or None if plan.time else None
@@ -105,16 +105,16 @@ def _record(
     kept = {name: value for name, value in values.items() if name != plan.image}
     for target, column in plan.columns.items():
         if KINDS[column.kind].encoded and target not in plan.objects and kept[column.column] is not None:
-            found_map = encoded_at(place, file, row, column.column, kept[column.column], beside)
+            found_map = encoded_at(tree, file, row, column.column, kept[column.column], beside)
             kept[column.column] = found_map.value
             entry.digests |= {target: found_map.sha256} if found_map.sha256 else {}
     return Record(entry, kept, f"{file}, row {row + 1}", header)
 
 
-def _with_headers(records: Sequence[Record], place: FileTree, reading: Reading) -> list[Record]:
+def _with_headers(records: Sequence[Record], tree: FileTree, reading: Reading) -> list[Record]:
     """Records whose image says its size; problems of others."""
     names = {r.entry.image.name for r in records if r.header is None and isinstance(r.entry.image, FileRef)}
-    headers = place.headers(sorted(names))
+    headers = tree.headers(sorted(names))
     kept: list[Record] = []
     for record in records:
         image = record.entry.image

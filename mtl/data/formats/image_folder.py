@@ -1,4 +1,4 @@
-"""A folder a class."""
+"""A folder per class."""
 
 from __future__ import annotations
 
@@ -46,26 +46,26 @@ def class_folders(names: Sequence[str]) -> list[str]:
     return sorted({plain(name.split("/")[depth]) for name in names if name.count("/") > depth})
 
 
-def read_image_folder(settings: ImageFolderSet, place: FileTree) -> Reading:
+def read_image_folder(settings: ImageFolderSet, tree: FileTree) -> Reading:
     """`class/…/image.jpg`, `train/class/…/image.jpg` or `class/train/image.jpg`; an image in no class's folder has no label. Lists of
     names (train.txt) say the split where no folder does.
 
     Raises:
         DataError: no image lies in a folder.
     """
-    names = place.images()
+    names = tree.images()
     where, found = levels(names), class_folders(names)
     if not found:
         raise DataError(
-            f"{place.path} has no folder with images",
+            f"{tree.path} has no folder with images",
             found=f"{len(names)} images, none in a folder",
-            fix="one folder a class, or another format",
+            fix="one folder per class, or another format",
         )
     classes = settings.classes or tuple(found)
     index = {name: number for number, name in enumerate(classes)}
     ids = image_ids(names)
     reading = Reading({settings.target: TargetSpec(kind="label", classes=classes)}, [])
-    listed = read_split_lists(place, names, reading) if where.split is None else {}
+    listed = read_split_lists(tree, names, reading) if where.split is None else {}
     entries: list[Entry] = []
     for name in names:
         parts = name.split("/")

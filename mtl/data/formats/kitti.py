@@ -64,27 +64,27 @@ def _is_number(word: str) -> bool:
     return True
 
 
-def read_kitti(settings: KittiSet, place: FileTree) -> Reading:
+def read_kitti(settings: KittiSet, tree: FileTree) -> Reading:
     """Images with their boxes; an image without a text file, as those for testing, is not labelled.
 
     Raises:
         DataError: there is no object.
     """
     reading = Reading({}, [])
-    reading.left_out = {n: "another sensor's of KITTI" for n in place.names() if folders(n) & OTHER_SENSORS}
-    reading.left_out |= dict.fromkeys(place.names("", ("label_colors.txt",)), "colours of masks")
-    images = [name for name in place.images() if name not in reading.left_out]
-    partners = Partners(images, place.names("", (".txt",)))
-    splits = _splits(place, partners.images, reading)
-    labels = _labels(place, partners, reading)
-    rows = {label: _rows(label, data, reading) for label, data in place.contents(labels.values())}
+    reading.left_out = {n: "another sensor's of KITTI" for n in tree.names() if folders(n) & OTHER_SENSORS}
+    reading.left_out |= dict.fromkeys(tree.names("", ("label_colors.txt",)), "colours of masks")
+    images = [name for name in tree.images() if name not in reading.left_out]
+    partners = Partners(images, tree.names("", (".txt",)))
+    splits = _splits(tree, partners.images, reading)
+    labels = _labels(tree, partners, reading)
+    rows = {label: _rows(label, data, reading) for label, data in tree.contents(labels.values())}
     types = Counter(row.type for found in rows.values() for row in found or ())
     classes = settings.classes or _in_order(types)
     if not set(classes) & types.keys():
-        raise DataError(f"{place.path} has no object of a class", found=f"{len(labels)} label files, {dict(types)}")
+        raise DataError(f"{tree.path} has no object of a class", found=f"{len(labels)} label files, {dict(types)}")
     reading.targets |= object_targets(Targets(settings.boxes, None), classes)
     ids = image_ids(partners.images, id_folder(partners.images))
-    headers = place.headers(labels)
+    headers = tree.headers(labels)
     entries: list[Entry] = []
     for name in partners.images:
         split = splits[name] if name in splits else folder_split(name)
@@ -105,11 +105,11 @@ def _in_order(types: Mapping[str, int]) -> tuple[str, ...]:
     return tuple(sorted(found, key=lambda name: (TYPES.index(name) if name in TYPES else len(TYPES), name)))
 
 
-def _labels(place: FileTree, partners: Partners, reading: Reading) -> dict[str, str]:
+def _labels(tree: FileTree, partners: Partners, reading: Reading) -> dict[str, str]:
     """Image → its label file; a problem of each that has none."""
     found: dict[str, str] = {}
     said = reading.documents | reading.left_out.keys()
-    texts = (name for name in place.names("", (".txt",)) if name not in said)
+    texts = (name for name in tree.names("", (".txt",)) if name not in said)
     partners.join(texts, found, lambda name: bool(folders(name) & {"label_2", "labels"}), reading)
     return found
 
@@ -169,15 +169,15 @@ def _add_boxes(
     reading.notes += settled.notes
 
 
-def _splits(place: FileTree, images: list[str], reading: Reading) -> dict[str, str | None]:
+def _splits(tree: FileTree, images: list[str], reading: Reading) -> dict[str, str | None]:
     """Image → split of the lists in ImageSets."""
     said: dict[str, list[str]] = {}
     files = Files(images)
-    for name in place.names("", (".txt",)):
+    for name in tree.names("", (".txt",)):
         if "imagesets" not in folders(name):
             continue
         try:
-            text = decoded(place.read(name))
+            text = decoded(tree.read(name))
         except DataError as error:
             reading.problems.append(Problem.of(name, error, file=name))
             continue

@@ -54,13 +54,13 @@ def read_labels(name: str, text: str) -> list[Label]:
     return found
 
 
-def label_files(place: FileTree) -> dict[str, list[Label]]:
-    """The files of a place that name classes, and can be read; the nearest to the root first."""
+def label_files(tree: FileTree) -> dict[str, list[Label]]:
+    """The files of a tree that name classes, and can be read; the nearest to the root first."""
     found: dict[str, list[Label]] = {}
-    names = place.names("", (".txt", ".csv", ".json", ".names"))
+    names = tree.names("", (".txt", ".csv", ".json", ".names"))
     for name in sorted(filter(is_label_file, names), key=lambda name: (name.count("/"), name)):
         try:
-            found[name] = read_labels(PurePosixPath(name).name, decoded(place.read(name)))
+            found[name] = read_labels(PurePosixPath(name).name, decoded(tree.read(name)))
         except DataError:  # what it is instead, others may know
             continue
     return found
@@ -109,7 +109,7 @@ _NUMBERED = (re.compile(r"(\d+)\s*[:,;\t ]\s*(\S.*)"), re.compile(r"(.*\S)\s*[:,
 
 
 def names_in(text: str) -> list[Label]:
-    """A name a line, whose number is the index; or names and their numbers: `0: background`, `/a/airfield 0`."""
+    """A name per line, whose number is the index; or names and their numbers: `0: background`, `/a/airfield 0`."""
     found = [line for _, line in lines(text)]
     for place, pattern in enumerate(_NUMBERED):
         matched = [match for line in found if (match := pattern.fullmatch(line))]

@@ -23,15 +23,15 @@ ALIKE = 0.5
 """Intersection over union from which two people's boxes are of one object."""
 
 
-def read_label_studio(settings: LabelStudioSet, place: FileTree) -> Reading:
+def read_label_studio(settings: LabelStudioSet, tree: FileTree) -> Reading:
     """Pictures of tasks. A task that nobody has annotated is not labelled; predictions are no labels.
 
     Raises:
         DataError: there is no export, or its tasks have no pictures.
     """
-    reading, files = Reading({}, []), Files(place.images())
+    reading, files = Reading({}, []), Files(tree.images())
     pictures: list[Picture] = []
-    for name, document in documents_of(place, settings.annotations, is_label_studio, "Label Studio", reading):
+    for name, document in documents_of(tree, settings.annotations, is_label_studio, "Label Studio", reading):
         tasks = tasks_of(document)
         key = settings.image or picture_key(tasks)
         if not key:
@@ -41,7 +41,7 @@ def read_label_studio(settings: LabelStudioSet, place: FileTree) -> Reading:
             if picture is not None:
                 _fill(picture, task, settings.targets, reading)
                 pictures.append(picture)
-    return gather(settings, place, pictures, reading, columns=settings.targets)
+    return gather(settings, tree, pictures, reading, columns=settings.targets)
 
 
 def _picture(name: str, task: Task, key: str, files: Files, reading: Reading) -> Picture | None:

@@ -1,4 +1,4 @@
-"""Label Studio's exports as tasks: JSON has annotations of results, JSON-MIN a row an annotation whose columns are controls."""
+"""Label Studio's exports as tasks: JSON has annotations of results, JSON-MIN a row per annotation whose columns are controls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LabelMe: a JSON file a picture, beside it as a rule; the picture may be in the file itself."""
+"""LabelMe: a JSON file per picture, beside it as a rule; the picture may be in the file itself."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ def is_labelme(document: Any) -> bool:
     return isinstance(document, dict) and isinstance(document.get("shapes"), list) and "imagePath" in document
 
 
-def read_labelme(settings: LabelMeSet, place: FileTree) -> Reading:
+def read_labelme(settings: LabelMeSet, tree: FileTree) -> Reading:
     """Pictures with what is drawn on them; shapes of one group are one object.
 
     Raises:
         DataError: there is no file of LabelMe.
     """
-    reading, files = Reading({}, []), Files(place.images())
-    web = [name for name in place.names(settings.annotations, (".xml",)) if is_web(place, name)]
+    reading, files = Reading({}, []), Files(tree.images())
+    web = [name for name in tree.names(settings.annotations, (".xml",)) if is_web(tree, name)]
     if web:
-        pictures = web_pictures(web, place, files, reading)
+        pictures = web_pictures(web, tree, files, reading)
     else:
-        found = documents_of(place, settings.annotations, is_labelme, "LabelMe", reading)
+        found = documents_of(tree, settings.annotations, is_labelme, "LabelMe", reading)
         several = (_picture(settings, name, document, files, reading) for name, document in found)
         pictures = [picture for picture in several if picture is not None]
     columns = {settings.flags: Column(column="flags", kind="labels")} if settings.flags else {}
-    return gather(settings, place, pictures, reading, _declared(place, reading), columns)
+    return gather(settings, tree, pictures, reading, _declared(tree, reading), columns)
 
 
-def _declared(place: FileTree, reading: Reading) -> list[str]:
+def _declared(tree: FileTree, reading: Reading) -> list[str]:
     """Classes in the order of labels.txt, which LabelMe is started with."""
-    if "labels.txt" not in place:
+    if "labels.txt" not in tree:
         return []
     try:
-        names = [line for _, line in lines(decoded(place.read("labels.txt")))]
+        names = [line for _, line in lines(decoded(tree.read("labels.txt")))]
     except DataError:
         return []
     reading.documents.add("labels.txt")

@@ -23,19 +23,19 @@ MARKS = (b"<imagesize>", b"<polygon>", b"<segm>", b"<sourceImage>")
 """Words of LabelMe's that Pascal VOC's files have not, which look like them otherwise."""
 
 
-def is_web(place: FileTree, name: str) -> bool:
+def is_web(tree: FileTree, name: str) -> bool:
     """Whether an XML file is of the LabelMe of the web."""
-    data = place.read_or_none(name) or b""
+    data = tree.read_or_none(name) or b""
     return b"<annotation>" in data and any(mark in data for mark in MARKS) and b"<bndbox>" not in data
 
 
-def web_pictures(names: Sequence[str], place: FileTree, files: Files, reading: Reading) -> list[Picture]:
+def web_pictures(names: Sequence[str], tree: FileTree, files: Files, reading: Reading) -> list[Picture]:
     """Pictures of XML files. Those that cannot be read or whose picture is not there are problems."""
     found: list[Picture] = []
     for name in names:
         reading.documents.add(name)
         try:
-            root = parsed(place.read(name))
+            root = parsed(tree.read(name))
         except DataError as error:
             unused(reading, name, replace(Problem.of(name, error, name, file=name), loses="annotation"))
             continue
@@ -46,11 +46,11 @@ def web_pictures(names: Sequence[str], place: FileTree, files: Files, reading: R
             unused(reading, name, lost(mention or name, error, "LabelMe", file=name))
             continue
         frame = frame_of(text_of(root, "imagesize/ncols"), text_of(root, "imagesize/nrows"))
-        found.append(Picture(image, name, frame, _objects(name, root, place, files, reading)))
+        found.append(Picture(image, name, frame, _objects(name, root, tree, files, reading)))
     return found
 
 
-def _objects(name: str, root: Element, place: FileTree, files: Files, reading: Reading) -> list[tuple[str, Shape]]:
+def _objects(name: str, root: Element, tree: FileTree, files: Files, reading: Reading) -> list[tuple[str, Shape]]:
     """Class and shape of each object; what is drawn as parts of one, and is called like it, is one."""
     drawn: dict[str, tuple[str, Shape]] = {}
     whole: dict[str, str] = {}
@@ -60,7 +60,7 @@ def _objects(name: str, root: Element, place: FileTree, files: Files, reading: R
             reading.notes["objects that are marked deleted, passed over"] += 1
             continue
         try:
-            shape = _shape(f"object {known}", item, name, place, files, reading)
+            shape = _shape(f"object {known}", item, name, tree, files, reading)
         except DataError as error:
             reading.problems.append(Problem(name, f"{error.line}; in: object {known}", loses="annotation"))
             continue
@@ -72,7 +72,7 @@ def _objects(name: str, root: Element, place: FileTree, files: Files, reading: R
     return [(label, united(outlined(shapes))) for (label, _), shapes in groups.items()]
 
 
-def _shape(what: str, item: Element, name: str, place: FileTree, files: Files, reading: Reading) -> Shape:
+def _shape(what: str, item: Element, name: str, tree: FileTree, files: Files, reading: Reading) -> Shape:
     """One object.
 
     Raises:
@@ -82,7 +82,7 @@ def _shape(what: str, item: Element, name: str, place: FileTree, files: Files, r
     if mask:
         file = locate(files, mask, PurePosixPath(name).parent.as_posix().replace("Annotations", "Masks", 1))
         reading.documents.add(file)
-        return bitmap(what, place.read(file), 0, 0)
+        return bitmap(what, tree.read(file), 0, 0)
     numbers = [number(text_of(point, axis)) for point in item.iter("pt") for axis in ("x", "y")]
     points = [value for value in numbers if value is not None]
     if len(points) < len(numbers) or len(points) < 4:

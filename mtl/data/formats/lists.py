@@ -83,16 +83,16 @@ def _listed(line: str, files: Files, folder: str) -> str:
         return _found(first, files, folder)  # of a pair: the map is the second
 
 
-def read_split_lists(place: FileTree, images: Iterable[str], reading: Reading) -> dict[str, str | None]:
+def read_split_lists(tree: FileTree, images: Iterable[str], reading: Reading) -> dict[str, str | None]:
     """Image → split, as lists of some of the images say it; what is in none of them is trained on, if no list says what is."""
-    named = [(name, split) for name in place.names("", (".txt",)) if (split := list_split(name))]
+    named = [(name, split) for name in tree.names("", (".txt",)) if (split := list_split(name))]
     own = [*images] if named else []
     files = Files(own)
     said: dict[str, list[str]] = {}
     for name, split in named:
         problems: list[Problem] = []
         try:
-            found = listed_images(name, decoded(place.read(name)), files, problems)
+            found = listed_images(name, decoded(tree.read(name)), files, problems)
         except DataError:  # a text of another kind, which the account of files names
             continue
         if len(found) > len(problems):

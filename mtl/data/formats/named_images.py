@@ -18,7 +18,7 @@ from mtl.errors import DataError
 from mtl.storage.file_tree import FileTree
 
 
-def sheet_of(settings: Tabular, place: FileTree, wanted: Iterable[str]) -> Sheet:
+def sheet_of(settings: Tabular, tree: FileTree, wanted: Iterable[str]) -> Sheet:
     """The table with these columns at least.
 
     Raises:
@@ -26,7 +26,7 @@ def sheet_of(settings: Tabular, place: FileTree, wanted: Iterable[str]) -> Sheet
     """
     columns = dict.fromkeys(name for name in wanted if name)
     options = Options(settings.delimiter, settings.encoding, settings.header)
-    sheet = parsed(place.read(settings.table), settings.table, options, [*columns])
+    sheet = parsed(tree.read(settings.table), settings.table, options, [*columns])
     sheet.require([*columns])
     return sheet
 
@@ -59,13 +59,13 @@ class Named:
         column: of the names.
     """
 
-    def __init__(self, settings: Tabular, place: FileTree, sheet: Sheet, column: str, reading: Reading) -> None:
+    def __init__(self, settings: Tabular, tree: FileTree, sheet: Sheet, column: str, reading: Reading) -> None:
         self.settings, self.sheet, self.column, self.reading = settings, sheet, column, reading
-        below = place.images(settings.images) if settings.images else place.images()
+        below = tree.images(settings.images) if settings.images else tree.images()
         if settings.images and not below:
             fix = "correct `images`; without it, images are looked for"
-            raise DataError(f"{place.path} has no images in {settings.images}", fix=fix)
-        self._files, self._place = Files(below), place
+            raise DataError(f"{tree.path} has no images in {settings.images}", fix=fix)
+        self._files, self._tree = Files(below), tree
         self._split = split_of_table(settings.table) or folder_split(settings.table)
         self._near = settings.images or PurePosixPath(settings.table).parent.as_posix().strip(".")
         self._all = below
@@ -79,19 +79,19 @@ class Named:
     def maps(self, mentions: Iterable[Cell]) -> Mapping[str, str | DataError]:
         """Masks or depths that another column names."""
         named = sorted({mention for mention in mentions if isinstance(mention, str) and mention})
-        return Files(self._place.images()).find_all(named, PurePosixPath(self.sheet.file).parent.as_posix().strip("."))
+        return Files(self._tree.images()).find_all(named, PurePosixPath(self.sheet.file).parent.as_posix().strip("."))
 
-    def where(self, place: int) -> str:
+    def where(self, number: int) -> str:
         """How to call a row."""
-        return f"{self.sheet.file}, {self.sheet.unit} {place}"
+        return f"{self.sheet.file}, {self.sheet.unit} {number}"
 
-    def of(self, place: int, cells: Mapping[str, Cell]) -> str | None:
+    def of(self, number: int, cells: Mapping[str, Cell]) -> str | None:
         """The file of a row's image; a problem, once for each image, if there is none."""
         mention = text(cells[self.column])
         found = self.found.get(mention)
         if isinstance(found, str):
             return found
-        where = self.where(place)
+        where = self.where(number)
         if found is None:
             self.reading.problems.append(Problem(where, f"the column {self.column} names no image"))
         elif mention not in self._lost:
@@ -137,7 +137,7 @@ class Named:
         for row in self.sheet.ragged:
             mention = row.cells[place] if place < len(row.cells) else ""
             found = self._files.find_all([mention], self._near)[mention] if mention else ""
-            where = self.where(row.place)
+            where = self.where(row.number)
             file = found if isinstance(found, str) else ""
             self.reading.problems.append(Problem(mention if file else where, f"{where}: {row.reason}", file=file))
 

@@ -17,20 +17,20 @@ from mtl.errors import DataError
 from mtl.storage.file_tree import IMAGES, FileTree
 
 
-def read_mask_pairs(settings: MaskPairsSet, place: FileTree) -> Reading:
+def read_mask_pairs(settings: MaskPairsSet, tree: FileTree) -> Reading:
     """Images with a mask each; an image without one is kept without the target."""
     spec = TargetSpec(kind="mask", classes=settings.classes, values=settings.values, ignored=settings.ignored)
     maps = Side(settings.masks, settings.mask_name)
-    reading = Reading({settings.target: spec}, [], documents=set(label_files(place)))
-    return _read_pairs(place, Side(settings.images, settings.image_name), maps, settings.target, reading)
+    reading = Reading({settings.target: spec}, [], documents=set(label_files(tree)))
+    return _read_pairs(tree, Side(settings.images, settings.image_name), maps, settings.target, reading)
 
 
-def read_depth_pairs(settings: DepthPairsSet, place: FileTree) -> Reading:
+def read_depth_pairs(settings: DepthPairsSet, tree: FileTree) -> Reading:
     """Images with a 16-bit PNG of depth each; an image without one is kept without the target."""
     spec = TargetSpec(kind="depth", unit=settings.unit, scale=settings.scale)
     maps = Side(settings.depths, settings.depth_name)
     reading = Reading({settings.target: spec}, [])
-    return _read_pairs(place, Side(settings.images, settings.image_name), maps, settings.target, reading)
+    return _read_pairs(tree, Side(settings.images, settings.image_name), maps, settings.target, reading)
 
 
 class Side:
@@ -80,8 +80,8 @@ class Side:
         return f"{folder}/{self.before}…{self.after}" if folder else f"{self.before}…{self.after}"
 
 
-def _read_pairs(place: FileTree, images: Side, maps: Side, target: str, reading: Reading) -> Reading:
-    names = place.images()
+def _read_pairs(tree: FileTree, images: Side, maps: Side, target: str, reading: Reading) -> Reading:
+    names = tree.images()
     partners = maps.keyed(names)
     taken = (
         {name for found in partners.values() for name in found} if images.before + images.after == "" else set[str]()
@@ -89,14 +89,14 @@ def _read_pairs(place: FileTree, images: Side, maps: Side, target: str, reading:
     own = images.keyed(name for name in names if name not in taken)
     if not partners.keys() & own.keys():
         raise DataError(
-            f"{place.path}: no image has a partner of its name",
+            f"{tree.path}: no image has a partner of its name",
             found=f"{len(own)} of {images}, {len(partners)} of {maps}",
             fix="the files of a pair have one name, up to the extension; what is put around it, image_name and the map's name say",
         )
     several = _several(names, own, partners, maps)
     further = {name for found in several.values() for name in found}
     own = {key: left for key, found in own.items() if (left := [name for name in found if name not in further])}
-    splits = read_split_lists(place, [name for found in own.values() for name in found], reading)
+    splits = read_split_lists(tree, [name for found in own.values() for name in found], reading)
     entries: list[Entry] = []
     for key, files in own.items():
         mine = [*partners.get(key, []), *several.get(key, [])]

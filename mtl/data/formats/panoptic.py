@@ -1,4 +1,4 @@
-"""COCO panoptic: a PNG a picture, whose colours are segments' ids (R + 256 G + 65536 B), and their categories in a JSON file."""
+"""COCO panoptic: a PNG per picture, whose colours are segments' ids (R + 256 G + 65536 B), and their categories in a JSON file."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _Set:
     """What is known of a set before its pictures are looked at. things: categories that are objects, whose boxes are a target."""
 
     settings: CocoPanopticSet
-    place: FileTree
+    tree: FileTree
     lists: Lists
     classes: Chosen
     things: tuple[str, ...]
@@ -42,14 +42,14 @@ class _Set:
     reading: Reading
 
 
-def read_panoptic(settings: CocoPanopticSet, place: FileTree) -> Reading:
+def read_panoptic(settings: CocoPanopticSet, tree: FileTree) -> Reading:
     """Pictures with a mask of all categories, and boxes of those that are things. Pixels of no segment are 255.
 
     Raises:
         DataError: the file is missing, is no JSON or lacks a list.
     """
     file = settings.annotations
-    lists = lists_of(read_json(place, file), file)
+    lists = lists_of(read_json(tree, file), file)
     reading = Reading({}, [], lists.problems, documents={file}, notes=lists.notes)
     names = category_names(lists.categories.values(), lists.categories)
     classes = chosen(settings.classes, names, file, reading.notes, masks=True)
@@ -59,10 +59,10 @@ def read_panoptic(settings: CocoPanopticSet, place: FileTree) -> Reading:
     if settings.boxes and things:
         reading.targets[settings.boxes] = TargetSpec(kind="boxes", classes=things)
     folder = _folder(settings)
-    images = Files(name for name in place.images() if not name.startswith(f"{folder}/"))
-    whole = _Set(settings, place, lists, classes, things, Files(place.images(folder)), _crowds(lists, reading), reading)
+    images = Files(name for name in tree.images() if not name.startswith(f"{folder}/"))
+    whole = _Set(settings, tree, lists, classes, things, Files(tree.images(folder)), _crowds(lists, reading), reading)
     files = files_of(settings, images, lists.images.values(), reading)
-    headers, ids = place.headers(files.values()), image_ids(files.values(), settings.images)
+    headers, ids = tree.headers(files.values()), image_ids(files.values(), settings.images)
     annotations = _by_image(lists, file, reading)
     entries: list[Entry] = []
     for known, name in files.items():
@@ -105,7 +105,7 @@ def _targets(
         whole.reading.notes["images without segments, not labelled"] += 1
         return {}
     settings, frame = whole.settings, declared_frame(image)
-    segments = _segments(settings, annotation, whole.place, whole.maps, whole.reading)
+    segments = _segments(settings, annotation, whole.tree, whole.maps, whole.reading)
     shapes = _shapes(whole, annotation, segments)
     drawn = [*shapes, _nothing(annotation, segments)]
     settled = settle(found, drawn, frame, header, Targets(None, settings.masks), settings.annotations)
@@ -126,14 +126,12 @@ def _folder(settings: CocoPanopticSet) -> str:
 def _crowds(lists: Lists, reading: Reading) -> bool:
     """Whether segments that are marked as crowds are ignored."""
     marks = [is_crowd(segment) for annotation in lists.annotations for segment in items(annotation, "segments_info")]
-    ignores, notes = ignores_marked("iscrowd", sum(marks), len(marks), keep=False)
+    ignores, notes = ignores_marked("iscrowd", sum(marks), len(marks), as_objects=False)
     reading.notes += notes
     return ignores
 
 
-def _segments(
-    settings: CocoPanopticSet, annotation: Item, place: FileTree, maps: Files, reading: Reading
-) -> np.ndarray:
+def _segments(settings: CocoPanopticSet, annotation: Item, tree: FileTree, maps: Files, reading: Reading) -> np.ndarray:
     """int32 [height, width] of ids; 0 is none.
 
     Raises:
@@ -145,7 +143,7 @@ def _segments(
     except DataError as error:
         raise DataError("a map of segments is not there", found=wanted, fix="add it, or set `segments`") from error
     reading.documents.add(file)
-    data = place.read(file)
+    data = tree.read(file)
     read_header(data)
     try:
         with Image.open(io.BytesIO(data)) as image:

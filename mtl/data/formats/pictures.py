@@ -36,7 +36,7 @@ class Picture:
 
 def gather(
     settings: DrawnSet,
-    place: FileTree,
+    tree: FileTree,
     pictures: Sequence[Picture],
     reading: Reading,
     declared: Iterable[str] = (),
@@ -51,13 +51,13 @@ def gather(
     """
     named = {name for picture in pictures for name, _ in picture.objects or ()}
     names = [*dict.fromkeys(declared), *sorted(named - {*declared})]
-    classes = chosen(settings.classes, names, place.path, reading.notes, masks=bool(settings.masks))
+    classes = chosen(settings.classes, names, tree.path, reading.notes, masks=bool(settings.masks))
     if classes.classes:
         reading.targets |= classes.specs(settings.boxes, settings.masks)
     reading.targets |= answer_specs(columns or {}, (picture.answers for picture in pictures))
     files = [picture.image for picture in pictures if isinstance(picture.image, str)]
-    beside = _beside(place, files)
-    ids, headers = image_ids({*files, *beside}), place.headers(set(files))
+    beside = _beside(tree, files)
+    ids, headers = image_ids({*files, *beside}), tree.headers(set(files))
     several = (_entry(settings, picture, ids, headers, classes, reading) for picture in pictures)
     entries = [entry for entry in several if entry is not None]
     unlabelled = [Entry(ids[name], FileRef(name), {}, split=folder_split(name)) for name in beside]
@@ -91,11 +91,11 @@ def _entry(
     return Entry(found, image, targets, split=split)
 
 
-def _beside(place: FileTree, files: Sequence[str]) -> list[str]:
+def _beside(tree: FileTree, files: Sequence[str]) -> list[str]:
     """Pictures in the folders of others."""
     folders = {PurePosixPath(name).parent for name in files}
     named = set(files)
-    return [name for name in place.images() if name not in named and PurePosixPath(name).parent in folders]
+    return [name for name in tree.images() if name not in named and PurePosixPath(name).parent in folders]
 
 
 def _targets(

@@ -55,7 +55,7 @@ def _bare(text: str) -> str:
 
 
 def uncompressed(text: str) -> list[int]:
-    """The counts of COCO's compressed run-length code: differences in a variable-length code of five bits a character.
+    """The counts of COCO's compressed run-length code: differences in a variable-length code of five bits per character.
 
     Decoded here, for the C code reads beyond the end of a damaged one.
 

@@ -20,7 +20,7 @@ from mtl.codecs.maps import encode_mask
 from mtl.config.masks import IGNORE
 from mtl.data.formats.base import Problem
 from mtl.data.kinds import OfObjects
-from mtl.data.kinds.base import Placed
+from mtl.data.kinds.base import PlacedObject
 from mtl.data.kinds.box_table import as_rows
 from mtl.data.spec import TargetSpec
 from mtl.errors import DataError
@@ -121,7 +121,7 @@ def placement(header: Header, frame: Frame, notes: Counter[str]) -> np.ndarray:
 
 
 def settle(
-    found: str, shapes: Sequence[Shape], frame: Frame, header: Header, names: Targets, file: str = ""
+    image: str, shapes: Sequence[Shape], frame: Frame, header: Header, names: Targets, file: str = ""
 ) -> Settled:
     """What the objects of one picture are as targets.
 
@@ -144,7 +144,7 @@ def settle(
             box = _sound_box(shape, frame, place, size, settled.notes)
             mine = {name: _row(shape, box, place, size, *kind) for name, kind in names.more.items()}
         except DataError as error:
-            settled.problems.append(_lost(found, error, shape, file))
+            settled.problems.append(_lost(image, error, shape, file))
             continue
         kept.append((shape, box))
         for name, row in mine.items():
@@ -153,7 +153,7 @@ def settle(
             try:
                 region = _region(shape, frame, place, size)
             except DataError as error:
-                settled.problems.append(_lost(found, error, shape, file))
+                settled.problems.append(_lost(image, error, shape, file))
                 region = None
             canvas.paint(*_pixels(shape, box, region, size, settled.notes))
     if shapes and not kept:
@@ -173,7 +173,7 @@ def _row(
     """An object as a row of a further target."""
     points = np.array(kind.points(shape.annotation, spec), np.float64).reshape(-1, 2)
     area = abs(float(np.linalg.det(place[:, :2])))
-    placed = Placed(box, str(shape.annotation.get("category", "")), shape.kind, area, size)
+    placed = PlacedObject(box, str(shape.annotation.get("category", "")), shape.kind, area, size)
     return kind.row(shape.annotation, spec, placed, points @ place[:, :2].T + place[:, 2])
 
 

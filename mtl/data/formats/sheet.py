@@ -12,16 +12,16 @@ from mtl.errors import DataError
 
 
 class Row(NamedTuple):
-    """place: of the line where it begins, or of the row, from 1."""
+    """number: of the line where it begins, or of the row, from 1."""
 
-    place: int
+    number: int
     cells: dict[str, Cell]
 
 
 class Ragged(NamedTuple):
     """A row that has not a cell for each column, and no other way to tell which is which."""
 
-    place: int
+    number: int
     reason: str
     cells: list[str]
 

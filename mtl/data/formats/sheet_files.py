@@ -71,7 +71,7 @@ def _holds_bytes(kind: Any) -> bool:
 
 
 def _json(text: str, file: str) -> Sheet:
-    """An object a line, or a list of objects."""
+    """An object per line, or a list of objects."""
     found: list[tuple[int, Any]] = []
     ragged: list[Ragged] = []
     for place, item in _items(text, file):
@@ -81,7 +81,7 @@ def _json(text: str, file: str) -> Sheet:
             ragged.append(Ragged(place, item if isinstance(item, str) else "it is no object", []))
     if not found:
         reason = ragged[0].reason if ragged else "it is empty"
-        raise DataError(f"{file} is no table", found=reason, fix="an object of columns and values a line")
+        raise DataError(f"{file} is no table", found=reason, fix="an object of columns and values per line")
     columns = list(dict.fromkeys(str(name) for _, item in found for name in item))
     rows = [Row(place, {name: as_cell(item.get(name)) for name in columns}) for place, item in found]
     return Sheet(file, columns, rows, unit="line" if not file.lower().endswith(".json") else "item", ragged=ragged)

@@ -1,4 +1,4 @@
-"""Supervisely: a project's meta.json with its classes and tags, and data sets of img/ and ann/, a JSON file a picture."""
+"""Supervisely: a project's meta.json with its classes and tags, and data sets of img/ and ann/, a JSON file per picture."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ def is_annotation(document: Any) -> bool:
     return isinstance(document, dict) and isinstance(document.get("objects"), list) and "size" in document
 
 
-def read_supervisely(settings: SuperviselySet, place: FileTree) -> Reading:
+def read_supervisely(settings: SuperviselySet, tree: FileTree) -> Reading:
     """Pictures with their objects, and tags.
 
     Raises:
         DataError: there is no annotation.
     """
-    reading, files = Reading({}, []), Files(place.images())
-    classes = _classes(place, reading)
-    found = documents_of(place, settings.annotations, is_annotation, "Supervisely", reading)
+    reading, files = Reading({}, []), Files(tree.images())
+    classes = _classes(tree, reading)
+    found = documents_of(tree, settings.annotations, is_annotation, "Supervisely", reading)
     several = (_picture(settings, name, document, files, reading) for name, document in found)
     pictures = [picture for picture in several if picture is not None]
     columns = {**settings.targets} | ({settings.tags: Column(column="tags", kind="labels")} if settings.tags else {})
-    return gather(settings, place, pictures, reading, classes, columns)
+    return gather(settings, tree, pictures, reading, classes, columns)
 
 
-def _classes(place: FileTree, reading: Reading) -> list[str]:
+def _classes(tree: FileTree, reading: Reading) -> list[str]:
     """In the order of the project."""
-    if META not in place:
+    if META not in tree:
         return []
-    document = read_json(place, META)
+    document = read_json(tree, META)
     if not is_meta(document):
         return []
     reading.documents.add(META)

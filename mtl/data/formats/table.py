@@ -1,4 +1,4 @@
-"""A table with a row an image, or several rows that say different things of it."""
+"""A table with a row per image, or several rows that say different things of it."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ class Told:
     contested: set[str] = field(default_factory=set[str])
 
 
-def read_table(settings: TableSet, place: FileTree) -> Reading:
+def read_table(settings: TableSet, tree: FileTree) -> Reading:
     """Every row an image; columns are targets. One cell that cannot be used costs its target, not its image.
 
     Raises:
         DataError: the table is missing, cannot be read or lacks a column.
     """
     columns = [name for column in settings.targets.values() for name in column.names]
-    sheet = sheet_of(settings, place, [settings.image, *columns, *facts_columns(settings)])
+    sheet = sheet_of(settings, tree, [settings.image, *columns, *facts_columns(settings)])
     rows = [row.cells for row in sheet.rows]
     cells = {name: Cells(column, rows, settings.decimal) for name, column in settings.targets.items()}
     reading = Reading({name: one.spec for name, one in cells.items()}, [], slices=settings.slices)
     reading.documents = {settings.table}
-    named = Named(settings, place, sheet, settings.image, reading)
+    named = Named(settings, tree, sheet, settings.image, reading)
     maps = {n: named.maps(sheet.cells(c.column)) for n, c in settings.targets.items() if KINDS[c.kind].encoded}
     told: dict[str, Told] = {}
     for row in sheet.rows:
-        file = named.of(row.place, row.cells)
+        file = named.of(row.number, row.cells)
         if file is None:
             continue
-        entry, where = named.entry(file, row.cells), named.where(row.place)
+        entry, where = named.entry(file, row.cells), named.where(row.number)
         entry.targets = _targets(row.cells, cells, maps, entry.id, where, reading)
         if file in told:
             _unite(told[file], entry, where, cells, reading)

@@ -43,7 +43,7 @@ class Sample(NamedTuple):
         return found.value if found and isinstance(found.value, bytes) else None
 
 
-def samples_of(place: FileTree, file: str) -> Iterator[Sample]:
+def samples_of(tree: FileTree, file: str) -> Iterator[Sample]:
     """The samples of a tar file. A key ends at the first dot of a member's name: so does webdataset read it. Members of a key
     that do not stand side by side, as `tar c *.jpg *.cls` leaves them, are one sample all the same.
 
@@ -54,8 +54,8 @@ def samples_of(place: FileTree, file: str) -> Iterator[Sample]:
 
     samples: dict[str, Sample] = {}
     try:
-        with place.opened(file) as stream:
-            members = _members(stream, file, stays=place.has_parts and file.endswith(".tar"))
+        with tree.opened(file) as stream:
+            members = _members(stream, file, stays=tree.has_parts and file.endswith(".tar"))
             for group in group_by_keys(members):
                 found = {n: v for n, v in group.items() if not n.startswith("__")}
                 sample = samples.setdefault(group["__key__"], Sample(group["__key__"], file, {}))

@@ -63,15 +63,15 @@ def names_of(value: object) -> list[str]:
     return [name] if (name := text(value)) else []
 
 
-def read_via(settings: ViaSet, place: FileTree) -> Reading:
+def read_via(settings: ViaSet, tree: FileTree) -> Reading:
     """Files with their regions, and what their own attributes say.
 
     Raises:
         DataError: there is no file of VIA.
     """
     reading = Reading({}, [])
-    documents = _documents(settings, place, reading)
-    known, files = Files(place.images()), [item for _, items in documents.items() for item in items]
+    documents = _documents(settings, tree, reading)
+    known, files = Files(tree.images()), [item for _, items in documents.items() for item in items]
     attribute = settings.attribute or class_attribute(files)
     pictures: list[Picture] = []
     for name, items in documents.items():
@@ -84,18 +84,18 @@ def read_via(settings: ViaSet, place: FileTree) -> Reading:
                 continue
             objects = _objects(mention, item, attribute, reading)
             pictures.append(Picture(image, name, objects=objects, answers=_answers(settings, item)))
-    return gather(settings, place, pictures, reading, columns=settings.targets)
+    return gather(settings, tree, pictures, reading, columns=settings.targets)
 
 
-def _documents(settings: ViaSet, place: FileTree, reading: Reading) -> dict[str, list[Item]]:
+def _documents(settings: ViaSet, tree: FileTree, reading: Reading) -> dict[str, list[Item]]:
     """File → what it says of pictures."""
-    tables = [n for n in place.names(settings.annotations, (".csv",)) if is_via_table(place.read_or_none(n) or b"")]
-    if settings.annotations in place and settings.annotations.lower().endswith(".csv"):
+    tables = [n for n in tree.names(settings.annotations, (".csv",)) if is_via_table(tree.read_or_none(n) or b"")]
+    if settings.annotations in tree and settings.annotations.lower().endswith(".csv"):
         tables = [settings.annotations]
-    found = {name: table_of(place.read(name), name, reading) for name in tables}
+    found = {name: table_of(tree.read(name), name, reading) for name in tables}
     reading.documents |= found.keys()
     if not found:
-        documents = documents_of(place, settings.annotations, is_via, "VGG Image Annotator", reading)
+        documents = documents_of(tree, settings.annotations, is_via, "VGG Image Annotator", reading)
         found = {name: files_of(document) for name, document in documents}
     return found
 

@@ -14,29 +14,29 @@ from mtl.errors import DataError
 NO_AREA = ("point", "polyline", "line")
 
 
-def shape_of(what: str, found: dict[str, Any], notes: Counter[str]) -> Shape | None:
+def shape_of(what: str, region: dict[str, Any], notes: Counter[str]) -> Shape | None:
     """One region; None if it has no area.
 
     Raises:
         DataError: it is none.
     """
-    kind = text(found.get("name"))
+    kind = text(region.get("name"))
     if kind in NO_AREA:
         notes[f"regions without area, passed over: {kind}"] += 1
         return None
     if kind == "rect":
-        x, y, width, height = _sides(found, "x", "y", "width", "height")
+        x, y, width, height = _sides(region, "x", "y", "width", "height")
         return Shape(what, 0, (x, y, x + width, y + height))
     if kind == "circle":
-        x, y, radius = _sides(found, "cx", "cy", "r")
+        x, y, radius = _sides(region, "cx", "cy", "r")
         return Shape(what, 0, polygons=[ellipse(x, y, radius, radius)])
     if kind == "ellipse":
-        x, y, radius_x, radius_y = _sides(found, "cx", "cy", "rx", "ry")
-        angle = math.degrees(number(found.get("theta")) or 0.0)
+        x, y, radius_x, radius_y = _sides(region, "cx", "cy", "rx", "ry")
+        angle = math.degrees(number(region.get("theta")) or 0.0)
         return Shape(what, 0, polygons=[ellipse(x, y, radius_x, radius_y, angle)])
-    across, down = numbers(found.get("all_points_x")), numbers(found.get("all_points_y"))
+    across, down = numbers(region.get("all_points_x")), numbers(region.get("all_points_y"))
     if kind != "polygon" or not across or not down or len(across) != len(down) or len(across) < 3:
-        raise DataError(f"a region is no {kind or 'shape'}", found=shown(found))
+        raise DataError(f"a region is no {kind or 'shape'}", found=shown(region))
     return Shape(what, 0, polygons=[[value for pair in zip(across, down, strict=True) for value in pair]])
 
 

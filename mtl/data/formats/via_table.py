@@ -1,4 +1,4 @@
-"""VIA's annotations in CSV: a row a region, with JSON in its cells."""
+"""VIA's annotations in CSV: a row per region, with JSON in its cells."""
 
 from __future__ import annotations
 

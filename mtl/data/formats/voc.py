@@ -1,4 +1,4 @@
-"""Pascal VOC: an XML file of objects an image, masks in SegmentationClass, lists in ImageSets; and what tools make of it."""
+"""Pascal VOC: an XML file of objects per image, masks in SegmentationClass, lists in ImageSets; and what tools make of it."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ from mtl.errors import DataError, gist
 from mtl.storage.file_tree import FileTree
 
 
-def read_voc(settings: VocSet, place: FileTree) -> Reading:
+def read_voc(settings: VocSet, tree: FileTree) -> Reading:
     """Images with boxes and masks; an XML file without objects says that there are none, an image without one is not labelled.
 
     Raises:
         DataError: there are no classes, or nothing says which class a mask's value is.
     """
     reading = Reading({}, [])
-    declared = declared_in(place, reading)
-    layout = arranged(place, reading, boxes=settings.boxes is not None, masks=settings.masks is not None)
-    lists = Lists(place, layout.images, reading)
+    declared = declared_in(tree, reading)
+    layout = arranged(tree, reading, boxes=settings.boxes is not None, masks=settings.masks is not None)
+    lists = Lists(tree, layout.images, reading)
     used = {found.label for _, one in layout.annotations.values() for found in one.objects}
     declared = of_these(declared, used, reading)
     listed, chosen = lists.classes, bool(settings.classes)
     classes = class_order(settings.classes, declared, listed, used, bool(layout.masks), reading)
     if not classes:
-        raise _no_classes(place, layout, reading)
+        raise _no_classes(tree, layout, reading)
     reading.targets |= object_targets(Targets(settings.boxes, settings.masks), classes)
     if settings.masks and layout.masks:
         labels = mask_labels(classes, chosen, declared, listed)
         masks = sorted(layout.masks.values())
-        reading.targets[settings.masks] = mask_spec(place, masks, classes, labels, reading)
+        reading.targets[settings.masks] = mask_spec(tree, masks, classes, labels, reading)
     reader = _Reader(settings, layout, classes, used, reading)
-    reading.entries = reader.entries(lists, place.headers(layout.annotations))
+    reading.entries = reader.entries(lists, tree.headers(layout.annotations))
     return reading
 
 
-def _no_classes(place: FileTree, layout: Layout, reading: Reading) -> DataError:
+def _no_classes(tree: FileTree, layout: Layout, reading: Reading) -> DataError:
     """With what is wrong with objects and files, if it is that."""
     reasons = [f"{what}: {error.line}" for _, one in layout.annotations.values() for what, error in one.lost]
     reasons += [problem.reason for problem in reading.problems]
     found = "; ".join([f"{len(layout.images)} images, no object", *reasons[:2]])
-    return DataError(f"{place.path} has no classes", found=found, fix="mend that, or declare `classes`")
+    return DataError(f"{tree.path} has no classes", found=found, fix="mend that, or declare `classes`")
 
 
 class _Reader:
@@ -68,8 +68,8 @@ class _Reader:
         self._first = _first_pixel(objects, reading) if settings.first_pixel is None else settings.first_pixel
 
     def entries(self, lists: Lists, headers: Mapping[str, Header | DataError]) -> list[Entry]:
-        """One an image; and a problem of each that cannot be used."""
-        splits = lists.splits(masks_alone=self._settings.boxes is None)
+        """One per image; and a problem of each that cannot be used."""
+        splits = lists.splits(only_masks=self._settings.boxes is None)
         result: list[Entry] = []
         for image in self._layout.images:
             if image not in splits and splits and lists.left_out(image):

@@ -41,20 +41,20 @@ class Declared:
         return [label.name for label in self.labels if label.name not in (*BACKGROUND, *UNKNOWN)]
 
 
-def declared_in(place: FileTree, reading: Reading) -> Declared | None:
+def declared_in(tree: FileTree, reading: Reading) -> Declared | None:
     """What the label map nearest to the root says, or else a list of names. Files that say the same are read too.
 
     Raises:
         DataError: a label map is none.
     """
     files = sorted(
-        (name for name in place.names("", (".txt",)) if is_label_file(name)),
+        (name for name in tree.names("", (".txt",)) if is_label_file(name)),
         key=lambda name: (PurePosixPath(name).name.lower() != "labelmap.txt", name.count("/"), name),
     )
     first: Declared | None = None
     for file in files:
         try:
-            labels = read_labels(PurePosixPath(file).name, decoded(place.read(file)))
+            labels = read_labels(PurePosixPath(file).name, decoded(tree.read(file)))
         except DataError:
             if PurePosixPath(file).name.lower() == "labelmap.txt":
                 raise
@@ -118,7 +118,7 @@ def class_order(
 
 
 def mask_spec(
-    place: FileTree, masks: Sequence[str], classes: tuple[str, ...], labels: list[Label], reading: Reading
+    tree: FileTree, masks: Sequence[str], classes: tuple[str, ...], labels: list[Label], reading: Reading
 ) -> TargetSpec:
     """What the pixels of masks in SegmentationClass mean: indices into the label map, or its colours.
 
@@ -129,7 +129,7 @@ def mask_spec(
         DataError: a mask cannot be read.
     """
     step = max(1, len(masks) // LOOKED_INTO)
-    looked = [mask_values(place.read(name)) for name in masks[::step][:LOOKED_INTO]]
+    looked = [mask_values(tree.read(name)) for name in masks[::step][:LOOKED_INTO]]
     meant = keys_of(labels, looked, BORDER)
     by_colour = any(isinstance(key, str) for key in meant)
     left = {key for key, name in meant.items() if name not in {"background", *classes} and name not in UNKNOWN}

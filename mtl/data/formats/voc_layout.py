@@ -31,9 +31,9 @@ class Layout:
     lost: dict[str, DataError] = field(default_factory=dict[str, DataError])
 
 
-def arranged(place: FileTree, reading: Reading, boxes: bool, masks: bool) -> Layout:
+def arranged(tree: FileTree, reading: Reading, boxes: bool, masks: bool) -> Layout:
     """Find out, and say in `reading` what became of files that belong to no image."""
-    for name in place.names():
+    for name in tree.names():
         last = "/".join(sorted(folders(name)))
         reason = next((why for word, why in NOT_READ.items() if word in last), None)
         if reason is None and "segmentationclass" in last and name.lower().endswith(".npy"):
@@ -42,15 +42,15 @@ def arranged(place: FileTree, reading: Reading, boxes: bool, masks: bool) -> Lay
             reason = "a label map for TensorFlow: XML files name classes themselves"
         if reason:
             reading.left_out[name] = reason
-    pictures = [name for name in place.images() if name not in reading.left_out]
-    files = place.names("", (".xml",))
+    pictures = [name for name in tree.images() if name not in reading.left_out]
+    files = tree.names("", (".xml",))
     partners = Partners(pictures, files)
     layout = Layout(partners.images, image_ids(partners.images, id_folder(partners.images)))
     _add_masks(layout, partners, [name for name in pictures if _in_class_folder(name)], reading, masks)
     if not boxes:
         reading.left_out |= dict.fromkeys(files, "boxes, for which the section names no target")
         return layout
-    for file, data in place.contents(files):
+    for file, data in tree.contents(files):
         _add_annotation(layout, partners, file, data, reading)
     return layout
 

@@ -25,26 +25,26 @@ class Lists:
     classes: names in ImageSets/Main's lists of one class each.
     """
 
-    def __init__(self, place: FileTree, images: Iterable[str], reading: Reading) -> None:
+    def __init__(self, tree: FileTree, images: Iterable[str], reading: Reading) -> None:
         self.classes: set[str] = set()
         self._files = Files(images)
         self._reading = reading
         self._said: dict[str, dict[str, list[str]]] = {}
         self._of_a_class: dict[str, str] = {}
         self._roots: set[str] = set()
-        for name in place.names("", (".txt",)):
+        for name in tree.names("", (".txt",)):
             stem = PurePosixPath(name).stem.lower()
             inside = "imagesets" in folders(name)
             if inside or list_split(name) or stem in WHOLE:
-                self._add(name, stem, place, inside)
+                self._add(name, stem, tree, inside)
 
-    def splits(self, masks_alone: bool) -> dict[str, str | None]:
+    def splits(self, only_masks: bool) -> dict[str, str | None]:
         """Image → split; None of one in a list that is of no split. Lists of a class count if there are no others, as VoTT has it."""
         if not self._said:
             for name, text in self._of_a_class.items():
                 self._take(name, text, list_split(name.rpartition("_")[2]), "", [])
         found: dict[str, str | None] = {}
-        for kind in sorted(self._said, key=lambda kind: (masks_alone and kind != "segmentation", KINDS.index(kind))):
+        for kind in sorted(self._said, key=lambda kind: (only_masks and kind != "segmentation", KINDS.index(kind))):
             if found and kind in ("layout", "action"):
                 continue
             said = self._said[kind]
@@ -59,9 +59,9 @@ class Lists:
         """Whether an image that no list has lies where ImageSets names all that are meant, those for training among them."""
         return any(image.startswith(root) for root in self._roots)
 
-    def _add(self, name: str, stem: str, place: FileTree, inside: bool) -> None:
+    def _add(self, name: str, stem: str, tree: FileTree, inside: bool) -> None:
         try:
-            text = decoded(place.read(name))
+            text = decoded(tree.read(name))
         except DataError as error:
             self._reading.problems.append(Problem.of(name, error, file=name))
             return

@@ -19,17 +19,17 @@ from mtl.storage.file_tree import FileTree
 JSON = "json:"
 
 
-def read_webdataset(settings: WebDatasetSet, place: FileTree) -> Reading:
-    """A sample a key; the id is the key.
+def read_webdataset(settings: WebDatasetSet, tree: FileTree) -> Reading:
+    """A sample per key; the id is the key.
 
     Raises:
         DataError: there is no tar file, one cannot be read, or a target has no classes.
     """
-    files = place.names(suffixes=TARS)
+    files = tree.names(suffixes=TARS)
     if not files:
-        raise DataError(f"{place.path} has no tar file", fix="name the folder that holds the shards")
+        raise DataError(f"{tree.path} has no tar file", fix="name the folder that holds the shards")
     reading = Reading({}, [], documents={*files})
-    samples = [sample for file in files for sample in samples_of(place, file)]
+    samples = [sample for file in files for sample in samples_of(tree, file)]
     rows = [row_of(sample, settings, reading) for sample in samples]
     cells = {target: Cells(_lower(column), rows) for target, column in settings.targets.items()}
     reading.targets = {target: one.spec for target, one in cells.items()}

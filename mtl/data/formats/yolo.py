@@ -1,4 +1,4 @@
-"""YOLO: a text file an image, with a line an object. Darknet's, Ultralytics', Roboflow's, CVAT's and LabelImg's layouts."""
+"""YOLO: a text file per image, with a line per object. Darknet's, Ultralytics', Roboflow's, CVAT's and LabelImg's layouts."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ from mtl.errors import DataError, gist
 from mtl.storage.file_tree import FileTree
 
 
-def read_yolo(settings: YoloSet, place: FileTree) -> Reading:
+def read_yolo(settings: YoloSet, tree: FileTree) -> Reading:
     """Images with their boxes and masks; an image without a text file shows nothing, if others of its split have one.
 
     Raises:
         DataError: there are no class names, or lines count classes from 1.
     """
     reading = Reading({}, [])
-    declared = declared_in(settings, place, reading.notes)
+    declared = declared_in(settings, tree, reading.notes)
     if declared is not None:
         reading.documents |= declared.documents
         # Label Studio says the same names again.
-        reading.documents |= {name for name in place.names("", (".json",)) if name.rsplit("/", 1)[-1] == "notes.json"}
-    root = own_root(place, settings.data)
-    layout = arranged(place, declared, settings.encoding, reading, root)
-    texts = _texts(settings, place, layout)
+        reading.documents |= {name for name in tree.names("", (".json",)) if name.rsplit("/", 1)[-1] == "notes.json"}
+    root = own_root(tree, settings.data)
+    layout = arranged(tree, declared, settings.encoding, reading, root)
+    texts = _texts(settings, tree, layout)
     survey = Survey(declared.keypoints if declared else 0)
     for text in texts.values():
         for _, row in _rows(text):
             if isinstance(row, Row):
                 survey.add(row)
-    where = declared.file if declared else place.path
+    where = declared.file if declared else tree.path
     classes = classes_of(declared.names if declared else {}, settings.classes, survey, where)
     reading.targets |= object_targets(Targets(settings.boxes, settings.masks), classes.names)
     reader = _Reader(settings, survey, classes, reading)
-    reading.entries = reader.entries(layout, texts, place.headers(layout.images))
+    reading.entries = reader.entries(layout, texts, tree.headers(layout.images))
     return reading
 
 
-def _texts(settings: YoloSet, place: FileTree, layout: Layout) -> dict[str, str | DataError]:
+def _texts(settings: YoloSet, tree: FileTree, layout: Layout) -> dict[str, str | DataError]:
     """Label file → what it says, or why it is no text."""
     texts: dict[str, str | DataError] = {}
-    for label, data in place.contents(dict.fromkeys(layout.labels.values())):
+    for label, data in tree.contents(dict.fromkeys(layout.labels.values())):
         try:
             if isinstance(data, DataError):
                 raise data
@@ -80,13 +80,13 @@ class _Reader:
     def __init__(self, settings: YoloSet, survey: Survey, classes: Classes, reading: Reading) -> None:
         self._settings, self._survey, self._classes, self._reading = settings, survey, classes, reading
         total = sum((survey.numbers + survey.names).values())
-        self._ignores, notes = ignores_marked("difficult", survey.num_difficult, total, keep=False)
+        self._ignores, notes = ignores_marked("difficult", survey.num_difficult, total, as_objects=False)
         reading.notes += notes
 
     def entries(
         self, layout: Layout, texts: Mapping[str, str | DataError], headers: Mapping[str, Header | DataError]
     ) -> list[Entry]:
-        """One an image; and a problem of each that cannot be used."""
+        """One per image; and a problem of each that cannot be used."""
         ids = image_ids(layout.images, id_folder(layout.images))
         labelled = {layout.splits[image] for image in layout.labels}
         result: list[Entry] = []

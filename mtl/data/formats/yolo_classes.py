@@ -49,7 +49,7 @@ def classes_of(declared: Mapping[int, str], chosen: tuple[str, ...], survey: Sur
         declared = dict(enumerate(sorted(survey.names)))
     by_number = declared or dict(enumerate(chosen))
     if not by_number:
-        fix = "`classes:` in params.yaml, `names:` in data.yaml, or classes.txt with a name a line"
+        fix = "`classes:` in params.yaml, `names:` in data.yaml, or classes.txt with a name per line"
         raise DataError(f"{where} does not say its classes' names", fix=fix)
     _refuse_from_one(by_number, survey)
     taken = chosen or tuple(dict.fromkeys(by_number.values()))

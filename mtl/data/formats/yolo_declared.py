@@ -16,27 +16,27 @@ NAME_LISTS = ("classes.txt", "class_names.txt", "names.txt", "labels.txt", "pred
 """Files of class names that are called .txt as labels are, the most trusted first."""
 
 
-def declared_in(settings: YoloSet, place: FileTree, notes: Counter[str]) -> Declared | None:
+def declared_in(settings: YoloSet, tree: FileTree, notes: Counter[str]) -> Declared | None:
     """What `data` says, or the file that says most: YAML before obj.data before lists of names. None if there is none.
 
     Raises:
         DataError: it cannot be read, or there are two that contradict each other.
     """
-    candidates = _candidates(place)
+    candidates = _candidates(tree)
     if settings.data:
-        if settings.data not in place:
+        if settings.data not in tree:
             raise DataError(f"{settings.data} is not there", fix="correct `data`, which names the file of the classes")
-        found = [declares(settings.data, place, settings.encoding)]
-        return _with_lists(found, candidates[2:], place, settings.encoding, notes)
+        found = [declares(settings.data, tree, settings.encoding)]
+        return _with_lists(found, candidates[2:], tree, settings.encoding, notes)
     for files in candidates:
-        found = [one for file in files if (one := declares_or_none(file, place, settings.encoding)) is not None]
+        found = [one for file in files if (one := declares_or_none(file, tree, settings.encoding)) is not None]
         if found:
-            return _with_lists(found, candidates[2:], place, settings.encoding, notes)
+            return _with_lists(found, candidates[2:], tree, settings.encoding, notes)
     return None
 
 
 def _with_lists(
-    found: list[Declared], lists: list[list[str]], place: FileTree, encoding: str, notes: Counter[str]
+    found: list[Declared], lists: list[list[str]], tree: FileTree, encoding: str, notes: Counter[str]
 ) -> Declared:
     """The one that names most of several that agree, with lists of names beside; one that says something else is not believed."""
     first = max(found, key=lambda one: len(one.names))
@@ -50,7 +50,7 @@ def _with_lists(
     documents = frozenset[str]().union(*(one.documents for one in found))
     names = first.names
     for file in (file for files in lists for file in files if file not in documents):
-        other = declares_or_none(file, place, encoding)
+        other = declares_or_none(file, tree, encoding)
         if other is not None:
             names = names or other.names
             if not other.names.items() <= names.items():
@@ -59,9 +59,9 @@ def _with_lists(
     return replace(first, names=names, documents=documents)
 
 
-def _candidates(place: FileTree) -> list[list[str]]:
+def _candidates(tree: FileTree) -> list[list[str]]:
     """Files that may declare classes, in groups, the most trusted first."""
-    every = place.names("", (".yaml", ".yml", ".data", ".names", ".labels", ".txt"))
+    every = tree.names("", (".yaml", ".yml", ".data", ".names", ".labels", ".txt"))
     last = {name: name.lower().rsplit("/", 1)[-1] for name in every}
     return [
         [name for name in every if last[name].endswith((".yaml", ".yml"))],

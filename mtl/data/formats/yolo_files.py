@@ -40,9 +40,9 @@ class Declared:
     documents: frozenset[str] = frozenset()
 
 
-def declares_or_none(file: str, place: FileTree, encoding: str) -> Declared | None:
+def declares_or_none(file: str, tree: FileTree, encoding: str) -> Declared | None:
     """None of a file that is something else."""
-    data = place.read(file)
+    data = tree.read(file)
     try:
         text = decoded(data, encoding)
     except DataError:  # which is said if it is a file that is meant
@@ -54,20 +54,20 @@ def declares_or_none(file: str, place: FileTree, encoding: str) -> Declared | No
         return None
     if file.lower().endswith("labels.txt") and not _is_names(text):
         return None
-    return declares(file, place, encoding)
+    return declares(file, tree, encoding)
 
 
-def declares(file: str, place: FileTree, encoding: str) -> Declared:
+def declares(file: str, tree: FileTree, encoding: str) -> Declared:
     """What a file declares, by its kind.
 
     Raises:
         DataError: it cannot be read, or says what cannot be.
     """
-    text = decoded(place.read(file), encoding)
+    text = decoded(tree.read(file), encoding)
     if file.lower().endswith((".yaml", ".yml")):
-        return _of_yaml(file, text, place, encoding)
+        return _of_yaml(file, text, tree, encoding)
     if file.lower().endswith(".data"):
-        return _of_data(file, text, place, encoding)
+        return _of_data(file, text, tree, encoding)
     names = dict(enumerate(line for _, line in lines(text)))
     return Declared(file, names, documents=frozenset([file]))
 
@@ -79,23 +79,23 @@ def _is_names(text: str) -> bool:
     return bool(words) and not images and not any(len(word.split()) > 4 for word in words)
 
 
-def _of_data(file: str, text: str, place: FileTree, encoding: str) -> Declared:
+def _of_data(file: str, text: str, tree: FileTree, encoding: str) -> Declared:
     """Darknet's obj.data: `key = value` lines."""
     pairs = {k.strip(): v.strip() for k, sign, v in (line.partition("=") for _, line in lines(text)) if sign}
     splits = {SPLIT_KEYS[k]: (v,) for k, v in pairs.items() if k in SPLIT_KEYS and v}
     one = Declared(file, {}, splits, documents=frozenset([file]))
     if not pairs.get("names"):
         return one
-    names = _names_file(pairs["names"], file, place, encoding)
+    names = _names_file(pairs["names"], file, tree, encoding)
     return replace(one, names=names.names, documents=one.documents | names.documents)
 
 
-def _names_file(mention: str, file: str, place: FileTree, encoding: str) -> Declared:
-    texts = Files(place.names("", (".names", ".txt", ".labels")))
-    return declares(texts.find(mention, PurePosixPath(file).parent.as_posix()), place, encoding)
+def _names_file(mention: str, file: str, tree: FileTree, encoding: str) -> Declared:
+    texts = Files(tree.names("", (".names", ".txt", ".labels")))
+    return declares(texts.find(mention, PurePosixPath(file).parent.as_posix()), tree, encoding)
 
 
-def _of_yaml(file: str, text: str, place: FileTree, encoding: str) -> Declared:
+def _of_yaml(file: str, text: str, tree: FileTree, encoding: str) -> Declared:
     try:
         refuse_bomb(text)
         # All scalars as they are written: `no` and 007 are names.
@@ -107,7 +107,7 @@ def _of_yaml(file: str, text: str, place: FileTree, encoding: str) -> Declared:
     documents = frozenset([file])
     names = found.get("names")
     if isinstance(names, str) and names.lower().endswith((".names", ".txt")):
-        other = _names_file(names, file, place, encoding)
+        other = _names_file(names, file, tree, encoding)
         by_number, documents = other.names, documents | other.documents
     else:
         by_number = _names(file, names, found.get("nc"))

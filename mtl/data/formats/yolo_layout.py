@@ -26,7 +26,7 @@ class Layout:
     splits: dict[str, str | None] = field(default_factory=dict[str, str | None])
 
 
-def arranged(place: FileTree, declared: Declared | None, encoding: str, reading: Reading, root: str = "") -> Layout:
+def arranged(tree: FileTree, declared: Declared | None, encoding: str, reading: Reading, root: str = "") -> Layout:
     """Find out, and say in `reading` what became of files that are no image's labels.
 
     Args:
@@ -35,28 +35,28 @@ def arranged(place: FileTree, declared: Declared | None, encoding: str, reading:
     Raises:
         DataError: a declared list cannot be read.
     """
-    texts = [name for name in place.names(root, (".txt",)) if name not in reading.documents]
-    partners = Partners(place.images(root), texts)
-    splits = _Splits(place, declared, partners.images, encoding, reading)
+    texts = [name for name in tree.names(root, (".txt",)) if name not in reading.documents]
+    partners = Partners(tree.images(root), texts)
+    splits = _Splits(tree, declared, partners.images, encoding, reading)
     texts = [name for name in texts if not splits.is_list(name)]
     placed = one_split(splits.said(), reading.notes)
-    layout = Layout(labels=_labels(partners, texts, place, encoding, reading))
+    layout = Layout(labels=_labels(partners, texts, tree, encoding, reading))
     for image in partners.images:
-        if image not in placed and splits.lists_alone:
+        if image not in placed and splits.only_lists:
             for file in filter(None, (image, layout.labels.pop(image, None))):
                 reading.left_out[file] = "in none of the lists of images"
             continue
         layout.images.append(image)
         layout.splits[image] = placed[image] if image in placed else folder_split(image)
-    for name in place.names(root, (".cache",)):
+    for name in tree.names(root, (".cache",)):
         reading.left_out[name] = "what Ultralytics remembers of labels"
     return layout
 
 
-def own_root(place: FileTree, data: str) -> str:
+def own_root(tree: FileTree, data: str) -> str:
     """The folder of a data.yaml or obj.data that is chosen, if images lie in it; else all is of the set."""
     folder = PurePosixPath(data).parent.as_posix()
-    own = folder != "." and data.lower().endswith((".yaml", ".yml", ".data")) and place.images(folder)
+    own = folder != "." and data.lower().endswith((".yaml", ".yml", ".data")) and tree.images(folder)
     return folder if own else ""
 
 
@@ -64,9 +64,9 @@ class _Splits:
     """Folders and lists by split: those that are declared; else lists that are called so."""
 
     def __init__(
-        self, place: FileTree, declared: Declared | None, images: list[str], encoding: str, reading: Reading
+        self, tree: FileTree, declared: Declared | None, images: list[str], encoding: str, reading: Reading
     ) -> None:
-        self._place, self._declared, self._encoding, self._reading = place, declared, encoding, reading
+        self._tree, self._declared, self._encoding, self._reading = tree, declared, encoding, reading
         self._images, self._files = images, Files(images)
         self._folders = {p.as_posix() for name in images for p in PurePosixPath(name).parents if p.name}
         self._said: dict[str, list[str]] = {}
@@ -77,7 +77,7 @@ class _Splits:
                     self._add(split, path, declared)
 
     @property
-    def lists_alone(self) -> bool:
+    def only_lists(self) -> bool:
         """Whether the declared splits are lists, which name all images that are meant."""
         return bool(self._listed) and all(self._listed)
 
@@ -104,8 +104,8 @@ class _Splits:
 
     def _add(self, split: str, path: str, declared: Declared) -> None:
         for found in seen_from(declared, path):
-            if found.lower().endswith(".txt") and found in self._place:
-                self._take(split, found, decoded(self._place.read(found), self._encoding))
+            if found.lower().endswith(".txt") and found in self._tree:
+                self._take(split, found, decoded(self._tree.read(found), self._encoding))
                 self._listed.append(True)
                 return
             if found in self._folders or not found:
@@ -123,12 +123,12 @@ class _Splits:
 
     def _text(self, name: str) -> str | None:
         try:
-            return decoded(self._place.read(name), self._encoding)
+            return decoded(self._tree.read(name), self._encoding)
         except DataError:
             return None
 
 
-def _labels(partners: Partners, texts: list[str], place: FileTree, encoding: str, reading: Reading) -> dict[str, str]:
+def _labels(partners: Partners, texts: list[str], tree: FileTree, encoding: str, reading: Reading) -> dict[str, str]:
     """Image → its label file; a problem of each that has none, or that is one too many."""
     known = Files(texts)
     found: dict[str, str] = {}
@@ -138,7 +138,7 @@ def _labels(partners: Partners, texts: list[str], place: FileTree, encoding: str
         except DataError:
             continue
     rest = sorted(set(texts) - set(found.values()))
-    partners.join(rest, found, lambda name: _is_label_file(name, place, encoding), reading)
+    partners.join(rest, found, lambda name: _is_label_file(name, tree, encoding), reading)
     return found
 
 
@@ -151,10 +151,10 @@ def label_file(name: str) -> str:
     return "/".join(parts) + ".txt"
 
 
-def _is_label_file(name: str, place: FileTree, encoding: str) -> bool:
+def _is_label_file(name: str, tree: FileTree, encoding: str) -> bool:
     """Whether a text that is of no image was meant to be of one: its lines are labels, or it is empty among labels."""
     try:
-        found = lines(decoded(place.read(name), encoding))
+        found = lines(decoded(tree.read(name), encoding))
         for number, line in found:
             read_row(number, line)
     except DataError:

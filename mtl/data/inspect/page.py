@@ -19,7 +19,7 @@ from mtl.errors import gist
 from mtl.reports.document import with_policy
 
 MAX_CLASSES = 20
-"""Classes of a target that get a sheet a split."""
+"""Classes of a target that get a sheet per split."""
 
 
 def write_data_page(path: Path, report: DataReport, folder: Path, manifest: Manifest) -> None:

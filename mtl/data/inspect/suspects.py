@@ -24,7 +24,7 @@ from mtl.data.spec import SPLITS
 MOST = 1000
 """Images of each kind, arrived and known, that are looked at, evenly over each split."""
 BLOCK = 2
-"""Pixels a side of what is compared as one: a window has 4×4 of them in colour, 7×7 in grey."""
+"""Pixels per side of what is compared as one: a window has 4×4 of them in colour, 7×7 in grey."""
 CONTRAST = 24.0
 """Deviation of a window's pixels, of 255, below which it is no patch."""
 FEWEST = 10
@@ -173,6 +173,6 @@ def _windows(split: Split, index: int) -> np.ndarray:
 
 
 def _means(pixels: np.ndarray, side: int) -> np.ndarray:
-    """Of blocks of so many pixels a side."""
+    """Of blocks of so many pixels per side."""
     height, width = (n // side * side for n in pixels.shape[:2])
     return pixels[:height, :width].reshape(height // side, side, width // side, side, -1).mean((1, 3))

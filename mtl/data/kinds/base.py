@@ -173,7 +173,7 @@ class OfObjects(ABC):
 
     @abstractmethod
     def row(
-        self, annotation: Mapping[str, object], spec: TargetSpec, placed: Placed, points: np.ndarray
+        self, annotation: Mapping[str, object], spec: TargetSpec, placed: PlacedObject, points: np.ndarray
     ) -> list[float] | None:
         """The object's row of a raw value, from its points in the picture's own pixels; None for none.
 
@@ -183,7 +183,7 @@ class OfObjects(ABC):
 
 
 @dataclass(frozen=True)
-class Placed:
+class PlacedObject:
     """An object in the picture's own pixels: its box x1, y1, x2, y2; its class's name; 0, or why it does not count
     (`mtl.data.kinds.box_table`); the picture's area per area of the annotation's frame; and its width and height.
     """

@@ -1,4 +1,4 @@
-"""Tables of boxes: a row a box, x1, y1, x2, y2, label; and where an image has boxes that do not count, a sixth number.
+"""Tables of boxes: a row per box, x1, y1, x2, y2, label; and where an image has boxes that do not count, a sixth number.
 
 That number is 0 for a box that counts. Other boxes are neither found nor missed: metrics ignore what is found there, and a
 detector learns nothing there, neither an object nor that there is none. Most data sets have none, so a table of five

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mtl.data.kinds.base import Arrays, Kind, Motion, OfObjects, Placed
+from mtl.data.kinds.base import Arrays, Kind, Motion, OfObjects, PlacedObject
 from mtl.data.kinds.boxes import MIN_VISIBLE, check_boxes
 from mtl.data.kinds.skeleton import check_labelled, skeleton_of, skeleton_of_category, triples
 from mtl.data.spec import TargetSpec
@@ -76,7 +76,7 @@ class Keypoints(Kind[list[list[float]], np.ndarray, "list[Tensor]"], OfObjects):
         return [triple[:2] for triple in triples(annotation, len(skeleton_of(spec).points))]
 
     def row(
-        self, annotation: Mapping[str, Any], spec: TargetSpec, placed: Placed, points: np.ndarray
+        self, annotation: Mapping[str, Any], spec: TargetSpec, placed: PlacedObject, points: np.ndarray
     ) -> list[float] | None:
         if placed.category not in spec.classes:
             return None

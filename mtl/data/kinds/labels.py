@@ -1,4 +1,4 @@
-"""`label`: one class an image; `labels`: any number of them."""
+"""`label`: one class per image; `labels`: any number of them."""
 
 from __future__ import annotations
 

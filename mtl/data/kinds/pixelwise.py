@@ -31,7 +31,7 @@ class _Encoded(Kind[bytes, np.ndarray, "Tensor"]):
 
 
 class Mask(_Encoded):
-    """A class a pixel."""
+    """A class per pixel."""
 
     name = "mask"
     task = "segmentation"
@@ -67,7 +67,7 @@ class Mask(_Encoded):
 
 
 class Depth(_Encoded):
-    """A number a pixel."""
+    """A number per pixel."""
 
     name = "depth"
     task = "depth"
@@ -96,7 +96,7 @@ class Depth(_Encoded):
 
 
 class Normals(Depth):
-    """A direction a pixel: x to the right and y down as in the image."""
+    """A direction per pixel: x to the right and y down as in the image."""
 
     name = "normals"
     task = "normals"

@@ -81,7 +81,7 @@ def triples(annotation: Mapping[str, Any], number: int) -> list[list[float]]:
     if not sound or len(found) != 3 * number:
         size = f"{len(found)} values" if isinstance(found, list) else type(found).__name__
         raise DataError(
-            "keypoints are not three numbers a point", found=size, fix=f"x, y, visibility of {number} points"
+            "keypoints are not three numbers per point", found=size, fix=f"x, y, visibility of {number} points"
         )
     return [[float(v) for v in found[i : i + 3]] for i in range(0, len(found), 3)]
 

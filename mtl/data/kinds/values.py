@@ -1,4 +1,4 @@
-"""`value`: one number an image."""
+"""`value`: one number per image."""
 
 from __future__ import annotations
 

@@ -32,9 +32,9 @@ class Changes:
     colour: np.ndarray
     draws: np.ndarray
 
-    def at(self, places: np.ndarray) -> Changes:
-        """Those of the samples at some places of the global batch."""
-        return Changes(self.matrix[places], self.colour[places], self.draws[places])
+    def at(self, samples: np.ndarray) -> Changes:
+        """Those of some samples: their indices in the global batch."""
+        return Changes(self.matrix[samples], self.colour[samples], self.draws[samples])
 
     def on(self, height: int, width: int) -> np.ndarray:
         """The matrices for images of a size, as `affine_grid` takes them: float32 [n, 2, 3].

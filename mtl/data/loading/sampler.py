@@ -11,7 +11,7 @@ from mtl.seeds import Stream, generator
 
 
 def steps_per_epoch(num_samples: int, batch_size: int) -> int:
-    """Whole global batches an epoch; the incomplete last one is dropped, other samples next epoch. Of fewer samples than a
+    """Whole global batches per epoch; the incomplete last one is dropped, other samples next epoch. Of fewer samples than a
     batch has, one that repeats some.
     """
     return max(num_samples // batch_size, 1) if num_samples else 0

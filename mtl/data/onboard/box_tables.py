@@ -1,4 +1,4 @@
-"""Tables with a row a box: RetinaNet's, DeepForest's, TensorFlow's, Open Images' and others that name their columns alike."""
+"""Tables with a row per box: RetinaNet's, DeepForest's, TensorFlow's, Open Images' and others that name their columns alike."""
 
 from __future__ import annotations
 
@@ -72,13 +72,13 @@ def box_finding(
     facts: list[str] = []
     classes: set[str] = set()
     for table in tables:
-        section = {"path": look.place.path, "format": "box_table", "table": table.file} | table.settings
+        section = {"path": look.tree.path, "format": "box_table", "table": table.file} | table.settings
         section |= {"names": names} if names else {}
         section |= {"classes": declared} if declared else {}
         facts += table.facts
         try:
             section |= _columns(look, table)
-            reading = read_box_table(BoxTableSet.model_validate(section, strict=False), look.place)
+            reading = read_box_table(BoxTableSet.model_validate(section, strict=False), look.tree)
         except DataError as error:
             yield Finding("box_table", evidence=frozenset(evidence), facts=tuple(facts), fault=error.line)
             return
@@ -140,7 +140,7 @@ def _described(look: Look, others: Sequence[Candidate], used: set[str]) -> tuple
         if table.sheet.ragged or len(table.sheet.columns) != 2 or not table.sheet.rows or table.image:
             continue
         options = Options(encoding=table.settings.get("encoding", ""), header=False)
-        plain = parsed(look.place.read(table.file), table.file, options)
+        plain = parsed(look.tree.read(table.file), table.file, options)
         rows = [[str(cell) for cell in row.cells.values()] for row in plain.rows]
         for some in (rows, rows[1:]):  # it may have a line of names, or none
             names = [row[1] for row in some]

@@ -48,17 +48,17 @@ def detect(look: Look) -> Iterator[Finding]:
         yield Finding(
             "class_list",
             evidence=frozenset(lists),
-            facts=(f"{_shown(lists)}: {lengths.pop()} numbers an image, which nothing explains: not read",),
+            facts=(f"{_shown(lists)}: {lengths.pop()} numbers per image, which nothing explains: not read",),
         )
         return
     if not lists:
         return
-    labels = {file: found for file, found in label_files(look.place).items() if file not in lists}
+    labels = {file: found for file, found in label_files(look.tree).items() if file not in lists}
     section, why = _section(lists, labels, facts)
     if why:
         yield Finding("class_list", facts=(f"{_shown(lists)}: {why}: not read",))
         return
-    base = {"path": look.place.path, "format": "class_list", "lists": sorted(lists)}
+    base = {"path": look.tree.path, "format": "class_list", "lists": sorted(lists)}
     names = {section["names"]} if "names" in section else set[str]()
     yield Finding("class_list", {"labels": base | section}, frozenset({*lists} | names), tuple(facts))
 

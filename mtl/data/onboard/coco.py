@@ -92,7 +92,7 @@ def _is_stuff(file: str) -> bool:
 
 
 def _data_set(look: Look, kind: str, files: Files) -> Finding:
-    """A set a file; their classes are the same."""
+    """A set per file; their classes are the same."""
     twice = overlapping({name: file.here for name, file in files.items()})
     if twice:
         one, other = twice[0]
@@ -108,7 +108,7 @@ def _data_set(look: Look, kind: str, files: Files) -> Finding:
     facts: list[str] = []
     sets: dict[str, dict[str, Any]] = {}
     for file, found in files.items():
-        settings: dict[str, Any] = {"path": look.place.path, "format": "coco", "annotations": file}
+        settings: dict[str, Any] = {"path": look.tree.path, "format": "coco", "annotations": file}
         settings |= {"images": found.folder} if found.folder else {}
         if kind == PANOPTIC:
             settings |= {"format": "coco_panoptic", **_segments(look, file)}

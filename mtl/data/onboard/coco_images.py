@@ -27,25 +27,25 @@ class Listed:
     missing: str = ""
 
 
-def listed(look: Look, file: str, found: Summary) -> Listed:
+def listed(look: Look, file: str, summary: Summary) -> Listed:
     """Where a file's images are.
 
     train2017 and val2017 may both have a 1.jpg: where all names that are here at all lie in one folder as the file says them, that
     is the folder.
     """
-    names = [normal(name) for name in found.images]
-    folder = _folder(look, file, found, names)
+    names = [normal(name) for name in summary.images]
+    folder = _folder(look, file, summary, names)
     if folder is not None:
         inside = {f"{folder}/{name}" if folder else name for name in names}
-        return Listed(found, frozenset(inside & {*map(normal, look.images)}), folder)
+        return Listed(summary, frozenset(inside & {*map(normal, look.images)}), folder)
     here: set[str] = set()
     missing = ""
-    for name in dict.fromkeys(found.images):
+    for name in dict.fromkeys(summary.images):
         try:
             here.add(locate(look.files, name, PurePosixPath(file).parent.as_posix()))
         except DataError as error:
             missing = missing or error.line
-    return Listed(found, frozenset(here), missing=missing)
+    return Listed(summary, frozenset(here), missing=missing)
 
 
 def _folder(look: Look, file: str, found: Summary, names: list[str]) -> str | None:

@@ -57,12 +57,12 @@ def plain_name(name: str) -> str:
     return identifier(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name))
 
 
-def role(name: str, known: Sequence[Cell], found: Guess) -> str:
+def role(name: str, known: Sequence[Cell], guess: Guess) -> str:
     """What a column says besides targets, or nothing; then it may be a target."""
     plain, distinct = plain_name(name), {*known}
     if plain in _SPLIT | _PERHAPS_SPLIT and all(isinstance(cell, str) and split_of(cell) for cell in known):
-        found.split = found.split or name
-        return "train, val, test" if found.split == name else "a further split"
+        guess.split = guess.split or name
+        return "train, val, test" if guess.split == name else "a further split"
     if plain in _SPLIT:
         return (
             f"a split whose parts are not called train, val and test, but {', '.join(sorted(map(str, distinct))[:3])}"
@@ -71,25 +71,25 @@ def role(name: str, known: Sequence[Cell], found: Guess) -> str:
     marked = name.strip().lower() in SPLIT_MARKS and all(
         isinstance(cell, str) and cell_split(name, cell) for cell in known
     )
-    if marked and found.split in SPLIT_MARKS:
-        found.facts.append(
-            f"{found.split} and {name} are a split together, which is not read: a column of train, val, test is"
+    if marked and guess.split in SPLIT_MARKS:
+        guess.facts.append(
+            f"{guess.split} and {name} are a split together, which is not read: a column of train, val, test is"
         )
-        found.split = ""
+        guess.split = ""
         return "a part of a split"
     if marked or (None not in parts and len(parts) > 1):  # whatever its name: no classes are called so
-        found.split = found.split or name
-        return "train, val, test" if found.split == name else "a further split"
+        guess.split = guess.split or name
+        return "train, val, test" if guess.split == name else "a further split"
     if FOLD.search(plain):
         return "numbers of folds, which are no split: split: {type: folds} makes one"
     if _is_of_times(plain, known):
         if all(isinstance(cell, str) and _is_time(cell) for cell in known):
-            found.time = found.time or name
+            guess.time = guess.time or name
             return "the time"
         return "a time, not in ISO 8601"
     is_id = bool(ID.search(plain)) and not _LABEL.search(plain)
     if is_id or GROUP.search(plain):
-        return _group(name, known, found)
+        return _group(name, known, guess)
     if _ROW.search(plain) and len(distinct) == len(known) and not any("." in str(c) and is_number(c) for c in known):
         return "names or numbers of rows"
     return "of the file" if FILE.search(plain) and all(is_number(cell) for cell in known) else ""

@@ -137,7 +137,7 @@ def _tags(name: str, known: Sequence[Cell], separator: str, found: Guess) -> str
         settings["separator"] = separator
     if any(isinstance(cell, str) for cell in known):
         shown = max(known, key=lambda cell: len(parts(cell, separator)))
-        found.facts.append(f"{name}: several labels a cell, between them {separator!r}: {shown}")
+        found.facts.append(f"{name}: several labels per cell, between them {separator!r}: {shown}")
     found.add(name, settings)
     return ""
 

@@ -26,7 +26,7 @@ def _summary(document: Any) -> Summary:
 
 def _findings(look: Look, documents: Mapping[str, Summary]) -> Iterator[Finding]:
     seen = [*documents.values()]
-    settings: dict[str, Any] = {"path": look.place.path, "format": "createml"}
+    settings: dict[str, Any] = {"path": look.tree.path, "format": "createml"}
     settings |= {"annotations": next(iter(documents))} if len(documents) == 1 else {}
     settings |= {"boxes": "objects"} if any(s.boxes for s in seen) else {"boxes": None}
     settings |= {"label": "label"} if any(s.labels for s in seen) else {}

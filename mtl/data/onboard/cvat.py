@@ -22,7 +22,7 @@ def detect(look: Look) -> Iterator[Finding]:
     documents: dict[str, Element] = {}
     for name in _candidates(look):
         try:
-            root = document(name, look.place.read(name))
+            root = document(name, look.tree.read(name))
             if root.find("meta") is None and root.find("image") is None:  # another's
                 continue
             labels_of(root)
@@ -44,11 +44,11 @@ def _candidates(look: Look) -> list[str]:
 
 
 def _begins(look: Look, name: str) -> bool:
-    return b"<annotations" in look.place.read(name)[:BEGINNING].replace(b"\0", b"")
+    return b"<annotations" in look.tree.read(name)[:BEGINNING].replace(b"\0", b"")
 
 
 def _images(look: Look, documents: dict[str, Element]) -> Finding:
-    """A set a file: a task each, or a split."""
+    """A set per file, which is a task or a split."""
     labels = list(dict.fromkeys(label for root in documents.values() for label in labels_of(root)))
     tags = {item.tag for root in documents.values() for image in root.iterfind("image") for item in image}
     masks = bool(tags & {*OUTLINED}) and not tags & {"box", "cuboid"}
@@ -57,7 +57,7 @@ def _images(look: Look, documents: dict[str, Element]) -> Finding:
         return Finding("cvat", evidence=frozenset(documents), fault=fault)
     sets: dict[str, dict[str, Any]] = {}
     for name in documents:
-        section: dict[str, Any] = {"path": look.place.path, "format": "cvat", "annotations": name, "boxes": "objects"}
+        section: dict[str, Any] = {"path": look.tree.path, "format": "cvat", "annotations": name, "boxes": "objects"}
         section |= {"masks": "regions"} if masks else {}
         own = "images"
         if len(documents) > 1:

@@ -34,7 +34,7 @@ def _summary(document: Any) -> Summary:
 def _findings(look: Look, documents: Mapping[str, Summary]) -> Iterator[Finding]:
     kinds = sum((summary.kinds for summary in documents.values()), Counter[str]())
     outlined = max((kinds[kind] for kind in OUTLINED), default=0)
-    settings = drawn(look.place.path, "datumaro", outlined, max(outlined, kinds["bbox"]))
+    settings = drawn(look.tree.path, "datumaro", outlined, max(outlined, kinds["bbox"]))
     settings |= {"annotations": next(iter(documents))} if len(documents) == 1 else {}
     most = max(summary.labels for summary in documents.values())
     settings |= {"label": "label"} if most == 1 else {"labels": "labels"} if most else {}

@@ -50,9 +50,9 @@ def _step(look: Look, files: Sequence[str]) -> tuple[float, str]:
     Raises:
         DataError: the first cannot be read.
     """
-    if read_raster(look.place.read(files[0])).values.dtype.kind == "f":
+    if read_raster(look.tree.read(files[0])).values.dtype.kind == "f":
         return 1.0, "a metre, for they are fractions"
-    if all(KITTI.search(f"{look.place.path}/{name}") for name in files):
+    if all(KITTI.search(f"{look.tree.path}/{name}") for name in files):
         return KITTI_STEP, "1/256 m, as in KITTI"
     return MILLIMETRE, "a millimetre, as in most sensors' files"
 
@@ -65,7 +65,7 @@ def _distances(look: Look, files: Sequence[str], scale: float) -> str:
     """
     seen: list[tuple[float, float]] = []
     for name in some(files)[:LOOKED_INTO]:
-        depth = decode_depth(look.place.read(name), scale)
+        depth = decode_depth(look.tree.read(name), scale)
         if np.isfinite(depth).any():
             seen.append((float(np.nanmin(depth)), float(np.nanmax(depth))))
     if not seen:

@@ -1,4 +1,4 @@
-"""Which formats are in a folder, an archive or a bucket. A row of the table a format; what an earlier one claims, no later one takes."""
+"""Which formats are in a folder, an archive or a bucket. A row of the table per format; what an earlier one claims, no later one takes."""
 
 from __future__ import annotations
 

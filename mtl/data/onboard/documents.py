@@ -62,9 +62,9 @@ def _folders(look: Look) -> dict[str, list[str]]:
 def _told(look: Look, name: str, kinds: Iterable[Kind]) -> tuple[str, Any]:
     """The kind of a document, nothing if it is of none; and its summary."""
     try:
-        document = read_json(look.place, name)
+        document = read_json(look.tree, name)
     except DataError as error:
-        data = look.place.read_or_none(name) or b""
+        data = look.tree.read_or_none(name) or b""
         return (DAMAGED, error.line) if any(word in data for word in WORDS) else ("", None)
     kind = next((kind for kind in kinds if kind.fits(document)), None)
     return (kind.name, kind.summary(document)) if kind else ("", None)

@@ -21,7 +21,7 @@ Found = tuple[str, str, frozenset[str]]
 
 DOCUMENTS = (".json", ".jsonl", ".ndjson", ".manifest")
 COCO = "export it as COCO"
-FOLDERS = "export it as folders of images, one a class"
+FOLDERS = "export it as folders of images, one per class"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ NAMED = (
     Named("MOT sequences", ("*gt/gt.txt", "*img1/*"), COCO),
     Named("MOTS sequences", ("*instances/labels.txt",), COCO),
     Named("LFW", ("*pairs.txt", "*people.txt"), FOLDERS),
-    Named("Market-1501", ("*bounding_box_train/*",), "describe its identities in a table, one row an image"),
+    Named("Market-1501", ("*bounding_box_train/*",), "describe its identities in a table, one row per image"),
     Named("VGGFace2", ("*bb_landmark/*",), "describe its boxes in a table, or export it as COCO"),
     Named("DOTA", ("*labeltxt/*.txt",), "export its boxes as YOLO oriented boxes, or as COCO"),
     Named(
@@ -79,7 +79,7 @@ def detect_documents(look: Look) -> Iterator[Finding]:
 
 def detect(look: Look) -> Iterator[Finding]:
     """What is there, with a fault if there is nothing that can be read."""
-    documents = _by_documents(look, look.place.names(suffixes=DOCUMENTS))
+    documents = _by_documents(look, look.tree.names(suffixes=DOCUMENTS))
     for name, fix, evidence in [*documents, *_by_names(look), *_texts(look), *_by_archives(look)]:
         if not look.taken:
             yield Finding(name, evidence=evidence, fault=f"it is not read; {fix}")
@@ -110,11 +110,11 @@ def _by_documents(look: Look, names: list[str]) -> list[Found]:
 
 
 def _first(look: Look, name: str) -> Any:
-    """A document; of a list, or of one a line, the first."""
+    """A document; of a list, or of one per line, the first."""
     try:
         if not name.lower().endswith(".json"):
             return json.loads((look.text(name) or "").partition("\n")[0])
-        document = read_json(look.place, name)
+        document = read_json(look.tree, name)
     except (DataError, ValueError, RecursionError):
         return None
     return document[0] if isinstance(document, list) and document else document
@@ -135,4 +135,4 @@ def _by_archives(look: Look) -> Iterator[Found]:
     """A folder of archives alone, which are not stepped into."""
     archives = [name for name in look.names if name.lower().endswith(tuple(ARCHIVES))]
     if archives and not look.images and not any(PurePosixPath(name).suffix == ".tar" for name in archives):
-        yield "a folder of archives", f"name one of them, e.g. {look.place.path}/{archives[0]}", frozenset(archives)
+        yield "a folder of archives", f"name one of them, e.g. {look.tree.path}/{archives[0]}", frozenset(archives)

@@ -31,9 +31,9 @@ def detect(look: Look) -> Iterator[Finding]:
         return
     evidence = frozenset([*files, *(name for name in look.names if name.rpartition("/")[2] in STATES)])
     try:
-        splits = splits_of(look.place)
+        splits = splits_of(look.tree)
         first = next(iter(splits.values()))[0]
-        features = features_of(look.place, first)
+        features = features_of(look.tree, first)
         found = _guess(look, splits, features)
     except DataError as error:
         yield Finding("huggingface", evidence=evidence, fault=error.line)
@@ -43,7 +43,7 @@ def detect(look: Look) -> Iterator[Finding]:
         fault = "; ".join([f"no column is a target: it has {', '.join(features)}", *facts])
         yield Finding("huggingface", evidence=evidence, fault=fault)
         return
-    section = {"path": look.place.path, "format": "huggingface", "image": image_column(features)}
+    section = {"path": look.tree.path, "format": "huggingface", "image": image_column(features)}
     section |= {name: column for name, column in (("group", found.group), ("time", found.time)) if column}
     yield Finding("huggingface", {"images": section | {"targets": found.targets}}, evidence, facts)
 
@@ -63,7 +63,7 @@ def _files(look: Look) -> list[str]:
 
 def _has_images(look: Look, file: str) -> bool:
     try:
-        return any(kind_of(feature) in ("image", "bytes") for feature in features_of(look.place, file).values())
+        return any(kind_of(feature) in ("image", "bytes") for feature in features_of(look.tree, file).values())
     except DataError:
         return "-of-" in file  # damaged, and called as the hub calls its files
 
@@ -71,9 +71,9 @@ def _has_images(look: Look, file: str) -> bool:
 def _names_files(look: Look, file: str) -> bool:
     """Whether a metadata file is one of images: it has the column file_name, or cannot be read and says so all the same."""
     try:
-        return "image" in features_of(look.place, file)
+        return "image" in features_of(look.tree, file)
     except DataError:
-        return "file_name" in (look.text(file) or "") or b"file_name" in look.place.read(file)
+        return "file_name" in (look.text(file) or "") or b"file_name" in look.tree.read(file)
 
 
 def _guess(look: Look, splits: dict[str, list[str]], features: dict[str, Any]) -> Guess:
@@ -113,7 +113,7 @@ def _sample(look: Look, splits: dict[str, list[str]], columns: list[str]) -> lis
     """Rows of the first files of each split."""
     rows: list[dict[str, object]] = []
     for files in splits.values():
-        rows += itertools.islice(rows_of(look.place, files[0], columns), LOOKED_AT)
+        rows += itertools.islice(rows_of(look.tree, files[0], columns), LOOKED_AT)
     return rows
 
 
@@ -124,9 +124,9 @@ def _map(look: Look, splits: dict[str, list[str]], name: str, found: Guess) -> N
         found.facts.append(f"{name} has depths: what a step is, `scale` has to say (0.001 m is supposed)")
         found.add(name, {"column": name, "kind": "depth", "unit": "m", "scale": 0.001})
         return
-    values = [row[name] for row in itertools.islice(rows_of(look.place, first, [name]), SAMPLED)]
+    values = [row[name] for row in itertools.islice(rows_of(look.tree, first, [name]), SAMPLED)]
     masks = [v["bytes"] for v in values if isinstance(v, dict) and v.get("bytes")]
-    masks += [look.place.read(look.files.find(v)) for v in values if isinstance(v, str) and v]
-    section = mask_section(look.place, masks, found.facts, name)
+    masks += [look.tree.read(look.files.find(v)) for v in values if isinstance(v, str) and v]
+    section = mask_section(look.tree, masks, found.facts, name)
     if section:
         found.add(name, {"column": name, "kind": "mask"} | section)

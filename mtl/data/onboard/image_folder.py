@@ -151,9 +151,9 @@ def detect(look: Look) -> Iterator[Finding]:
     classes = class_folders(look.images)
     if not classes:
         return
-    base = {"path": look.place.path, "format": "image_folder", "target": "label"}
+    base = {"path": look.tree.path, "format": "image_folder", "target": "label"}
     structural = structural_names(classes)
-    read = read_image_folder(ImageFolderSet.model_validate(base, strict=False), look.place).documents
+    read = read_image_folder(ImageFolderSet.model_validate(base, strict=False), look.tree).documents
     top = look.images[0].split("/")[0]
     said = {*read, *(name for name in look.names if is_label_file(name))}
     if top not in classes and split_of(top) is None and _others(look, said):

@@ -22,14 +22,14 @@ def detect(look: Look) -> Iterator[Finding]:
     good = [name for name, found in filled.items() if _is_kitti([line for _, line in found])]
     tracks = [name for name, found in filled.items() if all(_is_track(line) for _, line in found)]
     if tracks and 2 * len(tracks) >= len(filled):
-        fault = "KITTI's tracking has one file of labels a sequence: only objects, one file an image, are read"
+        fault = "KITTI's tracking has one file of labels per sequence: only objects, one file per image, are read"
         yield Finding("kitti", evidence=frozenset(texts), fault=fault)
         return
     if not good or 2 * len(good) < len(filled):
         return
     partners = Partners(look.images, texts)
     evidence = frozenset(name for name in texts if _has_image(partners, name) or "imagesets" in folders(name))
-    section = {"path": look.place.path, "format": "kitti", "boxes": "objects"}
+    section = {"path": look.tree.path, "format": "kitti", "boxes": "objects"}
     yield Finding("kitti", {"images": section}, evidence)
 
 

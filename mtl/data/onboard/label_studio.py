@@ -82,7 +82,7 @@ def _findings(look: Look, documents: Mapping[str, Summary]) -> Iterator[Finding]
         yield Finding("label_studio", evidence=evidence, fault=fault)
     else:
         seen = [*documents.values()]
-        settings = drawn(look.place.path, "label_studio", sum(s.outlined for s in seen), sum(s.regions for s in seen))
+        settings = drawn(look.tree.path, "label_studio", sum(s.outlined for s in seen), sum(s.regions for s in seen))
         settings |= {"annotations": next(iter(documents))} if len(documents) == 1 else {}
         controls = {name: control for summary in seen for name, control in summary.controls.items()}
         targets = {

@@ -31,7 +31,7 @@ def _summary(document: Any) -> Summary:
 def _findings(look: Look, documents: Mapping[str, Summary | None]) -> Iterator[Finding]:
     seen = [summary for summary in documents.values() if summary is not None]
     shapes, outlined = sum(s.shapes for s in seen), sum(s.outlined for s in seen)
-    settings = drawn(look.place.path, "labelme", outlined, shapes)
+    settings = drawn(look.tree.path, "labelme", outlined, shapes)
     settings |= {"flags": "flags"} if any(s.flags for s in seen) else {}
     yield Finding("labelme", {"images": settings}, frozenset(documents))
 
@@ -42,12 +42,12 @@ LABELME = Kind("labelme", is_labelme, _summary, _findings)
 def detect_web(look: Look) -> Iterator[Finding]:
     """XML files of the LabelMe of the web."""
     names = look.unclaimed(".xml")
-    looked = [name for name in some(names) if is_web(look.place, name)]
+    looked = [name for name in some(names) if is_web(look.tree, name)]
     if not looked:
         return
-    web = names if len(looked) == len(some(names)) else [name for name in names if is_web(look.place, name)]
+    web = names if len(looked) == len(some(names)) else [name for name in names if is_web(look.tree, name)]
     text_of = "".join(look.text(name) or "" for name in looked)
     outlined = text_of.count("<polygon>") + text_of.count("<segm>") - text_of.count("bounding_box")
-    settings = drawn(look.place.path, "labelme", outlined, text_of.count("<object>"))
+    settings = drawn(look.tree.path, "labelme", outlined, text_of.count("<object>"))
     masks = [name for name in look.images if name.split("/")[0] == "Masks"]
     yield Finding("labelme", {"images": settings}, frozenset([*web, *masks]))

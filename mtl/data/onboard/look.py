@@ -38,10 +38,10 @@ class Finding:
 
 
 class Look:
-    """Files of a place, those that were claimed by a finding, and what is in them, read once."""
+    """Files of a tree, those that were claimed by a finding, and what is in them, read once."""
 
-    def __init__(self, place: FileTree) -> None:
-        self.place = place
+    def __init__(self, tree: FileTree) -> None:
+        self.tree = tree
         self.claimed: set[str] = set()
         self.taken: set[str] = set()
         """Of those that were claimed, the files of findings that can be read: of others it is only known what they are."""
@@ -51,12 +51,12 @@ class Look:
     @cached_property
     def names(self) -> list[str]:
         """All files but hidden ones, sorted."""
-        return self.place.names()
+        return self.tree.names()
 
     @cached_property
     def images(self) -> list[str]:
         """Files whose names are those of images; masks and depths are among them."""
-        return self.place.images()
+        return self.tree.images()
 
     @cached_property
     def files(self) -> Files:
@@ -65,13 +65,13 @@ class Look:
 
     def unclaimed(self, *suffixes: str, folder: str = "") -> list[str]:
         """Files that no finding has claimed, with one of these suffixes, in any case."""
-        return [n for n in self.place.names(folder, suffixes) if n not in self.claimed]
+        return [n for n in self.tree.names(folder, suffixes) if n not in self.claimed]
 
     def text(self, name: str) -> str | None:
         """What a file says; None if it is no text or cannot be read."""
         if name not in self._texts:
             try:
-                self._texts[name] = decoded(self.place.read(name))
+                self._texts[name] = decoded(self.tree.read(name))
             except DataError:
                 self._texts[name] = None
         return self._texts[name]
@@ -80,7 +80,7 @@ class Look:
         """A JSON document; None if it is none."""
         if name not in self._documents:
             try:
-                data = self.place.read(name)
+                data = self.tree.read(name)
                 try:
                     self._documents[name] = orjson.loads(data)
                 except ValueError:  # NaN, a byte order mark: less strict readers take them

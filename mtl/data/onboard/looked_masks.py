@@ -81,7 +81,7 @@ def _shade(one: MaskValues, value: Value) -> Value:
     return "#" + f"{value:02x}" * 3 if value <= 255 else value
 
 
-def look_into(place: FileTree, masks: Sequence[FileRef | bytes]) -> Looked:
+def look_into(tree: FileTree, masks: Sequence[FileRef | bytes]) -> Looked:
     """A few masks, evenly chosen. Single ones that cannot be read are left to those who read all.
 
     Raises:
@@ -91,7 +91,7 @@ def look_into(place: FileTree, masks: Sequence[FileRef | bytes]) -> Looked:
     for mask in some(masks):
         name = mask.name if isinstance(mask, FileRef) else ""
         try:
-            data = place.read(mask.name) if isinstance(mask, FileRef) else mask
+            data = tree.read(mask.name) if isinstance(mask, FileRef) else mask
             looked.masks.append(mask_values(data))
         except DataError as error:
             errors.append(error)

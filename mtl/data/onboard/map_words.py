@@ -29,7 +29,7 @@ MASK = frozenset(
         *("stuffthingmaps", "silhouette", "silhouettes", "labelmap", "labelmaps", "classmap", "classmaps"),
     )
 )
-"""Of a class a pixel."""
+"""Of a class per pixel."""
 PICTURE = frozenset(
     (
         *(

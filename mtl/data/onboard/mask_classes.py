@@ -22,14 +22,14 @@ SMOOTH = 0.95
 """The share of pixels that two values have, where the others are what smoothing left between them."""
 
 
-def mask_section(place: FileTree, masks: Sequence[FileRef | bytes], facts: list[str], what: str) -> dict[str, object]:
+def mask_section(tree: FileTree, masks: Sequence[FileRef | bytes], facts: list[str], what: str) -> dict[str, object]:
     """What a column of masks has to say of its classes; nothing, and a fact, if nobody can tell.
 
     Args:
         what: how to call it.
     """
     try:
-        found = classes_of_masks(look_into(place, masks))
+        found = classes_of_masks(look_into(tree, masks))
     except DataError as error:
         facts.append(f"{what}: no masks of classes ({error.line}); if it has some, describe them yourself")
         return {}

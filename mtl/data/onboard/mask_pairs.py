@@ -22,7 +22,7 @@ from mtl.errors import DataError
 
 def masks_of(look: Look, choice: Choice) -> list[Finding]:
     """One finding of all masks; one with a fault if none of their targets has classes that can be told."""
-    labels = {f: found for f, found in label_files(look.place).items() if f not in look.claimed} if choice.masks else {}
+    labels = {f: found for f, found in label_files(look.tree).items() if f not in look.claimed} if choice.masks else {}
     sets: dict[str, dict[str, Any]] = {}
     facts: list[str] = []
     faults: list[str] = []
@@ -52,10 +52,10 @@ def _classes(look: Look, pairs: Sequence[Pairs], choice: Choice, labels: Mapping
     Raises:
         DataError: nobody can tell.
     """
-    looked = look_into(look.place, [FileRef(name) for name in sorted(files_of(pairs))])
+    looked = look_into(look.tree, [FileRef(name) for name in sorted(files_of(pairs))])
     twins = {image: map_file for one, _ in choice.others if one.kind == "picture" for image, map_file in one.files}
     both = [(map_file, twins[image]) for one in pairs for image, map_file in one.files if image in twins]
-    painted = painted_values(look.place, both) if both and not looked.coloured else {}
+    painted = painted_values(look.tree, both) if both and not looked.coloured else {}
     if not labels:
         return classes_of_masks(looked, painted=painted)
     found: dict[str, Classes] = {}

@@ -15,7 +15,7 @@ from mtl.storage.file_tree import FileTree
 LOOKED_INTO = 16
 
 
-def painted_values(place: FileTree, both: Sequence[tuple[str, str]]) -> dict[int, str]:
+def painted_values(tree: FileTree, both: Sequence[tuple[str, str]]) -> dict[int, str]:
     """Value → '#rrggbb', where a value has one colour in all of some pictures; nothing of pictures that show something else.
 
     Args:
@@ -24,8 +24,8 @@ def painted_values(place: FileTree, both: Sequence[tuple[str, str]]) -> dict[int
     found: dict[int, set[int]] = {}
     for mask, picture in some(both)[:LOOKED_INTO]:
         try:
-            values = numbers_of(read_raster(place.read(mask))).astype(np.int64)
-            colours = colours_of(read_raster(place.read(picture))).astype(np.int64)
+            values = numbers_of(read_raster(tree.read(mask))).astype(np.int64)
+            colours = colours_of(read_raster(tree.read(picture))).astype(np.int64)
         except DataError:
             continue
         if values.shape != colours.shape:

@@ -43,7 +43,7 @@ def _some_maps(look: Look, pairs: Pairs) -> list[bytes]:
     found: list[bytes] = []
     for name in some(sorted(pairs.map_files))[:LOOKED_INTO]:
         try:
-            found.append(look.place.read(name))
+            found.append(look.tree.read(name))
         except DataError:
             continue
     return found
@@ -82,7 +82,7 @@ def _show_the_camera(data: Sequence[bytes]) -> bool:
 def other_sizes(look: Look, pairs: Sequence[Pairs]) -> str:
     """What is wrong if most maps have another size than their images, as stored or as a viewer shows them; nothing if not."""
     both = some([files for one in pairs for files in one.files])[:LOOKED_INTO]
-    headers = look.place.headers({name for files in both for name in files})
+    headers = look.tree.headers({name for files in both for name in files})
     wrong: list[str] = []
     for image, map_file in both:
         mine, theirs = headers.get(image), headers.get(map_file)

@@ -154,7 +154,7 @@ def likely(votes: Counter[tuple[Affixes, Affixes]], maps: Sequence[str], share: 
 
 
 def constant(names: Iterable[Sequence[str]]) -> tuple[str, ...]:
-    """Names that files have in every folder alike: image.png and mask.png in a folder a picture."""
+    """Names that files have in every folder alike: image.png and mask.png in a folder per picture."""
     folders = [frozenset(found) for found in names]
     if len(folders) < 3 or any(len(found) > NEIGHBOURS for found in folders):
         return ()

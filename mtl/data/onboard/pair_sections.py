@@ -41,7 +41,7 @@ def sections(
     sets: dict[str, dict[str, Any]] = {}
     for pairs in some_pairs:
         section: dict[str, Any] = {
-            "path": look.place.path,
+            "path": look.tree.path,
             "format": form,
             "images": pairs.images,
             f"{kind}s": pairs.maps,

@@ -54,15 +54,15 @@ def propose(path: str) -> Proposal:
     Raises:
         DataError: nothing is known here; or a format is, and has a fault, which is named.
     """
-    place = _stepped_into(path)
-    look = Look(place)
+    tree = _stepped_into(path)
+    look = Look(tree)
     findings = detect_format(look)
-    facts = [f"a folder below: {place.path}"] if place.path != path.rstrip("/") else []
+    facts = [f"a folder below: {tree.path}"] if tree.path != path.rstrip("/") else []
     facts += [fact for finding in findings for fact in finding.facts]
     for finding in findings:
         if finding.fault:
             raise refusal(path, finding, "; ".join(dict.fromkeys([finding.fault, *facts])))
-    read = [_read(path, place, finding) for finding in findings if finding.sets]
+    read = [_read(path, tree, finding) for finding in findings if finding.sets]
     if not read:
         raise _unknown(path, look, facts)
     kept, others = _without_doubles(read)
@@ -80,9 +80,9 @@ def propose(path: str) -> Proposal:
     if trial.fault:
         raise refusal(path, kept[0].finding, trial.fault)
     source = {"type": "files", "sets": sets, "split": trial.split}
-    proposal = Proposal(kept[0].finding.format, source, tasks, _side(place, kept), trial.bad_fraction)
+    proposal = Proposal(kept[0].finding.format, source, tasks, _side(tree, kept), trial.bad_fraction)
     proposal.facts = [
-        *_counts(kept, place),
+        *_counts(kept, tree),
         *(_fact(n, s, kept) for n, s in specs.items()),
         *untaught,
         *facts,
@@ -122,22 +122,22 @@ def _sets(kept: list[Read], findings: list[Finding], names: list[str], facts: li
 
 
 def _stepped_into(path: str) -> FileTree:
-    """The place; of one whose files all lie in one folder, as archives have it, perhaps beside a README, that folder."""
-    place = FileTree(path)
+    """The tree; of one whose files all lie in one folder, as archives have it, perhaps beside a README, that folder."""
+    tree = FileTree(path)
     while True:
-        names = [name for name in place.names() if "/" in name or not is_document(name)]
+        names = [name for name in tree.names() if "/" in name or not is_document(name)]
         tops = {name.split("/")[0] for name in names}
         if len(tops) != 1 or any("/" not in name for name in names):
-            return place
-        place = FileTree(f"{place.path.rstrip('/')}/{tops.pop()}")
+            return tree
+        tree = FileTree(f"{tree.path.rstrip('/')}/{tops.pop()}")
 
 
-def _read(path: str, place: FileTree, finding: Finding) -> Read:
+def _read(path: str, tree: FileTree, finding: Finding) -> Read:
     readings: dict[str, Reading] = {}
     for name, section in finding.sets.items():
         try:
             chosen = _set(section)
-            readings[name] = FORMATS[chosen.format](chosen, place.without(chosen.ignore))
+            readings[name] = FORMATS[chosen.format](chosen, tree.without(chosen.ignore))
         except DataError as error:
             raise refusal(path, finding, error.line) from error
     return Read(finding, readings)
@@ -177,7 +177,7 @@ def _without_doubles(read: list[Read]) -> tuple[list[Read], list[str]]:
 
 
 def _tasks(specs: dict[str, TargetSpec], kept: list[Read]) -> tuple[dict[str, Any], list[str]]:
-    """A task a target that can be learnt; and why of others there is none."""
+    """A task per target that can be learnt; and why of others there is none."""
     tasks: dict[str, Any] = {}
     untaught: list[str] = []
     entries = [entry for one in kept for reading in one.readings.values() for entry in reading.entries]
@@ -208,25 +208,25 @@ def _unknown(path: str, look: Look, facts: list[str]) -> DataError:
     )
 
 
-def _side(place: FileTree, kept: list[Read]) -> int:
+def _side(tree: FileTree, kept: list[Read]) -> int:
     """Height and width to resize to: of a typical image's shorter side, within what trains in reasonable time."""
-    sizes = _sizes(place, kept)
+    sizes = _sizes(tree, kept)
     shorter = int(median(min(size) for size in sizes)) if sizes else 64
     return max(32, min(256, 32 * round(shorter / 32)))
 
 
-def _sizes(place: FileTree, kept: list[Read]) -> list[tuple[int, int]]:
+def _sizes(tree: FileTree, kept: list[Read]) -> list[tuple[int, int]]:
     names = sorted({name for one in kept for name in one.images(*KINDS)})
-    return [(h.width, h.height) for h in place.headers(some(names)).values() if isinstance(h, Header)]
+    return [(h.width, h.height) for h in tree.headers(some(names)).values() if isinstance(h, Header)]
 
 
-def _counts(kept: list[Read], place: FileTree) -> list[str]:
+def _counts(kept: list[Read], tree: FileTree) -> list[str]:
     readings = [reading for one in kept for reading in one.readings.values()]
     images = {e.image.name if isinstance(e.image, FileRef) else e.id for r in readings for e in r.entries}
     problems = sum(len(reading.problems) for reading in readings)
     facts = [f"{len(images)} images" + (f", {problems} problems" if problems else "")]
     facts += [f"problem: {kind}" for kind in grouped(p for r in readings for p in r.problems)]
-    sizes = _sizes(place, kept)
+    sizes = _sizes(tree, kept)
     if sizes:
         widths, heights = zip(*sizes, strict=True)
         facts.append(f"{min(widths)}×{min(heights)} to {max(widths)}×{max(heights)} pixels")

@@ -64,6 +64,6 @@ def _photographs(found: dict[str, str]) -> list[str]:
 
 def _is_drawn(look: Look, name: str) -> bool:
     try:
-        return mask_values(look.place.read(name)).num_values <= FEW
+        return mask_values(look.tree.read(name)).num_values <= FEW
     except DataError:
         return False

@@ -51,7 +51,7 @@ def _findings(look: Look, documents: Mapping[str, Summary | None]) -> Iterator[F
     sets: dict[str, dict[str, Any]] = {}
     for folder in folders:
         seen = [s for n, s in documents.items() if projects[n] == folder and s is not None]
-        path = look.place.path if folder == "." else f"{look.place.path.rstrip('/')}/{folder}"
+        path = look.tree.path if folder == "." else f"{look.tree.path.rstrip('/')}/{folder}"
         settings = _section(path, seen)
         name = identifier(folder) if len(folders) > 1 else "images"
         if len(folders) > 1:

@@ -44,7 +44,7 @@ def _is_list(document: object) -> bool:
 
 def _read(look: Look, file: str) -> Candidate:
     """A table in UTF-8, or in Latin letters of one byte, which is said."""
-    data, settings, facts = look.place.read(file), dict[str, Any](), list[str]()
+    data, settings, facts = look.tree.read(file), dict[str, Any](), list[str]()
     try:
         sheet = parsed(data, file, Options())
     except DataError:
@@ -84,7 +84,7 @@ def _is_row(header: Sequence[str]) -> bool:
 def _mentions_images(look: Look, file: str) -> bool:
     """Whether the bytes of a file that cannot be read have names of images in them."""
     try:
-        data = look.place.read(file)
+        data = look.tree.read(file)
     except DataError:
         return False
     return any(PurePosixPath(name).name.encode() in data for name in some(look.images))

@@ -92,7 +92,7 @@ class ImageNames:
         if rank < len(IMAGE_NAMES) - 2:
             return True
         numbers = all(cell.isdecimal() for cell in cells)
-        there = len(self._look.place.images(folder)) if folder else len(self._look.images)
+        there = len(self._look.tree.images(folder)) if folder else len(self._look.images)
         return (rank < len(IMAGE_NAMES) or not numbers) and 2 * len({*cells}) >= there
 
     def _found(self, sample: Sequence[str], file: str) -> tuple[int, str, str]:

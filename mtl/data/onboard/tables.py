@@ -37,7 +37,7 @@ ANSWERS = "submission"
 
 
 def detect(look: Look) -> Iterator[Finding]:
-    """At most one finding of boxes and one of tables with a row an image; what else is a table is named."""
+    """At most one finding of boxes and one of tables with a row per image; what else is a table is named."""
     found = list(candidates(look))
     others = bool(look.taken)
     for one in found:
@@ -101,7 +101,7 @@ def _none_there(look: Look, table: Candidate) -> str:
 
 
 def _finding(look: Look, tables: Sequence[Candidate], names: Mapping[str, str], facts: list[str]) -> Finding:
-    """One of all tables with a row an image.
+    """One of all tables with a row per image.
 
     Args:
         names: of the sets, by file.
@@ -162,7 +162,7 @@ def _section(look: Look, table: Candidate, facts: list[str]) -> dict[str, Any]:
             facts.append(
                 f"{table.file}: {settings['column']}: rows of one image have different labels, which are taken together"
             )
-    section = {"path": look.place.path, "format": "table", "table": table.file, "image": table.image}
+    section = {"path": look.tree.path, "format": "table", "table": table.file, "image": table.image}
     section |= {"images": table.images} if table.images else {}
     section |= table.settings | {"targets": found.targets}
     return section | {k: v for k, v in (("split", found.split), ("group", found.group), ("time", found.time)) if v}
@@ -208,7 +208,7 @@ def _maps(look: Look, file: str, name: str, cells: Sequence[Cell], facts: list[s
     if any(word in f"{name} {files[0]}".lower() for word in ("depth", "disparity")):
         facts.append(f"{name}: depths; what a step of their files is, `scale` has to say (0.001 m is supposed)")
         return {"column": name, "kind": "depth", "unit": "m", "scale": 0.001}
-    return {"column": name, "kind": "mask"} | mask_section(look.place, [FileRef(one) for one in files], facts, name)
+    return {"column": name, "kind": "mask"} | mask_section(look.tree, [FileRef(one) for one in files], facts, name)
 
 
 def _agree(sets: dict[str, dict[str, Any]], tables: dict[str, Candidate], facts: list[str]) -> None:

@@ -16,7 +16,7 @@ from mtl.data.kinds import KINDS
 from mtl.data.onboard.look import some
 from mtl.data.onboard.proposal import grouped
 from mtl.data.raw.rows import FileRef, RawSample
-from mtl.data.sources.files import Sets, accounts, place, read_sets
+from mtl.data.sources.files import Sets, accounts, read_sets, samples_by_split
 from mtl.data.spec import SPLITS, TargetSpec
 
 LARGE = 20_000
@@ -53,21 +53,21 @@ def tried(
         return Trial(splits[0], [f"{len(entries)} images were not all read: mtl data check does"])
     with TemporaryDirectory() as scratch:
         sets = read_sets(_source(sections, splits[0]), Path(scratch, "digests.sqlite"))
-    placed: list[Placed] = []
+    divisions: list[Division] = []
     for split in splits:
         source = _source(sections, split)
         mine = replace(sets, problems=[*sets.problems])
-        placed.append(Placed(split, mine, *place(mine, source)))
-        if not _unfilled(placed[-1].judged, specs) and placed[-1].mostly_train:
-            return _seen(placed[-1])
-    for one in placed:
-        if not _unfilled(one.judged, specs):
+        divisions.append(Division(split, mine, *samples_by_split(mine, source)))
+        if not _unfilled(divisions[-1].needed, specs) and divisions[-1].mostly_train:
+            return _seen(divisions[-1])
+    for one in divisions:
+        if not _unfilled(one.needed, specs):
             return _seen(one)
-    return Trial(splits[0], fault=_too_few(placed[-1], specs))
+    return Trial(splits[0], fault=_too_few(divisions[-1], specs))
 
 
 @dataclass(frozen=True)
-class Placed:
+class Division:
     """What a split makes of the sets: samples by split, and copies that are dropped."""
 
     split: dict[str, Any]
@@ -76,7 +76,7 @@ class Placed:
     copies: dict[str, str]
 
     @property
-    def judged(self) -> dict[str, list[RawSample]]:
+    def needed(self) -> dict[str, list[RawSample]]:
         """The splits that a training needs."""
         on_val = self.split.get("judged_on") == "val"
         return {name: found for name, found in self.samples.items() if name != "test" or not on_val}
@@ -91,12 +91,12 @@ def _source(sections: Mapping[str, dict[str, Any]], split: dict[str, Any]) -> Fi
     return FilesSource.model_validate({"type": "files", "sets": sections, "split": split}, strict=False)
 
 
-def _too_few(placed: Placed, specs: Mapping[str, TargetSpec]) -> str:
+def _too_few(division: Division, specs: Mapping[str, TargetSpec]) -> str:
     """Why no split fills all parts."""
-    sizes = ", ".join(f"{len(found)} {name}" for name, found in placed.samples.items())
-    lost = [f"{len(placed.copies)} × the same bytes as another image"] if placed.copies else []
-    why = grouped(problem for problem in placed.sets.problems if problem.loses == "image")
-    unfilled = _unfilled(placed.judged, specs)
+    sizes = ", ".join(f"{len(found)} {name}" for name, found in division.samples.items())
+    lost = [f"{len(division.copies)} × the same bytes as another image"] if division.copies else []
+    why = grouped(problem for problem in division.sets.problems if problem.loses == "image")
+    unfilled = _unfilled(division.needed, specs)
     return "; ".join([f"too few images for three splits: {sizes}", unfilled, *lost, *why])
 
 
@@ -144,12 +144,12 @@ def _unfilled(samples: Mapping[str, list[RawSample]], specs: Mapping[str, Target
     return ""
 
 
-def _seen(placed: Placed) -> Trial:
+def _seen(division: Division) -> Trial:
     """What was seen of a split that fills all parts."""
-    split = placed.split
-    samples = [sample for found in placed.samples.values() for sample in found]
-    account = accounts(placed.sets, samples, placed.copies)
-    facts = ["splits: " + ", ".join(f"{len(found)} {name}" for name, found in placed.samples.items())]
+    split = division.split
+    samples = [sample for found in division.samples.values() for sample in found]
+    account = accounts(division.sets, samples, division.copies)
+    facts = ["splits: " + ", ".join(f"{len(found)} {name}" for name, found in division.samples.items())]
     if split.get("judged_on") == "val":
         facts.append(
             "no labelled test images: versions are judged on the validation split, which also chooses the epoch"
@@ -158,7 +158,7 @@ def _seen(placed: Placed) -> Trial:
         if files.unaccounted:
             shown = ", ".join(some(files.unaccounted)[:5])
             facts.append(f"{len(files.unaccounted)} files would be used by no set: {shown}")
-    problems = [problem for problem in placed.sets.problems if problem.loses == "image"]
+    problems = [problem for problem in division.sets.problems if problem.loses == "image"]
     bad = max(
         len(problems) / (len(problems) + len(samples)), len(account.annotations) / max(account.num_annotations, 1)
     )

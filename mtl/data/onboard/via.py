@@ -56,7 +56,7 @@ def _findings(look: Look, documents: Mapping[str, Summary]) -> Iterator[Finding]
     kept = [n for n in documents if not any(n in pair and _better(documents, pair) != n for pair in twice)]
     facts = [f"{name} says again what another file of VIA says: not read" for name in documents if name not in kept]
     seen = [documents[name] for name in kept]
-    settings = drawn(look.place.path, "via", sum(s.outlined for s in seen), sum(s.regions for s in seen))
+    settings = drawn(look.tree.path, "via", sum(s.outlined for s in seen), sum(s.regions for s in seen))
     settings |= {"annotations": kept[0]} if len(kept) == 1 else {}
     chosen = {summary.chosen for summary in seen if summary.chosen}
     others = sorted({name for summary in seen for name in summary.attributes} - chosen)
@@ -85,9 +85,9 @@ VIA = Kind("via", is_via, _summary, _findings)
 
 def detect_table(look: Look) -> Iterator[Finding]:
     """VIA's annotations in CSV."""
-    names = [name for name in look.unclaimed(".csv") if is_via_table(look.place.read_or_none(name) or b"")]
+    names = [name for name in look.unclaimed(".csv") if is_via_table(look.tree.read_or_none(name) or b"")]
     try:
-        tables = {name: _of_files(table_of(look.place.read(name), name, Reading({}, []))) for name in names}
+        tables = {name: _of_files(table_of(look.tree.read(name), name, Reading({}, []))) for name in names}
     except DataError as error:
         yield Finding("via", evidence=frozenset(names), fault=error.line)
         return

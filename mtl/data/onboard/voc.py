@@ -34,7 +34,7 @@ def detect(look: Look) -> Iterator[Finding]:
     reading = Reading({}, [])
     others = {name for name in look.unclaimed() if any(_in(name, word) for word in NOT_READ)}
     facts: list[str] = []
-    base: dict[str, object] = {"path": look.place.path, "format": "voc", "boxes": "objects" if read else None}
+    base: dict[str, object] = {"path": look.tree.path, "format": "voc", "boxes": "objects" if read else None}
     try:
         if _masks_are_known(look, masks, read, reading) if masks else _all_outlined(read):
             base["masks"] = "regions"
@@ -66,7 +66,7 @@ def _annotations(look: Look, files: list[str]) -> tuple[list[Annotation], list[s
     faults: list[str] = []
     for name in some(files):
         try:
-            read.append(read_annotation(look.place.read(name)))
+            read.append(read_annotation(look.tree.read(name)))
         except DataError as error:
             faults.append(f"{name}: {error.line}")
     return (read, []) if len(read) >= len(faults) else ([], faults)
@@ -85,10 +85,10 @@ def _masks_are_known(look: Look, masks: list[str], read: list[Annotation], readi
         DataError: nothing does.
     """
     used = {one.label for found in read for one in found.objects}
-    declared = of_these(declared_in(look.place, reading), used, reading)
-    listed = Lists(look.place, look.images, reading).classes
+    declared = of_these(declared_in(look.tree, reading), used, reading)
+    listed = Lists(look.tree, look.images, reading).classes
     classes = class_order((), declared, listed, used, True, reading)
     if not classes:
         raise DataError("nothing says which classes masks have", fix="add a labelmap.txt, or give `classes` in order")
-    mask_spec(look.place, masks, classes, mask_labels(classes, False, declared, listed), reading)
+    mask_spec(look.tree, masks, classes, mask_labels(classes, False, declared, listed), reading)
     return True

@@ -38,7 +38,7 @@ def detect(look: Look) -> Iterator[Finding]:
     shards: list[str] = []
     for file in look.unclaimed(*TARS):
         try:
-            samples = list(islice(samples_of(look.place, file), LOOKED_AT))
+            samples = list(islice(samples_of(look.tree, file), LOOKED_AT))
         except DataError as error:
             if not look.images:
                 yield Finding("webdataset", evidence=frozenset([file]), fault=error.line)
@@ -68,9 +68,9 @@ def _other(file: str, samples: Sequence[Sample]) -> str:
 
 def _finding(look: Look, shards: list[str]) -> Iterator[Finding]:
     evidence = frozenset(shards)
-    samples = [sample for file in _some(shards) for sample in islice(samples_of(look.place, file), LOOKED_AT)]
+    samples = [sample for file in _some(shards) for sample in islice(samples_of(look.tree, file), LOOKED_AT)]
     found, problems = _guess(look, samples)
-    section = {"path": look.place.path, "format": "webdataset", "targets": found.targets}
+    section = {"path": look.tree.path, "format": "webdataset", "targets": found.targets}
     section |= {name: member for name, member in (("group", found.group), ("time", found.time)) if member}
     problems += _images(section, samples)
     reasons = [f"{number} × {reason}" for reason, number in problems.most_common(3)]
@@ -79,7 +79,7 @@ def _finding(look: Look, shards: list[str]) -> Iterator[Finding]:
         why = "; ".join([f"no target among {', '.join(extensions[:8])}", *reasons, *found.facts])
         yield Finding("webdataset", evidence=evidence, fault=why)
         return
-    names = next((name for name in NAMES if name in look.place), "")
+    names = next((name for name in NAMES if name in look.tree), "")
     facts = [*found.facts, *_named(look, names, found), *reasons]
     left = {settings["column"] for settings in found.targets.values() if settings["column"] in ("cls",)}
     yield Finding("webdataset", {"images": section}, evidence | ({names} if names and left else set()), tuple(facts))
@@ -119,7 +119,7 @@ def _guess(look: Look, samples: Sequence[Sample]) -> tuple[Guess, Counter[str]]:
         {name for sample in samples for name in sample.members if "." in name and _is_picture(name)}
     ):
         masks = [s.members[extension].value for s in samples[:SAMPLED] if extension in s.members]
-        section = mask_section(look.place, masks, renamed.facts, extension)
+        section = mask_section(look.tree, masks, renamed.facts, extension)
         if section:
             target = "regions" if extension == "seg.png" else identifier(extension.rsplit(".", 1)[0])
             renamed.add(target, {"column": extension, "kind": "mask"} | section)

@@ -20,9 +20,9 @@ from mtl.errors import DataError
 
 def detect(look: Look) -> Iterator[Finding]:
     """One of all images; one of each data.yaml, if there are several in folders of their own."""
-    settings = YoloSet(format="yolo", path=look.place.path)
+    settings = YoloSet(format="yolo", path=look.tree.path)
     try:
-        declared = declared_in(settings, look.place, Counter())
+        declared = declared_in(settings, look.tree, Counter())
     except DataError as error:
         yield from _several(look, error)
         return
@@ -42,7 +42,7 @@ def detect(look: Look) -> Iterator[Finding]:
 
 def _unread(look: Look, declared: Declared) -> str:
     """What is wrong with text files that are called as images are, beside a file that declares classes."""
-    labels = arranged(look.place, declared, "", Reading({}, [], documents=set(declared.documents))).labels
+    labels = arranged(look.tree, declared, "", Reading({}, [], documents=set(declared.documents))).labels
     for name in some(sorted({*labels.values()} - look.claimed)):
         for number, line in lines(look.text(name) or ""):
             try:
@@ -53,14 +53,14 @@ def _unread(look: Look, declared: Declared) -> str:
 
 
 def _section(look: Look, masks: bool, **more: str) -> dict[str, Any]:
-    base = {"path": look.place.path, "format": "yolo", **more, "boxes": "objects"}
+    base = {"path": look.tree.path, "format": "yolo", **more, "boxes": "objects"}
     return base | ({"masks": "regions"} if masks else {})
 
 
 def _labels(look: Look, declared: Declared | None, root: str = "") -> tuple[frozenset[str], bool] | None:
     """Files of a set that is one, and whether all its objects have outlines; None if it is none."""
     reading = Reading({}, [], documents=set(declared.documents if declared else ()))
-    labels = sorted({*arranged(look.place, declared, "", reading, root).labels.values()} - look.claimed)
+    labels = sorted({*arranged(look.tree, declared, "", reading, root).labels.values()} - look.claimed)
     texts = [text for name in some(labels) if (text := look.text(name))]
     rows = [_read(text) for text in texts if lines(text)]
     good = [[row for row in found if row] for found in rows if 2 * sum(row is not None for row in found) > len(found)]
@@ -100,12 +100,12 @@ def _several(look: Look, error: DataError) -> Iterator[Finding]:
     found: dict[str, Declared] = {}
     for file in look.unclaimed(".yaml", ".yml"):
         try:
-            one = declares_or_none(file, look.place, "")
+            one = declares_or_none(file, look.tree, "")
         except DataError:
             continue
         if one is not None:
             found[PurePosixPath(file).parent.as_posix()] = one
-    own = {folder for folder in found if folder != "." and look.place.images(folder)}
+    own = {folder for folder in found if folder != "." and look.tree.images(folder)}
     names = {tuple(sorted(one.names.items())) for one in found.values()}
     parts = {folder: _labels(look, one, folder) for folder, one in found.items()} if own == found.keys() else {}
     evidence = frozenset(file for one in found.values() for file in one.documents)

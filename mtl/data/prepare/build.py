@@ -44,11 +44,11 @@ class Builder:
     folder: Path
     base: Path = field(default_factory=Path.cwd)
     _splits: dict[str, RawSplit] = field(default_factory=dict[str, RawSplit])
-    _places: dict[str, FileTree] = field(default_factory=dict[str, FileTree])
+    _trees: dict[str, FileTree] = field(default_factory=dict[str, FileTree])
     _old: dict[str, shards.Shard] = field(default_factory=dict[str, shards.Shard])
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_splits": {}, "_places": {}, "_old": {}}
+        return self.__dict__ | {"_splits": {}, "_trees": {}, "_old": {}}
 
     def build(self, order: tuple[Planned, Mapping[str, tuple[str, int]]]) -> ShardRecord:
         """Write one shard, or nothing if none of its samples can be used.
@@ -119,11 +119,11 @@ class Builder:
         return replace(sample, image=image, targets=targets)
 
     def _read(self, ref: FileRef) -> bytes:
-        if ref.owner not in self._places:
+        if ref.owner not in self._trees:
             root = self.given.roots[ref.owner]
-            self._places[ref.owner] = FileTree(root if "://" in root else str(self.base / root))
+            self._trees[ref.owner] = FileTree(root if "://" in root else str(self.base / root))
         try:
-            return self._places[ref.owner].read(ref.name)
+            return self._trees[ref.owner].read(ref.name)
         except DataError as error:
             # It was there when the sets were read: a store that fails for a moment must not cost an image for ever.
             fix = "run again; if it is gone, the fetch stage leaves it out: dvc repro -f fetch"

@@ -16,7 +16,7 @@ from mtl.storage import atomic
 from mtl.storage.store import Store
 
 AHEAD = 2
-"""Shards in work a CPU of the cluster."""
+"""Shards in work per CPU of the cluster."""
 
 
 def on_cluster(config: ClusterTree) -> Runner:

@@ -41,13 +41,13 @@ def sync_listings(source: Source, root: Path, home: Path) -> list[str]:
     return sorted({name.removesuffix(".json") for name in changed} | {path.stem for path in stale})
 
 
-def _versions(place: FileTree, home: Path) -> dict[str, str]:
+def _versions(tree: FileTree, home: Path) -> dict[str, str]:
     """By content where a listing does not tell it: times and inodes differ from machine to machine."""
-    if place.has_etags:
-        return dict(place.versions)
+    if tree.has_etags:
+        return dict(tree.versions)
     cache = DigestCache(home / "digests.sqlite")
     try:
-        return cache.digests(place.identity, place.versions, place.read_or_none)
+        return cache.digests(tree.identity, tree.versions, tree.read_or_none)
     finally:
         cache.close()
 

@@ -1,6 +1,6 @@
 """The raw data set: what `fetch` writes and `prepare` reads, whatever the source was.
 
-`spec.json` says what is there; `<split>.parquet` has a row a sample:
+`spec.json` says what is there; `<split>.parquet` has a row per sample:
 
     id          string, unique over all splits; rows are sorted by it
     key         SHA-256 of what the sample is: of its image's bytes (or its version in a bucket) and its targets

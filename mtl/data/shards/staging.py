@@ -1,4 +1,4 @@
-"""Shards on every node: from the DVC remote by their hashes, once a node, where the prepared folder is not shared."""
+"""Shards on every node: from the DVC remote by their hashes, once per node, where the prepared folder is not shared."""
 
 from __future__ import annotations
 

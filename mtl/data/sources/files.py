@@ -66,7 +66,7 @@ def _without_collector() -> Generator[None]:
 
 def _fetch(settings: FilesSource, folder: Path, cache: Path) -> DatasetSpec:
     sets = read_sets(settings, cache)
-    by_split, copies = place(sets, settings)
+    by_split, copies = samples_by_split(sets, settings)
     samples = [sample for found in by_split.values() for sample in found]
     notes = {"copies_dropped": len(copies)} if copies else {}
     if any(sample.group for sample in samples):
@@ -89,7 +89,7 @@ def _fetch(settings: FilesSource, folder: Path, cache: Path) -> DatasetSpec:
     return spec
 
 
-def place(sets: Sets, settings: FilesSource) -> tuple[dict[str, list[RawSample]], dict[str, str]]:
+def samples_by_split(sets: Sets, settings: FilesSource) -> tuple[dict[str, list[RawSample]], dict[str, str]]:
     """The samples of each split; and of each copy that is dropped, the image that stands for it.
 
     What can be in no split is added to the sets' problems.
@@ -165,15 +165,15 @@ def _read_set(
     Args:
         ids: of images of sets before, by path and file: a file is one image, whatever a set calls it.
     """
-    place = FileTree(chosen.path, cache)
-    reading = FORMATS[chosen.format](chosen, place.without(chosen.ignore))
+    tree = FileTree(chosen.path, cache)
+    reading = FORMATS[chosen.format](chosen, tree.without(chosen.ignore))
     _unite(sets.targets, reading.targets, name)
     sets.slices |= dict.fromkeys(reading.slices)
     sets.notes += reading.notes
-    seen = _see(sets, chosen, place, reading)
+    seen = _see(sets, chosen, tree, reading)
     for p in reading.problems:
         sets.problems.append(Problem(chosen.id_prefix + p.id, f"{name}: {p.reason}", p.loses))
-    known = _digests(place, reading, cache, threads)
+    known = _digests(tree, reading, cache, threads)
     inside: list[tuple[str, str]] = []
     here: dict[str, str] = {}
     for entry in reading.entries:
@@ -205,9 +205,9 @@ def _read_set(
     )
 
 
-def _see(sets: Sets, chosen: AnyFileSet, place: FileTree, reading: Reading) -> Seen:
+def _see(sets: Sets, chosen: AnyFileSet, tree: FileTree, reading: Reading) -> Seen:
     """What the set says of the files below its path."""
-    seen = sets.seen.setdefault(chosen.path, Seen(chosen.path, place.names()))
+    seen = sets.seen.setdefault(chosen.path, Seen(chosen.path, tree.names()))
     seen.ignore += chosen.ignore
     seen.documents |= reading.documents
     seen.left_out |= reading.left_out
@@ -260,15 +260,15 @@ def _refs(entry: Entry) -> Iterable[FileRef]:
     return (v for name, v in values.items() if isinstance(v, FileRef) and name not in entry.digests)
 
 
-def _digests(place: FileTree, reading: Reading, cache: DigestCache, threads: int) -> dict[str, str]:
+def _digests(tree: FileTree, reading: Reading, cache: DigestCache, threads: int) -> dict[str, str]:
     """Of every file that the entries name. A bucket's ETag stands for the content, which need not be fetched for it."""
     names = {ref.name for entry in reading.entries for ref in _refs(entry)}
-    versions = {name: place.versions[name] for name in sorted(names) if name in place.versions}
-    if place.has_etags:
+    versions = {name: tree.versions[name] for name in sorted(names) if name in tree.versions}
+    if tree.has_etags:
         return {name: bytes_sha256(version.encode()) for name, version in versions.items()}
     # A web server that fails for a moment fails the stage; a file of this machine that cannot be read is left out.
-    read = place.read if "://" in place.path else place.read_or_none
-    return cache.digests(place.identity, versions, read, threads)
+    read = tree.read if "://" in tree.path else tree.read_or_none
+    return cache.digests(tree.identity, versions, read, threads)
 
 
 def _found(entry: Entry, known: Mapping[str, str]) -> dict[str, str] | Problem:

@@ -56,7 +56,7 @@ def _drawn(name: str, parts: Parts, rng: np.random.Generator, size: int, identif
     index = int(rng.integers(len(glyphs.labels)))
     label = int(glyphs.labels[index])
     region = 1 if name == "digits" else 1 + label
-    canvas.place(rng, glyphs.images[index], label, region, SIZES)
+    canvas.draw(rng, glyphs.images[index], label, region, SIZES)
     targets = {"digit": label} if name == "digits" else {"species": label, "animals": png(canvas.regions)}
     return RawSample(id=identifier, image=canvas.encoded(rng), targets=targets, slices={"source": name})
 

@@ -39,7 +39,7 @@ class Canvas:
         pixels = np.broadcast_to(rng.uniform(0.0, 255.0, 3), (size, size, 3)).astype(np.float32)
         return cls("plain", pixels, np.zeros((size, size), np.uint8))
 
-    def place(
+    def draw(
         self, rng: np.random.Generator, glyph: np.ndarray, label: int, region: int, sizes: tuple[float, float]
     ) -> bool:
         """Draw one glyph where it hides nothing; False if no place was found."""

@@ -52,11 +52,11 @@ def compose(parts: Parts, rng: np.random.Generator, size: int, identifier: str) 
     animals = rng.choice(candidates, size=int(rng.integers(1, 4)), replace=False)
     digit = int(rng.integers(len(parts.digits.labels)))
     label = int(parts.digits.labels[digit])
-    canvas.place(rng, parts.digits.images[digit], label, 1, DIGIT_SIZE)
+    canvas.draw(rng, parts.digits.images[digit], label, 1, DIGIT_SIZE)
     num_animals = 0
     for animal in animals:
         glyph = parts.silhouettes.images[animal]
-        num_animals += canvas.place(rng, glyph, len(DIGITS) + species, 2, ANIMAL_SIZE)
+        num_animals += canvas.draw(rng, glyph, len(DIGITS) + species, 2, ANIMAL_SIZE)
     image = canvas.encoded(rng)
     return RawSample(
         id=identifier,

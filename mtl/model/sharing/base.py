@@ -22,7 +22,7 @@ INITIAL = "/initial"
 class HeadPlan:
     """What a sharing must know of a task.
 
-    build: a new head for features of that many channels. stride: pixels a cell of the features it reads.
+    build: a new head for features of that many channels. stride: pixels per cell of the features it reads.
     view: whether the task looks at images of its own, beside the batch's.
     """
 

@@ -15,7 +15,7 @@ from mtl.model.sharing.base import HeadPlan, MultiTaskModel, groups, stack
 
 
 class CrossStitch(MultiTaskModel):
-    """A backbone and a neck a task; after every stage each task's features become a learned mix of all tasks'.
+    """A backbone and a neck per task; after every stage each task's features become a learned mix of all tasks'.
 
     There is no cut: what one task's network computes reaches all others at every stage. Tasks that look at images of
     their own are not mixed.
@@ -39,7 +39,7 @@ class CrossStitch(MultiTaskModel):
         others = (1.0 - config.sharing.own) / max(count - 1, 1)
         start = torch.full((count, count), others).fill_diagonal_(config.sharing.own if count > 1 else 1.0)
         self.stitches = nn.ParameterList([nn.Parameter(start.clone()) for _ in first.stages])
-        self.places = {name: place for place, name in enumerate(plans)}
+        self.positions = {name: place for place, name in enumerate(plans)}
         self.all_strides = list(first.channels)
 
     def shared(self, images: torch.Tensor, views: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
@@ -66,7 +66,7 @@ class CrossStitch(MultiTaskModel):
     def _stitch(self, stage: int, computed: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         if len(computed) == 1:
             return computed
-        places = [self.places[name] for name in computed]
+        places = [self.positions[name] for name in computed]
         factors = self.stitches[stage][places][:, places]
         stacked = torch.stack(list(computed.values()))
         mixed = torch.einsum("ts,snchw->tnchw", factors.to(stacked), stacked)

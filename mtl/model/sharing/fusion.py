@@ -35,7 +35,7 @@ class Message(nn.Module):
 
 
 class Fusion(BehindNeck):
-    """Two heads a task, the first supervised too; between them each task takes in the others' first predictions.
+    """Two heads per task, the first supervised too; between them each task takes in the others' first predictions.
 
     A message is added where the receiving task's own features open a gate for it. The cut is behind the neck; all
     after it but the final heads is trained by several tasks. Tasks that look at images of their own take no part.

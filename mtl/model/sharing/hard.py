@@ -1,4 +1,4 @@
-"""Hard sharing: backbone and neck for all tasks, a head a task."""
+"""Hard sharing: backbone and neck for all tasks, a head per task."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from mtl.config.objective import ExcessMTLAggregator, GradDropAggregator, GradVa
 from mtl.objective.aggregation.solvers import fair
 from mtl.objective.aggregator import GramianAggregator, JacobianAggregator
 from mtl.objective.jacobian import BLOCK, weigh_into_first
-from mtl.objective.memory import keep
+from mtl.objective.memory import register_state
 from mtl.seeds import Stream, torch_seed
 
 CLOSE = 1e-6
@@ -30,7 +30,7 @@ class NashMTL(GramianAggregator[NashMTLAggregator]):
 
     def __init__(self, config: NashMTLAggregator, num_tasks: int, seed: int = 0) -> None:
         super().__init__(config, num_tasks, seed)
-        keep(self, "alpha", torch.ones(num_tasks, dtype=torch.float64))
+        register_state(self, "alpha", torch.ones(num_tasks, dtype=torch.float64))
 
     def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         alpha = self.alpha[rows]
@@ -51,7 +51,7 @@ class GradVac(GramianAggregator[GradVacAggregator]):
 
     def __init__(self, config: GradVacAggregator, num_tasks: int, seed: int = 0) -> None:
         super().__init__(config, num_tasks, seed)
-        keep(self, "cosines", torch.zeros(num_tasks, num_tasks, dtype=torch.float64))
+        register_state(self, "cosines", torch.zeros(num_tasks, num_tasks, dtype=torch.float64))
 
     def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         wanted = self.cosines[rows[:, None], rows]
@@ -136,10 +136,10 @@ class ExcessMTL(JacobianAggregator[ExcessMTLAggregator]):
 
     def __init__(self, config: ExcessMTLAggregator, num_tasks: int, seed: int = 0) -> None:
         super().__init__(config, num_tasks, seed)
-        keep(self, "logits", torch.zeros(num_tasks, dtype=torch.float64))
-        keep(self, "baseline", torch.zeros(num_tasks, dtype=torch.float64))
-        keep(self, "steps", torch.zeros(num_tasks, dtype=torch.float64))
-        keep(self, "squares", torch.zeros(num_tasks, 0))
+        register_state(self, "logits", torch.zeros(num_tasks, dtype=torch.float64))
+        register_state(self, "baseline", torch.zeros(num_tasks, dtype=torch.float64))
+        register_state(self, "steps", torch.zeros(num_tasks, dtype=torch.float64))
+        register_state(self, "squares", torch.zeros(num_tasks, 0))
         self._spare = torch.zeros(num_tasks, 0)
 
     def combine(self, jacobian: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:

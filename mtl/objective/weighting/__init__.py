@@ -1,4 +1,4 @@
-"""The table of weightings: one weight a task from the globally averaged losses."""
+"""The table of weightings: one weight per task from the globally averaged losses."""
 
 from __future__ import annotations
 

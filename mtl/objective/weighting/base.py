@@ -17,7 +17,7 @@ WeightingConfig = TypeVar("WeightingConfig", bound=WeightingSection, covariant=T
 
 
 class Weighting(Remembering, ABC, Generic[WeightingConfig]):
-    """Globally averaged losses → one weight a task. Every worker computes the same, in float64.
+    """Globally averaged losses → one weight per task. Every worker computes the same, in float64.
 
     A task's weight is its declared `weight` times the method's factor. A method sees the tasks that count, and no
     others: an auxiliary task's loss or gradient changes nothing for them. An auxiliary task's factor is the mean of those

@@ -8,7 +8,7 @@ import torch
 
 from mtl.config.objective import DBMTLWeighting
 from mtl.config.tasks import TaskConfig
-from mtl.objective.memory import keep
+from mtl.objective.memory import register_state
 from mtl.objective.weighting.base import Weighting
 
 
@@ -23,7 +23,7 @@ class DBMTL(Weighting[DBMTLWeighting]):
 
     def __init__(self, config: DBMTLWeighting, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
         super().__init__(config, tasks, seed)
-        keep(self, "squares", torch.zeros(self.num_tasks, dtype=torch.float64))
+        register_state(self, "squares", torch.zeros(self.num_tasks, dtype=torch.float64))
 
     def factors(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:
         assert gramian is not None

@@ -8,7 +8,7 @@ import torch
 
 from mtl.config.objective import DWAWeighting
 from mtl.config.tasks import TaskConfig
-from mtl.objective.memory import keep
+from mtl.objective.memory import register_state
 from mtl.objective.weighting.base import Weighting
 
 
@@ -25,10 +25,10 @@ class DWA(Weighting[DWAWeighting]):
 
     def __init__(self, config: DWAWeighting, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
         super().__init__(config, tasks, seed)
-        keep(self, "sums", torch.zeros(self.num_tasks, dtype=torch.float64))
-        keep(self, "counts", torch.zeros(self.num_tasks, dtype=torch.float64))
-        keep(self, "averages", torch.ones(2, self.num_tasks, dtype=torch.float64))
-        keep(self, "epochs", torch.zeros((), dtype=torch.int64))
+        register_state(self, "sums", torch.zeros(self.num_tasks, dtype=torch.float64))
+        register_state(self, "counts", torch.zeros(self.num_tasks, dtype=torch.float64))
+        register_state(self, "averages", torch.ones(2, self.num_tasks, dtype=torch.float64))
+        register_state(self, "epochs", torch.zeros((), dtype=torch.int64))
 
     def factors(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:
         if int(self.epochs) < 2:

@@ -9,7 +9,7 @@ from torch import nn
 
 from mtl.config.objective import GradNormWeighting
 from mtl.config.tasks import TaskConfig
-from mtl.objective.memory import keep
+from mtl.objective.memory import register_state
 from mtl.objective.weighting.base import Weighting
 from mtl.objective.weighting.learned import OwnAdam
 
@@ -30,7 +30,7 @@ class GradNorm(Weighting[GradNormWeighting]):
         super().__init__(config, tasks, seed)
         self.values = nn.Parameter(torch.ones(self.num_tasks, dtype=torch.float64), requires_grad=False)
         self.adam = OwnAdam(self.values, config.learning_rate, epsilon=0.0)  # gradients have the unit of the losses
-        keep(self, "first_losses", torch.zeros(self.num_tasks, dtype=torch.float64))
+        register_state(self, "first_losses", torch.zeros(self.num_tasks, dtype=torch.float64))
         self._gradient: torch.Tensor | None = None
 
     def factors(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:

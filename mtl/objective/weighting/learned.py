@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from mtl.objective.memory import keep
+from mtl.objective.memory import register_state
 
 BETA_1, BETA_2 = 0.9, 0.999
 
@@ -29,9 +29,9 @@ class OwnAdam(nn.Module):
         # In a list, so that the values stay the owner's and are saved once.
         self._values = [values]
         self.learning_rate, self.weight_decay, self.epsilon = learning_rate, weight_decay, epsilon
-        keep(self, "steps", torch.zeros((), dtype=torch.int64))
-        keep(self, "first", torch.zeros_like(values.data))
-        keep(self, "second", torch.zeros_like(values.data))
+        register_state(self, "steps", torch.zeros((), dtype=torch.int64))
+        register_state(self, "first", torch.zeros_like(values.data))
+        register_state(self, "second", torch.zeros_like(values.data))
 
     @torch.no_grad()
     def step(self, gradient: torch.Tensor) -> None:

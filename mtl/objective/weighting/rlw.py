@@ -8,7 +8,7 @@ import torch
 
 from mtl.config.objective import RLWWeighting
 from mtl.config.tasks import TaskConfig
-from mtl.objective.memory import keep
+from mtl.objective.memory import register_state
 from mtl.objective.weighting.base import Weighting
 from mtl.seeds import Stream, torch_seed
 
@@ -20,7 +20,7 @@ class RLW(Weighting[RLWWeighting]):
 
     def __init__(self, config: RLWWeighting, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
         super().__init__(config, tasks, seed)
-        keep(self, "step", torch.zeros((), dtype=torch.int64))
+        register_state(self, "step", torch.zeros((), dtype=torch.int64))
 
     def factors(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:
         random = torch.Generator().manual_seed(torch_seed(self.seed, Stream.WEIGHTING, int(self.step)))

@@ -8,7 +8,7 @@ import torch
 
 from mtl.config.objective import STCHWeighting
 from mtl.config.tasks import TaskConfig
-from mtl.objective.memory import keep
+from mtl.objective.memory import register_state
 from mtl.objective.weighting.base import Weighting, shares
 
 
@@ -24,9 +24,9 @@ class STCH(Weighting[STCHWeighting]):
 
     def __init__(self, config: STCHWeighting, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
         super().__init__(config, tasks, seed)
-        keep(self, "step", torch.zeros((), dtype=torch.int64))
-        keep(self, "sums", torch.zeros(self.num_tasks, dtype=torch.float64))
-        keep(self, "counts", torch.zeros(self.num_tasks, dtype=torch.float64))
+        register_state(self, "step", torch.zeros((), dtype=torch.int64))
+        register_state(self, "sums", torch.zeros(self.num_tasks, dtype=torch.float64))
+        register_state(self, "counts", torch.zeros(self.num_tasks, dtype=torch.float64))
 
     def factors(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:
         count = present.sum().clamp(min=1)

@@ -59,7 +59,7 @@ class Answer(ABC):
         return distance > 1e-6
 
     def summary(self, task: Task, predictions: Sequence[Any]) -> dict[str, list[Any]]:
-        """Numbers, one a prediction, that say how a task answers without knowing whether it is right."""
+        """Numbers, one per prediction, that say how a task answers without knowing whether it is right."""
         return {}
 
     def indices(self, predictions: Sequence[Any]) -> np.ndarray | None:

@@ -5,7 +5,7 @@ Counts, losses, Gramians and Jacobians are summed over all workers *before* they
 sum         one backward pass of the weighted sum; the weights may depend on the global losses
 features    the model is cut at its shared features: a backward pass through each head gives the tasks' gradients
             there, their tasks × tasks products travel, one backward pass goes on from the combination
-parameters  a backward pass a task; the whole Jacobian travels
+parameters  a backward pass per task; the whole Jacobian travels
 """
 
 from __future__ import annotations

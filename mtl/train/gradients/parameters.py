@@ -13,7 +13,7 @@ from mtl.train.gradients.base import GradientMethod, Outcome
 
 
 class ParameterGradients(GradientMethod):
-    """The tasks' gradients are compared at the shared parameters: a backward pass a task."""
+    """The tasks' gradients are compared at the shared parameters: a backward pass per task."""
 
     _jacobian: torch.Tensor | None = None
 

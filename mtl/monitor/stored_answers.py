@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mtl.monitor.late_labels import late_performance, unjudged_columns
+from mtl.monitor.late_labels import late_performance, unscored_columns
 from mtl.monitor.matching import listed
-from mtl.reports.monitoring import KeptAnswers, LateLabels, LateResult
+from mtl.reports.monitoring import LateLabels, LateResult, StoredAnswers
 from mtl.reports.types import read_report
 
 NAME = "answers.json"
@@ -14,7 +14,9 @@ NAME = "answers.json"
 FIX = "remove the file: its images are predicted once more when labels come"
 
 
-def judge_kept(kept: KeptAnswers, late: LateLabels, folder: Path, alpha: float) -> tuple[list[LateResult], list[str]]:
+def score_stored(
+    kept: StoredAnswers, late: LateLabels, folder: Path, alpha: float
+) -> tuple[list[LateResult], list[str]]:
     """How tasks do by the labels that have come, a version each, and what of the labels is not judged.
 
     An answer counts for the version that gave it: a later one may have learnt from the image and its label.
@@ -26,7 +28,7 @@ def judge_kept(kept: KeptAnswers, late: LateLabels, folder: Path, alpha: float) 
     """
     told: list[str] = list(late.said)
     paths = [folder / look / NAME for look in late.earlier]
-    looks = [read_report(KeptAnswers, path, fix=FIX) for path in paths if path.exists()] + [kept]
+    looks = [read_report(StoredAnswers, path, fix=FIX) for path in paths if path.exists()] + [kept]
     last = {name: number for number, one in enumerate(looks) for name in one.images}
     rows: list[LateResult] = []
     for version in sorted({one.version for one in looks}):
@@ -45,7 +47,7 @@ def judge_kept(kept: KeptAnswers, late: LateLabels, folder: Path, alpha: float) 
         )
         rows += [row.model_copy(update={"version": version}) for row in found]
         told += [f"version {version}: {line}" for line in problems]
-    if others := unjudged_columns(late.labels.values(), kept.registered):
+    if others := unscored_columns(late.labels.values(), kept.registered):
         told.append(
             f"labels of {listed(others)}: no task that answers a class or a number and was registered with its metric"
         )

@@ -15,19 +15,19 @@ from mtl.data.prepare.prepare import prepare
 from mtl.data.shards import manifest as manifests
 from mtl.data.spec import SPLITS
 from mtl.errors import DataError
-from mtl.evaluate.judge import judge_model
+from mtl.evaluate.evaluation import evaluate_model
 from mtl.package.bundle import EVALUATION, Bundle, read_bundle
 from mtl.reports import EvalReport, OwnSamples
 from mtl.tasks import Task
 
 
-def rejudge(bundle_folder: Path, config: Config, outputs: Path, challenger: Path | None = None) -> EvalReport:
-    """Judge a bundle on `outputs/prepared`'s test samples, with its own preprocessing and its own statistics.
+def reevaluate(bundle_folder: Path, config: Config, outputs: Path, challenger: Path | None = None) -> EvalReport:
+    """Evaluate a bundle on `outputs/prepared`'s test samples, with its own preprocessing and its own statistics.
 
-    A task whose target is no longer in the data, or has other classes, cannot be judged; the report says so.
+    A task whose target is no longer in the data, or has other classes, cannot be evaluated; the report says so.
 
     Args:
-        challenger: the bundle of a version made of these data; both are then judged on the champion's own samples too.
+        challenger: the bundle of a version made of these data; both are then evaluated on the champion's own samples too.
 
     Raises:
         DataError: the bundle cannot be built by this code.
@@ -41,7 +41,7 @@ def rejudge(bundle_folder: Path, config: Config, outputs: Path, challenger: Path
             if task.kind and split.spec.targets.get(task.target_name) != task.target
         }
         known = {name: task for name, task in tasks.items() if name not in reasons}
-        report = judge_model(model, known, split, config).report
+        report = evaluate_model(model, known, split, config).report
         if challenger is not None:
             had = _samples_of(bundle_folder)
             own = _on_own(
@@ -73,7 +73,7 @@ def _on_own(had: frozenset[str], config: Config, champion: Entry, challenger: En
         return counts
     plain = config.model_copy(update={"evaluate": config.evaluate.model_copy(update={"corruptions": ()})})
     old, new = (
-        judge_model(m, tasks, split.only(chosen), plain).report.tasks for m, tasks, split in (champion, challenger)
+        evaluate_model(m, tasks, split.only(chosen), plain).report.tasks for m, tasks, split in (champion, challenger)
     )
     return counts.model_copy(update={"champion": old, "challenger": new})
 

@@ -1,7 +1,7 @@
 """Not in dvc.yaml: a registered model on the present test split, and how long one image takes the packaged one.
 
-python -m mtl.entrypoints.rejudge judge MODEL_FOLDER REPORT CHALLENGER_FOLDER
-python -m mtl.entrypoints.rejudge latency MODEL_FOLDER RESULT
+python -m mtl.entrypoints.reevaluate evaluate MODEL_FOLDER REPORT CHALLENGER_FOLDER
+python -m mtl.entrypoints.reevaluate latency MODEL_FOLDER RESULT
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from mtl.stages import OUTPUTS, run_stage
 def main() -> None:
     """Write what was asked for to a file."""
     what, model, result = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
-    if what == "judge":
-        from mtl.package.rejudge import rejudge
+    if what == "evaluate":
+        from mtl.package.reevaluate import reevaluate
 
-        text = rejudge(model / BUNDLE, load(), OUTPUTS, Path(sys.argv[4]) / BUNDLE).model_dump_json()
+        text = reevaluate(model / BUNDLE, load(), OUTPUTS, Path(sys.argv[4]) / BUNDLE).model_dump_json()
     else:
         from mtl.package.latency import median_latency
 

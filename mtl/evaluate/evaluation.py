@@ -21,7 +21,7 @@ from mtl.tasks.base import Scorer
 
 
 @dataclass(frozen=True)
-class Judged:
+class Evaluation:
     """A model on a split, with all that pictures and tables are made of."""
 
     model: nn.Module
@@ -31,16 +31,16 @@ class Judged:
     report: EvalReport
 
 
-def judge_weights(config: ModelTree, prepared: Path, weights: Path, split_name: str = "test") -> Judged:
-    """Rebuild the model that `config` describes, give it the weights, and judge it."""
+def evaluate_weights(config: ModelTree, prepared: Path, weights: Path, split_name: str = "test") -> Evaluation:
+    """Rebuild the model that `config` describes, give it the weights, and evaluate it."""
     split = Split(prepared, split_name)
     tasks = build_tasks(config.tasks, split.spec.targets, image_spec(split.manifest))
     model = build_model(config.model, tasks)
     model.load_state_dict(load_file(weights))
-    return judge_model(model, tasks, split, config)
+    return evaluate_model(model, tasks, split, config)
 
 
-def judge_model(model: nn.Module, tasks: dict[str, Task], split: Split, config: ModelTree) -> Judged:
+def evaluate_model(model: nn.Module, tasks: dict[str, Task], split: Split, config: ModelTree) -> Evaluation:
     """Score a model on the CPU. The thread count is the training's: another one can change the last bits of a metric."""
     torch.set_num_threads(config.train.num_workers * config.train.threads_per_worker)
     settings = config.evaluate
@@ -48,4 +48,4 @@ def judge_model(model: nn.Module, tasks: dict[str, Task], split: Split, config: 
     found = robustness(model, tasks, split, settings.corruptions, settings.num_corrupted, settings.batch_size)
     blind = score_blind(tasks, split, settings.batch_size)
     report = build_report(scorers, tasks, split, config, found, blind)
-    return Judged(model, tasks, split, scorers, report)
+    return Evaluation(model, tasks, split, scorers, report)
