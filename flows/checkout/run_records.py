@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 
 from mtl.errors import DataError
 from mtl.reports.types import Report, parse_json
+from mtl.storage import atomic
 
 LAST_RUN = "last_run.json"
 
@@ -21,9 +22,7 @@ class Record(Report):
 
     def write(self, path: Path) -> None:
         """Put it in its place as a whole."""
-        scratch = path.with_suffix(".tmp")
-        scratch.write_text(json.dumps(self.model_dump(mode="json", exclude_none=True), indent=1), encoding="utf-8")
-        scratch.replace(path)
+        atomic.write(path, json.dumps(self.model_dump(mode="json", exclude_none=True), indent=1))
 
 
 class LastRun(Record):

@@ -127,7 +127,9 @@ def registered(predictor: Predictor, report: EvalReport) -> dict[str, Registered
             low = known.value if known.low is None else known.low
             high = known.value if known.high is None else known.high
             classes = tuple(task.target.classes) if answer.has_classes else None
-            found[name] = Registered(serves=answer.name, value=known.value, low=low, high=high, classes=classes)
+            found[name] = Registered(
+                serves=answer.name, metric=metric, value=known.value, low=low, high=high, classes=classes
+            )
     return found
 
 

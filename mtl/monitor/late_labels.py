@@ -115,7 +115,7 @@ def _scores(
         answer, truth = answers[image].get(task), given.get(task, "")
         if answer is None or not truth:
             continue
-        if before.serves != "label":
+        if not before.counts_hits:
             number = _number(truth)
             scores += [] if number is None else [abs(float(str(answer)) - number)]
             unusable += [truth] if number is None else []
@@ -124,7 +124,7 @@ def _scores(
         else:
             scores.append(float(str(answer) == truth))
     if unusable:
-        what = "are no class of the model" if before.serves == "label" else "are no number"
+        what = "are no class of the model" if before.counts_hits else "are no number"
         problems.append(f"{task}: {len(unusable)} labels {what}: {listed(sorted(set(unusable)))}")
     return scores
 
@@ -139,7 +139,7 @@ def _number(text: str) -> float | None:
 
 def _row(task: str, before: Registered, scores: np.ndarray) -> LateResult:
     number, value = len(scores), float(scores.mean())
-    is_label = before.serves == "label"
+    is_label = before.counts_hits
     if is_label:
         interval = stats.binomtest(int(scores.sum()), number).proportion_ci(CONFIDENCE)
         low, high, p = interval.low, interval.high, stats.binom.cdf(int(scores.sum()), number, before.low)

@@ -21,15 +21,18 @@ def write_mlflow_model(folder: Path, bundle: Path) -> PackageReport:
     """Write the model folder, with a signature: an image in, a typed result per task out. There is no code in it."""
     import mlflow
     from mlflow.models import ModelSignature
-    from mlflow.types.schema import ColSpec, Schema
+    from mlflow.types.schema import ColSpec, Schema, TensorSpec
 
     predictor = Predictor(bundle)
     shutil.rmtree(folder, ignore_errors=True)
-    outputs = [column for name, task in predictor.tasks.items() for column in answer_of(task).columns(name)]
+    outputs: list[ColSpec | TensorSpec] = [
+        column for name, task in predictor.tasks.items() for column in answer_of(task).columns(name)
+    ]
+    inputs: list[ColSpec | TensorSpec] = [ColSpec("binary", "image")]
     mlflow.pyfunc.save_model(
         path=str(folder),
         loader_module=LOADER,
-        signature=ModelSignature(Schema([ColSpec("binary", "image")]), Schema(outputs)),
+        signature=ModelSignature(Schema(inputs), Schema(outputs)),
         pip_requirements=_pinned(),
     )
     shutil.copytree(bundle, folder / BUNDLE)

@@ -57,10 +57,16 @@ class Registered(Report):
     """What a task had when its version was registered: accuracy of a label, mean absolute error of a value."""
 
     serves: str = Field(description="the kind of answer")
+    metric: str = Field(default="", description="accuracy or mae; empty in older ones: of a label or a value")
     value: float
     low: float
     high: float
     classes: tuple[str, ...] | None = Field(default=None, description="of a label; None: not said")
+
+    @property
+    def counts_hits(self) -> bool:
+        """Whether a sample's score is 1 or 0, not a distance."""
+        return (self.metric or {"label": "accuracy"}.get(self.serves)) == "accuracy"
 
 
 class StoredAnswer(Report):
