@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from base64 import b64encode
 from collections.abc import Callable, Generator
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import s3fs
+from tenacity import retry, retry_if_exception, stop_after_attempt, wait_fixed
 
 from flows.settings import own_password
 from flows.stack import servers as stack
@@ -152,6 +154,12 @@ def basic_of(home: Path) -> str:
     return "Basic " + b64encode(f"mtl:{own_password(home)}".encode()).decode()
 
 
+def _busy(error: BaseException) -> bool:
+    return isinstance(error, urllib.error.HTTPError) and error.code == 503
+
+
+# Prefect's server says 503 where SQLite is busy with somebody else, and its clients ask again.
+@retry(retry=retry_if_exception(_busy), stop=stop_after_attempt(10), wait=wait_fixed(1), reraise=True)
 def ask(url: str, authorization: str = "", body: Any = None) -> Any:
     """JSON of a server that may want to know who asks; None if it has nothing to say."""
     headers = {"Authorization": authorization, "Content-Type": "application/json"}

@@ -60,7 +60,7 @@ def test_where_packages_differ_the_versions_environment_is_built(retrained: Path
     subprocess.run([str(python), "-c", "import torch, ray"], check=True)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_param_that_was_changed_is_named_and_an_image_in_the_remote_refused(retrained: Path, tmp_path: Path) -> None:
     folder, environment = clone(retrained, tmp_path / "elsewhere")
     code, found = reproduced(folder, environment, "--set", "train.learning_rate=2e-3")

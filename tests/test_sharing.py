@@ -138,8 +138,9 @@ def test_half_precision_changes_the_gradient_by_its_rounding_alone(
     assert torch.nn.functional.cosine_similarity(found[0], found[1], dim=0) > 0.99
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("sharing", SHARINGS)
+@pytest.mark.parametrize(
+    "sharing", [pytest.param(name, marks=pytest.mark.slow if name == "hard" else pytest.mark.long) for name in SHARINGS]
+)
 def test_every_sharing_and_task_type_learns_sixteen_samples(
     sharing: str, tasks: dict[str, Task], batch: Batch, config: Config
 ) -> None:

@@ -48,7 +48,7 @@ def write_coco(folder: Path, downloads: Path) -> None:
     (folder / "annotations.json").write_text(json.dumps(document))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_coco_of_real_photographs_trains_a_detector(downloads: Path, tmp_path: Path) -> None:
     given = tmp_path / "trees"
     write_coco(given, downloads)
