@@ -30,6 +30,8 @@ PREFIX = "mtl-"
 """Of temporary folders."""
 GONE = "its process was killed, or the machine went down"
 DAY_SECONDS = 86400
+SERVER = "prefect.server.api.server:create_app"
+"""Of the command of a Prefect server."""
 UNFINISHED = {"packages": ".new-*", "downloads": "tmp*"}
 """Folders of the home in which something may be half written, and what it is called there."""
 
@@ -133,6 +135,7 @@ def _clear(
             folder = (settings.home / name).resolve()
             if folder != settings.home and folder.is_relative_to(settings.home):
                 shutil.rmtree(folder, ignore_errors=True)
+    _end_servers(settings)
     last = settings.home / "last_run.json"
     if last.exists() and (found := _read(last)).get("process") == path.stem and found["state"] == "Running":
         write_record(last, _crashed(found))
@@ -151,6 +154,30 @@ def _clear(
     path.unlink(missing_ok=True)
     path.with_suffix(".lock").unlink(missing_ok=True)
     say(f"{what}: what it left was cleared")
+
+
+def _end_servers(settings: Settings) -> None:
+    """Prefect's server that a flow embeds ends with the flow, but not with a flow that is killed: one of this home that no
+    process of this home has started any longer."""
+    import psutil
+
+    def home(process: psutil.Process | None) -> str | None:
+        try:
+            return process.environ().get("MTL_HOME") if process else None
+        except psutil.Error:  # gone, or somebody else's
+            return None
+
+    orphans = [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if SERVER in (process.info["cmdline"] or ()) and home(process) == str(settings.home) != home(process.parent())
+    ]
+    for process in orphans:
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+    for process in psutil.wait_procs(orphans, timeout=10)[1]:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
 
 
 def as_it_is(settings: Settings, last: dict[str, Any]) -> dict[str, Any]:

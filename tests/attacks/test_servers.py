@@ -198,7 +198,8 @@ def test_they_are_on_loopback_alone(command: str, tmp_path: Path) -> None:
 FLOW = """
 from flows.settings import load_settings
 load_settings()
-import time
+import signal, time
+signal.signal(signal.SIGTERM, signal.default_int_handler)  # as mtl does: Prefect's server ends with it
 from prefect import flow
 from prefect.client.orchestration import get_client
 

@@ -11,9 +11,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
-from flows.leftovers import FOLDER, clear
+from flows.leftovers import FOLDER, SERVER, clear
 from flows.metrics import exposition
 from flows.settings import Settings
 from flows.status import collect as status
@@ -40,6 +41,23 @@ with running(settings, name) as note, recorded(settings, name, note, sys.argv[4]
         Path(tempfile.gettempdir(), "large").write_bytes(bytes(1000))
         print(folder, tempfile.gettempdir(), note.content["mlflow_run"], note.name, flush=True)
         time.sleep(120)
+"""
+
+FLOW = """
+import sys, time
+from flows.settings import load_settings
+settings = load_settings()
+from flows.workspace import running
+from prefect import flow
+from prefect.client.orchestration import get_client
+
+@flow
+def waits(name):
+    with running(settings, name), get_client(sync_client=True) as client:
+        print(client.api_url, flush=True)
+        time.sleep(120)
+
+waits(sys.argv[1])
 """
 
 
@@ -172,3 +190,32 @@ def test_a_killed_flow_run(settings: Settings, workers: list[Worker], tmp_path: 
         assert client.read_flow_run(mine.id).state.type == "CRASHED"
         assert client.read_flow_run(other.id).state.type == "RUNNING"
         assert list((settings.home / FOLDER).glob("*.json")) == []
+
+
+@pytest.mark.slow
+@situation("kill -9 of a flow that embeds Prefect's server: the server ends with the next command, others' do not")
+def test_a_killed_flow_s_server(settings: Settings, tmp_path: Path) -> None:
+    (settings.root / "dvc.yaml").touch()
+
+    def start(home: Path) -> tuple[subprocess.Popen[str], psutil.Process]:
+        environment = clean_environment() | {"PYTHONPATH": str(ROOT), "MTL_HOME": str(home)}
+        words = [sys.executable, "-c", FLOW, "a" * 16]
+        flow = subprocess.Popen(words, env=environment, cwd=settings.root, stdout=subprocess.PIPE, text=True)
+        assert flow.stdout is not None
+        assert flow.stdout.readline().startswith("http")
+        (server,) = [p for p in psutil.Process(flow.pid).children(recursive=True) if SERVER in p.cmdline()]
+        return flow, server
+
+    killed, orphan = start(settings.home)
+    living, theirs = start(tmp_path / "another home")
+    try:
+        killed.kill()
+        killed.wait()
+        assert orphan.is_running()
+        clear(settings, print, prefect=False)
+        assert not orphan.is_running()
+        assert theirs.is_running()
+    finally:
+        living.kill()
+        living.wait()
+        theirs.kill()
