@@ -15,7 +15,6 @@ from flows.versions import opened
 from mtl.config import RegistryError
 from mtl.registry import Registry
 from mtl.signing import own_keys
-from mtl.tracking import explained
 from mtl.trust import DECLARED
 from mtl.version import STATEMENT
 
@@ -48,8 +47,7 @@ def refuse_strange_key(settings: Settings, registry: Registry) -> None:
 
 def signers(registry: Registry) -> Counter[str]:
     """Ids of keys by which versions say that they are signed → how many. (Anybody who writes there can say so.)"""
-    with explained(registry.uri):
-        found = registry.client.search_model_versions(f"name = '{registry.model}'")
+    found = registry.raw_versions()
     return Counter(key for version in found if (key := _key_of(dict(version.tags).get(STATEMENT))))
 
 
