@@ -1,8 +1,9 @@
 """What a process that was killed leaves behind: it is known, since every process writes down what it has before it has it.
 
-MTL_HOME/processes has a record for each process that works (its temporary folder, its copy of the checkout, its runs in MLflow and
-Prefect) and beside it a lock that the process holds as long as it lives, however it ends. A record whose lock is free is of a
-process that is gone: what it names is cleared, and nothing else is. Records of other machines are left to these.
+MTL_HOME/processes has a record for each process that works (its temporary folder, its copy of the checkout, its runs in
+MLflow and Prefect, the Prefect server that it embeds) and beside it a lock that the process holds as long as it lives,
+however it ends. A record whose lock is free is of a process that is gone: what it names is cleared, and nothing else is.
+Records of other machines are left to these.
 """
 
 from __future__ import annotations
@@ -79,7 +80,13 @@ def noted(settings: Settings, lock: str = "") -> Generator[Note]:
         began = datetime.now(UTC).isoformat(timespec="seconds")
         folders = (f"workspaces/{lock}",) if lock else ()
         note.content = ProcessRecord(
-            host=platform.node(), pid=os.getpid(), began=began, lock=lock, folders=folders, scratch=scratch
+            host=platform.node(),
+            pid=os.getpid(),
+            began=began,
+            lock=lock,
+            folders=folders,
+            scratch=scratch,
+            servers=_embedded(),
         )
         note.content.write(note.path)
         try:
@@ -147,7 +154,7 @@ def _clear(settings: Settings, path: Path, record: ProcessRecord, *, prefect: bo
             folder = (settings.home / name).resolve()
             if folder != settings.home and folder.is_relative_to(settings.home):
                 shutil.rmtree(folder, ignore_errors=True)
-    _end_servers(settings)
+    _end_servers(record.servers)
     last = _last_run(settings)
     if last is not None and last.process == path.stem and last.state == "Running":
         _crashed(last).write(settings.home / LAST_RUN)
@@ -178,29 +185,29 @@ def _last_run(settings: Settings) -> LastRun | None:
     return None
 
 
-def _end_servers(settings: Settings) -> None:
-    """Prefect's server that a flow embeds ends with the flow, but not with a flow that is killed: one of this home that no
-    process of this home has started any longer.
-    """
+def _embedded() -> tuple[tuple[int, float], ...]:
+    """Prefect's servers that this process has started, as Prefect does for a flow that has none: number and birth of each."""
     import psutil
 
-    def home(process: psutil.Process | None) -> str | None:
-        try:
-            return process.environ().get("MTL_HOME") if process else None
-        except psutil.Error:  # gone, or somebody else's
-            return None
+    found: list[tuple[int, float]] = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):  # gone
+            if SERVER in child.cmdline():
+                found.append((child.pid, child.create_time()))
+    return tuple(found)
 
-    orphans = [
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if SERVER in (process.info["cmdline"] or ()) and home(process) == str(settings.home) != home(process.parent())
-    ]
-    for process in orphans:
-        with contextlib.suppress(psutil.Error):
-            process.terminate()
-    for process in psutil.wait_procs(orphans, timeout=10)[1]:
-        with contextlib.suppress(psutil.Error):
-            process.kill()
+
+def _end_servers(known: tuple[tuple[int, float], ...]) -> None:
+    """They end with their flow, but not with one that is killed."""
+    import psutil
+
+    for number, born in known:
+        with contextlib.suppress(psutil.Error):  # gone, or somebody else's
+            process = psutil.Process(number)
+            if process.create_time() == born:
+                process.terminate()
+                if psutil.wait_procs([process], timeout=10)[1]:
+                    process.kill()
 
 
 def as_it_is(settings: Settings, last: LastRun) -> LastRun:

@@ -50,6 +50,9 @@ class ProcessRecord(Record):
     scratch: str | None = Field(default=None, description="folder of its temporary files")
     mlflow_run: str | None = None
     flow_run: str | None = None
+    servers: tuple[tuple[int, float], ...] = Field(
+        default=(), description="Prefect's that it embeds: number and birth of each"
+    )
 
 
 def read_last_run(home: Path) -> LastRun | None:

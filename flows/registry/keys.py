@@ -16,7 +16,6 @@ from flows.settings import Settings
 from mtl.errors import RegistryError
 from mtl.registry.registry import Registry
 from mtl.registry.signing import own_keys
-from mtl.registry.tracking import explained
 from mtl.registry.trust import DECLARED
 from mtl.registry.version import STATEMENT
 from mtl.reports.types import Report
@@ -50,8 +49,7 @@ def refuse_strange_key(settings: Settings, registry: Registry) -> None:
 
 def signers(registry: Registry) -> Counter[str]:
     """Ids of keys by which versions say that they are signed → how many. (Anybody who writes there can say so.)"""
-    with explained(registry.uri):
-        found = registry.client.search_model_versions(f"name = '{registry.model}'")
+    found = registry.raw_versions()
     return Counter(key for version in found if (key := _key_of(dict(version.tags).get(STATEMENT))))
 
 

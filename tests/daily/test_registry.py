@@ -262,6 +262,11 @@ def test_a_part_of_a_package(team: Team) -> None:
     (made / "model.sig").unlink()
     (team.package(champion) / "weights").unlink()
     refused(team, "the package of version 2", "or a part of it")
+    with pytest.raises(GoneError, match="6 of 1000 bytes are there"):
+        team.asked()["retrain, unchanged"]()
+    for fetches in ("retrain", "predict", "endpoint"):
+        with pytest.raises(GoneError, match="missing: weights"):
+            team.asked()[fetches]()
     team.mend()
     assert team.registry.whole(champion) == 1006
 
