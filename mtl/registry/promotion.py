@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from types import EllipsisType
 from typing import TYPE_CHECKING
 
+from pydantic import JsonValue
+
 from mtl.errors import GoneError, RegistryError
 from mtl.output.redaction import redact
 from mtl.registry.actor import actor
@@ -27,8 +29,6 @@ from mtl.registry.records.client import ReadingClient
 from mtl.reports.change import Change
 
 if TYPE_CHECKING:
-    from pydantic import JsonValue
-
     from mtl.registry.records.entities import ModelVersion
 
 CHAMPION = "champion"
