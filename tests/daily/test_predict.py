@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mtl.config.params import Config
+from mtl.reports.prediction import Counts
 from mtl.serving import batch
 from mtl.serving.batch import predict_all
 from mtl.serving.export import write_table
@@ -58,7 +59,7 @@ def test_one_name_in_two_folders(config: Config, package: Path, tmp_path: Path) 
             assert image is not None and mask is not None and image.shape[:2] == mask.shape[:2]
     # Again, there is nothing to do.
     found = predict_all(config, package, choose([str(tmp_path / "in")]), str(tmp_path / "0"), ["overlays", "masks"])
-    assert found == {"images": 9, "failed": 0, "made": 0}
+    assert found == Counts(images=9, failed=0, made=0)
 
 
 @pytest.mark.daily(situation="images whose names differ in little, or in what some systems do not take")

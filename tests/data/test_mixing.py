@@ -140,6 +140,7 @@ def test_images_with_other_labels_each_are_drawn_on_one_sheet(sources: Path, con
     from mtl.evaluate.pictures import draw_curves, draw_predictions
     from mtl.evaluate.report import build_report
     from mtl.evaluate.tables import write_tables
+    from mtl.reports import EpochRow
     from mtl.tasks import build_model, build_tasks, image_spec
 
     chosen = load(ROOT / "params.yaml", [f"@{ROOT}/docs/examples/sources.yaml", "evaluate.num_resamples=100"])
@@ -151,7 +152,7 @@ def test_images_with_other_labels_each_are_drawn_on_one_sheet(sources: Path, con
     assert all(task.metrics[task.primary].value is not None for task in report.tasks.values())
     assert set(report.tasks["digit"].slices["source"]) <= {"digits", "animals", "trees"}
     write_tables(tmp_path, report, scorers)
-    draw_curves(tmp_path, scorers, [{"epoch": 0, "train/digit/loss": 1.0}])
+    draw_curves(tmp_path, scorers, [EpochRow.model_validate({"epoch": 0, "step": 1, "train/digit/loss": 1.0})])
     draw_predictions(tmp_path, model, tasks, scorers, split, 8)
     assert (tmp_path / "good.png").stat().st_size > 10_000
 

@@ -13,7 +13,7 @@ from mtl.registry.ledger import Entry, Ledger
 from mtl.registry.records.client import ReadingClient
 from mtl.registry.trust import Trust
 
-GOLDEN = Path(__file__).parent / "golden"
+CHAIN = Path(__file__).with_name("chain.json")
 
 
 def refuse(uri: str) -> ReadingClient:
@@ -23,7 +23,7 @@ def refuse(uri: str) -> ReadingClient:
 @pytest.fixture(scope="module")
 def chain() -> dict[str, object]:
     """Entries of a ledger, and what the program that wrote them said of them."""
-    return json.loads((GOLDEN / "chain.json").read_text())
+    return json.loads(CHAIN.read_text())
 
 
 def entries(chain: dict[str, object], *, unverified: bool = False) -> tuple[dict[str, Entry], Trust]:
