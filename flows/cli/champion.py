@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ from flows.cli.options import AsJson, absolute
 if TYPE_CHECKING:
     pass
 
+_LOG = logging.getLogger(__name__)
 app = typer.Typer()
 
 
@@ -29,7 +31,7 @@ def promote(
     for rule in decision.rules:
         typer.echo(f"{'yes' if rule.passed else 'NO ':<4} {rule.name}: required {rule.required}, found {rule.found}")
     if entry is None:
-        typer.secho(f"version {version} was not promoted: {decision.summary}", fg="yellow", err=True)
+        _LOG.warning(f"version {version} was not promoted: {decision.summary}")
         raise typer.Exit(1)
     typer.echo(f"version {entry.to} is champion, in place of {entry.replaces or 'none'}")
 

@@ -67,10 +67,10 @@ def report() -> None:
 @data.command()
 def split(as_json: AsJson = False) -> None:
     """Write the table of a stratified split: images in it stay where they are, new ones keep the classes balanced."""
-    from flows.checkout.dvc import run_module
+    from flows.checkout.dvc import run_for_output
     from flows.settings import enter_checkout
 
-    run_module("mtl.entrypoints.split", *(["--json"] if as_json else []), folder=enter_checkout().root, lines=None)
+    run_for_output("mtl.entrypoints.split", *(["--json"] if as_json else []), folder=enter_checkout().root)
 
 
 @data.command()

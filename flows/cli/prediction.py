@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ from flows.cli.options import AsJson
 if TYPE_CHECKING:
     pass
 
+_LOG = logging.getLogger(__name__)
 app = typer.Typer()
 
 
@@ -34,7 +36,7 @@ def predict(
     counts = found.counts
     typer.echo(f"{counts.images} images by version {found.versions[0]}, {counts.made} of them now: {found.out}")
     if counts.failed:
-        typer.secho(f"{counts.failed} could not be read: see the column `_error`", fg="yellow", err=True)
+        _LOG.warning(f"{counts.failed} could not be read: see the column `_error`")
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ from flows.cli.options import AsJson, absolute
 if TYPE_CHECKING:
     from mtl.reports.monitoring import Outcome
 
+_LOG = logging.getLogger(__name__)
 app = typer.Typer()
 
 
@@ -30,15 +32,20 @@ def retrain(
         typer.Option("--override", help="judge with other settings of the gate than the committed ones; needs --why"),
     ] = False,
     why: Annotated[str, typer.Option(help="reason for that, kept in the history")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="print a JSON object per line, the result at last")] = False,
 ) -> None:
     """Fetch, prepare, train, evaluate, package, register, and promote if the gate says so."""
     from flows.checkout.workspace import effective_params
     from flows.retraining.gate_settings import gate_changes
+    from flows.run_log import say_step
     from flows.settings import enter_checkout, reach_prefect
+    from flows.terminal import current
     from mtl.config.params import parse
     from mtl.output.redaction import redact
     from mtl.registry.fingerprint import fingerprint
 
+    if as_json and (terminal := current()) is not None:
+        terminal.use_json()
     settings = enter_checkout()
     reach_prefect(settings)
     chosen = absolute(overrides)
@@ -49,15 +56,16 @@ def retrain(
         # An embedded server takes some 20 CPU-seconds to start: ask the registry first.
         from flows.checks import QUICK, TRAINING, check
         from flows.retraining.arrivals import look_for_arrivals
-        from flows.retraining.unchanged import find_registered, unchanged_line
+        from flows.retraining.unchanged import find_registered, say_unchanged
 
         check(settings, config, QUICK, TRAINING)
         look_for_arrivals(settings, config)
         digest = fingerprint(settings.root, params)
         version = find_registered(settings, config, digest)
         if version is not None:
-            typer.echo(unchanged_line(version, digest))
+            say_unchanged(version, digest)
             return
+    say_step("start", "running")  # Prefect's server and the imports: half a minute on a slow machine
     from prefect import tags
 
     from flows.checkout.project import project_of, tags_of
@@ -103,7 +111,7 @@ def monitor(as_json: AsJson = False) -> None:
     elif found.page:
         typer.echo(f"report   {found.page}")
     if found.state == "event":
-        typer.echo('next     mtl retrain --reason "…"', err=True)
+        _LOG.warning('next     mtl retrain --reason "…"')
         raise typer.Exit(3)
     if found.state == "unjudged":
         raise typer.Exit(1)

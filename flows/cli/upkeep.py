@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ from flows.cli.options import AsJson
 if TYPE_CHECKING:
     pass
 
+_LOG = logging.getLogger(__name__)
 app = typer.Typer()
 
 
@@ -77,11 +79,13 @@ def keys(
     """Who signs here, whose signatures count, and by whom the registry's versions are signed."""
     from flows.registry.keys import collect, show
     from flows.registry.keys import declare as write
+    from flows.run_log import show_lines
     from flows.settings import enter_checkout
 
     settings = enter_checkout()
+    show_lines().all_to_stderr = as_json
     if declare:
-        typer.echo(f"declared     {write(settings)} (git add, git commit)", err=as_json)
+        _LOG.info(f"declared     {write(settings)} (git add, git commit)")
     found = collect(settings)
     typer.echo(json.dumps(found.model_dump(), indent=1) if as_json else show(found))
 
