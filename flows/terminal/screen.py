@@ -128,21 +128,23 @@ class Terminal:
 
     def fail(self, error: MtlError) -> None:
         """Show the error with which the command ends, and where its log is."""
-        place = self.place
         self._trace(error)
-        event = ErrorEvent(
-            error=type(error).__name__, what=error.what, found=error.found, fix=error.fix, log=place or None
-        )
+        self._tell(error, type(error).__name__)
+
+    def _tell(self, error: MtlError, kind: str) -> None:
+        place = self.place
+        event = ErrorEvent(error=kind, what=error.what, found=error.found, fix=error.fix, log=place or None)
         _LOG.error(f"error: {error}" + (f"\n  log:   {place}" if place else ""), extra=of(event))
 
     def crash(self, error: Exception) -> None:
         """Show an error that nobody foresaw: in few words, its traceback in the log; without a log, the traceback, too."""
         self.debug = self.debug or self.log is None
-        if not self.debug:
-            FOREIGN.error("".join(traceback.format_exception(error)))
+        self._trace(error)
+        FOREIGN.error("".join(traceback.format_exception(error)))
         first = (str(error).splitlines() or [""])[0][:300]
         what = f"a mistake in the program: {type(error).__name__}{f': {first}' if first else ''}"
-        self.fail(MtlError(what, fix="report it with its traceback: the log has it, and so has mtl --debug"))
+        fix = "report it with its traceback: the log has it, and mtl --debug shows it"
+        self._tell(MtlError(what, fix=fix), type(error).__name__)
 
     def _trace(self, error: Exception) -> None:
         self.stop()
