@@ -11,7 +11,7 @@ PANELS = {
     "Run": ("retrain", "status", "monitor", "approve"),
     "Data": ("data",),
     "Versions": ("history", "promote", "rollback", "lineage", "diff", "reproduce"),
-    "Use": ("predict", "endpoint", "shadow", "package"),
+    "Serve": ("predict", "endpoint", "shadow", "package"),
     "Operate": (
         *("serve", "ui", "deploy", "stack", "metrics", "registry"),
         *("backup", "restore", "clean", "keys", "adopt", "mend", "relocate"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.cli.completion import keys
 from flows.cli.options import AsJson, absolute
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ def retrain(
     overrides: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", help="change a key of params.yaml for this run, e.g. train.epochs=2, or @FILE with sections"
+            "--set",
+            help="change a key of params.yaml for this run, e.g. train.epochs=2, or @FILE with sections",
+            autocompletion=keys,
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="run every stage again though nothing changed")] = False,
@@ -34,7 +37,10 @@ def retrain(
     why: Annotated[str, typer.Option(help="reason for that, kept in the history")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="print a JSON object per line, the result at last")] = False,
 ) -> None:
-    """Fetch, prepare, train, evaluate, package, register, and promote if the gate says so."""
+    """Train and register a new version; promote it if the gate says so.
+
+    The steps: fetch, prepare, train, evaluate, package, push, register, gate, promote. Unchanged inputs do nothing.
+    """
     from flows.checkout.workspace import effective_params
     from flows.retraining.gate_settings import gate_changes
     from flows.run_log import say_step
@@ -82,7 +88,10 @@ def retrain(
 
 @app.command()
 def metrics() -> None:
-    """The pipeline's figures for Prometheus: last run and success, champion, its metrics by task."""
+    """The pipeline's figures for Prometheus.
+
+    Last run and success, champion, its metrics by task.
+    """
     from flows.observe.metrics import exposition
     from flows.settings import enter_checkout
 
@@ -91,8 +100,9 @@ def metrics() -> None:
 
 @app.command()
 def monitor(as_json: AsJson = False) -> None:
-    """Compare the production images that are new with what the champion was made with (exit code 3: they have shifted; 1: nothing
-    of them could be judged).
+    """Compare new production images with what the champion was made with.
+
+    Exit code 3: they have shifted; 1: nothing of them could be judged.
     """
     from flows.retraining.monitor import look
     from flows.run_log import show_lines
@@ -136,7 +146,10 @@ def approve(
     no: Annotated[bool, typer.Option("--no", help="the version must not become champion")] = False,
     why: Annotated[str, typer.Option(help="reason, kept in the history")] = "",
 ) -> None:
-    """Answer a retraining that waits for a person (gate.approval_minutes)."""
+    """Answer a retraining that waits for a person.
+
+    Those of gate.approval_minutes do; the run says its id.
+    """
     from flows.retraining.approval import answer
     from flows.settings import enter_checkout
     from mtl.registry.actor import actor

@@ -65,16 +65,17 @@ class Display:
     def drawn(self) -> RenderableType:
         """The display as it is now."""
         wide = self.console.width >= NARROW
-        parts: list[RenderableType] = [self._steps(wide)]
+        parts: list[RenderableType] = [self._steps(wide)] if self.progress.steps else []
         if (metrics := self._metrics(wide)) is not None:
             parts += [Text(), metrics]
         return Group(*parts)
 
     def _steps(self, wide: bool) -> Table:
-        table = Table.grid(padding=(0, 1))
-        for name in ("mark", "step", "time"):
-            table.add_column(name, no_wrap=True, justify="right" if name == "time" else "left")
-        table.add_column("said", no_wrap=True, overflow="ellipsis", ratio=1)
+        table = Table.grid(padding=(0, 1), expand=True)
+        table.add_column(width=1)
+        table.add_column(width=max(len(name) for name in self.progress.steps), no_wrap=True)
+        table.add_column(width=len("unchanged"), no_wrap=True, justify="right")
+        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         for name, step in self.progress.steps.items():
             mark, style = MARKS[step.state]
             if not self.console.encoding.startswith("utf"):

@@ -73,13 +73,15 @@ class Terminal:
     def show(self, record: logging.LogRecord, line: str, *, kept: bool) -> None:
         """As of `mtl.logs.Screen`."""
         event: Event | None = event_of(record)
-        if line and not kept:
+        if line and not kept and not (isinstance(event, ErrorEvent) and event.log is None):
             FOREIGN.log(record.levelno, "%s", line)
         if event is not None and not self.json:
             self._hear(event)
         if not self._wanted(record.levelno, line, event):
             return
         if self._display is not None:
+            if isinstance(event, StepEvent):
+                return  # it is drawn
             self._display.say(line, COLOURS.get(record.levelno, ""))
             return
         to_stderr = self._handler.to_stderr(record) and not self.json

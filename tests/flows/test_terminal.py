@@ -100,6 +100,7 @@ def test_a_terminal_shows_one_display(place: Path) -> None:
     assert any("validation, epoch 1" in line and "champion 3" in line for line in shown)
     assert [line for line in shown if line][-1] == "decision promoted"
     assert shown.count("a warning of ours") == 1
+    assert "train: done" not in written
     assert "FOREIGN" not in written
     kept = log_of(place)
     for of in ("of C++", "warning", "of a child", "of a library", "of a stage"):
