@@ -31,7 +31,7 @@ from flows.retraining.steps import gate_step, promote_step, push_step, register_
 from flows.retraining.unchanged import find_registered, refuse_changes, say_unchanged
 from flows.run_log import await_steps, say_step
 from flows.settings import Settings, enter_checkout
-from flows.terminal import current
+from flows.terminal import current, keep_log
 from mtl.config.params import Config, parse
 from mtl.logs import of
 from mtl.output.redaction import redact
@@ -121,6 +121,9 @@ def _run(settings: Settings, config: Config, asked: Asked, digest: str, note: No
     """All stages, then the side effects."""
     began = time.monotonic()
     check(settings, config, TRAINING)
+    log = keep_log(settings.home, "retrain")
+    if current() is None:  # else its terminal says it
+        _LOG.info(f"log      {log}")
     origin = read_origin(settings.root)  # not later: the checkout may become another one
     for line in origin.lines():
         _LOG.warning(line)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from flows.terminal.screen import Terminal, begin, current, stop_display
+from flows.terminal.screen import Terminal, begin, current, keep_log, stop_display
 
-__all__ = ["Terminal", "begin", "current", "stop_display"]
+__all__ = ["Terminal", "begin", "current", "keep_log", "stop_display"]

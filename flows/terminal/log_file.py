@@ -29,7 +29,7 @@ def new_log(home: Path, command: str) -> Path:
     return folder / f"{command}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
 
 
-def keep_foreign(path: Path) -> logging.Handler:
+def keep_foreign(path: Path) -> logging.FileHandler:
     """Let what stages print beside our lines go to a file, which is made with the first line; once a process."""
     for handler in FOREIGN.handlers:
         if isinstance(handler, logging.FileHandler):

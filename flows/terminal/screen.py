@@ -163,6 +163,14 @@ def begin(command: str, *, quiet: bool = False, debug: bool = False) -> Terminal
     return terminal
 
 
+def keep_log(home: Path, command: str) -> str:
+    """Let what stages print beside our lines go to a log file of the home, in whichever process a run is; its path."""
+    if (terminal := current()) is not None:
+        terminal.keep_log(home)
+        return str(terminal.log)
+    return keep_foreign(new_log(home, command)).baseFilename
+
+
 def stop_display() -> None:
     """Before a command prints its result."""
     if (terminal := current()) is not None:
