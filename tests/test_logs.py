@@ -157,7 +157,7 @@ run_stage(main)
 """
 
 
-def test_of_a_module_s_process_our_lines_are_heard_and_its_error_is_raised(
+def test_a_module_s_lines_are_heard_and_its_error_is_raised(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "work.py").write_text(CHILD)

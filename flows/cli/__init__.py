@@ -83,6 +83,10 @@ def main() -> None:
     except MtlError as error:
         _fail(error)
         sys.exit(2)
+    except typer.TyperException as error:
+        if said := error.format_message():  # else there was no command, and the help was shown
+            _fail(MtlError(said.rstrip("."), fix="mtl --help lists the commands, mtl COMMAND --help what one takes"))
+        sys.exit(2)
     except Exception as error:
         _end_with(error)
     finally:
@@ -125,21 +129,14 @@ def _fail(error: Exception) -> None:
 
 
 def _end_with(error: Exception) -> None:
-    """End with an error that is none of ours: of the command line, of a full disk, or one that nobody foresaw."""
-    import click
-
+    """End with an error that is none of ours: of a full disk, or one that nobody foresaw."""
     from flows.terminal import current
     from mtl.surroundings import trouble_with_disk
 
-    terminal = current()
-    if isinstance(error, click.ClickException):
-        _stop_display()
-        error.show(file=terminal.err if terminal else None)
-        sys.exit(error.exit_code)
     if disk := trouble_with_disk(error):
         _fail(disk)
         sys.exit(2)
-    if terminal is None:
+    if current() is None:
         raise error
     _fail(error)
     sys.exit(1)

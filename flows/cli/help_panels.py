@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
 from typer.core import TyperGroup
 
 PANELS = {
@@ -32,7 +31,7 @@ class ByPurpose(TyperGroup):
             shown: Any = command  # Typer's own kinds
             shown.rich_help_panel = panels.get(name) or getattr(shown, "rich_help_panel", None) or LAST
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         """In the order of PANELS, by which they are drawn."""
         order = [name for names in PANELS.values() for name in names]
         return sorted(self.commands, key=lambda name: order.index(name) if name in order else len(order))

@@ -41,17 +41,17 @@ _LOG = logging.getLogger(__name__)
 
 
 def worth_retrying(task: Any, task_run: Any, state: Any) -> bool:
-    """Infrastructure's failures are tried again; what the user must mend is not."""
+    """Infrastructure's failures are tried again, and it is said why; what the user must mend is not."""
     try:
         state.result()
     except UserStageError:
         return False
-    except StageError:
-        return True
-    except MtlError as error:
-        return type(error).__name__ == "RegistryError"
-    except Exception:
-        return True
+    except Exception as error:
+        again = isinstance(error, StageError) or type(error) is RegistryError or not isinstance(error, MtlError)
+        if again:  # Prefect asks while there is a try left
+            why = error.found or error.what if isinstance(error, MtlError) else f"{type(error).__name__}: {error}"
+            _LOG.warning(f"{task_run.name}: tried again, for it failed: {why.strip().splitlines()[-1][:300]}")
+        return again
     return False
 
 
