@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from flows.run_log import show_lines
+from flows.terminal import current
 from mtl.errors import MtlError, StageError
 from mtl.registry.key_files import KeySource, key_source
 from mtl.registry.package_cache import PackageCache
@@ -117,9 +117,11 @@ def enter_checkout(root: Path | None = None) -> Settings:
     Raises:
         MtlError: not in a checkout, or nothing can be written to the home.
     """
-    show_lines()
+    terminal = current()
     settings = load_settings(root)
     _make_home(settings.home)
+    if terminal is not None:
+        terminal.keep_log(settings.home)
     unused = settle(settings.root, settings.home)
     os.environ |= {"MTL_HOME": str(settings.home), "MLFLOW_TRACKING_URI": settings.mlflow_uri}
     for key, value in {"PREFECT_HOME": str(settings.home / "prefect"), **DEFAULTS}.items():

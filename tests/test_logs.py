@@ -5,15 +5,20 @@ from __future__ import annotations
 import io
 import json
 import logging
+import math
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flows.run_log import show_lines
-from mtl.errors import ConfigError
-from mtl.logs import VARIABLE, set_up_logging
+from flows.checkout.dvc import run_module
+from flows.run_log import FOREIGN, show_lines
+from mtl.errors import ConfigError, DataError
+from mtl.logs import EVENTS, VARIABLE, of, set_up_logging
+from mtl.reports.events import EpochEvent, StepEvent, say_again, told
+from mtl.reports.types import EpochRow
 from tests.conftest import ROOT, clean_environment
 
 LOG = logging.getLogger("mtl.a.module")
@@ -108,6 +113,65 @@ def test_it_is_set_up_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert show_lines() is set_up_logging("json") is show_lines()
     LOG.info("once")
     assert capsys.readouterr().out == "once\n"
+
+
+def test_a_line_and_its_event_cross_to_the_flow(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(EVENTS, "1")
+    monkeypatch.setenv(VARIABLE, "json")  # of whoever called the flow
+    handler = set_up_logging("plain")
+    row = EpochRow.model_validate({"epoch": 0, "step": 7, "val/a/miou": 0.5, "train/a/loss": math.nan})
+    LOG.warning("zwei\nZeilen @mtl {", extra=of(EpochEvent(epochs=2, row=row)))
+    LOG.info("", extra=of(StepEvent(step="train", state="running")))
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    first, second = map(told, shown.out.splitlines())
+    assert first is not None and isinstance(first.event, EpochEvent)
+    assert (first.level, first.message, first.event.row.step) == ("warning", "zwei\nZeilen @mtl {", 7)
+    assert math.isnan(first.event.row.metrics["train/a/loss"])
+    assert second is not None and second.event == StepEvent(step="train", state="running")
+    handler.form = "plain"
+    heard: list[object] = []
+    for line in (first, second):
+        say_again(line, heard.append)
+    assert tuple(capsys.readouterr()) == ("", "zwei\nZeilen @mtl {\n")
+    assert heard == [first.event, second.event]
+
+
+@pytest.mark.parametrize("line", ["", "a line", "@mtl {", "@mtl {}", '@mtl {"level":"info","logger":"x","message":1}'])
+def test_what_is_no_line_of_ours_is_told_apart(line: str) -> None:
+    assert told(line) is None
+
+
+CHILD = """
+import logging, sys
+from mtl.errors import DataError
+from mtl.stages import run_stage
+def main():
+    print("a library's", file=sys.stderr)
+    logging.getLogger("mtl.x").info("ours")
+    if sys.argv[1:]:
+        raise DataError("damaged", found="a.png", fix="delete it")
+run_stage(main)
+"""
+
+
+def test_a_module_s_lines_are_heard_and_its_error_is_raised(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work.py").write_text(CHILD)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    foreign: list[str] = []
+    monkeypatch.setattr(FOREIGN, "info", foreign.append)
+    show_lines()
+    run_module("work", folder=tmp_path)
+    assert tuple(capsys.readouterr()) == ("ours\n", "")
+    assert foreign == ["a library's"]
+    with pytest.raises(DataError, match="damaged") as caught:
+        run_module("work", "badly", folder=tmp_path)
+    assert (caught.value.found, caught.value.fix) == ("a.png", "delete it")
+    assert tuple(capsys.readouterr()) == ("ours\n", "")  # once, by who catches the error
 
 
 IN_A_FLOW = """

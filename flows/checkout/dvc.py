@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import json
-import logging
 import os
 import re
 import signal
@@ -15,17 +14,18 @@ import tempfile
 import time
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
-from typing import Any
 
 import psutil
 
+from flows.run_log import FOREIGN
 from mtl.cluster import owner
 from mtl.config import read_params
 from mtl.errors import MtlError, StageError, raised_elsewhere
-from mtl.logs import VARIABLE
+from mtl.logs import EVENTS, VARIABLE
+from mtl.reports.events import Event, say_again, told
 from mtl.stages import ERROR_FILE
 
-_LOG = logging.getLogger(__name__)
+OnEvent = Callable[[Event], None]
 GRACE_SECONDS = 15.0
 LAST_LINES = 8
 """Of a process that ended without an error of its own: they are shown."""
@@ -34,16 +34,10 @@ LOCKED = "Unable to acquire lock"
 LOCKED_SECONDS = 60.0
 """In which another command of DVC may end: it locks a project for as long as it looks at it."""
 _PREFIX = re.compile(r"^\((?:\w+ )?pid=\d+(?:, ip=[^)]*)?\)\s?")
-# Lines that say nothing to whoever retrains: hints to people at a shell, and Ray's and torch's own chatter.
-_NOISE = (
-    "PlacementGroupCleaner",
-    "Reporting training result",
-    "DeviceProperties.cpp",
-    "USDT:",
-    "Downloading artifacts",
-    *("To track the changes with git", "git add dvc.lock", "To enable auto staging", "core.autostage"),
-    *("Use `dvc push`", "An input example was not provided", "color_warning("),
-)
+_RUNS = "Running stage '"
+"""What DVC's command says of a stage that is not up to date."""
+OURS = ("mtl.stages", "mtl.entrypoints")
+"""Modules that end in order when they are interrupted."""
 
 
 class UserStageError(StageError):
@@ -53,17 +47,17 @@ class UserStageError(StageError):
 def run_stage(
     name: str,
     folder: Path,
-    on_line: Callable[[str], None],
+    on_event: OnEvent | None = None,
     *,
     force: bool,
     timeout: float,
     python: str = sys.executable,
     more: Mapping[str, str] | None = None,
-) -> None:
-    """Bring one stage up to date, its lines streamed as they come.
+) -> bool:
+    """Bring one stage up to date; whether there was something to do. What it logs is logged here as it comes.
 
     Args:
-        on_line: called with each line that the stage prints.
+        on_event: called with each event that the stage tells of.
         python: of the environment in which the stage runs.
         more: variables of the stage's environment.
 
@@ -72,25 +66,18 @@ def run_stage(
         StageError: it failed otherwise, or took longer than `timeout` seconds.
     """
     command = [python, "-m", "dvc", "repro", "--single-item", *(["--force"] if force else []), name]
-    environment = os.environ | {
-        "MTL_EVENTS": "1",
-        "PYTHONUNBUFFERED": "1",
-        VARIABLE: "plain",
-        "PYTHONPATH": _first_on_path(folder),
-    }
-    environment[owner.VARIABLE] = owner.name(os.getpid())
-    environment |= more or {}
+    environment = _environment(folder) | (more or {})
     if force:
         environment["MTL_FROM_SCRATCH"] = "1"
     with _error_file() as (said, variable):
-        code, lines = _stream(command, folder, environment | variable, on_line, timeout)
+        code, lines = _stream(command, folder, environment | variable, timeout, on_event)
         if code == 0:
-            return
+            return any(line.startswith(_RUNS) for line in lines)
         error = said()
     if error is not None and not isinstance(error, StageError):
         raise UserStageError(error.what, found=error.found, fix=error.fix)
     problem = str(error) if error else "\n".join(lines[-LAST_LINES:])
-    raise StageError(f"the stage {name} failed", found=problem, fix="see the lines above; run again to go on")
+    raise StageError(f"the stage {name} failed", found=problem, fix="run again to go on; the log has all its lines")
 
 
 @contextlib.contextmanager
@@ -112,17 +99,44 @@ def _first_on_path(folder: Path) -> str:
     return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")]))
 
 
-def run_module(module: str, *words: str, folder: Path, lines: Any = sys.stderr) -> None:
-    """Run a module of stages that dvc.yaml does not have; its lines go to standard error, or to `lines`.
+def run_module(module: str, *words: str, folder: Path) -> None:
+    """Run a module that dvc.yaml does not have; what it logs is logged here as it comes.
 
     Raises:
-        StageError: it failed.
+        MtlError: the module's own; a StageError if it had no time to say one.
     """
     command = [sys.executable, "-m", module, *words]
-    done = subprocess.run(command, cwd=folder, stdout=lines, check=False)
+    with _error_file() as (said, variable):
+        code, lines = _stream(command, folder, _environment(folder) | variable, None)
+        error = said()
+    if code:
+        raise error or StageError(
+            _what(module, words), found="\n".join(lines[-LAST_LINES:]), fix="the log has all its lines"
+        )
+
+
+def run_for_output(module: str, *words: str, folder: Path) -> None:
+    """Run a module whose result is what it prints.
+
+    Raises:
+        MtlError: as `run_module`.
+    """
+    with _error_file() as (said, variable):
+        command = [sys.executable, "-m", module, *words]
+        done = subprocess.run(command, cwd=folder, env=os.environ | variable, check=False)
+        error = said()
     if done.returncode:
-        what = " ".join([module.rsplit(".", 1)[-1], *(word for word in words[:1] if word.isidentifier())])
-        raise StageError(f"{what} failed", found=f"exit code {done.returncode}", fix="see the lines above")
+        raise error or StageError(_what(module, words), found=f"exit code {done.returncode}")
+
+
+def _what(module: str, words: tuple[str, ...]) -> str:
+    return " ".join([module.rsplit(".", 1)[-1], *(word for word in words[:1] if word.isidentifier()), "failed"])
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Of a process that tells this one what it does, and ends with it."""
+    own = {EVENTS: "1", "PYTHONUNBUFFERED": "1", "PYTHONPATH": _first_on_path(folder)}
+    return os.environ | own | {owner.VARIABLE: owner.name(os.getpid())}
 
 
 def run_quietly(module: str, *words: str, folder: Path) -> None:
@@ -137,8 +151,10 @@ def run_quietly(module: str, *words: str, folder: Path) -> None:
         environment |= variable
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         error = said()
+    lines = (done.stdout + done.stderr).strip().splitlines()
+    for line in lines:
+        FOREIGN.info(line)
     if done.returncode:
-        lines = (done.stdout + done.stderr).strip().splitlines()
         problem = str(error) if error else "\n".join(lines[-LAST_LINES:])
         raise StageError(f"{module.rsplit('.', 1)[-1]} failed", found=problem)
 
@@ -168,9 +184,7 @@ def push(folder: Path, timeout: float) -> None:
     Raises:
         StageError: the remote is out of reach.
     """
-    code, lines = _stream(
-        [sys.executable, "-m", "dvc", "push", "--quiet"], folder, dict(os.environ), _LOG.info, timeout
-    )
+    code, lines = _stream([sys.executable, "-m", "dvc", "push", "--quiet"], folder, dict(os.environ), timeout)
     if code:
         raise StageError("dvc push failed", found="\n".join(lines[-3:]), fix="check the remote: dvc remote list")
 
@@ -182,9 +196,15 @@ def output_hash(folder: Path, stage: str, path: str) -> str:
 
 
 def _stream(
-    command: list[str], folder: Path, environment: dict[str, str], on_line: Callable[[str], None], timeout: float
+    command: list[str],
+    folder: Path,
+    environment: dict[str, str],
+    timeout: float | None = None,
+    on_event: OnEvent | None = None,
 ) -> tuple[int, list[str]]:
-    """Run a command in a process group of its own; nothing of it outlives this call."""
+    """Run a command in a process group of its own; nothing of it outlives this call. Its exit code and its lines: our modules'
+    are logged as their own, and what else it prints goes to the log alone.
+    """
     import threading
 
     process = subprocess.Popen(
@@ -204,7 +224,8 @@ def _stream(
         timed_out.set()
         stop_tree(process)
 
-    timer = threading.Timer(timeout, expire)
+    timer = threading.Timer(timeout or threading.TIMEOUT_MAX, expire)
+    timer.daemon = True
     timer.start()
     lines: list[str] = []
 
@@ -212,9 +233,12 @@ def _stream(
         assert process.stdout is not None
         for raw in process.stdout:
             line = _PREFIX.sub("", raw.rstrip())
-            if line and not any(noise in raw for noise in _NOISE):
-                lines.append(line)
-                on_line(line)
+            said = told(line)
+            if said is not None:
+                say_again(said, on_event)
+            elif line:
+                FOREIGN.info(line)
+            lines.extend(filter(None, [said.message if said else line]))
 
     try:
         read()
@@ -251,7 +275,8 @@ def _end(members: list[psutil.Process], others: signal.Signals) -> None:
     """Interrupt the stages among some processes, send a signal to the others, and kill what is left after a grace."""
     for member in members:
         with contextlib.suppress(psutil.NoSuchProcess):
-            member.send_signal(signal.SIGINT if "mtl.stages" in " ".join(member.cmdline()) else others)
+            ours = any(module in " ".join(member.cmdline()) for module in OURS)
+            member.send_signal(signal.SIGINT if ours else others)
     _, alive = psutil.wait_procs(members, timeout=GRACE_SECONDS)
     for member in alive:
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from flows.cli import champion, comparison, prediction, retraining, servers, upkeep
 from flows.cli.data import data
+from flows.cli.help_panels import ByPurpose
 from flows.cli.registry import registry
 from flows.cli.stack import stack
 
 app = typer.Typer(
+    cls=ByPurpose,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Retrain, register and promote multi-task vision models.",
 )
@@ -26,26 +28,38 @@ app.add_typer(data, name="data")
 app.add_typer(stack, name="stack")
 app.add_typer(registry, name="registry")
 
+ANYWHERE = ("--quiet", "--debug")
+"""Options of every command: they may stand before its name or behind it."""
+SERVERS = ("serve", "ui", "endpoint", "stack")
+"""Commands that go on until Ctrl-C: a supervisor reads their lines, the engines' too, and keeps them."""
+
 
 @app.callback()
 def everywhere(
+    context: typer.Context,
     unverified: Annotated[
         bool,
         typer.Option("--unverified", help="let through what nobody who is trusted has signed (MTL_UNVERIFIED=allow)"),
     ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="the result and errors alone")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="tracebacks of errors (MTL_DEBUG=1)")] = False,
 ) -> None:
     """Retrain, register and promote multi-task vision models."""
     if unverified:
         os.environ["MTL_UNVERIFIED"] = "allow"
+    if context.invoked_subcommand not in SERVERS:
+        from flows.terminal import begin
+
+        begin(context.invoked_subcommand or "mtl", quiet=quiet, debug=debug or os.environ.get("MTL_DEBUG", "") == "1")
 
 
 def main() -> None:
-    """Entry point: a user's error is printed without a traceback and ends with code 2."""
+    """Entry point: a user's error is printed without a traceback and ends with code 2, one that nobody foresaw with code 1."""
     from flows.run_log import show_lines
     from mtl.config.credentials import refuse_credentials
     from mtl.errors import MtlError
     from mtl.output.terminal import guard
-    from mtl.surroundings import name_user, open_streams, trouble_with_disk
+    from mtl.surroundings import name_user, open_streams
 
     open_streams()
     name_user()
@@ -56,27 +70,83 @@ def main() -> None:
     try:
         show_lines()
         refuse_credentials(sys.argv[1:])
-        result: object = app(standalone_mode=False)
-    except MtlError as error:
-        typer.secho(f"error: {error}", fg="red", err=True)
-        sys.exit(2)
+        result: object = app(_with_first(ANYWHERE, sys.argv[1:]), prog_name="mtl", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort) as error:
         if isinstance(error, typer.Abort) and error.__cause__ is None:  # a question that nobody answered
-            typer.secho("no answer: nothing was changed (--yes answers yes)", fg="yellow", err=True)
+            _say("no answer: nothing was changed (--yes answers yes)")
             sys.exit(1)
-        typer.secho("stopped; run again to go on from the last checkpoint", fg="yellow", err=True)
+        _say("stopped; run again to go on from the last checkpoint")
         sys.exit(130)
     except BrokenPipeError:  # whoever read it has read enough: mtl history | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(0)
+    except MtlError as error:
+        _fail(error)
+        sys.exit(2)
+    except typer.TyperException as error:
+        if said := error.format_message():  # else there was no command, and the help was shown
+            _fail(MtlError(said.rstrip("."), fix="mtl --help lists the commands, mtl COMMAND --help what one takes"))
+        sys.exit(2)
     except Exception as error:
-        import click
-
-        if isinstance(error, click.ClickException):
-            error.show()
-            sys.exit(error.exit_code)
-        if disk := trouble_with_disk(error):
-            typer.secho(f"error: {disk}", fg="red", err=True)
-            sys.exit(2)
-        raise
+        _end_with(error)
+    finally:
+        _stop_display()
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def _with_first(names: Sequence[str], words: Sequence[str]) -> list[str]:
+    """The words of a command line with those options before all others; what stands behind `--` stays."""
+    end = words.index("--") if "--" in words else len(words)
+    first = [word for word in words[:end] if word in names]
+    return [*dict.fromkeys(first), *(word for word in words[:end] if word not in names), *words[end:]]
+
+
+def _say(line: str) -> None:
+    """A last word of the command."""
+    from flows.terminal import current
+
+    terminal = current()
+    _stop_display()
+    typer.secho(line, fg="yellow", file=terminal.err if terminal else sys.stderr)
+
+
+def _fail(error: Exception) -> None:
+    """Show an error: in a command by its terminal, which has a log to name."""
+    from mtl.errors import MtlError
+
+    try:
+        from flows.terminal import current
+
+        terminal = current()
+    except MtlError:  # MTL_LOG_FORMAT itself is wrong
+        terminal = None
+    if terminal is None:
+        typer.secho(f"error: {error}", fg="red", err=True)
+    elif isinstance(error, MtlError):
+        terminal.fail(error)
+    else:
+        terminal.crash(error)
+
+
+def _end_with(error: Exception) -> None:
+    """End with an error that is none of ours: of a full disk, or one that nobody foresaw."""
+    from flows.terminal import current
+    from mtl.surroundings import trouble_with_disk
+
+    if disk := trouble_with_disk(error):
+        _fail(disk)
+        sys.exit(2)
+    if current() is None:
+        raise error
+    _fail(error)
+    sys.exit(1)
+
+
+def _stop_display() -> None:
+    from flows.terminal import stop_display
+    from mtl.errors import MtlError
+
+    try:
+        stop_display()
+    except MtlError:  # MTL_LOG_FORMAT is wrong: nothing is shown
+        return

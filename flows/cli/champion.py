@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.cli.completion import keys, versions
 from flows.cli.options import AsJson, absolute
 
 if TYPE_CHECKING:
     pass
 
+_LOG = logging.getLogger(__name__)
 app = typer.Typer()
 
 
 @app.command()
 def promote(
-    version: Annotated[int, typer.Argument(help="number of the version")],
+    version: Annotated[int, typer.Argument(help="number of the version", autocompletion=versions)],
     override: Annotated[bool, typer.Option("--override", help="though the gate refuses; needs --why")] = False,
     why: Annotated[str, typer.Option(help="reason, kept in the history")] = "",
 ) -> None:
-    """Make a version champion, if the gate lets it in: it is compared with the present champion first."""
+    """Make a version champion, if the gate lets it in.
+
+    It is compared with the present champion first.
+    """
     from flows.settings import enter_checkout
     from flows.versions.champion import promote as make_champion
 
@@ -29,14 +35,16 @@ def promote(
     for rule in decision.rules:
         typer.echo(f"{'yes' if rule.passed else 'NO ':<4} {rule.name}: required {rule.required}, found {rule.found}")
     if entry is None:
-        typer.secho(f"version {version} was not promoted: {decision.summary}", fg="yellow", err=True)
+        _LOG.warning(f"version {version} was not promoted: {decision.summary}")
         raise typer.Exit(1)
     typer.echo(f"version {entry.to} is champion, in place of {entry.replaces or 'none'}")
 
 
 @app.command()
 def rollback(
-    to: Annotated[int | None, typer.Option(help="an earlier champion; the one before if not said")] = None,
+    to: Annotated[
+        int | None, typer.Option(help="an earlier champion; the one before if not said", autocompletion=versions)
+    ] = None,
     why: Annotated[str, typer.Option(help="reason, kept in the history")] = "",
 ) -> None:
     """Make an earlier champion champion again."""
@@ -73,7 +81,10 @@ def adopt(
         list[int] | None, typer.Argument(help="numbers of versions; all that are unverified by default")
     ] = None,
 ) -> None:
-    """Sign what nobody who is trusted has signed, as the registry has it now: look at it first. Needs mtl --unverified."""
+    """Sign what nobody who is trusted has signed.
+
+    It is signed as the registry has it now: look at it first. Needs mtl --unverified.
+    """
     from flows.registry.adoption import adopt as sign_for
     from flows.settings import enter_checkout
 
@@ -83,11 +94,11 @@ def adopt(
 
 @app.command()
 def lineage(
-    version: Annotated[int, typer.Argument(help="number of the version")],
+    version: Annotated[int, typer.Argument(help="number of the version", autocompletion=versions)],
     as_json: AsJson = False,
     html: Annotated[str, typer.Option(help="write a page to this file")] = "",
 ) -> None:
-    """Where a version comes from: sources, data, code, params, machine, runs, decisions."""
+    """Where a version comes from: data, code, params, machine, decisions."""
     from pathlib import Path
 
     from flows.registry.lineage import collect, page, show
@@ -101,30 +112,40 @@ def lineage(
 
 @app.command()
 def diff(
-    first: Annotated[int, typer.Argument(help="number of a version")],
-    second: Annotated[int, typer.Argument(help="number of another")],
+    first: Annotated[int, typer.Argument(help="number of a version", autocompletion=versions)],
+    second: Annotated[int, typer.Argument(help="number of another", autocompletion=versions)],
     images: Annotated[list[str] | None, typer.Option(help="images on which both predict")] = None,
     out: Annotated[str, typer.Option(help="folder of the predictions and their picture")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """What differs between two versions: params, data, code, metrics with intervals, predictions."""
+    """What differs between two versions.
+
+    Params, data, code, metrics with intervals, predictions.
+    """
+    from flows.run_log import show_lines
     from flows.settings import enter_checkout
     from flows.versions.diff import diff as compare_versions
     from flows.versions.diff import show
 
+    show_lines().all_to_stderr = bool(images)  # the predictions' lines
     found = compare_versions(enter_checkout(), first, second, images or [], out)
     typer.echo(json.dumps(found.as_json(), indent=1) if as_json else show(found))
 
 
 @app.command()
 def reproduce(
-    version: Annotated[int, typer.Argument(help="number of the version")],
+    version: Annotated[int, typer.Argument(help="number of the version", autocompletion=versions)],
     as_json: AsJson = False,
-    overrides: Annotated[list[str] | None, typer.Option("--set", help="with another key of its params")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="with another key of its params", autocompletion=keys)
+    ] = None,
     here: Annotated[bool, typer.Option("--here", help="with this checkout's code, params and data instead")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="leave the folder in which it was built")] = False,
 ) -> None:
-    """Build a registered version again from what is kept of it: identical, or exactly what differs (exit code 1)."""
+    """Build a version again: identical, or exactly what differs.
+
+    From what is kept of it in the registry. Exit code 1: something differs.
+    """
     from flows.run_log import show_lines
     from flows.settings import enter_checkout
     from flows.versions.reproduce import reproduce as build

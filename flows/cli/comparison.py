@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from flows.cli.completion import keys
 from flows.cli.options import AsJson, absolute
 
 app = typer.Typer()
@@ -29,7 +30,10 @@ def list_choices(as_json: AsJson = False) -> None:
 
 @app.command()
 def baselines(as_json: AsJson = False) -> None:
-    """Train one model per task with the same budget, and compare: Δm per task and overall."""
+    """Train one model per task with the same budget, and compare.
+
+    Δm per task and overall.
+    """
     from flows.comparison.baselines import run_baselines
     from flows.run_log import show_lines
     from flows.settings import enter_checkout
@@ -46,11 +50,16 @@ def compare(
     seeds: Annotated[int, typer.Option(help="trainings of each method at each rate")] = 3,
     rates: Annotated[str, typer.Option(help="learning rates with commas; the declared one by default")] = "",
     static: Annotated[int, typer.Option(help="random vectors of static weights that are tried")] = 4,
-    overrides: Annotated[list[str] | None, typer.Option("--set", help="change a key of params.yaml")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="change a key of params.yaml", autocompletion=keys)
+    ] = None,
     out: Annotated[str, typer.Option(help="folder of the table and the pictures")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Compare multi-task methods, single-task baselines and static weights over the same grid, in one table."""
+    """Compare multi-task methods over one grid, in one table.
+
+    With single-task baselines and static weights.
+    """
     from pathlib import Path
 
     from flows.comparison.compare import run_compare

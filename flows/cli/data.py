@@ -22,7 +22,10 @@ def init(
     yes: Annotated[bool, typer.Option("--yes", help="write without asking")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Recognise the format of PATH, propose the data: and tasks: sections, and write them into params.yaml on yes."""
+    """Recognise the format of PATH, and propose what params.yaml says.
+
+    The sections data: and tasks: are written into it on yes.
+    """
     from flows.settings import enter_checkout
     from mtl.data.onboard.proposal import sections_as_yaml, write_sections
     from mtl.data.onboard.propose import propose
@@ -46,7 +49,10 @@ def init(
 
 @data.command()
 def check(as_json: AsJson = False) -> None:
-    """Read every image and label as prepare will; list what cannot be used, copies, leaks and the classes' balance."""
+    """Read every image and label as prepare will; list what is wrong.
+
+    What cannot be used, copies, leaks; and the classes' balance. Exit code 1: something is wrong.
+    """
     from mtl.data.inspect.check_lines import as_lines
 
     report = _run_check()
@@ -57,7 +63,10 @@ def check(as_json: AsJson = False) -> None:
 
 @data.command()
 def report() -> None:
-    """Write an HTML page: samples of every class and split with their targets, sizes, balance, what was left out."""
+    """Write an HTML page of the data.
+
+    Samples of every class and split with their targets, sizes, balance, what was left out.
+    """
     from flows.settings import enter_checkout
 
     _run_check("--page")
@@ -66,11 +75,14 @@ def report() -> None:
 
 @data.command()
 def split(as_json: AsJson = False) -> None:
-    """Write the table of a stratified split: images in it stay where they are, new ones keep the classes balanced."""
-    from flows.checkout.dvc import run_module
+    """Write the table of a stratified split.
+
+    Images in it stay where they are, new ones keep the classes balanced.
+    """
+    from flows.checkout.dvc import run_for_output
     from flows.settings import enter_checkout
 
-    run_module("mtl.entrypoints.split", *(["--json"] if as_json else []), folder=enter_checkout().root, lines=None)
+    run_for_output("mtl.entrypoints.split", *(["--json"] if as_json else []), folder=enter_checkout().root)
 
 
 @data.command()
@@ -79,7 +91,9 @@ def gc(
     yes: Annotated[bool, typer.Option("--yes", help="remove without asking")] = False,
     shared: Annotated[bool, typer.Option("--shared", help="also where others may keep what is not known here")] = False,
 ) -> None:
-    """Remove data that no registered version, branch, tag, experiment and present file needs from the DVC cache: what would go,
+    """Remove what nothing needs any more from the DVC cache.
+
+    Data that no registered version, branch, tag, experiment and present file needs: what would go,
     and what each version needs, is shown first.
     """
     from flows.checkout.workspace import exclusive
@@ -105,7 +119,9 @@ def gc(
 
 @data.command()
 def sync() -> None:
-    """Look again at sets outside data/ (buckets, URLs, other disks), so that dvc repro sees what is new there; at imports of DVC
+    """Look again at sets outside data/: buckets, URLs, other disks.
+
+    So dvc repro sees what is new there; at imports of DVC
     too if data.update_imports.
     """
     from flows.retraining.arrivals import look_for_arrivals
@@ -119,11 +135,13 @@ def sync() -> None:
 
 def _run_check(*options: str) -> DataReport:
     from flows.checkout.dvc import run_module
+    from flows.run_log import show_lines
     from flows.settings import enter_checkout
     from mtl.data.inspect.report import DataReport
     from mtl.reports.types import read_report
 
     settings = enter_checkout()
+    show_lines().all_to_stderr = True  # what it finds is the result
     out = settings.home / "check" / "report.json"
     out.unlink(missing_ok=True)
     run_module("mtl.entrypoints.check", str(out), *options, folder=settings.root)

@@ -11,7 +11,10 @@ registry = typer.Typer(no_args_is_help=True, help="The registry itself: what was
 
 @registry.command()
 def repair(yes: Annotated[bool, typer.Option("--yes", help="mend without asking")] = False) -> None:
-    """Say what was deleted or renamed in MLflow, and mend what can be mended (exit code 1: something cannot)."""
+    """Say what was deleted or renamed in MLflow, and mend what can be.
+
+    Exit code 1: something cannot.
+    """
     from flows.checkout.workspace import exclusive
     from flows.registry.repair import examine
     from flows.registry.repair import repair as mend

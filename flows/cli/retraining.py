@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.cli.completion import keys
 from flows.cli.options import AsJson, absolute
 
 if TYPE_CHECKING:
     from mtl.reports.monitoring import Outcome
 
+_LOG = logging.getLogger(__name__)
 app = typer.Typer()
 
 
@@ -20,7 +23,9 @@ def retrain(
     overrides: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", help="change a key of params.yaml for this run, e.g. train.epochs=2, or @FILE with sections"
+            "--set",
+            help="change a key of params.yaml for this run, e.g. train.epochs=2, or @FILE with sections",
+            autocompletion=keys,
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="run every stage again though nothing changed")] = False,
@@ -30,15 +35,23 @@ def retrain(
         typer.Option("--override", help="judge with other settings of the gate than the committed ones; needs --why"),
     ] = False,
     why: Annotated[str, typer.Option(help="reason for that, kept in the history")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="print a JSON object per line, the result at last")] = False,
 ) -> None:
-    """Fetch, prepare, train, evaluate, package, register, and promote if the gate says so."""
+    """Train and register a new version; promote it if the gate says so.
+
+    The steps: fetch, prepare, train, evaluate, package, push, register, gate, promote. Unchanged inputs do nothing.
+    """
     from flows.checkout.workspace import effective_params
     from flows.retraining.gate_settings import gate_changes
+    from flows.run_log import say_step
     from flows.settings import enter_checkout, reach_prefect
+    from flows.terminal import current
     from mtl.config.params import parse
     from mtl.output.redaction import redact
     from mtl.registry.fingerprint import fingerprint
 
+    if as_json and (terminal := current()) is not None:
+        terminal.use_json()
     settings = enter_checkout()
     reach_prefect(settings)
     chosen = absolute(overrides)
@@ -49,15 +62,16 @@ def retrain(
         # An embedded server takes some 20 CPU-seconds to start: ask the registry first.
         from flows.checks import QUICK, TRAINING, check
         from flows.retraining.arrivals import look_for_arrivals
-        from flows.retraining.unchanged import find_registered, unchanged_line
+        from flows.retraining.unchanged import find_registered, say_unchanged
 
         check(settings, config, QUICK, TRAINING)
         look_for_arrivals(settings, config)
         digest = fingerprint(settings.root, params)
         version = find_registered(settings, config, digest)
         if version is not None:
-            typer.echo(unchanged_line(version, digest))
+            say_unchanged(version, digest)
             return
+    say_step("start", "running")  # Prefect's server and the imports: half a minute on a slow machine
     from prefect import tags
 
     from flows.checkout.project import project_of, tags_of
@@ -74,7 +88,10 @@ def retrain(
 
 @app.command()
 def metrics() -> None:
-    """The pipeline's figures for Prometheus: last run and success, champion, its metrics by task."""
+    """The pipeline's figures for Prometheus.
+
+    Last run and success, champion, its metrics by task.
+    """
     from flows.observe.metrics import exposition
     from flows.settings import enter_checkout
 
@@ -83,8 +100,9 @@ def metrics() -> None:
 
 @app.command()
 def monitor(as_json: AsJson = False) -> None:
-    """Compare the production images that are new with what the champion was made with (exit code 3: they have shifted; 1: nothing
-    of them could be judged).
+    """Compare new production images with what the champion was made with.
+
+    Exit code 3: they have shifted; 1: nothing of them could be judged.
     """
     from flows.retraining.monitor import look
     from flows.run_log import show_lines
@@ -103,7 +121,7 @@ def monitor(as_json: AsJson = False) -> None:
     elif found.page:
         typer.echo(f"report   {found.page}")
     if found.state == "event":
-        typer.echo('next     mtl retrain --reason "…"', err=True)
+        _LOG.warning('next     mtl retrain --reason "…"')
         raise typer.Exit(3)
     if found.state == "unjudged":
         raise typer.Exit(1)
@@ -128,7 +146,10 @@ def approve(
     no: Annotated[bool, typer.Option("--no", help="the version must not become champion")] = False,
     why: Annotated[str, typer.Option(help="reason, kept in the history")] = "",
 ) -> None:
-    """Answer a retraining that waits for a person (gate.approval_minutes)."""
+    """Answer a retraining that waits for a person.
+
+    Those of gate.approval_minutes do; the run says its id.
+    """
     from flows.retraining.approval import answer
     from flows.settings import enter_checkout
     from mtl.registry.actor import actor

@@ -44,7 +44,10 @@ def deploy(
     revision: Annotated[str, typer.Option(help="branch or commit of it")] = "",
     secret: Annotated[str, typer.Option(help="of Kubernetes: its keys are the run's environment")] = "mtl",
 ) -> None:
-    """Register the schedule with a work pool, whose workers start its runs, instead of `mtl serve`."""
+    """Register the schedule with a work pool, instead of `mtl serve`.
+
+    Its workers start the runs.
+    """
     from flows.schedule.work_pool import deploy as register
     from flows.settings import enter_checkout
 

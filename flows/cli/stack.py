@@ -21,7 +21,10 @@ def _folder() -> Path:
 
 @stack.command()
 def up(nodes: Annotated[int, typer.Option(min=1, help="of the Ray cluster, its head among them")] = 1) -> None:
-    """Start Postgres, an S3 store, MLflow, Prefect and Ray, all with passwords, and wait until they answer."""
+    """Start Postgres, an S3 store, MLflow, Prefect and Ray.
+
+    All with passwords; it waits until they answer.
+    """
     from flows.stack.keeper import up as start
     from flows.stack.plan import ENVIRONMENT, SECTION
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.cli.completion import versions
 from flows.cli.options import AsJson
 
 if TYPE_CHECKING:
     pass
 
+_LOG = logging.getLogger(__name__)
 app = typer.Typer()
 
 
@@ -20,7 +23,10 @@ def backup(
     target: Annotated[str, typer.Argument(help="folder or bucket of the back-ups")],
     as_json: AsJson = False,
 ) -> None:
-    """Copy the registry (MLflow's database and artifacts); what an earlier back-up holds is not copied again."""
+    """Copy the registry: MLflow's database and artifacts.
+
+    What an earlier back-up holds is not copied again.
+    """
     from flows.run_log import show_lines
     from flows.settings import enter_checkout
     from flows.versions.backup import back_up
@@ -39,7 +45,7 @@ def restore(
     replace: Annotated[bool, typer.Option("--replace", help="give up the versions that the registry has now")] = False,
     unsigned: Annotated[bool, typer.Option("--unsigned", help="whoever made it: the place is one's own")] = False,
 ) -> None:
-    """Bring a back-up of the registry back, once all of it was verified."""
+    """Bring a back-up of the registry back, once all of it is verified."""
     from flows.settings import enter_checkout
     from flows.versions.backup import restore as bring_back
 
@@ -48,7 +54,10 @@ def restore(
 
 @app.command()
 def clean(yes: Annotated[bool, typer.Option("--yes", help="remove without asking")] = False) -> None:
-    """Remove what `retention` in params.yaml keeps no longer: old versions, runs, reports, their data, room in databases."""
+    """Remove what `retention` in params.yaml keeps no longer.
+
+    Old versions, runs, reports, their data, room in databases.
+    """
     from flows.checkout.workspace import exclusive
     from flows.registry.load import load_registry
     from flows.registry.retention import carry_out, plan, shrink
@@ -74,21 +83,29 @@ def keys(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Who signs here, whose signatures count, and by whom the registry's versions are signed."""
+    """Who signs here, and whose signatures count.
+
+    And by whom the registry's versions are signed.
+    """
     from flows.registry.keys import collect, show
     from flows.registry.keys import declare as write
+    from flows.run_log import show_lines
     from flows.settings import enter_checkout
 
     settings = enter_checkout()
+    show_lines().all_to_stderr = as_json
     if declare:
-        typer.echo(f"declared     {write(settings)} (git add, git commit)", err=as_json)
+        _LOG.info(f"declared     {write(settings)} (git add, git commit)")
     found = collect(settings)
     typer.echo(json.dumps(found.model_dump(), indent=1) if as_json else show(found))
 
 
 @app.command()
-def mend(version: Annotated[int, typer.Argument(help="number of the version")]) -> None:
-    """Bring a version's package back that was damaged in the registry: from a verified copy, or the DVC cache or remote."""
+def mend(version: Annotated[int, typer.Argument(help="number of the version", autocompletion=versions)]) -> None:
+    """Bring a version's package back that was damaged in the registry.
+
+    From a verified copy, or the DVC cache or remote.
+    """
     from flows.registry.mending import mend as put_back
     from flows.settings import enter_checkout
 
@@ -97,7 +114,10 @@ def mend(version: Annotated[int, typer.Argument(help="number of the version")]) 
 
 @app.command()
 def relocate() -> None:
-    """After a home or checkout was moved, renamed or copied: let the registry's addresses be those of this place."""
+    """Mend the registry's addresses after a home or checkout moved.
+
+    Or was renamed or copied: they become those of this place.
+    """
     from flows.registry.relocation import relocate as rewrite
     from flows.settings import enter_checkout
 

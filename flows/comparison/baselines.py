@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import logging
 
 import numpy as np
 
 from flows.checkout.dvc import run_module
 from flows.checkout.workspace import exclusive
+from flows.run_log import await_steps, step
 from flows.settings import Settings
+from flows.terminal import stop_display
 from mtl.config.params import load
 from mtl.gate import gain
 from mtl.intervals import Estimate
 from mtl.reports import EvalReport, read_report
 from mtl.reports.types import Report
-
-_LOG = logging.getLogger(__name__)
 
 Ends = tuple[float, float]
 """Of an interval, the lower first."""
@@ -55,10 +54,12 @@ def run_baselines(settings: Settings, as_json: bool) -> None:
     multi = read_report(EvalReport, outputs / "evaluate" / "report.json")
     names = [name for name, task in config.tasks.items() if not task.auxiliary]
     with exclusive(settings):
+        await_steps(names)
         for name in names:
-            _LOG.info(f"baseline {name}: {config.train.epochs} epochs")
-            # Content keys make this idempotent: a baseline that is complete is only scored again.
-            run_module("mtl.entrypoints.baseline", name, folder=settings.root)
+            with step(name):
+                # Content keys make this idempotent: a baseline that is complete is only scored again.
+                run_module("mtl.entrypoints.baseline", name, folder=settings.root)
+    stop_display()
     table = compare(multi, {n: read_report(EvalReport, outputs / "baselines" / f"{n}.json") for n in names})
     text = json.dumps(table.model_dump(), indent=1)
     (outputs / "baselines" / "table.json").write_text(text + "\n", encoding="utf-8")

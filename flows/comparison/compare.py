@@ -8,7 +8,9 @@ from pathlib import Path
 
 from flows.checkout.dvc import push, run_module, run_stage
 from flows.checkout.workspace import effective_params, running, workspace
+from flows.run_log import await_steps, step
 from flows.settings import Settings
+from flows.terminal import stop_display
 from mtl.config.params import parse
 from mtl.reports.requests import CompareRequest
 
@@ -27,10 +29,15 @@ def run_compare(settings: Settings, wanted: CompareRequest, overrides: Sequence[
     if not wanted.learning_rates:
         wanted = wanted.model_copy(update={"learning_rates": (config.train.learning_rate,)})
     with running(settings, COMPARISON), workspace(settings, overrides, COMPARISON) as folder:
+        await_steps(["fetch", "prepare", COMPARISON])
         for stage in ("fetch", "prepare"):
-            run_stage(stage, folder, _LOG.info, force=False, timeout=config.flow.stage_timeout_seconds)
+            with step(stage) as end:
+                timeout = config.flow.stage_timeout_seconds
+                end.unchanged = not run_stage(stage, folder, force=False, timeout=timeout)
         if config.cluster.address != "local":  # its nodes pull the shards by their hash
             push(folder, config.flow.stage_timeout_seconds)
-        run_module("mtl.entrypoints.compare", str(out.resolve()), wanted.model_dump_json(), folder=folder)
+        with step(COMPARISON):
+            run_module("mtl.entrypoints.compare", str(out.resolve()), wanted.model_dump_json(), folder=folder)
+    stop_display()
     print((out / ("table.json" if as_json else "table.md")).read_text(encoding="utf-8"), end="")
     _LOG.info(f"table and pictures: {out}")

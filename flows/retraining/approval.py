@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from prefect.exceptions import FlowPauseTimeout
@@ -14,6 +15,8 @@ from mtl.config.params import Config
 from mtl.errors import ConfigError, MtlError
 from mtl.output.redaction import redact
 from mtl.reports import Decision, Rule
+
+_LOG = logging.getLogger(__name__)
 
 
 class Approval(RunInput):
@@ -44,6 +47,7 @@ def ask(decision: Decision, version: int, minutes: float) -> Decision:
         f"**Version {version}** passed the gate: {decision.summary}\n\nMay it become champion? No answer within "
         f"{minutes:g} minutes is a no. On a terminal: `mtl approve {flow_run.id}` or `mtl approve {flow_run.id} --no`."
     )
+    _LOG.warning(f"version {version} waits for a person: mtl approve {flow_run.id} (or --no)")
     form = Approval.with_initial_data(description=text)
     try:
         answer: Any = pause_flow_run(

@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+from math import isfinite
 from pathlib import Path
 
 from flows.checkout.dvc import run_quietly
 from flows.retraining.run_context import RunContext
 from flows.settings import Settings
-from mtl.errors import GoneError, RegistryError, StageError
+from mtl.errors import GoneError, MtlError, RegistryError, StageError
 from mtl.gate import comparable, decide
 from mtl.registry.registry import Registry, Version
 from mtl.reports import Decision, EvalReport, PackageReport, read_report
+from mtl.reports.events import ChampionEvent
 from mtl.reports.requests import Latency
 
 _LOG = logging.getLogger(__name__)
@@ -31,6 +33,21 @@ def champion_and_obstacle(registry: Registry) -> tuple[Version | None, int | Non
         return None, registry.promotions.recorded(), error.line
     lost = registry.promotions.lost() if champion is None else ""
     return champion, champion.number if champion else None, f"nobody: {lost}" if lost else ""
+
+
+def champion_on_validation(registry: Registry) -> ChampionEvent | None:
+    """What the champion had on its validation samples in its best epoch; None: there is none of which that is known."""
+    try:
+        champion = registry.champion()
+        if champion is None:
+            return None
+        training = registry.training(champion)
+    except MtlError as error:  # the gate is who must mind
+        _LOG.debug(error.line)
+        return None
+    best = next((row for row in training.history if row.epoch == training.best_epoch), None)
+    metrics = {name: value for name, value in (best.metrics if best else {}).items() if isfinite(value)}
+    return ChampionEvent(version=champion.number, metrics={n: v for n, v in metrics.items() if n.startswith("val/")})
 
 
 def gather(

@@ -28,14 +28,18 @@ from flows.retraining.arrivals import look_for_arrivals
 from flows.retraining.gate_settings import Changes, gate_changes
 from flows.retraining.run_context import RunContext
 from flows.retraining.steps import gate_step, promote_step, push_step, register_step, stage_step
-from flows.retraining.unchanged import find_registered, refuse_changes, unchanged_line
+from flows.retraining.unchanged import find_registered, refuse_changes, say_unchanged
+from flows.run_log import await_steps, say_step
 from flows.settings import Settings, enter_checkout
+from flows.terminal import current, keep_log
 from mtl.config.params import Config, parse
+from mtl.logs import of
 from mtl.output.redaction import redact
 from mtl.registry.fingerprint import ancestry, fingerprint, read_stages
 from mtl.registry.registry import Version
 from mtl.registry.tracking import Tracker, refuse_secrets
 from mtl.reports import Decision, EvalReport
+from mtl.reports.events import ResultEvent
 
 _LOG = logging.getLogger(__name__)
 
@@ -103,8 +107,7 @@ def retrain(
     ):
         version = None if force else find_registered(settings, config, digest)
         if version is not None:
-            line = unchanged_line(version, digest)
-            _LOG.info(line)
+            line = say_unchanged(version, digest)
             outcome = Outcome("Completed", version.number, False, line)
         else:
             outcome = _run(settings, config, asked, digest, note)
@@ -118,6 +121,9 @@ def _run(settings: Settings, config: Config, asked: Asked, digest: str, note: No
     """All stages, then the side effects."""
     began = time.monotonic()
     check(settings, config, TRAINING)
+    log = keep_log(settings.home, "retrain")
+    if current() is None:  # else its terminal says it
+        _LOG.info(f"log      {log}")
     origin = read_origin(settings.root)  # not later: the checkout may become another one
     for line in origin.lines():
         _LOG.warning(line)
@@ -135,8 +141,23 @@ def _run(settings: Settings, config: Config, asked: Asked, digest: str, note: No
         tracker.log_params(run, asked.params)
         context = RunContext(settings, config, folder, registry, tracker, run, digest)
         version, report, decision, page = _steps(context, asked, origin, known=known is not None)
-    show(report, decision, version, str(page), time.monotonic() - began)
+    seconds = time.monotonic() - began
+    _LOG.info("", extra=of(_result(version, report, decision, page, seconds)))
+    if (terminal := current()) is None or not terminal.json:
+        show(report, decision, version, str(page), seconds)
     return Outcome("Completed", version.number, decision.promote, decision.summary)
+
+
+def _result(version: Version, report: EvalReport, decision: Decision, page: Path, seconds: float) -> ResultEvent:
+    """A run's result, for a program."""
+    return ResultEvent(
+        version=version.number,
+        promoted=decision.promote,
+        reason=decision.summary,
+        metrics={f"{name}/{task.primary}": report.primary(name).value for name, task in report.tasks.items()},
+        report=str(page),
+        seconds=seconds,
+    )
 
 
 def _steps(
@@ -149,7 +170,10 @@ def _steps(
     """
     config, folder = context.config, context.folder
     policy = _policy(config)
-    for name in ancestry(read_stages(folder)):
+    stages = ancestry(read_stages(folder))
+    say_step("start", "done")
+    await_steps([*stages, "push", "register", "gate", "promote"])
+    for name in stages:
         stage_step.with_options(**policy)(context, name, asked.force)
         if name == "prepare" and config.cluster.address != "local":
             push_step.with_options(**policy)(context)  # the cluster's nodes fetch the shards from there

@@ -6,6 +6,7 @@ import logging
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,70 +20,82 @@ from flows.checkout.origin import Origin
 from flows.observe.notify import announce
 from flows.observe.summary import markdown
 from flows.registry.lineage import write_origin
-from flows.retraining.evidence import champion_and_obstacle, gather
+from flows.retraining.evidence import champion_and_obstacle, champion_on_validation, gather
 from flows.retraining.gate_settings import Changes
 from flows.retraining.run_context import RunContext
+from flows.run_log import step
 from mtl.errors import MtlError, RegistryError, StageError
+from mtl.logs import of
 from mtl.registry.fingerprint import content_digest
 from mtl.registry.registry import Version
 from mtl.registry.tracking import FINGERPRINT, artifact_digests
-from mtl.reports import EVENT, Decision, EpochRow, EvalReport, PackageReport, TrainReport, read_report
+from mtl.reports import Decision, EvalReport, PackageReport, TrainReport, read_report
 from mtl.reports.card import write_card
+from mtl.reports.events import EpochEvent, Event
 from mtl.reports.forest import draw_decision
 from mtl.reports.lineage import Sources
 from mtl.reports.page import write_page
-from mtl.reports.types import parse_json
 from mtl.storage.dvc_settings import cache_folder
 
 _LOG = logging.getLogger(__name__)
 
 
 def worth_retrying(task: Any, task_run: Any, state: Any) -> bool:
-    """Infrastructure's failures are tried again; what the user must mend is not."""
+    """Infrastructure's failures are tried again, and it is said why; what the user must mend is not."""
     try:
         state.result()
     except UserStageError:
         return False
-    except StageError:
-        return True
-    except MtlError as error:
-        return type(error).__name__ == "RegistryError"
-    except Exception:
-        return True
+    except Exception as error:
+        again = isinstance(error, StageError) or type(error) is RegistryError or not isinstance(error, MtlError)
+        if again:  # Prefect asks while there is a try left
+            why = error.found or error.what if isinstance(error, MtlError) else f"{type(error).__name__}: {error}"
+            _LOG.warning(f"{task_run.name}: tried again, for it failed: {why.strip().splitlines()[-1][:300]}")
+        return again
     return False
 
 
 @task(name="stage", cache_policy=NO_CACHE, task_run_name="{name}", retry_condition_fn=worth_retrying)
 def stage_step(context: RunContext, name: str, force: bool) -> None:
-    """One DVC stage, its lines streamed; epochs go to the MLflow run as they end."""
-    config, tracker, run, training = context.config, context.tracker, context.run, name == "train"
-    progress: Any = create_progress_artifact(0.0, key="training", description="epochs trained") if training else None
-    seen = tracker.logged_steps(run) if training else set[int]()
+    """One DVC stage; what it tells is told on, and epochs go to the MLflow run as they end."""
+    on_event = _follow_training(context) if name == "train" else None
+    timeout = context.config.flow.stage_timeout_seconds
+    with step(name) as end:
+        end.unchanged = not run_stage(name, context.folder, on_event, force=force, timeout=timeout)
 
-    def on_line(line: str) -> None:
-        if not line.startswith(EVENT):
-            _LOG.info(line)
+
+def _follow_training(context: RunContext) -> Callable[[Event], None]:
+    """What keeps the epochs of a training in its MLflow run. The champion's figures are told first, to be seen beside them."""
+    config, tracker, run = context.config, context.tracker, context.run
+    progress: Any = create_progress_artifact(0.0, key="training", description="epochs trained")
+    seen = tracker.logged_steps(run)
+    if (champion := champion_on_validation(context.registry)) is not None:
+        _LOG.info("", extra=of(champion))
+
+    def on_event(event: Event) -> None:
+        if not isinstance(event, EpochEvent) or event.row.step in seen:
             return
-        row = parse_json(EpochRow, line.removeprefix(EVENT), "what the training tells", fix="dvc repro -f")
-        if training and row.step not in seen:
-            seen.add(row.step)
-            try:
-                tracker.log_epoch(run, row, int(time.time() * 1000))
-            except RegistryError as error:  # no reason to stop a training: registration logs what is missing
-                _LOG.warning(f"epoch {row.epoch + 1} is not in MLflow yet: {error.found or error.what}")
-            if progress:
-                update_progress_artifact(progress, 100.0 * (row.epoch + 1) / config.train.epochs)
+        row = event.row
+        seen.add(row.step)
+        try:
+            tracker.log_epoch(run, row, int(time.time() * 1000))
+        except RegistryError as error:  # no reason to stop a training: registration logs what is missing
+            _LOG.warning(f"epoch {row.epoch + 1} is not in MLflow yet: {error.found or error.what}")
+        if progress:
+            update_progress_artifact(progress, 100.0 * (row.epoch + 1) / config.train.epochs)
 
-    run_stage(name, context.folder, on_line, force=force, timeout=config.flow.stage_timeout_seconds)
+    return on_event
 
 
 @task(name="push", cache_policy=NO_CACHE)
 def push_step(context: RunContext) -> None:
     """Data and model to the DVC remote."""
-    push(context.folder, context.config.flow.stage_timeout_seconds)
+    with step("push"):
+        push(context.folder, context.config.flow.stage_timeout_seconds)
 
 
 @task(name="register", cache_policy=NO_CACHE)
+@step("register")
 def register_step(context: RunContext, reason: str, origin: Origin) -> Version:
     """Reports, pictures and lineage to the run; the package to the registry, once: what was signed of a version stays as it is."""
     folder, outputs, tracker, run = context.folder, context.outputs, context.tracker, context.run
@@ -133,6 +146,7 @@ def _without_links(model: Path, cache: Path, scratch: Path) -> Path:
 
 
 @task(name="gate", cache_policy=NO_CACHE)
+@step("gate")
 def gate_step(context: RunContext, version: Version) -> tuple[EvalReport, Decision]:
     """Compare with the champion."""
     registry = context.registry
@@ -144,6 +158,7 @@ def gate_step(context: RunContext, version: Version) -> tuple[EvalReport, Decisi
 
 
 @task(name="promote", cache_policy=NO_CACHE)
+@step("promote")
 def promote_step(
     context: RunContext, version: Version, report: EvalReport, decision: Decision, changes: Changes, why: str
 ) -> Path:

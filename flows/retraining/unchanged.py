@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from flows.registry.load import registry_of
 from flows.settings import Settings
 from mtl.config.params import Config
 from mtl.errors import MtlError
+from mtl.logs import of
 from mtl.registry.fingerprint import fingerprint
 from mtl.registry.registry import Version
+from mtl.reports.events import ResultEvent
+
+_LOG = logging.getLogger(__name__)
 
 
 def find_registered(settings: Settings, config: Config, digest: str) -> Version | None:
@@ -21,12 +26,14 @@ def find_registered(settings: Settings, config: Config, digest: str) -> Version 
     return version if version is not None and "mtl.decision" in version.tags else None
 
 
-def unchanged_line(version: Version, digest: str) -> str:
-    """The reason in one line."""
-    return (
+def say_unchanged(version: Version, digest: str) -> str:
+    """Tell that a run has nothing to do; the reason in one line."""
+    line = (
         f"unchanged: code, data and params are those of version {version.number} "
         f"(fingerprint {digest[:12]}); nothing to do"
     )
+    _LOG.info(line, extra=of(ResultEvent(version=version.number, promoted=False, reason=line, unchanged=True)))
+    return line
 
 
 def refuse_changes(folder: Path, params: dict[str, object], digest: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from collections.abc import Sequence
 from functools import partial
@@ -13,7 +12,9 @@ from flows.checkout.dvc import run_module
 from flows.checkout.leftovers import noted
 from flows.checks import check, disk, refuse, writable
 from flows.registry.load import load_registry, resolve
+from flows.run_log import step
 from flows.settings import Settings
+from flows.terminal import stop_display
 from mtl.errors import ConfigError, RegistryError
 from mtl.reports import read_report
 from mtl.reports.prediction import Prediction
@@ -54,7 +55,9 @@ def predict(settings: Settings, names: Sequence[str], images: list[str], out: st
             formats=tuple(formats),
             result=str(result),
         )
-        run_module("mtl.entrypoints.predict", job.model_dump_json(), folder=settings.root, lines=sys.stderr)
+        with step("predict"):
+            run_module("mtl.entrypoints.predict", job.model_dump_json(), folder=settings.root)
+        stop_display()
         found = read_report(Prediction, result, fix="run it again")
     return found.model_copy(update={"versions": tuple(version.number for version in versions)})
 

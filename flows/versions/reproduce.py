@@ -20,6 +20,7 @@ from flows.checks import check, disk
 from flows.registry.lineage import MACHINE, this_machine
 from flows.registry.load import load_registry
 from flows.registry.restore import restore_code, restore_data, restore_environment
+from flows.run_log import step
 from flows.settings import Settings
 from flows.versions.package_files import beside_registered
 from mtl.config import read_params
@@ -32,7 +33,7 @@ from mtl.registry.fingerprint import ancestry, fingerprint, read_stages
 from mtl.registry.mlflow_params import flatten
 from mtl.registry.registry import Registry, Version
 from mtl.registry.tracking import FINGERPRINT
-from mtl.reports import EVENT, EvalReport, PackageReport, read_report
+from mtl.reports import EvalReport, PackageReport, read_report
 from mtl.reports.lineage import Machine, read_recorded
 from mtl.reports.types import Report
 from mtl.storage.digest import bytes_sha256, file_md5
@@ -237,15 +238,12 @@ def _build(
     (home / "downloads").symlink_to(downloads.resolve())
     more = {"MTL_HOME": str(home), "PATH": f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}"}
 
-    def tell(line: str) -> None:
-        if not line.startswith(EVENT):
-            _LOG.info(line)
-
     fetched = fetch or bool(read_spec(raw).roots)
     for name in ancestry(read_stages(folder)):
         if name != "fetch" or fetched:
             timeout = config.flow.stage_timeout_seconds
-            run_stage(name, folder, tell, force=True, timeout=timeout, python=python, more=more)
+            with step(name):
+                run_stage(name, folder, force=True, timeout=timeout, python=python, more=more)
         if name == "fetch" and fetched:
             differences += changed_images(raw, folder / "outputs" / "raw")
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from mtl.config.trees.cluster import ClusterTree
 from mtl.errors import TrainingError
+from mtl.logs import EVENTS
 from mtl.output.redaction import CREDENTIAL_FILES
 from mtl.surroundings import short_scratch
 
@@ -134,6 +135,7 @@ def _joined(config: ClusterTree) -> Generator[object]:
 def code_environment(config: ClusterTree) -> dict[str, Any]:
     """Ray's runtime environment with this code. No secret is in it: nodes have their own credentials."""
     variables = {"OMP_NUM_THREADS": str(config.train.threads_per_worker)}
+    variables |= {EVENTS: os.environ[EVENTS]} if EVENTS in os.environ else {}  # its lines come back to a flow
     return {
         "py_modules": [str(Path(__file__).parents[1])],
         "excludes": [*CREDENTIAL_FILES, "!*.py"],

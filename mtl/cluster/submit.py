@@ -18,6 +18,7 @@ from mtl.cluster.protocol import JOB, STOP, Job
 from mtl.cluster.session import code_environment
 from mtl.config.trees.cluster import ClusterTree
 from mtl.errors import StageError, TrainingError
+from mtl.logs import pass_on
 from mtl.storage.seal import Seal
 from mtl.storage.store import Store
 
@@ -67,7 +68,7 @@ class Submission:
         lines = self.client.get_job_logs(self.identifier)
         end = lines.rfind("\n") + 1
         for line in lines[self._told : end].splitlines():
-            _LOG.info(line)
+            pass_on(_LOG, line)
         self._told = max(self._told, end)
 
     def wait(self, until: Callable[[], bool]) -> str:

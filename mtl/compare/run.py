@@ -13,6 +13,8 @@ from mtl.compare.table import best_method, mean_weights
 from mtl.compare.trial import run_trial
 from mtl.config.params import Config
 from mtl.data.shards.staging import ShardManifest
+from mtl.logs import of
+from mtl.reports.events import ProgressEvent
 from mtl.storage.seal import Seal
 
 _LOG = logging.getLogger(__name__)
@@ -63,7 +65,8 @@ def _run_all(
         result: TrialResult = ray.get(done)
         results[trial.key] = result
         score = result.error if isinstance(result, FailedTrial) else f"validation {result.val_score:.4f}"
-        _LOG.info(
+        line = (
             f"{len(results)}/{len(different)} {trial.method}, rate {trial.learning_rate:g}, seed {trial.seed}: {score}"
         )
+        _LOG.info(line, extra=of(ProgressEvent(done=len(results), total=len(different), unit="trials")))
     return [results[trial.key].model_copy(update={"method": trial.method}) for trial in planned]

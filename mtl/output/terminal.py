@@ -74,8 +74,12 @@ class Guarded:
 
 def reveal(line: str) -> None:
     """Print a line with a secret that whoever reads this terminal is to have: its own password, in an address that logs in."""
-    stream = sys.stdout._stream if isinstance(sys.stdout, Guarded) else sys.stdout  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-    print(plain(line), file=stream, flush=True)
+    print(plain(line), file=unguarded(sys.stdout), flush=True)
+
+
+def unguarded(stream: TextIO) -> TextIO:
+    """A stream as it was before it was guarded, for who cleans what he writes."""
+    return stream._stream if isinstance(stream, Guarded) else stream  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
 def guard() -> None:

@@ -16,15 +16,16 @@ from mtl.registry.signing import SIGNATURE, verify, what_differs
 from mtl.registry.tracking import explained, gone, refusals
 from mtl.registry.trust import Trust
 from mtl.registry.version import Version
-from mtl.reports import EvalReport
+from mtl.reports import EvalReport, TrainReport
+from mtl.reports.types import parse_json
 from mtl.storage.digest import bytes_sha256
 
 ADDED = "registered_model_meta"
 """MLflow writes this file into a package that it loads by `models:/…` (REGISTERED_MODEL_META_FILE_NAME, of its
 models_artifact_repo): of an embedded registry, into the registry's own copy. It is the only one that MLflow adds."""
 COMPARISON = "comparison"
-EVALUATION = "evaluate/report.json"
-"""Artifact of a version's run."""
+EVALUATION, TRAINING = "evaluate/report.json", "lineage/training.json"
+"""Artifacts of a version's run."""
 
 
 class Contents:
@@ -183,6 +184,18 @@ class Contents:
         self._open(version, shown)
         with explained(self.uri), tempfile.TemporaryDirectory() as scratch:
             return self._content(version, EVALUATION, Path(scratch))
+
+    def training(self, version: Version) -> TrainReport:
+        """How a version was trained.
+
+        Raises:
+            RegistryError: as `evaluation`.
+        """
+        self._open(version, shown=False)
+        with explained(self.uri), tempfile.TemporaryDirectory() as scratch:
+            data = self._content(version, TRAINING, Path(scratch))
+        what = f"training.json of version {version.number}"
+        return parse_json(TrainReport, data, what, fix="mtl registry check", refusal=RegistryError)
 
     def save_comparison(self, version: Version, champion: Version, report: EvalReport) -> None:
         """Keep with a version how the champion did on that version's test samples, signed."""

@@ -15,7 +15,6 @@ from mtl.reports.evaluation import (
     same_number,
 )
 from mtl.reports.types import (
-    EVENT,
     Decision,
     EpochRow,
     PackageReport,
@@ -25,7 +24,6 @@ from mtl.reports.types import (
 )
 
 __all__ = [
-    "EVENT",
     "FEWEST",
     "METHOD",
     "BlindReport",

@@ -10,9 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from mtl.errors import DataError, MtlError
 
-EVENT = "@mtl "
-"""A line on a stage's standard output that begins so is for the flow: JSON, with what a chart needs."""
-
 
 class Report(BaseModel):
     """Frozen, with no unknown keys."""

@@ -22,8 +22,10 @@ import torch
 from mtl.cluster.session import cluster
 from mtl.config.params import Config
 from mtl.errors import DataError
+from mtl.logs import of
 from mtl.package import BUNDLE
 from mtl.package.predictor import Predictor
+from mtl.reports.events import ProgressEvent
 from mtl.reports.prediction import Counts
 from mtl.serving.export import ERROR, FILE, PATH
 from mtl.serving.overlay import draw
@@ -69,7 +71,8 @@ def predict_all(
     done = skipped
     for row in _run(config, bundle, missing, out, formats) if missing else ():
         done += row["images"]
-        _LOG.info(f"predict: {done}/{len(chosen)} images")
+        event = ProgressEvent(done=done, total=len(chosen), unit="images")
+        _LOG.info(f"predict: {done}/{len(chosen)} images", extra=of(event))
     failed = sum(json.loads(store.get(f"parts/{key}.json"))["failed"] for key in keys)
     store.put(
         "index.json", json.dumps({"model": model, "parts": keys, "images": len(chosen), "failed": failed}).encode()

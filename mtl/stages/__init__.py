@@ -39,9 +39,10 @@ def run_stage(stage: Callable[[], None]) -> None:
         set_up_logging()
         stage()
     except MtlError as error:
-        _LOG.error(f"error: {error}")
-        if path := os.environ.get(ERROR_FILE):
+        if path := os.environ.get(ERROR_FILE):  # who reads it shows it
             Path(path).write_text(json.dumps(error.document), encoding="utf-8")
+        else:
+            _LOG.error(f"error: {error}")
         sys.exit(1 if isinstance(error, StageError) else 3)
     except KeyboardInterrupt:
         sys.exit(130)

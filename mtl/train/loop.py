@@ -9,8 +9,10 @@ from collections.abc import Callable
 
 from mtl.data.loading import sampler
 from mtl.errors import MtlError
+from mtl.logs import of
 from mtl.train.checkpoint import Checkpoints
 from mtl.train.gradients import never_met
+from mtl.train.pace import Pace
 from mtl.train.preemption import END, NONE, Preemption
 from mtl.train.training import Progress, Training
 
@@ -57,16 +59,19 @@ def _train(
     stepped: Callable[[float], None] | None,
 ) -> None:
     config, progress = training.config.train, training.progress
+    pace = Pace(config.batch_size, config.epochs * training.steps_per_epoch)
     began = time.monotonic() - progress.seconds
     while progress.epoch < config.epochs and progress.epoch - max(progress.best_epoch, 0) <= config.patience:
         order = sampler.epoch_order(training.config.seed, progress.epoch, len(training.train_split))
         while progress.step < training.steps_per_epoch:
             started = time.perf_counter()
             losses = training.one_step(order)
+            seconds = time.perf_counter() - started
+            pace.stepped(seconds)
             if stepped:
-                stepped(time.perf_counter() - started)
+                stepped(seconds)
             progress.seconds = time.monotonic() - began
-            _tell(training, losses)
+            _tell(training, losses, pace)
             asked = training.world.highest(notice.level())
             if asked != NONE:
                 _heed(training, checkpoints, notice, asked)
@@ -124,13 +129,15 @@ def _doubt(training: Training) -> None:
         )
 
 
-def _tell(training: Training, losses: list[float]) -> None:
-    progress, world = training.progress, training.world
-    if world.first and progress.skipped:
-        _LOG.info(f"train: step {progress.total_steps} was left out: something in it is not finite")
-    elif world.first and progress.total_steps % 10 == 0:
-        num_steps = training.config.train.epochs * training.steps_per_epoch
-        _LOG.info(f"train: step {progress.total_steps}/{num_steps} loss {sum(losses):.3f}")
+def _tell(training: Training, losses: list[float], pace: Pace) -> None:
+    progress, step = training.progress, training.progress.total_steps
+    if not training.world.first:
+        return
+    if progress.skipped:
+        _LOG.info(f"train: step {step} was left out: something in it is not finite")
+    elif pace.due(step):
+        event = of(pace.event(step, progress.seconds))
+        _LOG.info(f"train: step {step}/{pace.total} loss {sum(losses):.3f}", extra=event)
 
 
 def _save(training: Training, checkpoints: Checkpoints) -> None:

@@ -101,7 +101,7 @@ class Training:
         if config.train.sharding == "fsdp" and world.size > 1:
             return SumGradients(*parts, sharded=True, **options)
         if world.size > 1 and not divided:
-            wrapped = nn.parallel.DistributedDataParallel(self.model, broadcast_buffers=False)
+            wrapped = nn.parallel.DistributedDataParallel(self.model, forward_sync_buffers=False)
         return SumGradients(*parts, wrapped=wrapped, **options)
 
     def _reseed(self, micro: int) -> None:

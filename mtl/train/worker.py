@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import traceback
 from functools import partial
 from pathlib import Path
@@ -19,8 +18,9 @@ from mtl.config.train import TrainConfig
 from mtl.config.trees.training import TrainingTree
 from mtl.data.shards.staging import ShardManifest, ensure_local
 from mtl.errors import MtlError, StageError, TrainingError
-from mtl.logs import set_up_logging
-from mtl.reports import EVENT
+from mtl.logs import of, set_up_logging
+from mtl.reports import EpochRow
+from mtl.reports.events import EpochEvent
 from mtl.storage.digest import bytes_sha256
 from mtl.storage.seal import Seal
 from mtl.storage.store import Store
@@ -180,9 +180,8 @@ def _announce(row: dict[str, float], epochs: int) -> None:
     metrics = [
         f"{key.split('/')[1]} {value:.3f}" for key, value in row.items() if key.count("/") == 2 and "val/" in key
     ]
-    _LOG.info(f"train: epoch {row['epoch'] + 1}/{epochs} · score {row['val/score']:.4f} · " + " · ".join(metrics))
-    if os.environ.get("MTL_EVENTS"):
-        print(EVENT + json.dumps(row), flush=True)  # for a program: no line of the log
+    line = f"train: epoch {row['epoch'] + 1}/{epochs} · score {row['val/score']:.4f} · " + " · ".join(metrics)
+    _LOG.info(line, extra=of(EpochEvent(epochs=epochs, row=EpochRow.model_validate(row))))
 
 
 def _note_failure(store: Store, seal: Seal, step: int, error: Exception) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,10 +20,19 @@ import pytest
 
 from flows.registry.load import registry_of
 from tests.conftest import clean_environment, embedded, free_port, mtl
+from tests.flows.screen import on_terminal, seen
 from tests.flows.test_dvc import FREE
 from tests.servers import basic_of
 
 HEAVY = {"torch", "ray", "mlflow", "prefect"}
+STEPS = ["start", "fetch", "prepare", "train", "evaluate", "package", "push", "register", "gate", "promote"]
+OUR_LINE = re.compile(
+    r"(start|fetch|prepare|train|evaluate|package|push|register|gate|promote|log|decision|weights|report|took|next)\b|"
+    r"not promoted|promoted|registered as|trained again|version \d| {6,}|[┏┃┡│└]"
+)
+"""How lines of `mtl retrain` begin that are not some library's."""
+DRAWN = ("✓", "task ", *(f"{task} " for task in ("count", "digit", "image", "objects", "regions", "species")))
+"""And those of its display."""
 
 
 def status(checkout: Path) -> dict:  # type: ignore[type-arg]
@@ -65,6 +75,11 @@ def test_the_first_run_ends_with_a_champion(checkout: Path) -> None:
     done = mtl(checkout, "retrain")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "promoted (no champion yet)" in done.stdout
+    lines = (done.stdout + done.stderr).splitlines()
+    assert [line for line in lines if line and not OUR_LINE.match(line)] == []
+    (log,) = (checkout / ".mtl" / "logs").glob("retrain-*.log")
+    assert f"log      .mtl/logs/{log.name}" in lines
+    assert "Starting temporary server" in log.read_text() and "Running stage 'train'" in log.read_text()
     found = status(checkout)
     champion = found["champion"]
     assert champion["version"] == 1
@@ -105,9 +120,16 @@ def test_again_does_nothing_and_says_why(checkout: Path) -> None:
 def test_from_scratch_gives_the_same_weights_bit_for_bit(retrained: Path, tmp_path: Path) -> None:
     checkout = retrained
     before = status(checkout)["champion"]
-    done = mtl(checkout, "retrain", "--force")
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert "trained again from scratch: the weights are identical" in done.stdout + done.stderr
+    command = [sys.executable, "-m", "flows.cli", "retrain", "--force"]
+    code, written = on_terminal(command, checkout, clean_environment() | {"PYTHONPATH": str(checkout)})
+    shown = seen(written)
+    assert code == 0, "\n".join(shown)
+    assert any(line.startswith("trained again from scratch: the weights are identical") for line in shown)
+    assert [line.split()[1] for line in shown if line.startswith("✓")] == STEPS
+    assert any(line.startswith("task") and line.endswith("champion 1") for line in shown)
+    (digit,) = [line.split() for line in shown if line.startswith("digit") and "accuracy" in line]
+    assert digit[2] == digit[3]  # the same training
+    assert [line for line in shown if line and not (OUR_LINE.match(line) or line.startswith(DRAWN))] == []
     assert status(checkout)["champion"] == before
     registry = registry_of(embedded(checkout), "multitask")
     registry.lineage(registry.get(1), tmp_path)  # what was signed of it is as it was

@@ -138,7 +138,7 @@ SERVERS = [
     Point(
         "MLflow server: in mid-training", "MLflow server", "prepare", line="train: step 10/", process="server:mlflow"
     ),
-    Point("MLflow server: at registration", "MLflow server", "package", line="Task run 'push", process="server:mlflow"),
+    Point("MLflow server: at registration", "MLflow server", "package", line="push: done", process="server:mlflow"),
     Point("Postgres: in mid-training", "database", "prepare", line="train: step 10/", process="server:postgres"),
     Point("object store: before push", "object store", "evaluate", line="package", process="server:store"),
 ]
