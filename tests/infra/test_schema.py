@@ -57,13 +57,16 @@ def test_every_key_of_the_schema_says_what_it_means() -> None:
     assert silent == set()
 
 
-def test_proposed_sections_leave_the_first_line(tmp_path: Path) -> None:
+def test_a_proposal_leaves_the_first_line_and_names_its_model(tmp_path: Path) -> None:
     from mtl.data.onboard.proposal import Proposal, write_sections
 
     path = tmp_path / "params.yaml"
     path.write_bytes((ROOT / "params.yaml").read_bytes())
     source = {"type": "files", "sets": {"photos": {"path": "data/photos", "format": "image_folder"}}}
-    write_sections(path, Proposal("image_folder", source, {"label": {"type": "classification"}}, 64, 0.0))
+    proposal = Proposal("image_folder", source, {"label": {"type": "classification"}}, 64, 0.0)
+    assert write_sections(path, proposal, "photos")  # other tasks than before
+    assert not write_sections(path, proposal)
+    assert read_params(path)["registry"]["model"] == "photos"
     assert path.read_text(encoding="utf-8").splitlines()[0] == FILES[0].read_text(encoding="utf-8").splitlines()[0]
     assert faults(path) == []
 
