@@ -50,6 +50,19 @@ def of_page(path: Path) -> Iterator[Command]:
             yield Command(name, words, whole=False)
 
 
+def other_programs() -> set[str]:
+    """What fences of a shell call besides: a program, or one with its first word where that is a command of its own."""
+    found: set[str] = set()
+    for path in PAGES:
+        for language, block in _FENCE.findall(path.read_text(encoding="utf-8")):
+            if language == "sh":
+                text = block.replace("\\\n", " ")
+                found |= {
+                    " ".join(words).strip() for words in re.findall(r"(?:^|&& )([a-z]\w*)(?: ([a-z]\w+) )?", text, re.M)
+                }
+    return {name for name in found if name.split()[0] not in (*_PROGRAMS, "python")}
+
+
 def _typed(text: str) -> Iterator[tuple[str, ...]]:
     """The commands of a shell's text, without what stands around them."""
     for line in text.replace("\\\n", " ").splitlines():

@@ -15,7 +15,7 @@ from typer.main import get_group
 from flows.cli import app
 from mtl.config.params import load
 from tests.conftest import ROOT, make_checkout, mtl
-from tests.infra.documented import Command, commands
+from tests.infra.documented import Command, commands, other_programs
 
 COMMANDS = commands()
 ROOT_GROUP: Any = get_group(app)
@@ -82,6 +82,23 @@ MAKE_RUNS = {
 }
 """Target of make → what runs it, or the same thing."""
 
+OTHERS_RUN = {
+    "curl": "tests/daily/test_endpoint.py",
+    "docker build": "infra/docker/Dockerfile",  # looked at by `make infra-check`: no test builds an image
+    "docker push": "infra/docker/Dockerfile",
+    "dvc cache": "tests/daily/test_dvc.py",
+    "dvc config": "tests/daily/test_dvc.py",
+    "dvc remote": "tests/daily/test_dvc.py",
+    "export": "",
+    "git add": "",
+    "git commit": "",
+    "helm install": "tests/infra/test_infra.py",  # rendered by Helm, and checked: no test has a cluster
+    "mlflow models": "tests/daily/test_versions.py",
+    "prefect worker": "tests/flows/test_work_pools.py",
+    "source": "",
+}
+"""What fences call of other programs → the file that runs it; nothing for the shell and git."""
+
 
 def test_pages_name_commands() -> None:
     assert len(COMMANDS) > 150
@@ -111,6 +128,12 @@ def test_a_target_is_there_and_run_somewhere(command: Command) -> None:
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.words[0] == "python"], ids=str)
 def test_a_module_to_run_is_there(command: Command) -> None:
     assert importlib.util.find_spec(command.words[2]) is not None
+
+
+def test_other_programs_are_run_somewhere() -> None:
+    assert other_programs() == OTHERS_RUN.keys()
+    for program, path in OTHERS_RUN.items():
+        assert not path or (ROOT / path).is_file(), program
 
 
 def test_tests_that_documents_name_are_there() -> None:
