@@ -106,8 +106,9 @@ audit: $(READY) $(VENV)/audit/.ready  ## known vulnerabilities of what is pinned
 coverage: $(READY) $(DEV)  ## the tests, with coverage
 	@$(BIN)/python -m pytest --cov --cov-report=term
 
-docs: $(READY)  ## docs/params.md from the settings
-	@$(BIN)/python -m tools.params_reference > docs/params.md
+docs: $(READY) $(DEV)  ## what docs/ has of code and settings, and the site in site/: a link that leads nowhere is an error
+	@$(BIN)/python -m tools.references
+	@$(BIN)/python -m tools.site
 
 deps: $(READY)  ## the stages' code dependencies in dvc.yaml, from their imports
 	@$(BIN)/python -m tools.closure

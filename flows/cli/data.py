@@ -20,6 +20,7 @@ data = typer.Typer(no_args_is_help=True, help="Data of your own: recognise, chec
 def init(
     path: Annotated[str, typer.Argument(help="folder, archive or URL of the data")],
     yes: Annotated[bool, typer.Option("--yes", help="write without asking")] = False,
+    model: Annotated[str, typer.Option(help="registry.model from now on: other tasks are another model")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Recognise the format of PATH, and propose what params.yaml says.
@@ -43,8 +44,10 @@ def init(
         typer.echo(f"  {one_line(fact)}")
     typer.echo(f"\n{sections_as_yaml(proposal)}")
     if yes or typer.confirm("write this into params.yaml?"):
-        write_sections(settings.root / "params.yaml", proposal)
+        others = write_sections(settings.root / "params.yaml", proposal, model)
         typer.echo("written; next: mtl data check, then mtl retrain (the sections before are in git)")
+        if others and not model:
+            typer.echo("a champion with tasks that are gone now stays champion: --model NAME begins another model")
 
 
 @data.command()

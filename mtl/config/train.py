@@ -18,7 +18,7 @@ class TrainConfig(Section):
         default=None, description="fewest with which a training goes on while others are lost; num_workers if not said"
     )
     threads_per_worker: Count = Field(description="CPU threads per worker; the result's bits depend on it")
-    epochs: Count
+    epochs: Count = Field(description="passes over the training images")
     batch_size: Count = Field(description="images per optimizer step, summed over workers")
     accumulate: Count = Field(
         default=1, description="micro-batches that a worker computes one after the other, per step"
@@ -40,8 +40,8 @@ class TrainConfig(Section):
         "levels of its features do",
     )
     optimizer: Literal["adamw", "sgd"]
-    learning_rate: Positive
-    weight_decay: NonNegative
+    learning_rate: Positive = Field(description="the highest of the schedule")
+    weight_decay: NonNegative = Field(description="of the optimizer")
     schedule: Literal["cosine", "one_cycle", "constant"]
     warmup: Fraction = Field(description="share of all steps in which the learning rate rises")
     clip_norm: NonNegative = Field(description="largest norm of the gradient; 0 is off")

@@ -302,7 +302,7 @@ def test_a_version_verifies_before_and_after(registered: Settings, tmp_path: Pat
     } - {ADDED}
 
 
-@situation("mlflow.pyfunc.load_model of the champion, as the README has it")
+@situation("mlflow.pyfunc.load_model of the champion, as the tutorial has it")
 def test_what_mlflow_writes_into_a_package_is_known_by_name(
     registered: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

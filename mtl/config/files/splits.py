@@ -63,8 +63,8 @@ class FoldsSplit(HashedSplit):
     """k folds by hash: fold `index` is validation; the test split is the same for all."""
 
     type: Literal["folds"]
-    folds: Annotated[int, Field(ge=2)] = 5
-    index: Annotated[int, Field(ge=0)] = 0
+    folds: Annotated[int, Field(ge=2)] = Field(default=5, description="how many")
+    index: Annotated[int, Field(ge=0)] = Field(default=0, description="the fold that is the validation split")
 
     @model_validator(mode="after")
     def _index(self) -> FoldsSplit:

@@ -131,19 +131,30 @@ def _quoted(value: object) -> object:
     return DoubleQuotedScalarString(value) if isinstance(value, str) and ":" in value else value
 
 
-def write_sections(path: Path, proposal: Proposal) -> None:
+def write_sections(path: Path, proposal: Proposal, model: str = "") -> bool:
     """Put them in the place of those in a params file, whose comments stay elsewhere.
+
+    Args:
+        model: the registered model's name from now on; as it was if not said.
+
+    Returns:
+        Whether a task that was there before is gone: a champion that has it is not replaced by a model without it.
 
     Raises:
         ConfigError: the whole would not be valid; nothing is written.
     """
     from ruamel.yaml import YAML
 
-    parse({**read_params(path), **proposal.sections})
+    before = read_params(path)
+    registry = {"registry": {**before.get("registry", {}), "model": model}} if model else {}
+    parse({**before, **proposal.sections, **registry})
     yaml = YAML()
     yaml.preserve_quotes = True  # pyright: ignore[reportAttributeAccessIssue]
     values = yaml.load(path.read_text(encoding="utf-8"))
     # Through text, so that the new sections are laid out as a person would.
     values.update(yaml.load(sections_as_yaml(proposal)))
+    if model:
+        values["registry"]["model"] = model
     with path.open("w", encoding="utf-8") as file:
         yaml.dump(values, file)
+    return not {*before.get("tasks", {})} <= {*proposal.tasks}
