@@ -19,6 +19,7 @@ from typing import Any
 
 import psutil
 
+from flows.checkout.installed import pin
 from mtl.cluster import owner
 from mtl.config import read_params
 from mtl.errors import MtlError, StageError, raised_elsewhere
@@ -70,7 +71,9 @@ def run_stage(
     Raises:
         UserStageError: the stage explained what its user must mend.
         StageError: it failed otherwise, or took longer than `timeout` seconds.
+        MtlError: of a project, its stages are not those of the installed mtl.
     """
+    pin(folder)
     command = [python, "-m", "dvc", "repro", "--single-item", *(["--force"] if force else []), name]
     environment = os.environ | {
         "MTL_EVENTS": "1",

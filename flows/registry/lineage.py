@@ -8,6 +8,7 @@ import platform
 import tempfile
 from pathlib import Path
 
+from flows.checkout.installed import is_project, keep_code
 from flows.checkout.origin import Origin
 from flows.registry.load import load_registry
 from flows.settings import Settings
@@ -27,19 +28,20 @@ DATA_FILES = "dvc_files.json"
 
 
 def write_origin(origin: Origin, root: Path, folder: Path) -> list[Path]:
-    """The machine that a version was made on; and what differs from the commit, if anything does: as a patch, and what is not
-    in that.
+    """The machine that a version was made on; of a project, the installed mtl, which no commit of it has; and what differs from
+    the commit, if anything does: as a patch, and what is not in that.
     """
     machine = folder / MACHINE
     machine.write_text(json.dumps(this_machine().as_json(), indent=1) + "\n", encoding="utf-8")
     data = folder / DATA_FILES
     data.write_text(json.dumps(tracked_data(root), indent=1) + "\n", encoding="utf-8")
+    known = [machine, data, *([keep_code(folder)] if is_project(root) else [])]
     if not origin.dirty:
-        return [machine, data]
+        return known
     patch, left_out = folder / PATCH, folder / LEFT_OUT
     patch.write_bytes(origin.difference.patch)
     left_out.write_text(json.dumps(origin.difference.left_out, indent=1) + "\n", encoding="utf-8")
-    return [machine, data, patch, left_out]
+    return [*known, patch, left_out]
 
 
 def tracked_data(root: Path) -> dict[str, list[Output]]:

@@ -15,6 +15,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 from prefect.tasks import exponential_backoff
 
+from flows.checkout.installed import pin
 from flows.checkout.leftovers import Note
 from flows.checkout.origin import Origin, read_origin
 from flows.checkout.workspace import effective_params, running, workspace
@@ -96,6 +97,7 @@ def retrain(
     refuse_unanswerable(config, settings)
     check(settings, config, QUICK, TRAINING)
     look_for_arrivals(settings, config)
+    pin(settings.root)
     digest = fingerprint(settings.root, params)
     with (
         running(settings, digest[:16], prefect=True) as note,

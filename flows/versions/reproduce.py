@@ -15,6 +15,7 @@ import pyarrow as pa
 from pydantic import Field, JsonValue
 
 from flows.checkout.dvc import output_hash, run_stage
+from flows.checkout.installed import is_project, lay_installed
 from flows.checkout.workspace import copy_files, running, write_params
 from flows.checks import check, disk
 from flows.registry.lineage import MACHINE, this_machine
@@ -181,6 +182,8 @@ def take_checkout(settings: Settings, folder: Path) -> Differences:
     for path in before:
         (folder / path).unlink()
     copy_files(settings.root, folder)
+    if is_project(settings.root):
+        lay_installed(folder)
     after = {path: (folder / path).read_bytes() for path in _code(folder)}
     changed = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
     return [_differs(f"code {path}", _presence(before.get(path)), _presence(after.get(path))) for path in changed]
