@@ -48,3 +48,34 @@ def _update() -> None:
     typer.echo("next: git diff, mtl upgrade-params, make test, git commit")
     if conflicts:
         raise typer.Exit(1)
+
+
+@app.command("upgrade-params")
+def upgrade_params(
+    path: Annotated[Path, typer.Argument(help="the file")] = Path("params.yaml"),
+    written_for: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="version of mtl that the file was written for: defaults that changed since are kept as they were",
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="write without asking")] = False,
+) -> None:
+    """Move an older params.yaml forward: keys that moved, changed or went since; the difference is shown first."""
+    from mtl.config.rewriting import rewritten
+
+    found = rewritten(path, written_for)
+    if not found.notes:
+        typer.echo(f"{path} needs no change")
+        if written_for is None:
+            typer.echo(
+                "(defaults that changed since it was written cannot be seen in it: --from 0.1.0 keeps what they were)"
+            )
+        return
+    typer.echo(found.diff)
+    for note in found.notes:
+        typer.echo(f"- {note}")
+    if yes or typer.confirm(f"write this into {path}?"):
+        found.write()
+        typer.echo(f"{path} is written; git diff shows it again")
