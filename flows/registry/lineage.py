@@ -8,7 +8,7 @@ import platform
 import tempfile
 from pathlib import Path
 
-from flows.checkout.installed import is_project, keep_code
+from flows.checkout.installed import ARCHIVE, is_project, keep_code
 from flows.checkout.origin import Origin
 from flows.registry.load import load_registry
 from flows.settings import Settings
@@ -95,6 +95,7 @@ def collect(settings: Settings, number: int) -> Lineage:
             dirty=tags.get("mtl.dirty") == "true",
             uncommitted=_text(kept / PATCH),
             left_out=left_out.root if left_out else {},
+            installed=(kept / ARCHIVE).exists(),
             params=_params(kept / "params.yaml"),
             lock_sha256=tags.get("mtl.lock"),
             machine=read_recorded(Machine, kept / MACHINE),
@@ -145,7 +146,8 @@ def show(lineage: Lineage) -> str:
     changed = sum(line.startswith("diff --git") for line in lineage.uncommitted.splitlines())
     more = f", with {changed} uncommitted files (kept as a patch)" if lineage.dirty else ""
     left_out = [f"not kept: {path} ({why})" for path, why in lineage.left_out.items()]
-    section("code", [f"commit {lineage.commit}{more}", f"lock sha256 {str(lineage.lock_sha256)[:12]}", *left_out])
+    code = [f"commit {lineage.commit}{more}", *(["mtl as installed then, kept"] if lineage.installed else [])]
+    section("code", [*code, f"lock sha256 {str(lineage.lock_sha256)[:12]}", *left_out])
     machine = lineage.machine.as_json() if lineage.machine else {}
     training = lineage.training.model_dump(mode="json") if lineage.training else {}
     section("machine", [", ".join(f"{k} {v}" for k, v in machine.items())] if machine else [])

@@ -71,6 +71,7 @@ class Lineage(Report):
     dirty: bool
     uncommitted: str = Field(description="what differs from the commit, as a patch")
     left_out: dict[str, str] = Field(description="path → why it is not in the patch")
+    installed: bool = Field(default=False, description="it was made by an installed mtl, which was kept with it")
     params: dict[str, object] | None
     lock_sha256: str | None
     machine: Machine | None
