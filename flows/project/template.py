@@ -83,7 +83,9 @@ def repository(templates: Path = TEMPLATES) -> Generator[str]:
             f"GIT_CONFIG_VALUE_{count}": ADDRESS.removeprefix("git+"),
             "COPIER_CACHE_DIR": str(Path(scratch, "cache")),
         }
-        with _environment(told):
+        from plumbum import local  # by which Copier calls git: it has its own copy of the environment
+
+        with _environment(told), local.env(**told):
             yield ADDRESS
 
 

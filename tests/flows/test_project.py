@@ -91,11 +91,11 @@ def test_its_stages_are_mtl_s_own_with_one_dep_for_the_code(made: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("name", ["-shop", "my shop", ".."])
+@pytest.mark.parametrize("name", ["-shop", "my shop"])
 def test_a_name_that_no_model_can_have_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises((ConfigError, MtlError)):
-        create(tmp_path / "a b" / name)
-    assert not (tmp_path / "a b").exists()
+    with pytest.raises(ConfigError, match="name is its model's"):
+        create(tmp_path / name)
+    assert not (tmp_path / name).exists()
 
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
