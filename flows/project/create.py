@@ -52,10 +52,11 @@ def update(root: Path, templates: Path = TEMPLATES) -> list[str]:
         MtlError: the folder is no project, has uncommitted changes, or was made for a newer mtl.
     """
     answers = read_answers(root)
-    if git(root, "status", "--porcelain", "--", ".").strip():
+    if changed := git(root, "status", "--porcelain", "--", ".").decode().splitlines():
         raise MtlError(
             "the project has uncommitted changes",
-            fix="git commit or git stash them: an update is looked at by git diff",
+            found=", ".join(line[3:] for line in changed[:5]),
+            fix="git add and git commit them (dvc.lock, too: it is of the last run): an update is looked at by git diff",
         )
     newest = versions(templates)[-1]
     with repository(templates):

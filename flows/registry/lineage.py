@@ -8,6 +8,7 @@ import platform
 import tempfile
 from pathlib import Path
 
+from flows.checkout.environment import other_packages
 from flows.checkout.installed import ARCHIVE, is_project, keep_code
 from flows.checkout.origin import Origin
 from flows.registry.load import load_registry
@@ -31,8 +32,8 @@ def write_origin(origin: Origin, root: Path, folder: Path) -> list[Path]:
     """The machine that a version was made on; of a project, the installed mtl, which no commit of it has; and what differs from
     the commit, if anything does: as a patch, and what is not in that.
     """
-    machine = folder / MACHINE
-    machine.write_text(json.dumps(this_machine().as_json(), indent=1) + "\n", encoding="utf-8")
+    machine, packages = folder / MACHINE, other_packages(root) if is_project(root) else {}
+    machine.write_text(json.dumps(this_machine(packages).as_json(), indent=1) + "\n", encoding="utf-8")
     data = folder / DATA_FILES
     data.write_text(json.dumps(tracked_data(root), indent=1) + "\n", encoding="utf-8")
     known = [machine, data, *([keep_code(folder)] if is_project(root) else [])]
@@ -52,8 +53,12 @@ def tracked_data(root: Path) -> dict[str, list[Output]]:
     return {path.relative_to(root).as_posix(): read_params(path).get("outs", []) for path in files}
 
 
-def this_machine() -> Machine:
-    """What can change the last bits of a training."""
+def this_machine(packages: dict[str, str] | None = None) -> Machine:
+    """What can change the last bits of a training.
+
+    Args:
+        packages: that are other ones than the lock names.
+    """
     import psutil
 
     name = platform.processor()
@@ -61,13 +66,14 @@ def this_machine() -> Machine:
     if info.exists():
         lines = [line for line in info.read_text(encoding="utf-8").splitlines() if line.startswith("model name")]
         name = lines[0].split(":", 1)[1].strip() if lines else name
-    return Machine(
+    found = Machine(
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
         processor=name,
         cores=os.cpu_count() or 0,
         memory_gib=round(psutil.virtual_memory().total / 2**30),
     )
+    return found.model_copy(update={"packages": packages}) if packages else found
 
 
 def collect(settings: Settings, number: int) -> Lineage:

@@ -200,7 +200,7 @@ def restore_environment(settings: Settings, lock: Path) -> str:
     Raises:
         StageError: it cannot be built.
     """
-    if file_sha256(lock) == file_sha256(settings.root / "requirements.lock"):
+    if same_lock(settings, lock):
         return sys.executable
     name = file_sha256(lock)[:16]
     folder = settings.home / "environments" / name
@@ -226,6 +226,11 @@ def restore_environment(settings: Settings, lock: Path) -> str:
             )
             (folder / ".ready").touch()
     return str(python)
+
+
+def same_lock(settings: Settings, lock: Path) -> bool:
+    """Whether a lock is the one that this environment was made from."""
+    return file_sha256(lock) == file_sha256(settings.root / "requirements.lock")
 
 
 def _run(*command: str) -> None:

@@ -15,7 +15,8 @@ from prefect import flow
 from prefect.runtime import flow_run
 from prefect.tasks import exponential_backoff
 
-from flows.checkout.installed import pin
+from flows.checkout.environment import lines, other_packages
+from flows.checkout.installed import is_project, pin
 from flows.checkout.leftovers import Note
 from flows.checkout.origin import Origin, read_origin
 from flows.checkout.workspace import effective_params, running, workspace
@@ -121,7 +122,8 @@ def _run(settings: Settings, config: Config, asked: Asked, digest: str, note: No
     began = time.monotonic()
     check(settings, config, TRAINING)
     origin = read_origin(settings.root)  # not later: the checkout may become another one
-    for line in origin.lines():
+    packages = other_packages(settings.root) if is_project(settings.root) else {}
+    for line in [*origin.lines(), *lines(packages)]:
         _LOG.warning(line)
     refuse_secrets(
         settings.root / name for name in ("requirements.lock", "dvc.yaml")

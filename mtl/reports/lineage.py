@@ -30,6 +30,9 @@ class Machine(Recorded):
     processor: str | None = None
     cores: int | None = None
     memory_gib: int | None = None
+    packages: dict[str, str] | None = Field(
+        default=None, description="installed in place of what requirements.lock names"
+    )
 
     def as_json(self) -> dict[str, JsonValue]:
         """Without what was not written down."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from flows.checkout import installed
+from flows.checkout.environment import lines, other_packages
 from flows.checkout.git import git
 from flows.checkout.installed import ARCHIVE, PINS, keep_code, lay_code, pin, refuse_other_stages, stale, unpinned
 from flows.checkout.origin import read_origin
@@ -192,6 +196,18 @@ def test_an_archive_of_code_leads_nowhere_else(shop: Path, tmp_path: Path) -> No
         lay_code(tmp_path / ARCHIVE, shop)
     assert git(shop, "status", "--porcelain") == b""
     assert keep_code(tmp_path).read_bytes() == keep_code(tmp_path).read_bytes()
+
+
+def test_packages_that_are_not_the_lock_s_are_said_and_kept(shop: Path, tmp_path: Path) -> None:
+    assert other_packages(shop) == {}
+    lock = shop / "requirements.lock"
+    text = lock.read_text() + "no-such-package==1.0 ; python_version < '3'\nno-such-package==2.0\n"
+    lock.write_text(re.sub(r"^pyyaml==\S+", "pyyaml==0.1", text, flags=re.MULTILINE))
+    found = other_packages(shop)
+    assert found == {"pyyaml": version("pyyaml"), "no-such-package": "absent"}
+    assert "pyyaml" in lines(found)[0]
+    write_origin(read_origin(shop), shop, tmp_path)
+    assert json.loads((tmp_path / "machine.json").read_text())["packages"] == found
 
 
 # --- a newer template
