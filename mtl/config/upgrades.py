@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
+from mtl.config.changes import Node, keeps, removed
 from mtl.errors import ConfigError
-
-Node = MutableMapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Upgrade:
 
     Attributes:
         since: the version of mtl from which on it holds.
-        section: where the key is; `*` is any key or item.
+        section: where the key is; `*` is any key or item, and an empty one the whole file.
         where: what else stands in the section, for the key to be meant.
         change: brings the section forward, and says how; None: there is nothing to do. It raises a ValueError with what the
             user must decide, and leaves the section as it is.
@@ -54,76 +53,6 @@ class Upgrade:
     why: str
     where: Mapping[str, object] | None = None
     unseen: bool = False
-
-
-def removed(node: Node, key: str) -> str | None:
-    """The key does nothing any more."""
-    return f"removed, it was {_shown(_take(node, key))}" if key in node else None
-
-
-def renamed(new: str) -> Callable[[Node, str], str | None]:
-    """The key has another name in the same section, and keeps its place and its comment."""
-
-    def change(node: Node, key: str) -> str | None:
-        if key not in node:
-            return None
-        if new in node:
-            raise ValueError(f"both {key} and {new}, its name now, are there: keep one")
-        place, comments = list(node).index(key), _comments(node)
-        comment = comments.pop(key, None)
-        _put(node, place, new, node.pop(key))
-        if comment is not None:
-            comments[new] = comment
-        return f"is {new} now"
-
-    return change
-
-
-def keeps(before: object) -> Callable[[Node, str], str | None]:
-    """The default is another one: what it was is written down."""
-
-    def change(node: Node, key: str) -> str | None:
-        if key in node:
-            return None
-        _put(node, max(len(node) - 1, 0), key, before)  # behind the last one there may be an empty line
-        return f"{_shown(before)}, as it was when nothing was said"
-
-    return change
-
-
-def _put(node: Node, place: int, key: str, value: Any) -> None:
-    """ruamel's mappings have an order that a reader sees."""
-    insert = getattr(node, "insert", None)
-    if insert is None:
-        node[key] = value
-    else:
-        insert(place, key, value)
-
-
-def _take(node: Node, key: str) -> Any:
-    """Remove a key. Its comment goes with it; what ruamel has behind that (an empty line, what is said of the next section) stays,
-    behind the key before.
-    """
-    keys, comments = list(node), _comments(node)
-    place, comment, value = keys.index(key), comments.pop(key, None), node.pop(key)
-    if comment is None or comment[2] is None or not place:
-        return value
-    _, _, rest = comment[2].value.partition("\n")
-    before = comments.get(keys[place - 1])
-    if not rest:
-        return value
-    if before is not None and before[2] is not None:
-        before[2].value = before[2].value.rstrip("\n") + "\n" + rest
-    else:
-        comment[2].value = "\n" + rest
-        comments[keys[place - 1]] = comment
-    return value
-
-
-def _comments(node: Node) -> dict[str, Any]:
-    """ruamel's comments of a section's keys; of a plain mapping, none."""
-    found: dict[str, Any] = node.ca.items if hasattr(node, "ca") else {}  # pyright: ignore[reportAttributeAccessIssue]
-    return found
 
 
 def _pretrained(node: Node, key: str) -> str | None:
@@ -215,10 +144,10 @@ def upgrade(values: Node, written_for: str | None = None) -> list[Note]:
             continue
         if before is None and row.unseen:
             continue
-        for path, node in _sections(values, row.section.split(".")):
+        for path, node in _sections(values, row.section.split(".") if row.section else []):
             if any(node.get(key) != value for key, value in (row.where or {}).items()):
                 continue
-            where = f"{path}.{row.key}"
+            where = f"{path}.{row.key}" if path else row.key
             try:
                 done = row.change(node, row.key)
             except ValueError as error:
@@ -229,8 +158,6 @@ def upgrade(values: Node, written_for: str | None = None) -> list[Note]:
 
 
 def _version(text: str) -> Version:
-    from packaging.version import InvalidVersion
-
     try:
         return Version(text)
     except InvalidVersion as error:
@@ -252,7 +179,3 @@ def _sections(node: Any, parts: list[str], path: str = "") -> Iterator[tuple[str
         items = []
     for key, value in items:
         yield from _sections(value, rest, f"{path}.{key}" if path else str(key))
-
-
-def _shown(value: object) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mtl.config import upgrades
+from mtl.config.changes import moved, renamed
 from mtl.config.params import load, parse
 from mtl.config.reading import read_params
 from mtl.config.rewriting import rewritten
-from mtl.config.upgrades import Upgrade, renamed, upgrade
+from mtl.config.upgrades import Upgrade, upgrade
 from mtl.errors import ConfigError
 
 OLD = Path(__file__).with_name("params-0.1.yaml")
@@ -134,6 +136,25 @@ def test_a_renamed_key_keeps_its_place_and_its_comment(tmp_path: Path, monkeypat
     assert "  epochs: 4                    # of the data\n" in found.after  # in the column where comments are
     path.write_text(text.replace("  epochs: 4\n", "  epoch: 4\n  epochs: 4\n"))
     with pytest.raises(ConfigError, match="keep one"):
+        rewritten(path)
+
+
+def test_a_key_moves_to_another_section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = (
+        Upgrade("0.3.0", "", "train.keep", moved("retention.runs"), "a test"),
+        Upgrade("0.3.0", "", "train.seed", moved("seed"), "a test"),
+    )
+    monkeypatch.setattr(upgrades, "UPGRADES", rows)
+    text, path = Path("params.yaml").read_text(), tmp_path / "params.yaml"
+    path.write_text(
+        re.sub(r"^  runs: 20.*\n", "", text, flags=re.MULTILINE).replace("train:\n", "train:\n  keep: 7\n", 1)
+    )
+    found = rewritten(path)
+    assert [str(note) for note in found.notes] == ["train.keep: is retention.runs now (since 0.3.0: a test)"]
+    found.write()
+    assert load(path).retention.runs == 7
+    path.write_text(text.replace("train:\n", "train:\n  seed: 7\n", 1))
+    with pytest.raises(ConfigError, match="both train.seed and seed"):
         rewritten(path)
 
 
