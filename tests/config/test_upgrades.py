@@ -154,7 +154,7 @@ def test_a_key_moves_to_another_section(tmp_path: Path, monkeypatch: pytest.Monk
     found.write()
     assert load(path).retention.runs == 7
     path.write_text(text.replace("train:\n", "train:\n  seed: 7\n", 1))
-    with pytest.raises(ConfigError, match="both train.seed and seed"):
+    with pytest.raises(ConfigError, match=r"both train\.seed and seed"):
         rewritten(path)
 
 
