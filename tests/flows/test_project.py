@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,7 @@ from flows.checkout.origin import read_origin
 from flows.project.create import create, read_answers, update
 from flows.project.template import TEMPLATES, repository, versions
 from flows.registry.lineage import write_origin
+from flows.schedule.deployments import deployments
 from flows.settings import load_settings
 from mtl.config import read_params
 from mtl.config.params import load
@@ -303,7 +305,9 @@ def mtl(site: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[st
 
 
 @pytest.mark.slow
-def test_a_wheel_makes_a_project_that_retrains(site: Path, tmp_path: Path, downloads: Path) -> None:
+def test_a_wheel_makes_a_project_that_retrains(
+    site: Path, tmp_path: Path, downloads: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     done = mtl(site, tmp_path, "status")
     assert done.returncode == 2
     assert "mtl new NAME makes one" in done.stderr
@@ -320,3 +324,8 @@ def test_a_wheel_makes_a_project_that_retrains(site: Path, tmp_path: Path, downl
     assert "unchanged: code, data and params are those of version 1" in again.stdout, again.stderr[-3000:]
     shown = mtl(site, shop, "lineage", "1").stdout
     assert "mtl as installed then, kept" in shown
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    deployed: list[Any] = deployments(
+        load(shop / "params.yaml"), "p", source=str(shop), installed=True, work_pool_name="w"
+    )
+    assert [one.entrypoint for one in deployed] == ["deploy.py:retrain"]
