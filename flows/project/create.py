@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import json
 import re
 import shutil
 from pathlib import Path
@@ -10,11 +10,10 @@ from typing import Any
 
 from flows.checkout.git import GitError, git, git_says
 from flows.checkout.installed import PINS, pin, shipped
-from flows.project.template import ANSWERS, TEMPLATES, mtl_version, repository, source_of_mtl, versions
+from flows.project.template import ADDRESS, ANSWERS, TEMPLATES, mtl_version, repository, source_of_mtl, versions
 from mtl.config import read_params
 from mtl.errors import ConfigError, MtlError
 
-_LOG = logging.getLogger(__name__)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,49}")
 LOCKS = {"requirements.lock": "requirements.lock", "build.lock": "infra/build.lock"}
 """Files of mtl's own that a project has: an update replaces them."""
@@ -49,18 +48,23 @@ def update(root: Path, templates: Path = TEMPLATES) -> list[str]:
     params.yaml left as it is. Files whose changes contradict each other.
 
     Raises:
-        MtlError: the folder is no project, has uncommitted changes, or was made for a newer mtl.
+        MtlError: the folder is no project, has uncommitted changes, or was made by a newer mtl.
     """
-    answers = read_answers(root)
+    answers, known = read_answers(root), versions(templates)
+    if answers.get("_src_path") != ADDRESS or answers.get("_commit") not in known:
+        raise MtlError(
+            "the project was made from a template that this mtl does not have",
+            found=f"{answers.get('_src_path')} {answers.get('_commit')}; known are {', '.join(known)}",
+            fix="install the mtl that made it, or a newer one",
+        )
     if changed := git(root, "status", "--porcelain", "--", ".").decode().splitlines():
         raise MtlError(
             "the project has uncommitted changes",
             found=", ".join(line[3:] for line in changed[:5]),
             fix="git add and git commit them (dvc.lock, too: it is of the last run): an update is looked at by git diff",
         )
-    newest = versions(templates)[-1]
     with repository(templates):
-        _copier("update", root, vcs_ref=newest, data=_answers(answers["name"]), overwrite=True, conflict="inline")
+        _copier("update", root, vcs_ref=known[-1], data=_answers(answers["name"]), overwrite=True, conflict="inline")
     _take_locks(root)
     _take_wheel(root)
     listed = git(root, "diff", "--name-only", "--diff-filter=U", "--relative", "-z").decode()
@@ -89,19 +93,23 @@ def _answers(name: str) -> dict[str, str]:
 def _copier(what: str, folder: Path, **words: Any) -> None:
     import copier
     from copier.errors import CopierError
+    from plumbum import ProcessExecutionError
 
     run = copier.run_copy if what == "copy" else copier.run_update
     try:
         run(dst_path=str(folder), defaults=True, quiet=True, **words)
-    except CopierError as error:
+    except (CopierError, ProcessExecutionError) as error:  # the second of git, which it calls
         raise MtlError("the template cannot be applied", found=str(error)) from error
 
 
 def _own_params(folder: Path, name: str) -> None:
     """mtl's own params.yaml, with the project's names in the registry: from now on it is the user's."""
+    from ruamel.yaml import YAML
+
     text = shipped("params.yaml").read_text(encoding="utf-8")
+    value = name if YAML(typ="safe").load(name) == name else json.dumps(name)  # 2024 is a number, and no is false
     for key in ("experiment", "model"):
-        text, found = re.subn(rf"^  {key}: .*$", f"  {key}: {name}", text, count=1, flags=re.MULTILINE)
+        text, found = re.subn(rf"^  {key}: .*$", f"  {key}: {value}", text, count=1, flags=re.MULTILINE)
         assert found, key
     (folder / "params.yaml").write_text(text, encoding="utf-8")
 
@@ -117,7 +125,7 @@ def _take_locks(folder: Path) -> None:
 def _take_wheel(folder: Path) -> None:
     """The wheel that this mtl was installed from, if it is at hand: whoever clones the project has it, too."""
     source, wheel = source_of_mtl()
-    if wheel is not None and not (folder / source).exists():
+    if wheel is not None and wheel.resolve() != (folder / source).resolve():
         (folder / source).parent.mkdir(exist_ok=True)
         shutil.copyfile(wheel, folder / source)
 

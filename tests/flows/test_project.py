@@ -114,9 +114,10 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
 
 def test_in_a_repository_the_commit_is_the_users(tmp_path: Path) -> None:
     git(tmp_path, "init", "--quiet")
-    (line,) = create(tmp_path / "shop")
+    (line,) = create(tmp_path / "2024")  # in YAML a number, and all the same a name
     assert "part of a git repository" in line
-    assert not (tmp_path / "shop" / ".git").exists()
+    assert not (tmp_path / "2024" / ".git").exists()
+    assert load(tmp_path / "2024" / "params.yaml").registry.model == "2024"
 
 
 def test_outside_a_project_the_way_in_is_named(made: Path, tmp_path: Path) -> None:
@@ -274,9 +275,18 @@ def test_the_template_is_the_same_commit_everywhere(tmp_path: Path) -> None:
     assert len(commits) == 1
 
 
-def test_what_is_no_project_is_not_updated(tmp_path: Path) -> None:
+def test_what_mtl_did_not_make_is_not_updated(shop: Path, tmp_path: Path) -> None:
     with pytest.raises(MtlError, match="no project that mtl new made"):
         update(tmp_path)
+    answers = (shop / ".copier-answers.yml").read_text()
+    for before, after in (
+        ("git+mtl:template", "https://example.com/other.git"),
+        (f'_commit: "{versions()[-1]}"', '_commit: "9.9.9"'),
+    ):
+        assert before in answers
+        (shop / ".copier-answers.yml").write_text(answers.replace(before, after))
+        with pytest.raises(MtlError, match="a template that this mtl does not have"):
+            update(shop)
 
 
 # --- the wheel
