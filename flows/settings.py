@@ -48,7 +48,7 @@ class Settings:
     """Where things are."""
 
     root: Path
-    """The checkout that is retrained."""
+    """The project that is retrained, or the checkout of mtl."""
     home: Path
     """State that no version is made of: databases, downloads, checkpoints."""
     mlflow_uri: str
@@ -98,16 +98,23 @@ def load_settings(root: Path | None = None) -> Settings:
     """Where things are, as the environment says; nothing is made or changed.
 
     Raises:
-        MtlError: not in a checkout.
+        MtlError: not in a project.
     """
     root = (root or Path.cwd()).resolve()
-    if not (root / "params.yaml").exists() or not (root / "dvc.yaml").exists():
+    if not _is_root(root):
+        above = next((path for path in root.parents if _is_root(path)), None)
         raise MtlError(
-            "this is not the root of a checkout", found=f"no params.yaml and dvc.yaml in {root}", fix="cd to it"
+            "this is not the root of a project",
+            found=f"no params.yaml and dvc.yaml in {root}",
+            fix=f"cd {above}" if above else "cd to it; mtl new NAME makes one",
         )
     home = Path(os.environ.get("MTL_HOME", root / ".mtl")).resolve()
     uri = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{home}/mlflow.db")
     return Settings(root, home, uri, os.environ.get("PREFECT_API_URL") or None)
+
+
+def _is_root(folder: Path) -> bool:
+    return (folder / "params.yaml").exists() and (folder / "dvc.yaml").exists()
 
 
 def enter_checkout(root: Path | None = None) -> Settings:

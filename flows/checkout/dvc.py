@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 
+from flows.checkout.installed import pin
 from flows.run_log import FOREIGN
 from mtl.cluster import owner
 from mtl.config import read_params
@@ -64,7 +65,9 @@ def run_stage(
     Raises:
         UserStageError: the stage explained what its user must mend.
         StageError: it failed otherwise, or took longer than `timeout` seconds.
+        MtlError: of a project, its stages are not those of the installed mtl.
     """
+    pin(folder)
     command = [python, "-m", "dvc", "repro", "--single-item", *(["--force"] if force else []), name]
     environment = _environment(folder) | (more or {})
     if force:

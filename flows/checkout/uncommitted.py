@@ -10,10 +10,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from flows.checkout.git import PATCH, GitError, git, names
+from flows.checkout.installed import PINS
 from mtl.data.raw.listings import FOLDER
 from mtl.output.redaction import CREDENTIAL_FILES, secret_in_file
 
-CODE = ("mtl", "flows")
+CODE = ("mtl", "flows", PINS)
 """Folders whose files a run may use though git does not track them; elsewhere it is Python alone."""
 CREDENTIAL_FOLDERS = (".aws", ".ssh", ".gnupg", ".azure", ".kube", ".docker", ".gcloud", ".config")
 BY_NAME = "its name says that it is for credentials"

@@ -60,12 +60,14 @@ def retrain(
     gate_changes(settings.root, params, override=override, why=why)
     if not force and settings.prefect_url is None:
         # An embedded server takes some 20 CPU-seconds to start: ask the registry first.
+        from flows.checkout.installed import pin
         from flows.checks import QUICK, TRAINING, check
         from flows.retraining.arrivals import look_for_arrivals
         from flows.retraining.unchanged import find_registered, say_unchanged
 
         check(settings, config, QUICK, TRAINING)
         look_for_arrivals(settings, config)
+        pin(settings.root)
         digest = fingerprint(settings.root, params)
         version = find_registered(settings, config, digest)
         if version is not None:

@@ -8,6 +8,8 @@ import platform
 import tempfile
 from pathlib import Path
 
+from flows.checkout.environment import other_packages
+from flows.checkout.installed import ARCHIVE, is_project, keep_code
 from flows.checkout.origin import Origin
 from flows.registry.load import load_registry
 from flows.settings import Settings
@@ -27,19 +29,20 @@ DATA_FILES = "dvc_files.json"
 
 
 def write_origin(origin: Origin, root: Path, folder: Path) -> list[Path]:
-    """The machine that a version was made on; and what differs from the commit, if anything does: as a patch, and what is not
-    in that.
+    """The machine that a version was made on; of a project, the installed mtl, which no commit of it has; and what differs from
+    the commit, if anything does: as a patch, and what is not in that.
     """
-    machine = folder / MACHINE
-    machine.write_text(json.dumps(this_machine().as_json(), indent=1) + "\n", encoding="utf-8")
+    machine, packages = folder / MACHINE, other_packages(root) if is_project(root) else {}
+    machine.write_text(json.dumps(this_machine(packages).as_json(), indent=1) + "\n", encoding="utf-8")
     data = folder / DATA_FILES
     data.write_text(json.dumps(tracked_data(root), indent=1) + "\n", encoding="utf-8")
+    known = [machine, data, *([keep_code(folder)] if is_project(root) else [])]
     if not origin.dirty:
-        return [machine, data]
+        return known
     patch, left_out = folder / PATCH, folder / LEFT_OUT
     patch.write_bytes(origin.difference.patch)
     left_out.write_text(json.dumps(origin.difference.left_out, indent=1) + "\n", encoding="utf-8")
-    return [machine, data, patch, left_out]
+    return [*known, patch, left_out]
 
 
 def tracked_data(root: Path) -> dict[str, list[Output]]:
@@ -50,8 +53,12 @@ def tracked_data(root: Path) -> dict[str, list[Output]]:
     return {path.relative_to(root).as_posix(): read_params(path).get("outs", []) for path in files}
 
 
-def this_machine() -> Machine:
-    """What can change the last bits of a training."""
+def this_machine(packages: dict[str, str] | None = None) -> Machine:
+    """What can change the last bits of a training.
+
+    Args:
+        packages: that are other ones than the lock names.
+    """
     import psutil
 
     name = platform.processor()
@@ -59,13 +66,14 @@ def this_machine() -> Machine:
     if info.exists():
         lines = [line for line in info.read_text(encoding="utf-8").splitlines() if line.startswith("model name")]
         name = lines[0].split(":", 1)[1].strip() if lines else name
-    return Machine(
+    found = Machine(
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
         processor=name,
         cores=os.cpu_count() or 0,
         memory_gib=round(psutil.virtual_memory().total / 2**30),
     )
+    return found.model_copy(update={"packages": packages}) if packages else found
 
 
 def collect(settings: Settings, number: int) -> Lineage:
@@ -93,6 +101,7 @@ def collect(settings: Settings, number: int) -> Lineage:
             dirty=tags.get("mtl.dirty") == "true",
             uncommitted=_text(kept / PATCH),
             left_out=left_out.root if left_out else {},
+            installed=(kept / ARCHIVE).exists(),
             params=_params(kept / "params.yaml"),
             lock_sha256=tags.get("mtl.lock"),
             machine=read_recorded(Machine, kept / MACHINE),
@@ -143,7 +152,8 @@ def show(lineage: Lineage) -> str:
     changed = sum(line.startswith("diff --git") for line in lineage.uncommitted.splitlines())
     more = f", with {changed} uncommitted files (kept as a patch)" if lineage.dirty else ""
     left_out = [f"not kept: {path} ({why})" for path, why in lineage.left_out.items()]
-    section("code", [f"commit {lineage.commit}{more}", f"lock sha256 {str(lineage.lock_sha256)[:12]}", *left_out])
+    code = [f"commit {lineage.commit}{more}", *(["mtl as installed then, kept"] if lineage.installed else [])]
+    section("code", [*code, f"lock sha256 {str(lineage.lock_sha256)[:12]}", *left_out])
     machine = lineage.machine.as_json() if lineage.machine else {}
     training = lineage.training.model_dump(mode="json") if lineage.training else {}
     section("machine", [", ".join(f"{k} {v}" for k, v in machine.items())] if machine else [])

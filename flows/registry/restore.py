@@ -16,6 +16,7 @@ from filelock import FileLock
 
 from flows.checkout.dvc import dvc
 from flows.checkout.git import GitError, git, git_prefix, git_says, names
+from flows.checkout.installed import ARCHIVE, is_project, lay_code, unpinned
 from flows.checkout.origin import refuse_pointers
 from flows.checkout.workspace import usable_cache
 from flows.registry.lineage import DATA_FILES, PATCH, tracked_data
@@ -62,7 +63,26 @@ def restore_code(settings: Settings, registry: Registry, version: Version, folde
         shutil.copyfile(kept / name, folder / name)
     if (kept / DATA_FILES).exists():
         restore_tracked(kept, folder)
+    if is_project(folder):
+        _restore_installed(version, kept, folder)
     return kept
+
+
+def _restore_installed(version: Version, kept: Path, folder: Path) -> None:
+    """Of a project: the mtl that was installed when a version was made.
+
+    Raises:
+        MtlError: it was not kept, or is not what the version's stages depended on.
+    """
+    if not (kept / ARCHIVE).exists():
+        what = f"version {version.number} was made by an installed mtl that nobody kept"
+        raise MtlError(what, found=f"no lineage/{ARCHIVE} in MLflow run {version.run}")
+    lay_code(kept / ARCHIVE, folder)
+    if other := unpinned(folder):
+        what = f"the mtl that version {version.number} kept is not the one that its stages depended on"
+        raise MtlError(
+            what, found=", ".join(other[:5]), fix="nothing was run; it was made while mtl was installed anew"
+        )
 
 
 def restore_tracked(source: Path, folder: Path) -> None:
@@ -180,7 +200,7 @@ def restore_environment(settings: Settings, lock: Path) -> str:
     Raises:
         StageError: it cannot be built.
     """
-    if file_sha256(lock) == file_sha256(settings.root / "requirements.lock"):
+    if same_lock(settings, lock):
         return sys.executable
     name = file_sha256(lock)[:16]
     folder = settings.home / "environments" / name
@@ -206,6 +226,11 @@ def restore_environment(settings: Settings, lock: Path) -> str:
             )
             (folder / ".ready").touch()
     return str(python)
+
+
+def same_lock(settings: Settings, lock: Path) -> bool:
+    """Whether a lock is the one that this environment was made from."""
+    return file_sha256(lock) == file_sha256(settings.root / "requirements.lock")
 
 
 def _run(*command: str) -> None:

@@ -15,6 +15,8 @@ from prefect import flow
 from prefect.runtime import flow_run
 from prefect.tasks import exponential_backoff
 
+from flows.checkout.environment import lines, other_packages
+from flows.checkout.installed import is_project, pin
 from flows.checkout.leftovers import Note
 from flows.checkout.origin import Origin, read_origin
 from flows.checkout.workspace import effective_params, running, workspace
@@ -100,6 +102,7 @@ def retrain(
     refuse_unanswerable(config, settings)
     check(settings, config, QUICK, TRAINING)
     look_for_arrivals(settings, config)
+    pin(settings.root)
     digest = fingerprint(settings.root, params)
     with (
         running(settings, digest[:16], prefect=True) as note,
@@ -125,7 +128,8 @@ def _run(settings: Settings, config: Config, asked: Asked, digest: str, note: No
     if current() is None:  # else its terminal says it
         _LOG.info(f"log      {log}")
     origin = read_origin(settings.root)  # not later: the checkout may become another one
-    for line in origin.lines():
+    packages = other_packages(settings.root) if is_project(settings.root) else {}
+    for line in [*origin.lines(), *lines(packages)]:
         _LOG.warning(line)
     refuse_secrets(
         settings.root / name for name in ("requirements.lock", "dvc.yaml")

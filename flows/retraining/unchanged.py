@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from flows.checkout.installed import stale
 from flows.registry.load import registry_of
 from flows.settings import Settings
 from mtl.config.params import Config
@@ -42,7 +43,7 @@ def refuse_changes(folder: Path, params: dict[str, object], digest: str) -> None
     Raises:
         MtlError: it has another one.
     """
-    if fingerprint(folder, params) != digest:
+    if stale(folder) or fingerprint(folder, params) != digest:
         raise MtlError(
             "files of the checkout changed while the run was going: nothing was registered",
             fix="run again; what is done is not done twice",

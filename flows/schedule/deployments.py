@@ -23,6 +23,8 @@ from mtl.config.params import Config, load
 _LOG = logging.getLogger(__name__)
 
 NAME, WATCH = "scheduled", "watch"
+FILES = {"retrain": "flow", "monitor": "monitor"}
+"""Flow → its module in flows/retraining."""
 ASKED = "mtl.retrain"
 """Event by which others ask for a retraining: a promotion elsewhere, data that have arrived. All projects on a server hear
 it; with a dot and a project's name, that one alone."""
@@ -36,25 +38,29 @@ SILENT_SECONDS = 90
 """Three heartbeats (PREFECT_FLOWS_HEARTBEAT_FREQUENCY)."""
 
 
-def deployments(config: Config, project: str, *, source: object = None, **where: object) -> list[object]:
+def deployments(
+    config: Config, project: str, *, source: object = None, installed: bool = False, **where: object
+) -> list[object]:
     """The retrain flow with the schedule of params.yaml, started by events too; the monitor flow if it has a cron of its own.
 
     Args:
         project: in whose name: others may keep theirs on the same server.
         source: where a worker finds the code; None: it runs here.
+        installed: the source is a project, whose deploy.py names the flows of the mtl that is installed there.
         where: the work pool.
     """
     from flows.retraining.flow import retrain
     from flows.retraining.monitor import monitor
 
-    wanted = [_retraining(_from(retrain, source, "flows/retraining/flow.py:retrain"), config, project, where)]
+    wanted = [_retraining(_from(retrain, source, installed), config, project, where)]
     if config.monitor.cron:
-        wanted.append(_watching(_from(monitor, source, "flows/retraining/monitor.py:monitor"), config, project, where))
+        wanted.append(_watching(_from(monitor, source, installed), config, project, where))
     return wanted
 
 
-def _from(flow: Any, source: Any, entrypoint: str) -> Any:
-    return flow if source is None else flow.from_source(source, entrypoint)
+def _from(flow: Any, source: Any, installed: bool) -> Any:
+    file = "deploy.py" if installed else f"flows/retraining/{FILES[flow.name]}.py"
+    return flow if source is None else flow.from_source(source, f"{file}:{flow.fn.__name__}")
 
 
 def _retraining(flow: Any, config: Config, project: str, where: dict[str, Any]) -> Any:

@@ -7,6 +7,7 @@ import contextlib
 from typing import Any
 
 from flows.checkout.git import git_prefix
+from flows.checkout.installed import is_project
 from flows.checkout.project import VARIABLE, project_of
 from flows.schedule.deployments import crash_silent_runs, deployments, ensure_automation
 from flows.schedule.pauses import as_paused, note_applied, remove_unwanted
@@ -71,7 +72,9 @@ def deploy(
     project = project_of(settings, config, repository)
     where.setdefault("job_variables", {})["env"] = {VARIABLE: project}  # a run elsewhere speaks in the same name
     ensure_automation(crash_silent_runs(project))
-    wanted = as_paused(deployments(config, project, source=source, **where), config, settings.home)
+    wanted = as_paused(
+        deployments(config, project, source=source, installed=is_project(settings.root), **where), config, settings.home
+    )
     for one in wanted:
         one.apply(work_pool_name=pool)
     remove_unwanted(wanted, project)

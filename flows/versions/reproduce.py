@@ -15,11 +15,13 @@ import pyarrow as pa
 from pydantic import Field, JsonValue
 
 from flows.checkout.dvc import output_hash, run_stage
+from flows.checkout.environment import other_packages
+from flows.checkout.installed import is_project, lay_installed
 from flows.checkout.workspace import copy_files, running, write_params
 from flows.checks import check, disk
 from flows.registry.lineage import MACHINE, this_machine
 from flows.registry.load import load_registry
-from flows.registry.restore import restore_code, restore_data, restore_environment
+from flows.registry.restore import restore_code, restore_data, restore_environment, same_lock
 from flows.run_log import step
 from flows.settings import Settings
 from flows.versions.package_files import beside_registered
@@ -129,7 +131,7 @@ def reproduce(
             version=number,
             verdict="different" if differences else "identical",
             differences=tuple(differences),
-            circumstances=tuple(_circumstances(kept, folder)),
+            circumstances=tuple(_circumstances(settings, kept, folder)),
             weights_sha256=version.tags.get("mtl.weights_sha256"),
             seconds=round(time.monotonic() - began, 1),
             folder=str(folder) if keep else None,
@@ -182,6 +184,8 @@ def take_checkout(settings: Settings, folder: Path) -> Differences:
     for path in before:
         (folder / path).unlink()
     copy_files(settings.root, folder)
+    if is_project(settings.root):
+        lay_installed(folder)
     after = {path: (folder / path).read_bytes() for path in _code(folder)}
     changed = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
     return [_differs(f"code {path}", _presence(before.get(path)), _presence(after.get(path))) for path in changed]
@@ -299,11 +303,16 @@ def _metrics(before: EvalReport, after: EvalReport) -> Differences:
     return found
 
 
-def _circumstances(kept: Path, folder: Path) -> Differences:
+def _circumstances(settings: Settings, kept: Path, folder: Path) -> Differences:
     """What was another one than then and may explain a difference, though it need not make any."""
     machine = read_recorded(Machine, kept / MACHINE)
-    before, after = machine.as_json() if machine else {}, this_machine().as_json()
-    found = [_differs(f"machine {key}", before[key], after.get(key)) for key in before if before[key] != after.get(key)]
+    here = is_project(settings.root) and same_lock(settings, folder / "requirements.lock")
+    packages = other_packages(settings.root) if here else {}  # else the environment was built from the lock
+    before, after = machine.as_json() if machine else {}, this_machine(packages).as_json()
+    keys = [*dict.fromkeys([*before, *(["packages"] if packages else [])])]
+    found = [
+        _differs(f"machine {key}", before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)
+    ]
     trainings = [kept / "training.json", folder / "outputs" / "train" / "training.json"]
     if all(path.exists() for path in trainings):
         one, other = (json.loads(path.read_text(encoding="utf-8")) for path in trainings)

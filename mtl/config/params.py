@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from mtl.config.retention import RetentionConfig
 from mtl.config.schedule import ScheduleConfig
 from mtl.config.trees.prepare import PrepareTree
 from mtl.config.trees.training import TrainingTree
+from mtl.config.upgrades import upgrade
+from mtl.errors import ConfigError
 
 
 class Config(TrainingTree, PrepareTree):
@@ -33,9 +36,17 @@ def parse(values: Mapping[str, Any], *, where: str = "params.yaml") -> Config:
     """Check a tree of plain values.
 
     Raises:
-        ConfigError: names every problem with its path, the value found and what is allowed; credentials are none.
+        ConfigError: names every problem with its path, the value found and what is allowed; credentials are none. Of a file
+            that was written for an earlier version it says what moves it forward.
     """
-    return check(Config, values, where=where)
+    try:
+        return check(Config, values, where=where)
+    except ConfigError as error:
+        if not (notes := upgrade(copy.deepcopy(dict(values)))):
+            raise
+        lines = "\n".join(f"  - {note}" for note in notes)
+        what = f"{error.what}\nof these, an earlier version of mtl knew:\n{lines}"
+        raise ConfigError(what, fix="mtl upgrade-params moves an older file forward, and shows how first") from error
 
 
 def load(path: Path = Path("params.yaml"), overrides: Sequence[str] = ()) -> Config:

@@ -30,6 +30,9 @@ class Machine(Recorded):
     processor: str | None = None
     cores: int | None = None
     memory_gib: int | None = None
+    packages: dict[str, str] | None = Field(
+        default=None, description="installed in place of what requirements.lock names"
+    )
 
     def as_json(self) -> dict[str, JsonValue]:
         """Without what was not written down."""
@@ -71,6 +74,7 @@ class Lineage(Report):
     dirty: bool
     uncommitted: str = Field(description="what differs from the commit, as a patch")
     left_out: dict[str, str] = Field(description="path → why it is not in the patch")
+    installed: bool = Field(default=False, description="it was made by an installed mtl, which was kept with it")
     params: dict[str, object] | None
     lock_sha256: str | None
     machine: Machine | None

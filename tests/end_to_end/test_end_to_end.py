@@ -299,4 +299,4 @@ def test_outside_a_checkout_it_says_so(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 2
-    assert "not the root of a checkout" in done.stderr
+    assert "not the root of a project" in done.stderr
