@@ -63,7 +63,7 @@ def upgrade_params(
     yes: Annotated[bool, typer.Option("--yes", help="write without asking")] = False,
 ) -> None:
     """Move an older params.yaml forward, and show what changes."""
-    from mtl.config.rewriting import rewritten
+    from flows.project.rewriting import rewritten
 
     found = rewritten(path, written_for)
     if not found.notes:

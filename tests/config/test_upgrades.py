@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from flows.project.rewriting import rewritten
 from mtl.config import upgrades
 from mtl.config.changes import moved, renamed
 from mtl.config.params import load, parse
 from mtl.config.reading import read_params
-from mtl.config.rewriting import rewritten
 from mtl.config.upgrades import Upgrade, upgrade
 from mtl.errors import ConfigError
 
