@@ -40,12 +40,6 @@ class Subject:
     settings: Settings
     config: Config
 
-    @property
-    def empty(self) -> bool:
-        """There is no registry yet: its database is made when the first version is."""
-        path = self.settings.mlflow_uri.removeprefix("sqlite:///")
-        return path != self.settings.mlflow_uri and not (self.settings.root / path).exists()
-
     @cached_property
     def registry(self) -> Registry:
         """The one that the settings name."""
@@ -62,27 +56,27 @@ def signing_key(subject: Subject) -> None:
 
 def known_key(subject: Subject) -> None:
     """The registry knows the key that would sign."""
-    if not subject.empty:
+    if subject.settings.has_registry:
         refuse_strange_key(subject.settings, subject.registry)
 
 
 def registry(subject: Subject) -> None:
     """It answers, and experiment and ledger can be written to."""
-    if not subject.empty:
+    if subject.settings.has_registry:
         refuse_deleted(subject.registry.uri, subject.registry.client, subject.config.registry.experiment)
         subject.registry.ledger.refuse_deleted()
 
 
 def champion(subject: Subject) -> None:
     """It is verified, and its package is there: the sizes of its files are looked at."""
-    if subject.empty or (found := subject.registry.champion()) is None:
+    if not subject.settings.has_registry or (found := subject.registry.champion()) is None:
         return
     subject.registry.refuse_listed(found)
 
 
 def champion_package(subject: Subject) -> None:
     """Every file of the champion's package is what was registered."""
-    if not subject.empty and (found := subject.registry.champion()) is not None:
+    if subject.settings.has_registry and (found := subject.registry.champion()) is not None:
         subject.registry.whole(found)
 
 

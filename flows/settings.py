@@ -78,6 +78,12 @@ class Settings:
         return f"mtl:{own_password(self.home)}"
 
     @property
+    def has_registry(self) -> bool:
+        """Whether there is one to ask; the database of an embedded one is made when the first version is."""
+        path = self.mlflow_uri.removeprefix("sqlite:///")
+        return path == self.mlflow_uri or (self.root / path).exists()
+
+    @property
     def packages(self) -> PackageCache | None:
         """Packages that a server gave before; None: they are on this machine anyway."""
         return self.copies if self.mlflow_uri.startswith("http") else None
@@ -101,13 +107,20 @@ def load_settings(root: Path | None = None) -> Settings:
         MtlError: not in a checkout.
     """
     root = (root or Path.cwd()).resolve()
-    if not (root / "params.yaml").exists() or not (root / "dvc.yaml").exists():
+    if not _is_checkout(root):
+        above = next((folder for folder in root.parents if _is_checkout(folder)), None)
         raise MtlError(
-            "this is not the root of a checkout", found=f"no params.yaml and dvc.yaml in {root}", fix="cd to it"
+            "this is not the root of a checkout",
+            found=f"no params.yaml and dvc.yaml in {root}",
+            fix=f"cd {above}" if above else "cd to the folder that has both: where the project was cloned to",
         )
     home = Path(os.environ.get("MTL_HOME", root / ".mtl")).resolve()
     uri = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{home}/mlflow.db")
     return Settings(root, home, uri, os.environ.get("PREFECT_API_URL") or None)
+
+
+def _is_checkout(folder: Path) -> bool:
+    return (folder / "params.yaml").exists() and (folder / "dvc.yaml").exists()
 
 
 def enter_checkout(root: Path | None = None) -> Settings:

@@ -69,12 +69,13 @@ def main() -> None:
     except BrokenPipeError:  # whoever read it has read enough: mtl history | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(0)
-    except Exception as error:
-        import click
+    except typer.TyperException as error:
+        from flows.cli.usage import explain
 
-        if isinstance(error, click.ClickException):
-            error.show()
-            sys.exit(error.exit_code)
+        if (explained := explain(error)) is not None:
+            typer.secho(f"error: {explained}", fg="red", err=True)
+        sys.exit(2)
+    except Exception as error:
         if disk := trouble_with_disk(error):
             typer.secho(f"error: {disk}", fg="red", err=True)
             sys.exit(2)
