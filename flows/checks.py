@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from mtl.config.params import Config
 from mtl.errors import GoneError, MtlError, StageError
 from mtl.registry.registry import Registry
 from mtl.registry.tracking import refuse_deleted
+from mtl.storage.dvc_settings import cache_folder
 from mtl.storage.store import Store
 
 FREE_BYTES = 512 * 2**20
@@ -111,17 +113,23 @@ def storage(subject: Subject) -> None:
 
 def disk(subject: Subject) -> None:
     """There is room in the home, DVC's cache and for temporary files."""
-    settings = subject.settings
-    folders = {settings.home: "MTL_HOME", Path(tempfile.gettempdir()): "temporary files (TMPDIR)"}
-    if os.access(settings.root, os.W_OK):
-        folders[settings.root] = "the checkout"
-    for folder, what in folders.items():
-        if (free := shutil.disk_usage(_nearest(folder)).free) < FREE_BYTES:
+    for folder, what in folders(subject.settings).items():
+        if (free := shutil.disk_usage(nearest(folder)).free) < FREE_BYTES:
             raise StageError(
                 f"the disk of {what} is nearly full",
                 found=f"{free / 2**20:.0f} MiB are free in {folder}",
                 fix=f"{FREE_BYTES >> 20} MiB are wanted; mtl clean and mtl data gc make room",
             )
+
+
+def folders(settings: Settings) -> dict[Path, str]:
+    """Folders that are written to, and what for."""
+    found = {settings.home: "MTL_HOME", Path(tempfile.gettempdir()): "temporary files (TMPDIR)"}
+    if os.access(settings.root, os.W_OK):
+        found[settings.root] = "the checkout"
+    with suppress(MtlError):  # what is wrong with DVC's settings, `remote` says
+        found[cache_folder(settings.root)] = "the DVC cache"
+    return found
 
 
 QUICK: tuple[Check, ...] = (signing_key, registry, champion)
@@ -197,14 +205,14 @@ def writable(address: str, what: str) -> None:
 
 def _writable(folder: Path, what: str) -> None:
     """The folder is there, or can be made, and takes files."""
-    there = _nearest(folder)
+    there = nearest(folder)
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise StageError(
             f"{what} cannot be written to", found=f"{there} is no folder that this user may write to: {folder}"
         )
 
 
-def _nearest(folder: Path) -> Path:
+def nearest(folder: Path) -> Path:
     """A folder, or the first above it that there is."""
     return next((path for path in (folder, *folder.absolute().parents) if path.exists()), folder)
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import champion, comparison, prediction, retraining, servers, upkeep
+from flows.cli import champion, comparison, doctor, prediction, retraining, servers, upkeep
 from flows.cli.data import data
 from flows.cli.registry import registry
 from flows.cli.stack import stack
@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Retrain, register and promote multi-task vision models.",
 )
-for group in (retraining, champion, prediction, upkeep, comparison, servers):
+for group in (retraining, champion, prediction, upkeep, comparison, servers, doctor):
     app.add_typer(group.app)  # without a name: their commands are the top ones
 app.add_typer(data, name="data")
 app.add_typer(stack, name="stack")
