@@ -20,11 +20,12 @@ from typing import Any
 from flows.registry.keys import refuse_strange_key
 from flows.registry.load import registry_of
 from flows.settings import Settings
+from mtl.config import read_params
 from mtl.config.params import Config
 from mtl.errors import GoneError, MtlError, StageError
 from mtl.registry.registry import Registry
 from mtl.registry.tracking import refuse_deleted
-from mtl.storage.dvc_settings import cache_folder
+from mtl.storage.dvc_settings import cache_folder, dvc_settings
 from mtl.storage.store import Store
 
 FREE_BYTES = 512 * 2**20
@@ -84,15 +85,20 @@ def champion_package(subject: Subject) -> None:
 
 def remote(subject: Subject) -> None:
     """The DVC remote can be written to."""
+    from dvc.config import ConfigError as SettingsError
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    fix = "dvc remote list names it, .dvc/config and .dvc/config.local have its settings"
+    dvc_settings(subject.settings.root)  # first: broken ones are named as such
+    fix = "dvc remote add --default NAME URL (a folder, s3://…); .dvc/config and .dvc/config.local have its settings"
     try:
         with Repo(str(subject.settings.root)) as repo:
             store: Any = repo.cloud.get_remote_odb()
-    except DvcException as error:
+    except SettingsError as error:
         raise StageError("there is no DVC remote to push to", found=str(error), fix=fix) from error
+    except DvcException as error:
+        fix = "git init, git add -A, git commit, if it is no git repository; mtl doctor looks at the rest"
+        raise StageError(f"DVC cannot work in {subject.settings.root}", found=str(error), fix=fix) from error
     if store.fs.protocol == "local":
         _writable(Path(store.path), "the DVC remote")
         return
@@ -103,6 +109,13 @@ def remote(subject: Subject) -> None:
         store.fs.remove(path)
 
     _in_time(write, f"the DVC remote {store.fs.unstrip_protocol(store.path)} cannot be written to", fix)
+
+
+def stages(subject: Subject) -> None:
+    """dvc.yaml and dvc.lock can be read: a merge may have left its marks there."""
+    for path in (subject.settings.root / "dvc.yaml", subject.settings.root / "dvc.lock"):
+        if path.exists():
+            read_params(path)
 
 
 def storage(subject: Subject) -> None:
@@ -134,7 +147,7 @@ def folders(settings: Settings) -> dict[Path, str]:
 
 QUICK: tuple[Check, ...] = (signing_key, registry, champion)
 """Before a retraining that may have nothing to do."""
-TRAINING: tuple[Check, ...] = (signing_key, known_key, registry, champion_package, remote, storage, disk)
+TRAINING: tuple[Check, ...] = (signing_key, known_key, registry, champion_package, stages, remote, storage, disk)
 """Before one that trains."""
 
 

@@ -43,6 +43,10 @@ DEFAULTS = {
 }
 
 
+WEB = ("http://", "https://")
+DATABASES = ("sqlite:///", "postgresql", "mysql", "mssql")
+
+
 @dataclass(frozen=True)
 class Settings:
     """Where things are."""
@@ -116,7 +120,21 @@ def load_settings(root: Path | None = None) -> Settings:
         )
     home = Path(os.environ.get("MTL_HOME", root / ".mtl")).resolve()
     uri = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{home}/mlflow.db")
-    return Settings(root, home, uri, os.environ.get("PREFECT_API_URL") or None)
+    prefect = os.environ.get("PREFECT_API_URL") or None
+    _refuse_address("MLFLOW_TRACKING_URI", uri, (*WEB, *DATABASES), "http://HOST:5000")
+    if prefect is not None:
+        _refuse_address("PREFECT_API_URL", prefect, WEB, "http://HOST:4200/api")
+    return Settings(root, home, uri, prefect)
+
+
+def _refuse_address(name: str, url: str, schemes: tuple[str, ...], example: str) -> None:
+    """Raise MtlError if a variable has something else than the address of a server (or a database)."""
+    if not url.startswith(schemes):
+        raise MtlError(
+            f"{name} is no address of a server",
+            found=url or "it is empty",
+            fix=f"write it in full, as {example}; or unset it: then it is embedded",
+        )
 
 
 def _is_checkout(folder: Path) -> bool:
@@ -210,10 +228,18 @@ def reach_prefect(settings: Settings) -> None:
         with get_client(sync_client=True) as client:
             client.api_version()
     except httpx.HTTPStatusError as error:
+        status = error.response.status_code
+        denied = status in (401, 403)
         raise MtlError(
             f"the Prefect server at {settings.prefect_url} refuses",
-            found=f"status {error.response.status_code}",
-            fix="check PREFECT_API_AUTH_STRING",
+            found=f"status {status}",
+            fix=f"check {'PREFECT_API_AUTH_STRING (user:password)' if denied else 'PREFECT_API_URL: it ends in /api'}",
+        ) from error
+    except ValueError as error:  # a page, where Prefect's API would say a version
+        raise MtlError(
+            f"what answers at {settings.prefect_url} is no Prefect server",
+            found=str(error).splitlines()[0][:200],
+            fix="check PREFECT_API_URL: it ends in /api",
         ) from error
     except httpx.RequestError as error:
         raise StageError(

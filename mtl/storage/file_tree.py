@@ -384,7 +384,11 @@ def _opened(path: str) -> tuple[Any, str]:
         return fs, ""
     if local:
         if not Path(path).is_dir():
-            raise DataError(f"{path} is neither a folder nor an archive", fix="zip, tar, tar.gz, or a folder")
+            raise DataError(
+                f"{path} is neither a folder nor an archive",
+                found="a file of another kind",
+                fix=f"name the folder that it lies in, or an archive ({', '.join(ARCHIVES)})",
+            )
         return None, str(Path(path))
     fs, root = fsspec.core.url_to_fs(path, **options(path))
     fs.invalidate_cache()
