@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from flows.registry.keys import refuse_strange_key
 from flows.registry.load import registry_of
@@ -118,6 +120,19 @@ def stages(subject: Subject) -> None:
             read_params(path)
 
 
+def cluster(subject: Subject) -> None:
+    """Somebody answers at the address of the cluster, if it names a host."""
+    address = subject.config.cluster.address
+    parts = urlsplit(address if "://" in address else f"ray://{address}")
+    if not parts.hostname or not parts.port:  # local, auto
+        return
+    try:
+        socket.create_connection((parts.hostname, parts.port), ANSWER_SECONDS).close()
+    except OSError as error:
+        fix = "start it, or set cluster.address to local"
+        raise StageError(f"no Ray cluster answers at {address}", found=str(error), fix=fix) from error
+
+
 def storage(subject: Subject) -> None:
     """Where a cluster keeps checkpoints can be written to."""
     if subject.config.cluster.storage:
@@ -147,7 +162,17 @@ def folders(settings: Settings) -> dict[Path, str]:
 
 QUICK: tuple[Check, ...] = (signing_key, registry, champion)
 """Before a retraining that may have nothing to do."""
-TRAINING: tuple[Check, ...] = (signing_key, known_key, registry, champion_package, stages, remote, storage, disk)
+TRAINING: tuple[Check, ...] = (
+    signing_key,
+    known_key,
+    registry,
+    champion_package,
+    stages,
+    remote,
+    cluster,
+    storage,
+    disk,
+)
 """Before one that trains."""
 
 
@@ -221,7 +246,9 @@ def _writable(folder: Path, what: str) -> None:
     there = nearest(folder)
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise StageError(
-            f"{what} cannot be written to", found=f"{there} is no folder that this user may write to: {folder}"
+            f"{what} cannot be written to",
+            found=f"{there} is no folder that this user may write to: {folder}",
+            fix="name another one, or let this user write there (chown, chmod)",
         )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.cli.exit_codes import ExitCode
 from flows.cli.options import AsJson, absolute
 
 if TYPE_CHECKING:
@@ -104,9 +105,9 @@ def monitor(as_json: AsJson = False) -> None:
         typer.echo(f"report   {found.page}")
     if found.state == "event":
         typer.echo('next     mtl retrain --reason "…"', err=True)
-        raise typer.Exit(3)
+        raise typer.Exit(ExitCode.SHIFTED)
     if found.state == "unjudged":
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.NO)
 
 
 @app.command()

@@ -38,10 +38,11 @@ def processors(subject: Subject) -> Said:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     train = subject.config.train
     if subject.config.cluster.address == "local" and train.num_workers > cores:
+        found = (
+            f"{cores} for {train.num_workers} workers (train.num_workers): they take turns, and training is no faster"
+        )
         return Said(
-            "problem",
-            f"{cores} for {train.num_workers} workers (train.num_workers): the local cluster never starts them all",
-            f"set train.num_workers to {cores} or fewer, or name a cluster in cluster.address",
+            "warning", found, f"set train.num_workers to {cores} or fewer, or name a cluster in cluster.address"
         )
     return Said("ok", f"{cores} for {train.num_workers} workers")
 

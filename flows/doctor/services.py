@@ -91,14 +91,11 @@ def ray(subject: Subject) -> Said:
     cluster = subject.config.cluster
     if cluster.address == "local":
         return Said("ok", "local, for as long as a stage runs")
+    checks.cluster(_checked(subject))
     if cluster.by_jobs:
         token = os.environ.get("RAY_AUTH_TOKEN")
         told = _ask(f"{cluster.address.rstrip('/')}/api/version", {"Authorization": f"Bearer {token}"} if token else {})
         return _beside(cluster.address, str(json.loads(told)["ray_version"]), "ray")
-    if not _connects(f"ray://{cluster.address}", 6379):
-        return Said(
-            "problem", f"nobody answers at {cluster.address}", "start it (ray start), or set cluster.address to local"
-        )
     return Said("ok", f"{cluster.address} answers; whether it takes RAY_AUTH_TOKEN, a run will say")
 
 

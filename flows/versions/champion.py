@@ -32,14 +32,20 @@ def promote(settings: Settings, number: int, *, override: bool, why: str) -> tup
     Raises:
         RegistryError: there is no such version, it is champion already, or an override without a reason.
     """
-    config, registry = load_versions(settings)
     if override and not why:
-        raise RegistryError("a promotion against the gate needs a reason", fix="say it with --why")
+        raise RegistryError(
+            "a promotion against the gate needs a reason", found="--override alone", fix="say it with --why"
+        )
+    config, registry = load_versions(settings)
     version = registry.accept(registry.get(number))
     champion, against, obstacle = champion_and_obstacle(registry)
     refuse_strange_key(settings, registry)
     if champion is not None and champion.number == number:
-        raise RegistryError(f"version {number} is champion already")
+        raise RegistryError(
+            f"version {number} is champion already",
+            found="nothing to do",
+            fix="mtl status names champion and challenger",
+        )
     num_bytes = registry.whole(version, settings.copies)
     params = read_params(settings.root / "params.yaml")
     changes = gate_changes(settings.root, params, override=override, why=why)

@@ -36,7 +36,11 @@ def predict(settings: Settings, names: Sequence[str], images: list[str], out: st
     refuse([partial(writable, out, "--out"), partial(check, settings, config, (disk,))])
     versions = [resolve(registry, name) for name in names]
     if len({version.number for version in versions}) < len(versions):
-        raise RegistryError(f"{' and '.join(names)} are one version", found=f"version {versions[0].number}")
+        raise RegistryError(
+            f"{' and '.join(names)} are one version",
+            found=f"version {versions[0].number}",
+            fix="name another with --model: mtl status",
+        )
     with noted(settings), tempfile.TemporaryDirectory() as scratch:
         packages = [
             str(registry.package(version, Path(scratch, str(version.number)), settings.packages))

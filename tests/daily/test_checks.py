@@ -81,7 +81,7 @@ def test_files_of_dvc(settings: Settings, config: Config) -> None:
         check(settings, config, TRAINING)
     lock.unlink()
     (settings.root / ".dvc" / "config").write_text("[core\nremote = x\n")
-    with pytest.raises(MtlError, match="DVC's settings in .* cannot be used"):
+    with pytest.raises(MtlError, match=r"DVC's settings in .* cannot be used"):
         check(settings, config, [remote])
     (settings.root / ".dvc" / "config").unlink()
     (settings.root / ".dvc").rmdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import subprocess
@@ -11,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from flows.cli.exit_codes import ExitCode
+from mtl import errors
 from tests.conftest import ROOT
 from tests.errors.commands import Commands
 from tests.errors.turns import CLASSES, ELSEWHERE, INIT, TURNS, Turn, images
 
+ERRORS = {name for name in vars(errors) if name.endswith("Error")} | {"GitError", "UserStageError"}
 PAGE = ROOT / "docs" / "how-to" / "errors.md"
 GIT = ("git", "-c", "user.name=t", "-c", "user.email=t@example.com")
 
@@ -100,3 +103,14 @@ def test_the_page_lists_what_was_tried() -> None:
 def test_the_page_has_every_exit_code() -> None:
     listed = {int(number) for number in re.findall(r"^\| (\d+) \|", PAGE.read_text(), re.M)}
     assert listed == set(ExitCode)
+
+
+def test_no_error_of_a_flow_lacks_a_way_to_mend_it() -> None:
+    lacking = [
+        f"{path}:{call.lineno}"
+        for path in (ROOT / "flows").rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in ERRORS and call.args
+        if not any(word.arg == "fix" for word in call.keywords)
+    ]
+    assert lacking == []

@@ -194,6 +194,7 @@ REGISTRY = (
     Turn("no version of … was registered yet", ("promote", "7"), "no registry", "mtl retrain"),
     Turn("no version of … was registered yet", ("lineage", "7"), "no registry", "mtl retrain"),
     Turn("no version of … was registered yet", ("endpoint",), "no registry", "mtl retrain"),
+    Turn("a promotion against the gate needs a reason", ("promote", "7", "--override"), "--override", "--why"),
     Turn("no version of … was registered yet", ("reproduce", "7"), "no registry", "mtl retrain"),
     Turn("MLFLOW_TRACKING_URI is no address", ("status",), "127.0.0.1:5000", "http://", environment={"MLFLOW_TRACKING_URI": "127.0.0.1:5000"}),
     Turn("PREFECT_API_URL is no address", ("status",), "localhost:4200", "/api", environment={"PREFECT_API_URL": "localhost:4200"}),
@@ -230,6 +231,7 @@ ELSEWHERE = {
     "…addresses are of another place": "tests/daily/test_versions.py::test_a_moved_checkout_is_said_at_once_and_mended",
     "MLflow's database at … refused or is out of reach": "tests/errors/test_servers.py::test_a_database_that_refuses_is_named",
     "what answers at … is no Prefect server": "tests/errors/test_servers.py::test_prefect_says_what_is_wrong_with_its_address",
+    "no Ray cluster answers at": "tests/errors/test_doctor.py::test_services",
     "the Prefect server at … refuses": "tests/errors/test_servers.py::test_prefect_says_what_is_wrong_with_its_address",
     "no answer: nothing was changed": "tests/errors/test_wrong_turns.py::test_nobody_at_the_keyboard_changes_nothing",
 }
