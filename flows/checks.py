@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from flows.registry.keys import refuse_strange_key
 from flows.registry.load import registry_of
 from flows.settings import Settings
+from mtl.config import read_params
 from mtl.config.params import Config
 from mtl.errors import GoneError, MtlError, StageError
 from mtl.registry.registry import Registry
 from mtl.registry.tracking import refuse_deleted
+from mtl.storage.dvc_settings import cache_folder, dvc_settings
 from mtl.storage.store import Store
 
 FREE_BYTES = 512 * 2**20
@@ -40,12 +45,6 @@ class Subject:
     settings: Settings
     config: Config
 
-    @property
-    def empty(self) -> bool:
-        """There is no registry yet: its database is made when the first version is."""
-        path = self.settings.mlflow_uri.removeprefix("sqlite:///")
-        return path != self.settings.mlflow_uri and not (self.settings.root / path).exists()
-
     @cached_property
     def registry(self) -> Registry:
         """The one that the settings name."""
@@ -62,41 +61,46 @@ def signing_key(subject: Subject) -> None:
 
 def known_key(subject: Subject) -> None:
     """The registry knows the key that would sign."""
-    if not subject.empty:
+    if subject.settings.has_registry:
         refuse_strange_key(subject.settings, subject.registry)
 
 
 def registry(subject: Subject) -> None:
     """It answers, and experiment and ledger can be written to."""
-    if not subject.empty:
+    if subject.settings.has_registry:
         refuse_deleted(subject.registry.uri, subject.registry.client, subject.config.registry.experiment)
         subject.registry.ledger.refuse_deleted()
 
 
 def champion(subject: Subject) -> None:
     """It is verified, and its package is there: the sizes of its files are looked at."""
-    if subject.empty or (found := subject.registry.champion()) is None:
+    if not subject.settings.has_registry or (found := subject.registry.champion()) is None:
         return
     subject.registry.refuse_listed(found)
 
 
 def champion_package(subject: Subject) -> None:
     """Every file of the champion's package is what was registered."""
-    if not subject.empty and (found := subject.registry.champion()) is not None:
+    if subject.settings.has_registry and (found := subject.registry.champion()) is not None:
         subject.registry.whole(found)
 
 
 def remote(subject: Subject) -> None:
     """The DVC remote can be written to."""
+    from dvc.config import ConfigError as SettingsError
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    fix = "dvc remote list names it, .dvc/config and .dvc/config.local have its settings"
+    dvc_settings(subject.settings.root)  # first: broken ones are named as such
+    fix = "dvc remote add --default NAME URL (a folder, s3://…); .dvc/config and .dvc/config.local have its settings"
     try:
         with Repo(str(subject.settings.root)) as repo:
             store: Any = repo.cloud.get_remote_odb()
-    except DvcException as error:
+    except SettingsError as error:
         raise StageError("there is no DVC remote to push to", found=str(error), fix=fix) from error
+    except DvcException as error:
+        fix = "git init, git add -A, git commit, if it is no git repository; mtl doctor looks at the rest"
+        raise StageError(f"DVC cannot work in {subject.settings.root}", found=str(error), fix=fix) from error
     if store.fs.protocol == "local":
         _writable(Path(store.path), "the DVC remote")
         return
@@ -109,6 +113,26 @@ def remote(subject: Subject) -> None:
     _in_time(write, f"the DVC remote {store.fs.unstrip_protocol(store.path)} cannot be written to", fix)
 
 
+def stages(subject: Subject) -> None:
+    """dvc.yaml and dvc.lock can be read: a merge may have left its marks there."""
+    for path in (subject.settings.root / "dvc.yaml", subject.settings.root / "dvc.lock"):
+        if path.exists():
+            read_params(path)
+
+
+def cluster(subject: Subject) -> None:
+    """Somebody answers at the address of the cluster, if it names a host."""
+    address = subject.config.cluster.address
+    parts = urlsplit(address if "://" in address else f"ray://{address}")
+    if not parts.hostname or not parts.port:  # local, auto
+        return
+    try:
+        socket.create_connection((parts.hostname, parts.port), ANSWER_SECONDS).close()
+    except OSError as error:
+        fix = "start it, or set cluster.address to local"
+        raise StageError(f"no Ray cluster answers at {address}", found=str(error), fix=fix) from error
+
+
 def storage(subject: Subject) -> None:
     """Where a cluster keeps checkpoints can be written to."""
     if subject.config.cluster.storage:
@@ -117,12 +141,8 @@ def storage(subject: Subject) -> None:
 
 def disk(subject: Subject) -> None:
     """There is room in the home, DVC's cache and for temporary files."""
-    settings = subject.settings
-    folders = {settings.home: "MTL_HOME", Path(tempfile.gettempdir()): "temporary files (TMPDIR)"}
-    if os.access(settings.root, os.W_OK):
-        folders[settings.root] = "the checkout"
-    for folder, what in folders.items():
-        if (free := shutil.disk_usage(_nearest(folder)).free) < FREE_BYTES:
+    for folder, what in folders(subject.settings).items():
+        if (free := shutil.disk_usage(nearest(folder)).free) < FREE_BYTES:
             raise StageError(
                 f"the disk of {what} is nearly full",
                 found=f"{free / 2**20:.0f} MiB are free in {folder}",
@@ -130,9 +150,29 @@ def disk(subject: Subject) -> None:
             )
 
 
+def folders(settings: Settings) -> dict[Path, str]:
+    """Folders that are written to, and what for."""
+    found = {settings.home: "MTL_HOME", Path(tempfile.gettempdir()): "temporary files (TMPDIR)"}
+    if os.access(settings.root, os.W_OK):
+        found[settings.root] = "the checkout"
+    with suppress(MtlError):  # what is wrong with DVC's settings, `remote` says
+        found[cache_folder(settings.root)] = "the DVC cache"
+    return found
+
+
 QUICK: tuple[Check, ...] = (signing_key, registry, champion)
 """Before a retraining that may have nothing to do."""
-TRAINING: tuple[Check, ...] = (signing_key, known_key, registry, champion_package, remote, storage, disk)
+TRAINING: tuple[Check, ...] = (
+    signing_key,
+    known_key,
+    registry,
+    champion_package,
+    stages,
+    remote,
+    cluster,
+    storage,
+    disk,
+)
 """Before one that trains."""
 
 
@@ -203,14 +243,16 @@ def writable(address: str, what: str) -> None:
 
 def _writable(folder: Path, what: str) -> None:
     """The folder is there, or can be made, and takes files."""
-    there = _nearest(folder)
+    there = nearest(folder)
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise StageError(
-            f"{what} cannot be written to", found=f"{there} is no folder that this user may write to: {folder}"
+            f"{what} cannot be written to",
+            found=f"{there} is no folder that this user may write to: {folder}",
+            fix="name another one, or let this user write there (chown, chmod)",
         )
 
 
-def _nearest(folder: Path) -> Path:
+def nearest(folder: Path) -> Path:
     """A folder, or the first above it that there is."""
     return next((path for path in (folder, *folder.absolute().parents) if path.exists()), folder)
 

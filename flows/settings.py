@@ -43,6 +43,10 @@ DEFAULTS = {
 }
 
 
+WEB = ("http://", "https://")
+DATABASES = ("sqlite:///", "postgresql", "mysql", "mssql")
+
+
 @dataclass(frozen=True)
 class Settings:
     """Where things are."""
@@ -78,6 +82,12 @@ class Settings:
         return f"mtl:{own_password(self.home)}"
 
     @property
+    def has_registry(self) -> bool:
+        """Whether there is one to ask; the database of an embedded one is made when the first version is."""
+        path = self.mlflow_uri.removeprefix("sqlite:///")
+        return path == self.mlflow_uri or (self.root / path).exists()
+
+    @property
     def packages(self) -> PackageCache | None:
         """Packages that a server gave before; None: they are on this machine anyway."""
         return self.copies if self.mlflow_uri.startswith("http") else None
@@ -102,15 +112,29 @@ def load_settings(root: Path | None = None) -> Settings:
     """
     root = (root or Path.cwd()).resolve()
     if not _is_root(root):
-        above = next((path for path in root.parents if _is_root(path)), None)
+        above = next((folder for folder in root.parents if _is_root(folder)), None)
         raise MtlError(
             "this is not the root of a project",
             found=f"no params.yaml and dvc.yaml in {root}",
-            fix=f"cd {above}" if above else "cd to it; mtl new NAME makes one",
+            fix=f"cd {above}" if above else "cd to the folder that has both; mtl new NAME makes one",
         )
     home = Path(os.environ.get("MTL_HOME", root / ".mtl")).resolve()
     uri = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{home}/mlflow.db")
-    return Settings(root, home, uri, os.environ.get("PREFECT_API_URL") or None)
+    prefect = os.environ.get("PREFECT_API_URL") or None
+    _refuse_address("MLFLOW_TRACKING_URI", uri, (*WEB, *DATABASES), "http://HOST:5000")
+    if prefect is not None:
+        _refuse_address("PREFECT_API_URL", prefect, WEB, "http://HOST:4200/api")
+    return Settings(root, home, uri, prefect)
+
+
+def _refuse_address(name: str, url: str, schemes: tuple[str, ...], example: str) -> None:
+    """Raise MtlError if a variable has something else than the address of a server (or a database)."""
+    if not url.startswith(schemes):
+        raise MtlError(
+            f"{name} is no address of a server",
+            found=url or "it is empty",
+            fix=f"write it in full, as {example}; or unset it: then it is embedded",
+        )
 
 
 def _is_root(folder: Path) -> bool:
@@ -206,10 +230,18 @@ def reach_prefect(settings: Settings) -> None:
         with get_client(sync_client=True) as client:
             client.api_version()
     except httpx.HTTPStatusError as error:
+        status = error.response.status_code
+        denied = status in (401, 403)
         raise MtlError(
             f"the Prefect server at {settings.prefect_url} refuses",
-            found=f"status {error.response.status_code}",
-            fix="check PREFECT_API_AUTH_STRING",
+            found=f"status {status}",
+            fix=f"check {'PREFECT_API_AUTH_STRING (user:password)' if denied else 'PREFECT_API_URL: it ends in /api'}",
+        ) from error
+    except ValueError as error:  # a page, where Prefect's API would say a version
+        raise MtlError(
+            f"what answers at {settings.prefect_url} is no Prefect server",
+            found=str(error).splitlines()[0][:200],
+            fix="check PREFECT_API_URL: it ends in /api",
         ) from error
     except httpx.RequestError as error:
         raise StageError(

@@ -159,7 +159,8 @@ def run_quietly(module: str, *words: str, folder: Path) -> None:
         FOREIGN.info(line)
     if done.returncode:
         problem = str(error) if error else "\n".join(lines[-LAST_LINES:])
-        raise StageError(f"{module.rsplit('.', 1)[-1]} failed", found=problem)
+        fix = error.fix if error is not None and error.fix else "mend that, and run it again"
+        raise StageError(f"{module.rsplit('.', 1)[-1]} failed", found=problem, fix=fix)
 
 
 def dvc(folder: Path, *words: str) -> str:
@@ -256,7 +257,11 @@ def _stream(
             rest.join(5)
         _end_session(process.pid)
     if timed_out.is_set():
-        raise StageError(f"{' '.join(command[2:])} took longer than {timeout:g} s and was stopped")
+        raise StageError(
+            f"{' '.join(command[2:])} was stopped",
+            found=f"it took longer than {timeout:g} s",
+            fix="run again to go on, or give it more: flow.stage_timeout_seconds",
+        )
     return process.returncode, lines
 
 

@@ -99,7 +99,9 @@ def _explained(folder: Path, command: str, said: str) -> GitError:
             found=said.splitlines()[0],
             fix="git clone it; or git init, git add -A, git commit",
         )
-    return GitError(f"git {command} failed", found=said[:500])
+    return GitError(
+        f"git {command} failed", found=said[:500], fix="what git says is to be mended; mtl doctor looks at the rest"
+    )
 
 
 def git_prefix(root: Path) -> str:

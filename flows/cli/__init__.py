@@ -10,8 +10,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from flows.cli import champion, comparison, prediction, project, retraining, servers, upkeep
+from flows.cli import champion, comparison, doctor, prediction, project, retraining, servers, upkeep
 from flows.cli.data import data
+from flows.cli.exit_codes import ExitCode
 from flows.cli.help_panels import ByPurpose
 from flows.cli.registry import registry
 from flows.cli.stack import stack
@@ -22,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Retrain, register and promote multi-task vision models.",
 )
-for group in (retraining, champion, prediction, upkeep, comparison, servers, project):
+for group in (retraining, champion, prediction, upkeep, comparison, servers, project, doctor):
     app.add_typer(group.app)  # without a name: their commands are the top ones
 app.add_typer(data, name="data")
 app.add_typer(stack, name="stack")
@@ -74,19 +75,21 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort) as error:
         if isinstance(error, typer.Abort) and error.__cause__ is None:  # a question that nobody answered
             _say("no answer: nothing was changed (--yes answers yes)")
-            sys.exit(1)
+            sys.exit(ExitCode.NO)
         _say("stopped; run again to go on from the last checkpoint")
-        sys.exit(130)
+        sys.exit(ExitCode.STOPPED)
     except BrokenPipeError:  # whoever read it has read enough: mtl history | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(0)
+        sys.exit(ExitCode.DONE)
     except MtlError as error:
         _fail(error)
-        sys.exit(2)
+        sys.exit(ExitCode.MEND)
     except typer.TyperException as error:
-        if said := error.format_message():  # else there was no command, and the help was shown
-            _fail(MtlError(said.rstrip("."), fix="mtl --help lists the commands, mtl COMMAND --help what one takes"))
-        sys.exit(2)
+        from flows.cli.usage import explain
+
+        if (explained := explain(error)) is not None:
+            _fail(explained)
+        sys.exit(ExitCode.MEND)
     except Exception as error:
         _end_with(error)
     finally:
@@ -135,11 +138,11 @@ def _end_with(error: Exception) -> NoReturn:
 
     if disk := trouble_with_disk(error):
         _fail(disk)
-        sys.exit(2)
+        sys.exit(ExitCode.MEND)
     if current() is None:
         raise error
     _fail(error)
-    sys.exit(1)
+    sys.exit(ExitCode.NO)
 
 
 def _stop_display() -> None:

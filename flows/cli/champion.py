@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.completion import keys, versions
+from flows.cli.exit_codes import ExitCode
 from flows.cli.options import AsJson, absolute
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def promote(
         typer.echo(f"{'yes' if rule.passed else 'NO ':<4} {rule.name}: required {rule.required}, found {rule.found}")
     if entry is None:
         _LOG.warning(f"version {version} was not promoted: {decision.summary}")
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.NO)
     typer.echo(f"version {entry.to} is champion, in place of {entry.replaces or 'none'}")
 
 
@@ -156,4 +157,4 @@ def reproduce(
     result = build(settings, version, overrides=absolute(overrides), here=here, keep=keep)
     typer.echo(json.dumps(result.as_json(), indent=1) if as_json else show(result))
     if result.verdict != "identical":
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.NO)

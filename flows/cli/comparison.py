@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flows.cli.completion import keys
-from flows.cli.options import AsJson, absolute
+from flows.cli.options import AsJson, absolute, numbers
 
 app = typer.Typer()
 
@@ -72,7 +72,7 @@ def compare(
     wanted = CompareRequest(
         weightings=tuple(w for w in weightings.split(",") if w),
         aggregators=tuple(a for a in aggregators.split(",") if a),
-        learning_rates=tuple(float(r) for r in rates.split(",") if r),
+        learning_rates=numbers("--rates", rates),
         seeds=seeds,
         static=static,
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.cli.exit_codes import ExitCode
 from flows.cli.options import AsJson
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def check(as_json: AsJson = False) -> None:
     report = _run_check()
     typer.echo(json.dumps(report.as_json(), indent=1) if as_json else "\n".join(as_lines(report)))
     if not report.is_clean:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.NO)
 
 
 @data.command()

@@ -7,7 +7,7 @@ from typing import Any
 from typer.core import TyperGroup
 
 PANELS = {
-    "Run": ("retrain", "status", "monitor", "approve", "new", "upgrade-params"),
+    "Run": ("retrain", "status", "monitor", "approve", "doctor", "new", "upgrade-params"),
     "Data": ("data",),
     "Versions": ("history", "promote", "rollback", "lineage", "diff", "reproduce"),
     "Serve": ("predict", "endpoint", "shadow", "package"),

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+Port = Annotated[int, typer.Option(min=1, max=65535, help="port to listen on")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
@@ -14,3 +15,11 @@ def absolute(overrides: list[str] | None) -> list[str]:
     from pathlib import Path
 
     return [f"@{Path(o[1:]).resolve()}" if o.startswith("@") else o for o in overrides or []]
+
+
+def numbers(option: str, text: str) -> tuple[float, ...]:
+    """Numbers of an option with commas between them."""
+    try:
+        return tuple(float(part) for part in text.split(",") if part)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}; write numbers with commas, as in 1e-3,3e-3", param_hint=option) from error

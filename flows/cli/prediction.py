@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.completion import models
-from flows.cli.options import AsJson
+from flows.cli.options import AsJson, Port
 
 if TYPE_CHECKING:
     pass
@@ -82,8 +82,8 @@ def package(
 def endpoint(
     model: Model = "champion",
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="port to listen on")] = 8000,
-    replicas: Annotated[int, typer.Option(help="processes with a model each")] = 1,
+    port: Port = 8000,
+    replicas: Annotated[int, typer.Option(min=1, help="processes with a model each")] = 1,
 ) -> None:
     """Serve a version over HTTP, with a page to drop images on.
 

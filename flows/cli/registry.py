@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from flows.cli.exit_codes import ExitCode
+
 registry = typer.Typer(no_args_is_help=True, help="The registry itself: what was deleted or renamed in MLflow.")
 
 
@@ -32,4 +34,4 @@ def repair(yes: Annotated[bool, typer.Option("--yes", help="mend without asking"
             found = mend(settings)
             for damage in found:
                 typer.echo(f"left: {damage.what}")
-    raise typer.Exit(1 if found else 0)
+    raise typer.Exit(ExitCode.NO if found else ExitCode.DONE)

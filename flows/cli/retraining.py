@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.completion import keys
+from flows.cli.exit_codes import ExitCode
 from flows.cli.options import AsJson, absolute
 
 if TYPE_CHECKING:
@@ -124,9 +125,9 @@ def monitor(as_json: AsJson = False) -> None:
         typer.echo(f"report   {found.page}")
     if found.state == "event":
         _LOG.warning('next     mtl retrain --reason "…"')
-        raise typer.Exit(3)
+        raise typer.Exit(ExitCode.SHIFTED)
     if found.state == "unjudged":
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.NO)
 
 
 @app.command()

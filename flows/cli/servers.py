@@ -14,8 +14,8 @@ app = typer.Typer()
 
 @app.command()
 def ui(
-    mlflow_port: Annotated[int, typer.Option(help="port of the MLflow page")] = 5000,
-    prefect_port: Annotated[int, typer.Option(help="port of the Prefect page")] = 4200,
+    mlflow_port: Annotated[int, typer.Option(min=1, max=65535, help="port of the MLflow page")] = 5000,
+    prefect_port: Annotated[int, typer.Option(min=1, max=65535, help="port of the Prefect page")] = 4200,
 ) -> None:
     """Start the Prefect and MLflow pages and name them; Ctrl-C ends them."""
     from flows.processes.ui import serve_pages

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from flows.cli.exit_codes import ExitCode
 from flows.cli.options import AsJson
 
 stack = typer.Typer(no_args_is_help=True, help="Real servers on this machine without containers, as a team has them.")
@@ -49,7 +50,7 @@ def status(as_json: AsJson = False) -> None:
         for server in found["servers"]:
             typer.echo(f"{server['name']:<10}{'up' if server['up'] else 'DOWN':<6}{server['address']}")
     if not all(server["up"] for server in found["servers"]):
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.NO)
 
 
 @stack.command()

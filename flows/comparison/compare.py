@@ -11,6 +11,7 @@ from flows.checkout.workspace import effective_params, running, workspace
 from flows.run_log import await_steps, step
 from flows.settings import Settings
 from flows.terminal import stop_display
+from mtl.config.choices import refuse_unknown, sections
 from mtl.config.params import parse
 from mtl.reports.requests import CompareRequest
 
@@ -23,8 +24,11 @@ def run_compare(settings: Settings, wanted: CompareRequest, overrides: Sequence[
     """Prepare the data if they are not, train what is missing, print the table.
 
     Raises:
+        ConfigError: there is no such method.
         StageError: a stage failed.
     """
+    for option, names in (("weightings", wanted.weightings), ("aggregators", wanted.aggregators)):
+        refuse_unknown(f"--{option}", names, ["all", *sections()[option]])  # before data are prepared
     config = parse(effective_params(settings.root, overrides))
     if not wanted.learning_rates:
         wanted = wanted.model_copy(update={"learning_rates": (config.train.learning_rate,)})

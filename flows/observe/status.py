@@ -39,10 +39,9 @@ class Status(Report):
 def collect(settings: Settings) -> Status:
     """The champion, the challenger and the last run. What is unverified says so."""
     config = load(settings.root / "params.yaml")
-    path = settings.mlflow_uri.removeprefix("sqlite:///")
     champion: Described | None = None
     challenger: Described | None = None
-    if path == settings.mlflow_uri or (settings.root / path).exists():
+    if settings.has_registry:
         registry = registry_of(settings, config.registry.model)
         champion = _champion(registry)
         other = registry.at(CHALLENGER)

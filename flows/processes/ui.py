@@ -46,7 +46,11 @@ def wait_until_up(url: str, process: subprocess.Popen[Any], what: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise MtlError(f"{what} ended while it was starting", found=f"exit code {process.returncode}")
+            raise MtlError(
+                f"{what} ended while it was starting",
+                found=f"exit code {process.returncode}",
+                fix="mtl doctor looks at versions, disks and ports; then try again",
+            )
         try:
             with urllib.request.urlopen(url, timeout=2):
                 return
@@ -56,7 +60,11 @@ def wait_until_up(url: str, process: subprocess.Popen[Any], what: str) -> None:
             time.sleep(0.5)
         except OSError:
             time.sleep(0.5)
-    raise MtlError(f"{what} did not answer at {url} within {START_SECONDS:.0f} s")
+    raise MtlError(
+        f"{what} did not answer at {url}",
+        found=f"nothing within {START_SECONDS:.0f} s",
+        fix="end what else keeps this machine busy, and try again; mtl doctor looks at the rest",
+    )
 
 
 def end_with_parent() -> None:

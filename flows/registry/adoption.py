@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flows.registry.load import load_registry
+from flows.registry.load import load_versions
 from flows.settings import Settings
 from mtl.errors import RegistryError
 
@@ -17,7 +17,7 @@ def adopt(settings: Settings, numbers: Sequence[int]) -> list[int]:
     Raises:
         RegistryError: nobody said that what is unverified may be let through; or something was altered.
     """
-    _, registry = load_registry(settings)
+    _, registry = load_versions(settings)
     if not registry.trust.unverified:
         raise RegistryError(
             "what is unverified is signed only by somebody who has looked at it",

@@ -11,7 +11,7 @@ from pathlib import Path
 from flows.checkout.environment import other_packages
 from flows.checkout.installed import ARCHIVE, is_project, keep_code
 from flows.checkout.origin import Origin
-from flows.registry.load import load_registry
+from flows.registry.load import load_versions
 from flows.settings import Settings
 from mtl.config import read_params
 from mtl.data.raw.listings import FOLDER
@@ -82,7 +82,7 @@ def collect(settings: Settings, number: int) -> Lineage:
     Raises:
         RegistryError: there is no such version.
     """
-    config, registry = load_registry(settings)
+    config, registry = load_versions(settings)
     version = registry.get(number)
     tags = version.tags
     with tempfile.TemporaryDirectory() as scratch:

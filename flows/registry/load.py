@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from difflib import get_close_matches
 
 from flows.registry.relocation import refuse_moved
 from flows.settings import Settings
@@ -16,6 +17,22 @@ def load_registry(settings: Settings) -> tuple[Config, Registry]:
     """The settings of the checkout, and the registry that they name."""
     config = load(settings.root / "params.yaml")
     return config, registry_of(settings, config.registry.model)
+
+
+def load_versions(settings: Settings) -> tuple[Config, Registry]:
+    """As `load_registry`, for who needs a version that was registered: a registry that is not there is not made for that.
+
+    Raises:
+        RegistryError: nothing was registered yet.
+    """
+    model = load(settings.root / "params.yaml").registry.model
+    if not settings.has_registry:
+        raise RegistryError(
+            f"no version of {model} was registered yet, so there is no champion",
+            found=f"no registry at {settings.mlflow_uri}",
+            fix="mtl retrain makes the first version; if there is one elsewhere, set MLFLOW_TRACKING_URI or MTL_HOME",
+        )
+    return load_registry(settings)
 
 
 def registry_of(settings: Settings, model: str) -> Registry:
@@ -38,9 +55,13 @@ def resolve(registry: Registry, name: str) -> Version:
         return registry.get(int(name))
     found = registry.champion() if name == CHAMPION else registry.at(name)
     if found is None:
+        near = get_close_matches(name, (CHAMPION, CHALLENGER), n=1)
+        guess = f"did you mean {near[0]}? " if near and near[0] != name else ""
+        numbers = ", ".join(str(version.number) for version in registry.versions()[-10:])
         raise RegistryError(
             f"{registry.model} has no {name}",
-            fix=f"a number, {CHAMPION} or {CHALLENGER}; mtl status shows what there is",
+            found=f"versions: {numbers or 'none'}",
+            fix=f"{guess}Name a number, {CHAMPION} or {CHALLENGER}; mtl status shows what there is",
         )
     return found
 

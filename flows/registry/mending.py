@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.registry.keys import refuse_strange_key
-from flows.registry.load import load_registry
+from flows.registry.load import load_versions
 from flows.settings import Settings
 from mtl.config import read_params
 from mtl.errors import RegistryError
@@ -28,7 +28,7 @@ def mend(settings: Settings, number: int) -> str:
     Raises:
         RegistryError: no copy is what was registered; or something was added to the package, which is nobody's to remove.
     """
-    _, registry = load_registry(settings)
+    _, registry = load_versions(settings)
     version = registry.accept(registry.get(number))
     digest = version.tags.get("mtl.package_sha256", "")
     with tempfile.TemporaryDirectory() as scratch:

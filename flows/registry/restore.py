@@ -51,11 +51,16 @@ def restore_code(settings: Settings, registry: Registry, version: Version, folde
         raise MtlError(
             f"version {version.number} cannot be rebuilt: its run did not keep what is needed",
             found=f"no lineage/{missing[0]} in MLflow run {version.run}",
+            fix="bring a back-up back that has it (mtl restore), or make a new version: mtl retrain",
         )
     _checkout(settings.root, commit_of(version), folder)
     if version.tags.get("mtl.dirty") == "true":
         if not (kept / PATCH).exists():
-            raise MtlError(f"version {version.number} was made from changes that nobody kept", found=f"no {PATCH}")
+            raise MtlError(
+                f"version {version.number} was made from changes that nobody kept",
+                found=f"no {PATCH}",
+                fix="commit what it was made from, and make a new version: mtl retrain",
+            )
         if (kept / PATCH).stat().st_size:
             git(folder, "apply", "--whitespace=nowarn", "-p1", "--end-of-options", str(kept / PATCH))
     refuse_pointers(folder)

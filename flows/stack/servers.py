@@ -102,7 +102,7 @@ def responds(url: str) -> bool:
 def postgres(folder: Path, port: int, password: str, databases: tuple[str, ...]) -> Server:
     """A Postgres with a password. It refuses to run as root: then it runs as nobody."""
     binary, initdb = program("postgres", "PostgreSQL"), program("initdb", "PostgreSQL")
-    user = list(AS_NOBODY) if os.getuid() == 0 else []
+    user = [program(AS_NOBODY[0], "util-linux"), *AS_NOBODY[1:]] if os.getuid() == 0 else []
     if not (folder / "data" / "PG_VERSION").exists():
         shutil.rmtree(folder / "data", ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
@@ -116,7 +116,11 @@ def postgres(folder: Path, port: int, password: str, databases: tuple[str, ...])
         done = subprocess.run(words, capture_output=True, text=True, cwd=folder, check=False)
         secret.unlink()
         if done.returncode:
-            raise MtlError("Postgres cannot make its data folder", found=done.stderr.strip()[-500:])
+            raise MtlError(
+                "Postgres cannot make its data folder",
+                found=done.stderr.strip()[-500:],
+                fix=f"mend that; {folder} must be on a disk with room",
+            )
     words = [binary, "-D", str(folder / "data"), "-p", str(port), "-h", "127.0.0.1", "-k", ""]
     command = [*user, *words]
     address = f"postgresql://mtl@127.0.0.1:{port}"

@@ -118,7 +118,11 @@ def restore(
         _verified(store, f"{FILES}/{digest}", digest)
     kind = make_url(database).get_backend_name()
     if kind != facts.kind:
-        raise RegistryError("the back-up is of another database", found=f"{facts.kind}, here {kind}")
+        raise RegistryError(
+            "the back-up is of another database",
+            found=f"{facts.kind}, here {kind}",
+            fix=f"set MLFLOW_BACKEND_STORE_URI to a {facts.kind} database",
+        )
     if not replace and (versions := _versions(database)):
         raise BusyError("the registry has versions", found=str(versions), fix="--replace gives them up")
     writable(artifacts, "the registry's place for artifacts")
@@ -201,5 +205,8 @@ def _postgres(tool: str, database: str, *words: str, stdin: bytes | None = None)
     secret = {"PGPASSWORD": str(url.password)} if url.password else {}
     done = subprocess.run(command, env=os.environ | where | secret, input=stdin, capture_output=True, check=False)
     if done.returncode:
-        raise RegistryError(f"{tool} failed", found=done.stderr.decode(errors="replace").strip()[-500:])
+        found = done.stderr.decode(errors="replace").strip()[-500:]
+        raise RegistryError(
+            f"{tool} failed", found=found, fix="check MLFLOW_BACKEND_STORE_URI and that the database runs"
+        )
     return done.stdout

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flows.observe.notify import announce
 from flows.registry.keys import refuse_strange_key
-from flows.registry.load import load_registry
+from flows.registry.load import load_versions
 from flows.retraining.evidence import champion_and_obstacle, measure_latency
 from flows.retraining.gate_settings import gate_changes
 from flows.settings import Settings
@@ -32,14 +32,20 @@ def promote(settings: Settings, number: int, *, override: bool, why: str) -> tup
     Raises:
         RegistryError: there is no such version, it is champion already, or an override without a reason.
     """
-    config, registry = load_registry(settings)
     if override and not why:
-        raise RegistryError("a promotion against the gate needs a reason", fix="say it with --why")
+        raise RegistryError(
+            "a promotion against the gate needs a reason", found="--override alone", fix="say it with --why"
+        )
+    config, registry = load_versions(settings)
     version = registry.accept(registry.get(number))
     champion, against, obstacle = champion_and_obstacle(registry)
     refuse_strange_key(settings, registry)
     if champion is not None and champion.number == number:
-        raise RegistryError(f"version {number} is champion already")
+        raise RegistryError(
+            f"version {number} is champion already",
+            found="nothing to do",
+            fix="mtl status names champion and challenger",
+        )
     num_bytes = registry.whole(version, settings.copies)
     params = read_params(settings.root / "params.yaml")
     changes = gate_changes(settings.root, params, override=override, why=why)
@@ -81,12 +87,16 @@ def roll_back(settings: Settings, to: int | None, why: str) -> Change:
         RegistryError: there was none, or the named one never was champion.
         GoneError: the earlier one, or its package, is gone; `to` names another.
     """
-    config, registry = load_registry(settings)
+    config, registry = load_versions(settings)
     current = registry.promotions.recorded()
     changes = registry.promotions.history()
     refuse_strange_key(settings, registry)
     if not changes:
-        raise RegistryError("there is no champion to roll back from")
+        raise RegistryError(
+            "there is no champion to roll back from",
+            found=f"{config.registry.model} never had one",
+            fix="mtl retrain, or mtl promote N, makes the first one",
+        )
     champions = list(dict.fromkeys(c.to for c in changes if c.to))
     to = to or registry.promotions.before(current)
     if to is None or to not in champions or to == current:
@@ -109,4 +119,4 @@ def _announce(config: Config, entry: Change) -> None:
 
 def history(settings: Settings) -> list[Change]:
     """Every change of the champion, oldest first."""
-    return load_registry(settings)[1].promotions.shown()
+    return load_versions(settings)[1].promotions.shown() if settings.has_registry else []

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from flows.checkout.git import GitError, git, names
 from flows.registry.lineage import collect
-from flows.registry.load import load_registry
+from flows.registry.load import load_versions
 from flows.registry.restore import commit_of
 from flows.settings import Settings
 from flows.versions.predict import predict
@@ -78,7 +78,7 @@ def diff(settings: Settings, first: int, second: int, images: list[str], out: st
     Raises:
         RegistryError: there is no such version.
     """
-    _, registry = load_registry(settings)
+    _, registry = load_versions(settings)
     versions = [registry.get(number) for number in (first, second)]
     one, other = (collect(settings, number) for number in (first, second))
     params = [dict(flatten(found.params or {})) for found in (one, other)]

@@ -14,7 +14,7 @@ from flows.checkout.dvc import stop_tree
 from flows.checkout.leftovers import noted
 from flows.checks import check, disk
 from flows.processes.ui import end_with_parent, refuse_busy
-from flows.registry.load import load_registry, resolve
+from flows.registry.load import load_versions, resolve
 from flows.settings import Settings
 from mtl.errors import MtlError
 from mtl.package import BUNDLE
@@ -33,7 +33,7 @@ def serve_endpoint(settings: Settings, name: str, host: str, port: int, replicas
         MtlError: the server ended by itself.
     """
     refuse_busy(port, "the endpoint", "--port")
-    config, registry = load_registry(settings)
+    config, registry = load_versions(settings)
     check(settings, config, (disk,))
     version = resolve(registry, name)
     with noted(settings), tempfile.TemporaryDirectory() as scratch:

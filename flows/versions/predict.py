@@ -11,10 +11,11 @@ from pathlib import Path
 from flows.checkout.dvc import run_module
 from flows.checkout.leftovers import noted
 from flows.checks import check, disk, refuse, writable
-from flows.registry.load import load_registry, resolve
+from flows.registry.load import load_versions, resolve
 from flows.run_log import step
 from flows.settings import Settings
 from flows.terminal import stop_display
+from mtl.config.choices import refuse_unknown
 from mtl.errors import ConfigError, RegistryError
 from mtl.reports import read_report
 from mtl.reports.prediction import Prediction
@@ -31,14 +32,16 @@ def predict(settings: Settings, names: Sequence[str], images: list[str], out: st
         RegistryError: no such version, or its package is not what was registered.
         StageError: the prediction failed.
     """
-    unknown = [name for name in formats if name not in FORMATS]
-    if unknown or not formats:
-        raise ConfigError(f"unknown format {', '.join(unknown) or '(none)'}", fix=f"choose from {', '.join(FORMATS)}")
-    config, registry = load_registry(settings)
+    refuse_unknown("--format", formats or ["(none)"], FORMATS)
+    config, registry = load_versions(settings)
     refuse([partial(writable, out, "--out"), partial(check, settings, config, (disk,))])
     versions = [resolve(registry, name) for name in names]
     if len({version.number for version in versions}) < len(versions):
-        raise RegistryError(f"{' and '.join(names)} are one version", found=f"version {versions[0].number}")
+        raise RegistryError(
+            f"{' and '.join(names)} are one version",
+            found=f"version {versions[0].number}",
+            fix="name another with --model: mtl status",
+        )
     with noted(settings), tempfile.TemporaryDirectory() as scratch:
         packages = [
             str(registry.package(version, Path(scratch, str(version.number)), settings.packages))
@@ -71,7 +74,7 @@ def bring(settings: Settings, name: str, out: Path) -> int:
     """
     if out.exists():
         raise ConfigError(f"{out} is there already", fix="name a folder that is not: what lies in it was not verified")
-    _, registry = load_registry(settings)
+    _, registry = load_versions(settings)
     version = resolve(registry, name)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:

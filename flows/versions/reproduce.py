@@ -20,7 +20,7 @@ from flows.checkout.installed import is_project, lay_installed
 from flows.checkout.workspace import copy_files, running, write_params
 from flows.checks import check, disk
 from flows.registry.lineage import MACHINE, this_machine
-from flows.registry.load import load_registry
+from flows.registry.load import load_versions
 from flows.registry.restore import restore_code, restore_data, restore_environment, same_lock
 from flows.run_log import step
 from flows.settings import Settings
@@ -97,7 +97,7 @@ def reproduce(
         MtlError: something that is needed is gone, and nothing was found to differ so far.
     """
     began = time.monotonic()
-    config, registry = load_registry(settings)
+    config, registry = load_versions(settings)
     version = registry.accept(registry.get(number))  # its code will run
     registry.evaluation(version)  # what the result is compared with
     check(settings, config, (disk,))

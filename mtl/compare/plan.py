@@ -10,7 +10,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from mtl.config.choices import sections
+from mtl.config.choices import refuse_unknown, sections
 from mtl.config.objective import ObjectiveConfig
 from mtl.config.params import Config
 from mtl.config.section import Count, Positive, Section
@@ -115,7 +115,5 @@ def _chosen(names: Sequence[str], kind: str) -> list[str]:
     known = list(sections()[kind])
     if tuple(names) == (ALL,):
         return known
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise ConfigError(f"--{kind}: unknown {', '.join(unknown)}", fix=f"choose from all, {', '.join(known)}")
+    refuse_unknown(f"--{kind}", names, [ALL, *known])
     return list(names)

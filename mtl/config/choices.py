@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from typing import Any, get_args
 
 from mtl.config.data import Source
@@ -11,6 +13,7 @@ from mtl.config.model import Backbone, Sharing
 from mtl.config.objective import Aggregator, Weighting
 from mtl.config.operations import Operation
 from mtl.config.tasks import AnyTask
+from mtl.errors import ConfigError
 
 
 def choices() -> dict[str, dict[str, str]]:
@@ -34,6 +37,23 @@ def sections() -> dict[str, dict[str, type[Any]]]:
         "splits": _members(Split),
         "operations": _members(Operation),
     }
+
+
+def refuse_unknown(option: str, names: Sequence[str], known: Sequence[str]) -> None:
+    """Say of names that were given to an option which of them there are not, and what each could have meant.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        near = [match for name in unknown for match in difflib.get_close_matches(name, known, n=1)]
+        guess = f"did you mean {', '.join(near)}? " if near else ""
+        raise ConfigError(
+            f"{option}: unknown {', '.join(unknown)}",
+            found=", ".join(names),
+            fix=f"{guess}choose from {', '.join(known)}",
+        )
 
 
 def _members(union: Any, key: str = "type") -> dict[str, type[Any]]:

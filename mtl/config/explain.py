@@ -24,7 +24,10 @@ def explain(problem: Any, root: type) -> str:
     if kind == "union_tag_not_found":
         return f"{path}: the key {problem['ctx']['discriminator']} is missing, which says what the others mean"
     if kind == "union_tag_invalid":
-        return f"{path}: unknown type {problem['ctx']['tag']}; choose from {problem['ctx']['expected_tags']}"
+        expected = str(problem["ctx"]["expected_tags"])
+        near = difflib.get_close_matches(str(problem["ctx"]["tag"]), expected.replace("'", "").split(", "), n=1)
+        guess = f"; did you mean {near[0]!r}?" if near else ""
+        return f"{path}: unknown type {problem['ctx']['tag']}; choose from {expected}{guess}"
     if kind == "value_error":
         return f"{path}: {problem['msg'].removeprefix('Value error, ')}"
     return f"{path}: {problem['msg']}, found {shown}"

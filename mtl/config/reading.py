@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mtl.config.yaml_text import refuse_bomb
+from mtl.config.yaml_text import explain_yaml, refuse_bomb
 from mtl.errors import ConfigError
 
 
@@ -20,20 +20,38 @@ def read_params(path: Path) -> dict[str, Any]:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
+    text = _read_text(path)
     try:
-        text = path.read_text(encoding="utf-8")
         refuse_bomb(text)
         values = YAML(typ="safe").load(text)
+    except (YAMLError, ValueError, RecursionError) as error:  # of numbers and dates that are none, too
+        found, fix = explain_yaml(text, error)
+        raise ConfigError(f"{path} is not valid YAML", found=found, fix=fix) from error
+    if not isinstance(values, dict):
+        found = "it is empty" if values is None else type(values).__name__
+        raise ConfigError(
+            f"{path} must hold sections with keys", found=found, fix=f"git checkout {path.name} restores it"
+        )
+    return values
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise ConfigError(
-            f"{path} is missing", fix="run from the repository's root, or restore it with git checkout"
+            f"{path} is missing", found="no such file", fix="correct the path; git checkout restores what was committed"
         ) from error
-    except (YAMLError, ValueError, RecursionError) as error:  # of numbers and dates that are none, too
-        fix = "quote texts with a colon, as in {path: 's3://bucket/photos'}" if "unexpected ':'" in str(error) else ""
-        raise ConfigError(f"{path} is not valid YAML", found=" ".join(str(error).split()), fix=fix) from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} must hold a mapping", found=type(values).__name__)
-    return values
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path} is not UTF-8",
+            found=f"byte {error.object[error.start]:#04x} at place {error.start}",
+            fix="save it as UTF-8 (an editor's “save with encoding”)",
+        ) from error
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be read", found=error.strerror or str(error), fix="let it be a file that this user may read"
+        ) from error
 
 
 def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> None:

@@ -1,13 +1,38 @@
-"""YAML that somebody else wrote, looked at before it is loaded: aliases of aliases make gigabytes of a few lines."""
+"""YAML that somebody else wrote, looked at before it is loaded: aliases of aliases make gigabytes of a few lines. And what is
+wrong with it, in words that say what to do.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 MOST = 1_000_000
 """Values of a document whose aliases are written out."""
 DEEPEST = 200
 """Lists and tables in one another; each of a loader's levels takes a piece of the stack."""
+
+
+_MERGE = re.compile(r"^(<{7}|={7}|>{7})( |$)", re.M)
+_PLACE = re.compile(r' in "<[^>]*>", line (\d+), column (\d+)')
+
+
+def explain_yaml(text: str, error: Exception) -> tuple[str, str]:
+    """What a YAML reader found in a text, and how to mend it; empty, where that is not known."""
+    found = _PLACE.sub(r" in line \1, column \2", " ".join(str(error).split())).split(" To suppress")[0]
+    if mark := _MERGE.search(text):
+        line = text.count("\n", 0, mark.start()) + 1
+        return (
+            f"{mark[1]} in line {line}: a merge that was not finished",
+            "keep one side, and delete the three marks of git",
+        )
+    if tab := re.search(r"^ *\t", text, re.M):
+        return f"a tab in line {text.count(chr(10), 0, tab.end()) + 1}", "indent with spaces: YAML takes no tabs"
+    if "duplicate key" in found:
+        return found[found.index("found duplicate") + 6 :], "delete one of the two, or unite what stands below them"
+    if "unexpected ':'" in found:
+        return found, "quote texts with a colon, as in {path: 's3://bucket/photos'}"
+    return found, "mend it there: brackets and quotes are closed, keys of one section are indented alike"
 
 
 def refuse_bomb(text: str) -> None:

@@ -37,4 +37,6 @@ def missing(promotions: Promotions, number: int, living: Sequence[int]) -> Regis
             found=found,
             fix="mtl registry repair registers it again, under another number, if its run still has the package",
         )
-    return RegistryError(f"{promotions.model} has no version {number}", found=found)
+    return RegistryError(
+        f"{promotions.model} has no version {number}", found=found, fix="mtl status names champion and challenger"
+    )

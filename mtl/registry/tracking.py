@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
@@ -49,22 +50,47 @@ def explained(uri: str) -> Generator[None]:
     try:
         yield
     except refusals() as error:
-        found = str(error).splitlines()[0][:300]
+        found = str(error).splitlines()[0][:1000]
         if gone(error):
             raise GoneError(
-                f"MLflow at {uri} no longer has something that is needed", found=found, fix=REPAIR
+                f"MLflow at {uri} no longer has something that is needed", found=found[:300], fix=REPAIR
             ) from error
         if "must be in the 'active'" in found or "non-active" in found:
             raise GoneError(
-                f"something that is needed is deleted in MLflow at {uri}", found=found, fix=REPAIR
+                f"something that is needed is deleted in MLflow at {uri}", found=found[:300], fix=REPAIR
             ) from error
         denied = error.get_http_status_code() in (401, 403)
         names = "MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD and what this user may do there"
         raise RegistryError(
             f"MLflow at {uri} refused or is out of reach",
-            found=found,
+            found=_cause(found),
             fix=f"check {names if denied else 'MLFLOW_TRACKING_URI and that its server runs'}; then run again, nothing is lost",
         ) from error
+    except _database_errors() as error:
+        if uri.startswith("sqlite"):  # of a disk that is full, which others explain
+            raise
+        found = " ".join(str(error).split())
+        denied = "password" in found or "authentication" in found
+        fix = "user and password in MLFLOW_TRACKING_URI" if denied else "MLFLOW_TRACKING_URI and that the database runs"
+        raise RegistryError(
+            f"MLflow's database at {uri} refused or is out of reach", found=found[:300], fix=f"check {fix}"
+        ) from error
+
+
+def _database_errors() -> tuple[type[Exception], ...]:
+    """SQLAlchemy's errors, of an address that names a database; none while nobody has imported it."""
+    module = sys.modules.get("sqlalchemy.exc")
+    return (module.DBAPIError,) if module else ()
+
+
+def _cause(said: str) -> str:
+    """Of a client's long line about a request that nobody answered, what the network said; other lines as they are, cut."""
+    if "Max retries" not in said:
+        return said[:300]
+    if "ProxyError" in said:
+        return "the proxy that the environment names (http_proxy, https_proxy) does not answer"
+    network = re.search(r"Connection refused|Name or service not known|[Ff]ailed to resolve|timed out|SSLError", said)
+    return f"nobody answers: {network[0]}" if network else said[:300]
 
 
 def gone(error: MlflowException) -> bool:

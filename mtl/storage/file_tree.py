@@ -34,6 +34,8 @@ from mtl.storage.members import Member, Table, refuse_cut_off
 from mtl.storage.unpacked import refuse_bomb, unpacked
 
 ARCHIVES = {".zip": "zip", ".tar": "tar", ".tgz": "tar", ".tar.gz": "tar"}
+NAMED = "the path (in params.yaml it is data.source.sets.….path)"
+"""Where a person says where data are."""
 BUCKETS = {"s3", "s3a", "gs", "gcs", "abfs", "az"}
 """File systems whose listings have an ETag per file, which changes with its content."""
 
@@ -81,7 +83,9 @@ class FileTree:
         with _explained(f"{self.path} cannot be listed"):
             found = self._listed()
         if not found:
-            raise DataError(f"{self.path} holds no files", fix="check data.source.sets.….path")
+            raise DataError(
+                f"{self.path} holds no files", found="it is empty", fix=f"put the data there, or correct {NAMED}"
+            )
         return found
 
     @property
@@ -344,7 +348,7 @@ def _explained(what: str) -> Generator[None]:
         raise DataError(
             what,
             found=f"{type(error).__name__}: {error}",
-            fix="check data.source.sets.….path, the network and the credentials in the environment",
+            fix=f"check {NAMED}, the network and the credentials in the environment",
         ) from error
 
 
@@ -366,7 +370,7 @@ def _opened(path: str) -> tuple[Any, str]:
         raise DataError(
             f"{path} is not there",
             found=f"looked for {Path(path).absolute()}",
-            fix="correct data.source.sets.….path, or bring the data back: dvc pull",
+            fix=f"correct {NAMED}, or bring the data back: dvc pull",
         )
     if kind:
         outer = Path(path).absolute().as_uri() if local else path
@@ -380,7 +384,11 @@ def _opened(path: str) -> tuple[Any, str]:
         return fs, ""
     if local:
         if not Path(path).is_dir():
-            raise DataError(f"{path} is neither a folder nor an archive", fix="zip, tar, tar.gz, or a folder")
+            raise DataError(
+                f"{path} is neither a folder nor an archive",
+                found="a file of another kind",
+                fix=f"name the folder that it lies in, or an archive ({', '.join(ARCHIVES)})",
+            )
         return None, str(Path(path))
     fs, root = fsspec.core.url_to_fs(path, **options(path))
     fs.invalidate_cache()

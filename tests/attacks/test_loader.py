@@ -204,7 +204,7 @@ def test_the_copy_for_mlflow_is_a_verified_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     registry, _ = registered
-    monkeypatch.setattr("flows.versions.predict.load_registry", lambda settings: (None, registry))
+    monkeypatch.setattr("flows.versions.predict.load_versions", lambda settings: (None, registry))
     settings = Settings(tmp_path, place, registry.uri, None)
     assert bring(settings, "1", tmp_path / "good") == 1
     mlflow.pyfunc.load_model(str(tmp_path / "good"))

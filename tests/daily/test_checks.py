@@ -73,6 +73,22 @@ def test_remotes(settings: Settings, config: Config, monkeypatch: pytest.MonkeyP
         check(settings, config, [remote])
 
 
+@situation("DVC's files are broken, lost, or have the marks of a merge")
+def test_files_of_dvc(settings: Settings, config: Config) -> None:
+    lock = settings.root / "dvc.lock"
+    lock.write_text("<<<<<<< HEAD\nschema: '2.0'\n=======\nschema: '1.0'\n>>>>>>> theirs\n")
+    with pytest.raises(MtlError, match=r"dvc\.lock is not valid YAML(?s:.*)a merge that was not finished"):
+        check(settings, config, TRAINING)
+    lock.unlink()
+    (settings.root / ".dvc" / "config").write_text("[core\nremote = x\n")
+    with pytest.raises(MtlError, match=r"DVC's settings in .* cannot be used"):
+        check(settings, config, [remote])
+    (settings.root / ".dvc" / "config").unlink()
+    (settings.root / ".dvc").rmdir()
+    with pytest.raises(MtlError, match=r"DVC's settings in .* cannot be used(?s:.*)not inside of a DVC repository"):
+        check(settings, config, [remote])
+
+
 @pytest.mark.slow
 @situation("mtl retrain and mtl serve: found before a server starts or a stage runs")
 def test_retrain_and_serve(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from mtl.data.raw.rows import FileRef
 from mtl.data.sources.account import container, is_document
 from mtl.data.spec import TargetSpec
 from mtl.errors import DataError
-from mtl.storage.file_tree import FileTree
+from mtl.storage.file_tree import IMAGES, FileTree
 
 
 @dataclass
@@ -200,12 +200,15 @@ def _nothing_to_learn(kept: list[Read], untaught: list[str]) -> str:
 def _unknown(path: str, look: Look, facts: list[str]) -> DataError:
     kinds = Counter(PurePosixPath(name).suffix.lower() or "without extension" for name in look.names).most_common(6)
     files = ", ".join(f"{number} {kind}" for kind, number in kinds)
-    what = f"{path} is in no format that is known" if look.images else f"{path} has no images"
-    return DataError(
-        what,
-        found="; ".join([f"files: {files}", *facts]),
-        fix="describe it in data.source.sets yourself: docs/how-to/bring-your-data.md",
-    )
+    if not look.images:
+        what, fix = f"{path} has no images", f"name a folder with images ({', '.join(IMAGES)})"
+    else:
+        what = f"{path} is in no format that is known"
+        fix = (
+            "say what the images show: a folder for each class, of which there are two at least, or a labels.csv with the columns "
+            "image and label; other formats, and how to describe one: docs/how-to/bring-your-data.md"
+        )
+    return DataError(what, found="; ".join([f"files: {files}", *facts]), fix=fix)
 
 
 def _side(tree: FileTree, kept: list[Read]) -> int:

@@ -1,0 +1,1 @@
+"""`mtl doctor`: what a run needs of this machine, looked at without beginning anything."""

@@ -1,0 +1,65 @@
+"""Servers that refuse, or are something else than their address says."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from flows.settings import Settings, reach_prefect
+from mtl.errors import MtlError, RegistryError
+from mtl.registry.tracking import explained
+from tests.conftest import free_port
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    """With the status that the path begins with, and a page."""
+
+    def do_GET(self) -> None:
+        status, page = int(self.path.split("/")[1]), b"<html>a page</html>"
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
+
+    def log_message(self, *words: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Nothing."""
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("status", "what", "fix"),
+    [
+        (401, "the Prefect server at .* refuses", "PREFECT_API_AUTH_STRING"),
+        (404, "the Prefect server at .* refuses", "ends in /api"),
+        (200, "what answers at .* is no Prefect server", "ends in /api"),
+    ],
+)
+def test_prefect_says_what_is_wrong_with_its_address(
+    server: str, tmp_path: Path, status: int, what: str, fix: str
+) -> None:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    url = f"{server}/{status}"
+    with temporary_settings({PREFECT_API_URL: url}), pytest.raises(MtlError, match=what) as caught:
+        reach_prefect(Settings(tmp_path, tmp_path, "", url))
+    assert caught.value.found and fix in caught.value.fix
+
+
+def test_a_database_that_refuses_is_named() -> None:
+    uri = f"postgresql://user:secret@127.0.0.1:{free_port()}/mlflow"
+    with pytest.raises(RegistryError, match=r"MLflow's database at .* refused") as caught, explained(uri):
+        sa.create_engine(uri).connect()
+    assert "Connection refused" in caught.value.found and "MLFLOW_TRACKING_URI" in caught.value.fix
+    assert "secret" not in str(caught.value)
