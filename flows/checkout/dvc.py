@@ -119,15 +119,21 @@ def run_module(module: str, *words: str, folder: Path) -> None:
 
 
 def run_for_output(module: str, *words: str, folder: Path) -> None:
-    """Run a module whose result is what it prints.
+    """Run a module whose result is what it prints; it is printed here, and what it logs is logged.
 
     Raises:
         MtlError: as `run_module`.
     """
+    command = [sys.executable, "-m", module, *words]
     with _error_file() as (said, variable):
-        command = [sys.executable, "-m", module, *words]
-        done = subprocess.run(command, cwd=folder, env=os.environ | variable, check=False)
+        environment = _environment(folder) | variable
+        done = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=False)
         error = said()
+    for line in done.stdout.splitlines():
+        if (logged := told(line)) is not None:
+            say_again(logged)
+        else:
+            sys.stdout.write(f"{line}\n")
     if done.returncode:
         raise error or StageError(_what(module, words), found=f"exit code {done.returncode}")
 

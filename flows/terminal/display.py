@@ -71,12 +71,13 @@ class Display:
         return Group(*parts)
 
     def _steps(self, wide: bool) -> Table:
+        steps = dict(self.progress.steps)  # lines come in while it is drawn
         table = Table.grid(padding=(0, 1), expand=True)
         table.add_column(width=1)
-        table.add_column(width=max(len(name) for name in self.progress.steps), no_wrap=True)
+        table.add_column(width=max(map(len, steps)), no_wrap=True)
         table.add_column(width=len("unchanged"), no_wrap=True, justify="right")
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-        for name, step in self.progress.steps.items():
+        for name, step in steps.items():
             mark, style = MARKS[step.state]
             if not self.console.encoding.startswith("utf"):
                 mark = PLAIN_MARKS[step.state]

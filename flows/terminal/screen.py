@@ -90,12 +90,14 @@ class Terminal:
     def _wanted(self, level: int, line: str, event: Event | None) -> bool:
         if self.quiet:
             return level >= logging.ERROR or isinstance(event, ResultEvent)
-        if isinstance(event, ProgressEvent) and self._display is None and not self.json:
+        if self._handler.form == "json":
+            return True
+        if line and isinstance(event, ProgressEvent) and self._display is None:
             now = time.monotonic()
             if self._told_progress is not None and now < self._told_progress + PROGRESS_SECONDS:
                 return False
             self._told_progress = now
-        return bool(line) or self._handler.form == "json"
+        return bool(line)
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, StepEvent):

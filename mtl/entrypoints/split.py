@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections import Counter
 from pathlib import Path
@@ -22,6 +23,8 @@ from mtl.data.spec import SPLITS, DatasetSpec
 from mtl.errors import ConfigError
 from mtl.output.terminal import one_line
 from mtl.stages import home, run_stage
+
+_LOG = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -72,7 +75,7 @@ def _unit(sample: RawSample) -> str:
 
 def _say_left_out(problems: list[tuple[str, str]]) -> None:
     if problems:
-        print(f"{len(problems)} images are left out, and not placed: mtl data check names them", file=sys.stderr)
+        _LOG.warning(f"{len(problems)} images are left out, and not placed: mtl data check names them")
 
 
 def labels(sample: RawSample, over: tuple[str, ...], spec: DatasetSpec) -> Counter[str]:

@@ -12,7 +12,7 @@ from mtl.errors import MtlError
 from mtl.logs import of
 from mtl.train.checkpoint import Checkpoints
 from mtl.train.gradients import never_met
-from mtl.train.pace import Pace
+from mtl.train.pace import EVERY_STEPS, Pace
 from mtl.train.preemption import END, NONE, Preemption
 from mtl.train.training import Progress, Training
 
@@ -136,8 +136,8 @@ def _tell(training: Training, losses: list[float], pace: Pace) -> None:
     if progress.skipped:
         _LOG.info(f"train: step {step} was left out: something in it is not finite")
     elif pace.due(step):
-        event = of(pace.event(step, progress.seconds))
-        _LOG.info(f"train: step {step}/{pace.total} loss {sum(losses):.3f}", extra=event)
+        line = f"train: step {step}/{pace.total} loss {sum(losses):.3f}" if step % EVERY_STEPS == 0 else ""
+        _LOG.info(line, extra=of(pace.event(step, progress.seconds)))
 
 
 def _save(training: Training, checkpoints: Checkpoints) -> None:

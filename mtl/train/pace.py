@@ -7,7 +7,7 @@ import time
 from mtl.reports.events import ProgressEvent
 
 EVERY_STEPS, EVERY_SECONDS = 10, 5.0
-"""A step is told if one of them is over: there are fast and slow ones."""
+"""A step is told if one of them is over, for there are fast and slow ones: to people the first, to programs both."""
 
 
 class Pace:
