@@ -311,7 +311,7 @@ def _circumstances(settings: Settings, kept: Path, folder: Path) -> Differences:
     here = is_project(settings.root) and same_lock(settings, folder / "requirements.lock")
     packages = other_packages(settings.root) if here else {}  # else the environment was built from the lock
     before, after = machine.as_json() if machine else {}, this_machine(packages).as_json()
-    keys = [*dict.fromkeys([*before, *(["packages"] if packages else [])])]
+    keys = [*before, *(["packages"] if packages and "packages" not in before else [])]
     found = [
         _differs(f"machine {key}", before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)
     ]
