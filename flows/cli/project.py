@@ -64,6 +64,7 @@ def upgrade_params(
 ) -> None:
     """Move an older params.yaml forward: keys that moved, changed or went since; the difference is shown first."""
     from mtl.config.rewriting import rewritten
+    from mtl.storage import atomic
 
     found = rewritten(path, written_for)
     if not found.notes:
@@ -77,5 +78,5 @@ def upgrade_params(
     for note in found.notes:
         typer.echo(f"- {note}")
     if yes or typer.confirm(f"write this into {path}?"):
-        found.write()
+        atomic.write(path, found.after)
         typer.echo(f"{path} is written; git diff shows it again")
