@@ -63,7 +63,8 @@ def upgrade_params(
     yes: Annotated[bool, typer.Option("--yes", help="write without asking")] = False,
 ) -> None:
     """Move an older params.yaml forward, and show what changes."""
-    from flows.project.rewriting import rewritten
+    from mtl.config.rewriting import rewritten
+    from mtl.storage import atomic
 
     found = rewritten(path, written_for)
     if not found.notes:
@@ -77,5 +78,5 @@ def upgrade_params(
     for note in found.notes:
         typer.echo(f"- {note}")
     if yes or typer.confirm(f"write this into {path}?"):
-        found.write()
+        atomic.write(path, found.after)
         typer.echo(f"{path} is written; git diff shows it again")

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from flows.project.rewriting import rewritten
 from mtl.config import upgrades
 from mtl.config.changes import moved, renamed
 from mtl.config.params import load, parse
 from mtl.config.reading import read_params
+from mtl.config.rewriting import Rewritten, rewritten
 from mtl.config.upgrades import Upgrade, upgrade
 from mtl.errors import ConfigError
 
@@ -45,9 +45,13 @@ def old(tmp_path: Path) -> Path:
     return path
 
 
+def save(found: Rewritten) -> None:
+    found.path.write_text(found.after)
+
+
 def test_a_file_of_0_1_is_valid_afterwards_and_means_the_same(old: Path) -> None:
     found = rewritten(old, "0.1.0")
-    found.write()
+    save(found)
     config = load(old)
     assert config.model.backbone.model_dump() == {"type": "timm", "name": "resnet18", "norm": "batch"}
     assert config.objective.aggregator.type == "mgda"
@@ -66,7 +70,7 @@ def test_comments_and_all_other_lines_stay(old: Path) -> None:
 
 
 def test_a_second_time_there_is_nothing_to_do(old: Path) -> None:
-    rewritten(old, "0.1.0").write()
+    save(rewritten(old, "0.1.0"))
     again = rewritten(old, "0.1.0")
     assert (again.notes, again.diff) == ((), "")
     assert rewritten(old).notes == ()
@@ -151,7 +155,7 @@ def test_a_key_moves_to_another_section(tmp_path: Path, monkeypatch: pytest.Monk
     )
     found = rewritten(path)
     assert [str(note) for note in found.notes] == ["train.keep: is retention.runs now (since 0.3.0: a test)"]
-    found.write()
+    save(found)
     assert load(path).retention.runs == 7
     path.write_text(text.replace("train:\n", "train:\n  seed: 7\n", 1))
     with pytest.raises(ConfigError, match=r"both train\.seed and seed"):

@@ -12,7 +12,6 @@ from mtl.config.params import parse
 from mtl.config.reading import read_params
 from mtl.config.upgrades import Note, upgrade
 from mtl.errors import ConfigError
-from mtl.storage import atomic
 
 
 @dataclass(frozen=True)
@@ -29,10 +28,6 @@ class Rewritten:
         """What would change, as `diff -u` says it."""
         lines = (text.splitlines(keepends=True) for text in (self.before, self.after))
         return "".join(difflib.unified_diff(*lines, fromfile=self.path.name, tofile=f"{self.path.name}, moved forward"))
-
-    def write(self) -> None:
-        """Let the file be as it would be."""
-        atomic.write(self.path, self.after)
 
 
 def rewritten(path: Path, written_for: str | None = None) -> Rewritten:
