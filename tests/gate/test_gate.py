@@ -65,6 +65,16 @@ def test_the_first_version_must_reach_its_floors(noise: np.ndarray) -> None:
     assert first(a=task(0.2, noise, floor=None, blind=0.1)).promote  # no floor: better than without looking is enough
 
 
+def test_what_was_not_asked_is_not_said_to_be_so(noise: np.ndarray) -> None:
+    tasks = report({"a": task(0.6, noise, blind=0.7)})
+    unasked = decide(tasks, None, None, GATE.model_copy(update={"min_skill": None}))
+    assert unasked.promote
+    assert "surely better" not in unasked.summary
+    assert "gate.min_skill: null" in unasked.summary
+    asked = decide(report({"a": task(0.6, noise, blind=0.1)}), None, None, GATE)
+    assert "every task is surely better than without looking" in asked.summary
+
+
 # --- no evidence is not good evidence
 
 
