@@ -16,7 +16,7 @@ help:  ## list these commands
 $(READY): requirements.lock infra/build.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 13) else f"error: Python 3.11 or 3.12 is needed\n  found: {v[0]}.{v[1]}\n  fix:   make PYTHON=python3.11 …")'
 	@echo "setting up $(VENV) (once; about a minute with a warm cache) …"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)  # none, or half of one
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r infra/build.lock
 	@$(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .

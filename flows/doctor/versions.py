@@ -31,8 +31,11 @@ def python(subject: Subject) -> Said:
 def packages(subject: Subject) -> Said:
     """Installed as the lock says; a build for another device (+cu130) is the same version."""
     wanted = _locked(subject.root / LOCK)
-    absent = [name for name in wanted if _installed(name) is None]
-    other = [f"{name} {_installed(name)}, not {number}" for name, number in wanted.items() if _differs(name, number)]
+    installed = {name: _installed(name) for name in wanted}
+    absent = [name for name, number in installed.items() if number is None]
+    other = [
+        f"{name} {number}, not {wanted[name]}" for name, number in installed.items() if _differ(number, wanted[name])
+    ]
     if absent:
         return Said(
             "problem", f"{len(absent)} of {len(wanted)} are not installed: {', '.join(absent[:NAMED])}", INSTALL
@@ -95,6 +98,5 @@ def _installed(name: str) -> str | None:
         return None
 
 
-def _differs(name: str, wanted: str) -> bool:
-    found = _installed(name)
+def _differ(found: str | None, wanted: str) -> bool:
     return found is not None and found.partition("+")[0] != wanted.partition("+")[0]

@@ -6,6 +6,7 @@ import ast
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,6 +104,21 @@ def test_the_page_lists_what_was_tried() -> None:
 def test_the_page_has_every_exit_code() -> None:
     listed = {int(number) for number in re.findall(r"^\| (\d+) \|", PAGE.read_text(), re.M)}
     assert listed == set(ExitCode)
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="make")
+def test_an_old_python_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    for name in ("Makefile", "requirements.lock", "infra/build.lock", "pyproject.toml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    old = tmp_path / "python3.9"
+    old.write_text(f'#!/bin/sh\nexec {sys.executable} -c "import sys; sys.version_info = (3, 9, 1); $2"\n')
+    old.chmod(0o700)
+    done = subprocess.run(["make", f"PYTHON={old}", "setup"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    for line in ("error: Python 3.11 or 3.12 is needed", "found: 3.9", "fix:   make PYTHON="):
+        assert line in done.stderr
+    assert not (tmp_path / ".venv").exists()
 
 
 def test_no_error_of_a_flow_lacks_a_way_to_mend_it() -> None:
