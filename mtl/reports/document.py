@@ -53,25 +53,38 @@ def document(title: str, body: str, *, script: str = "", connects: str = "") -> 
     """
     from jinja2 import Environment
 
-    folder = Path(__file__).parent
-    scripts = [_text(folder / "page.js"), script] if script else [_text(folder / "page.js")]
-    style = _text(folder / "page.css")
-    allowed = policy(f"<style>{style}</style>" + "".join(f"<script>{one}</script>" for one in scripts))
     contents, marked = _outlined(body)
-    layout = Environment(autoescape=True).from_string(_text(folder / "layout.html.j2"))
+    layout = Environment(autoescape=True).from_string(_text("layout.html.j2"))
     return layout.render(
         title=title,
-        policy=Markup(escape(allowed + (f"; connect-src {connects}" if connects else ""), quote=False)),
-        style=Markup(style),
-        scripts=[Markup(one) for one in scripts],
+        policy=Markup(own_policy(script) + (f"; connect-src {connects}" if connects else "")),
+        style=Markup(_text("page.css")),
+        scripts=[Markup(one) for one in _scripts(script)],
         contents=contents if len(contents) > 1 else [],
         body=Markup(marked),
     )
 
 
+def own_policy(script: str = "", *, any_style: bool = False) -> str:
+    """What pages of `document` may load: their style and their scripts.
+
+    Args:
+        any_style: theirs of an earlier version, too.
+    """
+    scripts = "".join(f"<script>{one}</script>" for one in _scripts(script))
+    if any_style:
+        return policy(scripts, more="; style-src 'unsafe-inline'")
+    return policy(f"<style>{_text('page.css')}</style>{scripts}")
+
+
+def _scripts(own: str) -> list[str]:
+    return [_text("page.js"), own] if own else [_text("page.js")]
+
+
 @cache
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
+def _text(name: str) -> str:
+    """Of a file beside this one."""
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def _outlined(body: str) -> tuple[list[tuple[str, str]], str]:

@@ -231,10 +231,11 @@ def test_a_busy_port_is_named(checkout: Path) -> None:
     assert "--mlflow-port" in done.stderr
 
 
-def test_both_pages_come_up_and_end(checkout: Path) -> None:
-    ports = [free_port(), free_port()]
+def test_the_pages_come_up_and_end(checkout: Path) -> None:
+    ports = [free_port(), free_port(), free_port()]
+    options = [f"--{name}={port}" for name, port in zip(("mlflow-port", "prefect-port", "port"), ports, strict=True)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", "ui", "--mlflow-port", str(ports[0]), "--prefect-port", str(ports[1])],
+        [sys.executable, "-m", "flows.cli", "ui", *options],
         cwd=checkout,
         env=clean_environment() | {"PYTHONPATH": str(checkout)},
         stdout=subprocess.PIPE,
