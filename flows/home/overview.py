@@ -30,7 +30,7 @@ NUM_TICKS = 5
 
 @dataclass(frozen=True)
 class Part(Generic[Found]):
-    """What is known of something, or why it is not."""
+    """What is known of something, or why it is not; neither: there is nothing of it yet."""
 
     value: Found | None = None
     unknown: str = ""
@@ -44,7 +44,7 @@ class Overview:
     model: str
     versions: Part[Sequence[VersionRow]]
     changes: Part[Sequence[Change]]
-    last_run: Part[LastRun]
+    last_run: Part[LastRun | None]
     flow_runs: Part[FlowRuns]
     ticks: Part[Sequence[datetime]]
     arrivals: Part[Sequence[Arrival]]
@@ -54,6 +54,12 @@ class Overview:
     def champion(self) -> VersionRow | None:
         """The version that the signed history ends with, if the registry has it."""
         return next((row for row in self.versions.value or () if row.champion), None)
+
+    @property
+    def champion_since(self) -> str | None:
+        """When the signed history made it champion; None: that is not known."""
+        moves = [change for change in self.changes.value or () if change.unverified is None and change.moves]
+        return moves[-1].when if moves else None
 
 
 @dataclass
@@ -116,11 +122,9 @@ def _registry(settings: Settings, config: Config) -> Registry:
     return registry_of(settings, config.registry.model)
 
 
-def _last_run(settings: Settings) -> LastRun:
+def _last_run(settings: Settings) -> LastRun | None:
     last = read_last_run(settings.home)
-    if last is None:
-        raise MtlError("nothing has run yet", fix="mtl retrain")
-    return as_it_is(settings, last)
+    return None if last is None else as_it_is(settings, last)
 
 
 def _tag(settings: Settings) -> str:
