@@ -15,13 +15,13 @@ from tests.pages.gallery import all_pages, data, home, monitor, overview
 
 AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text(encoding="utf-8")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-RUN = """
+RUN = f"""
 window.violations = null;
-axe.run(document, {runOnly: {type: "tag", values: %s}}).then(
-  found => { window.violations = JSON.stringify(found.violations.map(v => [v.id, v.nodes.map(n => n.target + n.failureSummary)])); },
-  error => { window.violations = JSON.stringify([["axe failed", [String(error)]]]); });
+axe.run(document, {{runOnly: {{type: "tag", values: {json.dumps(RULES)}}}}}).then(
+  found => {{ window.violations = JSON.stringify(found.violations.map(v => [v.id, String(v.nodes.map(n => n.target))])); }},
+  error => {{ window.violations = JSON.stringify([["axe failed", String(error)]]); }});
 true
-""" % json.dumps(RULES)
+"""
 SCREENS: dict[str, dict[str, Any]] = {
     "light": {},
     "dark": {"dark": True},
