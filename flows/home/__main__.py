@@ -11,11 +11,15 @@ from flows.home.overview import Home
 from flows.processes.guard import LOGIN, Guard
 from flows.settings import load_settings
 
+IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+"""A server that does not answer is said to be away: whoever looks at the page does not wait for it."""
+
 
 def main(port: int) -> None:
     """Serve until told to end."""
     import uvicorn
 
+    os.environ |= IMPATIENT
     login, settings = os.environ.pop(LOGIN), load_settings()
     links = Links.read(os.environ, login)
     app = app_of(Home(settings, links.prefect and f"{links.prefect}/api"), links)

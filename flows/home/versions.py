@@ -106,4 +106,6 @@ def charts(rows: Sequence[VersionRow]) -> list[Markup]:
             title = f"{name}: {task.primary} {'↑' if metric.direction == 'max' else '↓'}"
             point = Point(float(row.number), metric.value, metric.low, metric.high, said, mark)
             found.setdefault(title, []).append(point)
-    return [lines(title, {title: some}, "version", title.split(": ")[-1]) for title, some in found.items()]
+    return [
+        lines(title, {title: some}, "version", title.split(": ")[-1], counted=True) for title, some in found.items()
+    ]

@@ -44,4 +44,4 @@ def _moves(row: MethodRow) -> bool:
 def _weights(row: MethodRow) -> Markup:
     """Of each task's gradient by epoch; not a number where no step had the task."""
     series = {task: [Point(i + 1, w[task]) for i, w in enumerate(row.weights)] for task in row.weights[0]}
-    return lines(f"{row.method}: weights", series, "epoch", "weight of the task's gradient")
+    return lines(f"{row.method}: weights", series, "epoch", "weight of the task's gradient", counted=True)

@@ -37,13 +37,13 @@ class Point:
 Series = Mapping[str, Sequence[Point]]
 
 
-def lines(title: str, series: Series, x: str, y: str, *, diagonal: bool = False, joined: bool = True) -> Markup:
+def lines(title: str, series: Series, x: str, y: str, *, diagonal: bool = False, counted: bool = False) -> Markup:
     """A line for each name; what is not finite is left out. Nothing if no value is known.
 
     Args:
         x, y: names of the axes.
         diagonal: with x = y, dotted.
-        joined: False: points alone.
+        counted: x is a number of something: whole.
     """
     known = {name: [p for p in points if math.isfinite(p.x) and math.isfinite(p.y)] for name, points in series.items()}
     points = [point for some in known.values() for point in some]
@@ -52,18 +52,18 @@ def lines(title: str, series: Series, x: str, y: str, *, diagonal: bool = False,
     plot = _Plot.around(
         [p.x for p in points], [end for p in points for end in (p.y, p.low, p.high) if end is not None], x, y
     )
-    drawn = [plot.axes()]
+    drawn = [plot.axes(least=1.0 if counted else 0.0)]
     if diagonal:
         start, end = max(plot.x[0], plot.y[0]), min(plot.x[1], plot.y[1])
         drawn.append(_path([plot.at(start, start), plot.at(end, end)], "guide"))
     for number, some in enumerate(known.values()):
-        drawn.append(_series(plot, some, number, joined))
+        drawn.append(_series(plot, some, number))
     return _figure(title, HEIGHT, drawn, legend(list(known)) if len(known) > 1 else Markup())
 
 
-def _series(plot: _Plot, points: Sequence[Point], number: int, joined: bool) -> Markup:
+def _series(plot: _Plot, points: Sequence[Point], number: int) -> Markup:
     kind = f"s{number % COLOURS}" + (" dashed" if number >= COLOURS else "")
-    drawn = [_path([plot.at(p.x, p.y) for p in points], "line")] if joined and len(points) > 1 else []
+    drawn = [_path([plot.at(p.x, p.y) for p in points], "line")] if len(points) > 1 else []
     for point in points if len(points) <= 60 else ():
         across, down = plot.at(point.x, point.y)
         if point.low is not None and point.high is not None:
@@ -210,15 +210,16 @@ class _Plot:
         right = (x - x0) / ((x1 - x0) or 1.0)
         return self.left + width * right, TOP + height * (1 - (y - y0) / ((y1 - y0) or 1.0))
 
-    def axes(self, *, sideways: bool = True) -> Markup:
+    def axes(self, *, sideways: bool = True, least: float = 0.0) -> Markup:
         """Grid, numbers and names.
 
         Args:
             sideways: with the numbers of the axis that goes up.
+            least: between two numbers of the other one.
         """
         drawn: list[Markup] = []
         floor, text = self.height - BOTTOM, Markup('<text x="{:.1f}" y="{:.1f}" class="{}">{}</text>')
-        for tick in ticks(*self.x):
+        for tick in ticks(*self.x, least=least):
             across = self.at(tick, 0)[0]
             drawn += [
                 _path([(across, TOP), (across, floor)], "grid"),
@@ -236,13 +237,14 @@ class _Plot:
         return Markup().join(drawn)
 
 
-def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
-    """Round numbers from low to high, some `wanted` of them."""
+def ticks(low: float, high: float, wanted: int = 5, least: float = 0.0) -> list[float]:
+    """Round numbers from low to high, some `wanted` of them; no nearer to each other than `least`."""
     span = high - low
     if not math.isfinite(span) or span <= 0:
         return [low]
     size = 10 ** math.floor(math.log10(span / wanted))
     step = next((size * factor for factor in (1, 2, 5, 10) if span / (size * factor) <= wanted), size * 10)
+    step = max(step, least)
     first = math.ceil(low / step - 1e-9)
     return [round(number * step, 12) for number in range(first, math.floor(high / step + 1e-9) + 1)]
 

@@ -81,7 +81,11 @@ def training_curves(history: Sequence[EpochRow]) -> list[Markup]:
             elif part == "val" and between:
                 title = f"Validation: {metric}"
                 series.setdefault(title, {}).setdefault("/".join(between), []).append(Point(row.epoch + 1, value))
-    return [chart for title, some in series.items() if (chart := lines(title, some, "epoch", title.split(": ")[-1]))]
+    return [
+        chart
+        for title, some in series.items()
+        if (chart := lines(title, some, "epoch", title.split(": ")[-1], counted=True))
+    ]
 
 
 def decision_chart(decision: Decision) -> Markup:

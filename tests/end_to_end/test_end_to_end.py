@@ -258,6 +258,8 @@ def test_the_pages_come_up_and_end(checkout: Path) -> None:
             assert f"http://127.0.0.1:{port}/login#" in lines
             with urllib.request.urlopen(known(port, ""), timeout=20) as page:
                 assert b"<html" in page.read().lower()
+        with urllib.request.urlopen(known(ports[2], ""), timeout=20) as page:
+            assert "There is no version yet" not in page.read().decode()
         # The Prefect page must ask the server that it came from, not the usual port.
         with urllib.request.urlopen(known(ports[1], "ui-settings"), timeout=20) as settings:
             assert json.load(settings)["api_url"] == f"http://127.0.0.1:{ports[1]}/api"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +35,6 @@ BACKGROUND = "getComputedStyle(document.body).backgroundColor"
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory, config: Config) -> dict[str, Path]:
     return all_pages(tmp_path_factory.mktemp("pages"), config)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with Browser(tmp_path_factory.mktemp("browser")) as opened:
-        opened.ask("Network.enable")
-        yield opened
 
 
 def violations(browser: Browser) -> list[Any]:
