@@ -94,6 +94,25 @@ class Browser:
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self.ask("Page.captureScreenshot")["data"]))
 
+    def look(self, width: int = 1280, height: int = 900, *, dark: bool = False, script: bool = True) -> None:
+        """As a screen of so many pixels, with its user's choice of colours; without scripts, if so wanted."""
+        self.ask(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 600,
+        )
+        chosen = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.ask("Emulation.setEmulatedMedia", features=[chosen])
+        self.ask("Emulation.setScriptExecutionDisabled", value=not script)
+
+    def asked(self) -> set[str]:
+        """Addresses that pages have asked for since the domain Network was enabled."""
+        self.evaluate("1")
+        sent = (e["params"] for e in self._events if e.get("method") == "Network.requestWillBeSent")
+        return {event["request"]["url"] for event in sent}
+
     def problems(self) -> list[str]:
         """Exceptions of the page's scripts."""
         self.evaluate("1")

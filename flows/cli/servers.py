@@ -14,14 +14,15 @@ app = typer.Typer()
 
 @app.command()
 def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="port of the home page")] = 4100,
     mlflow_port: Annotated[int, typer.Option(min=1, max=65535, help="port of the MLflow page")] = 5000,
     prefect_port: Annotated[int, typer.Option(min=1, max=65535, help="port of the Prefect page")] = 4200,
 ) -> None:
-    """Start the Prefect and MLflow pages and name them; Ctrl-C ends them."""
-    from flows.processes.ui import serve_pages
+    """Start the project's home page, Prefect's and MLflow's, and name them; Ctrl-C ends them."""
+    from flows.processes.pages import serve_pages
     from flows.settings import enter_checkout
 
-    serve_pages(enter_checkout(), mlflow_port, prefect_port)
+    serve_pages(enter_checkout(), port, mlflow_port, prefect_port)
 
 
 @app.command()

@@ -44,4 +44,4 @@ def run_compare(settings: Settings, wanted: CompareRequest, overrides: Sequence[
             run_module("mtl.entrypoints.compare", str(out.resolve()), wanted.model_dump_json(), folder=folder)
     stop_display()
     print((out / ("table.json" if as_json else "table.md")).read_text(encoding="utf-8"), end="")
-    _LOG.info(f"table and pictures: {out}")
+    _LOG.info(f"table, page and pictures: {out}")

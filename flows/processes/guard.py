@@ -23,11 +23,12 @@ _LONGEST = 1000
 """Bytes of a login."""
 _SCRIPT = """
 const login = decodeURIComponent(location.hash.slice(1)) || prompt("mtl:PASSWORD, whose password is in MTL_HOME/password");
+const to = new URL(new URLSearchParams(location.search).get("to") || "/", location.origin);
 history.replaceState(null, "", "/login");
 fetch("/login", {method: "POST", body: login}).then(answer => {
   if (!answer.ok) { document.title = document.body.textContent = "refused"; return; }
   localStorage.setItem("prefect-password", btoa(login));
-  location.replace("/");
+  location.replace(to.origin === location.origin ? to.href : "/");
 });
 """
 _PAGE = f"<!doctype html><html><head><title>login</title></head><body><script>{_SCRIPT}</script></body></html>".encode()

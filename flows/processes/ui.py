@@ -1,4 +1,4 @@
-"""`mtl ui`: the Prefect and MLflow pages on loopback."""
+"""Prefect's and MLflow's servers on loopback."""
 
 from __future__ import annotations
 
@@ -15,11 +15,8 @@ import urllib.request
 from typing import Any
 
 from flows.processes.guard import LOGIN
-from flows.registry.relocation import refuse_moved
 from flows.settings import Settings
-from mtl.config.params import load
 from mtl.errors import BusyError, MtlError
-from mtl.output.terminal import reveal
 
 _LOG = logging.getLogger(__name__)
 START_SECONDS = 180.0
@@ -125,68 +122,15 @@ def start_prefect(port: int, login: str, days: int = 90) -> subprocess.Popen[byt
 
 
 def _guarded(name: str, port: int, login: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    return start_guarded([sys.executable, "-m", "flows.processes.guard", name, str(port)], login, environment)
+
+
+def start_guarded(command: list[str], login: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """A server behind the guard, which takes the login from the environment."""
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.processes.guard", name, str(port)],
+        command,
         env=os.environ | environment | {LOGIN: login},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         preexec_fn=end_with_parent,
     )
-
-
-def _say_who_is_gone(settings: Settings, started: list[tuple[str, str, subprocess.Popen[bytes]]]) -> None:
-    """Let the Prefect page know which runs were killed."""
-    from flows.checkout.leftovers import clear
-
-    own = next((url for name, url, _ in started if name == "Prefect"), None)
-    if own is not None:
-        os.environ["PREFECT_API_URL"] = f"{own}/api"
-    clear(settings, prefect=True)
-
-
-def serve_pages(settings: Settings, mlflow_port: int, prefect_port: int) -> None:
-    """Start both, name them by addresses that log in, and stop them at Ctrl-C.
-
-    Raises:
-        BusyError: a port is taken.
-        RegistryError: the registry's addresses are of another place.
-    """
-    refuse_moved(settings)
-    started: list[tuple[str, str, subprocess.Popen[bytes]]] = []
-    pages: list[tuple[str, str]] = []
-    try:
-        if settings.mlflow_uri.startswith("http"):
-            pages.append(("MLflow", settings.mlflow_uri))
-        else:
-            refuse_busy(mlflow_port, "MLflow", "--mlflow-port")
-            started.append(("MLflow", f"http://127.0.0.1:{mlflow_port}", start_mlflow(settings, mlflow_port)))
-        if settings.prefect_url:
-            pages.append(("Prefect", settings.prefect_url.removesuffix("/api")))
-        else:
-            refuse_busy(prefect_port, "Prefect", "--prefect-port")
-            days = load(settings.root / "params.yaml").retention.days
-            started.append(
-                (
-                    "Prefect",
-                    f"http://127.0.0.1:{prefect_port}",
-                    start_prefect(prefect_port, settings.ensure_login(), days),
-                )
-            )
-        _LOG.info("starting …")
-        for name, url, process in started:
-            wait_until_up(url, process, name)
-            pages.append((name, f"{url}/login#{settings.ensure_login()}"))
-        _say_who_is_gone(settings, started)
-        for name, url in pages:
-            reveal(f"{name:<8} {url}")
-        _LOG.info("Ctrl-C ends them")
-        while all(process.poll() is None for _, _, process in started):
-            time.sleep(1)
-    finally:
-        for _, _, process in started:
-            process.terminate()
-        for _, _, process in started:
-            try:
-                process.wait(15)
-            except subprocess.TimeoutExpired:
-                process.kill()

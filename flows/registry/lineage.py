@@ -20,7 +20,6 @@ from mtl.output.terminal import harmless
 from mtl.registry.promotion import CHAMPION
 from mtl.registry.registry import CHALLENGER
 from mtl.registry.tracking import FINGERPRINT
-from mtl.reports.document import document
 from mtl.reports.lineage import LeftOut, Lineage, Machine, Output, Sources, TrainingFacts, read_recorded
 
 PATCH, LEFT_OUT, MACHINE = "uncommitted.patch", "left_out.json", "machine.json"
@@ -137,50 +136,54 @@ def show(lineage: Lineage) -> str:
     """The lineage as indented text."""
     lines = [f"{lineage.model} version {lineage.version}  {' '.join(lineage.aliases) or '(no alias)'}"]
     lines += [f"UNVERIFIED: {lineage.unverified}"] if lineage.unverified else []
-
-    def section(title: str, rows: list[str]) -> None:
+    for title, rows in _sections(lineage).items():
         lines.extend([title, *(f"  {row}" for row in rows or ["–"])])
+    return harmless("\n".join(lines))
 
-    section(
-        f"sources ({len(lineage.sources)})",
-        [f"{s.name}: {s.package} {s.version}, {s.licence}, sha256 {s.sha256[:12]}" for s in lineage.sources],
-    )
-    section(
-        "stages, by DVC",
-        [f"{n}: " + ", ".join(f"{p} {h[:12]}" for p, h in o.items()) for n, o in lineage.stages.items()],
-    )
+
+def _sections(lineage: Lineage) -> dict[str, list[str]]:
+    """Title → what is known, a line each."""
     changed = sum(line.startswith("diff --git") for line in lineage.uncommitted.splitlines())
     more = f", with {changed} uncommitted files (kept as a patch)" if lineage.dirty else ""
     left_out = [f"not kept: {path} ({why})" for path, why in lineage.left_out.items()]
     code = [f"commit {lineage.commit}{more}", *(["mtl as installed then, kept"] if lineage.installed else [])]
-    section("code", [*code, f"lock sha256 {str(lineage.lock_sha256)[:12]}", *left_out])
     machine = lineage.machine.as_json() if lineage.machine else {}
     training = lineage.training.model_dump(mode="json") if lineage.training else {}
-    section("machine", [", ".join(f"{k} {v}" for k, v in machine.items())] if machine else [])
-    section("training", [", ".join(f"{k} {v}" for k, v in training.items())] if training else [])
-    section(
-        "runs",
-        [f"MLflow {lineage.mlflow_run}", f"Prefect {lineage.flow_run or '–'}", f"reason {lineage.reason or '–'}"],
-    )
-    section("weights", [f"sha256 {lineage.weights_sha256}"])
-    section("decision", [str(lineage.decision)])
-    section(
-        "champion",
-        [
+    return {
+        f"sources ({len(lineage.sources)})": [
+            f"{s.name}: {s.package} {s.version}, {s.licence}, sha256 {s.sha256[:12]}" for s in lineage.sources
+        ],
+        "stages, by DVC": [
+            f"{n}: " + ", ".join(f"{p} {h[:12]}" for p, h in o.items()) for n, o in lineage.stages.items()
+        ],
+        "code": [*code, f"lock sha256 {str(lineage.lock_sha256)[:12]}", *left_out],
+        "machine": [", ".join(f"{k} {v}" for k, v in machine.items())] if machine else [],
+        "training": [", ".join(f"{k} {v}" for k, v in training.items())] if training else [],
+        "runs": [
+            f"MLflow {lineage.mlflow_run}",
+            f"Prefect {lineage.flow_run or '–'}",
+            f"reason {lineage.reason or '–'}",
+        ],
+        "weights": [f"sha256 {lineage.weights_sha256}"],
+        "decision": [str(lineage.decision)],
+        "champion": [
             f"{e.when} {e.replaces or '-'} → {e.to} {e.kind} by {e.who}: {e.why}"
             + (f" (UNVERIFIED: {e.unverified})" if e.unverified is not None else "")
             for e in lineage.promotions
         ],
-    )
-    return harmless("\n".join(lines))
+    }
 
 
 def page(lineage: Lineage, path: Path) -> None:
     """The lineage as one HTML file, the parameters and the patch included."""
-    from html import escape
+    from mtl.reports.document import render
 
-    body = f"<h1>Lineage of {escape(lineage.model)}, version {lineage.version}</h1><pre>{escape(show(lineage))}</pre>"
-    body += f"<h2>Parameters</h2><pre>{escape(redact(json.dumps(lineage.params, indent=1)))}</pre>"
-    if lineage.uncommitted:
-        body += f"<h2>What differed from the commit</h2><pre>{escape(redact(lineage.uncommitted))}</pre>"
-    path.write_text(document("Lineage", body, "pre{white-space:pre-wrap}"), encoding="utf-8")
+    html = render(
+        Path(__file__).with_name("lineage.html.j2"),
+        f"Lineage of version {lineage.version}",
+        lineage=lineage,
+        sections={title: [harmless(row) for row in rows] for title, rows in _sections(lineage).items()},
+        params=redact(json.dumps(lineage.params, indent=1)),
+        uncommitted=redact(lineage.uncommitted),
+    )
+    path.write_text(html, encoding="utf-8")

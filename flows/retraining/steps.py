@@ -20,7 +20,7 @@ from flows.checkout.origin import Origin
 from flows.observe.notify import announce
 from flows.observe.summary import markdown
 from flows.registry.lineage import write_origin
-from flows.retraining.evidence import champion_and_obstacle, champion_on_validation, gather
+from flows.retraining.evidence import champion_and_obstacle, champion_on_validation, gather, report_beside
 from flows.retraining.gate_settings import Changes
 from flows.retraining.run_context import RunContext
 from flows.run_log import step
@@ -180,8 +180,9 @@ def promote_step(
         "reason": tags.get("mtl.reason") or "asked for, or scheduled",
     }
     training = read_report(TrainReport, outputs / "train" / "training.json")
+    before = report_beside(registry, version, decision, report)
+    write_page(page, report, training, decision, facts, outputs / "evaluate", before)
     picture = draw_decision(decision)
-    write_page(page, report, training, decision, facts, outputs / "evaluate", picture)
     sources = read_report(Sources, outputs / "sources.json").root
     files = [page, *write_card(page.with_suffix(""), config, report, training, decision, facts, sources)]
     if picture:

@@ -139,7 +139,7 @@ def markdown(table: ComparisonTable) -> str:
     lines = [
         "| method | " + " | ".join(heads) + " | Δm % ↑ | rank ↓ | rate | step | memory |",
         "| --- |" + " --- |" * (len(tasks) + 5),
-        "| *each task alone* | " + " | ".join(_shown(table.alone[t]) for t in tasks) + " | 0 | | | | |",
+        "| *each task alone* | " + " | ".join(shown(table.alone[t]) for t in tasks) + " | 0 | | | | |",
     ]
     for row in table.rows:
         if isinstance(row, FailedRow):
@@ -148,8 +148,8 @@ def markdown(table: ComparisonTable) -> str:
         failed = "" if row.seeds == table.seeds else f" ({row.seeds} of {table.seeds} seeds)"
         cells = [
             as_text(row.method) + failed,
-            *(_shown(row.metrics[t]) for t in tasks),
-            _shown(row.delta_m, percent=True),
+            *(shown(row.metrics[t]) for t in tasks),
+            shown(row.delta_m, percent=True),
         ]
         cells += [f"{row.rank:.1f}", f"{row.learning_rate:g}", f"{row.step:.2f}", f"{row.memory:.2f}"]
         lines.append(f"| {' | '.join(cells)} |")
@@ -158,7 +158,7 @@ def markdown(table: ComparisonTable) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _shown(cell: Cell, *, percent: bool = False) -> str:
+def shown(cell: Cell, *, percent: bool = False) -> str:
     """A mean and half of its interval; ? for what is not known."""
     mean, half = cell.mean, cell.half
     if mean is None:

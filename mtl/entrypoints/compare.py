@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from mtl.compare.job import hand_over, trials_of
+from mtl.compare.page import write_page
 from mtl.compare.pictures import draw
 from mtl.compare.plan import Comparison
 from mtl.compare.run import run_comparison
@@ -18,7 +19,7 @@ from mtl.storage.seal import seal_of
 
 
 def main() -> None:
-    """Run what is missing and write table.json, table.md and pictures."""
+    """Run what is missing and write table.json, table.md, page.html and pictures."""
     wanted, out = Comparison.model_validate_json(sys.argv[2], strict=False), Path(sys.argv[1])
     prepared = (OUTPUTS / "prepared").resolve()
     config = load()
@@ -34,6 +35,7 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / "table.json").write_text(json.dumps(table.model_dump(), indent=1) + "\n", encoding="utf-8")
     (out / "table.md").write_text(markdown(table), encoding="utf-8")
+    write_page(out / "page.html", table)
     draw(out, table)
 
 

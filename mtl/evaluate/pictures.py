@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -17,13 +19,17 @@ from mtl.data.inspect.tiles import Caption, captioned, enlarged
 from mtl.data.loading.loader import Split, collate
 from mtl.reports import EpochRow
 from mtl.reports.figure import save_figure
+from mtl.reports.pictures import NAME as PICTURES
+from mtl.reports.pictures import Picture, Pictures
 from mtl.tasks import Task
 from mtl.tasks.base import Scorer
 from mtl.tasks.reconstruction import Reconstruction
 
-CAPTION = Caption(step=16, left=4, first=14, room=8)
-TILE = 192
+CAPTION = Caption(step=18, left=4, first=15, room=8, size=0.45)
+TILE = 320
 """Pixels of the longer side of a drawn image, at least."""
+ON_TOP = ("boxes", "keypoints")
+"""Kinds that are drawn over what fills the image."""
 
 
 def draw_curves(folder: Path, scorers: dict[str, Scorer], history: Sequence[EpochRow]) -> None:
@@ -100,7 +106,9 @@ def _draw_lines(
 def draw_predictions(
     folder: Path, model: nn.Module, tasks: dict[str, Task], scorers: dict[str, Scorer], split: Split, num_pictures: int
 ) -> None:
-    """good.png and bad.png: the test images that went best and worst over all tasks, with their predictions."""
+    """pictures.json, and sheets of the same as good.png and bad.png: the test images that went best and worst over all tasks,
+    with their predictions.
+    """
     goodness = np.stack([_ranks(s.sample_scores()) for n, s in scorers.items() if not tasks[n].config.auxiliary]).mean(
         0
     )
@@ -109,36 +117,66 @@ def draw_predictions(
     model.eval()
     # Good ones are drawn from the best tenth, evenly, so that they are not all of one kind.
     best = order[::-1][: max(half, len(order) // 10)]
+    pictures: list[Picture] = []
     for name, indices in (("bad", order[:half]), ("good", best[:: max(1, len(best) // half)][:half])):
         batch = collate(split, np.sort(indices))
         for task in tasks.values():
             task.derive(batch)
         outputs = model(batch.images, batch.views)
         predictions = {n: task.predict(outputs[n]) for n, task in tasks.items()}
-        tiles = [_tile(batch, i, tasks, predictions, split) for i in range(len(batch.ids))]
-        cv2.imwrite(str(folder / f"{name}.png"), cv2.cvtColor(mosaic(tiles, 4), cv2.COLOR_RGB2BGR))
+        drawn = [_drawn(batch, i, tasks, predictions, split) for i in range(len(batch.ids))]
+        tiles = [_tile(each, len(tasks)) for each in drawn]
+        cv2.imwrite(str(folder / f"{name}.png"), cv2.cvtColor(mosaic(tiles, 3), cv2.COLOR_RGB2BGR))
+        pictures += [each.picture(identifier, name) for identifier, each in zip(batch.ids, drawn, strict=True)]
+    text = Pictures(pictures=tuple(pictures)).model_dump_json()
+    (folder / PICTURES).write_text(text + "\n", encoding="utf-8")
 
 
-def _tile(
-    batch: Any, index: int, tasks: dict[str, Task], predictions: dict[str, list[Any]], split: Split
-) -> np.ndarray:
-    """One image with everything drawn on it, its reconstruction beside it, and a line per task below."""
+@dataclass(frozen=True)
+class _Drawn:
+    """An image with what the model says of it: uint8 RGB [height, width, 3]; beside: its reconstruction, if a task makes one."""
+
+    image: np.ndarray
+    beside: np.ndarray | None
+    lines: list[str]
+
+    def picture(self, identifier: str, kind: Literal["good", "bad"]) -> Picture:
+        beside = None if self.beside is None else _png(self.beside)
+        return Picture(id=identifier, kind=kind, drawn=_png(self.image), beside=beside, lines=tuple(self.lines))
+
+
+def _drawn(batch: Any, index: int, tasks: dict[str, Task], predictions: dict[str, list[Any]], split: Split) -> _Drawn:
+    """One image with everything drawn on it, and a line for each task."""
     shown = as_rgb(split.rows(np.array([split.ids.index(batch.ids[index])]))["image"][0])
     plain, scale = enlarged(shown, TILE)
-    drawn, beside = plain, plain
+    drawn: np.ndarray = plain
+    beside: np.ndarray | None = None
     lines: list[str] = []
-    for name, task in tasks.items():
+    for name, task in sorted(tasks.items(), key=lambda one: one[1].kind in ON_TOP):
         prediction = predictions[name][index]
         if isinstance(task, Reconstruction):
             beside = task.draw(plain, prediction, scale)
         else:
             drawn = task.draw(drawn, prediction, scale)
+    for name, task in tasks.items():
         present = batch.present.get(task.target_name)
         if present is None or bool(present[index]):
-            lines.append(task.caption(prediction, batch, index))
-    # Room for every task, present or not: all tiles of a sheet have one size.
-    tile = captioned(np.hstack([drawn, beside]), lines, CAPTION, len(tasks))
+            lines.append(task.caption(predictions[name][index], batch, index))
+    return _Drawn(drawn, beside, lines)
+
+
+def _tile(drawn: _Drawn, num_lines: int) -> np.ndarray:
+    """For a sheet. Room for every task, present or not: all tiles of a sheet have one size."""
+    both = drawn.image if drawn.beside is None else np.hstack([drawn.image, drawn.beside])
+    tile = captioned(both, drawn.lines, CAPTION, num_lines)
     return cv2.copyMakeBorder(tile, 3, 3, 3, 3, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+
+
+def _png(image: np.ndarray) -> str:
+    """In base64."""
+    ok, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    assert ok
+    return base64.b64encode(data.tobytes()).decode()
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from mtl.config.params import Config
-from mtl.reports.document import TABLES, document
+from mtl.reports.document import document
 from mtl.reports.evaluation import EvalReport, TaskReport
 from mtl.reports.lineage import Source
 from mtl.reports.markdown import as_code, as_paragraphs, as_text
@@ -54,7 +54,7 @@ def write_card(
     markdown.write_text(text, encoding="utf-8")
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     title = f"{config.registry.model}, version {facts['version']}"
-    html.write_text(document(title, body, TABLES, width=900), encoding="utf-8")
+    html.write_text(document(title, body), encoding="utf-8")
     return [markdown, html]
 
 

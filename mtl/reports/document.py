@@ -1,16 +1,20 @@
-"""What self-contained pages have in common: the HTML around them, and what it may load."""
+"""What all pages have in common: one template, one style sheet, one script, all in the page, and what it may load."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import re
-from html import escape
+from collections.abc import Iterator
+from functools import cache
+from html import escape, unescape
+from pathlib import Path
 
-TABLES = "table{border-collapse:collapse}td,th{padding:.3em .8em;border-bottom:1px solid #ddd;text-align:left}"
-
+from markupsafe import Markup
 
 _INLINE = re.compile(r"<(style|script)>(.*?)</\1>", re.S)
+_PARTS = re.compile(r"(<h2[^>]*>.*?</h2>|<h3[^>]*>.*?</h3>|<table|</table>)", re.S)
+_TAG = re.compile(r"<[^>]*>")
 
 
 def policy(source: str, *, more: str = "") -> str:
@@ -28,18 +32,79 @@ def policy(source: str, *, more: str = "") -> str:
     return f"default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'{inline}{more}"
 
 
-def with_policy(source: str) -> str:
-    """A page's source, or a template's, with its policy at its beginning."""
-    first = '<meta charset="utf-8">'
-    assert first in source
-    return source.replace(first, f'{first}<meta http-equiv="Content-Security-Policy" content="{policy(source)}">', 1)
+def render(template: Path, title: str, **values: object) -> str:
+    """A page whose content a template of Jinja's makes; every value is escaped, but for markup of our own."""
+    from jinja2 import Environment, FileSystemLoader, select_autoescape
+
+    folders = [template.parent, Path(__file__).parent]
+    escaped = select_autoescape(default=True, default_for_string=True)
+    environment = Environment(autoescape=escaped, loader=FileSystemLoader(folders), trim_blocks=True)
+    return document(title, environment.get_template(template.name).render(values))
 
 
-def document(title: str, body: str, style: str = "", width: int = 1100) -> str:
-    """An HTML document around a body. `style` is more CSS, `width` in pixels."""
-    title, font = (
-        escape(title),
-        f"body{{font:15px/1.5 system-ui,sans-serif;max-width:{width}px;margin:2em auto;padding:0 1em}}",
+def document(title: str, body: str, *, script: str = "", connects: str = "") -> str:
+    """An HTML document around a body: contents at the side (a menu on phones) if it has sections, tables that scroll inside
+    themselves.
+
+    Args:
+        body: HTML, in which what others wrote is escaped; each `h2` begins a section.
+        script: of this page, besides that of all.
+        connects: what its scripts may ask (`connect-src`); nothing by default.
+    """
+    from jinja2 import Environment
+
+    contents, marked = _outlined(body)
+    layout = Environment(autoescape=True).from_string(_text("layout.html.j2"))
+    return layout.render(
+        title=title,
+        policy=Markup(own_policy(script) + (f"; connect-src {connects}" if connects else "")),
+        style=Markup(_text("page.css")),
+        scripts=[Markup(one) for one in _scripts(script)],
+        contents=contents if len(contents) > 1 else [],
+        body=Markup(marked),
     )
-    head = f'<meta charset="utf-8"><title>{title}</title><style>{font}{style}</style>'
-    return f'<!doctype html><html lang="en"><head>{with_policy(head)}</head><body>{body}</body></html>\n'
+
+
+def own_policy(script: str = "", *, any_style: bool = False) -> str:
+    """What pages of `document` may load: their style and their scripts.
+
+    Args:
+        any_style: theirs of an earlier version, too.
+    """
+    scripts = "".join(f"<script>{one}</script>" for one in _scripts(script))
+    if any_style:
+        return policy(scripts, more="; style-src 'unsafe-inline'")
+    return policy(f"<style>{_text('page.css')}</style>{scripts}")
+
+
+def _scripts(own: str) -> list[str]:
+    return [_text("page.js"), own] if own else [_text("page.js")]
+
+
+@cache
+def _text(name: str) -> str:
+    """Of a file beside this one."""
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+def _outlined(body: str) -> tuple[list[tuple[str, str]], str]:
+    """[anchor, title] of each section, and the body with the anchors in it and a frame around each table in which it scrolls."""
+    contents: list[tuple[str, str]] = []
+
+    def parts() -> Iterator[str]:
+        heading = "table"
+        for part in _PARTS.split(body):
+            if part.startswith(("<h2", "<h3")):
+                heading = unescape(_TAG.sub("", part)).strip()
+            if part.startswith("<h2"):
+                anchor = re.sub(r"[^a-z0-9]+", "-", heading.lower()).strip("-")
+                anchor = f"s{len(contents) + 1}-{anchor}"[:60]
+                contents.append((anchor, heading))
+                yield part.replace("<h2", f'<h2 id="{anchor}"', 1)
+            elif part == "<table":
+                yield f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(heading)}"><table'
+            else:
+                yield f"{part}</div>" if part == "</table>" else part
+
+    marked = "".join(parts())
+    return contents, marked

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from pathlib import Path
 
-from mtl.reports.document import with_policy
+from mtl.reports.beside import metric_rows, robustness_rows, slice_rows
+from mtl.reports.curves import confusions, decision_chart, evaluation_curves, training_curves
+from mtl.reports.document import render
 from mtl.reports.evaluation import EvalReport
 from mtl.reports.notes import notes
-from mtl.reports.types import Decision, TrainReport
+from mtl.reports.pictures import NAME, Picture, Pictures
+from mtl.reports.types import Decision, TrainReport, read_report
 
-PICTURES = (
-    ("good", "Test images that went well", "left: predictions; right: reconstruction"),
-    ("bad", "Test images that went worst", "the 'is' in brackets is the truth"),
-    ("confusion", "Confusion", "share of each actual class"),
-    ("precision_recall", "Precision and recall", "all classes pooled, IoU 0.5"),
-    ("reliability", "Reliability", "on the diagonal, confidence is honest"),
-    ("history", "Training", "loss of each task by epoch"),
-)
+TITLES = {"bad": "Test images that went worst", "good": "Test images that went well"}
 
 
 def write_page(
@@ -27,27 +22,41 @@ def write_page(
     training: TrainReport,
     decision: Decision,
     facts: Mapping[str, object],
-    pictures: Path,
-    forest: bytes | None = None,
+    folder: Path,
+    champion: EvalReport | None = None,
 ) -> None:
-    """Write the page with its pictures inside it; `forest` is the decision's."""
-    from jinja2 import Environment, select_autoescape
+    """Write the page with its pictures inside it.
 
-    template = (Path(__file__).parent / "page.html.j2").read_text(encoding="utf-8")
-    environment = Environment(autoescape=select_autoescape(default=True, default_for_string=True))
-    embedded = [
-        {"title": title, "note": note, "data": base64.b64encode((pictures / f"{name}.png").read_bytes()).decode()}
-        for name, title, note in PICTURES
-        if (pictures / f"{name}.png").exists()
-    ]
-    html = environment.from_string(with_policy(template)).render(
+    Args:
+        folder: of the stage `evaluate`: its tables and pictures.
+        champion: on the same samples; None: there is none, or it cannot be judged on them.
+    """
+    html = render(
+        Path(__file__).with_name("page.html.j2"),
+        f"Version {facts['version']}",
         evaluation=evaluation,
+        rows=metric_rows(evaluation, champion),
+        robustness=robustness_rows(evaluation, champion),
+        slices=list(slice_rows(evaluation, champion)),
+        compared=champion is not None,
         notes=notes(evaluation),
         training=training,
         decision=decision,
+        forest=decision_chart(decision),
         facts=facts,
-        pictures=embedded,
-        forest=base64.b64encode(forest).decode() if forest else "",
+        training_curves=training_curves(training.history),
+        evaluation_curves=evaluation_curves(folder),
+        confusions=confusions(folder),
+        pictures=_pictures(folder),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(html, encoding="utf-8")
+
+
+def _pictures(folder: Path) -> dict[str, list[Picture]]:
+    """By title."""
+    if not (folder / NAME).exists():
+        return {}
+    found = read_report(Pictures, folder / NAME).pictures
+    sheets = {title: [one for one in found if one.kind == kind] for kind, title in TITLES.items()}
+    return {title: some for title, some in sheets.items() if some}

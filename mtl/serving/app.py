@@ -18,7 +18,6 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from importlib.metadata import version as version_of
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -33,6 +32,7 @@ from mtl.serving.admission import Admission, refuse_stranger
 from mtl.serving.figures import Figures
 from mtl.serving.limits import Limits, Refused
 from mtl.serving.model import Model
+from mtl.serving.page import CONNECTS, page
 from mtl.serving.requests import images_of, read_body
 
 HEADERS = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
@@ -64,8 +64,8 @@ class Endpoint:
         self._pixels = Admission("pixels", self.limits.held_pixels, self.limits)
         self._requests = Admission("requests", self.limits.held_requests, self.limits)
         self._readers = ThreadPoolExecutor(READERS)
-        self._page = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
-        own = policy(self._page, more="; connect-src 'self' data:; frame-ancestors 'none'")
+        self._page = page()
+        own = policy(self._page, more=f"; connect-src {CONNECTS}; frame-ancestors 'none'")
         self._headers = {"content-security-policy": own, **HEADERS}
 
     def put(self, model: Model) -> Model | None:

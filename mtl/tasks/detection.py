@@ -11,6 +11,7 @@ from torch import nn
 from torchvision.ops import batched_nms
 
 from mtl.config.tasks import Detection as DetectionConfig
+from mtl.data.inspect.labels import Spot, write_labels
 from mtl.data.kinds.box_table import objects
 from mtl.data.loading.loader import Batch
 from mtl.precision import at_least_float32
@@ -93,18 +94,14 @@ class Detection(Task[DetectionConfig]):
         return f"{self.name}: {shown} boxes (are {len(objects(batch.targets[self.target_name][index]))})"
 
     def draw(self, canvas: np.ndarray, prediction: Objects, scale: int) -> np.ndarray:
-        canvas = np.ascontiguousarray(canvas)
+        canvas, labels = np.ascontiguousarray(canvas), list[tuple[str, Spot]]()
         for box, label, score in zip(prediction["boxes"], prediction["labels"], prediction["scores"], strict=True):
             if score < SHOWN:
                 continue
             x1, y1, x2, y2 = (round(float(v) * scale) for v in box)
-            cv2.rectangle(canvas, (x1, y1), (x2, y2), (80, 255, 80), 1)
-            text = f"{self.target.classes[int(label)]} {score:.2f}"
-            for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-                cv2.putText(
-                    canvas, text, (x1 + 2, y1 + 11), cv2.FONT_HERSHEY_SIMPLEX, 0.36, colour, thickness, cv2.LINE_AA
-                )
-        return canvas
+            cv2.rectangle(canvas, (x1, y1), (x2, y2), (80, 255, 80), 1 if scale < 4 else 2)
+            labels.append((f"{self.target.classes[int(label)]} {score:.2f}", (x1, y1, x2, y2)))
+        return write_labels(canvas, labels)
 
 
 class DetectionScorer(Scorer):

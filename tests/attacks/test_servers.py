@@ -43,8 +43,9 @@ class Pages:
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
     home = tmp_path_factory.mktemp("home")
-    ports = [free_port(), free_port()]
+    ports = [free_port(), free_port(), free_port()]
     command = ["-m", "flows.cli", "ui", "--mlflow-port", str(ports[0]), "--prefect-port", str(ports[1])]
+    command += ["--port", str(ports[2])]
     own = clean_environment() | {"PYTHONPATH": str(ROOT), "MTL_HOME": str(home)}
     watched = Watched([sys.executable, *command], ROOT, own)
     try:

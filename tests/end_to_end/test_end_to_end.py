@@ -253,10 +253,11 @@ def test_a_busy_port_is_named(checkout: Path) -> None:
     assert "--mlflow-port" in done.stderr
 
 
-def test_both_pages_come_up_and_end(checkout: Path) -> None:
-    ports = [free_port(), free_port()]
+def test_the_pages_come_up_and_end(checkout: Path) -> None:
+    ports = [free_port(), free_port(), free_port()]
+    options = [f"--{name}={port}" for name, port in zip(("mlflow-port", "prefect-port", "port"), ports, strict=True)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", "ui", "--mlflow-port", str(ports[0]), "--prefect-port", str(ports[1])],
+        [sys.executable, "-m", "flows.cli", "ui", *options],
         cwd=checkout,
         env=clean_environment() | {"PYTHONPATH": str(checkout)},
         stdout=subprocess.PIPE,
@@ -279,6 +280,8 @@ def test_both_pages_come_up_and_end(checkout: Path) -> None:
             assert f"http://127.0.0.1:{port}/login#" in lines
             with urllib.request.urlopen(known(port, ""), timeout=20) as page:
                 assert b"<html" in page.read().lower()
+        with urllib.request.urlopen(known(ports[2], ""), timeout=20) as page:
+            assert "There is no version yet" not in page.read().decode()
         # The Prefect page must ask the server that it came from, not the usual port.
         with urllib.request.urlopen(known(ports[1], "ui-settings"), timeout=20) as settings:
             assert json.load(settings)["api_url"] == f"http://127.0.0.1:{ports[1]}/api"

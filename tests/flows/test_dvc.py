@@ -25,8 +25,8 @@ SECTIONS = {
 """What each reads of params.yaml, beside the seed."""
 FREE = {
     "a comment in the gate's settings": ("mtl/config/gate.py", "class GateConfig", "# why\nclass GateConfig"),
-    "a CSS rule of the report": ("mtl/reports/page.html.j2", "<style>", "<style>b{color:red}"),
-    "a CSS rule of every page": ("mtl/reports/document.py", "padding:.3em", "padding:.4em"),
+    "a word of the report": ("mtl/reports/page.html.j2", "<h1>", "<h1 hidden>"),
+    "a CSS rule of every page": ("mtl/reports/page.css", "padding:.35rem", "padding:.4rem"),
     "a bump of ruff": ("requirements-dev.lock", "\nruff==", "\nruff==1"),
 }
 """Changes that leave `mtl retrain` unchanged: file, what stands there, what takes its place."""
