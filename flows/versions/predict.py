@@ -16,6 +16,7 @@ from flows.run_log import step
 from flows.settings import Settings
 from flows.terminal import stop_display
 from mtl.config.choices import refuse_unknown
+from mtl.config.params import load
 from mtl.errors import ConfigError, RegistryError
 from mtl.reports import read_report
 from mtl.reports.prediction import Prediction
@@ -33,8 +34,9 @@ def predict(settings: Settings, names: Sequence[str], images: list[str], out: st
         StageError: the prediction failed.
     """
     refuse_unknown("--format", formats or ["(none)"], FORMATS)
-    config, registry = load_versions(settings)
+    config = load(settings.root / "params.yaml")
     refuse([partial(writable, out, "--out"), partial(check, settings, config, (disk,))])
+    _, registry = load_versions(settings)
     versions = [resolve(registry, name) for name in names]
     if len({version.number for version in versions}) < len(versions):
         raise RegistryError(

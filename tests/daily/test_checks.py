@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -83,8 +84,7 @@ def test_files_of_dvc(settings: Settings, config: Config) -> None:
     (settings.root / ".dvc" / "config").write_text("[core\nremote = x\n")
     with pytest.raises(MtlError, match=r"DVC's settings in .* cannot be used"):
         check(settings, config, [remote])
-    (settings.root / ".dvc" / "config").unlink()
-    (settings.root / ".dvc").rmdir()
+    shutil.rmtree(settings.root / ".dvc")
     with pytest.raises(MtlError, match=r"DVC's settings in .* cannot be used(?s:.*)not inside of a DVC repository"):
         check(settings, config, [remote])
 
