@@ -135,7 +135,9 @@ def run_for_output(module: str, *words: str, folder: Path) -> None:
         else:
             sys.stdout.write(f"{line}\n")
     if done.returncode:
-        raise error or StageError(_what(module, words), found=f"exit code {done.returncode}")
+        raise error or StageError(
+            _what(module, words), found=f"exit code {done.returncode}", fix="its own last lines say why"
+        )
 
 
 def _what(module: str, words: tuple[str, ...]) -> str:

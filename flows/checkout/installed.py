@@ -165,11 +165,19 @@ def lay_code(archive: Path, folder: Path) -> None:
         with zipfile.ZipFile(archive) as files:
             for name in files.namelist():
                 if not checked_name(name, ARCHIVE).startswith("mtl/"):
-                    raise DataError(f"{ARCHIVE} has other things than code of mtl", found=name)
+                    raise DataError(
+                        f"{ARCHIVE} has other things than code of mtl",
+                        found=name,
+                        fix="look who writes there; a back-up may have it whole (mtl restore)",
+                    )
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_bytes(files.read(name))
     except zipfile.BadZipFile as error:
-        raise DataError(f"{ARCHIVE} of the version cannot be read", found=str(error)) from error
+        raise DataError(
+            f"{ARCHIVE} of the version cannot be read",
+            found=str(error),
+            fix="look who writes there; a back-up may have it whole (mtl restore)",
+        ) from error
 
 
 def lay_installed(folder: Path) -> None:

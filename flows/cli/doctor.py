@@ -14,7 +14,10 @@ app = typer.Typer()
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
-    """Look at machine, versions, disks, git, remote, servers and keys, and say how to mend what is wrong (exit code 1: something is)."""
+    """Say what is wrong here, and how to mend it.
+
+    Machine, versions, disks, git, remote, servers and keys are looked at. Exit code 1: something is wrong.
+    """
     from flows.doctor.findings import Finding, examine, summary
     from flows.doctor.subject import Subject
     from flows.doctor.table import CHECKS

@@ -18,7 +18,10 @@ def ui(
     mlflow_port: Annotated[int, typer.Option(min=1, max=65535, help="port of the MLflow page")] = 5000,
     prefect_port: Annotated[int, typer.Option(min=1, max=65535, help="port of the Prefect page")] = 4200,
 ) -> None:
-    """Start the project's home page, Prefect's and MLflow's, and name them; Ctrl-C ends them."""
+    """Start the pages: the project's own, Prefect's and MLflow's.
+
+    Ctrl-C ends them.
+    """
     from flows.processes.pages import serve_pages
     from flows.settings import enter_checkout
 

@@ -94,10 +94,16 @@ class Home:
         )
 
 
+class _Unknown(Exception):
+    """What a part is read from is not known itself."""
+
+
 def _attempt(read: Callable[[], Found]) -> Part[Found]:
     """What reading gives; whatever goes wrong there, the page stands."""
     try:
         return Part(read())
+    except _Unknown as error:  # said already, by what it is read from
+        return Part(unknown=str(error))
     except MtlError as error:
         return Part(unknown=harmless(error.line))
     except Exception as error:
@@ -108,10 +114,10 @@ def _of(part: Part[Found]) -> Found:
     """What is known.
 
     Raises:
-        MtlError: it is not.
+        _Unknown: it is not.
     """
     if part.value is None:
-        raise MtlError(part.unknown)
+        raise _Unknown(part.unknown)
     return part.value
 
 

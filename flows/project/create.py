@@ -99,7 +99,9 @@ def _copier(what: str, folder: Path, **words: Any) -> None:
     try:
         run(dst_path=str(folder), defaults=True, quiet=True, **words)
     except (CopierError, ProcessExecutionError) as error:  # the second of git, which it calls
-        raise MtlError("the template cannot be applied", found=str(error)) from error
+        raise MtlError(
+            "the template cannot be applied", found=str(error), fix="mend what it names, and run the command again"
+        ) from error
 
 
 def _own_params(folder: Path, name: str) -> None:

@@ -81,7 +81,8 @@ def _restore_installed(version: Version, kept: Path, folder: Path) -> None:
     """
     if not (kept / ARCHIVE).exists():
         what = f"version {version.number} was made by an installed mtl that nobody kept"
-        raise MtlError(what, found=f"no lineage/{ARCHIVE} in MLflow run {version.run}")
+        found = f"no lineage/{ARCHIVE} in MLflow run {version.run}"
+        raise MtlError(what, found=found, fix="make a new version, which keeps it: mtl retrain")
     lay_code(kept / ARCHIVE, folder)
     if other := unpinned(folder):
         what = f"the mtl that version {version.number} kept is not the one that its stages depended on"

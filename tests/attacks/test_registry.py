@@ -135,8 +135,8 @@ def world(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World
     (root / ".dvc").mkdir(parents=True)
     text = (ROOT / "params.yaml").read_text().replace("model: multitask", f"model: {model}")
     (root / "params.yaml").write_text(text)
-    for name in ("dvc.yaml", "requirements.lock"):
-        (root / name).write_text("")
+    (root / "dvc.yaml").write_text("stages: {}\n")
+    (root / "requirements.lock").write_text("")
     who = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
     for words in (["init", "-q"], ["add", "-A"], [*who, "commit", "-qm", "one"]):
         subprocess.run(["git", *words], cwd=root, check=True)

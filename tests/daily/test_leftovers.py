@@ -195,7 +195,7 @@ def test_a_killed_flow_run(settings: Settings, workers: list[Worker], tmp_path: 
 @pytest.mark.slow
 @situation("kill -9 of a flow that embeds Prefect's server: the server ends with the next command, others' do not")
 def test_a_killed_flow_s_server(settings: Settings, tmp_path: Path) -> None:
-    (settings.root / "dvc.yaml").touch()
+    (settings.root / "dvc.yaml").write_text("stages: {}\n")
 
     def start(home: Path) -> tuple[subprocess.Popen[str], psutil.Process]:
         environment = clean_environment() | {"PYTHONPATH": str(ROOT), "MTL_HOME": str(home)}

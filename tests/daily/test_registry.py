@@ -93,8 +93,8 @@ def make_team(folder: Path, uri: str, artifacts: str | None) -> Team:
     root.mkdir()
     text = (ROOT / "params.yaml").read_text().replace("model: multitask", f"model: {model}")
     (root / "params.yaml").write_text(text.replace("experiment: retraining", f"experiment: of {model}"))
-    for name in ("dvc.yaml", "requirements.lock"):
-        (root / name).write_text("")
+    (root / "dvc.yaml").write_text("stages: {}\n")
+    (root / "requirements.lock").write_text("")
     who = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
     for words in (["init", "-q"], ["add", "-A"], [*who, "commit", "-qm", "one"]):
         subprocess.run(["git", *words], cwd=root, check=True)

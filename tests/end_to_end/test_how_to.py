@@ -18,6 +18,13 @@ from tests.conftest import ROOT, TINY
 PAGES = ROOT / "docs" / "how-to"
 BLOCK = re.compile(r"^```(python|edit|yaml) (\S+)\n(.*?)^```$", re.M | re.S)
 OF_METHODS = ("sharing", "weighting")
+OF_COMMANDS = {
+    "errors": "tests/errors/test_wrong_turns.py",
+    "pages": "tests/pages/test_pages.py",
+    "project": "tests/flows/test_project.py",
+    "terminal": "tests/flows/test_terminal.py",
+}
+"""Pages that change no file of the library → what follows them; each command in them is tried by tests/infra/test_commands.py."""
 TRAIN = """
 import json, sys
 from pathlib import Path
@@ -25,11 +32,11 @@ from mtl.config.params import load
 from mtl.storage.seal import Seal
 from mtl.storage.store import Store
 from mtl.train.checkpoint import Checkpoints
-from mtl.train.process_group import World
+from mtl.train.process_group import ProcessGroup
 from mtl.train.loop import run
 from mtl.train.training import Training
 
-training = Training(load(Path("params.yaml"), json.loads(sys.argv[2])), Path(sys.argv[1]), World())
+training = Training(load(Path("params.yaml"), json.loads(sys.argv[2])), Path(sys.argv[1]), ProcessGroup())
 objective = training.objective
 given = []
 factors = objective.weighting.factors
@@ -85,7 +92,15 @@ def trained(copy: Path, prepared: Path, chosen: dict[str, Any], *overrides: str)
     return subprocess.run(words, cwd=copy, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("page", sorted(PAGES.glob("*.md")), ids=lambda p: p.stem)
+def test_pages_without_a_check_are_tested_elsewhere() -> None:
+    without = {page.stem for page in PAGES.glob("*.md") if "```python check" not in page.read_text(encoding="utf-8")}
+    assert without == OF_COMMANDS.keys()
+    assert all((ROOT / name).exists() for name in OF_COMMANDS.values())
+
+
+@pytest.mark.parametrize(
+    "page", sorted(page for page in PAGES.glob("*.md") if page.stem not in OF_COMMANDS), ids=lambda p: p.stem
+)
 def test_the_page_works(page: Path, tmp_path: Path) -> None:
     (check,), chosen = followed(page, tmp_path)
     assert bool(chosen) == (page.stem in OF_METHODS)

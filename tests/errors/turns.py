@@ -162,7 +162,7 @@ COMMAND = (
     Turn("params.yaml has", ("retrain", "--set", "train.epochs=many"), "valid integer", "docs/params.md"),
 )
 PLACE = (
-    Turn("this is not the root of a checkout", ("status",), "no params.yaml", "cd /", where="data/deep"),
+    Turn("this is not the root of a project", ("status",), "no params.yaml", "cd /", where="data/deep"),
     Turn("… is no git checkout", ("retrain",), "not a git repository", "git clone", no_repository),
     Turn("git is not installed", ("retrain",), "No such file", "install it", environment=NO_PROGRAMS),
     Turn("git does not trust", ("retrain",), "dubious ownership", "safe.directory",
