@@ -73,14 +73,11 @@ def training_curves(history: Sequence[EpochRow]) -> list[Markup]:
     series: dict[str, dict[str, list[Point]]] = {}
     for row in history:
         for key, value in row.metrics.items():
-            part, *between, metric = key.split("/")
-            if part == "train" and metric == "loss":
-                series.setdefault("Training loss", {}).setdefault("/".join(between), []).append(
-                    Point(row.epoch + 1, value)
-                )
-            elif part == "val" and between:
-                title = f"Validation: {metric}"
-                series.setdefault(title, {}).setdefault("/".join(between), []).append(Point(row.epoch + 1, value))
+            part, _, rest = key.partition("/")
+            task, _, metric = rest.rpartition("/")
+            title = {"train": "Training loss" if metric == "loss" else "", "val": f"Validation: {metric}"}.get(part, "")
+            if title and task:
+                series.setdefault(title, {}).setdefault(task, []).append(Point(row.epoch + 1, value))
     return [
         chart
         for title, some in series.items()

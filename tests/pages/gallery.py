@@ -92,6 +92,8 @@ def training() -> TrainReport:
             "train/species/loss": 2 / (i + 1),
             "train/count/loss": 1 / (i + 1),
             "val/species/accuracy": i / 8,
+            "val/score": i / 9,
+            "learning_rate": 3e-3,
         }
         for i in range(6)
     ]
