@@ -33,7 +33,7 @@ RUN_BY = {
     "data init": TUTORIAL,
     "data report": TUTORIAL,
     "data split": TUTORIAL,
-    "data sync": TUTORIAL,
+    "data sync": "tests/data/test_raw_versions.py::test_a_new_image_is_one_hash_and_one_shard",
     "deploy": "tests/flows/test_work_pools.py::test_a_worker_makes_the_runs",
     "diff": f"{END_TO_END}::test_promotion_by_hand_and_back",
     "endpoint": "tests/daily/test_endpoint.py::test_sigterm",
@@ -45,7 +45,7 @@ RUN_BY = {
     "metrics": f"{END_TO_END}::test_promotion_by_hand_and_back",
     "monitor": "tests/flows/test_monitor.py::test_the_command",
     "package": TUTORIAL,
-    "predict": TUTORIAL,
+    "predict": f"{STACK}::test_a_bucket_is_predicted_on_the_cluster",
     "promote": f"{END_TO_END}::test_promotion_by_hand_and_back",
     "registry repair": TUTORIAL,
     "relocate": "tests/flows/test_garbage.py::test_versions_keep_their_data_and_the_rest_goes",
@@ -196,10 +196,8 @@ def test_the_page_about_own_data_is_followed(downloads: Path, tmp_path: Path) ->
             path.unlink()
     (typed,) = re.findall(r"^```sh\n(.*?)^```", text, re.M | re.S)
     more = [
-        "mtl data sync",
         "mtl data report",
         "mtl keys",
-        "mtl predict data/digits/1 --out results --format parquet,overlays",
         "mtl shadow data/digits/1 --model 1 --out shadow",
         "mtl package --out model",
         "mtl mend 1",
