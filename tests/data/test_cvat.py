@@ -216,9 +216,9 @@ def test_a_task_is_proposed_with_its_splits(outlined: bool, files: tuple[str, ..
     assert {s: len(ids) for s, ids in splits.items()} == {
         s: n * len(files) for s, n in (("train", 8), ("val", 4), ("test", 4))
     }
-    (found,) = account["files"]
+    (found,) = account.files
     assert adds_up(found)
-    assert found["used"] == found["found"]
+    assert found.used == found.found
 
 
 @pytest.mark.parametrize("shape", ['<points label="dog" points="1,2"/>', '<tag label="dog"/>', ""])

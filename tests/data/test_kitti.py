@@ -140,10 +140,10 @@ def test_a_layout_is_proposed(layout: Callable[[Path], None], tmp_path: Path) ->
         with_lists,
         subsets,
     )
-    (files,) = account["files"]
+    (files,) = account.files
     assert adds_up(files)
-    assert files["unaccounted"]["number"] == files["problems"] == 0
-    assert sum(left["number"] for left in files["left_out"].values()) == (40 if layout is training_and_testing else 0)
+    assert files.unaccounted.number == files.problems == 0
+    assert sum(left.number for left in files.left_out.values()) == (40 if layout is training_and_testing else 0)
 
 
 def test_tracking_is_refused_by_name(tmp_path: Path) -> None:

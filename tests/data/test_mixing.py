@@ -19,6 +19,7 @@ from mtl.data.prepare.prepare import prepare
 from mtl.data.sources.mixed import fetch_sources
 from mtl.data.sources.trees import PHOTOGRAPHS, load_trees
 from mtl.errors import ConfigError
+from mtl.reports.types import EpochRow
 from tests.conftest import ROOT, heard
 
 GROUPS = {"a": np.arange(0, 800), "b": np.arange(800, 900), "c": np.arange(900, 1000)}
@@ -151,7 +152,7 @@ def test_images_with_other_labels_each_are_drawn_on_one_sheet(sources: Path, con
     assert all(task.metrics[task.primary].value is not None for task in report.tasks.values())
     assert set(report.tasks["digit"].slices["source"]) <= {"digits", "animals", "trees"}
     write_tables(tmp_path, report, scorers)
-    draw_curves(tmp_path, scorers, [{"epoch": 0, "train/digit/loss": 1.0}])
+    draw_curves(tmp_path, scorers, [EpochRow.model_validate({"epoch": 0, "train/digit/loss": 1.0})])
     draw_predictions(tmp_path, model, tasks, scorers, split, 8)
     assert (tmp_path / "good.png").stat().st_size > 10_000
 

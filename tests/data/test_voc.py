@@ -184,10 +184,10 @@ def test_a_layout_is_proposed_with_its_splits_and_boxes(layout: Layout, tmp_path
     splits, account = run(proposal, tmp_path)
     assert {split: len(ids) for split, ids in splits.items()} == SPLITS
     assert layout is two_years or all(i.split("/")[-1].startswith(s) for s, ids in splits.items() for i in ids)
-    (files,) = account["files"]
+    (files,) = account.files
     assert adds_up(files)
-    assert files["unaccounted"]["number"] == (16 if layout is pets else 0)  # the trimaps
-    assert files["problems"] == 0
+    assert files.unaccounted.number == (16 if layout is pets else 0)  # the trimaps
+    assert files.problems == 0
     (section,) = proposal.source["sets"].values()
     found = read_voc(VocSet.model_validate(section), FileTree(section["path"]))
     assert {tuple(box) for rows in boxes(found).values() for box in rows or ()} == {(*DOG, 0.0)}
@@ -602,10 +602,10 @@ def test_masks_and_what_lies_beside_them_are_accounted_for(tmp_path: Path) -> No
         picture(given / folder / "00.png", 0)
     (given / "SegmentationClass" / "00.npy").write_bytes(b"an array")
     _, account = run(propose(str(given)), tmp_path)
-    (files,) = account["files"]
+    (files,) = account.files
     assert adds_up(files)
-    assert files["unaccounted"]["number"] == 0
-    assert {reason: left["files"] for reason, left in files["left_out"].items()} == {
+    assert files.unaccounted.number == 0
+    assert {reason: [*left.files] for reason, left in files.left_out.items()} == {
         "masks of single objects, which are not read": ["SegmentationObject/00.png"],
         "a picture for people to look at": ["SegmentationClassVisualization/00.png"],
         "another mask of an image that has one": ["SegmentationClassAug/00.png"],

@@ -213,9 +213,9 @@ def test_a_layout_is_proposed_with_its_classes_splits_and_boxes(layout: Layout, 
     for split, ids in splits.items():
         assert len([found for found in ids if found.split("/")[-1].startswith(split)]) == len(ids)
         assert len(ids) >= SPLITS[split]
-    (files,) = account["files"]
+    (files,) = account.files
     assert adds_up(files)
-    assert files["unaccounted"]["number"] == files["problems"] == 0
+    assert files.unaccounted.number == files.problems == 0
     reading = read_yolo(YoloSet.model_validate(_own(proposal)), FileTree(_own(proposal)["path"]))
     assert reading.targets["objects"].classes == ("cat", "dog")
     assert all(entry.targets == {"objects": [BOX]} for entry in reading.entries)
