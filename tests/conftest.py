@@ -11,10 +11,12 @@ import subprocess
 import sys
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from flows.settings import Settings
+from mtl.config.data import ZooSource
 from mtl.config.params import Config, load
 from mtl.data.prepare.prepare import prepare
 from mtl.data.raw.rows import RawSample, read_split
@@ -24,6 +26,7 @@ from mtl.logs import OURS, LineHandler
 from mtl.registry.trust import Trust
 
 ROOT = Path(__file__).parents[1]
+Thing = TypeVar("Thing")
 TINY = [
     "data.source.num_train=96",
     "data.source.num_val=24",
@@ -74,6 +77,7 @@ def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def raw(config: Config, downloads: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny raw zoo."""
     folder = tmp_path_factory.mktemp("raw")
+    assert isinstance(config.data.source, ZooSource)
     fetch_zoo(config.data.source, config.seed, folder, downloads)
     return folder
 
@@ -189,6 +193,12 @@ def everything(config: Config, raw: Path, tmp_path_factory: pytest.TempPathFacto
     return folder / "prepared"
 
 
+def image_of(sample: RawSample) -> bytes:
+    """A raw sample's image, of those that have it in their row."""
+    assert isinstance(sample.image, bytes)
+    return sample.image
+
+
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Path:
     """A clone of this checkout's files as a git repository of its own, with a tiny params.yaml."""
@@ -246,7 +256,7 @@ def set_params(path: Path, *overrides: str) -> None:
         yaml.dump(values, file)
 
 
-def mtl(checkout: Path, *words: str, timeout: float = 500, **environment: str) -> subprocess.CompletedProcess[str]:
+def mtl(checkout: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the mtl command in a checkout as a user would, with its own code."""
     return subprocess.run(
         [sys.executable, "-m", "flows.cli", *words],
@@ -254,7 +264,7 @@ def mtl(checkout: Path, *words: str, timeout: float = 500, **environment: str) -
         env=clean_environment() | {"PYTHONPATH": str(checkout)} | environment,
         capture_output=True,
         text=True,
-        timeout=timeout,
+        timeout=900,
         check=False,
     )
 
@@ -315,6 +325,12 @@ def clean_environment() -> dict[str, str]:
     """The environment without what an outer run or session has set for these tools."""
     own = ("MTL_", "PREFECT_", "MLFLOW_", "RAY_", "DVC_")
     return {key: value for key, value in os.environ.items() if not key.startswith(own)}
+
+
+def not_none(value: Thing | None) -> Thing:
+    """What must be there, for tests that look into it."""
+    assert value is not None
+    return value
 
 
 def free_port() -> int:

@@ -13,7 +13,9 @@ class Decode(Section):
     """Decode the encoded bytes to RGB or grey."""
 
     type: Literal["decode"]
-    colour: Literal["rgb", "grey"] = Field("rgb", description="channels of the decoded image; white where transparent")
+    colour: Literal["rgb", "grey"] = Field(
+        default="rgb", description="channels of the decoded image; white where transparent"
+    )
     bits: Annotated[int, Field(ge=9, le=16)] | None = Field(
         default=None,
         description="used bits of samples of 16, e.g. 12, where files do not declare them; null: refuse files that use few",
@@ -82,7 +84,7 @@ class Edges(Section):
     low: NonNegative = Field(default=50.0, description="Canny's lower threshold, of 255")
     high: NonNegative = Field(default=150.0, description="Canny's upper threshold, of 255")
     output: Literal["channel", "target"] = "channel"
-    target: str = Field("edges", description="the target's name when output is target")
+    target: str = Field(default="edges", description="the target's name when output is target")
 
 
 class Equalize(Section):

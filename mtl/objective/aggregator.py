@@ -8,6 +8,8 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Generic, Self, TypeVar
 
 import torch
+from jaxtyping import Float, Float64, Int64
+from torch import Tensor
 
 from mtl.config.objective import AggregatorSection
 from mtl.objective.memory import Remembering, register_state
@@ -15,6 +17,14 @@ from mtl.seeds import Stream, torch_seed
 
 AggregatorConfig = TypeVar("AggregatorConfig", bound=AggregatorSection, covariant=True)
 """A method's section of params.yaml."""
+
+Products = Float64[Tensor, "rows rows"]
+"""Of the gradients of the tasks that are aggregated in a step."""
+PerRow = Float64[Tensor, " rows"]
+Places = Int64[Tensor, " rows"]
+"""Of these tasks among all that are aggregated."""
+Jacobian = Float[Tensor, "rows parameters"]
+Gradient = Float[Tensor, " parameters"]
 
 
 class Aggregator(Remembering, ABC, Generic[AggregatorConfig]):
@@ -24,14 +34,14 @@ class Aggregator(Remembering, ABC, Generic[AggregatorConfig]):
     memory stays as it is. All memory is in `state_dict`, and changes in `end_step` alone.
     """
 
-    step: torch.Tensor
+    step: Tensor
 
     def __init__(self, config: AggregatorConfig, num_tasks: int, seed: int = 0) -> None:
         super().__init__()
         self.config, self.num_tasks, self.seed = config, num_tasks, seed
         register_state(self, "step", torch.zeros((), dtype=torch.int64))
 
-    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Self:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """The memory stays on the CPU, wherever the model goes: numbers of tasks × tasks are worked on there."""
         return self
 
@@ -47,7 +57,7 @@ class Aggregator(Remembering, ABC, Generic[AggregatorConfig]):
         self.settle()
         self.step += 1
 
-    def prepare_load(self, state: Mapping[str, torch.Tensor]) -> None:  # most have a state of fixed size
+    def prepare_load(self, state: Mapping[str, Tensor]) -> None:  # most have a state of fixed size
         """Make room for a saved state."""
 
 
@@ -58,7 +68,7 @@ class GramianAggregator(Aggregator[AggregatorConfig]):
     losses, and a gradient ten thousand times as long as another is as exact as that one.
     """
 
-    def coefficients(self, gramian: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    def coefficients(self, gramian: Products, rows: Places) -> PerRow:
         """gramian float64 [rows, rows], on the CPU → what each gradient is multiplied by before they are summed,
         float64 [rows].
 
@@ -77,7 +87,7 @@ class GramianAggregator(Aggregator[AggregatorConfig]):
         return found
 
     @abstractmethod
-    def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    def solve(self, cosines: Products, lengths: PerRow, rows: Places) -> PerRow:
         """The coefficients, float64 [rows], from the gradients' cosines [rows, rows] and lengths [rows], all > 0."""
 
 
@@ -85,5 +95,5 @@ class JacobianAggregator(Aggregator[AggregatorConfig]):
     """A method that looks at coordinates: parameter level only."""
 
     @abstractmethod
-    def combine(self, jacobian: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    def combine(self, jacobian: Jacobian, rows: Places) -> Gradient:
         """jacobian [rows, parameters], which may be changed → gradient [parameters]; at least one row."""

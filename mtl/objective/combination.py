@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from jaxtyping import Bool, Float, Float64
+from torch import Tensor, nn
 
 from mtl.config.objective import AggregatorSection, ObjectiveConfig
 from mtl.config.tasks import TaskConfig
-from mtl.objective.aggregator import Aggregator, GramianAggregator, JacobianAggregator
+from mtl.objective.aggregator import Aggregator, Gradient, GramianAggregator, JacobianAggregator, Places
 from mtl.objective.jacobian import weigh_into_first
 from mtl.objective.weighting import WEIGHTINGS
 
@@ -45,7 +46,7 @@ class Objective(nn.Module):
             self.aggregator.prepare_load(own)
         return super().load_state_dict(state_dict, *args, **options)
 
-    def rows(self, present: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def rows(self, present: Bool[Tensor, " tasks"]) -> tuple[Places, Places]:
         """The tasks that are aggregated in a step, present and not auxiliary: their places among all tasks, and among those
         that are not auxiliary. int64 [rows] each, on the CPU.
         """
@@ -53,7 +54,9 @@ class Objective(nn.Module):
         own = torch.nonzero(present[counting].cpu()).flatten()
         return counting.cpu()[own], own
 
-    def coefficients(self, gramian: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+    def coefficients(
+        self, gramian: Float64[Tensor, "tasks tasks"], present: Bool[Tensor, " tasks"]
+    ) -> Float64[Tensor, " tasks"]:
         """What each task's weighted gradient is multiplied by before they are summed: float64 [tasks].
 
         Args:
@@ -68,8 +71,12 @@ class Objective(nn.Module):
         return found
 
     def combine(
-        self, jacobian: torch.Tensor, weights: torch.Tensor, gramian: torch.Tensor, present: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+        self,
+        jacobian: Float[Tensor, "tasks parameters"],
+        weights: Float64[Tensor, " tasks"],
+        gramian: Float64[Tensor, "tasks tasks"],
+        present: Bool[Tensor, " tasks"],
+    ) -> tuple[Gradient, Float64[Tensor, " tasks"]]:
         """One gradient [parameters], and the coefficients.
 
         Args:
@@ -92,7 +99,12 @@ class Objective(nn.Module):
                 found += self.aggregator.combine(aggregated, own)
         return found, present.double()
 
-    def after_step(self, before: torch.Tensor, after: torch.Tensor | None, present: torch.Tensor) -> None:
+    def after_step(
+        self,
+        before: Float64[Tensor, " tasks"],
+        after: Float64[Tensor, " tasks"] | None,
+        present: Bool[Tensor, " tasks"],
+    ) -> None:
         """A step was made: the methods learn from it."""
         self.weighting.after_step(before, after, present)
         if self.aggregator is not None:

@@ -5,6 +5,8 @@ cache; general matrix products of such shapes took two to four times as long.
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
 
 BLOCK = 1 << 18
 """Columns that are worked on at a time."""
@@ -13,7 +15,7 @@ FEW = 4
 """Rows up to which dot products of pairs are faster than a matrix product."""
 
 
-def gramian_of(jacobian: torch.Tensor) -> torch.Tensor:
+def gramian_of(jacobian: Float[Tensor, "tasks parameters"]) -> Float64[Tensor, "tasks tasks"]:
     """Products of all rows: float64 [tasks, tasks]."""
     size = len(jacobian)
     found = torch.zeros(size, size, dtype=torch.float64, device=jacobian.device)
@@ -27,7 +29,9 @@ def gramian_of(jacobian: torch.Tensor) -> torch.Tensor:
     return found if size > FEW else found + found.tril(-1).T
 
 
-def weigh_into_first(weights: torch.Tensor, jacobian: torch.Tensor) -> torch.Tensor:
+def weigh_into_first(
+    weights: Float64[Tensor, " tasks"], jacobian: Float[Tensor, "tasks parameters"]
+) -> Float[Tensor, " parameters"]:
     """Σ weight · row, [parameters], in the place of the first row: new memory of that size is slow."""
     factors: list[float] = weights.tolist()
     for block in jacobian.split(BLOCK, 1):

@@ -8,32 +8,39 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
 
 from mtl.config.masks import IGNORE
 from mtl.precision import at_least_float32
 
 
-def masked(losses: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+def masked(losses: Float[Tensor, " n"], present: Bool[Tensor, " n"]) -> Float[Tensor, ""]:
     """Sum of the present images' losses [n]; zero, yet in the graph, if none is."""
     return torch.where(present, losses, torch.zeros_like(losses)).sum()
 
 
 def cross_entropy(
-    logits: torch.Tensor, labels: torch.Tensor, present: torch.Tensor, smoothing: float = 0.0
-) -> torch.Tensor:
-    """Over present images. logits [n, classes], labels int64 [n], present bool [n]."""
+    logits: Float[Tensor, "n classes"],
+    labels: Int64[Tensor, " n"],
+    present: Bool[Tensor, " n"],
+    smoothing: float = 0.0,
+) -> Float[Tensor, ""]:
+    """Over present images."""
     labels = torch.where(present, labels, torch.zeros_like(labels))
     return masked(
         F.cross_entropy(at_least_float32(logits), labels, reduction="none", label_smoothing=smoothing), present
     )
 
 
-def pixel_cross_entropy(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-    """Over pixels. logits [n, classes, h, w], masks int64 [n, h, w] with 255 ignored."""
+def pixel_cross_entropy(logits: Float[Tensor, "n classes h w"], masks: Int64[Tensor, "n h w"]) -> Float[Tensor, ""]:
+    """Over pixels; 255 in a mask is ignored."""
     return F.cross_entropy(at_least_float32(logits), masks, ignore_index=IGNORE, reduction="sum")
 
 
-def dice(logits: torch.Tensor, masks: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+def dice(
+    logits: Float[Tensor, "n classes h w"], masks: Int64[Tensor, "n h w"], present: Bool[Tensor, " n"]
+) -> Float[Tensor, ""]:
     """1 - Dice with sums in the denominator (Drozdzal et al. 2016, arXiv 1608.04117), plus one above and below: a mean over
     classes, each image by itself, so that counts add up. Milletari et al.'s V-Net has sums of squares there instead.
     """

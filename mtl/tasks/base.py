@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic
 
 import numpy as np
-import torch
-from torch import nn
+from jaxtyping import Float, Float64, Num
+from torch import Tensor, nn
 from typing_extensions import TypeVar
 
 from mtl.config.tasks import AnyTask, TaskConfig
@@ -18,6 +18,13 @@ from mtl.yardstick import Direction
 
 Section = TypeVar("Section", bound=TaskConfig, covariant=True, default=AnyTask)
 """A task's section of params.yaml."""
+Prediction = TypeVar("Prediction", default=Any)
+"""What a task predicts of one sample: a class of `mtl.tasks.predictions`."""
+Statistics = TypeVar("Statistics", default=Any)
+"""What a scorer keeps of one sample."""
+
+Curves = dict[str, list[dict[str, str | float]]]
+"""Tables for plots, by name: each a list of rows."""
 
 
 @dataclass(frozen=True)
@@ -31,17 +38,17 @@ class ImageSpec:
     std: tuple[float, ...]
 
 
-class Scorer(ABC):
+class Scorer(ABC, Generic[Prediction, Statistics]):
     """Collects per-sample statistics, and computes metrics from them under any sample weights.
 
     That form gives the value (all weights 1), a slice (weights 0 and 1) and the bootstrap (multinomial counts) alike.
     """
 
     def __init__(self) -> None:
-        self.rows: list[Any] = []
+        self.rows: list[Statistics | None] = []
 
     @abstractmethod
-    def add(self, predictions: list[Any], batch: Batch) -> None:
+    def add(self, predictions: list[Prediction], batch: Batch) -> None:
         """Append one row of statistics per sample; None where the sample lacks the target."""
 
     @abstractmethod
@@ -72,13 +79,13 @@ class Scorer(ABC):
         """
         return {}
 
-    def curves(self) -> dict[str, list[dict[str, Any]]]:
+    def curves(self) -> Curves:
         """Tables for plots, by name: each a list of rows."""
         return {}
 
 
 @dataclass
-class Task(ABC, Generic[Section]):
+class Task(ABC, Generic[Section, Prediction]):
     """One learning target of a model."""
 
     name: str
@@ -113,31 +120,31 @@ class Task(ABC, Generic[Section]):
         """A head for features of that many channels at stride `config.stride`."""
 
     @abstractmethod
-    def loss_terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
+    def loss_terms(self, output: Float[Tensor, "n ..."], batch: Batch) -> list[Float[Tensor, ""]]:
         """The parts of the loss, each summed over this worker's targets: scalars, with a graph even where none is
         present. The loss is the sum over parts of (sum over all workers) / (count over all workers).
         """
 
     @abstractmethod
-    def target_counts(self, batch: Batch) -> list[torch.Tensor]:
+    def target_counts(self, batch: Batch) -> list[Num[Tensor, ""]]:
         """What each part is divided by: this worker's counts, scalars that depend on targets alone."""
 
-    def num_present(self, batch: Batch) -> torch.Tensor:
+    def num_present(self, batch: Batch) -> Num[Tensor, ""]:
         """This worker's images that have something to learn from, a scalar: where no worker has any, the task is absent
         from a step. An image in which nothing is to be found teaches that; one of which nothing is known does not.
         """
         return batch.present[self.target_name].sum()
 
     @abstractmethod
-    def predict(self, output: torch.Tensor) -> list[Any]:
+    def predict(self, output: Float[Tensor, "n ..."]) -> list[Prediction]:
         """One JSON-able or NumPy prediction per sample, in pixels of the model's image."""
 
-    def in_image(self, output: torch.Tensor) -> torch.Tensor:
-        """Of a dense output, which is made of whole cells, what lies in the image: [..., height, width]."""
+    def in_image(self, output: Float[Tensor, "*front rows columns"]) -> Float[Tensor, "*front height width"]:
+        """Of a dense output, which is made of whole cells, what lies in the image."""
         return output[..., : self.image.height, : self.image.width]
 
     @abstractmethod
-    def scorer(self) -> Scorer:
+    def scorer(self) -> Scorer[Prediction]:
         """An empty scorer."""
 
     def truths(self, batch: Batch) -> list[np.ndarray]:
@@ -146,20 +153,20 @@ class Task(ABC, Generic[Section]):
         return [target[i].cpu().numpy() for i in np.flatnonzero(batch.present[self.target_name].cpu().numpy())]
 
     @abstractmethod
-    def blind(self, truths: list[np.ndarray]) -> Any:
+    def blind(self, truths: list[np.ndarray]) -> Prediction:
         """The best answer that does not look at the image, as `predict` gives it, from what `truths` gives (one at
         least): whatever does no better has learnt nothing.
         """
 
-    def blind_answers(self, answer: Any, draws: torch.Tensor) -> list[Any]:
+    def blind_answers(self, answer: Prediction, draws: Float64[Tensor, " n"]) -> list[Prediction]:
         """That answer to samples with these `Batch.draws`; where a metric ranks the samples, ties are broken by chance."""
         return [answer] * len(draws)
 
     @abstractmethod
-    def caption(self, prediction: Any, batch: Batch, index: int) -> str:
+    def caption(self, prediction: Prediction, batch: Batch, index: int) -> str:
         """Prediction and truth of one sample in a few words."""
 
-    def draw(self, canvas: np.ndarray, prediction: Any, scale: int) -> np.ndarray:
+    def draw(self, canvas: np.ndarray, prediction: Prediction, scale: int) -> np.ndarray:
         """Draw on uint8 RGB [h·scale, w·scale, 3]; a task with nothing to show returns it as it is."""
         return canvas
 

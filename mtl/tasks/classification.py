@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-import torch
-from torch import nn
+from jaxtyping import Float, Num
+from torch import Tensor, nn
 
 from mtl.config.tasks import Classification as ClassificationConfig
 from mtl.config.tasks import Rotation as RotationConfig
@@ -15,7 +15,7 @@ from mtl.intervals import NORMAL, wilson
 from mtl.model.heads import VotingHead
 from mtl.objective.losses import cross_entropy
 from mtl.precision import at_least_float32
-from mtl.tasks.base import Direction, Scorer, Task, mean_known, weighted_mean
+from mtl.tasks.base import Curves, Direction, Scorer, Task, mean_known, weighted_mean
 from mtl.tasks.predictions import OneLabel
 
 NUM_BINS = 10
@@ -23,7 +23,7 @@ LEAST = 1e-7
 """A probability below it counts as it in the negative log-likelihood, as float32 tells no smaller one from 0."""
 
 
-class Classification(Task[ClassificationConfig | RotationConfig]):
+class Classification(Task[ClassificationConfig | RotationConfig, OneLabel]):
     """Softmax over classes for which all places vote."""
 
     kind = "label"
@@ -34,21 +34,21 @@ class Classification(Task[ClassificationConfig | RotationConfig]):
     def build_head(self, channels: int) -> nn.Module:
         return VotingHead(channels, self.config.hidden, len(self.target.classes))
 
-    def target_counts(self, batch: Batch) -> list[torch.Tensor]:
+    def target_counts(self, batch: Batch) -> list[Num[Tensor, ""]]:
         return [batch.present[self.target_name].sum()]
 
-    def loss_terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
+    def loss_terms(self, output: Float[Tensor, "n classes"], batch: Batch) -> list[Float[Tensor, ""]]:
         labels, present = batch.targets[self.target_name], batch.present[self.target_name]
         return [cross_entropy(output, labels, present, self.config.label_smoothing)]
 
-    def predict(self, output: torch.Tensor) -> list[OneLabel]:
+    def predict(self, output: Float[Tensor, "n classes"]) -> list[OneLabel]:
         probabilities = at_least_float32(output).softmax(1).cpu().numpy()
         return [
             {"label": self.target.classes[int(p.argmax())], "index": int(p.argmax()), "scores": p.tolist()}
             for p in probabilities
         ]
 
-    def scorer(self) -> Scorer:
+    def scorer(self) -> Scorer[OneLabel]:
         return ClassificationScorer(self.target_name, self.target.classes)
 
     def blind(self, truths: list[np.ndarray]) -> OneLabel:
@@ -65,7 +65,7 @@ class Classification(Task[ClassificationConfig | RotationConfig]):
         )
 
 
-class ClassificationScorer(Scorer):
+class ClassificationScorer(Scorer[OneLabel, tuple[int, int, float, float]]):
     """A row per sample: true index, predicted index, the prediction's probability, the truth's probability."""
 
     def __init__(self, target: str, classes: tuple[str, ...]) -> None:
@@ -120,21 +120,25 @@ class ClassificationScorer(Scorer):
     def sample_scores(self) -> np.ndarray:
         return self._columns()[3]
 
-    def curves(self) -> dict[str, list[dict[str, Any]]]:
+    def curves(self) -> Curves:
         truth, predicted, confidence, _ = self._columns()
         known = ~np.isnan(truth)
         names = self.classes
-        confusion = [
+        confusion: list[dict[str, str | float]] = [
             {"actual": names[int(t)], "predicted": names[int(p)]}
             for t, p in zip(truth[known], predicted[known], strict=True)
         ]
-        reliability: list[dict[str, Any]] = []
+        reliability: list[dict[str, str | float]] = []
         bins = _bins(confidence)
         for b in range(NUM_BINS):
             here = known & (bins == b)
             if here.any():
                 correct = float((truth[here] == predicted[here]).mean())
-                row = {"confidence": float(confidence[here].mean()), "accuracy": correct, "count": int(here.sum())}
+                row: dict[str, str | float] = {
+                    "confidence": float(confidence[here].mean()),
+                    "accuracy": correct,
+                    "count": int(here.sum()),
+                }
                 reliability.append(row)
         return {"confusion": confusion, "reliability": reliability}
 

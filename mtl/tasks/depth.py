@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from jaxtyping import Float, Num
+from torch import Tensor, nn
 
 from mtl.config.tasks import Depth as DepthConfig
 from mtl.data.loading.loader import Batch
@@ -20,7 +21,7 @@ from mtl.tasks.pixels import PixelScorer
 from mtl.tasks.predictions import NumberMap
 
 
-class Depth(Task[DepthConfig]):
+class Depth(Task[DepthConfig, NumberMap]):
     """L1 over the known pixels."""
 
     kind = "depth"
@@ -32,22 +33,22 @@ class Depth(Task[DepthConfig]):
     def build_head(self, channels: int) -> nn.Module:
         return DenseHead(channels, self.config.hidden, 1, self.config.stride)
 
-    def target_counts(self, batch: Batch) -> list[torch.Tensor]:
+    def target_counts(self, batch: Batch) -> list[Num[Tensor, ""]]:
         return [torch.isfinite(batch.targets[self.target_name]).sum()]
 
-    def num_present(self, batch: Batch) -> torch.Tensor:
+    def num_present(self, batch: Batch) -> Num[Tensor, ""]:
         return torch.isfinite(batch.targets[self.target_name]).flatten(1).any(1).sum()
 
-    def loss_terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
+    def loss_terms(self, output: Float[Tensor, "n 1 rows columns"], batch: Batch) -> list[Float[Tensor, ""]]:
         found, truth = at_least_float32(self.in_image(output))[:, 0], batch.targets[self.target_name]
         losses = F.l1_loss(found, truth.nan_to_num().to(found), reduction="none")
         return [torch.where(torch.isfinite(truth), losses, torch.zeros_like(losses)).sum()]
 
-    def predict(self, output: torch.Tensor) -> list[NumberMap]:
+    def predict(self, output: Float[Tensor, "n 1 rows columns"]) -> list[NumberMap]:
         return [{"map": depth} for depth in at_least_float32(self.in_image(output))[:, 0].cpu().numpy()]
 
-    def scorer(self) -> Scorer:
-        return PixelScorer(self.target_name, "map", _sums, ("mae", "rmse", "abs_rel", "delta1"), ("rmse",))
+    def scorer(self) -> Scorer[NumberMap]:
+        return PixelScorer(self.target_name, _map, _sums, ("mae", "rmse", "abs_rel", "delta1"), ("rmse",))
 
     def blind(self, truths: list[np.ndarray]) -> NumberMap:
         """Each pixel's median, which has the smallest mean absolute error; a block's where too few images know a pixel."""
@@ -67,6 +68,10 @@ class Depth(Task[DepthConfig]):
         grey = ((depth - depth.min()) / max(float(np.ptp(depth)), 1e-6) * 255).astype(np.uint8)
         shown = cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
         return cv2.resize(shown, canvas.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+
+
+def _map(prediction: NumberMap) -> np.ndarray:
+    return prediction["map"]
 
 
 def _medians(values: np.ndarray) -> np.ndarray:

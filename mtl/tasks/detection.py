@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar, Generic
 
 import cv2
 import numpy as np
 import torch
-from torch import nn
+from jaxtyping import Float, Num
+from torch import Tensor, nn
 from torchvision.ops import batched_nms
+from typing_extensions import TypeVar
 
 from mtl.config.tasks import Detection as DetectionConfig
 from mtl.data.inspect.labels import Spot, write_labels
@@ -16,7 +18,7 @@ from mtl.data.kinds.box_table import objects
 from mtl.data.loading.loader import Batch
 from mtl.precision import at_least_float32
 from mtl.tasks.average_precision import Matches, average_precisions, common_locations, match, precision_recall
-from mtl.tasks.base import Direction, Scorer, Task, mean_known
+from mtl.tasks.base import Curves, Direction, Scorer, Task, mean_known
 from mtl.tasks.faster_rcnn import FasterRCNN
 from mtl.tasks.fcos import FCOS
 from mtl.tasks.predictions import Objects
@@ -26,9 +28,10 @@ SHOWN = 0.4
 """Score from which on a box is drawn and counted; average precision takes all."""
 NUM_FINE_RESAMPLES = 200
 """mAP50:95 costs ten times mAP50: its interval comes from this many resamples."""
+Found = TypeVar("Found", bound=Objects, default=Objects)
 
 
-class Detection(Task[DetectionConfig]):
+class Detection(Task[DetectionConfig, Objects]):
     """What `method` finds, after NMS within each class; judged as COCO does."""
 
     kind = "boxes"
@@ -43,22 +46,22 @@ class Detection(Task[DetectionConfig]):
     def build_head(self, channels: int) -> nn.Module:
         return self.method.build_head(channels)
 
-    def target_counts(self, batch: Batch) -> list[torch.Tensor]:
+    def target_counts(self, batch: Batch) -> list[Num[Tensor, ""]]:
         return self.method.target_counts(batch.targets[self.target_name], batch.present[self.target_name])
 
-    def num_present(self, batch: Batch) -> torch.Tensor:
+    def num_present(self, batch: Batch) -> Num[Tensor, ""]:
         return self.method.num_present(batch.targets[self.target_name], batch.present[self.target_name])
 
-    def loss_terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
+    def loss_terms(self, output: Float[Tensor, "n ..."], batch: Batch) -> list[Float[Tensor, ""]]:
         return self.method.loss_terms(output, batch.targets[self.target_name], batch.present[self.target_name])
 
-    def predict(self, output: torch.Tensor) -> list[Objects]:
+    def predict(self, output: Float[Tensor, "n ..."]) -> list[Objects]:
         size = torch.tensor([self.image.width, self.image.height] * 2, device=output.device)
         found = self.method.candidates(at_least_float32(output))
         return [self._suppress(c.scores, torch.minimum(c.boxes.clamp(min=0), size)) for c in found]
 
-    def _suppress(self, scores: torch.Tensor, boxes: torch.Tensor) -> Objects:
-        """scores [cells, classes], boxes [cells, 4] → the best boxes after NMS within each class."""
+    def _suppress(self, scores: Float[Tensor, "cells classes"], boxes: Float[Tensor, "cells 4"]) -> Objects:
+        """The best boxes after NMS within each class."""
         cells, labels = torch.nonzero(scores > self.config.score_threshold, as_tuple=True)
         kept_scores = scores[cells, labels]
         if len(cells) > 300:
@@ -71,8 +74,8 @@ class Detection(Task[DetectionConfig]):
             "scores": kept_scores[kept].cpu().numpy(),
         }
 
-    def scorer(self) -> Scorer:
-        return DetectionScorer(self.target_name, self.target.classes)
+    def scorer(self) -> Scorer[Objects]:
+        return DetectionScorer[Objects](self.target_name, self.target.classes)
 
     def blind(self, truths: list[np.ndarray]) -> Objects:
         """The same boxes in every image: of each class those places where most boxes lie, the most frequent first."""
@@ -104,14 +107,14 @@ class Detection(Task[DetectionConfig]):
         return write_labels(canvas, labels)
 
 
-class DetectionScorer(Scorer):
+class DetectionScorer(Scorer[Found, Matches], Generic[Found]):
     """A row per sample: its detections matched to its boxes."""
 
     def __init__(self, target: str, classes: tuple[str, ...]) -> None:
         super().__init__()
         self.target, self.classes = target, classes
 
-    def add(self, predictions: list[Objects], batch: Batch) -> None:
+    def add(self, predictions: list[Found], batch: Batch) -> None:
         tables, present = batch.targets[self.target], batch.present[self.target].tolist()
         for prediction, table, there in zip(predictions, tables, present, strict=True):
             row: Matches | None = None
@@ -153,7 +156,7 @@ class DetectionScorer(Scorer):
             values.append(2 * row.hits[0][shown].sum() / max(shown.sum() + row.num_boxes.sum(), 1))
         return np.array(values, np.float64)
 
-    def curves(self) -> dict[str, list[dict[str, Any]]]:
+    def curves(self) -> Curves:
         return {
             "precision_recall": [
                 {"recall": r, "precision": p} for r, p in precision_recall(self.rows, len(self.classes))

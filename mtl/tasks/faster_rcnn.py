@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from jaxtyping import Bool, Float, Int64, Num
+from torch import Tensor, nn
 from torchvision.ops import box_iou, sigmoid_focal_loss
 
 from mtl.config.tasks import Detection as DetectionConfig
@@ -18,7 +19,7 @@ from mtl.data.kinds.box_table import kinds, objects
 from mtl.model.rcnn import FasterRCNNHead, anchor_boxes, move, unpack
 from mtl.objective.losses import masked
 from mtl.precision import at_least_float32
-from mtl.tasks.boxes import Candidates, encode
+from mtl.tasks.boxes import Candidates, Tables, encode
 
 NEAR, FAR = 0.5, 0.3
 """An anchor or proposal with an IoU from NEAR on is positive, an anchor below FAR negative, between it is neither."""
@@ -33,7 +34,7 @@ class FasterRCNN:
     num_classes: int
     height: int
     width: int
-    _last: tuple[list[torch.Tensor], torch.Tensor, tuple[torch.Tensor, torch.Tensor]] | None = None
+    _last: tuple[list[Tensor], Tensor, tuple[Tensor, Tensor]] | None = None
 
     def build_head(self, channels: int) -> nn.Module:
         """Features → one row per image."""
@@ -42,19 +43,21 @@ class FasterRCNN:
             channels, config.hidden, self.num_classes, config.stride, tuple(config.anchors), NUM_PROPOSALS
         )
 
-    def target_counts(self, tables: list[torch.Tensor], present: torch.Tensor) -> list[torch.Tensor]:
+    def target_counts(self, tables: Tables, present: Bool[Tensor, " n"]) -> list[Num[Tensor, ""]]:
         """Positive anchors twice, images times proposals, boxes."""
         states, _ = self._states(tables, present)
         positive = ((states == 1) & present[:, None]).sum()
         boxes = torch.stack([(kinds(t) == 0).sum().to(present.device) for t in tables])
         return [positive, positive, present.sum() * NUM_PROPOSALS, (boxes * present).sum()]
 
-    def num_present(self, tables: list[torch.Tensor], present: torch.Tensor) -> torch.Tensor:
+    def num_present(self, tables: Tables, present: Bool[Tensor, " n"]) -> Num[Tensor, ""]:
         """Images with an anchor that learns something."""
         states, _ = self._states(tables, present)
         return ((states >= 0).any(1) & present).sum()
 
-    def loss_terms(self, output: torch.Tensor, tables: list[torch.Tensor], present: torch.Tensor) -> list[torch.Tensor]:
+    def loss_terms(
+        self, output: Float[Tensor, "n values"], tables: Tables, present: Bool[Tensor, " n"]
+    ) -> list[Float[Tensor, ""]]:
         """Objectness, the anchors' boxes, the proposals' classes, the proposals' boxes."""
         anchors = self._anchors(output.device).to(at_least_float32(output))
         parts = unpack(at_least_float32(output), len(anchors), NUM_PROPOSALS, self.num_classes)
@@ -64,16 +67,16 @@ class FasterRCNN:
 
     def _image(
         self,
-        anchors: torch.Tensor,
-        objectness: torch.Tensor,
-        deltas: torch.Tensor,
-        proposals: torch.Tensor,
-        logits: torch.Tensor,
-        refined: torch.Tensor,
-        table: torch.Tensor,
-        state: torch.Tensor,
-        owner: torch.Tensor,
-    ) -> list[torch.Tensor]:
+        anchors: Float[Tensor, "anchors 4"],
+        objectness: Float[Tensor, " anchors"],
+        deltas: Float[Tensor, "anchors 4"],
+        proposals: Float[Tensor, "proposals 4"],
+        logits: Float[Tensor, "proposals classes"],
+        refined: Float[Tensor, "proposals 4"],
+        table: Float[Tensor, "boxes columns"],
+        state: Int64[Tensor, " anchors"],
+        owner: Int64[Tensor, " anchors"],
+    ) -> list[Float[Tensor, ""]]:
         """The four parts of one image, summed."""
         table = table.to(anchors)
         outside, table = ~_in_ignored(proposals, table), objects(table)
@@ -95,15 +98,17 @@ class FasterRCNN:
         nothing = 0.0 * (deltas.sum() + refined.sum())
         return [(focal * (state >= 0)).sum(), first + nothing, classes, second]
 
-    def candidates(self, output: torch.Tensor) -> list[Candidates]:
+    def candidates(self, output: Float[Tensor, "n values"]) -> list[Candidates]:
         """The refined proposals."""
         anchors = self._anchors(output.device)
         _, _, proposals, logits, refined = unpack(output, len(anchors), NUM_PROPOSALS, self.num_classes)
         scores = logits.softmax(-1)[..., :-1]
         return [Candidates(b, s) for b, s in zip(move(refined, proposals), scores, strict=True)]
 
-    def _states(self, tables: list[torch.Tensor], present: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The state of every anchor and its box, [n, anchors] both. Asked for several times per step: computed once."""
+    def _states(
+        self, tables: Tables, present: Bool[Tensor, " n"]
+    ) -> tuple[Int64[Tensor, "n anchors"], Int64[Tensor, "n anchors"]]:
+        """The state of every anchor and its box. Asked for several times per step: computed once."""
         if self._last is None or self._last[0] is not tables or self._last[1] is not present:
             anchors = self._anchors(present.device)
             rows = [self._anchor_state(anchors, table.to(anchors)) for table in tables]
@@ -111,13 +116,15 @@ class FasterRCNN:
             self._last = (tables, present, (states, boxes))
         return self._last[2]
 
-    def _anchors(self, device: torch.device) -> torch.Tensor:
+    def _anchors(self, device: torch.device) -> Float[Tensor, "anchors 4"]:
         stride = self.config.stride
         sides = torch.tensor(self.config.anchors, device=device)
         return anchor_boxes(-(-self.height // stride), -(-self.width // stride), stride, sides)
 
     @staticmethod
-    def _anchor_state(anchors: torch.Tensor, table: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _anchor_state(
+        anchors: Float[Tensor, "anchors 4"], table: Float[Tensor, "boxes columns"]
+    ) -> tuple[Int64[Tensor, " anchors"], Int64[Tensor, " anchors"]]:
         """Of each anchor: 1 positive, 0 negative, -1 neither; and which of the boxes that count it has. A box's best anchor
         is positive too.
         """
@@ -134,15 +141,15 @@ class FasterRCNN:
         return state, owner
 
 
-def _best_anchors(boxes: torch.Tensor, anchors: torch.Tensor) -> torch.Tensor:
-    """The anchor of the highest IoU with each box, int64 [k]; of a box that lies between all anchors, the nearest."""
+def _best_anchors(boxes: Float[Tensor, "k 4"], anchors: Float[Tensor, "anchors 4"]) -> Int64[Tensor, " k"]:
+    """The anchor of the highest IoU with each box; of a box that lies between all anchors, the nearest."""
     ious, best = box_iou(boxes, anchors).max(1)
     centres, others = ((b[:, :2] + b[:, 2:]) / 2 for b in (boxes, anchors))
     return torch.where(ious > 0, best, torch.cdist(centres, others).argmin(1))
 
 
-def _in_ignored(boxes: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
-    """Which boxes [k, 4] lie, to a half at least, in a box of the table that does not count, or are near one: bool [k]."""
+def _in_ignored(boxes: Float[Tensor, "k 4"], table: Float[Tensor, "boxes columns"]) -> Bool[Tensor, " k"]:
+    """Which boxes lie, to a half at least, in a box of the table that does not count, or are near one."""
     others = table[kinds(table) > 0][:, :4].to(boxes)
     if not len(others):
         return torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
@@ -153,8 +160,10 @@ def _in_ignored(boxes: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
     return ((share >= NEAR) | (box_iou(boxes, others) >= FAR)).any(1)
 
 
-def _nearest(boxes: torch.Tensor, table: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The highest IoU of each box with a true one, and which: [k], int64 [k]."""
+def _nearest(
+    boxes: Float[Tensor, "k 4"], table: Float[Tensor, "boxes columns"]
+) -> tuple[Float[Tensor, " k"], Int64[Tensor, " k"]]:
+    """The highest IoU of each box with a true one, and which."""
     if not len(table):
         return boxes.new_zeros(len(boxes)), torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
     return box_iou(boxes, table[:, :4].to(boxes)).max(1)

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from jaxtyping import Bool, Float, Int64, Num
+from torch import Tensor, nn
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
 from mtl.config.tasks import Detection as DetectionConfig
 from mtl.model.heads import DetectionHead
 from mtl.precision import at_least_float32
-from mtl.tasks.boxes import Candidates
+from mtl.tasks.boxes import Candidates, Tables
 
 
 @dataclass
@@ -23,21 +24,23 @@ class FCOS:
     num_classes: int
     height: int
     width: int
-    _last: tuple[list[torch.Tensor], torch.Tensor, Cells] | None = None
+    _last: tuple[list[Tensor], Tensor, Cells] | None = None
 
     def build_head(self, channels: int) -> nn.Module:
         """Features → [n, classes + 5, h, w]."""
         return DetectionHead(channels, self.config.hidden, self.num_classes, self.config.num_convs)
 
-    def target_counts(self, tables: list[torch.Tensor], present: torch.Tensor) -> list[torch.Tensor]:
+    def target_counts(self, tables: Tables, present: Bool[Tensor, " n"]) -> list[Num[Tensor, ""]]:
         """Positive cells, of which all three parts are means."""
         return [self._assigned(tables, present).positive.sum()] * 3
 
-    def num_present(self, tables: list[torch.Tensor], present: torch.Tensor) -> torch.Tensor:
+    def num_present(self, tables: Tables, present: Bool[Tensor, " n"]) -> Num[Tensor, ""]:
         """Images with a cell that learns something."""
         return self._assigned(tables, present).learns.any(1).sum()
 
-    def loss_terms(self, output: torch.Tensor, tables: list[torch.Tensor], present: torch.Tensor) -> list[torch.Tensor]:
+    def loss_terms(
+        self, output: Float[Tensor, "n channels h w"], tables: Tables, present: Bool[Tensor, " n"]
+    ) -> list[Float[Tensor, ""]]:
         """Classes, boxes, centredness."""
         cells = self._assigned(tables, present)
         positive, sides = cells.positive, cells.sides
@@ -56,7 +59,7 @@ class FCOS:
         learnt = torch.where(cells.learns, focal.sum(2), 0.0)
         return [learnt.sum(), giou.sum() + nothing, centre.sum()]
 
-    def candidates(self, output: torch.Tensor) -> list[Candidates]:
+    def candidates(self, output: Float[Tensor, "n channels h w"]) -> list[Candidates]:
         """Every cell's box for every class."""
         stride = self.config.stride
         scores = output[:, : self.num_classes].sigmoid() * output[:, -1:].sigmoid()
@@ -66,7 +69,7 @@ class FCOS:
         boxes = torch.cat([centres - sides[..., :2], centres + sides[..., 2:]], -1)
         return [Candidates(b, s) for b, s in zip(boxes, scores, strict=True)]
 
-    def _assigned(self, tables: list[torch.Tensor], present: torch.Tensor) -> Cells:
+    def _assigned(self, tables: Tables, present: Bool[Tensor, " n"]) -> Cells:
         """Asked for several times per step, with the same lists: computed once."""
         if self._last is None or self._last[0] is not tables or self._last[1] is not present:
             stride, device = self.config.stride, present.device
@@ -83,24 +86,23 @@ class FCOS:
 class Cells:
     """What each cell of n images learns.
 
-    positive bool [n, cells]: a box; learns bool [n, cells]: a box, or that there is none; label int64 [n, cells]; sides
-    float32 [n, cells, 4], distances to the box's sides in pixels.
+    positive: a box; learns: a box, or that there is none; sides: distances to the box's sides in pixels.
     """
 
-    positive: torch.Tensor
-    learns: torch.Tensor
-    label: torch.Tensor
-    sides: torch.Tensor
+    positive: Bool[Tensor, "n cells"]
+    learns: Bool[Tensor, "n cells"]
+    label: Int64[Tensor, "n cells"]
+    sides: Float[Tensor, "n cells 4"]
 
 
-def cell_centres(height: int, width: int, stride: int, device: torch.device) -> torch.Tensor:
-    """Pixels x, y of the centres of all cells, row by row: [height · width, 2]."""
+def cell_centres(height: int, width: int, stride: int, device: torch.device) -> Float[Tensor, "cells 2"]:
+    """Pixels x, y of the centres of all cells, row by row."""
     ys, xs = torch.meshgrid(torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij")
     return (torch.stack([xs, ys], -1).reshape(-1, 2) + 0.5) * stride
 
 
 def assign(
-    tables: list[torch.Tensor],
+    tables: Tables,
     height: int,
     width: int,
     stride: int,
@@ -108,7 +110,7 @@ def assign(
     device: torch.device,
     *,
     every_box: bool = False,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+) -> tuple[Bool[Tensor, "n cells"], Int64[Tensor, "n cells"], Float[Tensor, "n cells 4"]]:
     """Which cell learns which box: the smallest box whose centre is within `radius` cells and that contains the cell.
 
     Boxes that do not count (mtl/data/kinds/box_table.py) are learnt by none.
@@ -117,7 +119,7 @@ def assign(
         every_box: a box that contains no such cell, for it is smaller than a cell, takes the nearest one, which lies outside
             of it. FCOS itself leaves it out: background to the loss, and a miss to every metric.
 
-    Returns: positive bool [n, cells], label int64 [n, cells], sides float32 [n, cells, 4] in pixels.
+    Returns: positive, label, sides in pixels.
     """
     centres = cell_centres(height, width, stride, device)
     padded = _padded(tables, device)
@@ -138,8 +140,8 @@ def assign(
     return positive, label, chosen
 
 
-def not_counting(tables: list[torch.Tensor], centres: torch.Tensor) -> torch.Tensor:
-    """Which cells' centres lie in a box that does not count, or are the nearest to one in which none lies: bool [n, cells]."""
+def not_counting(tables: Tables, centres: Float[Tensor, "cells 2"]) -> Bool[Tensor, "n cells"]:
+    """Which cells' centres lie in a box that does not count, or are the nearest to one in which none lies."""
     if all(table.shape[1] == 5 for table in tables):
         return torch.zeros(len(tables), len(centres), dtype=torch.bool, device=centres.device)
     padded = _padded(tables, centres.device)
@@ -148,9 +150,7 @@ def not_counting(tables: list[torch.Tensor], centres: torch.Tensor) -> torch.Ten
     return _with_nearest(inside, centres, padded, padded[..., 5] > 0).any(-1)
 
 
-def _with_nearest(
-    chosen: torch.Tensor, centres: torch.Tensor, padded: torch.Tensor, wanted: torch.Tensor
-) -> torch.Tensor:
+def _with_nearest(chosen: Tensor, centres: Tensor, padded: Tensor, wanted: Tensor) -> Tensor:
     """The cells of each box, bool [n, cells, boxes], and of `wanted` boxes (bool [n, boxes]) without any the nearest."""
     lacking = ~chosen.any(1) & wanted & (padded[..., 2] > padded[..., 0])
     middle = (padded[:, None, :, :2] + padded[:, None, :, 2:4]) / 2
@@ -158,7 +158,7 @@ def _with_nearest(
     return chosen | torch.zeros_like(chosen).scatter(1, nearest[:, None], lacking[:, None])
 
 
-def _padded(tables: list[torch.Tensor], device: torch.device) -> torch.Tensor:
+def _padded(tables: list[Tensor], device: torch.device) -> Tensor:
     """Tables of boxes as one tensor [n, most, 6]; rows of zeros, which hold no point, fill it up."""
     padded = torch.zeros(len(tables), max([len(t) for t in tables] + [1]), 6, device=device)
     for i, table in enumerate(tables):
@@ -166,14 +166,14 @@ def _padded(tables: list[torch.Tensor], device: torch.device) -> torch.Tensor:
     return padded
 
 
-def centredness(sides: torch.Tensor) -> torch.Tensor:
-    """1 at a box's centre, 0 at its sides: [k, 4] → [k]."""
+def centredness(sides: Float[Tensor, "k 4"]) -> Float[Tensor, " k"]:
+    """1 at a box's centre, 0 at its sides."""
     left, top, right, bottom = sides.unbind(-1)
     horizontal = torch.minimum(left, right) / torch.maximum(left, right)
     vertical = torch.minimum(top, bottom) / torch.maximum(top, bottom)
     return (horizontal * vertical).clamp(min=0).sqrt()
 
 
-def _as_boxes(sides: torch.Tensor) -> torch.Tensor:
+def _as_boxes(sides: Tensor) -> Tensor:
     """Distances to the sides, seen from their cell, as boxes [k, 4]."""
     return torch.cat([-sides[:, :2], sides[:, 2:]], 1)

@@ -5,38 +5,41 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
 
 from mtl.data.kinds.keypoints import KIND, LABEL, POINTS
+from mtl.tasks.boxes import Tables
 
 
 @dataclass(frozen=True)
 class Targets:
     """Of n images with at most m objects of k points, in cells.
 
-    centre_heat float32 [n, classes, h, w], point_heat float32 [n, k, h, w]: gaussians, 1 at their cell.
-    centre_known, point_known bool, of the same shapes: whether anything is known there.
-    counts bool [n, m]: an object that counts; labelled bool [n, m, k]: a point of one, that is labelled.
-    centre_cell int64 [n, m, 2], point_cell int64 [n, m, k, 2]: x and y.
-    box float32 [n, m, 4]: width, height, and from the cell's middle to the centre; offset float32 [n, m, k, 2]: from the
-    centre's cell's middle to each point; point_inside float32 [n, m, k, 2]: from the cell's middle to the point.
+    centre_heat, point_heat: gaussians, 1 at their cell.
+    centre_known, point_known: whether anything is known there.
+    counts: an object that counts; labelled: a point of one, that is labelled.
+    centre_cell, point_cell: x and y.
+    box: width, height, and from the cell's middle to the centre; offset: from the centre's cell's middle to each point;
+    point_inside: from the cell's middle to the point.
     """
 
-    centre_heat: torch.Tensor
-    centre_known: torch.Tensor
-    point_heat: torch.Tensor
-    point_known: torch.Tensor
-    counts: torch.Tensor
-    labelled: torch.Tensor
-    centre_cell: torch.Tensor
-    point_cell: torch.Tensor
-    box: torch.Tensor
-    offset: torch.Tensor
-    point_inside: torch.Tensor
+    centre_heat: Float[Tensor, "n classes h w"]
+    centre_known: Bool[Tensor, "n classes h w"]
+    point_heat: Float[Tensor, "n k h w"]
+    point_known: Bool[Tensor, "n k h w"]
+    counts: Bool[Tensor, "n m"]
+    labelled: Bool[Tensor, "n m k"]
+    centre_cell: Int64[Tensor, "n m 2"]
+    point_cell: Int64[Tensor, "n m k 2"]
+    box: Float[Tensor, "n m 4"]
+    offset: Float[Tensor, "n m k 2"]
+    point_inside: Float[Tensor, "n m k 2"]
 
 
 def targets_of(
-    tables: list[torch.Tensor],
-    present: torch.Tensor,
+    tables: Tables,
+    present: Bool[Tensor, " n"],
     numbers: tuple[int, int],
     size: tuple[int, int],
     cell: float,
@@ -44,7 +47,7 @@ def targets_of(
 ) -> Targets:
     """Args:
     tables: n of [objects, 7 + 3 · k], in pixels (mtl/data/kinds/keypoints.py).
-    present: bool [n]; of other images nothing is known.
+    present: of other images nothing is known.
     numbers: of classes and of points.
     size: height and width in cells; cell: pixels; sigma: of the gaussians, in cells.
     """
@@ -87,24 +90,26 @@ def targets_of(
     )
 
 
-def _padded(tables: list[torch.Tensor], width: int, device: torch.device) -> torch.Tensor:
-    """One tensor [n, most, width]; rows of zeros, which are no objects, fill it up."""
+def _padded(tables: Tables, width: int, device: torch.device) -> Float[Tensor, "n most width"]:
+    """One tensor; rows of zeros, which are no objects, fill it up."""
     padded = torch.zeros(len(tables), max([len(t) for t in tables] + [1]), width, device=device)
     for i, table in enumerate(tables):
         padded[i, : len(table)] = table
     return padded
 
 
-def _gaussians(cells: torch.Tensor, size: tuple[int, int], sigma: float) -> torch.Tensor:
-    """Around cells x, y, int64 [n, k, 2]: [n, k, h, w], exactly 1 there."""
+def _gaussians(cells: Int64[Tensor, "n k 2"], size: tuple[int, int], sigma: float) -> Float[Tensor, "n k h w"]:
+    """Around cells x, y, exactly 1 there."""
     across, down = (torch.arange(side, device=cells.device) for side in (size[1], size[0]))
     x = torch.exp(-(across - cells[..., :1]).square() / (2 * sigma**2))
     y = torch.exp(-(down - cells[..., 1:]).square() / (2 * sigma**2))
     return y[..., :, None] * x[..., None, :]
 
 
-def _inside(low: torch.Tensor, high: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Which cells touch a box, [n, m, 2] each: bool [n, m, h, w]."""
+def _inside(
+    low: Float[Tensor, "n m 2"], high: Float[Tensor, "n m 2"], size: tuple[int, int]
+) -> Bool[Tensor, "n m h w"]:
+    """Which cells touch a box."""
     across, down = (torch.arange(side, device=low.device) for side in (size[1], size[0]))
     x = (across + 1 > low[..., :1]) & (across < high[..., :1])
     y = (down + 1 > low[..., 1:]) & (down < high[..., 1:])

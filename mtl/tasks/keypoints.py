@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from jaxtyping import Float, Num
+from torch import Tensor, nn
 
 from mtl.config.tasks import Keypoints as KeypointsConfig
 from mtl.data.kinds.keypoints import KIND, LABEL, POINTS
@@ -30,7 +31,7 @@ WITHIN = 0.3
 """How far from where its object puts it a peak may be that a point is moved to, as a share of the box's longer side."""
 
 
-class Keypoints(Task[KeypointsConfig]):
+class Keypoints(Task[KeypointsConfig, ObjectsWithPoints]):
     """A heatmap of centres finds objects; each points to its points, which move to the nearest peak of their own heatmap."""
 
     kind = "keypoints"
@@ -48,7 +49,7 @@ class Keypoints(Task[KeypointsConfig]):
                 fix=f"give them for {', '.join(self.skeleton.points)}, or none",
             )
         self.cell = self.config.stride / self.config.upsample
-        self._last: tuple[list[torch.Tensor], torch.Tensor, Targets] | None = None
+        self._last: tuple[list[Tensor], Tensor, Targets] | None = None
 
     def build_head(self, channels: int) -> nn.Module:
         config = self.config
@@ -56,15 +57,15 @@ class Keypoints(Task[KeypointsConfig]):
             channels, config.hidden, len(self.target.classes), len(self.skeleton.points), config.upsample
         )
 
-    def target_counts(self, batch: Batch) -> list[torch.Tensor]:
+    def target_counts(self, batch: Batch) -> list[Num[Tensor, ""]]:
         learnt = self._learnt(batch)
         objects, points = learnt.counts.sum(), learnt.labelled.sum()
         return [objects, objects, points, points, points]
 
-    def num_present(self, batch: Batch) -> torch.Tensor:
+    def num_present(self, batch: Batch) -> Num[Tensor, ""]:
         return self._learnt(batch).centre_known.flatten(1).any(1).sum()
 
-    def loss_terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
+    def loss_terms(self, output: Float[Tensor, "n channels rows columns"], batch: Batch) -> list[Float[Tensor, ""]]:
         learnt, (centres, boxes, offsets, points, inside) = self._learnt(batch), self._parts(at_least_float32(output))
         width = output.shape[3]
         found_boxes = _at(boxes, learnt.centre_cell, width)  # [n, objects, 4]
@@ -82,7 +83,7 @@ class Keypoints(Task[KeypointsConfig]):
             torch.where(learnt.labelled, within, 0.0).sum(),
         ]
 
-    def _parts(self, output: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def _parts(self, output: Tensor) -> tuple[Tensor, ...]:
         """Logits of centres, boxes (width, height, x, y in its cell), offsets, logits of points, x and y in their cell."""
         number = len(self.skeleton.points)
         return output.split([len(self.target.classes), 4, 2 * number, number, 2], 1)
@@ -98,7 +99,7 @@ class Keypoints(Task[KeypointsConfig]):
             self._last = (tables, present, found)
         return self._last[2]
 
-    def predict(self, output: torch.Tensor) -> list[ObjectsWithPoints]:
+    def predict(self, output: Float[Tensor, "n channels rows columns"]) -> list[ObjectsWithPoints]:
         centres, boxes, offsets, points, inside = (
             part.cpu().numpy() for part in self._parts(_peaks(at_least_float32(output), self))
         )
@@ -135,7 +136,7 @@ class Keypoints(Task[KeypointsConfig]):
             "points": np.concatenate([places.clip(0, size), scores[..., None]], -1).astype(np.float32),
         }
 
-    def scorer(self) -> Scorer:
+    def scorer(self) -> Scorer[ObjectsWithPoints]:
         return KeypointScorer(self.target_name, self.target.classes, self.sigmas)
 
     def blind(self, truths: list[np.ndarray]) -> ObjectsWithPoints:
@@ -170,13 +171,13 @@ class Keypoints(Task[KeypointsConfig]):
         return canvas
 
 
-def _at(values: torch.Tensor, cells: torch.Tensor, width: int) -> torch.Tensor:
+def _at(values: Tensor, cells: Tensor, width: int) -> Tensor:
     """values [n, c, h, w] at cells x, y, int64 [n, k, 2] → [n, k, c]."""
     index = cells[..., 1] * width + cells[..., 0]
     return values.flatten(2).transpose(1, 2).gather(1, index[..., None].expand(-1, -1, values.shape[1]))
 
 
-def _focal(logits: torch.Tensor, heat: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+def _focal(logits: Tensor, heat: Tensor, known: Tensor) -> Tensor:
     """Focal loss of heatmaps (Law & Deng 2018), summed: cells near a peak count less against it, those not known not at all."""
     chance = logits.sigmoid()
     hit = (1 - chance).square() * F.logsigmoid(logits)
@@ -184,7 +185,7 @@ def _focal(logits: torch.Tensor, heat: torch.Tensor, known: torch.Tensor) -> tor
     return -torch.where(known, torch.where(heat == 1, hit, miss), 0.0).sum()
 
 
-def _peaks(output: torch.Tensor, task: Keypoints) -> torch.Tensor:
+def _peaks(output: Tensor, task: Keypoints) -> Tensor:
     """The output with logits of centres and of points as heights from 0 to 1, 0 where a neighbour is higher."""
     number, classes = len(task.skeleton.points), len(task.target.classes)
     parts = list(output.split([classes, 4 + 2 * number, number, 2], 1))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-import torch
 import torch.nn.functional as F
-from torch import nn
+from jaxtyping import Float, Float64, Num
+from torch import Tensor, nn
 
 from mtl import seeds
 from mtl.config.tasks import MultiLabel as MultiLabelConfig
@@ -22,7 +22,7 @@ TIE = 1e-9
 """Of a score: enough to break ties, too little to change what is said."""
 
 
-class MultiLabel(Task[MultiLabelConfig]):
+class MultiLabel(Task[MultiLabelConfig, ManyLabels]):
     """A sigmoid per class, for which all places vote; binary cross-entropy, a mean over classes."""
 
     kind = "labels"
@@ -33,23 +33,23 @@ class MultiLabel(Task[MultiLabelConfig]):
     def build_head(self, channels: int) -> nn.Module:
         return VotingHead(channels, self.config.hidden, len(self.target.classes))
 
-    def target_counts(self, batch: Batch) -> list[torch.Tensor]:
+    def target_counts(self, batch: Batch) -> list[Num[Tensor, ""]]:
         return [batch.present[self.target_name].sum()]
 
-    def loss_terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
+    def loss_terms(self, output: Float[Tensor, "n classes"], batch: Batch) -> list[Float[Tensor, ""]]:
         found = at_least_float32(output)
         truth = batch.targets[self.target_name].to(found)
         losses = F.binary_cross_entropy_with_logits(found, truth, reduction="none").mean(1)
         return [masked(losses, batch.present[self.target_name])]
 
-    def predict(self, output: torch.Tensor) -> list[ManyLabels]:
+    def predict(self, output: Float[Tensor, "n classes"]) -> list[ManyLabels]:
         rows = at_least_float32(output).sigmoid().cpu().numpy()
         return [{"labels": self._said(row), "scores": row.tolist()} for row in rows]
 
     def _said(self, scores: np.ndarray) -> list[str]:
         return [self.target.classes[i] for i in np.nonzero(scores >= self.config.threshold)[0]]
 
-    def scorer(self) -> Scorer:
+    def scorer(self) -> Scorer[ManyLabels]:
         return MultiLabelScorer(self.target_name, self.config.threshold, self.target.classes)
 
     def blind(self, truths: list[np.ndarray]) -> ManyLabels:
@@ -57,7 +57,7 @@ class MultiLabel(Task[MultiLabelConfig]):
         shares = np.mean(truths, axis=0)
         return {"labels": self._said(shares), "scores": shares.tolist()}
 
-    def blind_answers(self, answer: ManyLabels, draws: torch.Tensor) -> list[ManyLabels]:
+    def blind_answers(self, answer: ManyLabels, draws: Float64[Tensor, " n"]) -> list[ManyLabels]:
         """In an order of chance: on few samples the average precision of a random order is above a class's share."""
         found: list[ManyLabels] = []
         for draw in draws.tolist():
@@ -70,7 +70,7 @@ class MultiLabel(Task[MultiLabelConfig]):
         return f"{self.name}: {', '.join(prediction['labels'])} (is {', '.join(self.target.classes[i] for i in truth)})"
 
 
-class MultiLabelScorer(Scorer):
+class MultiLabelScorer(Scorer[ManyLabels, np.ndarray]):
     """A row per sample: scores and truth, float64 [2, classes]."""
 
     def __init__(self, target: str, threshold: float, classes: tuple[str, ...] = ()) -> None:

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from jaxtyping import Float, Num
+from torch import Tensor, nn
 
 from mtl.config.tasks import Normals as NormalsConfig
 from mtl.data.loading.loader import Batch
@@ -20,7 +21,7 @@ from mtl.tasks.pixels import PixelScorer
 from mtl.tasks.predictions import NormalMap
 
 
-class Normals(Task[NormalsConfig]):
+class Normals(Task[NormalsConfig, NormalMap]):
     """1 - cosine over the known pixels."""
 
     kind = "normals"
@@ -32,25 +33,25 @@ class Normals(Task[NormalsConfig]):
     def build_head(self, channels: int) -> nn.Module:
         return DenseHead(channels, self.config.hidden, 3, self.config.stride)
 
-    def target_counts(self, batch: Batch) -> list[torch.Tensor]:
+    def target_counts(self, batch: Batch) -> list[Num[Tensor, ""]]:
         return [torch.isfinite(batch.targets[self.target_name][:, 0]).sum()]
 
-    def num_present(self, batch: Batch) -> torch.Tensor:
+    def num_present(self, batch: Batch) -> Num[Tensor, ""]:
         return torch.isfinite(batch.targets[self.target_name][:, 0]).flatten(1).any(1).sum()
 
-    def loss_terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
+    def loss_terms(self, output: Float[Tensor, "n 3 rows columns"], batch: Batch) -> list[Float[Tensor, ""]]:
         found, truth = at_least_float32(self.in_image(output)), batch.targets[self.target_name]
         known = torch.isfinite(truth[:, 0])
         # Divided by a length of at least a little: where nothing is predicted the direction has no gradient.
         losses = 1.0 - F.cosine_similarity(found, truth.nan_to_num().to(found), dim=1, eps=1e-6)
         return [torch.where(known, losses, torch.zeros_like(losses)).sum()]
 
-    def predict(self, output: torch.Tensor) -> list[NormalMap]:
+    def predict(self, output: Float[Tensor, "n 3 rows columns"]) -> list[NormalMap]:
         found = F.normalize(at_least_float32(self.in_image(output)), dim=1)
         return [{"normals": n} for n in found.permute(0, 2, 3, 1).cpu().numpy()]
 
-    def scorer(self) -> Scorer:
-        return PixelScorer(self.target_name, "normals", _sums, ("angle", "within_11", "within_30"))
+    def scorer(self) -> Scorer[NormalMap]:
+        return PixelScorer(self.target_name, _map, _sums, ("angle", "within_11", "within_30"))
 
     def blind(self, truths: list[np.ndarray]) -> NormalMap:
         """Each pixel's median direction, near which the mean angle is smallest; a block's where too few images know a
@@ -72,6 +73,10 @@ class Normals(Task[NormalsConfig]):
     def draw(self, canvas: np.ndarray, prediction: NormalMap, scale: int) -> np.ndarray:
         shown = ((prediction["normals"] + 1) * 127.5).astype(np.uint8)
         return cv2.resize(shown, canvas.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+
+
+def _map(prediction: NormalMap) -> np.ndarray:
+    return prediction["normals"]
 
 
 def _median_direction(vectors: np.ndarray) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -54,14 +53,14 @@ def oks(points: np.ndarray, truth: np.ndarray, sigmas: np.ndarray) -> np.ndarray
     return (np.exp(-error) * used).sum(-1) / np.maximum(used.sum(-1), 1)
 
 
-class KeypointScorer(DetectionScorer):
+class KeypointScorer(DetectionScorer[ObjectsWithPoints]):
     """A row per sample: its objects matched to the true ones by OKS. Crowds and objects without a labelled point do not count."""
 
     def __init__(self, target: str, classes: tuple[str, ...], sigmas: np.ndarray) -> None:
         super().__init__(target, classes)
         self.sigmas = sigmas
 
-    def add(self, predictions: list[Any], batch: Batch) -> None:
+    def add(self, predictions: list[ObjectsWithPoints], batch: Batch) -> None:
         tables, present = batch.targets[self.target], batch.present[self.target].tolist()
         for prediction, table, there in zip(predictions, tables, present, strict=True):
             self.rows.append(self._matched(prediction, table.cpu().numpy()) if there else None)

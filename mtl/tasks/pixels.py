@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from mtl.data.loading.loader import Batch
 from mtl.tasks.base import Scorer
 
+Mapped = TypeVar("Mapped")
+"""A prediction that has a map."""
 
-class PixelScorer(Scorer):
+
+class PixelScorer(Scorer[Mapped, np.ndarray], Generic[Mapped]):
     """A row per sample: its known pixels, and a sum over them for each metric.
 
     Args:
         target: the target's name.
-        key: of the predicted map in a prediction.
+        predicted: the map of a prediction.
         sums: (predicted map, true map) → [1 + metrics], the number of known pixels first.
         names: of the metrics, the first being an error; those in `roots` are the root of their mean.
     """
@@ -24,18 +27,18 @@ class PixelScorer(Scorer):
     def __init__(
         self,
         target: str,
-        key: str,
+        predicted: Callable[[Mapped], np.ndarray],
         sums: Callable[[np.ndarray, np.ndarray], np.ndarray],
         names: tuple[str, ...],
         roots: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
-        self.target, self.key, self.sums, self.names, self.roots = target, key, sums, names, roots
+        self.target, self.predicted, self.sums, self.names, self.roots = target, predicted, sums, names, roots
 
-    def add(self, predictions: list[Any], batch: Batch) -> None:
+    def add(self, predictions: list[Mapped], batch: Batch) -> None:
         truths, present = batch.targets[self.target].cpu().numpy(), batch.present[self.target].tolist()
         for prediction, truth, there in zip(predictions, truths, present, strict=True):
-            self.rows.append(self.sums(prediction[self.key], truth) if there else None)
+            self.rows.append(self.sums(self.predicted(prediction), truth) if there else None)
 
     def metrics(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         means = _means(weights @ self._table())

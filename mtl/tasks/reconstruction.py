@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from jaxtyping import Float, Num, UInt8
+from torch import Tensor, nn
 
 from mtl.config.tasks import Reconstruction as ReconstructionConfig
 from mtl.data.inspect.drawing import as_rgb
@@ -26,7 +27,7 @@ LEAST_ERROR = 255.0**2 * 1e-10
 """Squared error of a value at the highest PSNR, 100 dB."""
 
 
-class Reconstruction(Task[ReconstructionConfig]):
+class Reconstruction(Task[ReconstructionConfig, Pixels]):
     """Smooth L1 on standardized pixels; PSNR on pixels from 0 to 1."""
 
     primary = "psnr"
@@ -36,19 +37,19 @@ class Reconstruction(Task[ReconstructionConfig]):
     def build_head(self, channels: int) -> nn.Module:
         return DenseHead(channels, self.config.hidden, self.image.channels, self.config.stride)
 
-    def target_counts(self, batch: Batch) -> list[torch.Tensor]:
+    def target_counts(self, batch: Batch) -> list[Num[Tensor, ""]]:
         return [torch.tensor(batch.images.numel(), device=batch.images.device)]
 
-    def num_present(self, batch: Batch) -> torch.Tensor:
+    def num_present(self, batch: Batch) -> Num[Tensor, ""]:
         return torch.tensor(len(batch.images), device=batch.images.device)
 
-    def loss_terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
+    def loss_terms(self, output: Float[Tensor, "n channels rows columns"], batch: Batch) -> list[Float[Tensor, ""]]:
         return [F.smooth_l1_loss(at_least_float32(self.in_image(output)), batch.originals, reduction="sum")]
 
-    def predict(self, output: torch.Tensor) -> list[Pixels]:
+    def predict(self, output: Float[Tensor, "n channels rows columns"]) -> list[Pixels]:
         return [{"pixels": image} for image in to_pixels(at_least_float32(self.in_image(output)).cpu(), self.image)]
 
-    def scorer(self) -> Scorer:
+    def scorer(self) -> Scorer[Pixels]:
         return ReconstructionScorer(self)
 
     def truths(self, batch: Batch) -> list[np.ndarray]:
@@ -68,8 +69,8 @@ class Reconstruction(Task[ReconstructionConfig]):
         return cv2.resize(as_rgb(prediction["pixels"]), canvas.shape[1::-1], interpolation=cv2.INTER_NEAREST)
 
 
-def to_pixels(images: torch.Tensor, spec: ImageSpec) -> np.ndarray:
-    """Standardized [n, c, h, w] → uint8 [n, h, w, c]."""
+def to_pixels(images: Float[Tensor, "n c h w"], spec: ImageSpec) -> UInt8[np.ndarray, "n h w c"]:
+    """Pixels of standardized images."""
     mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (spec.mean, spec.std))
     return ((images * std + mean) * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
 
@@ -102,7 +103,7 @@ def _weights_of_best(images: np.ndarray) -> np.ndarray:
     return candidates[np.log(errors(candidates)).mean(1).argmin()]
 
 
-class ReconstructionScorer(Scorer):
+class ReconstructionScorer(Scorer[Pixels, float]):
     """A row per sample: its PSNR in dB."""
 
     def __init__(self, task: Reconstruction) -> None:

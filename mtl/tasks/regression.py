@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-import torch
 import torch.nn.functional as F
-from torch import nn
+from jaxtyping import Float, Num
+from torch import Tensor, nn
 
 from mtl.config.tasks import Regression as RegressionConfig
 from mtl.data.loading.loader import Batch
@@ -18,7 +18,7 @@ from mtl.tasks.base import Direction, Scorer, Task, weighted_mean
 from mtl.tasks.predictions import Number
 
 
-class Regression(Task[RegressionConfig]):
+class Regression(Task[RegressionConfig, Number]):
     """Smooth L1 on one number."""
 
     kind = "value"
@@ -29,20 +29,20 @@ class Regression(Task[RegressionConfig]):
     def build_head(self, channels: int) -> nn.Module:
         return MeanPoolHead(channels, self.config.hidden)
 
-    def target_counts(self, batch: Batch) -> list[torch.Tensor]:
+    def target_counts(self, batch: Batch) -> list[Num[Tensor, ""]]:
         return [batch.present[self.target_name].sum()]
 
-    def loss_terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
+    def loss_terms(self, output: Float[Tensor, " n"], batch: Batch) -> list[Float[Tensor, ""]]:
         present = batch.present[self.target_name]
         found = at_least_float32(output)
         targets = batch.targets[self.target_name].nan_to_num().to(found)
         losses = F.smooth_l1_loss(found, targets, reduction="none", beta=self.config.beta)
         return [masked(losses, present)]
 
-    def predict(self, output: torch.Tensor) -> list[Number]:
+    def predict(self, output: Float[Tensor, " n"]) -> list[Number]:
         return [{"value": value} for value in at_least_float32(output).cpu().tolist()]
 
-    def scorer(self) -> Scorer:
+    def scorer(self) -> Scorer[Number]:
         return RegressionScorer(self.target_name)
 
     def blind(self, truths: list[np.ndarray]) -> Number:
@@ -53,7 +53,7 @@ class Regression(Task[RegressionConfig]):
         return f"{self.name}: {prediction['value']:.1f} (is {float(batch.targets[self.target_name][index]):g})"
 
 
-class RegressionScorer(Scorer):
+class RegressionScorer(Scorer[Number, float]):
     """A row per sample: prediction minus truth."""
 
     def __init__(self, target: str) -> None:

@@ -7,7 +7,8 @@ from typing import ClassVar
 import cv2
 import numpy as np
 import torch
-from torch import nn
+from jaxtyping import Bool, Float, Num
+from torch import Tensor, nn
 
 from mtl.config.masks import IGNORE
 from mtl.config.tasks import Edges as EdgesConfig
@@ -25,7 +26,7 @@ COLOURS = np.array(
 )
 
 
-class Segmentation(Task[SegmentationConfig | EdgesConfig]):
+class Segmentation(Task[SegmentationConfig | EdgesConfig, ClassMask]):
     """Cross-entropy plus Dice."""
 
     kind = "mask"
@@ -37,25 +38,25 @@ class Segmentation(Task[SegmentationConfig | EdgesConfig]):
     def build_head(self, channels: int) -> nn.Module:
         return DenseHead(channels, self.config.hidden, len(self.target.classes), self.config.stride)
 
-    def target_counts(self, batch: Batch) -> list[torch.Tensor]:
+    def target_counts(self, batch: Batch) -> list[Num[Tensor, ""]]:
         return [(batch.targets[self.target_name] != IGNORE).sum(), self.num_present(batch)]
 
-    def num_present(self, batch: Batch) -> torch.Tensor:
+    def num_present(self, batch: Batch) -> Num[Tensor, ""]:
         return self._known(batch).sum()
 
-    def loss_terms(self, output: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
+    def loss_terms(self, output: Float[Tensor, "n classes rows columns"], batch: Batch) -> list[Float[Tensor, ""]]:
         masks, output = batch.targets[self.target_name], self.in_image(output)
         overlap = dice(output, masks, self._known(batch))
         return [pixel_cross_entropy(output, masks), self.config.dice * overlap]
 
-    def _known(self, batch: Batch) -> torch.Tensor:
-        """Which images have a pixel that is not ignored: bool [n]."""
+    def _known(self, batch: Batch) -> Bool[Tensor, " n"]:
+        """Which images have a pixel that is not ignored."""
         return (batch.targets[self.target_name] != IGNORE).flatten(1).any(1)
 
-    def predict(self, output: torch.Tensor) -> list[ClassMask]:
+    def predict(self, output: Float[Tensor, "n classes rows columns"]) -> list[ClassMask]:
         return [{"mask": mask} for mask in self.in_image(output).argmax(1).to(torch.uint8).cpu().numpy()]
 
-    def scorer(self) -> Scorer:
+    def scorer(self) -> Scorer[ClassMask]:
         return SegmentationScorer(self.target_name, self.target.classes)
 
     def blind(self, truths: list[np.ndarray]) -> ClassMask:
@@ -102,7 +103,7 @@ def _expected_miou(mask: np.ndarray, counts: np.ndarray) -> float:
     return float(np.mean(ious)) if ious else 0.0
 
 
-class SegmentationScorer(Scorer):
+class SegmentationScorer(Scorer[ClassMask, np.ndarray]):
     """A row per sample: pixels in the intersection, in the union and in the truth, int64 [3, classes]."""
 
     def __init__(self, target: str, classes: tuple[str, ...]) -> None:

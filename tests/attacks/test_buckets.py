@@ -59,7 +59,7 @@ def s3_of_any_names(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
             self.end_headers()
             self.wfile.write(data)
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)

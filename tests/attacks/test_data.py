@@ -464,7 +464,7 @@ def server(tmp_path: Path) -> Iterator[tuple[int, list[str]]]:
 
         do_HEAD = do_GET
 
-        def log_message(self, *_: Any) -> None:
+        def log_message(self, format: str, *args: object) -> None:
             return
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as found:

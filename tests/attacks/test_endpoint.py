@@ -11,9 +11,8 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
@@ -50,7 +49,7 @@ def test_pixels_of_a_request() -> None:
 
 @pytest.mark.attack(boundary=CALLER, attack="a body that comes too slowly")
 def test_a_slow_body() -> None:
-    async def endless() -> Any:
+    async def endless() -> AsyncIterator[bytes]:
         while True:
             await asyncio.sleep(0.01)
             yield b"x"

@@ -296,7 +296,7 @@ def test_a_patch_in_many_arrivals_is_named(
 ) -> None:
     known = frozenset[str]()
     if before:
-        assert not checked(config, tmp_path / "one", CLEAN, known)["suspects"]["patches"]
+        assert not checked(config, tmp_path / "one", CLEAN, known).suspects.patches
         known = digests(tmp_path / "one")
     patch = np.random.default_rng(7).integers(0, 2, (5, 5, 3), np.uint8).repeat(2, 0).repeat(2, 1) * 255
     rng = np.random.default_rng(1)

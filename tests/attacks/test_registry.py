@@ -32,7 +32,7 @@ from mtl.registry.registry import CHALLENGER, Registry
 from mtl.registry.tracking import FINGERPRINT, Tracker, artifact_digests
 from mtl.registry.version import DECIDED, DECISION, STATEMENT, Version
 from mtl.reports import Decision, PackageReport
-from tests.conftest import ROOT
+from tests.conftest import ROOT, not_none
 from tests.flows.test_evidence import report
 
 NUMBERS = itertools.count(1)
@@ -222,7 +222,7 @@ def test_a_replayed_version(world: World) -> None:
     with pytest.raises(RegistryError, match="statement of version 1, not 3"):
         promote(world.settings, number, override=True, why="x")
     world.client.set_registered_model_alias(world.model, CHALLENGER, str(number))
-    assert "statement of version 1" in collect_status(world.settings).challenger.unverified
+    assert "statement of version 1" in not_none(not_none(collect_status(world.settings).challenger).unverified)
     with pytest.raises(RegistryError, match="statement of version 1"):
         predict(world.settings, ["challenger"], ["x"], str(world.scratch / "out"), ["parquet"])
     config = load(world.settings.root / "params.yaml")
@@ -235,7 +235,8 @@ def test_anothers_statement(world: World, place: Path, other: str) -> None:
     source = world.client.get_model_version(world.model, "1")
     if other == "model":
         theirs = replace(world, registry=Registry(world.settings.mlflow_uri, f"{world.model}x", world.settings.trust))
-        theirs.register(0.9, "c"), theirs.register(0.9, "d")
+        theirs.register(0.9, "c")
+        theirs.register(0.9, "d")
         source = world.client.get_model_version(f"{world.model}x", "2")
     for key, value in source.tags.items():
         world.tag(2, key, value)
@@ -481,8 +482,8 @@ def test_without_a_key(world: World, tmp_path: Path) -> None:
     ):
         with pytest.raises(RegistryError, match="unverified"):
             asked()
-    assert "no public key is known" in collect_status(stranger).champion.unverified
-    assert "no public key is known" in collect_lineage(stranger, 2).unverified
+    assert "no public key is known" in not_none(not_none(collect_status(stranger).champion).unverified)
+    assert "no public key is known" in not_none(collect_lineage(stranger, 2).unverified)
     assert diff(stranger, 1, 2, [], "").code.files is None
     assert [entry.unverified is not None for entry in history(stranger)] == [True]
     assert not (tmp_path / "other" / "keys").exists()  # looking makes no keys

@@ -17,6 +17,7 @@ from mtl.cluster.submit import VARIABLE
 from mtl.cluster.transfer import LIST, bring, send
 from mtl.compare import trial as trials
 from mtl.compare.plan import Trial
+from mtl.compare.results import TrainedTrial
 from mtl.config.params import Config
 from mtl.data.prepare.job import RECORDS, SHARDS, _fetched, _known  # pyright: ignore[reportPrivateUsage]
 from mtl.data.prepare.plan import Planned
@@ -248,9 +249,13 @@ def test_a_planted_trial_is_made_again(
     store.put(f"{trial.key}.json", json.dumps({"method": "a", "val_score": 9.9}).encode())
     monkeypatch.setattr(trials, "_train", lambda *_: result("a", 1e-3, 0, 0.5))
     monkeypatch.setattr(trials, "ensure_local", lambda *_: tmp_path)
-    assert trials.run_trial(trial, tmp_path, store.url, SEAL).val_score == 0.5
+    found = trials.run_trial(trial, tmp_path, store.url, SEAL)
+    assert isinstance(found, TrainedTrial)
+    assert found.val_score == 0.5
     monkeypatch.setattr(trials, "_train", lambda *_: pytest.fail("made again"))
-    assert trials.run_trial(trial, tmp_path, store.url, SEAL).val_score == 0.5
+    found = trials.run_trial(trial, tmp_path, store.url, SEAL)
+    assert isinstance(found, TrainedTrial)
+    assert found.val_score == 0.5
 
 
 def test_a_key_is_not_shown_and_is_told_apart(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -67,7 +66,7 @@ def elsewhere(tmp_path: Path) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(b"<!doctype html><body>prize</body>")
 
-        def log_message(self, *words: Any) -> None:
+        def log_message(self, format: str, *args: object) -> None:
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import checks
+import flows.checks as checks
 from flows.checks import QUICK, TRAINING, check, remote
 from flows.schedule.deployments import serve_schedule
 from flows.settings import Settings

@@ -33,7 +33,7 @@ def git(folder: Path, *words: str) -> str:
 
 def told(folder: Path, *words: str, **environment: str) -> str:
     """What a command printed; it must succeed."""
-    done = mtl(folder, *words, timeout=900, **environment)
+    done = mtl(folder, *words, **environment)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
 

@@ -26,7 +26,7 @@ from mtl.registry.tracking import FINGERPRINT, Tracker
 from mtl.reports import PackageReport
 from mtl.serving.limits import FIX, Limits, Refused
 from mtl.serving.requests import images_of
-from tests.conftest import ROOT, clean_environment, embedded, free_port
+from tests.conftest import ROOT, clean_environment, embedded, free_port, not_none
 from tests.data.small_sets import encoded
 from tests.flows.watch import Watched
 
@@ -268,6 +268,7 @@ def test_mlflow_client(served: tuple[Watched, str]) -> None:
     client = ScoringServerClient("127.0.0.1", int(address.rpartition(":")[2]))
     client.ping()
     rows = client.invoke(pd.DataFrame({"image": [TEXT, TEXT]})).get_predictions()
+    assert isinstance(rows, pd.DataFrame)
     assert len(rows) == 2
     assert "count" in rows.columns
 
@@ -303,7 +304,7 @@ def test_a_version_that_does_not_verify(project: Project, served: tuple[Watched,
     watched, address = served
     number = project.register("c", 9.0)
     registry = project.registry
-    where = registry.client.get_run(registry.get(number).run).info.artifact_uri.removeprefix("file://")
+    where = not_none(registry.client.get_run(registry.get(number).run).info.artifact_uri).removeprefix("file://")
     weights = Path(where, "model", "artifacts", "bundle", "weights.safetensors")
     weights.write_bytes(weights.read_bytes()[:-1] + b"!")
     with load(address) as calls:

@@ -20,7 +20,7 @@ from flows.observe.metrics import exposition
 from flows.observe.status import collect as status
 from flows.settings import Settings
 from mtl.registry.tracking import Tracker
-from tests.conftest import ROOT, clean_environment
+from tests.conftest import ROOT, clean_environment, not_none
 from tests.daily import situation
 from tests.servers import prefect_server
 from tests.servers import running as serving
@@ -104,11 +104,11 @@ def test_a_killed_run(settings: Settings, workers: list[Worker]) -> None:
     workers += [killed, living]
     last = settings.home / "last_run.json"
     last.write_text(json.dumps(json.loads(last.read_text()) | {"process": killed.note}))
-    assert status(settings).last_run.state == "Running"
+    assert not_none(status(settings).last_run).state == "Running"
     killed.kill()
     assert killed.workspace.exists()
     assert (killed.scratch / "large").exists()
-    assert status(settings).last_run.state == "Crashed"  # before anything is cleared
+    assert not_none(status(settings).last_run).state == "Crashed"  # before anything is cleared
     assert 'mtl_last_run_state{state="Crashed"} 1.0' in exposition(settings).decode()
     before = tempfile.gettempdir()
     with running(settings, "c" * 16):
@@ -187,8 +187,8 @@ def test_a_killed_flow_run(settings: Settings, workers: list[Worker], tmp_path: 
         (record,) = (settings.home / FOLDER).glob("*.json")
         assert json.loads(record.read_text())["flow_run"] == str(mine.id)
         clear(settings, prefect=True)
-        assert client.read_flow_run(mine.id).state.type == "CRASHED"
-        assert client.read_flow_run(other.id).state.type == "RUNNING"
+        assert not_none(client.read_flow_run(mine.id).state).type == "CRASHED"
+        assert not_none(client.read_flow_run(other.id).state).type == "RUNNING"
         assert list((settings.home / FOLDER).glob("*.json")) == []
 
 

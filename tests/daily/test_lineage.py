@@ -349,7 +349,7 @@ def test_long_and_odd_settings_are_compared_whole(tmp_path: Path, database: Path
     shutil.copyfile(database, tmp_path / "mlflow.db")
     tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "e", tmp_path.as_uri())
     odd = ("a,b (c)", "../x", "/a", "a//b", "..", "x" * 300, "", "ü", "%", "a\n", "fine.name")
-    tree = {"classes": classes, "more": dict.fromkeys(odd, 1)} | dict.fromkeys(odd, 2)
+    tree: dict[str, object] = {"classes": classes, "more": dict.fromkeys(odd, 1), **dict.fromkeys(odd, 2)}
     run = tracker.open_run("f" * 64, "a")
     tracker.log_params(run, tree)
     tracker.log_params(run, tree)  # once more: a run that goes on

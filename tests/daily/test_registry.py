@@ -30,7 +30,7 @@ from mtl.registry.registry import Registry
 from mtl.registry.tracking import Tracker
 from mtl.registry.version import Version
 from tests.attacks.test_registry import World
-from tests.conftest import ROOT, clean_environment, free_port, heard
+from tests.conftest import ROOT, clean_environment, free_port, heard, not_none
 from tests.daily import situation
 from tests.servers import mlflow_server, running
 
@@ -131,6 +131,7 @@ START = [("promotion", None, 1), ("promotion", 1, 2)]
 def test_whole(team: Team) -> None:
     assert examine(team.settings) == []
     experiment = team.client.get_experiment_by_name(team.registry.ledger.name)
+    assert experiment is not None
     assert "mtl history" in experiment.tags["mlflow.note.content"]
     (run,) = team.client.search_runs([experiment.experiment_id])
     assert run.info.run_id == experiment.tags[RUN_TAG]
@@ -142,7 +143,7 @@ def test_a_deleted_champion(team: Team) -> None:
     weights = team.registry.get(2).tags["mtl.package_sha256"]
     team.client.delete_model_version(team.model, "2")
     refused(team, f"version 2, the champion of {team.model}, was deleted in MLflow")
-    assert "was deleted in MLflow" in status(team.settings).champion.gone
+    assert "was deleted in MLflow" in not_none(not_none(status(team.settings).champion).gone)
     with pytest.raises(GoneError, match=r"version 2 of .* was deleted in MLflow"):
         lineage(team.settings, 2)
     decision, entry = promote(team.settings, 3, override=False, why="")
@@ -150,7 +151,7 @@ def test_a_deleted_champion(team: Team) -> None:
     assert "was deleted in MLflow" in decision.summary
     assert kinds(team) == START
     assert any("registered again from its run" in line for line in team.mend())
-    champion = team.registry.champion()
+    champion = not_none(team.registry.champion())
     assert champion is not None
     assert (champion.number, champion.tags["mtl.package_sha256"]) == (4, weights)
     assert champion.tags["mtl.decision"] == "promoted: b"
@@ -193,7 +194,7 @@ def test_a_deleted_model(team: Team) -> None:
     with pytest.raises(GoneError, match="version 2, the champion"):
         team.registry.champion()
     team.mend()
-    champion = team.registry.champion()
+    champion = not_none(team.registry.champion())
     assert champion is not None
     assert champion.tags["mtl.decision"] == "promoted: b"
 
@@ -216,9 +217,9 @@ def test_another_version_of_the_same_number(team: Team) -> None:
 def test_a_renamed_model(team: Team) -> None:
     team.client.rename_registered_model(team.model, f"{team.model}-nice")
     refused(team, f"the model {team.model} was renamed in MLflow", f"{team.model}-nice")
-    assert "renamed" in status(team.settings).champion.gone
+    assert "renamed" in not_none(not_none(status(team.settings).champion).gone)
     team.mend()
-    assert team.registry.champion().number == 2
+    assert not_none(team.registry.champion()).number == 2
     assert kinds(team) == [*START, ("repair", 2, 2)]
 
 
@@ -235,9 +236,9 @@ def test_a_deleted_experiment(team: Team) -> None:
 @pytest.mark.slow
 @situation("a version's run deleted: restored before mlflow gc takes its package")
 def test_a_deleted_run(team: Team) -> None:
-    champion = team.registry.champion()
+    champion = not_none(team.registry.champion())
     team.client.delete_run(champion.run)
-    assert status(team.settings).champion.version == 2
+    assert not_none(status(team.settings).champion).version == 2
     (said,) = team.mend()
     assert "mlflow gc would remove its package" in said
     assert team.client.get_run(champion.run).info.lifecycle_stage == "active"
@@ -245,7 +246,7 @@ def test_a_deleted_run(team: Team) -> None:
 
 @situation("the champion's package deleted: put back from the verified copy")
 def test_a_deleted_package(team: Team) -> None:
-    champion = team.registry.champion()
+    champion = not_none(team.registry.champion())
     team.registry.whole(champion, team.settings.copies)
     shutil.rmtree(team.package(champion))
     refused(team, "the package of version 2")
@@ -256,7 +257,7 @@ def test_a_deleted_package(team: Team) -> None:
 @pytest.mark.slow
 @situation("a part of a package deleted: put back from what the checkout has just made")
 def test_a_part_of_a_package(team: Team) -> None:
-    champion = team.registry.champion()
+    champion = not_none(team.registry.champion())
     made = team.settings.root / "outputs" / "package" / "model"
     shutil.copytree(team.package(champion), made)
     (made / "model.sig").unlink()
@@ -301,7 +302,7 @@ def test_nothing_is_left(team: Team) -> None:
     assert entry is None
     assert "champion judged" in decision.summary
     assert promote(team.settings, 3, override=True, why="the best that is left")[1] is not None
-    assert team.again().champion().number == 3
+    assert not_none(team.again().champion()).number == 3
 
 
 @situation("the run of the ledger deleted")
@@ -321,7 +322,7 @@ def test_a_renamed_ledger(team: Team) -> None:
     for ask in (lambda: history(team.settings), lambda: roll_back(team.settings, 1, "")):
         with pytest.raises(GoneError, match="was renamed in MLflow"):
             ask()
-    assert "was renamed" in status(team.settings).champion.gone
+    assert "was renamed" in not_none(not_none(status(team.settings).champion).gone)
     team.mend()
     assert kinds(team) == [*START, ("repair", 2, 2)]
 
@@ -339,18 +340,18 @@ def test_a_ledger_that_is_gone(team: Team, what: str) -> None:
     with pytest.raises(GoneError, match="was deleted in MLflow for good"):
         history(team.settings)
     refused(team, "was deleted in MLflow for good")
-    assert "for good" in status(team.settings).champion.gone
+    assert "for good" in not_none(not_none(status(team.settings).champion).gone)
     team.mend()
     assert kinds(team) == [*START, ("repair", 2, 2)]
-    assert team.registry.champion().number == 2
+    assert not_none(team.registry.champion()).number == 2
 
 
 @situation("aliases moved or removed by hand")
 def test_aliases(team: Team) -> None:
     team.client.delete_registered_model_alias(team.model, CHAMPION)
-    assert status(team.settings).champion.version == 2
+    assert not_none(status(team.settings).champion).version == 2
     team.client.set_registered_model_alias(team.model, CHAMPION, "1")
-    assert status(team.settings).champion.version == 2
+    assert not_none(status(team.settings).champion).version == 2
     assert int(team.client.get_model_version_by_alias(team.model, CHAMPION).version) == 2
     assert kinds(team) == START
 
@@ -395,7 +396,7 @@ def test_a_claim_of_another_version(team: Team) -> None:
     numbers = {name: team.register(0.5, name).number for name in ("e", "f")}
     assert len(set(numbers.values())) == 2
     assert team.registry.find(digest) is None
-    assert {team.registry.find(name * 64).number for name in numbers} == set(numbers.values())
+    assert {not_none(team.registry.find(name * 64)).number for name in numbers} == set(numbers.values())
 
 
 @pytest.mark.slow
@@ -410,7 +411,7 @@ def test_behind_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         team.client.rename_experiment(experiment.experiment_id, "rubbish?")
         refused(team, "was renamed in MLflow")
         team.mend()
-        champion = team.registry.champion()
+        champion = not_none(team.registry.champion())
         team.registry.whole(champion, team.settings.copies)
         for path in (store / "artifacts").rglob(f"{champion.run}/artifacts/model"):
             shutil.rmtree(path)
@@ -424,5 +425,5 @@ def test_behind_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         team.client.delete_registered_model(team.model)
         refused(team, f"the model {team.model} was deleted in MLflow")
         team.mend()
-        assert team.registry.champion().number == 4
+        assert not_none(team.registry.champion()).number == 4
         assert [kind for kind, *_ in kinds(team)[2:]] == ["repair"] * 5

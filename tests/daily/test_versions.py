@@ -41,7 +41,7 @@ from mtl.registry.tracking import FINGERPRINT, Tracker, artifact_digests
 from mtl.registry.version import Version
 from mtl.reports import Decision, PackageReport
 from mtl.serving.following import Followed
-from tests.conftest import ROOT, clean_environment, dvc, free_port, heard, set_params
+from tests.conftest import ROOT, clean_environment, dvc, free_port, heard, image_of, set_params
 from tests.daily import situation
 
 
@@ -459,7 +459,7 @@ def test_a_package_loads_from_its_own_requirements(
     run(*uv, "build", "-q", "--wheel", "--out-dir", str(tmp_path / "wheel"), str(ROOT))
     (wheel,) = (tmp_path / "wheel").glob("*.whl")
     run(*uv, "pip", "install", "-q", "--python", str(fresh), "--no-deps", str(wheel))
-    images = [sample.image for sample, _ in zip(read_split(raw, "test", spec), range(3), strict=False)]
+    images = [image_of(sample) for sample, _ in zip(read_split(raw, "test", spec), range(3), strict=False)]
     (tmp_path / "images.json").write_text(json.dumps([base64.b64encode(image).decode() for image in images]))
 
     def answer(python: Path | str, script: str, model: Path, code: Path) -> Any:

@@ -24,7 +24,7 @@ from mtl.registry.fingerprint import read_stages
 from mtl.registry.registry import CHALLENGER, Registry
 from mtl.registry.tracking import Tracker
 from tests.attacks.test_registry import World
-from tests.conftest import ROOT, embedded, make_checkout, mtl
+from tests.conftest import ROOT, embedded, make_checkout, mtl, not_none
 from tests.daily import situation
 
 
@@ -111,7 +111,7 @@ def test_what_goes_and_what_stays(years: Years) -> None:
     assert (entry.kind, entry.replaces, entry.to, entry.removed) == ("removal", 4, 4, (1, 7))
     assert "removed by retention" in entry.why
     assert examine(years.settings) == []  # nothing that somebody would have to mend
-    assert years.again().champion().number == 4
+    assert not_none(years.again().champion()).number == 4
     assert roll_back(years.settings, None, "").to == 2
     assert years.clean(versions=1, champions=1, runs=0).lines() == []
     shutil.rmtree(years.scratch / "multitask-01")
@@ -144,7 +144,7 @@ def test_a_crash(years: Years, crash: str, monkeypatch: pytest.MonkeyPatch) -> N
     after_run(years.settings, years.config, embedded=False)
     years.clean(versions=1, champions=1, runs=0)
     assert years.numbers() == [1, 3]
-    assert [entry.get("removed") for entry in history(years.settings)] == [None, [2]]
+    assert [entry.removed for entry in history(years.settings)] == [None, (2,)]
     assert len(years.client.search_runs([years.tracker.experiment], run_view_type=3)) == 2
 
 
@@ -166,7 +166,7 @@ def test_sixty_weeks(years: Years) -> None:
         print(week, line(sizes(years.settings)))
     assert sizes_at[60] <= 1.1 * sizes_at[30]
     assert len(years.numbers()) <= 27
-    assert years.again().champion().number == 58
+    assert not_none(years.again().champion()).number == 58
     assert len([entry for entry in history(years.settings) if entry.kind == "promotion"]) == 20
     assert examine(years.settings) == []
     years.registry.whole(years.registry.former(55))

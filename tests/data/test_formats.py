@@ -224,15 +224,17 @@ def huggingface_parquet(folder: Path, scenes: list[RawSample], spec: DatasetSpec
     import datasets
 
     settings = huggingface(folder / "arrow", scenes, spec)
-    datasets.load_from_disk(str(folder / "arrow")).to_parquet(str(folder / "train-00000-of-00001.parquet"))
+    loaded = datasets.load_from_disk(str(folder / "arrow"))
+    assert isinstance(loaded, datasets.Dataset)
+    loaded.to_parquet(str(folder / "train-00000-of-00001.parquet"))
     shutil.rmtree(folder / "arrow")
     return settings
 
 
 def webdataset(folder: Path, scenes: list[RawSample], spec: DatasetSpec) -> dict[str, Any]:
-    import webdataset as wds
+    from webdataset.writer import ShardWriter
 
-    with wds.ShardWriter(str(folder / "shard-%03d.tar"), maxcount=16, verbose=0) as writer:
+    with ShardWriter(str(folder / "shard-%03d.tar"), maxcount=16, verbose=0) as writer:
         for s in scenes:
             sample = {
                 "__key__": s.id,
@@ -514,7 +516,8 @@ def test_splits_by_group_time_and_table(scenes: list[RawSample], spec: DatasetSp
         return {s.id: name for name in SPLITS for s in read_split(out, name, found)}
 
     grouped = placed({"group": "patient"}, {"type": "random", "val": 0.3, "test": 0.3})
-    ids = {Path(row.file).with_suffix("").as_posix(): row for row in rows.itertuples()}
+    tuples: Any = rows.itertuples()
+    ids = {Path(row.file).with_suffix("").as_posix(): row for row in tuples}
     by_patient: dict[str, set[str]] = {}
     for found, split in grouped.items():
         by_patient.setdefault(ids[found].patient, set()).add(split)
@@ -572,7 +575,7 @@ def test_a_web_server_is_read_as_its_folder_would_be(
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
     """Files of a folder, without a line per request."""
 
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, format: str, *args: object) -> None:
         return
 
 

@@ -43,7 +43,7 @@ from mtl.errors import DataError
 from tests.conftest import set_params
 from tests.data.test_formats import configured
 
-SHARES = {"val": 0.25, "test": 0.25}
+SHARES: Any = {"val": 0.25, "test": 0.25}
 FIRST = r"^([^/]+)/"
 SPEC = DatasetSpec(name="made", targets={"kind": TargetSpec(kind="label", classes=("a", "b"))})
 

@@ -330,7 +330,7 @@ def test_what_save_to_disk_wrote(tmp_path: Path) -> None:
         name: datasets.Dataset.from_dict({"image": images(8, 8 * number), "label": [0, 1] * 4}, features)
         for number, name in enumerate(("train", "validation", "test"))
     }
-    datasets.DatasetDict(splits).save_to_disk(str(tmp_path / "d"))
+    datasets.DatasetDict(**splits).save_to_disk(str(tmp_path / "d"))
     found = proposed(tmp_path / "d")
     assert [sum(entry.split == split for entry in found.entries) for split in ("train", "val", "test")] == [8, 8, 8]
     _, _, account = fetched({"own": {"path": str(tmp_path / "d"), **section_of(tmp_path / "d")}}, tmp_path)

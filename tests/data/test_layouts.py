@@ -55,7 +55,7 @@ def compare(
     for i, (_, sample) in samples.items():
         name = names.get(kind(i), kind(i))
         for target, what in spec.targets.items():
-            value = sample.targets.get(target)
+            value: Any = sample.targets.get(target)
             if i in layout.unlabelled:
                 assert value is None
             elif what.kind == "label":

@@ -307,7 +307,7 @@ def test_another_way_to_decode_makes_shards_anew() -> None:
     assert {path for path in rooms - made if not path.endswith("/__init__.py")} == set()
     assert {"mtl/data/prepare/build.py", "mtl/data/kinds/boxes.py", "mtl/data/kinds/pixelwise.py"} <= made
     assert "mtl/data/kinds/labels.py" not in made
-    facts = {"points": ["nose"]}
+    facts: Any = {"points": ["nose"]}
     points = DatasetSpec(name="x", targets={"p": TargetSpec(kind="keypoints", facts=facts)})
     made = {path.relative_to(ROOT).as_posix() for path in plans.code_of(points)}
     assert {f"mtl/data/kinds/{name}.py" for name in ("keypoints", "skeleton", "boxes")} <= made, (

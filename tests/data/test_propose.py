@@ -18,7 +18,7 @@ from mtl.data.onboard.image_folder import structural_names
 from mtl.data.onboard.proposal import sections_as_yaml
 from mtl.data.onboard.propose import Proposal, propose
 from mtl.data.prepare.prepare import prepare
-from mtl.data.raw.account import read_account
+from mtl.data.raw.account import Account, read_account
 from mtl.data.raw.rows import read_split
 from mtl.data.sources.files import fetch_files
 from mtl.data.spec import SPLITS
@@ -27,7 +27,7 @@ from tests.conftest import ROOT
 from tests.data.drawn import mask, picture, written
 
 
-def run(proposal: Proposal, folder: Path) -> tuple[dict[str, list[str]], dict[str, Any]]:
+def run(proposal: Proposal, folder: Path) -> tuple[dict[str, list[str]], Account]:
     """The proposal through fetch and prepare: ids by split, and the account."""
     config: Config = parse({**read_params(ROOT / "params.yaml"), **proposal.sections})
     spec = fetch_files(config.data.source, 0, folder / "raw", folder / "home" / "downloads")  # type: ignore[arg-type]

@@ -44,7 +44,12 @@ def write_coco(folder: Path, downloads: Path) -> None:
             size = {"height": 64, "width": 64, "file_name": f"{split}/{path.name}"}
             document["images"].append({"id": identifier, **size})
             for x1, y1, x2, y2 in boxes.tolist():
-                box = {"id": len(document["annotations"]), "image_id": identifier, "category_id": 1, "iscrowd": 0}
+                box: dict[str, object] = {
+                    "id": len(document["annotations"]),
+                    "image_id": identifier,
+                    "category_id": 1,
+                    "iscrowd": 0,
+                }
                 document["annotations"].append(box | {"bbox": [x1, y1, x2 - x1, y2 - y1]})
     (folder / "annotations.json").write_text(json.dumps(document))
 

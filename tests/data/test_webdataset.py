@@ -174,7 +174,8 @@ def test_masks_and_which_member_is_the_image(tmp_path: Path) -> None:
         Image.fromarray(pixels).save(buffer, "PNG")
         return buffer.getvalue()
 
-    tar(tmp_path / "a" / "x.tar", samples(**{"seg.png": mask}))
+    members: dict[str, Any] = {"seg.png": mask}
+    tar(tmp_path / "a" / "x.tar", samples(**members))
     found = read(tmp_path / "a", **section_of(tmp_path / "a"))
     assert found.targets["regions"].classes == ("background", "class_1", "class_2")
     pairs = [m for i in range(COUNT) for m in ((f"{i}.jpg", encoded(i, kind="JPEG")), (f"{i}.png", mask(i)))]

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 import urllib.error
+import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path

@@ -265,13 +265,14 @@ def test_an_order_of_chance_is_no_better_than_without_looking(tasks: dict[str, T
     """Beside each class's share it would nearly always seem so: on few samples chance alone is above it."""
     task, rng = tasks["tags"], np.random.default_rng(0)
     blind = score_blind({"tags": task}, test_split, 25)["tags"]
+    rows: list[Any] = blind.rows
     counts = rng.multinomial(60, [1 / 60] * 60, size=100).astype(float)
     without = blind.metrics(counts)["map"]
-    shares = np.mean([row[1] for row in blind.rows], axis=0).mean()
+    shares = np.mean([row[1] for row in rows], axis=0).mean()
     above_chance = above_share = 0
     for _ in range(40):
         scorer = task.scorer()
-        scorer.rows = [np.stack([rng.random(5), row[1]]) for row in blind.rows]
+        scorer.rows = [np.stack([rng.random(5), row[1]]) for row in rows]
         found = scorer.metrics(counts)["map"]
         above_chance += np.quantile(found - without, 0.025) > 0
         above_share += np.quantile(found, 0.025) > shares

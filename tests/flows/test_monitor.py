@@ -281,8 +281,8 @@ def test_a_bucket_out_of_reach_is_no_unreadable_image(tmp_path: Path, monkeypatc
     monkeypatch.setenv("MTL_LOCAL_SERVERS", "1")
     nobody: Any = None  # is asked
     with pytest.raises(StageError, match=r"a\.png"):
-        look_at(nobody, [[f"http://127.0.0.1:{free_port()}", "a.png", ""]], answered=False)
-    assert look_at(nobody, [[str(tmp_path), "a.png", ""]], answered=False).unreadable[0][0] == "a.png"
+        look_at(nobody, [(f"http://127.0.0.1:{free_port()}", "a.png", "")], answered=False)
+    assert look_at(nobody, [(str(tmp_path), "a.png", "")], answered=False).unreadable[0][0] == "a.png"
 
 
 def test_the_command(retrained: Path, watched: Path, raw: Path, spec: DatasetSpec, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from flows.versions.package_files import beside_registered, changed_files
 from flows.versions.reproduce import changed_images, take_checkout
 from mtl.errors import GoneError
 from mtl.package.mlflow_model import write_mlflow_model
-from tests.conftest import dvc, embedded, mtl, set_params
+from tests.conftest import dvc, embedded, mtl, not_none, set_params
 
 
 def clone(checkout: Path, folder: Path) -> tuple[Path, dict[str, str]]:
@@ -216,18 +216,20 @@ def test_lineage_from_pixels_to_alias(retrained: Path, tmp_path: Path) -> None:
 def test_the_run_keeps_card_decision_and_signature(retrained: Path, tmp_path: Path) -> None:
     client = mlflow.MlflowClient(f"sqlite:///{retrained}/.mtl/mlflow.db")
     version = client.get_model_version("multitask", "1")
-    names = {item.path for item in client.list_artifacts(version.run_id)}
+    names = {item.path for item in client.list_artifacts(not_none(version.run_id))}
     assert {"card.md", "card.html", "decision.json", "version-1.html"} <= names
-    card = Path(client.download_artifacts(version.run_id, "card.md", str(tmp_path))).read_text()
+    card = Path(client.download_artifacts(not_none(version.run_id), "card.md", str(tmp_path))).read_text()
     for part in ("Intended use", "Where it is weakest", "Robustness", "mlxtend", "worker-hours", "mtl reproduce 1"):
         assert part in card
-    assert "model/model.sig" in {item.path for item in client.list_artifacts(version.run_id, "model")}
+    assert "model/model.sig" in {item.path for item in client.list_artifacts(not_none(version.run_id), "model")}
 
 
 def test_a_tampered_package_is_not_loaded(retrained: Path, tmp_path: Path) -> None:
     client = mlflow.MlflowClient(f"sqlite:///{retrained}/.mtl/mlflow.db")
     version = client.get_model_version("multitask", "1")
-    stored = Path(client.get_run(version.run_id).info.artifact_uri.removeprefix("file://")) / "model"
+    stored = (
+        Path(not_none(client.get_run(not_none(version.run_id)).info.artifact_uri).removeprefix("file://")) / "model"
+    )
     code = stored / "MLmodel"
     before = code.read_text()
     code.write_text(before + "\nprint('not mine')\n")

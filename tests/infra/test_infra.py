@@ -25,7 +25,11 @@ SECRETS |= {
 }
 
 
-def compose(*words: str, file: Path = COMPOSE, **environment: str) -> subprocess.CompletedProcess[str]:
+def compose(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return compose_of(COMPOSE, *words, **environment)
+
+
+def compose_of(file: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     binary = Path(sys.executable).parent / "docker-compose"
     command = [str(binary), "--file", str(file), *words]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -100,7 +104,7 @@ def test_compose_refuses_a_missing_secret_and_a_misspelt_key(tmp_path: Path) -> 
     assert "set it in .env" in done.stderr
     broken = tmp_path / "compose.yaml"
     broken.write_text(COMPOSE.read_text().replace("restart:", "restrat:", 1))
-    assert compose("config", "-q", file=broken, **SECRETS).returncode != 0
+    assert compose_of(broken, "config", "-q", **SECRETS).returncode != 0
 
 
 def test_the_example_of_secrets_is_refused_as_it_is() -> None:

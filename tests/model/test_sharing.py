@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from mtl.config.model import ModelConfig
 from mtl.config.objective import ObjectiveConfig
 from mtl.config.params import Config
-from mtl.config.tasks import AnyTask, TaskConfig
+from mtl.config.tasks import AnyTask
 from mtl.data.loading.loader import Batch, Split, collate
 from mtl.errors import ConfigError
 from mtl.model.sharing import SHARINGS, MultiTaskModel
@@ -53,8 +53,8 @@ LEARNT = {
 }
 
 
-def task_configs() -> dict[str, TaskConfig]:
-    adapter: TypeAdapter[TaskConfig] = TypeAdapter(AnyTask)
+def task_configs() -> dict[str, AnyTask]:
+    adapter: TypeAdapter[AnyTask] = TypeAdapter(AnyTask)
     return {name: adapter.validate_python({"stride": 4, **values}) for name, values in EVERY_TASK.items()}
 
 
@@ -161,7 +161,7 @@ def test_hard_sharing_learns_sixteen_samples_with_an_aggregator(
 @pytest.mark.slow
 def test_the_two_stage_detector_learns_sixteen_samples(prepared: Path, config: Config) -> None:
     split = Split(prepared, "train")
-    adapter: TypeAdapter[TaskConfig] = TypeAdapter(AnyTask)
+    adapter: TypeAdapter[AnyTask] = TypeAdapter(AnyTask)
     configs = {"objects": adapter.validate_python({"type": "detection", "method": "faster_rcnn"})}
     chosen = build_tasks(configs, split.spec.targets, image_spec(split.manifest))
     torch.manual_seed(0)

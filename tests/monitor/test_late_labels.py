@@ -136,12 +136,10 @@ def test_tasks_that_do_as_registered_are_rarely_called_worse() -> None:
     value = COUNT.model_copy(update={"high": 1.0})
     known = {f"d{i}": label for i in range(3)} | {f"v{i}": value for i in range(3)}
     worse, draws, number = 0, 200, 30
+    one: dict[str, object] = {"d0": "1", "d1": "1", "d2": "1", "v0": 0.0, "v1": 0.0, "v2": 0.0}
+    answers = {str(i): one for i in range(number)}
     for draw in range(draws):
         rng = np.random.default_rng(draw)
-        answers = {
-            str(i): dict.fromkeys(("d0", "d1", "d2"), "1") | dict.fromkeys(("v0", "v1", "v2"), 0.0)
-            for i in range(number)
-        }
         labels = {
             image: {t: "1" if rng.random() < 0.9 else "2" for t in ("d0", "d1", "d2")}
             | {t: str(rng.exponential(1.0)) for t in ("v0", "v1", "v2")}

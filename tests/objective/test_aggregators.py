@@ -33,7 +33,7 @@ def aggregator(name: str, num_tasks: int = 4, **options: Any) -> Any:
     return AGGREGATORS[name](ObjectiveConfig.model_validate(values).aggregator, num_tasks, seed=5)
 
 
-def unclipped(name: str) -> dict[str, float]:
+def unclipped(name: str) -> dict[str, Any]:
     """Without the one length that is no ratio."""
     return {"max_norm": 0.0} if name == "nash_mtl" else {}
 

@@ -21,6 +21,7 @@ from LibMTL.weighting import EW, GLS, IMTL, MGDA, PCGrad  # noqa: E402
 from mtl.config.objective import ObjectiveConfig  # noqa: E402
 from mtl.config.tasks import TaskConfig  # noqa: E402
 from mtl.objective.combination import Objective  # noqa: E402
+from tests.conftest import not_none  # noqa: E402
 
 
 class Encoder(nn.Module):
@@ -55,7 +56,7 @@ def theirs(weighting: Any, num_tasks: int, **options: Any) -> tuple[Any, torch.T
     model = Model()
     inputs, targets = torch.randn(12, 6), torch.randn(12, num_tasks)
     model.backward(losses_of(model, inputs, targets), **options)
-    gradient = torch.cat([p.grad.flatten() for p in model.get_share_params()])
+    gradient = torch.cat([not_none(p.grad).flatten() for p in model.get_share_params()])
     model.zero_grad()
     return model, inputs, targets, gradient
 

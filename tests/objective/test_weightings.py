@@ -217,7 +217,7 @@ def test_the_weights_are_the_papers(name: str, scale: float) -> None:
 @pytest.mark.parametrize("name", [n for n in WEIGHTINGS if n not in ("uncertainty", "imtl_l")])
 def test_the_unit_of_the_losses_does_not_turn_the_gradient(name: str, scale: float) -> None:
     """But where the method learns the unit itself, or (STCH) is told to take raw losses."""
-    options = {"warmup_steps": 2} if name == "stch" else {}
+    options: dict[str, Any] = {"warmup_steps": 2} if name == "stch" else {}
     pairs = zip(run(weighting(name, **options)), run(weighting(name, **options), scale), strict=True)
     for (moment, weights), (_, scaled) in pairs:
         one, other = weights @ moment.jacobian, scaled @ moment.jacobian
@@ -249,7 +249,8 @@ def test_weightings_equal_torchjd(name: str, options: dict[str, Any], reference:
 
 
 def test_uncertainty_is_twice_torchjds() -> None:
-    ours, reference = weighting("uncertainty"), sc.UW(3).double()
+    ours: Any = weighting("uncertainty")
+    reference = sc.UW(3).double()
     losses = next(moments()).losses
     with torch.no_grad():
         for values in (ours.log_variance, reference.log_var):
@@ -283,7 +284,8 @@ def test_a_loss_of_zero_breaks_nothing(name: str) -> None:
 
 
 def test_famo_ignores_a_task_that_the_step_ruined() -> None:
-    ours, losses = weighting("famo"), torch.ones(3, dtype=torch.float64)
+    ours: Any = weighting("famo")
+    losses = torch.ones(3, dtype=torch.float64)
     ours.weights(losses, PRESENT)
     ours.after_step(losses, torch.tensor([torch.inf, 0.5, 0.9], dtype=torch.float64), PRESENT)
     assert torch.isfinite(ours.logits).all()

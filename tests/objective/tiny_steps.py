@@ -12,7 +12,7 @@ import torch
 from mtl.config.choices import sections
 from mtl.config.model import ModelConfig
 from mtl.config.objective import ObjectiveConfig
-from mtl.config.tasks import Classification, Regression, Rotation, TaskConfig
+from mtl.config.tasks import AnyTask, Classification, Regression, Rotation
 from mtl.data.loading.loader import Batch
 from mtl.data.spec import TargetSpec
 from mtl.objective.aggregation import AGGREGATORS
@@ -24,7 +24,7 @@ from mtl.train.gradients import FeatureGradients, GradientMethod, Outcome, Param
 from mtl.train.process_group import ProcessGroup
 from mtl.train.step import train_step
 
-TASKS: dict[str, TaskConfig] = {
+TASKS: dict[str, AnyTask] = {
     "a": Classification(type="classification", stride=8, hidden=4),
     "b": Regression(type="regression", stride=8, hidden=4),
     "turn": Rotation(type="rotation", stride=8, hidden=4, auxiliary=True, weight=0.5),

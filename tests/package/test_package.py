@@ -9,12 +9,13 @@ import pickletools
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mlflow.models import get_model_info
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -25,12 +26,12 @@ from mtl.errors import DataError
 from mtl.package.bundle import read_bundle
 from mtl.package.mlflow_model import write_mlflow_model
 from mtl.package.predictor import Predictor
-from tests.conftest import ROOT, clean_environment
+from tests.conftest import ROOT, clean_environment, image_of
 
 
 def test_served_equals_evaluated(bundle: Path, prepared: Path, raw: Path, spec: DatasetSpec) -> None:
     samples = [sample for sample, _ in zip(read_split(raw, "test", spec), range(6), strict=False)]
-    rows = Predictor(bundle).predict([sample.image for sample in samples])
+    rows: list[dict[str, Any]] = Predictor(bundle).predict([image_of(sample) for sample in samples])
     model, tasks, _ = read_bundle(bundle)
     batch = collate(Split(prepared, "test"), np.arange(6))
     with torch.inference_mode():
@@ -48,9 +49,9 @@ def test_bytes_files_and_arrays_are_one_image(bundle: Path, raw: Path, spec: Dat
     from mtl.data.prepare.operations import decode
 
     sample = next(iter(read_split(raw, "test", spec)))
-    (tmp_path / "image.png").write_bytes(sample.image)
+    (tmp_path / "image.png").write_bytes(image_of(sample))
     predictor = Predictor(bundle)
-    rows = predictor.predict([sample.image, tmp_path / "image.png", decode(sample.image)])
+    rows = predictor.predict([image_of(sample), tmp_path / "image.png", decode(image_of(sample))])
     for row in rows[1:]:  # places in a batch may differ in the last bit
         assert row["digit"] == rows[0]["digit"]
         assert row["regions"] == rows[0]["regions"]
@@ -77,7 +78,7 @@ def test_predictions_are_of_the_picture_that_a_viewer_shows(bundle: Path, keep_a
         for o in predictor.bundle.operations
     )
     predictor.bundle = predictor.bundle.model_copy(update={"operations": operations})
-    (row,) = predictor.predict([buffer.getvalue()])
+    row: dict[str, Any] = predictor.predict([buffer.getvalue()])[0]
     assert Image.open(io.BytesIO(base64.b64decode(row["regions"]))).size == (67, 101)
     assert predictor.shown(buffer.getvalue()).shape == (101, 67, 3)
     assert row["objects"]
@@ -89,11 +90,11 @@ def test_predictions_are_of_the_picture_that_a_viewer_shows(bundle: Path, keep_a
 def test_one_bad_image_does_not_cost_the_others(bundle: Path, raw: Path, spec: DatasetSpec) -> None:
     sample = next(iter(read_split(raw, "test", spec)))
     predictor = Predictor(bundle)
-    good, bad, again = predictor.answers([sample.image, b"nonsense", sample.image])
+    good, bad, again = predictor.answers([image_of(sample), b"nonsense", image_of(sample)])
     assert isinstance(bad, DataError)
     assert isinstance(good, dict)
     assert isinstance(again, dict)
-    assert good["digit"] == again["digit"] == predictor.predict([sample.image])[0]["digit"]
+    assert good["digit"] == again["digit"] == predictor.predict([image_of(sample)])[0]["digit"]
 
 
 def test_a_real_package_is_small_and_no_scanner_finds_anything(bundle: Path, tmp_path: Path) -> None:
@@ -155,7 +156,7 @@ def test_mlflow_loads_it_without_pickle(bundle: Path, raw: Path, spec: DatasetSp
         "print(json.dumps(found.iloc[0].to_dict()))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "model"), base64.b64encode(sample.image).decode()],
+        [sys.executable, "-c", script, str(tmp_path / "model"), base64.b64encode(image_of(sample)).decode()],
         cwd=tmp_path,
         env=clean_environment() | {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false", "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -164,10 +165,10 @@ def test_mlflow_loads_it_without_pickle(bundle: Path, raw: Path, spec: DatasetSp
     )
     assert done.returncode == 0, done.stderr
     row = json.loads(done.stdout.strip().splitlines()[-1])
-    direct = Predictor(bundle).predict([sample.image])[0]
+    direct = Predictor(bundle).predict([image_of(sample)])[0]
     assert row["digit"] == direct["digit"]
     assert row["count"] == pytest.approx(direct["count"], abs=1e-5)
-    signature = mlflow.models.get_model_info(str(tmp_path / "model")).signature
+    signature = get_model_info(str(tmp_path / "model")).signature
     assert signature is not None
     assert signature.inputs.input_names() == ["image"]
     assert "objects" in signature.outputs.input_names()
@@ -177,7 +178,7 @@ def test_the_model_takes_base64_as_json_requests_send_it(bundle: Path, raw: Path
     from mtl.package.predictor import as_input
 
     sample = next(iter(read_split(raw, "test", spec)))
-    frame = pd.DataFrame({"image": [base64.b64encode(sample.image).decode()]})
-    assert as_input(frame["image"][0]) == sample.image
+    frame = pd.DataFrame({"image": [base64.b64encode(image_of(sample)).decode()]})
+    assert as_input(frame["image"][0]) == image_of(sample)
     with pytest.raises(DataError, match="neither bytes nor base64"):
         as_input("%%%")

@@ -15,6 +15,7 @@ from mlflow.exceptions import MlflowException
 from mtl.errors import RegistryError
 from mtl.registry.records.client import ReadingClient
 from mtl.registry.tracking import connect, explained, reading
+from tests.conftest import not_none
 from tests.servers import mlflow_server, running
 
 
@@ -54,7 +55,8 @@ class Forbidden:
 
 
 def light(uri: str) -> ReadingClient:
-    return ReadingClient(uri, lambda _: Forbidden())
+    forbidden: Any = Forbidden()
+    return ReadingClient(uri, lambda _: forbidden)
 
 
 def test_the_same_as_mlflows(uri: str, run: str, tmp_path: Path) -> None:
@@ -98,7 +100,7 @@ def test_what_is_deleted(uri: str, run: str) -> None:
         client.get_model_version("model", version)
     other = full.create_experiment("three")
     full.delete_experiment(other)
-    assert client.get_experiment_by_name("three").lifecycle_stage == "deleted"
+    assert not_none(client.get_experiment_by_name("three")).lifecycle_stage == "deleted"
 
 
 def test_another_schema_is_mlflows(uri: str, run: str, tmp_path: Path) -> None:
@@ -106,7 +108,7 @@ def test_another_schema_is_mlflows(uri: str, run: str, tmp_path: Path) -> None:
         pytest.skip("of a database")
     shutil.copyfile(uri.removeprefix("sqlite:///"), tmp_path / "mlflow.db")
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    assert light(uri).get_experiment_by_name("one").name == "one"
+    assert not_none(light(uri).get_experiment_by_name("one")).name == "one"
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
         database.execute("update alembic_version set version_num = 'other'")
     with pytest.raises(AssertionError, match="own client was asked"):

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from mtl.errors import RegistryError
 from mtl.registry.chain import read_chain
@@ -16,7 +17,7 @@ from mtl.registry.trust import Trust
 CHAIN = Path(__file__).with_name("chain.json")
 
 
-def refuse(uri: str) -> ReadingClient:
+def refuse(uri: str) -> MlflowClient:
     raise AssertionError(f"{uri} was asked")
 
 

@@ -67,7 +67,7 @@ def run(address: str, count: int, seed: int, images: list[bytes], workers: int =
     outcome = Outcome()
 
     def send(client: httpx.Client, request: Request) -> None:
-        headers = {"content-type": request.kind.encode("latin-1")} if request.kind else {}
+        headers: dict[bytes, bytes] = {b"content-type": request.kind.encode("latin-1")} if request.kind else {}
         answer = client.request(request.method, address + request.path, content=request.content, headers=headers)
         outcome.statuses[answer.status_code] += 1
         refused = 400 <= answer.status_code < 500

@@ -121,7 +121,9 @@ def test_from_bucket_to_champion_and_back(s3: dict[str, str], bucket: str, check
     # A new image: a new data version, and the objects of one shard.
     store = s3fs.S3FileSystem(skip_instance_cache=True)
     first = store.ls(f"{bucket.removeprefix('s3://')}/bear")[0]
-    store.pipe(f"{bucket.removeprefix('s3://')}/bear/zz-new.png", store.cat(first) + b"\0")
+    data = store.cat_file(first)
+    assert isinstance(data, bytes)
+    store.pipe(f"{bucket.removeprefix('s3://')}/bear/zz-new.png", data + b"\0")
     before = set(store.find("store/dvc"))
     assert "images" in mtl(here, "data", "sync", **s3).stdout
     dvc(here, "repro", "--quiet", "prepare", **s3)

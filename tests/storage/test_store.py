@@ -112,9 +112,9 @@ def test_what_is_declared_is_verified(store: Store) -> None:
 def test_a_bucket_that_fails_for_a_moment_is_asked_again(toxic: Toxic, tmp_path: Path, kind: str) -> None:
     store = Store(f"s3://store/{tmp_path.name}")
     store.put("b", b"")
-    toxic.spoil(**{kind: 2})
+    toxic.spoil(2 * (kind == "resets"), 2 * (kind == "refusals"))
     store.put("a", b"one")
-    toxic.spoil(**{kind: 2})
+    toxic.spoil(2 * (kind == "resets"), 2 * (kind == "refusals"))
     assert store.get("a") == b"one"
     assert toxic.spoiled == 4
 

@@ -33,10 +33,11 @@ from mtl.tasks.answers import answer_of
 from mtl.tasks.base import ImageSpec
 from mtl.tasks.keypoint_targets import targets_of
 from mtl.tasks.oks import SIGMAS, oks, sigmas_of
+from tests.conftest import not_none
 from tests.data.small_sets import fetched, pictures, read
 
 NAMES = ["nose", "left_eye", "right_eye"]
-SPEC = TargetSpec(kind="keypoints", classes=("person",), facts={"points": NAMES, "edges": [[0, 1], [0, 2]]})
+SPEC = TargetSpec(kind="keypoints", classes=("person",), facts={"points": [*NAMES], "edges": [[0, 1], [0, 2]]})
 ROW = [4.0, 2.0, 20.0, 18.0, 0.0, 0.0, 200.0, 12.0, 10.0, 2.0, 16.0, 6.0, 2.0, 8.0, 6.0, 1.0]
 
 
@@ -237,7 +238,9 @@ def coco_eval(images: list[tuple[dict[str, np.ndarray], np.ndarray]]) -> tuple[f
     document = {"images": [{"id": i + 1} for i in range(len(images))], "annotations": annotations}
     with contextlib.redirect_stdout(io.StringIO()):
         known = COCO(document | {"categories": [{"id": 1, "name": "person", "keypoints": NAMES}]})
-        judge = COCOeval_faster(known, known.loadRes(detections), iouType="keypoints", kpt_oks_sigmas=sigmas_of(NAMES))
+        judge = COCOeval_faster(
+            known, known.loadRes(detections), iouType="keypoints", kpt_oks_sigmas=sigmas_of(NAMES).tolist()
+        )
         judge.params.areaRng, judge.params.areaRngLbl = [[0, 1e10]], ["all"]
         judge.evaluate()
         judge.accumulate()
@@ -320,7 +323,7 @@ def test_what_is_not_labelled_is_no_evidence() -> None:
     batch = batch_of([[unseen], [crowd], [ROW]], [True, True, False])
     assert [int(count) for count in task.target_counts(batch)] == [1, 1, 2, 2, 2]
     output = torch.zeros(3, 1 + 4 + 9 + 2, 8, 8, requires_grad=True)
-    sum(task.loss_terms(output, batch)).backward()
+    torch.stack(task.loss_terms(output, batch)).sum().backward()
     assert output.grad is not None
     assert not output.grad[2].any(), "of an image that is not labelled nothing is learnt"
     assert not output.grad[0, 11, 1:4, 1:5].any(), "nor of a nose that nobody marked"
@@ -360,7 +363,7 @@ def test_a_tiny_training_learns_it(upsample: int) -> None:
     task, optimizer, losses = tasks["people"], torch.optim.Adam(model.parameters(), 3e-3), []
     for _ in range(120):
         terms, counts = task.loss_terms(model(batch.images)["people"], batch), task.target_counts(batch)
-        loss = sum(term / count.clamp(min=1) for term, count in zip(terms, counts, strict=True))
+        loss = torch.stack([term / count.clamp(min=1) for term, count in zip(terms, counts, strict=True)]).sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -388,10 +391,10 @@ def test_answers_in_every_form() -> None:
     far = one | {"points": [point | {"x": point["x"] + 20} for point in one["points"]]}
     assert answer.distance([one], [far]) == 1.0
     assert answer.facts(task) == {"edges": [[0, 1], [0, 2]]}
-    (found,) = answer.objects([one], {"person": 1})
+    found: dict[str, Any] = next(iter(answer.objects([one], {"person": 1})))
     assert found["keypoints"][:3] == [12.0, 10.0, 2]
     assert answer.category(task) == {"keypoints": NAMES, "skeleton": [[1, 2], [1, 3]]}
-    assert np.allclose(answer.drawn(task, [one])["points"], points)
+    assert np.allclose(not_none(answer.drawn(task, [one]))["points"], points)
     canvas = np.zeros((32, 32, 3), np.uint8)
     assert task.draw(canvas.copy(), answer.drawn(task, [one]), 1).any()
     spec = DatasetSpec(name="x", targets={"people": SPEC})

@@ -22,7 +22,7 @@ from mtl.data.spec import DatasetSpec
 from mtl.errors import DataError
 from mtl.storage.seal import seal_of
 from mtl.storage.store import Store
-from tests.conftest import clean_environment, dvc, free_port, heard, make_checkout, set_params
+from tests.conftest import clean_environment, dvc, free_port, heard, make_checkout, not_none, set_params
 from tests.data.test_formats import TASKS, configured, fetched, image_folder
 from tests.data.test_prepare import contents
 from tests.flows.watch import Watched, kill_family
@@ -165,7 +165,7 @@ def test_a_remote_training_is_joined_stopped_and_finished(prepared_checkout: Pat
     assert (prepared_checkout / "outputs" / "train" / "weights.safetensors").exists()
     assert len(client.list_jobs()) == 2
     for job in client.list_jobs():  # nothing secret travels with a job
-        described = json.dumps([job.entrypoint, job.runtime_env]) + client.get_job_logs(job.submission_id)
+        described = json.dumps([job.entrypoint, job.runtime_env]) + client.get_job_logs(not_none(job.submission_id))
         assert os.environ["AWS_SECRET_ACCESS_KEY"] not in described
 
 

@@ -52,7 +52,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     monkeypatch.setattr(worker.Training, "one_step", step)
 
 
-def told(job: dict[str, Any]) -> dict[str, str]:
+def told(job: dict[str, Any]) -> dict[str, Any]:
     return SEAL.read(Store(job["store"]), ERROR)
 
 

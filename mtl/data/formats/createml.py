@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Any
 
 from mtl.config.files import Column, CreateMlSet
 from mtl.data.formats.base import Problem, Reading
@@ -19,14 +18,14 @@ NAMES = ("image", "imagefilename", "filename")
 LISTS = ("annotations", "annotation")
 
 
-def is_createml(document: Any) -> bool:
+def is_createml(document: object) -> bool:
     """Whether a JSON document is of CreateML."""
     if not isinstance(document, list) or not document:
         return False
     return all(isinstance(item, dict) and _name(item) and list_of(item) is not None for item in document[:8])
 
 
-def _name(item: dict[str, Any]) -> str:
+def _name(item: dict[str, object]) -> str:
     return next((name for key in NAMES if (name := text(item.get(key)))), "")
 
 
@@ -68,7 +67,7 @@ def read_createml(settings: CreateMlSet, tree: FileTree) -> Reading:
 
 
 def _picture(
-    settings: CreateMlSet, picture: Picture, given: list[dict[str, Any]], mention: str, reading: Reading
+    settings: CreateMlSet, picture: Picture, given: list[dict[str, object]], mention: str, reading: Reading
 ) -> Picture:
     boxed = [(place, one) for place, one in enumerate(given) if section(one, "coordinates")]
     labels = [text(one.get("label")) for one in given if not section(one, "coordinates")]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import Any
 
 from mtl.config.files import Column, DatumaroSet
 from mtl.data.formats.base import Problem, Reading, ignores_marked
@@ -18,15 +17,15 @@ from mtl.data.formats.shapes import Frame, Shape
 from mtl.errors import DataError
 from mtl.storage.file_tree import FileTree
 
-Item = dict[str, Any]
+Item = dict[str, object]
 
 
-def is_datumaro(document: Any) -> bool:
+def is_datumaro(document: object) -> bool:
     """Whether a JSON document is of Datumaro."""
     return isinstance(document, dict) and isinstance(document.get("items"), list) and "categories" in document
 
 
-def categories_of(document: Any) -> list[str]:
+def categories_of(document: object) -> list[str]:
     """Names of classes in the order of their numbers."""
     labels = items(section(section(document, "categories"), "label"), "labels")
     return [text(label.get("name")) for label in labels]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from mtl.data.formats.documents import numbers, section, shown
 from mtl.data.formats.figures import turned
@@ -25,7 +24,7 @@ NO_AREA = (
 )
 
 
-def shape_of(what: str, kind: str, annotation: dict[str, Any]) -> Shape:
+def shape_of(what: str, kind: str, annotation: dict[str, object]) -> Shape:
     """One annotation.
 
     Raises:

@@ -21,7 +21,7 @@ AHEAD = 16
 """Documents that are read at a time."""
 
 
-def read_json(tree: FileTree, name: str) -> Any:
+def read_json(tree: FileTree, name: str) -> object:
     """A JSON document; NaN, a byte order mark and UTF-16 are taken, which JSON itself has not.
 
     Raises:
@@ -43,7 +43,7 @@ def _lenient(data: bytes, name: str) -> object:
         raise DataError(f"{name} is not JSON", found=str(error) or type(error).__name__) from error
 
 
-def number(value: Any) -> float | None:
+def number(value: object) -> float | None:
     """A finite number, whether it is written 1, 1.5 or "1.5"; None if it is none."""
     if isinstance(value, str) and len(value) < 32:
         try:
@@ -59,7 +59,7 @@ def number(value: Any) -> float | None:
     return found if math.isfinite(found) else None
 
 
-def numbers(value: Any, count: int | None = None) -> list[float] | None:
+def numbers(value: object, count: int | None = None) -> list[float] | None:
     """A list of finite numbers, of this length; None if it is none."""
     if not isinstance(value, list) or (count is not None and len(value) != count):
         return None
@@ -77,7 +77,7 @@ def frame_of(width: object, height: object) -> Frame:
     return Frame(across, down)
 
 
-def identity(value: Any) -> str | None:
+def identity(value: object) -> str | None:
     """An id, whether it is written 1, 1.0, "1" or "1.0"; None if it is none."""
     if isinstance(value, bool):
         return None
@@ -92,32 +92,32 @@ def identity(value: Any) -> str | None:
     return whole if dot and whole.isdecimal() and rest and not rest.strip("0") else text
 
 
-def items(document: Any, key: str) -> list[dict[str, Any]]:
+def items(document: object, key: str) -> list[dict[str, object]]:
     """The objects in a list of a document; none if it has no such list."""
     found = document.get(key) if isinstance(document, dict) else None
     return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
 
-def section(document: Any, key: str) -> dict[str, Any]:
+def section(document: object, key: str) -> dict[str, object]:
     """An object in a document; an empty one if it has none of that name."""
     found = document.get(key) if isinstance(document, dict) else None
     return found if isinstance(found, dict) else {}
 
 
-def text(value: Any) -> str:
+def text(value: object) -> str:
     """A name without spaces around it; nothing if it is none."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
     return plain(str(value))
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """The beginning of a value, for messages."""
     return repr(value)[:80]
 
 
 def documents_of(
-    tree: FileTree, annotations: str, fits: Callable[[Any], bool], what: str, reading: Reading
+    tree: FileTree, annotations: str, fits: Callable[[object], bool], what: str, reading: Reading
 ) -> Iterator[tuple[str, Any]]:
     """Name and document of all JSON files of one format, in order; their names go into the reading.
 
@@ -150,7 +150,7 @@ def documents_of(
 def _read(tree: FileTree, names: Sequence[str]) -> Iterator[tuple[str, Any]]:
     """Documents, or why they are none, in order; some are read at a time, for a bucket answers slowly."""
 
-    def one(name: str) -> Any:
+    def one(name: str) -> object:
         try:
             return read_json(tree, name)
         except DataError as error:

@@ -99,7 +99,7 @@ def _saved(tree: FileTree) -> dict[str, list[str]]:
     return splits
 
 
-def features_of(tree: FileTree, file: str) -> dict[str, Any]:
+def features_of(tree: FileTree, file: str) -> dict[str, object]:
     """Column → what it is, as `datasets` reads it from the file's own description; of Parquet without one, as the card says.
 
     Raises:
@@ -141,7 +141,7 @@ def _card(tree: FileTree) -> dict[str, object]:
     return dict(infos[0].features) if len(infos) == 1 and infos[0].features else {}
 
 
-def rows_of(tree: FileTree, file: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+def rows_of(tree: FileTree, file: str, columns: Sequence[str]) -> Iterator[dict[str, object]]:
     """The rows, some of which are in memory at a time.
 
     Raises:

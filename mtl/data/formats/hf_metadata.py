@@ -27,7 +27,7 @@ def is_metadata(file: str) -> bool:
     return file.rpartition("/")[2].lower() in METADATA
 
 
-def metadata_features(tree: FileTree, file: str) -> dict[str, Any]:
+def metadata_features(tree: FileTree, file: str) -> dict[str, object]:
     """Column → what it is; columns of files' names are images, under the names that `datasets` gives them.
 
     Raises:

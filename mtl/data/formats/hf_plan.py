@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from mtl.config.files import Column, HuggingFaceSet
 from mtl.data.formats.hf_features import column_of, kind_of
@@ -23,7 +22,7 @@ class Plan:
 
     image: str
     columns: dict[str, Column]
-    features: dict[str, Any]
+    features: dict[str, object]
     objects: dict[str, Fields] = field(default_factory=dict[str, Fields])
     group: str = ""
     time: str = ""
@@ -71,7 +70,7 @@ def plan_of(settings: HuggingFaceSet, features: Mapping[str, object]) -> Plan:
     return plan
 
 
-def image_column(features: Mapping[str, Any]) -> str:
+def image_column(features: Mapping[str, object]) -> str:
     """The column of the images.
 
     Raises:

@@ -36,7 +36,7 @@ class Record:
     """One row. values: of the columns that are wanted, but for the image's; header: its image's, where objects need it."""
 
     entry: Entry
-    values: dict[str, Any]
+    values: dict[str, object]
     where: str
     header: Header | None = None
 
@@ -87,7 +87,7 @@ def _records(plan: Plan, tree: FileTree, splits: Mapping[str, list[str]], readin
 
 
 def _record(
-    plan: Plan, tree: FileTree, file: str, row: int, values: dict[str, Any], found: str, beside: Files
+    plan: Plan, tree: FileTree, file: str, row: int, values: dict[str, object], found: str, beside: Files
 ) -> Record:
     """A row as an entry without targets.
 

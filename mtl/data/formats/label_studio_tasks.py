@@ -19,7 +19,7 @@ ROW = ("annotation_id", "annotator", "lead_time")
 ABOUT = frozenset([*ROW, "id", "created_at", "updated_at", "agreement", "history"])
 """Columns of JSON-MIN that are no data and no control."""
 
-Result = dict[str, Any]
+Result = dict[str, object]
 
 
 @dataclass
@@ -36,13 +36,13 @@ class Task:
     """What is to be labelled, and by how many it was; skipped: how many looked at it and said nothing."""
 
     known: str
-    data: dict[str, Any]
+    data: dict[str, object]
     annotations: list[Annotation]
     skipped: int = 0
     predictions: int = 0
 
 
-def is_label_studio(document: Any) -> bool:
+def is_label_studio(document: object) -> bool:
     """Whether a JSON document is an export of Label Studio."""
     if not isinstance(document, list) or not document:
         return False

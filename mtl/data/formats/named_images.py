@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
-from typing import Any
 
 from mtl.config.files import Tabular
 from mtl.config.files.base import MISSING
@@ -119,7 +118,7 @@ class Named:
             slices={column: text(cells[column]) for column in settings.slices},
         )
 
-    def finish(self, entries: Mapping[str, Any]) -> None:
+    def finish(self, entries: Mapping[str, object]) -> None:
         """Say which images beside the named ones no row names, and which were found by their numbers."""
         folders = {name.rpartition("/")[0] for name in entries}
         for name in self._all:

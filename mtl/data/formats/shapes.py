@@ -52,7 +52,7 @@ class Shape:
     polygons: Sequence[Polygon] = ()
     mask: Callable[[int, int], np.ndarray] | None = None
     kind: float = 0.0
-    annotation: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    annotation: Mapping[str, object] = field(default_factory=dict[str, object])
     """As the file has it, for targets that are made of more than its box and its outline."""
 
 

@@ -20,13 +20,13 @@ from mtl.storage.file_tree import FileTree
 META = "meta.json"
 
 
-def is_meta(document: Any) -> bool:
+def is_meta(document: object) -> bool:
     """Whether a JSON document lists the classes of a project."""
     classes = items(document, "classes")
     return bool(classes) and all("title" in one and "shape" in one for one in classes)
 
 
-def is_annotation(document: Any) -> bool:
+def is_annotation(document: object) -> bool:
     """Whether a JSON document is of a picture."""
     return isinstance(document, dict) and isinstance(document.get("objects"), list) and "size" in document
 
@@ -84,7 +84,9 @@ def _picture(
     return picture
 
 
-def _tag(settings: SuperviselySet, picture: Picture, tags: list[dict[str, Any]], name: str, reading: Reading) -> None:
+def _tag(
+    settings: SuperviselySet, picture: Picture, tags: list[dict[str, object]], name: str, reading: Reading
+) -> None:
     """What the tags say: a split, answers, or names alone."""
     said = [(text(tag.get("name")), tag.get("value")) for tag in tags]
     bare = [tag for tag, value in said if value is None]
@@ -98,7 +100,7 @@ def _tag(settings: SuperviselySet, picture: Picture, tags: list[dict[str, Any]],
     picture.answers |= _valued(settings.targets, dict(said))
 
 
-def _valued(targets: Mapping[str, Column], values: Mapping[str, Any]) -> dict[str, Answer]:
+def _valued(targets: Mapping[str, Column], values: Mapping[str, object]) -> dict[str, Answer]:
     found: dict[str, Answer] = {}
     for target, column in targets.items():
         value = values.get(column.column)

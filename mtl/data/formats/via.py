@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
-from typing import Any
 
 from mtl.config.files import ViaSet
 from mtl.data.formats.answers import Answer
@@ -23,10 +22,10 @@ from mtl.storage.file_tree import FileTree
 ONLY = "object"
 """The class of regions that have no attribute at all."""
 
-Item = dict[str, Any]
+Item = dict[str, object]
 
 
-def is_via(document: Any) -> bool:
+def is_via(document: object) -> bool:
     """Whether a JSON document is of VIA 1 or 2."""
     if not isinstance(document, dict) or not document:
         return False
@@ -34,7 +33,7 @@ def is_via(document: Any) -> bool:
     return bool(found) and all("filename" in one and "regions" in one for one in found[:8])
 
 
-def files_of(document: Mapping[str, Any]) -> list[Item]:
+def files_of(document: Mapping[str, object]) -> list[Item]:
     """What a project or a file of annotations says of each file."""
     held = document.get("_via_img_metadata", document)
     return [one for one in held.values() if isinstance(one, dict)] if isinstance(held, dict) else []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import Any
 
 from mtl.data.formats.documents import number, numbers, shown, text
 from mtl.data.formats.figures import ellipse
@@ -14,7 +13,7 @@ from mtl.errors import DataError
 NO_AREA = ("point", "polyline", "line")
 
 
-def shape_of(what: str, region: dict[str, Any], notes: Counter[str]) -> Shape | None:
+def shape_of(what: str, region: dict[str, object], notes: Counter[str]) -> Shape | None:
     """One region; None if it has no area.
 
     Raises:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from mtl.config.files import Column, WebDatasetSet
 from mtl.data.formats.base import Entry, Problem, Reading, folder_split
@@ -121,7 +120,7 @@ def said_in(sample: Sample, name: str) -> str | None:
     )
 
 
-def document_of(sample: Sample) -> dict[str, Any]:
+def document_of(sample: Sample) -> dict[str, object]:
     """The json member; empty if there is none.
 
     Raises:

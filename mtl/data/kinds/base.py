@@ -18,7 +18,6 @@ import numpy as np
 from mtl.errors import DataError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from torch import Tensor
 
     from mtl.data.prepare.picture import Picture
@@ -32,6 +31,8 @@ Part = TypeVar("Part")
 """A batch's part: a tensor; of a kind with `rows`, a list of tables."""
 Arrays = Mapping[str, np.ndarray]
 """The arrays of a shard, or of some rows of it, by name."""
+ArrowType = object
+"""A `pyarrow.DataType`: pyarrow itself has no types."""
 
 
 class Motion(Protocol):
@@ -84,7 +85,7 @@ class Kind(ABC, Generic[Raw, Kept, Part]):
     """The first class of which a page shows samples: the one before it is the background."""
 
     @abstractmethod
-    def column(self) -> pa.DataType:
+    def column(self) -> ArrowType:
         """The pyarrow type of a raw value."""
 
     def check_spec(self, spec: TargetSpec) -> None:  # most kinds ask nothing

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mtl.data.kinds.base import Arrays, Kind, Motion
+from mtl.data.kinds.base import Arrays, ArrowType, Kind, Motion
 from mtl.data.kinds.box_table import as_table, kinds, objects
 from mtl.errors import DataError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from torch import Tensor
 
     from mtl.data.prepare.picture import Picture
@@ -33,7 +32,7 @@ class Boxes(Kind[list[list[float]], np.ndarray, "list[Tensor]"]):
     rows = True
     balanced = True
 
-    def column(self) -> pa.DataType:
+    def column(self) -> ArrowType:
         import pyarrow as pa
 
         return pa.list_(pa.list_(pa.float64()))

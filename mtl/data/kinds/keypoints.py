@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mtl.data.kinds.base import Arrays, Kind, Motion, OfObjects, PlacedObject
+from mtl.data.kinds.base import Arrays, ArrowType, Kind, Motion, OfObjects, PlacedObject
 from mtl.data.kinds.boxes import MIN_VISIBLE, check_boxes
 from mtl.data.kinds.skeleton import check_labelled, skeleton_of, skeleton_of_category, triples
 from mtl.data.spec import TargetSpec
 from mtl.errors import DataError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from torch import Tensor
 
     from mtl.data.prepare.picture import Picture
@@ -39,7 +38,7 @@ class Keypoints(Kind[list[list[float]], np.ndarray, "list[Tensor]"], OfObjects):
     balanced = True
     setting = "keypoints"
 
-    def column(self) -> pa.DataType:
+    def column(self) -> ArrowType:
         import pyarrow as pa
 
         return pa.list_(pa.list_(pa.float64()))

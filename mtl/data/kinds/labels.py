@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mtl.data.kinds.base import Arrays, Kind, no_class
+from mtl.data.kinds.base import Arrays, ArrowType, Kind, no_class
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from torch import Tensor  # noqa: F401  # ruff does not read it in a base's brackets
 
     from mtl.data.prepare.picture import Picture
@@ -28,7 +27,7 @@ class Label(Kind[int, int, "Tensor"]):
     balanced = True
     exclusive = True
 
-    def column(self) -> pa.DataType:
+    def column(self) -> ArrowType:
         import pyarrow as pa
 
         return pa.int64()
@@ -71,7 +70,7 @@ class Labels(Kind[list[int], np.ndarray, "Tensor"]):
     task = "multilabel"
     balanced = True
 
-    def column(self) -> pa.DataType:
+    def column(self) -> ArrowType:
         import pyarrow as pa
 
         return pa.list_(pa.int64())

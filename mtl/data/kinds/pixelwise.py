@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mtl.config.masks import IGNORE
-from mtl.data.kinds.base import Arrays, Kind, Motion
+from mtl.data.kinds.base import Arrays, ArrowType, Kind, Motion
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from torch import Tensor
 
     from mtl.data.prepare.picture import Picture
@@ -24,7 +23,7 @@ class _Encoded(Kind[bytes, np.ndarray, "Tensor"]):
 
     encoded = True
 
-    def column(self) -> pa.DataType:
+    def column(self) -> ArrowType:
         import pyarrow as pa
 
         return pa.binary()

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mtl.data.kinds.base import Arrays, Kind
+from mtl.data.kinds.base import Arrays, ArrowType, Kind
 from mtl.errors import DataError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from torch import Tensor  # noqa: F401  # ruff does not read it in a base's brackets
 
     from mtl.data.prepare.picture import Picture
@@ -27,7 +26,7 @@ class Value(Kind[float, float, "Tensor"]):
     name = "value"
     task = "regression"
 
-    def column(self) -> pa.DataType:
+    def column(self) -> ArrowType:
         import pyarrow as pa
 
         return pa.float64()

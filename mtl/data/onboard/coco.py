@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
-from typing import Any
 
 from mtl.data.onboard.coco_images import Listed, listed
 from mtl.data.onboard.coco_summary import FEDERATED, INSTANCES, PANOPTIC, Summary, is_coco, summary
 from mtl.data.onboard.documents import Kind, overlapping
-from mtl.data.onboard.look import Finding, Look, identifier
+from mtl.data.onboard.look import Finding, Look, Section, identifier
 
 PARTIAL = 2
 """Where fewer than one in so many of the listed images are here, the others are meant to be away."""
@@ -106,9 +105,9 @@ def _data_set(look: Look, kind: str, files: Files) -> Finding:
     boxed = sum(found.boxed * found.annotations for found in summaries) / total
     masks = outlined > HALF
     facts: list[str] = []
-    sets: dict[str, dict[str, Any]] = {}
+    sets: dict[str, Section] = {}
     for file, found in files.items():
-        settings: dict[str, Any] = {"path": look.tree.path, "format": "coco", "annotations": file}
+        settings: Section = {"path": look.tree.path, "format": "coco", "annotations": file}
         settings |= {"images": found.folder} if found.folder else {}
         if kind == PANOPTIC:
             settings |= {"format": "coco_panoptic", **_segments(look, file)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from mtl.data.formats.classes import is_background
 from mtl.data.formats.coco import category_names
@@ -33,7 +32,7 @@ class Summary:
     keypoints: bool = False
 
 
-def is_coco(document: Any) -> bool:
+def is_coco(document: object) -> bool:
     """Whether a JSON document is of COCO: a file of annotations, or a list of predictions."""
     if isinstance(document, list):
         return bool(document) and all(_is_prediction(item) for item in document[:8])
@@ -49,7 +48,7 @@ def _is_prediction(item: object) -> bool:
     return isinstance(item, dict) and wanted <= item.keys() and bool({"bbox", "segmentation", "score"} & item.keys())
 
 
-def summary(document: Any) -> Summary:
+def summary(document: object) -> Summary:
     """What a COCO file holds."""
     if isinstance(document, list):
         return Summary(PREDICTIONS)

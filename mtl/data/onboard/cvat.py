@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import Any
 from xml.etree.ElementTree import Element
 
 from mtl.data.formats.cvat import document, labels_of
-from mtl.data.onboard.look import Finding, Look, identifier, some
+from mtl.data.onboard.look import Finding, Look, Section, identifier, some
 from mtl.errors import DataError
 
 BEGINNING = 1000
@@ -55,9 +54,9 @@ def _images(look: Look, documents: dict[str, Element]) -> Finding:
     if not tags & {*SHAPES}:
         fault = f"it has {', '.join(sorted(tags)) or 'no annotation'}: only boxes, polygons, masks, ellipses and cuboids are read"
         return Finding("cvat", evidence=frozenset(documents), fault=fault)
-    sets: dict[str, dict[str, Any]] = {}
+    sets: dict[str, Section] = {}
     for name in documents:
-        section: dict[str, Any] = {"path": look.tree.path, "format": "cvat", "annotations": name, "boxes": "objects"}
+        section: Section = {"path": look.tree.path, "format": "cvat", "annotations": name, "boxes": "objects"}
         section |= {"masks": "regions"} if masks else {}
         own = "images"
         if len(documents) > 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mtl.data.formats.datumaro import is_datumaro
 from mtl.data.formats.documents import items, text
@@ -21,7 +21,7 @@ class Summary(NamedTuple):
     labels: int
 
 
-def _summary(document: Any) -> Summary:
+def _summary(document: object) -> Summary:
     kinds: Counter[str] = Counter()
     most = 0
     for item in items(document, "items"):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from mtl.codecs.maps import decode_depth
 from mtl.codecs.rasters import read_raster
-from mtl.data.onboard.look import Finding, Look, some
+from mtl.data.onboard.look import Finding, Look, Section, some
 from mtl.data.onboard.pair_choice import Choice, files_of
 from mtl.data.onboard.pair_looks import LOOKED_INTO, other_sizes
 from mtl.data.onboard.pair_sections import sections, target_name
@@ -24,7 +23,7 @@ KITTI_STEP, MILLIMETRE = 1 / 256, 0.001
 
 def depths_of(look: Look, choice: Choice) -> list[Finding]:
     """One finding of all depths, if there are any."""
-    sets: dict[str, dict[str, Any]] = {}
+    sets: dict[str, Section] = {}
     facts: list[str] = []
     every = files_of(pairs for some_pairs in choice.depths.values() for pairs in some_pairs)
     for subject, some_pairs in choice.depths.items():
@@ -38,7 +37,7 @@ def depths_of(look: Look, choice: Choice) -> list[Finding]:
         except DataError as error:
             return [Finding("depth_pairs", evidence=every, fault=f"{files[0]} and others: {error.line}")]
         facts.append(f"{target}: a step is taken for {what}: then they are {seen}; if that is wrong, correct `scale`")
-        section: dict[str, Any] = {"scale": scale} if scale != MILLIMETRE else {}
+        section: Section = {"scale": scale} if scale != MILLIMETRE else {}
         section |= {"target": target} if target != "depth" else {}
         sets |= sections(look, "depth_pairs", some_pairs, target, section)
     return [Finding("depth_pairs", sets, every, tuple(facts))] if sets else []

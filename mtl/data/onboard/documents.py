@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from mtl.data.formats.documents import read_json
-from mtl.data.onboard.look import SAMPLED, Finding, Look, some
+from mtl.data.onboard.look import SAMPLED, Finding, Look, Section, some
 from mtl.errors import DataError
 
 DAMAGED = "damaged"
@@ -81,7 +81,7 @@ def overlapping(pictures: Mapping[str, frozenset[str]]) -> list[tuple[str, str]]
     ]
 
 
-def drawn(path: str, form: str, outlined: int, total: int) -> dict[str, Any]:
+def drawn(path: str, form: str, outlined: int, total: int) -> Section:
     """A section of a tool's format: masks too where most objects have outlines."""
     masks = {"masks": "regions"} if 2 * outlined > total else {}
     return {"path": path, "format": form, "boxes": "objects" if total else None, **masks}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mtl.data.formats.documents import items, section, text
 from mtl.data.formats.labelme import is_labelme
@@ -21,7 +21,7 @@ class Summary(NamedTuple):
     flags: bool
 
 
-def _summary(document: Any) -> Summary:
+def _summary(document: object) -> Summary:
     kinds = [text(shape.get("shape_type")) or "polygon" for shape in items(document, "shapes")]
     areas = [kind for kind in kinds if kind not in NO_AREA]
     flags = any(said is True for said in section(document, "flags").values())

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import orjson
 
@@ -20,6 +20,8 @@ SAMPLED = 64
 """Files of one kind that are looked into."""
 
 Item = TypeVar("Item")
+Section = dict[str, object]
+"""A section of params.yaml as it is proposed. Whether it is a valid one is seen when it is tried."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Finding:
     """
 
     format: str
-    sets: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    sets: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Section])
     evidence: frozenset[str] = frozenset()
     facts: tuple[str, ...] = ()
     fault: str = ""
@@ -76,7 +78,7 @@ class Look:
                 self._texts[name] = None
         return self._texts[name]
 
-    def json(self, name: str) -> Any:
+    def json(self, name: str) -> object:
         """A JSON document; None if it is none."""
         if name not in self._documents:
             try:
@@ -88,6 +90,12 @@ class Look:
             except (DataError, ValueError, RecursionError):
                 self._documents[name] = None
         return self._documents[name]
+
+
+def ignored(section: Mapping[str, object]) -> list[str]:
+    """The patterns of files that a section says are not meant."""
+    patterns = section.get("ignore")
+    return [str(pattern) for pattern in patterns] if isinstance(patterns, list | tuple) else []
 
 
 def some(items: Sequence[Item]) -> Sequence[Item]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 from mtl.codecs.maps import MaskValues, mask_values
 from mtl.data.onboard.look import some
@@ -22,7 +21,7 @@ BLACK, WHITE = "#000000", "#ffffff"
 class Classes:
     """`classes`, `values` and `ignored` of a section, and what a person may want to know."""
 
-    section: dict[str, Any]
+    section: Mapping[str, object]
     facts: list[str] = field(default_factory=list[str])
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any
 
 from mtl.data.formats.label_files import Label, label_files
-from mtl.data.onboard.look import Finding, Look
+from mtl.data.onboard.look import Finding, Look, Section
 from mtl.data.onboard.looked_masks import Classes, look_into
 from mtl.data.onboard.map_words import MASK
 from mtl.data.onboard.mask_classes import classes_of_masks
@@ -23,7 +22,7 @@ from mtl.errors import DataError
 def masks_of(look: Look, choice: Choice) -> list[Finding]:
     """One finding of all masks; one with a fault if none of their targets has classes that can be told."""
     labels = {f: found for f, found in label_files(look.tree).items() if f not in look.claimed} if choice.masks else {}
-    sets: dict[str, dict[str, Any]] = {}
+    sets: dict[str, Section] = {}
     facts: list[str] = []
     faults: list[str] = []
     evidence = frozenset[str]()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from mtl.config.masks import IGNORE
 from mtl.data.formats.label_files import Label, unknown_names
 from mtl.data.formats.mask_meaning import BACKGROUND, keys_of
+from mtl.data.onboard.look import Section
 from mtl.data.onboard.looked_masks import Classes, Looked
 from mtl.errors import DataError
 
@@ -46,7 +46,7 @@ def named(labels: list[Label], file: str, looked: Looked, painted: Mapping[int, 
     values = [value for value, name in meant.items() if name not in unknown]
     if len(values) > IGNORE:
         raise DataError(f"{file} names more classes than masks can have", found=str(len(values)), fix="at most 255")
-    section: dict[str, Any] = {"classes": [meant[value] for value in values]}
+    section: Section = {"classes": [meant[value] for value in values]}
     section |= {"values": values} if values != [*range(len(values))] else {}
     ignored = [*(value for value, name in meant.items() if name in unknown), *strange]
     section |= {"ignored": ignored} if ignored else {}

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from pathspec import PathSpec
 
 from mtl.data.formats.pairs import Side
-from mtl.data.onboard.look import Finding, Look
+from mtl.data.onboard.look import Finding, Look, Section, ignored
 from mtl.data.onboard.pair_choice import Choice, files_of
 from mtl.data.onboard.pair_layouts import Pairs
 
@@ -52,8 +51,8 @@ def with_the_rest(
     yield from rest
 
 
-def _ignoring(section: Mapping[str, Any], patterns: Sequence[str]) -> dict[str, Any]:
-    every = [*dict.fromkeys([*section.get("ignore", ()), *patterns])]
+def _ignoring(section: Mapping[str, object], patterns: Sequence[str]) -> Section:
+    every = [*dict.fromkeys([*ignored(section), *patterns])]
     return {**section, "ignore": every} if every else {**section}
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
-from mtl.data.onboard.look import Look, identifier
+from mtl.data.onboard.look import Look, Section, identifier
 from mtl.data.onboard.map_words import MASK
 from mtl.data.onboard.pair_choice import files_of
 from mtl.data.onboard.pair_layouts import Pairs
@@ -26,8 +26,8 @@ def sections(
     form: Literal["mask_pairs", "depth_pairs"],
     some_pairs: Sequence[Pairs],
     target: str,
-    more: Mapping[str, Any],
-) -> dict[str, dict[str, Any]]:
+    more: Mapping[str, object],
+) -> dict[str, Section]:
     """Name → section, of all pairs of one target.
 
     Args:
@@ -38,9 +38,9 @@ def sections(
     """
     kind = form.removesuffix("_pairs")
     plain = f"{kind}s" if target in ("regions", "depth") else target
-    sets: dict[str, dict[str, Any]] = {}
+    sets: dict[str, Section] = {}
     for pairs in some_pairs:
-        section: dict[str, Any] = {
+        section: Section = {
             "path": look.tree.path,
             "format": form,
             "images": pairs.images,

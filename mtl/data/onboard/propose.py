@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from statistics import median
-from typing import Any
 
 from pathspec import PathSpec
 from pydantic import ValidationError
@@ -20,7 +20,7 @@ from mtl.data.formats.label_files import is_label_file
 from mtl.data.kinds import KINDS
 from mtl.data.onboard.detect_format import detect_format, refusal
 from mtl.data.onboard.image_folder import perhaps_classes
-from mtl.data.onboard.look import Finding, Look, some
+from mtl.data.onboard.look import Finding, Look, Section, ignored, some
 from mtl.data.onboard.proposal import Proposal, grouped, patterns
 from mtl.data.onboard.trial import tried
 from mtl.data.raw.rows import FileRef
@@ -79,7 +79,7 @@ def propose(path: str) -> Proposal:
     trial = tried(sets, specs, [r for one in kept for r in one.readings.values()])
     if trial.fault:
         raise refusal(path, kept[0].finding, trial.fault)
-    source = {"type": "files", "sets": sets, "split": trial.split}
+    source: Section = {"type": "files", "sets": sets, "split": trial.split}
     proposal = Proposal(kept[0].finding.format, source, tasks, _side(tree, kept), trial.bad_fraction)
     proposal.facts = [
         *_counts(kept, tree),
@@ -91,14 +91,14 @@ def propose(path: str) -> Proposal:
     return proposal
 
 
-def _sets(kept: list[Read], findings: list[Finding], names: list[str], facts: list[str]) -> dict[str, dict[str, Any]]:
+def _sets(kept: list[Read], findings: list[Finding], names: list[str], facts: list[str]) -> dict[str, Section]:
     """The sections of all findings that are kept, each under a name of its own. Files that others claim, and lists of classes
     that none of them needs, are declared as not meant: the facts name them.
 
     Args:
         names: of all files.
     """
-    sets: dict[str, dict[str, Any]] = {}
+    sets: dict[str, Section] = {}
     for one in kept:
         for name, section in one.finding.sets.items():
             numbered = (f"{name}_{number}" for number in itertools.count(2))
@@ -108,16 +108,14 @@ def _sets(kept: list[Read], findings: list[Finding], names: list[str], facts: li
     refs = [ref for r in readings for e in r.entries for ref in (e.image, *e.targets.values())]
     used = {container(ref.name) for ref in refs if isinstance(ref, FileRef)}
     used |= {name for r in readings for name in (*r.documents, *r.left_out, *(p.file for p in r.problems))}
-    said = PathSpec.from_lines(
-        "gitwildmatch", (line for section in sets.values() for line in section.get("ignore", ()))
-    )
+    said = PathSpec.from_lines("gitwildmatch", (line for section in sets.values() for line in ignored(section)))
     idle = {name for name in names if is_label_file(name)} - used
     evidence = idle.union(*(finding.evidence for finding in findings))
     facts += [f"lists of classes that nothing here needs: {', '.join(sorted(idle)[:4])}"] if idle else []
     unread = patterns((name for name in evidence - used if not said.match_file(name)), names)
     if unread:
         first = next(iter(sets.values()))
-        first["ignore"] = [*first.get("ignore", ()), *unread]
+        first["ignore"] = [*ignored(first), *unread]
     return sets
 
 
@@ -143,7 +141,7 @@ def _read(path: str, tree: FileTree, finding: Finding) -> Read:
     return Read(finding, readings)
 
 
-def _set(section: dict[str, Any]) -> AnyFileSet:
+def _set(section: Mapping[str, object]) -> AnyFileSet:
     """A set of the proposal, as params.yaml will say it.
 
     Raises:
@@ -176,9 +174,9 @@ def _without_doubles(read: list[Read]) -> tuple[list[Read], list[str]]:
     return kept, facts
 
 
-def _tasks(specs: dict[str, TargetSpec], kept: list[Read]) -> tuple[dict[str, Any], list[str]]:
+def _tasks(specs: dict[str, TargetSpec], kept: list[Read]) -> tuple[Section, list[str]]:
     """A task per target that can be learnt; and why of others there is none."""
-    tasks: dict[str, Any] = {}
+    tasks: Section = {}
     untaught: list[str] = []
     entries = [entry for one in kept for reading in one.readings.values() for entry in reading.entries]
     for name, spec in specs.items():

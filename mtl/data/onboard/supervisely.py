@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any
 
 from mtl.data.formats.base import split_of
 from mtl.data.formats.documents import items, number, text
 from mtl.data.formats.supervisely import is_annotation, is_meta
 from mtl.data.formats.supervisely_shapes import NO_AREA
 from mtl.data.onboard.documents import Kind, drawn
-from mtl.data.onboard.look import Finding, Look, identifier
+from mtl.data.onboard.look import Finding, Look, Section, identifier
 
 
 @dataclass
@@ -29,7 +28,7 @@ class Summary:
     classes: tuple[str, ...] | None = None
 
 
-def _summary(document: Any) -> Summary:
+def _summary(document: object) -> Summary:
     if is_meta(document):
         return Summary(classes=tuple(text(one.get("title")) for one in items(document, "classes")))
     kinds = [text(one.get("geometryType")) for one in items(document, "objects")]
@@ -48,7 +47,7 @@ def _findings(look: Look, documents: Mapping[str, Summary | None]) -> Iterator[F
     projects = {name: _project(name, [*metas]) for name in documents}
     folders = sorted({projects[n] for n, s in documents.items() if s is None or s.classes is None})
     classes = list(dict.fromkeys(c for folder in folders if folder in metas for c in metas[folder].classes or ()))
-    sets: dict[str, dict[str, Any]] = {}
+    sets: dict[str, Section] = {}
     for folder in folders:
         seen = [s for n, s in documents.items() if projects[n] == folder and s is not None]
         path = look.tree.path if folder == "." else f"{look.tree.path.rstrip('/')}/{folder}"
@@ -67,7 +66,7 @@ def _project(name: str, folders: list[str]) -> str:
     return next((folder for folder in above if folder in folders), ".")
 
 
-def _section(path: str, seen: list[Summary]) -> dict[str, Any]:
+def _section(path: str, seen: list[Summary]) -> Section:
     settings = drawn(path, "supervisely", sum(s.outlined for s in seen), sum(s.objects for s in seen))
     valued: dict[str, Counter[bool]] = {}
     for summary in seen:

@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from mtl.config.files import FilesSource
 from mtl.data.formats import Entry, Reading
 from mtl.data.kinds import KINDS
-from mtl.data.onboard.look import some
+from mtl.data.onboard.look import Section, some
 from mtl.data.onboard.proposal import grouped
 from mtl.data.raw.rows import FileRef, RawSample
 from mtl.data.sources.files import Sets, accounts, read_sets, samples_by_split
@@ -37,15 +36,13 @@ class Trial:
     could not.
     """
 
-    split: dict[str, Any]
+    split: Section
     facts: list[str] = field(default_factory=list[str])
     bad_fraction: float = TOLERATED
     fault: str = ""
 
 
-def tried(
-    sections: Mapping[str, dict[str, Any]], specs: Mapping[str, TargetSpec], readings: Sequence[Reading]
-) -> Trial:
+def tried(sections: Mapping[str, Section], specs: Mapping[str, TargetSpec], readings: Sequence[Reading]) -> Trial:
     """Choose a split, and read the sets with it."""
     entries = [entry for reading in readings for entry in reading.entries]
     splits = _splits(entries)
@@ -70,7 +67,7 @@ def tried(
 class Division:
     """What a split makes of the sets: samples by split, and copies that are dropped."""
 
-    split: dict[str, Any]
+    split: Section
     sets: Sets
     samples: dict[str, list[RawSample]]
     copies: dict[str, str]
@@ -87,7 +84,7 @@ class Division:
         return 2 * len(self.samples["train"]) >= sum(len(found) for found in self.samples.values())
 
 
-def _source(sections: Mapping[str, dict[str, Any]], split: dict[str, Any]) -> FilesSource:
+def _source(sections: Mapping[str, Section], split: Section) -> FilesSource:
     return FilesSource.model_validate({"type": "files", "sets": sections, "split": split}, strict=False)
 
 
@@ -100,7 +97,7 @@ def _too_few(division: Division, specs: Mapping[str, TargetSpec]) -> str:
     return "; ".join([f"too few images for three splits: {sizes}", unfilled, *lost, *why])
 
 
-def _splits(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+def _splits(entries: Sequence[Entry]) -> list[Section]:
     """What may be proposed, the best first: what the sets say, completed where they name two splits of three."""
     said = _said(entries)
     given = {said.get(_image(entry)) for entry in entries if entry.targets}

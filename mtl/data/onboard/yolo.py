@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import Any
 
 from mtl.config.files import YoloSet
 from mtl.data.formats.base import Reading
@@ -14,7 +13,7 @@ from mtl.data.formats.yolo_declared import declared_in
 from mtl.data.formats.yolo_files import Declared, declares_or_none
 from mtl.data.formats.yolo_layout import arranged
 from mtl.data.formats.yolo_lines import Row, Survey, class_number, read_row
-from mtl.data.onboard.look import Finding, Look, identifier, some
+from mtl.data.onboard.look import Finding, Look, Section, identifier, some
 from mtl.errors import DataError
 
 
@@ -52,8 +51,8 @@ def _unread(look: Look, declared: Declared) -> str:
     return ""
 
 
-def _section(look: Look, masks: bool, **more: str) -> dict[str, Any]:
-    base = {"path": look.tree.path, "format": "yolo", **more, "boxes": "objects"}
+def _section(look: Look, masks: bool, **more: str) -> Section:
+    base: Section = {"path": look.tree.path, "format": "yolo", **more, "boxes": "objects"}
     return base | ({"masks": "regions"} if masks else {})
 
 

@@ -32,6 +32,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mtl.data.kinds import KINDS
+from mtl.data.kinds.base import ArrowType
 from mtl.data.spec import SPLITS, DatasetSpec
 from mtl.errors import DataError
 
@@ -88,8 +89,8 @@ def _encoded(spec: DatasetSpec) -> list[str]:
     return ["image", *(n for n, t in spec.targets.items() if KINDS[t.kind].encoded)]
 
 
-def _schema(spec: DatasetSpec) -> pa.Schema:
-    columns: list[tuple[str, pa.DataType]] = [("id", pa.string()), ("key", pa.string()), ("image", pa.binary())]
+def _schema(spec: DatasetSpec) -> pa.Schema:  # pyright: ignore[reportUnknownParameterType]
+    columns: list[tuple[str, ArrowType]] = [("id", pa.string()), ("key", pa.string()), ("image", pa.binary())]
     columns += [(name, KINDS[target.kind].column()) for name, target in spec.targets.items()]
     columns += [(f"{name}.file", pa.string()) for name in _encoded(spec) if spec.roots]
     columns += [(f"slice.{name}", pa.string()) for name in spec.slices]
@@ -155,7 +156,7 @@ def write_rows(path: Path, spec: DatasetSpec, ordered: Iterable[RawSample]) -> N
             writer.write_table(_table(spec, some), row_group_size=ROW_GROUP)
 
 
-def _table(spec: DatasetSpec, samples: Sequence[RawSample]) -> pa.Table:
+def _table(spec: DatasetSpec, samples: Sequence[RawSample]) -> pa.Table:  # pyright: ignore[reportUnknownParameterType]
     columns: dict[str, list[Any]] = {"id": [s.id for s in samples], "key": [s.key or s.content_key() for s in samples]}
     values = {"image": [s.image for s in samples], **{n: [s.targets.get(n) for s in samples] for n in spec.targets}}
     for name, column in values.items():

@@ -31,13 +31,13 @@ from mtl.objective.aggregation.solvers import (
     shortest,
     unit_vectors,
 )
-from mtl.objective.aggregator import GramianAggregator
+from mtl.objective.aggregator import GramianAggregator, PerRow, Places, Products
 
 
 class UPGrad(GramianAggregator[UPGradAggregator]):
     """Each gradient projected onto the dual cone of all, then summed: it hurts no task."""
 
-    def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    def solve(self, cosines: Products, lengths: PerRow, rows: Places) -> PerRow:
         units = unit_vectors(cosines.numpy())
         added = torch.from_numpy(np.stack([cone_projection(units, row) for row in range(len(rows))]))
         return 1.0 + lengths @ added / lengths
@@ -46,35 +46,35 @@ class UPGrad(GramianAggregator[UPGradAggregator]):
 class PCGrad(GramianAggregator[PCGradAggregator]):
     """Conflicting parts projected away, in random order."""
 
-    def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    def solve(self, cosines: Products, lengths: PerRow, rows: Places) -> PerRow:
         return jd.PCGradWeighting()(products(cosines, lengths))
 
 
 class CAGrad(GramianAggregator[CAGradAggregator]):
     """The best worst task within a ball around the mean gradient. Where no direction helps all, the mean."""
 
-    def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    def solve(self, cosines: Products, lengths: PerRow, rows: Places) -> PerRow:
         return torch.from_numpy(averse_to_conflict(vectors(cosines, lengths), self.config.c))
 
 
 class MGDA(GramianAggregator[MGDAAggregator]):
     """The shortest vector in the convex hull."""
 
-    def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    def solve(self, cosines: Products, lengths: PerRow, rows: Places) -> PerRow:
         return len(rows) * torch.from_numpy(shortest(vectors(cosines, lengths)))
 
 
 class AlignedMTL(GramianAggregator[AlignedMTLAggregator]):
     """All principal components made equally long."""
 
-    def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    def solve(self, cosines: Products, lengths: PerRow, rows: Places) -> PerRow:
         return len(rows) * jd.AlignedMTLWeighting(scale_mode=self.config.scale)(products(cosines, lengths))
 
 
 class IMTLG(GramianAggregator[IMTLGAggregator]):
     """Equal projections on every task, from coefficients of mean 1."""
 
-    def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    def solve(self, cosines: Products, lengths: PerRow, rows: Places) -> PerRow:
         found = torch.from_numpy(equal_angles(cosines.numpy())) / lengths
         total = found.sum()
         return len(rows) * found / total if abs(total) > PARETO * found.abs().sum() else torch.zeros_like(found)
@@ -85,7 +85,7 @@ class FairGrad(GramianAggregator[FairGradAggregator]):
     length alone.
     """
 
-    def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    def solve(self, cosines: Products, lengths: PerRow, rows: Places) -> PerRow:
         unit = lengths / lengths.square().mean().sqrt()
         power = 1.0 / self.config.alpha
         return torch.from_numpy(fair(cosines.numpy(), (power - 1.0) * unit.log().numpy(), power)) / unit
@@ -94,18 +94,18 @@ class FairGrad(GramianAggregator[FairGradAggregator]):
 class ConFIG(GramianAggregator[ConFIGAggregator]):
     """The same cosine to every task, as long as the gradients' projections on it together."""
 
-    def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    def solve(self, cosines: Products, lengths: PerRow, rows: Places) -> PerRow:
         found = torch.from_numpy(equal_angles(cosines.numpy()))
         square = found @ cosines @ found
         return (lengths @ cosines @ found) / square * found / lengths if square else found
 
 
-def products(cosines: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+def products(cosines: Products, lengths: PerRow) -> Products:
     """The Gramian of the gradients, the longest of length 1."""
     unit = lengths / lengths.max()
     return unit[:, None] * cosines * unit
 
 
-def vectors(cosines: torch.Tensor, lengths: torch.Tensor) -> np.ndarray:
+def vectors(cosines: Products, lengths: PerRow) -> np.ndarray:
     """Vectors [rows, rows] with these cosines, their lengths in proportion, the longest of length 1."""
     return unit_vectors(cosines.numpy()) * (lengths / lengths.max()).numpy()[:, None]

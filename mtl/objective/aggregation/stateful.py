@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mtl.config.objective import ExcessMTLAggregator, GradDropAggregator, GradVacAggregator, NashMTLAggregator
 from mtl.objective.aggregation.solvers import fair
-from mtl.objective.aggregator import GramianAggregator, JacobianAggregator
+from mtl.objective.aggregator import Gradient, GramianAggregator, Jacobian, JacobianAggregator, PerRow, Places, Products
 from mtl.objective.jacobian import BLOCK, weigh_into_first
 from mtl.objective.memory import register_state
 from mtl.seeds import Stream, torch_seed
@@ -26,13 +27,13 @@ class NashMTL(GramianAggregator[NashMTLAggregator]):
     of rounding into 10⁻⁷. `max_norm` is a length by itself: it alone depends on the unit of the losses.
     """
 
-    alpha: torch.Tensor
+    alpha: Tensor
 
     def __init__(self, config: NashMTLAggregator, num_tasks: int, seed: int = 0) -> None:
         super().__init__(config, num_tasks, seed)
         register_state(self, "alpha", torch.ones(num_tasks, dtype=torch.float64))
 
-    def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    def solve(self, cosines: Products, lengths: PerRow, rows: Places) -> PerRow:
         alpha = self.alpha[rows]
         if int(self.step) % self.config.every == 0:
             unit = lengths / (lengths[:, None] * cosines * lengths).norm().sqrt()
@@ -47,13 +48,13 @@ class NashMTL(GramianAggregator[NashMTLAggregator]):
 class GradVac(GramianAggregator[GradVacAggregator]):
     """Cosines pulled towards their running mean."""
 
-    cosines: torch.Tensor
+    cosines: Tensor
 
     def __init__(self, config: GradVacAggregator, num_tasks: int, seed: int = 0) -> None:
         super().__init__(config, num_tasks, seed)
         register_state(self, "cosines", torch.zeros(num_tasks, num_tasks, dtype=torch.float64))
 
-    def solve(self, cosines: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    def solve(self, cosines: Products, lengths: PerRow, rows: Places) -> PerRow:
         wanted = self.cosines[rows[:, None], rows]
         parts, found = vaccinated(cosines.numpy(), wanted.numpy())
         remembered = self.cosines.clone()
@@ -88,7 +89,7 @@ class GradDrop(JacobianAggregator[GradDropAggregator]):
     As torchjd's, with random numbers of NumPy's SFC64 on the CPU: torch's took a third of a step.
     """
 
-    def combine(self, jacobian: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    def combine(self, jacobian: Jacobian, rows: Places) -> Gradient:
         draw = draws(jacobian, torch_seed(self.seed, Stream.AGGREGATION, int(self.step)))
         for block in jacobian.split(BLOCK, 1):
             total, absolute = block[0].clone(), block[0].abs()
@@ -102,7 +103,7 @@ class GradDrop(JacobianAggregator[GradDropAggregator]):
         return jacobian[0]
 
 
-def draws(like: torch.Tensor, seed: int) -> Callable[[int], torch.Tensor]:
+def draws(like: Tensor, seed: int) -> Callable[[int], Tensor]:
     """Random numbers from -1 to 1 of a seed, of the type of a tensor and on its device.
 
     On the CPU each is one of 2¹⁶, the middles of as many equal parts: a probability of 1.5·10⁻⁵ does not matter here,
@@ -114,7 +115,7 @@ def draws(like: torch.Tensor, seed: int) -> Callable[[int], torch.Tensor]:
         return lambda count: torch.rand(count, **kind).mul_(2.0).sub_(1.0)
     source = np.random.Generator(np.random.SFC64(seed))
 
-    def draw(count: int) -> torch.Tensor:
+    def draw(count: int) -> Tensor:
         bits = source.integers(0, 1 << 64, -(-count // 4), dtype=np.uint64).view(np.int16)[:count]
         return torch.from_numpy(bits).to(like.dtype).add_(0.5).mul_(2.0**-15)
 
@@ -129,10 +130,10 @@ class ExcessMTL(JacobianAggregator[ExcessMTLAggregator]):
     and part of the checkpoint; what it will be after the step takes the same memory again.
     """
 
-    logits: torch.Tensor
-    baseline: torch.Tensor
-    steps: torch.Tensor
-    squares: torch.Tensor
+    logits: Tensor
+    baseline: Tensor
+    steps: Tensor
+    squares: Tensor
 
     def __init__(self, config: ExcessMTLAggregator, num_tasks: int, seed: int = 0) -> None:
         super().__init__(config, num_tasks, seed)
@@ -142,7 +143,7 @@ class ExcessMTL(JacobianAggregator[ExcessMTLAggregator]):
         register_state(self, "squares", torch.zeros(num_tasks, 0))
         self._spare = torch.zeros(num_tasks, 0)
 
-    def combine(self, jacobian: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    def combine(self, jacobian: Jacobian, rows: Places) -> Gradient:
         self.plan()
         risks = self._risks(jacobian, rows)
         seen, first = self.steps[rows], self.baseline[rows]
@@ -162,7 +163,7 @@ class ExcessMTL(JacobianAggregator[ExcessMTLAggregator]):
         )
         return weigh_into_first(len(rows) * logits.softmax(0), jacobian)
 
-    def _risks(self, jacobian: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    def _risks(self, jacobian: Jacobian, rows: Places) -> PerRow:
         """Each task's excess risk, float64 [rows]; the sums of squares after this step are left in the spare memory."""
         shape = (self.num_tasks, jacobian.shape[1])
         squares = self.squares.to(jacobian) if self.squares.shape == shape else jacobian.new_zeros(shape)
@@ -180,12 +181,12 @@ class ExcessMTL(JacobianAggregator[ExcessMTLAggregator]):
         if self.squares is not before:
             self._spare = before
 
-    def prepare_load(self, state: Mapping[str, torch.Tensor]) -> None:
+    def prepare_load(self, state: Mapping[str, Tensor]) -> None:
         # Its width is known only once there are gradients.
         self.squares = torch.zeros_like(state["squares"])
 
 
-def _excess(gradient: torch.Tensor, squares: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+def _excess(gradient: Tensor, squares: Tensor, after: Tensor) -> Tensor:
     """Σ gradient² / √squares, with this gradient's among the squares: their sums are written to `after`. Block by block,
     so that they stay in cache.
     """

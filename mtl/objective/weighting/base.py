@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Generic, TypeVar
 
 import torch
+from jaxtyping import Bool, Float64
+from torch import Tensor
 
 from mtl.config.objective import WeightingSection
 from mtl.config.tasks import TaskConfig
@@ -14,6 +16,13 @@ from mtl.objective.memory import Remembering
 
 WeightingConfig = TypeVar("WeightingConfig", bound=WeightingSection, covariant=True)
 """A method's section of params.yaml."""
+
+PerTask = Float64[Tensor, " tasks"]
+"""A number of each task that a method is called with."""
+Presence = Bool[Tensor, " tasks"]
+"""Whether any worker has an image that the task learns from."""
+Gramian = Float64[Tensor, "tasks tasks"]
+"""Products of the tasks' gradients."""
 
 
 class Weighting(Remembering, ABC, Generic[WeightingConfig]):
@@ -32,9 +41,9 @@ class Weighting(Remembering, ABC, Generic[WeightingConfig]):
         seed: of methods that draw random numbers, with `mtl.seeds.Stream.WEIGHTING` and the step.
     """
 
-    declared: torch.Tensor
-    auxiliary: torch.Tensor
-    counting: torch.Tensor
+    declared: Tensor
+    auxiliary: Tensor
+    counting: Tensor
 
     def __init__(self, config: WeightingConfig, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
         super().__init__()
@@ -48,13 +57,13 @@ class Weighting(Remembering, ABC, Generic[WeightingConfig]):
         """Of the tasks that count."""
 
     @abstractmethod
-    def factors(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:
+    def factors(self, losses: PerTask, present: Presence, gramian: Gramian | None = None) -> PerTask:
         """losses float64 [counting], present bool [counting], gramian of the unweighted losses' gradients float64
         [counting, counting] → factors float64 [counting], detached; those of absent tasks do not matter. What the method
         will remember of the step is planned, no more.
         """
 
-    def weights(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:
+    def weights(self, losses: PerTask, present: Presence, gramian: Gramian | None = None) -> PerTask:
         """The tasks' weights, float64 [tasks]; 0 for absent ones."""
         self.plan()
         own, there = self.counting, present[self.counting]
@@ -64,13 +73,13 @@ class Weighting(Remembering, ABC, Generic[WeightingConfig]):
         found = torch.where(count > 0, mean.clamp(max=1.0), 1.0).repeat(len(losses)).index_copy(0, own, factors)
         return torch.where(present, self.declared * found, torch.zeros_like(found))
 
-    def own_loss(self, losses: torch.Tensor, present: torch.Tensor) -> torch.Tensor | None:
+    def own_loss(self, losses: PerTask, present: Presence) -> Float64[Tensor, ""] | None:
         """The loss of parameters that the main optimizer learns for the method, if it has any: a scalar."""
         own = self.counting
         terms = self.own_terms(losses[own])
         return None if terms is None else (self.declared[own] * terms * present[own]).sum()
 
-    def own_terms(self, losses: torch.Tensor) -> torch.Tensor | None:
+    def own_terms(self, losses: PerTask) -> PerTask | None:
         """What these parameters are to make small, of each task by itself: [counting]."""
         return None
 
@@ -78,7 +87,7 @@ class Weighting(Remembering, ABC, Generic[WeightingConfig]):
         """These parameters for the optimizer, if there are any."""
         return None
 
-    def after_step(self, before: torch.Tensor, after: torch.Tensor | None, present: torch.Tensor) -> None:
+    def after_step(self, before: PerTask, after: PerTask | None, present: Presence) -> None:
         """Learn from a step that was made: the losses before it and, if asked for, of the same batch after it, float64
         [tasks].
         """
@@ -86,13 +95,13 @@ class Weighting(Remembering, ABC, Generic[WeightingConfig]):
         own = self.counting
         self.learn(before[own], None if after is None else after[own], present[own])
 
-    def learn(self, before: torch.Tensor, after: torch.Tensor | None, present: torch.Tensor) -> None:
+    def learn(self, before: PerTask, after: PerTask | None, present: Presence) -> None:
         """As `after_step`, of the tasks that count."""
 
     def end_epoch(self) -> None:
         """An epoch is over."""
 
 
-def shares(values: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+def shares(values: PerTask, known: Presence) -> PerTask:
     """The softmax over those that are known, 0 for others: [counting]."""
     return torch.where(known, torch.softmax(torch.where(known, values, -torch.inf), 0), 0.0)

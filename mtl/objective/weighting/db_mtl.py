@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from torch import Tensor
 
 from mtl.config.objective import DBMTLWeighting
 from mtl.config.tasks import TaskConfig
 from mtl.objective.memory import register_state
-from mtl.objective.weighting.base import Weighting
+from mtl.objective.weighting.base import Gramian, PerTask, Presence, Weighting
 
 
 class DBMTL(Weighting[DBMTLWeighting]):
@@ -19,13 +20,13 @@ class DBMTL(Weighting[DBMTLWeighting]):
     parameters, and equal to the paper's at beta 0. A loss of 0 has no logarithm: its task waits.
     """
 
-    squares: torch.Tensor
+    squares: Tensor
 
     def __init__(self, config: DBMTLWeighting, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
         super().__init__(config, tasks, seed)
         register_state(self, "squares", torch.zeros(self.num_tasks, dtype=torch.float64))
 
-    def factors(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:
+    def factors(self, losses: PerTask, present: Presence, gramian: Gramian | None = None) -> PerTask:
         assert gramian is not None
         known = present & (losses > 0)
         losses = torch.where(known, losses, 1.0)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from torch import Tensor
 
 from mtl.config.objective import DWAWeighting
 from mtl.config.tasks import TaskConfig
 from mtl.objective.memory import register_state
-from mtl.objective.weighting.base import Weighting
+from mtl.objective.weighting.base import Gramian, PerTask, Presence, Weighting
 
 
 class DWA(Weighting[DWAWeighting]):
@@ -18,10 +19,10 @@ class DWA(Weighting[DWAWeighting]):
     Even in the first two epochs. A mean counts the steps in which the task was present.
     """
 
-    sums: torch.Tensor
-    counts: torch.Tensor
-    averages: torch.Tensor
-    epochs: torch.Tensor
+    sums: Tensor
+    counts: Tensor
+    averages: Tensor
+    epochs: Tensor
 
     def __init__(self, config: DWAWeighting, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
         super().__init__(config, tasks, seed)
@@ -30,14 +31,14 @@ class DWA(Weighting[DWAWeighting]):
         register_state(self, "averages", torch.ones(2, self.num_tasks, dtype=torch.float64))
         register_state(self, "epochs", torch.zeros((), dtype=torch.int64))
 
-    def factors(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:
+    def factors(self, losses: PerTask, present: Presence, gramian: Gramian | None = None) -> PerTask:
         if int(self.epochs) < 2:
             return torch.ones_like(losses)
         older, newer = self.averages
         rates = torch.where(older > 0, newer / older, 1.0)
         return self.num_tasks * torch.softmax(rates / self.config.temperature, 0)
 
-    def learn(self, before: torch.Tensor, after: torch.Tensor | None, present: torch.Tensor) -> None:
+    def learn(self, before: PerTask, after: PerTask | None, present: Presence) -> None:
         self.sums += before * present
         self.counts += present
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from mtl.config.objective import FAMOWeighting
 from mtl.config.tasks import TaskConfig
-from mtl.objective.weighting.base import Weighting, shares
+from mtl.objective.weighting.base import Gramian, PerTask, Presence, Weighting, shares
 from mtl.objective.weighting.learned import OwnAdam
 
 
@@ -24,12 +24,12 @@ class FAMO(Weighting[FAMOWeighting]):
         self.logits = nn.Parameter(torch.zeros(self.num_tasks, dtype=torch.float64), requires_grad=False)
         self.adam = OwnAdam(self.logits, config.learning_rate, config.weight_decay)
 
-    def factors(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:
+    def factors(self, losses: PerTask, present: Presence, gramian: Gramian | None = None) -> PerTask:
         known = present & (losses > 0)
         parts = shares(self.logits.detach(), known) / torch.where(known, losses, 1.0)
         return parts / torch.where(known.any(), parts.sum(), 1.0)
 
-    def learn(self, before: torch.Tensor, after: torch.Tensor | None, present: torch.Tensor) -> None:
+    def learn(self, before: PerTask, after: PerTask | None, present: Presence) -> None:
         assert after is not None
         known = present & (before > 0) & (after > 0) & torch.isfinite(after)
         fallen = torch.where(known, torch.log(before) - torch.log(after), 0.0)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 
 from mtl.config.objective import FixedWeighting
-from mtl.objective.weighting.base import Weighting
+from mtl.objective.weighting.base import Gramian, PerTask, Presence, Weighting
 
 
 class Fixed(Weighting[FixedWeighting]):
     """Each task's own `weight`."""
 
-    def factors(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:
+    def factors(self, losses: PerTask, present: Presence, gramian: Gramian | None = None) -> PerTask:
         return torch.ones_like(losses)

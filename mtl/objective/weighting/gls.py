@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from mtl.config.objective import GLSWeighting
-from mtl.objective.weighting.base import Weighting
+from mtl.objective.weighting.base import Gramian, PerTask, Presence, Weighting
 
 
 class GLS(Weighting[GLSWeighting]):
@@ -14,7 +14,7 @@ class GLS(Weighting[GLSWeighting]):
     One loss of 0 would make the mean 0 for all: such a task waits.
     """
 
-    def factors(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:
+    def factors(self, losses: PerTask, present: Presence, gramian: Gramian | None = None) -> PerTask:
         known = present & (losses > 0)
         count = known.sum().clamp(min=1)
         losses = torch.where(known, losses, 1.0)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from jaxtyping import Float64
+from torch import Tensor, nn
 
 from mtl.objective.memory import register_state
 
@@ -18,9 +19,9 @@ class OwnAdam(nn.Module):
             little.
     """
 
-    steps: torch.Tensor
-    first: torch.Tensor
-    second: torch.Tensor
+    steps: Tensor
+    first: Tensor
+    second: Tensor
 
     def __init__(
         self, values: nn.Parameter, learning_rate: float, weight_decay: float = 0.0, epsilon: float = 1e-8
@@ -34,7 +35,7 @@ class OwnAdam(nn.Module):
         register_state(self, "second", torch.zeros_like(values.data))
 
     @torch.no_grad()
-    def step(self, gradient: torch.Tensor) -> None:
+    def step(self, gradient: Float64[Tensor, " values"]) -> None:
         """Move the values against a gradient of their shape."""
         (values,) = self._values
         gradient = gradient + self.weight_decay * values

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from torch import Tensor
 
 from mtl.config.objective import STCHWeighting
 from mtl.config.tasks import TaskConfig
 from mtl.objective.memory import register_state
-from mtl.objective.weighting.base import Weighting, shares
+from mtl.objective.weighting.base import Gramian, PerTask, Presence, Weighting, shares
 
 
 class STCH(Weighting[STCHWeighting]):
@@ -18,9 +19,9 @@ class STCH(Weighting[STCHWeighting]):
     The scale of a task is its mean loss over the warm-up, in which the plain mean is trained; without warm-up it is 1.
     """
 
-    step: torch.Tensor
-    sums: torch.Tensor
-    counts: torch.Tensor
+    step: Tensor
+    sums: Tensor
+    counts: Tensor
 
     def __init__(self, config: STCHWeighting, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
         super().__init__(config, tasks, seed)
@@ -28,14 +29,14 @@ class STCH(Weighting[STCHWeighting]):
         register_state(self, "sums", torch.zeros(self.num_tasks, dtype=torch.float64))
         register_state(self, "counts", torch.zeros(self.num_tasks, dtype=torch.float64))
 
-    def factors(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:
+    def factors(self, losses: PerTask, present: Presence, gramian: Gramian | None = None) -> PerTask:
         count = present.sum().clamp(min=1)
         if int(self.step) < self.config.warmup_steps:
             return torch.ones_like(losses) / count
         preference = 1.0 / (count * torch.where(self.sums > 0, self.sums / self.counts, 1.0))
         return preference * shares(preference * losses / self.config.mu, present)
 
-    def learn(self, before: torch.Tensor, after: torch.Tensor | None, present: torch.Tensor) -> None:
+    def learn(self, before: PerTask, after: PerTask | None, present: Presence) -> None:
         if int(self.step) < self.config.warmup_steps:
             self.sums += before * present
             self.counts += present

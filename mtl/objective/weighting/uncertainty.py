@@ -9,7 +9,7 @@ from torch import nn
 
 from mtl.config.objective import UncertaintyWeighting
 from mtl.config.tasks import TaskConfig
-from mtl.objective.weighting.base import Weighting
+from mtl.objective.weighting.base import Gramian, PerTask, Presence, Weighting
 
 
 class Uncertainty(Weighting[UncertaintyWeighting]):
@@ -19,10 +19,10 @@ class Uncertainty(Weighting[UncertaintyWeighting]):
         super().__init__(config, tasks, seed)
         self.log_variance = nn.Parameter(torch.zeros(self.num_tasks, dtype=torch.float64))
 
-    def factors(self, losses: torch.Tensor, present: torch.Tensor, gramian: torch.Tensor | None = None) -> torch.Tensor:
+    def factors(self, losses: PerTask, present: Presence, gramian: Gramian | None = None) -> PerTask:
         return torch.exp(-self.log_variance.detach())
 
-    def own_terms(self, losses: torch.Tensor) -> torch.Tensor:
+    def own_terms(self, losses: PerTask) -> PerTask:
         return torch.exp(-self.log_variance) * losses + self.log_variance
 
     def parameter_group(self) -> dict[str, object]:

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mtl.data.kinds.base import ArrowType
 from mtl.data.prepare.picture import Picture
-from mtl.tasks.answers.base import Answer, Row
+from mtl.tasks.answers.base import Answer, Columns, Row
 from mtl.tasks.base import Task
+from mtl.tasks.predictions import ManyLabels, OneLabel
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from mlflow.types import ColSpec
 
 
-class Label(Answer):
+class Label(Answer[OneLabel, str]):
     """A class, and its score in a column of its own."""
 
     name = page = "label"
     late_metric = "accuracy"
     has_classes = True
 
-    def row(self, name: str, task: Task, prediction: Any, picture: Picture) -> Row:
+    def row(self, name: str, task: Task, prediction: OneLabel, picture: Picture) -> Row:
         return {name: prediction["label"], f"{name}_score": float(max(prediction["scores"]))}
 
-    def fields(self, name: str) -> list[tuple[str, pa.DataType]]:
+    def fields(self, name: str) -> list[tuple[str, ArrowType]]:
         import pyarrow as pa
 
         return [(name, pa.string()), (f"{name}_score", pa.float64())]
@@ -36,29 +37,29 @@ class Label(Answer):
 
         return [ColSpec("string", name), ColSpec("double", f"{name}_score")]
 
-    def distance(self, one: Any, other: Any) -> float:
+    def distance(self, one: str, other: str) -> float:
         """0 or 1."""
         return float(one != other)
 
-    def summary(self, task: Task, predictions: Sequence[Any]) -> dict[str, list[Any]]:
+    def summary(self, task: Task, predictions: Sequence[OneLabel]) -> Columns:
         return {"score": [max(one["scores"]) for one in predictions]}
 
-    def indices(self, predictions: Sequence[Any]) -> np.ndarray | None:
+    def indices(self, predictions: Sequence[OneLabel]) -> np.ndarray | None:
         return np.array([one["index"] for one in predictions], np.int64)
 
     def line(self, name: str, task: Task, row: Row) -> str:
         return f"{name}: {row[name]} {row[f'{name}_score']:.2f}"
 
 
-class Labels(Answer):
+class Labels(Answer[ManyLabels, list[str]]):
     """A list of classes, and the scores of all classes in a column of its own."""
 
     name = page = "labels"
 
-    def row(self, name: str, task: Task, prediction: Any, picture: Picture) -> Row:
+    def row(self, name: str, task: Task, prediction: ManyLabels, picture: Picture) -> Row:
         return {name: prediction["labels"], f"{name}_scores": [float(score) for score in prediction["scores"]]}
 
-    def fields(self, name: str) -> list[tuple[str, pa.DataType]]:
+    def fields(self, name: str) -> list[tuple[str, ArrowType]]:
         import pyarrow as pa
 
         return [(name, pa.list_(pa.string())), (f"{name}_scores", pa.list_(pa.float64()))]
@@ -68,12 +69,12 @@ class Labels(Answer):
 
         return [ColSpec(Array(DataType.string), name), ColSpec(Array(DataType.double), f"{name}_scores")]
 
-    def distance(self, one: Any, other: Any) -> float:
+    def distance(self, one: list[str], other: list[str]) -> float:
         """1 - intersection / union."""
         first, second = set(one), set(other)
         return 1 - len(first & second) / max(len(first | second), 1) if first | second else 0.0
 
-    def summary(self, task: Task, predictions: Sequence[Any]) -> dict[str, list[Any]]:
+    def summary(self, task: Task, predictions: Sequence[ManyLabels]) -> Columns:
         return {
             "num_labels": [len(one["labels"]) for one in predictions],
             "score": [np.mean(one["scores"]) for one in predictions],

@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Generic
 
 import cv2
 import numpy as np
 
 from mtl.codecs.maps import encode_depth, encode_normals
+from mtl.data.kinds.base import ArrowType
 from mtl.data.prepare.picture import Picture
-from mtl.tasks.answers.base import Answer, Row
-from mtl.tasks.base import Task
+from mtl.tasks.answers.base import Answer, Columns, Row
+from mtl.tasks.base import Prediction, Task
+from mtl.tasks.predictions import ClassMask, NormalMap, NumberMap, Pixels
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from mlflow.types import ColSpec
 
 
-class Image(Answer):
-    """The image as the model has it, at its own size: `pixels`, uint8 [height, width, channels]."""
+class PngAnswer(Answer[Prediction, str], Generic[Prediction]):
+    """A picture in one column."""
 
-    name = "picture"
-
-    def row(self, name: str, task: Task, prediction: Any, picture: Picture) -> Row:
-        pixels = prediction["pixels"]
-        colour = cv2.cvtColor(pixels[..., :3], cv2.COLOR_RGB2BGR) if pixels.shape[2] >= 3 else pixels[..., 0]
-        return {name: _png(colour)}
-
-    def fields(self, name: str) -> list[tuple[str, pa.DataType]]:
+    def fields(self, name: str) -> list[tuple[str, ArrowType]]:
         import pyarrow as pa
 
         return [(name, pa.string())]
@@ -39,7 +33,7 @@ class Image(Answer):
 
         return [ColSpec("string", name)]
 
-    def distance(self, one: Any, other: Any) -> float:
+    def distance(self, one: str, other: str) -> float:
         """The mean difference of their pixels, 1 for white and black."""
         first, second = decode_picture(one), decode_picture(other)
         return self._apart(first, second) if first.shape == second.shape else 1.0
@@ -48,12 +42,23 @@ class Image(Answer):
         return float(np.abs(first.astype(float) - second.astype(float)).mean() / np.iinfo(first.dtype).max)
 
 
-class Outline(Image):
+class Image(PngAnswer[Pixels]):
+    """The image as the model has it, at its own size: `pixels`, uint8 [height, width, channels]."""
+
+    name = "picture"
+
+    def row(self, name: str, task: Task, prediction: Pixels, picture: Picture) -> Row:
+        pixels = prediction["pixels"]
+        colour = cv2.cvtColor(pixels[..., :3], cv2.COLOR_RGB2BGR) if pixels.shape[2] >= 3 else pixels[..., 0]
+        return {name: _png(colour)}
+
+
+class Outline(PngAnswer[ClassMask]):
     """Class indices, which the page and drawings show as a picture beside the image."""
 
     name = "outline"
 
-    def row(self, name: str, task: Task, prediction: Any, picture: Picture) -> Row:
+    def row(self, name: str, task: Task, prediction: ClassMask, picture: Picture) -> Row:
         return {name: _png(picture.classes_back(prediction["mask"]))}
 
 
@@ -67,33 +72,33 @@ class Mask(Outline):
         """The share of pixels with another class."""
         return float((first != second).mean())
 
-    def summary(self, task: Task, predictions: Sequence[Any]) -> dict[str, list[Any]]:
+    def summary(self, task: Task, predictions: Sequence[ClassMask]) -> Columns:
         names = task.target.classes
         return {f"share_{name}": [(p["mask"] == c).mean() for p in predictions] for c, name in enumerate(names)}
 
-    def drawn(self, task: Task, answer: Any) -> Any:
+    def drawn(self, task: Task, answer: str) -> ClassMask | None:
         return {"mask": decode_picture(answer)}
 
 
-class Depth(Image):
+class Depth(PngAnswer[NumberMap]):
     """16 bits in steps of the target's scale; 0 is unknown."""
 
     name = "depth"
 
-    def row(self, name: str, task: Task, prediction: Any, picture: Picture) -> Row:
+    def row(self, name: str, task: Task, prediction: NumberMap, picture: Picture) -> Row:
         data = encode_depth(picture.measures_back(prediction["map"]), task.target.scale)
         return {name: base64.b64encode(data).decode()}
 
-    def summary(self, task: Task, predictions: Sequence[Any]) -> dict[str, list[Any]]:
+    def summary(self, task: Task, predictions: Sequence[NumberMap]) -> Columns:
         return {"mean": [np.nanmean(one["map"]) for one in predictions]}
 
 
-class Normals(Image):
+class Normals(PngAnswer[NormalMap]):
     """Directions as colours."""
 
     name = "normals"
 
-    def row(self, name: str, task: Task, prediction: Any, picture: Picture) -> Row:
+    def row(self, name: str, task: Task, prediction: NormalMap, picture: Picture) -> Row:
         data = encode_normals(picture.measures_back(prediction["normals"]))
         return {name: base64.b64encode(data).decode()}
 

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from mtl.data.kinds.base import ArrowType
 from mtl.data.prepare.picture import Picture
-from mtl.tasks.answers.base import Answer, Row
+from mtl.tasks.answers.base import Answer, Columns, Row
 from mtl.tasks.base import Task
+from mtl.tasks.predictions import Number
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from mlflow.types import ColSpec
 
 
-class Value(Answer):
+class Value(Answer[Number, float]):
     """A number in the target's unit."""
 
     name = page = "value"
     late_metric = "mae"
     in_unit = True
 
-    def row(self, name: str, task: Task, prediction: Any, picture: Picture) -> Row:
+    def row(self, name: str, task: Task, prediction: Number, picture: Picture) -> Row:
         return {name: float(prediction["value"])}
 
-    def fields(self, name: str) -> list[tuple[str, pa.DataType]]:
+    def fields(self, name: str) -> list[tuple[str, ArrowType]]:
         import pyarrow as pa
 
         return [(name, pa.float64())]
@@ -35,14 +36,14 @@ class Value(Answer):
 
         return [ColSpec("double", name)]
 
-    def distance(self, one: Any, other: Any) -> float:
+    def distance(self, one: float, other: float) -> float:
         """Their difference."""
         return abs(one - other)
 
-    def differ(self, one: Any, other: Any, distance: float) -> bool:
+    def differ(self, one: float, other: float, distance: float) -> bool:
         return not math.isclose(one, other, rel_tol=1e-6)  # whatever the unit is
 
-    def summary(self, task: Task, predictions: Sequence[Any]) -> dict[str, list[Any]]:
+    def summary(self, task: Task, predictions: Sequence[Number]) -> Columns:
         return {"value": [one["value"] for one in predictions]}
 
     def line(self, name: str, task: Task, row: Row) -> str:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
+from jaxtyping import Bool, Float, Float64
+from torch import Tensor, nn
 
 from mtl.data.loading.loader import Batch
 from mtl.model.sharing import INITIAL, MultiTaskModel
@@ -24,21 +25,21 @@ INITIAL_WEIGHT = 0.5
 class Outcome:
     """What all workers agree on after a gradient is computed.
 
-    losses: float64 [tasks], over the global batch, detached; 0 where absent.
-    present: bool [tasks], whether any worker has an image that the task learns from.
-    weights, coefficients: float64 [tasks], of the weighting and of the aggregator.
-    gramian: float64 [tasks, tasks], of the unweighted losses' gradients; None if they were not compared.
+    losses: over the global batch, detached; 0 where absent.
+    present: whether any worker has an image that the task learns from.
+    weights, coefficients: of the weighting and of the aggregator.
+    gramian: of the unweighted losses' gradients; None if they were not compared.
     local: [tasks], this worker's part of the losses, to tell whose samples are not finite.
     """
 
-    losses: torch.Tensor
-    present: torch.Tensor
-    weights: torch.Tensor
-    coefficients: torch.Tensor
-    gramian: torch.Tensor | None = None
-    local: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
+    losses: Float64[Tensor, " tasks"]
+    present: Bool[Tensor, " tasks"]
+    weights: Float64[Tensor, " tasks"]
+    coefficients: Float64[Tensor, " tasks"]
+    gramian: Float64[Tensor, "tasks tasks"] | None = None
+    local: Float[Tensor, " _"] = field(default_factory=lambda: torch.zeros(0))
 
-    def figures(self) -> torch.Tensor:
+    def figures(self) -> Float64[Tensor, " figures"]:
         """All that methods learn from, float64 [figures]: if one is not finite, none may."""
         parts = [self.losses, self.weights, self.coefficients]
         return torch.cat(parts if self.gramian is None else [*parts, self.gramian.flatten()])
@@ -48,13 +49,13 @@ class Outcome:
 class Normaliser:
     """Global counts of a step's terms: what each local sum is divided by.
 
-    scales: by task, float64 [its terms]; present: bool [tasks].
+    scales: by task, of its terms.
     """
 
-    scales: Sequence[torch.Tensor]
-    present: torch.Tensor
+    scales: Sequence[Float64[Tensor, " _"]]
+    present: Bool[Tensor, " tasks"]
 
-    def loss(self, task: int, sums: Sequence[torch.Tensor]) -> torch.Tensor:
+    def loss(self, task: int, sums: Sequence[Float[Tensor, ""]]) -> Float[Tensor, ""]:
         """A worker's part of one task's global loss, from the sums of its terms: a scalar with their graph."""
         return torch.stack(list(sums)) @ self.scales[task].to(sums[0])
 
@@ -96,7 +97,7 @@ class GradientMethod(ABC):
 
         A term without a target is divided by one: a batch without a box still has a loss, of what is found in it.
         """
-        counts: list[torch.Tensor] = []
+        counts: list[Tensor] = []
         for name, task in self.tasks.items():
             numbers = [[task.num_present(batch), *task.target_counts(batch)] for batch in batches]
             own = torch.stack([torch.stack([n.double() for n in row]) for row in numbers]).sum(0)
@@ -105,12 +106,12 @@ class GradientMethod(ABC):
         scales = [1.0 / own[1:].clamp(min=1.0) for own in summed]
         return Normaliser(scales, torch.stack([own[0] > 0 for own in summed]))
 
-    def local_losses(self, outputs: dict[str, torch.Tensor], batch: Batch, norm: Normaliser) -> list[torch.Tensor]:
+    def local_losses(self, outputs: dict[str, Tensor], batch: Batch, norm: Normaliser) -> list[Float[Tensor, ""]]:
         """This worker's part of each task's global loss in one micro-batch.
 
         Scalars whose graphs meet at the features, not before: a backward pass of one must not go through all heads.
         """
-        losses: list[torch.Tensor] = []
+        losses: list[Tensor] = []
         for number, (name, task) in enumerate(self.tasks.items()):
             if name not in self.mine:
                 losses.append(batch.images.new_zeros(()))
@@ -127,7 +128,7 @@ class GradientMethod(ABC):
         return torch.autocast(self.world.device.type, torch.bfloat16, enabled=self.bf16)
 
     @torch.no_grad()
-    def losses(self, batches: Sequence[Batch], norm: Normaliser | None = None) -> torch.Tensor:
+    def losses(self, batches: Sequence[Batch], norm: Normaliser | None = None) -> Float64[Tensor, " tasks"]:
         """The global losses under the present weights, float64 [tasks]: a forward pass and nothing else."""
         norm = norm or self.normaliser(batches)
         total = torch.zeros(len(self.tasks), dtype=torch.float64, device=self.world.device)
@@ -138,7 +139,7 @@ class GradientMethod(ABC):
             total += torch.stack(self.local_losses(outputs, batch, norm)).double()
         return self.world.sum(total)
 
-    def known_losses(self, batches: Sequence[Batch], norm: Normaliser) -> torch.Tensor:
+    def known_losses(self, batches: Sequence[Batch], norm: Normaliser) -> Float64[Tensor, " tasks"]:
         """What the weighting must know of the losses before any backward pass: a forward pass if it looks at them, else
         nothing, zeros.
         """
@@ -146,7 +147,9 @@ class GradientMethod(ABC):
             return self.losses(batches, norm)
         return torch.zeros(len(self.tasks), dtype=torch.float64, device=self.world.device)
 
-    def finish(self, weights: torch.Tensor | None, parameters: Sequence[nn.Parameter] | None = None) -> None:
+    def finish(
+        self, weights: Float64[Tensor, " tasks"] | None, parameters: Sequence[nn.Parameter] | None = None
+    ) -> None:
         """Weigh each task's own parameters' gradients, if they are not yet, and sum gradients over workers: of some
         parameters, or of all.
         """

@@ -8,6 +8,8 @@ from itertools import combinations
 
 import numpy as np
 import torch
+from jaxtyping import Float64
+from torch import Tensor
 
 from mtl.data.loading.loader import Batch, Split
 from mtl.precision import at_least_float32
@@ -47,7 +49,9 @@ class FeatureGradients(GradientMethod):
         self.finish(None if entangled else weights)
         return Outcome(losses, norm.present, weights, coefficients, gramian, local)
 
-    def _cut(self, micro: int, batch: Batch, norm: Normaliser, row_weights: torch.Tensor, *, heads: bool) -> _Cut:
+    def _cut(
+        self, micro: int, batch: Batch, norm: Normaliser, row_weights: Float64[Tensor, " tasks"], *, heads: bool
+    ) -> _Cut:
         """Forward, and backward through the heads as far as the features."""
         self.reseed(micro)
         with self.autocast(), torch.set_grad_enabled(heads):
@@ -57,7 +61,7 @@ class FeatureGradients(GradientMethod):
             outputs = self.model.specific(leaves, self.model.rows(batch.images, batch.views), self.mine)
         local = self.local_losses(outputs, batch, norm)
         after = [p for p in self.model.after_cut() if p.requires_grad] if heads else []
-        gradients: list[list[torch.Tensor]] = []
+        gradients: list[list[Tensor]] = []
         for number, loss in enumerate(local):
             if loss.requires_grad:
                 weighted = loss * row_weights[number].to(loss)
@@ -72,12 +76,12 @@ class FeatureGradients(GradientMethod):
 class _Cut:
     """Features with their graph, and each task's gradients at them: [tasks][features]."""
 
-    features: list[torch.Tensor]
-    gradients: list[list[torch.Tensor]]
-    local: torch.Tensor
+    features: list[Tensor]
+    gradients: list[list[Tensor]]
+    local: Float64[Tensor, " tasks"]
 
-    def gramian(self) -> torch.Tensor:
-        """float64 [tasks, tasks], of this worker's samples."""
+    def gramian(self) -> Float64[Tensor, "tasks tasks"]:
+        """Of this worker's samples."""
         size = len(self.gradients)
         found = torch.zeros(size, size, dtype=torch.float64, device=self.local.device)
         for place in range(len(self.features)):
@@ -87,8 +91,8 @@ class _Cut:
 
     def go_on(self, coefficients: list[float]) -> None:
         """The backward pass from the features on."""
-        starts: list[torch.Tensor] = []
-        sums: list[torch.Tensor] = []
+        starts: list[Tensor] = []
+        sums: list[Tensor] = []
         for place, feature in enumerate(self.features):
             if feature.requires_grad:
                 starts.append(feature)

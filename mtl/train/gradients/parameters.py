@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from mtl.data.loading.loader import Batch
 from mtl.objective.jacobian import gramian_of
@@ -15,7 +16,7 @@ from mtl.train.gradients.base import GradientMethod, Outcome
 class ParameterGradients(GradientMethod):
     """The tasks' gradients are compared at the shared parameters: a backward pass per task."""
 
-    _jacobian: torch.Tensor | None = None
+    _jacobian: Tensor | None = None
 
     def compute(self, batches: Sequence[Batch]) -> Outcome:
         norm = self.normaliser(batches)
@@ -42,15 +43,13 @@ class ParameterGradients(GradientMethod):
             parameter.grad = part.view_as(parameter)
         return Outcome(losses, norm.present, weights, coefficients, gramian, total)
 
-    def _cleared(self, shared: list[nn.Parameter], width: int) -> torch.Tensor:
+    def _cleared(self, shared: list[nn.Parameter], width: int) -> Float[Tensor, "tasks width"]:
         """The Jacobian's memory, [tasks, width] of zeros: the same each step, for it is large and new pages are slow."""
         if self._jacobian is None:
             self._jacobian = torch.empty(len(self.tasks), width, dtype=shared[0].dtype, device=self.world.device)
         return self._jacobian.zero_()
 
-    def _add_row(
-        self, row: Sequence[torch.Tensor], loss: torch.Tensor, shared: list[nn.Parameter], number: int
-    ) -> None:
+    def _add_row(self, row: Sequence[Tensor], loss: Tensor, shared: list[nn.Parameter], number: int) -> None:
         """One task's backward pass, which adds its gradient of the shared parameters to a row of the Jacobian."""
         if not loss.requires_grad:
             return

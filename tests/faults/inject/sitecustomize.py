@@ -37,7 +37,7 @@ def wrapped(function, when, count, program):
         return result
 
     call.__name__ = getattr(function, "__name__", "call")
-    call.__wrapped__ = function
+    call.__wrapped__ = function  # type: ignore[attr-defined]
     return call
 
 
@@ -52,6 +52,8 @@ class Patcher(importlib.abc.MetaPathFinder):
             return None
         sys.meta_path.remove(self)
         spec = importlib.machinery.PathFinder.find_spec(name, path)
+        assert spec is not None
+        assert spec.loader is not None
         original = spec.loader.exec_module
 
         def exec_module(module):
