@@ -24,15 +24,16 @@ from mtl.output.terminal import harmless
 from mtl.registry.registry import Registry
 from mtl.reports.change import Change
 
+Found_co = TypeVar("Found_co", covariant=True)
 Found = TypeVar("Found")
 NUM_TICKS = 5
 
 
 @dataclass(frozen=True)
-class Part(Generic[Found]):
+class Part(Generic[Found_co]):
     """What is known of something, or why it is not; neither: there is nothing of it yet."""
 
-    value: Found | None = None
+    value: Found_co | None = None
     unknown: str = ""
 
 

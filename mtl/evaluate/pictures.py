@@ -30,6 +30,7 @@ TILE = 320
 """Pixels of the longer side of a drawn image, at least."""
 ON_TOP = ("boxes", "keypoints")
 """Kinds that are drawn over what fills the image."""
+Kind = Literal["good", "bad"]
 
 
 def draw_curves(folder: Path, scorers: dict[str, Scorer], history: Sequence[EpochRow]) -> None:
@@ -39,7 +40,7 @@ def draw_curves(folder: Path, scorers: dict[str, Scorer], history: Sequence[Epoc
     _draw_lines(
         folder / "reliability.png",
         {
-            n: [(r["confidence"], r["accuracy"]) for r in c["reliability"]]
+            n: [(float(r["confidence"]), float(r["accuracy"])) for r in c["reliability"]]
             for n, c in curves.items()
             if "reliability" in c
         },
@@ -49,7 +50,7 @@ def draw_curves(folder: Path, scorers: dict[str, Scorer], history: Sequence[Epoc
     _draw_lines(
         folder / "precision_recall.png",
         {
-            n: [(r["recall"], r["precision"]) for r in c["precision_recall"]]
+            n: [(float(r["recall"]), float(r["precision"])) for r in c["precision_recall"]]
             for n, c in curves.items()
             if "precision_recall" in c
         },
@@ -118,7 +119,8 @@ def draw_predictions(
     # Good ones are drawn from the best tenth, evenly, so that they are not all of one kind.
     best = order[::-1][: max(half, len(order) // 10)]
     pictures: list[Picture] = []
-    for name, indices in (("bad", order[:half]), ("good", best[:: max(1, len(best) // half)][:half])):
+    chosen: dict[Kind, np.ndarray] = {"bad": order[:half], "good": best[:: max(1, len(best) // half)][:half]}
+    for name, indices in chosen.items():
         batch = collate(split, np.sort(indices))
         for task in tasks.values():
             task.derive(batch)
@@ -140,7 +142,7 @@ class _Drawn:
     beside: np.ndarray | None
     lines: list[str]
 
-    def picture(self, identifier: str, kind: Literal["good", "bad"]) -> Picture:
+    def picture(self, identifier: str, kind: Kind) -> Picture:
         beside = None if self.beside is None else _png(self.beside)
         return Picture(id=identifier, kind=kind, drawn=_png(self.image), beside=beside, lines=tuple(self.lines))
 

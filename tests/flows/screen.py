@@ -21,7 +21,7 @@ def on_terminal(
     """Run a command on a pseudo-terminal of its own; its exit code, and all that it wrote there."""
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-    own = {"TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8"} | environment
+    own = {"TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8", **environment}
     left = {"NO_COLOR", "COLUMNS", "LINES", "FORCE_COLOR"} - environment.keys()
     process = subprocess.Popen(
         command,
