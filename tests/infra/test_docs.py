@@ -23,7 +23,7 @@ def test_commands_of_the_readme_exist() -> None:
     from flows.cli import app
 
     commands = get_group(app).commands
-    assert set(re.findall(r"`mtl ([a-z]+)", text)) <= commands.keys()
+    assert set(re.findall(r"`mtl ([a-z-]+)", text)) <= commands.keys()
     assert set(re.findall(r"`mtl data ([a-z]+)", text)) <= commands["data"].commands.keys()  # type: ignore[attr-defined]
 
 
