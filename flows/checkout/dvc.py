@@ -66,7 +66,7 @@ def run_stage(
         StageError: it failed otherwise, or took longer than `timeout` seconds.
     """
     command = [python, "-m", "dvc", "repro", "--single-item", *(["--force"] if force else []), name]
-    environment = _environment(folder) | (more or {})
+    environment = _environment(folder) | dict(more or {})
     if force:
         environment["MTL_FROM_SCRATCH"] = "1"
     with _error_file() as (said, variable):

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -128,7 +128,7 @@ def _fail(error: Exception) -> None:
         terminal.crash(error)
 
 
-def _end_with(error: Exception) -> None:
+def _end_with(error: Exception) -> NoReturn:
     """End with an error that is none of ours: of a full disk, or one that nobody foresaw."""
     from flows.terminal import current
     from mtl.surroundings import trouble_with_disk
