@@ -35,6 +35,8 @@ LOCKED = "Unable to acquire lock"
 LOCKED_SECONDS = 60.0
 """In which another command of DVC may end: it locks a project for as long as it looks at it."""
 _PREFIX = re.compile(r"^\((?:\w+ )?pid=\d+(?:, ip=[^)]*)?\)\s?")
+_FAILED = "ERROR: failed to reproduce"
+"""What it says last of a stage that failed: nothing that is not known."""
 _RUNS = "Running stage '"
 """What DVC's command says of a stage that is not up to date."""
 OURS = ("mtl.stages", "mtl.entrypoints")
@@ -250,7 +252,8 @@ def _stream(
                 say_again(said, on_event)
             elif line:
                 FOREIGN.info(line)
-            lines.extend(filter(None, [said.message if said else line]))
+            if not line.startswith(_FAILED):
+                lines.extend(filter(None, [said.message if said else line]))
 
     try:
         read()

@@ -50,9 +50,15 @@ def worth_retrying(task: Any, task_run: Any, state: Any) -> bool:
         again = isinstance(error, StageError) or type(error) is RegistryError or not isinstance(error, MtlError)
         if again:  # Prefect asks while there is a try left
             why = error.found or error.what if isinstance(error, MtlError) else f"{type(error).__name__}: {error}"
-            _LOG.warning(f"{task_run.name}: tried again, for it failed: {why.strip().splitlines()[-1][:300]}")
+            _LOG.warning(f"{task_run.name}: tried again, for it failed: {_gist(why)}")
         return again
     return False
+
+
+def _gist(found: str) -> str:
+    """The line that says most: of an error of ours the first, of a traceback the last."""
+    lines = found.strip().splitlines() or [""]
+    return lines[0 if any(line.startswith("  fix:") for line in lines) else -1][:300]
 
 
 @task(name="stage", cache_policy=NO_CACHE, task_run_name="{name}", retry_condition_fn=worth_retrying)
