@@ -11,11 +11,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-WIDTH, HEIGHT = 360, 230
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 38
-"""Room around the plot."""
-COLOURS = 8
-"""Of series in the style sheet; more of them begin anew, dashed."""
+from mtl.reports.plot import BOTTOM, COLOURS, HEIGHT, TOP, Plot, figure, legend, path, short, written
 
 
 @dataclass(frozen=True)
@@ -49,27 +45,27 @@ def lines(title: str, series: Series, x: str, y: str, *, diagonal: bool = False,
     points = [point for some in known.values() for point in some]
     if not points:
         return Markup()
-    plot = _Plot.around(
+    plot = Plot.around(
         [p.x for p in points], [end for p in points for end in (p.y, p.low, p.high) if end is not None], x, y
     )
     drawn = [plot.axes(least=1.0 if counted else 0.0)]
     if diagonal:
         start, end = max(plot.x[0], plot.y[0]), min(plot.x[1], plot.y[1])
-        drawn.append(_path([plot.at(start, start), plot.at(end, end)], "guide"))
+        drawn.append(path([plot.at(start, start), plot.at(end, end)], "guide"))
     for number, some in enumerate(known.values()):
         drawn.append(_series(plot, some, number))
-    return _figure(title, HEIGHT, drawn, legend(list(known)) if len(known) > 1 else Markup())
+    return figure(title, HEIGHT, drawn, legend(list(known)) if len(known) > 1 else Markup())
 
 
-def _series(plot: _Plot, points: Sequence[Point], number: int) -> Markup:
+def _series(plot: Plot, points: Sequence[Point], number: int) -> Markup:
     kind = f"s{number % COLOURS}" + (" dashed" if number >= COLOURS else "")
-    drawn = [_path([plot.at(p.x, p.y) for p in points], "line")] if len(points) > 1 else []
+    drawn = [path([plot.at(p.x, p.y) for p in points], "line")] if len(points) > 1 else []
     for point in points if len(points) <= 60 else ():
         across, down = plot.at(point.x, point.y)
         if point.low is not None and point.high is not None:
             ends = [plot.at(point.x, point.low), plot.at(point.x, point.high)]
-            drawn.append(_path(ends, "interval"))
-        said = point.said or f"{_number(point.x)}: {_number(point.y)}"
+            drawn.append(path(ends, "interval"))
+        said = point.said or f"{written(point.x)}: {written(point.y)}"
         mark = Markup('<circle class="dot {}" cx="{:.1f}" cy="{:.1f}" r="4"><title>{}</title></circle>')
         drawn.append(mark.format(point.mark, across, down, said))
     return Markup('<g class="{}">{}</g>').format(kind, Markup().join(drawn))
@@ -97,27 +93,27 @@ def forest(title: str, ranges: Sequence[Range], x: str, farthest: float = math.i
         return Markup()
     ends = [max(-farthest, min(farthest, end)) for r in ranges for end in (r.low, r.high, r.bound or 0.0, r.value, 0.0)]
     step, height = 32, TOP + 32 * len(ranges) + BOTTOM
-    plot = _Plot((min(ends), max(ends)), (0.0, 1.0), x, "", left=14, height=height)
-    drawn = [plot.axes(sideways=False), _path([plot.at(0, 0), plot.at(0, 1)], "guide")]
+    plot = Plot((min(ends), max(ends)), (0.0, 1.0), x, "", left=14, height=height)
+    drawn = [plot.axes(sideways=False), path([plot.at(0, 0), plot.at(0, 1)], "guide")]
     for row, found in enumerate(ranges):
         down = TOP + step * row + 22
         low, value, high = (
             plot.at(max(-farthest, min(farthest, v)), 0)[0] for v in (found.low, found.value, found.high)
         )
         said = f"{found.name}: {found.value:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
-        text = Markup('<text class="name" x="14" y="{}">{}</text>').format(down - 9, _short(found.name, 52))
-        bar = _path([(low, down), (high, down)], "interval")
+        text = Markup('<text class="name" x="14" y="{}">{}</text>').format(down - 9, short(found.name, 52))
+        bar = path([(low, down), (high, down)], "interval")
         dot = Markup('<circle class="dot" cx="{:.1f}" cy="{}" r="4.5"><title>{}</title></circle>').format(
             value, down, said
         )
         bound = Markup()
         if found.bound is not None:
             across = plot.at(max(-farthest, min(farthest, found.bound)), 0)[0]
-            bound = _path([(across, down - 7), (across, down + 7)], "bound")
+            bound = path([(across, down - 7), (across, down + 7)], "bound")
         drawn.append(
             Markup('<g class="{}">{}{}{}{}</g>').format("good" if found.good else "bad", text, bar, dot, bound)
         )
-    return _figure(title, height, drawn)
+    return figure(title, height, drawn)
 
 
 def bars(title: str, rows: Mapping[str, Mapping[str, float]], x: str, *, stacked: bool = True) -> Markup:
@@ -127,13 +123,13 @@ def bars(title: str, rows: Mapping[str, Mapping[str, float]], x: str, *, stacked
     parts = list(dict.fromkeys(part for row in rows.values() for part in row))
     step = 20 + 11 * (1 if stacked else len(parts))
     longest = max(sum(row.values()) if stacked else max(row.values(), default=0.0) for row in rows.values())
-    plot = _Plot((0.0, longest or 1.0), (0.0, 1.0), x, "", left=14, height=TOP + step * len(rows) + BOTTOM)
+    plot = Plot((0.0, longest or 1.0), (0.0, 1.0), x, "", left=14, height=TOP + step * len(rows) + BOTTOM)
     drawn = [plot.axes(sideways=False)]
     for number, (name, row) in enumerate(rows.items()):
         down, start = TOP + step * number, 0.0
-        said = ", ".join(f"{part} {_number(value)}" for part, value in row.items())
+        said = ", ".join(f"{part} {written(value)}" for part, value in row.items())
         text = Markup('<text class="name" x="14" y="{}">{}</text>').format(
-            down + 11, _short(f"{name}: {said}" if stacked else name, 54)
+            down + 11, short(f"{name}: {said}" if stacked else name, 54)
         )
         pieces: list[Markup] = []
         for place, part in enumerate(parts):
@@ -144,7 +140,7 @@ def bars(title: str, rows: Mapping[str, Mapping[str, float]], x: str, *, stacked
             piece = Markup('<rect class="s{}" x="{:.1f}" y="{}" width="{:.1f}" height="10"/>')
             pieces.append(piece.format(place % COLOURS, left, top, right - left))
         drawn.append(Markup("<g><title>{}: {}</title>{}{}</g>").format(name, said, text, Markup().join(pieces)))
-    return _figure(title, plot.height, drawn, legend(parts))
+    return figure(title, plot.height, drawn, legend(parts))
 
 
 def histogram(title: str, edges: Sequence[float], sides: Mapping[str, Sequence[float]]) -> Markup:
@@ -155,14 +151,14 @@ def histogram(title: str, edges: Sequence[float], sides: Mapping[str, Sequence[f
         sides: name → a share for each bin.
     """
     highest = max((share for shares in sides.values() for share in shares), default=0.0) or 1.0
-    plot = _Plot((edges[0], edges[-1]), (0.0, highest), "", "share")
+    plot = Plot((edges[0], edges[-1]), (0.0, highest), "", "share")
     drawn = [plot.axes()]
     for number, shares in enumerate(sides.values()):
         corners = [plot.at(edges[0], 0)]
         for left, right, share in zip(edges[:-1], edges[1:], shares, strict=True):
             corners += [plot.at(left, share), plot.at(right, share)]
-        drawn.append(Markup('<g class="s{}">{}</g>').format(number, _path([*corners, plot.at(edges[-1], 0)], "area")))
-    return _figure(title, HEIGHT, drawn, legend(list(sides)))
+        drawn.append(Markup('<g class="s{}">{}</g>').format(number, path([*corners, plot.at(edges[-1], 0)], "area")))
+    return figure(title, HEIGHT, drawn, legend(list(sides)))
 
 
 def dots(title: str, found: Iterable[tuple[float, float, float]], x: str, y: str) -> Markup:
@@ -170,105 +166,12 @@ def dots(title: str, found: Iterable[tuple[float, float, float]], x: str, y: str
     all_dots = list(found)
     if not all_dots:
         return Markup()
-    plot = _Plot.around([dot[0] for dot in all_dots], [dot[1] for dot in all_dots], x, y)
+    plot = Plot.around([dot[0] for dot in all_dots], [dot[1] for dot in all_dots], x, y)
     largest = max(dot[2] for dot in all_dots) or 1.0
     drawn = [plot.axes()]
     for across, down, number in all_dots:
         place = plot.at(across, down)
         circle = Markup('<circle class="s0 bubble" cx="{:.1f}" cy="{:.1f}" r="{:.1f}"><title>{}</title></circle>')
-        said = f"{_number(across)} × {_number(down)}: {_number(number)}"
+        said = f"{written(across)} × {written(down)}: {written(number)}"
         drawn.append(circle.format(*place, 3 + 12 * math.sqrt(number / largest), said))
-    return _figure(title, HEIGHT, drawn)
-
-
-def legend(names: Sequence[str]) -> Markup:
-    """Which colour is what."""
-    keys = (Markup('<span><i class="key s{}"></i>{}</span>').format(i % COLOURS, name) for i, name in enumerate(names))
-    return Markup('<p class="legend">{}</p>').format(Markup(" ").join(keys))
-
-
-@dataclass(frozen=True)
-class _Plot:
-    """Where values lie in the picture."""
-
-    x: tuple[float, float]
-    y: tuple[float, float]
-    across: str
-    up: str
-    left: int = LEFT
-    height: int = HEIGHT
-
-    @classmethod
-    def around(cls, xs: Sequence[float], ys: Sequence[float], across: str, up: str) -> _Plot:
-        """With some room around all values."""
-        return cls(_padded(xs), _padded(ys), across, up)
-
-    def at(self, x: float, y: float) -> tuple[float, float]:
-        """A value's place, in pixels from the left and the top."""
-        (x0, x1), (y0, y1) = self.x, self.y
-        width, height = WIDTH - self.left - RIGHT, self.height - TOP - BOTTOM
-        right = (x - x0) / ((x1 - x0) or 1.0)
-        return self.left + width * right, TOP + height * (1 - (y - y0) / ((y1 - y0) or 1.0))
-
-    def axes(self, *, sideways: bool = True, least: float = 0.0) -> Markup:
-        """Grid, numbers and names.
-
-        Args:
-            sideways: with the numbers of the axis that goes up.
-            least: between two numbers of the other one.
-        """
-        drawn: list[Markup] = []
-        floor, text = self.height - BOTTOM, Markup('<text x="{:.1f}" y="{:.1f}" class="{}">{}</text>')
-        for tick in ticks(*self.x, least=least):
-            across = self.at(tick, 0)[0]
-            drawn += [
-                _path([(across, TOP), (across, floor)], "grid"),
-                text.format(across, floor + 14, "tick", _number(tick)),
-            ]
-        for tick in ticks(*self.y) if sideways else ():
-            down = self.at(0, tick)[1]
-            ends = [(self.left, down), (WIDTH - RIGHT, down)]
-            drawn += [_path(ends, "grid"), text.format(self.left - 5, down + 4, "tick end", _number(tick))]
-        middle = (self.left + WIDTH - RIGHT) / 2
-        drawn.append(text.format(middle, self.height - 5, "tick", self.across))
-        if self.up:
-            turned = Markup('<text class="tick" transform="translate(11 {:.1f}) rotate(-90)">{}</text>')
-            drawn.append(turned.format((TOP + floor) / 2, _short(self.up, 34)))
-        return Markup().join(drawn)
-
-
-def ticks(low: float, high: float, wanted: int = 5, least: float = 0.0) -> list[float]:
-    """Round numbers from low to high, some `wanted` of them; no nearer to each other than `least`."""
-    span = high - low
-    if not math.isfinite(span) or span <= 0:
-        return [low]
-    size = 10 ** math.floor(math.log10(span / wanted))
-    step = next((size * factor for factor in (1, 2, 5, 10) if span / (size * factor) <= wanted), size * 10)
-    step = max(step, least)
-    first = math.ceil(low / step - 1e-9)
-    return [round(number * step, 12) for number in range(first, math.floor(high / step + 1e-9) + 1)]
-
-
-def _padded(values: Sequence[float]) -> tuple[float, float]:
-    low, high = min(values), max(values)
-    room = 0.06 * (high - low) or abs(low) * 0.1 or 1.0
-    return low - room, high + room
-
-
-def _number(value: float) -> str:
-    """With four digits; thousands and more in full."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def _short(text: str, longest: int) -> str:
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
-
-
-def _path(points: Sequence[tuple[float, float]], kind: str) -> Markup:
-    steps = " L".join(f"{x:.1f} {y:.1f}" for x, y in points)
-    return Markup('<path class="{}" d="M{}"/>').format(kind, steps)
-
-
-def _figure(title: str, height: int, drawn: Sequence[Markup], below: Markup | None = None) -> Markup:
-    text = '<figure class="chart"><figcaption>{}</figcaption><svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>{}</figure>'
-    return Markup(text).format(title, WIDTH, height, title, Markup().join(drawn), below or Markup())
+    return figure(title, HEIGHT, drawn)
