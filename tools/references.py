@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tools import commands_reference, params_reference, params_schema, python_reference
+from mtl.config.schema import schema
+from tools import commands_reference, params_reference, python_reference
 
 ROOT = Path(__file__).parents[1]
 MADE: dict[str, Callable[[], str]] = {
     "docs/params.md": params_reference.page,
-    "docs/params.schema.json": params_schema.schema,
+    "docs/params.schema.json": schema,
     "docs/reference/commands.md": commands_reference.page,
     "docs/reference/python.md": python_reference.page,
 }

@@ -12,11 +12,14 @@ from flows.checkout.git import GitError, git, git_says
 from flows.checkout.installed import PINS, pin, shipped
 from flows.project.template import ADDRESS, ANSWERS, TEMPLATES, mtl_version, repository, source_of_mtl, versions
 from mtl.config import read_params
+from mtl.config.schema import schema
 from mtl.errors import ConfigError, MtlError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,49}")
 LOCKS = {"requirements.lock": "requirements.lock", "build.lock": "infra/build.lock"}
 """Files of mtl's own that a project has: an update replaces them."""
+SCHEMA = "params.schema.json"
+"""What an editor checks params.yaml by, as its first line says: of the installed mtl, as the locks are."""
 
 
 def create(folder: Path) -> list[str]:
@@ -113,13 +116,14 @@ def _own_params(folder: Path, name: str) -> None:
     for key in ("experiment", "model"):
         text, found = re.subn(rf"^  {key}: .*$", f"  {key}: {value}", text, count=1, flags=re.MULTILINE)
         assert found, key
-    (folder / "params.yaml").write_text(text, encoding="utf-8")
+    (folder / "params.yaml").write_text(text.replace(f"=docs/{SCHEMA}", f"={SCHEMA}", 1), encoding="utf-8")
 
 
 def _take_locks(folder: Path) -> None:
-    """What the environment is made of, and which code each stage runs."""
+    """What the environment is made of, which settings there are, and which code each stage runs."""
     for name, path in LOCKS.items():
         shutil.copyfile(shipped(name), folder / path)
+    (folder / SCHEMA).write_text(schema(), encoding="utf-8")
     (folder / PINS).mkdir(exist_ok=True)
     pin(folder)
 

@@ -69,6 +69,8 @@ def test_a_new_project_is_committed_and_passes_its_own_tests(made: Path) -> None
     config = load(made / "params.yaml")
     assert (config.registry.model, config.registry.experiment) == ("shop", "shop")
     assert load_settings(made).root == made
+    first = (made / "params.yaml").read_text(encoding="utf-8").partition("\n")[0]
+    assert json.loads((made / first.partition("$schema=")[2]).read_text(encoding="utf-8"))["title"] == "params.yaml"
 
 
 def test_nothing_of_the_machine_is_in_it(made: Path) -> None:

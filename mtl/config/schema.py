@@ -1,4 +1,4 @@
-"""docs/params.schema.json: what an editor needs to complete and check params.yaml, from the settings."""
+"""What an editor needs to complete and check params.yaml, from the settings: docs/params.schema.json, and in a project."""
 
 from __future__ import annotations
 
@@ -35,7 +35,3 @@ def _without_titles(node: Any) -> Any:
         elif key not in ("title", "discriminator"):
             found[key] = _without_titles(value)
     return found
-
-
-if __name__ == "__main__":
-    print(schema(), end="")
