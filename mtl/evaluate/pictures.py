@@ -33,7 +33,7 @@ def draw_curves(folder: Path, scorers: dict[str, Scorer], history: Sequence[Epoc
     _draw_lines(
         folder / "reliability.png",
         {
-            n: [(r["confidence"], r["accuracy"]) for r in c["reliability"]]
+            n: [(float(r["confidence"]), float(r["accuracy"])) for r in c["reliability"]]
             for n, c in curves.items()
             if "reliability" in c
         },
@@ -43,7 +43,7 @@ def draw_curves(folder: Path, scorers: dict[str, Scorer], history: Sequence[Epoc
     _draw_lines(
         folder / "precision_recall.png",
         {
-            n: [(r["recall"], r["precision"]) for r in c["precision_recall"]]
+            n: [(float(r["recall"]), float(r["precision"])) for r in c["precision_recall"]]
             for n, c in curves.items()
             if "precision_recall" in c
         },

@@ -9,6 +9,7 @@ REQUIREMENTS = (
     "cryptography",
     "filelock",
     "fsspec",
+    "jaxtyping",
     "mlflow",
     "model-signing",
     "numpy",

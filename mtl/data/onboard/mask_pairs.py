@@ -38,7 +38,7 @@ def masks_of(look: Look, choice: Choice) -> list[Finding]:
             continue
         facts += [f"{target}: {fact}" for fact in classes.facts]
         more = {"target": target} if target != "regions" else {}
-        sets |= sections(look, "mask_pairs", some_pairs, target, classes.section | more)
+        sets |= sections(look, "mask_pairs", some_pairs, target, {**classes.section, **more})
     if sets:
         facts += [f"not read: {fault}" for fault in faults]
         return [Finding("mask_pairs", sets, evidence | labels.keys(), tuple(facts))]
