@@ -34,7 +34,7 @@ def mask_section(tree: FileTree, masks: Sequence[FileRef | bytes], facts: list[s
         facts.append(f"{what}: no masks of classes ({error.line}); if it has some, describe them yourself")
         return {}
     facts += [f"{what}: {fact}" for fact in found.facts]
-    return dict(found.section)
+    return {**found.section}
 
 
 def classes_of_masks(
