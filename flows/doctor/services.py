@@ -20,8 +20,12 @@ from mtl.storage.dvc_settings import dvc_settings
 from mtl.surroundings import PROXIES
 
 ANSWER_SECONDS = 5.0
-PORTS = {"MLflow's page": (5000, "mtl ui --mlflow-port"), "Prefect's page": (4200, "mtl ui --prefect-port"),
-         "the endpoint": (8000, "mtl endpoint --port")}  # fmt: skip
+PORTS = {
+    "the home page": (4100, "mtl ui --port"),
+    "MLflow's page": (5000, "mtl ui --mlflow-port"),
+    "Prefect's page": (4200, "mtl ui --prefect-port"),
+    "the endpoint": (8000, "mtl endpoint --port"),
+}
 """Where commands listen unless they are told otherwise, and what tells them."""
 
 
