@@ -51,7 +51,7 @@ def hand_over(config: ClusterTree, work: Work, stop_seconds: float = 0.0) -> Non
 
 def no_result() -> StageError:
     """The error of a job that ended, and left nothing."""
-    return StageError("the cluster's job ended without a result", fix="see its lines above; run again to go on")
+    return StageError("the cluster's job ended without a result", fix="the log has its lines; run again to go on")
 
 
 def store_of(config: ClusterTree, kind: str, job: Job, seal: Seal) -> Store:

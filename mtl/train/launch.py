@@ -156,7 +156,7 @@ def attempts(config: TrainingTree, job: TrainJob, folder: Path, store: Store, se
     raise StageError(
         f"the training failed more than {config.train.max_failures} times (train.max_failures)",
         found=_first_line(failure),
-        fix="see the lines above; run again to go on from the last checkpoint",
+        fix="the log has its lines; run again to go on from the last checkpoint",
     )
 
 
