@@ -22,9 +22,14 @@ def write_page(path: Path, table: ComparisonTable) -> None:
         gains=_gains(rows),
         weights=[chart for row in rows if _moves(row) and (chart := _weights(row))],
         cell=shown,
-        shade=lambda value: f"h{min(6, round(6 * abs(value)))}",
+        shade=_shade,
     )
     path.write_text(html, encoding="utf-8")
+
+
+def _shade(cosine: float) -> str:
+    """Class of the style sheet."""
+    return f"h{min(6, round(6 * abs(cosine)))}"
 
 
 def _gains(rows: list[MethodRow]) -> Markup:

@@ -118,7 +118,9 @@ def draw_predictions(
     # Good ones are drawn from the best tenth, evenly, so that they are not all of one kind.
     best = order[::-1][: max(half, len(order) // 10)]
     pictures: list[Picture] = []
-    for name, indices in (("bad", order[:half]), ("good", best[:: max(1, len(best) // half)][:half])):
+    chosen: dict[Literal["bad", "good"], np.ndarray] = {"bad": order[:half]}
+    chosen["good"] = best[:: max(1, len(best) // half)][:half]
+    for name, indices in chosen.items():
         batch = collate(split, np.sort(indices))
         for task in tasks.values():
             task.derive(batch)
