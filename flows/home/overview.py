@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
@@ -43,13 +43,13 @@ class Overview:
 
     at: datetime
     model: str
-    versions: Part[Sequence[VersionRow]]
-    changes: Part[Sequence[Change]]
+    versions: Part[list[VersionRow]]
+    changes: Part[list[Change]]
     last_run: Part[LastRun | None]
     flow_runs: Part[FlowRuns]
-    ticks: Part[Sequence[datetime]]
-    arrivals: Part[Sequence[Arrival]]
-    looks: Part[Sequence[Look]]
+    ticks: Part[list[datetime]]
+    arrivals: Part[list[Arrival]]
+    looks: Part[list[Look]]
 
     @property
     def champion(self) -> VersionRow | None:

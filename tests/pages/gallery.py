@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -180,7 +179,11 @@ def data(folder: Path) -> Path:
     drawn = {
         s: {("", None): [Sample(f"{s}{i}.png", photograph(i), ["species: cat"])] * 3} for i, s in enumerate(SPLITS)
     }
-    original, data_page.samples_of = data_page.samples_of, lambda _f, _m, split, *_: drawn[split]
+
+    def samples_of(folder: Path, manifest: Any, split: str, *_: Any) -> Any:
+        return drawn[split]
+
+    original, data_page.samples_of = data_page.samples_of, samples_of
     try:
         data_page.write_data_page(path, DataReport.model_validate(found), folder, SimpleNamespace(spec=spec))  # type: ignore[arg-type]
     finally:
@@ -336,8 +339,9 @@ def overview(result: MonitorReport, said: str = "promoted (against version 1): b
 
 def nothing_known() -> Overview:
     """Where nothing answers."""
-    parts: Mapping[str, Any] = {f.name: Part(unknown="it does not answer") for f in dataclasses.fields(Overview)}
-    return Overview(**{**parts, "at": START, "model": "zoo"})
+    parts: dict[str, Any] = {f.name: Part(unknown="it does not answer") for f in dataclasses.fields(Overview)}
+    parts |= {"at": START, "model": "zoo"}
+    return Overview(**parts)
 
 
 def home(folder: Path, found: Overview) -> str:

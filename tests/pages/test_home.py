@@ -92,7 +92,6 @@ def test_only_pages_of_the_home_are_served(tmp_path: Path) -> None:
         "/versions/2",
         "/versions/3",
         "/versions/..%2fpassword",
-        "/looks/..",
         "/looks/%2e%2e%2fpassword",
         "/data",
         "/password",
