@@ -199,7 +199,8 @@ def _unknown(path: str, look: Look, facts: list[str]) -> DataError:
     kinds = Counter(PurePosixPath(name).suffix.lower() or "without extension" for name in look.names).most_common(6)
     files = ", ".join(f"{number} {kind}" for kind, number in kinds)
     if not look.images:
-        what, fix = f"{path} has no images", f"name a folder with images ({', '.join(IMAGES)})"
+        what = f"{path} has no images"
+        fix = f"name a folder with images ({', '.join(IMAGES)}); how to describe one: docs/how-to/bring-your-data.md"
     else:
         what = f"{path} is in no format that is known"
         fix = (
