@@ -91,7 +91,9 @@ def test_the_first_run_ends_with_a_champion(checkout: Path) -> None:
     for task, metric in {**primaries, "image": "psnr"}.items():
         assert isinstance(champion["metrics"][task][metric], float)
     page = (checkout / ".mtl" / "reports" / "version-1.html").read_text()
-    assert page.count("data:image/png;base64,") == 6
+    drawn = json.loads((checkout / "outputs" / "evaluate" / "pictures.json").read_text())["pictures"]
+    assert {one["kind"] for one in drawn} == {"good", "bad"}
+    assert page.count("data:image/png;base64,") == sum(1 + (one["beside"] is not None) for one in drawn)
     assert champion["weights_sha256"] in page
     assert any((checkout / ".mtl" / "dvc-remote").rglob("*"))
     figures = mtl(checkout, "metrics").stdout
