@@ -253,7 +253,7 @@ def test_it_answers_as_the_package_does(endpoint: tuple[str, Watched], bundle: P
         (b'{"images": ["/etc/passwd"]}', "application/json", 400, "not base64"),
         (b'{"images": ["aaaa"]}', "application/json", 400, "no known format"),
         (json.dumps({"images": ["aaaa"] * 65}).encode(), "application/json", 413, "too many"),
-        (bytes(33 * 2**20), "image/png", 413, "too large"),
+        pytest.param(bytes(33 * 2**20), "image/png", 413, "too large", id="33 MiB"),
     ],
 )
 def test_what_it_refuses(endpoint: tuple[str, Watched], content: bytes, kind: str, status: int, fragment: str) -> None:
