@@ -323,7 +323,7 @@ def dvc(folder: Path, *words: str, **environment: str) -> str:
 
 def clean_environment() -> dict[str, str]:
     """The environment without what an outer run or session has set for these tools."""
-    own = ("MTL_", "PREFECT_", "MLFLOW_", "RAY_", "DVC_")
+    own = ("MTL_", "PREFECT_", "MLFLOW_", "RAY_", "DVC_", "COLUMNS", "LINES")  # the last two of pytest-xdist
     return {key: value for key, value in os.environ.items() if not key.startswith(own)}
 
 
