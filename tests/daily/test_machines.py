@@ -205,7 +205,7 @@ def mounted(options: str) -> list[str]:
 @pytest.mark.daily(situation="a disk that is read-only, full, or too small")
 @pytest.mark.parametrize(
     ("options", "words", "said"),
-    [("ro", ("status",), "cannot write to"), ("size=200k", ("history",), "a disk is full")],
+    [("ro", ("status",), "cannot write to"), ("size=200k", ("clean",), "a disk is full")],
 )
 def test_a_disk_that_takes_nothing_is_named(bare: Path, options: str, words: tuple[str, ...], said: str) -> None:
     (bare / "disk").mkdir()
