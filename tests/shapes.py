@@ -1,4 +1,4 @@
-"""Shapes and types of tensors, as signatures have them, are checked in every call that a test makes in its own process."""
+"""Shapes and types of tensors, as signatures have them, are checked in every call of a process that sets MTL_TEST_SHAPES."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from jaxtyping import AbstractArray, install_import_hook
 
 ROOMS = ("mtl.objective", "mtl.tasks", "mtl.train.gradients")
 """Packages whose signatures have shapes."""
+CHECKED = "MTL_TEST_SHAPES"
+"""Variable of a process of tests in which they are checked: tests/objective/test_shapes.py starts one."""
 
 
 def install() -> None:

@@ -429,6 +429,7 @@ print("ANSWER" + frame.to_json(orient="records", double_precision=15))
 DIRECT = """
 import base64, json, sys, mtl, pandas as pd
 from pathlib import Path
+from mtl.package.predictor import Predictor
 assert mtl.__file__.startswith(sys.argv[3]), mtl.__file__
 images = [base64.b64decode(text) for text in json.load(open(sys.argv[2]))]
 frame = pd.DataFrame(Predictor(Path(sys.argv[1])).predict(images))

@@ -144,7 +144,7 @@ def test_a_crash(years: Years, crash: str, monkeypatch: pytest.MonkeyPatch) -> N
     after_run(years.settings, years.config, embedded=False)
     years.clean(versions=1, champions=1, runs=0)
     assert years.numbers() == [1, 3]
-    assert [entry.removed for entry in history(years.settings)] == [None, (2,)]
+    assert [entry.removed for entry in history(years.settings)] == [(), (2,)]
     assert len(years.client.search_runs([years.tracker.experiment], run_view_type=3)) == 2
 
 

@@ -1,38 +1,23 @@
-"""That a wrong shape or type is refused, wherever signatures have one; in tests alone."""
+"""Shapes of tensors, as signatures have them, are those of whole trainings, of tasks and of their answers."""
 
 from __future__ import annotations
 
-import pytest
-import torch
-from jaxtyping import TypeCheckError
+import os
+import subprocess
+import sys
 
-from mtl.objective.jacobian import gramian_of, weigh_into_first
-from mtl.objective.losses import cross_entropy
-from mtl.tasks.boxes import Candidates
-from mtl.train.gradients import Outcome
 from tests.conftest import ROOT
+from tests.shapes import CHECKED
+
+ROOMS = ("tests/golden", "tests/tasks", "tests/objective/wrong_shapes.py")
 
 
-def test_a_wrong_shape_is_refused() -> None:
-    labels, present = torch.zeros(3, dtype=torch.int64), torch.ones(3, dtype=torch.bool)
-    assert cross_entropy(torch.zeros(3, 2), labels, present).shape == ()
-    with pytest.raises(TypeCheckError, match="labels"):
-        cross_entropy(torch.zeros(4, 2), labels, present)
-    with pytest.raises(TypeCheckError, match="present"):
-        cross_entropy(torch.zeros(3, 2), labels, present.float())
-    with pytest.raises(TypeCheckError, match="jacobian"):
-        weigh_into_first(torch.ones(2, dtype=torch.float64), torch.zeros(3, 5))
-    with pytest.raises(TypeCheckError, match="jacobian"):
-        gramian_of(torch.zeros(3))
-
-
-def test_a_dataclass_of_wrong_shapes_is_refused() -> None:
-    with pytest.raises(TypeCheckError, match="scores"):
-        Candidates(torch.zeros(3, 4), torch.zeros(2, 5))
-    two, there = torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.bool)
-    assert Outcome(two, there, two, two).gramian is None
-    with pytest.raises(TypeCheckError, match="weights"):
-        Outcome(two, there, two.float(), two)
+def test_signatures_say_what_is_computed() -> None:
+    """In a process of its own: checks make calls half as slow again, which the other tests need not pay."""
+    words = [sys.executable, "-m", "pytest", *ROOMS, "-q", "-m", "not slow and not long"]
+    words += ["-k", "not tiny_training and not fetch_and_prepare"]
+    done = subprocess.run(words, cwd=ROOT, env=os.environ | {CHECKED: "1"}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
 
 
 def test_the_library_itself_checks_nothing() -> None:
