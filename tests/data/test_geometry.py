@@ -91,7 +91,8 @@ def test_resizing_moves_everything_by_one_map(height: int, width: int, at: Any, 
     for axis, size, factor in (("x", width, scale[0]), ("y", height, scale[1])):
         margin = 2.0 + 2.0 / factor  # at the edge there is nothing to be a mean of
         inner = known & (place[axis] > margin) & (place[axis] < size - margin)
-        assert np.abs(after.maps[axis] - place[axis])[inner].max() * factor < TENTH * len(resizes)
+        # A picture that is shrunk to a few pixels is edge all over.
+        assert np.abs(after.maps[axis] - place[axis])[inner].max(initial=0.0) * factor < TENTH * len(resizes)
     moved = centroid(after.image[..., 0].astype(float))
     assert np.abs(moved - (centroid(before.image[..., 0].astype(float)) * scale + offset)).max() < TENTH
     assert np.abs(after.points["o"] - (before.points["o"] * scale + offset)).max() < 1e-3

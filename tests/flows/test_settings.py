@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flows.settings import Settings
-from tests.conftest import clean_environment
+from tests.conftest import ROOT, clean_environment
 
 
 def test_reading_what_a_home_has_makes_nothing(tmp_path: Path) -> None:
@@ -37,7 +36,7 @@ def test_only_entering_a_checkout_changes_the_environment(tmp_path: Path, call: 
     for name in ("params.yaml", "dvc.yaml"):
         (tmp_path / name).touch()
     code = f"import os; before = dict(os.environ); from flows.settings import {call}; {call}(); print(before != os.environ)"
-    environment = clean_environment() | {"PYTHONPATH": os.environ.get("PYTHONPATH", str(Path(__file__).parents[1]))}
+    environment = clean_environment() | {"PYTHONPATH": str(ROOT)}
     words = [sys.executable, "-c", code]
     done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == f"{changes}\n"
