@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from flows.run_log import show_lines
 from flows.terminal import current
 from mtl.errors import MtlError, StageError
 from mtl.registry.key_files import KeySource, key_source
@@ -148,6 +149,7 @@ def enter_checkout(root: Path | None = None) -> Settings:
     Raises:
         MtlError: not in a checkout, or nothing can be written to the home.
     """
+    show_lines()  # a run that a server started has no command that did
     terminal = current()
     settings = load_settings(root)
     _make_home(settings.home)

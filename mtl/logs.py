@@ -138,6 +138,11 @@ def pass_on(logger: logging.Logger, line: str) -> None:
         logger.info(line)
 
 
+def line_handler() -> LineHandler | None:
+    """The handler that this process has set up; None: it has not yet."""
+    return next((found for found in logging.getLogger(OURS[0]).handlers if isinstance(found, LineHandler)), None)
+
+
 def set_up_logging(form: str = "", run_logger: Callable[[], logging.Logger | None] | None = None) -> LineHandler:
     """Let this process show what our modules log, without secrets; once, a second call changes nothing. The handler.
 
@@ -148,8 +153,7 @@ def set_up_logging(form: str = "", run_logger: Callable[[], logging.Logger | Non
     Raises:
         ConfigError: MTL_LOG_FORMAT is none of FORMATS.
     """
-    known = next((found for found in logging.getLogger(OURS[0]).handlers if isinstance(found, LineHandler)), None)
-    if known is not None:
+    if (known := line_handler()) is not None:
         return known
     asked = form or os.environ.get(VARIABLE, "")
     if asked and asked not in FORMATS:

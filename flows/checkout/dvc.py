@@ -238,9 +238,10 @@ def _stream(
         timed_out.set()
         stop_tree(process)
 
-    timer = threading.Timer(timeout or threading.TIMEOUT_MAX, expire)
-    timer.daemon = True
-    timer.start()
+    timer = threading.Timer(timeout, expire) if timeout else None
+    if timer is not None:
+        timer.daemon = True
+        timer.start()
     lines: list[str] = []
 
     def read() -> None:
@@ -259,7 +260,8 @@ def _stream(
         read()
         process.wait()
     finally:
-        timer.cancel()
+        if timer is not None:
+            timer.cancel()
         if process.poll() is None:
             # It has things to say while it ends, and would wait for ever if nobody took them.
             rest = threading.Thread(target=contextvars.copy_context().run, args=(read,), daemon=True)

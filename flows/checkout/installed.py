@@ -29,6 +29,7 @@ PINS = "mtl_code"
 ARCHIVE = "mtl_code.zip"
 """What a version keeps of the code that made it, in its lineage."""
 PACKAGE = Path(mtl.__file__).parent
+_REPLACED = "look who writes there; a back-up may have it whole (mtl restore)"
 _IN_CHECKOUT = {"build.lock": "infra/build.lock"}
 
 
@@ -168,7 +169,7 @@ def lay_code(archive: Path, folder: Path) -> None:
                     raise DataError(
                         f"{ARCHIVE} has other things than code of mtl",
                         found=name,
-                        fix="look who writes there; a back-up may have it whole (mtl restore)",
+                        fix=_REPLACED,
                     )
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_bytes(files.read(name))
@@ -176,7 +177,7 @@ def lay_code(archive: Path, folder: Path) -> None:
         raise DataError(
             f"{ARCHIVE} of the version cannot be read",
             found=str(error),
-            fix="look who writes there; a back-up may have it whole (mtl restore)",
+            fix=_REPLACED,
         ) from error
 
 

@@ -57,6 +57,7 @@ def everywhere(
 def main() -> None:
     """Entry point: a user's error is printed without a traceback and ends with code 2, one that nobody foresaw with code 1."""
     from flows.run_log import show_lines
+    from flows.terminal import stop_display
     from mtl.config.credentials import refuse_credentials
     from mtl.errors import MtlError
     from mtl.output.terminal import guard
@@ -93,7 +94,7 @@ def main() -> None:
     except Exception as error:
         _end_with(error)
     finally:
-        _stop_display()
+        stop_display()
     sys.exit(result if isinstance(result, int) else 0)
 
 
@@ -106,23 +107,19 @@ def _with_first(names: Sequence[str], words: Sequence[str]) -> list[str]:
 
 def _say(line: str) -> None:
     """A last word of the command."""
-    from flows.terminal import current
+    from flows.terminal import current, stop_display
 
     terminal = current()
-    _stop_display()
+    stop_display()
     typer.secho(line, fg="yellow", file=terminal.err if terminal else sys.stderr)
 
 
 def _fail(error: Exception) -> None:
     """Show an error: in a command by its terminal, which has a log to name."""
+    from flows.terminal import current
     from mtl.errors import MtlError
 
-    try:
-        from flows.terminal import current
-
-        terminal = current()
-    except MtlError:  # MTL_LOG_FORMAT itself is wrong
-        terminal = None
+    terminal = current()
     if terminal is None:
         typer.secho(f"error: {error}", fg="red", err=True)
     elif isinstance(error, MtlError):
@@ -143,13 +140,3 @@ def _end_with(error: Exception) -> NoReturn:
         raise error
     _fail(error)
     sys.exit(ExitCode.NO)
-
-
-def _stop_display() -> None:
-    from flows.terminal import stop_display
-    from mtl.errors import MtlError
-
-    try:
-        stop_display()
-    except MtlError:  # MTL_LOG_FORMAT is wrong: nothing is shown
-        return

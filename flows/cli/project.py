@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from flows.cli.exit_codes import ExitCode
+
 app = typer.Typer()
 
 
@@ -22,7 +24,11 @@ def new(
     from mtl.errors import ConfigError
 
     if (name is None) != update:
-        raise ConfigError("mtl new wants a name, or --update", fix="mtl new shop; or mtl new --update in a project")
+        raise ConfigError(
+            "mtl new wants a name, or --update",
+            found="neither" if name is None else "both",
+            fix="mtl new shop; or mtl new --update in a project",
+        )
     if name is None:
         _update()
         return
@@ -47,7 +53,7 @@ def _update() -> None:
         )
     typer.echo("next: git diff, mtl upgrade-params, make test, git commit")
     if conflicts:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.NO)
 
 
 @app.command("upgrade-params")

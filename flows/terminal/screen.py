@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 from flows.run_log import FOREIGN, show_lines
 from flows.terminal.log_file import divert, keep_foreign, new_log
 from mtl.errors import MtlError
-from mtl.logs import COLOURS, LineHandler, event_of, of
+from mtl.logs import COLOURS, LineHandler, event_of, line_handler, of
 from mtl.output.terminal import Guarded, unguarded
 from mtl.reports.events import ErrorEvent, Event, ProgressEvent, ResultEvent, StepEvent
 
@@ -181,5 +181,5 @@ def stop_display() -> None:
 
 def current() -> Terminal | None:
     """The terminal of the command that this process is; None: it is a server, or a run that one started."""
-    screen = show_lines().screen
-    return screen if isinstance(screen, Terminal) else None
+    handler = line_handler()
+    return handler.screen if handler is not None and isinstance(handler.screen, Terminal) else None
