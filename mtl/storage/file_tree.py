@@ -23,7 +23,7 @@ import fsspec
 import orjson
 from fsspec.implementations.tar import TarFileSystem
 from fsspec.implementations.zip import ZipFileSystem
-from pathspec import PathSpec
+from pathspec import GitIgnoreSpec
 
 from mtl.codecs.header import IMAGES, Header, read_header
 from mtl.errors import DataError
@@ -71,7 +71,7 @@ class FileTree:
     def without(self, patterns: Sequence[str]) -> FileTree:
         """The same place, in whose listings files are left out, as .gitignore has them: they are no part of a set."""
         other = copy.copy(self)
-        ignored = PathSpec.from_lines("gitwildmatch", patterns) if patterns else None
+        ignored = GitIgnoreSpec.from_lines(patterns) if patterns else None
         if ignored is not None:
             other._shown = [name for name in self._shown if not ignored.match_file(name)]  # noqa: SLF001 (its own class)
             other.__dict__.pop("_by_extension", None)

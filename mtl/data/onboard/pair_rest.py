@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from pathspec import PathSpec
+from pathspec import GitIgnoreSpec
 
 from mtl.data.formats.pairs import Side
 from mtl.data.onboard.look import Finding, Look, Section, ignored
@@ -34,12 +34,12 @@ def with_the_rest(
     evidence = frozenset[str]()
     for pairs, why in choice.others:
         pattern = _pattern(pairs)
-        if not any(PathSpec.from_lines("gitwildmatch", [pattern]).match_files(used)):
+        if not any(GitIgnoreSpec.from_lines([pattern]).match_files(used)):
             patterns.append(pattern)
         evidence |= pairs.map_files
         more.append(f"{pattern}: {why}; not read")
     for pattern in OTHERS:
-        beside = [*PathSpec.from_lines("gitwildmatch", [pattern]).match_files(look.unclaimed(".json"))]
+        beside = [*GitIgnoreSpec.from_lines([pattern]).match_files(look.unclaimed(".json"))]
         patterns += [pattern] if beside else []
         more += [f"{pattern}: not read"] if beside else []
         evidence |= frozenset(beside)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from statistics import median
 
-from pathspec import PathSpec
+from pathspec import GitIgnoreSpec
 from pydantic import ValidationError
 
 from mtl.codecs.header import Header
@@ -108,7 +108,7 @@ def _sets(kept: list[Read], findings: list[Finding], names: list[str], facts: li
     refs = [ref for r in readings for e in r.entries for ref in (e.image, *e.targets.values())]
     used = {container(ref.name) for ref in refs if isinstance(ref, FileRef)}
     used |= {name for r in readings for name in (*r.documents, *r.left_out, *(p.file for p in r.problems))}
-    said = PathSpec.from_lines("gitwildmatch", (line for section in sets.values() for line in ignored(section)))
+    said = GitIgnoreSpec.from_lines(line for section in sets.values() for line in ignored(section))
     idle = {name for name in names if is_label_file(name)} - used
     evidence = idle.union(*(finding.evidence for finding in findings))
     facts += [f"lists of classes that nothing here needs: {', '.join(sorted(idle)[:4])}"] if idle else []

@@ -8,14 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from pathspec import PathSpec
+from pathspec import GitIgnoreSpec
 
 from mtl.data.formats.base import Problem
 from mtl.data.raw.account import Account, FilesOfPath, Names
 from mtl.storage.members import Member
 
-NOT_DATA = PathSpec.from_lines(
-    "gitwildmatch",
+NOT_DATA = GitIgnoreSpec.from_lines(
     (
         "readme*",
         "README*",
@@ -135,7 +134,7 @@ class Seen:
             lost: id → what is wrong with it.
         """
         account = FileAccount(self.path, found=len(self.names))
-        ignored = PathSpec.from_lines("gitwildmatch", self.ignore)
+        ignored = GitIgnoreSpec.from_lines(self.ignore)
         for name in self.names:
             found = self.named.get(name)
             if found is not None and kept.get(found) == found:
