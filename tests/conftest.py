@@ -61,7 +61,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     items.sort(key=lambda item: (not shares_checkout(item), item.path.stem != "test_end_to_end"))
     for item in items:
-        item.add_marker(pytest.mark.xdist_group("checkout" if shares_checkout(item) else item.path.stem))
+        item.add_marker(
+            pytest.mark.xdist_group("checkout" if shares_checkout(item) else "/".join(item.path.parts[-2:]))
+        )
 
 
 @pytest.fixture(scope="session")

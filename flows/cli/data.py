@@ -26,19 +26,22 @@ def init(
 ) -> None:
     """Recognise the format of PATH, and propose what params.yaml says.
 
-    The sections data: and tasks: are written into it on yes.
+    The sections data: and tasks: are written into it on yes; in the place of the example's, a network and epochs, too.
     """
     from flows.settings import enter_checkout
+    from mtl.config import read_params
     from mtl.data.onboard.proposal import sections_as_yaml, write_sections
     from mtl.data.onboard.propose import propose
+    from mtl.data.onboard.recipe import is_example
     from mtl.data.sources.budget import within_budget
     from mtl.output.terminal import one_line
 
     settings = enter_checkout()
     chosen = path if "://" in path else _relative(Path(path), settings.root)
-    proposal = within_budget(propose, chosen)
+    proposal = within_budget(propose, chosen, is_example(read_params(settings.root / "params.yaml")))
     if as_json:
-        typer.echo(json.dumps({"format": proposal.format, "facts": proposal.facts, **proposal.sections}, indent=1))
+        sections = {**proposal.sections, **proposal.changes}
+        typer.echo(json.dumps({"format": proposal.format, "facts": proposal.facts, **sections}, indent=1))
         return
     typer.secho(one_line(f"{path} is {proposal.format}"), bold=True)
     for fact in proposal.facts:

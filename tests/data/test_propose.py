@@ -17,6 +17,7 @@ from mtl.config.params import Config, parse
 from mtl.data.onboard.image_folder import structural_names
 from mtl.data.onboard.proposal import sections_as_yaml
 from mtl.data.onboard.propose import Proposal, propose
+from mtl.data.onboard.recipe import recipe, side
 from mtl.data.prepare.prepare import prepare
 from mtl.data.raw.account import Account, read_account
 from mtl.data.raw.rows import read_split
@@ -298,3 +299,25 @@ def test_files_that_nothing_uses_are_named(tmp_path: Path) -> None:
     written(tmp_path / "README.md", "read me")
     facts = propose(str(tmp_path)).facts
     assert "1 files would be used by no set: labels.xlsx" in facts
+
+
+def test_few_images_begin_with_weights_that_have_seen_others(tmp_path: Path) -> None:
+    classes_in(tmp_path / "given")
+    example = read_params(ROOT / "params.yaml")
+    first, later = propose(str(tmp_path / "given")), propose(str(tmp_path / "given"), first=False)
+    params = parse(first.within(example))
+    assert (params.model.pretrained.type, params.train.epochs) == ("package", 40)
+    assert params.registry.intended_use == "", "what the example is for is said of other images"
+    assert params.train.batch_size == example["train"]["batch_size"], "nothing else changes"
+    assert any("ImageNet, 40 epochs" in fact for fact in first.facts)
+    assert later.changes == {}
+    assert first.sections == later.sections
+
+
+@pytest.mark.parametrize(("kinds", "pixels"), [(["label", "value"], 128), (["label", "boxes"], 256), (["mask"], 256)])
+def test_large_images_are_proposed_smaller(kinds: list[str], pixels: int) -> None:
+    assert (side(900, kinds), side(70, kinds)) == (pixels, 64)
+
+
+def test_of_many_images_an_epoch_is_enough() -> None:
+    assert [recipe(images)["train"]["epochs"] for images in (10, 400, 4_000, 1_000_000)] == [40, 10, 1, 1]

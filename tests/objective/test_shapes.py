@@ -6,12 +6,15 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.conftest import ROOT
 from tests.shapes import CHECKED
 
 ROOMS = ("tests/golden", "tests/tasks", "tests/objective/wrong_shapes.py")
 
 
+@pytest.mark.slow
 def test_signatures_say_what_is_computed() -> None:
     """In a process of its own: checks make calls half as slow again, which the other tests need not pay."""
     words = [sys.executable, "-m", "pytest", *ROOMS, "-q", "-m", "not slow and not long"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -22,13 +22,19 @@ SHARD_SIZE = 32
 
 @dataclass
 class Proposal:
-    """What was recognised: the `data.source` and `tasks` sections, and what a person may want to know."""
+    """What was recognised: the `data.source` and `tasks` sections, and what a person may want to know.
+
+    Attributes:
+        size: height and width of the images, in pixels.
+        changes: section → its keys that change; the others stay as they are.
+    """
 
     format: str
     source: dict[str, Any]
     tasks: dict[str, Any]
     size: int
     bad_fraction: float
+    changes: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     facts: list[str] = field(default_factory=list[str])
 
     @property
@@ -47,6 +53,11 @@ class Proposal:
             "max_bad_fraction": self.bad_fraction,
         }
         return {"data": data, "tasks": self.tasks}
+
+    def within(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """All of params.yaml with it."""
+        changed = {name: {**(params.get(name) or {}), **keys} for name, keys in self.changes.items()}
+        return {**params, **self.sections, **changed}
 
 
 def grouped(problems: Iterable[Problem]) -> list[str]:
@@ -111,12 +122,16 @@ def _escaped(name: str) -> str:
 
 
 def sections_as_yaml(proposal: Proposal) -> str:
-    """The sections as text."""
+    """The sections, and those keys of others that change, as text."""
+    return _as_yaml({**proposal.sections, **proposal.changes})
+
+
+def _as_yaml(sections: Mapping[str, Any]) -> str:
     from ruamel.yaml import YAML
 
     yaml, text = YAML(), io.StringIO()
     yaml.default_flow_style = None  # pyright: ignore[reportAttributeAccessIssue]
-    yaml.dump(_quoted(proposal.sections), text)
+    yaml.dump(_quoted(sections), text)
     return text.getvalue()
 
 
@@ -146,15 +161,16 @@ def write_sections(path: Path, proposal: Proposal, model: str = "") -> bool:
     from ruamel.yaml import YAML
 
     before = read_params(path)
-    registry = {"registry": {**before.get("registry", {}), "model": model}} if model else {}
-    parse({**before, **proposal.sections, **registry})
+    named = {"registry": {**proposal.changes.get("registry", {}), "model": model}} if model else {}
+    proposal = replace(proposal, changes={**proposal.changes, **named})
+    parse(proposal.within(before))
     yaml = YAML()
     yaml.preserve_quotes = True  # pyright: ignore[reportAttributeAccessIssue]
     values = yaml.load(path.read_text(encoding="utf-8"))
     # Through text, so that the new sections are laid out as a person would.
-    values.update(yaml.load(sections_as_yaml(proposal)))
-    if model:
-        values["registry"]["model"] = model
+    values.update(yaml.load(_as_yaml(proposal.sections)))
+    for name, keys in yaml.load(_as_yaml(proposal.changes)).items():
+        values.setdefault(name, {}).update(keys)
     with path.open("w", encoding="utf-8") as file:
         yaml.dump(values, file)
     return not {*before.get("tasks", {})} <= {*proposal.tasks}

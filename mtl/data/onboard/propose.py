@@ -22,6 +22,7 @@ from mtl.data.onboard.detect_format import detect_format, refusal
 from mtl.data.onboard.image_folder import perhaps_classes
 from mtl.data.onboard.look import Finding, Look, Section, ignored, some
 from mtl.data.onboard.proposal import Proposal, grouped, patterns
+from mtl.data.onboard.recipe import about, recipe, side
 from mtl.data.onboard.trial import tried
 from mtl.data.raw.rows import FileRef
 from mtl.data.sources.account import container, is_document
@@ -48,8 +49,11 @@ class Read:
         return {e.image.name for e in entries if isinstance(e.image, FileRef) and names & e.targets.keys()}
 
 
-def propose(path: str) -> Proposal:
+def propose(path: str, first: bool = True) -> Proposal:
     """Find every format that is there, read it, and propose what can be run.
+
+    Args:
+        first: nobody has chosen yet how to train: that is proposed, too.
 
     Raises:
         DataError: nothing is known here; or a format is, and has a fault, which is named.
@@ -80,13 +84,16 @@ def propose(path: str) -> Proposal:
     if trial.fault:
         raise refusal(path, kept[0].finding, trial.fault)
     source: Section = {"type": "files", "sets": sets, "split": trial.split}
-    proposal = Proposal(kept[0].finding.format, source, tasks, _side(tree, kept), trial.bad_fraction)
+    proposal = Proposal(kept[0].finding.format, source, tasks, _side(tree, kept, specs), trial.bad_fraction)
+    if first:
+        proposal.changes = recipe(trial.images)
     proposal.facts = [
         *_counts(kept, tree),
         *(_fact(n, s, kept) for n, s in specs.items()),
         *untaught,
         *facts,
         *trial.facts,
+        *([about(proposal.changes, proposal.size)] if first else []),
     ]
     return proposal
 
@@ -210,11 +217,9 @@ def _unknown(path: str, look: Look, facts: list[str]) -> DataError:
     return DataError(what, found="; ".join([f"files: {files}", *facts]), fix=fix)
 
 
-def _side(tree: FileTree, kept: list[Read]) -> int:
-    """Height and width to resize to: of a typical image's shorter side, within what trains in reasonable time."""
+def _side(tree: FileTree, kept: list[Read], specs: Mapping[str, TargetSpec]) -> int:
     sizes = _sizes(tree, kept)
-    shorter = int(median(min(size) for size in sizes)) if sizes else 64
-    return max(32, min(256, 32 * round(shorter / 32)))
+    return side(int(median(min(size) for size in sizes)) if sizes else 64, [spec.kind for spec in specs.values()])
 
 
 def _sizes(tree: FileTree, kept: list[Read]) -> list[tuple[int, int]]:

@@ -34,9 +34,13 @@ SALTS = 50
 class Trial:
     """The split that is proposed, what was seen, the share that cannot be used, and why the proposal could not be run, if it
     could not.
+
+    Attributes:
+        images: to train on; of all splits, if so many are there that they were not divided.
     """
 
     split: Section
+    images: int = 0
     facts: list[str] = field(default_factory=list[str])
     bad_fraction: float = TOLERATED
     fault: str = ""
@@ -47,7 +51,7 @@ def tried(sections: Mapping[str, Section], specs: Mapping[str, TargetSpec], read
     entries = [entry for reading in readings for entry in reading.entries]
     splits = _splits(entries)
     if len(entries) > LARGE:
-        return Trial(splits[0], [f"{len(entries)} images were not all read: mtl data check does"])
+        return Trial(splits[0], len(entries), [f"{len(entries)} images were not all read: mtl data check does"])
     with TemporaryDirectory() as scratch:
         sets = read_sets(_source(sections, splits[0]), Path(scratch, "digests.sqlite"))
     divisions: list[Division] = []
@@ -143,7 +147,7 @@ def _unfilled(samples: Mapping[str, list[RawSample]], specs: Mapping[str, Target
 
 def _seen(division: Division) -> Trial:
     """What was seen of a split that fills all parts."""
-    split = division.split
+    split, images = division.split, len(division.samples["train"])
     samples = [sample for found in division.samples.values() for sample in found]
     account = accounts(division.sets, samples, division.copies)
     facts = ["splits: " + ", ".join(f"{len(found)} {name}" for name, found in division.samples.items())]
@@ -160,9 +164,9 @@ def _seen(division: Division) -> Trial:
         len(problems) / (len(problems) + len(samples)), len(account.annotations) / max(account.num_annotations, 1)
     )
     if bad <= TOLERATED:
-        return Trial(split, facts)
+        return Trial(split, images, facts)
     why = "; ".join(grouped([*problems, *account.annotations]))
     if bad > MOST:
-        return Trial(split, facts, fault=f"{bad:.0%} of its images or annotations cannot be used: {why}")
+        return Trial(split, images, facts, fault=f"{bad:.0%} of its images or annotations cannot be used: {why}")
     share = math.ceil(100 * bad) / 100
-    return Trial(split, [*facts, f"{bad:.1%} cannot be used, so max_bad_fraction is {share:g}: {why}"], share)
+    return Trial(split, images, [*facts, f"{bad:.1%} cannot be used, so max_bad_fraction is {share:g}: {why}"], share)
