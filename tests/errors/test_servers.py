@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from flows.processes.embedded import start_prefect
 from flows.settings import Settings, reach_prefect
-from mtl.errors import MtlError, RegistryError
+from mtl.errors import MtlError, RegistryError, StageError
 from mtl.registry.tracking import explained
-from tests.conftest import free_port
+from tests.conftest import free_port, mtl
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -55,6 +56,40 @@ def test_prefect_says_what_is_wrong_with_its_address(
     with temporary_settings({PREFECT_API_URL: url}), pytest.raises(MtlError, match=what) as caught:
         reach_prefect(Settings(tmp_path, tmp_path, "", url))
     assert caught.value.found and fix in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("does", "found", "fix"),
+    [
+        ("sleep 60", "no answer in 1 s", "_SECONDS=600"),
+        ("exit 3", "it ended by itself, 3 times", "/prefect away: another"),
+    ],
+)
+def test_an_embedded_server_that_does_not_start_is_named(
+    does: str, found: str, fix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect.server.api.server import SubprocessASGIServer
+    from prefect.settings import PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, temporary_settings
+
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{does}\n")
+    python.chmod(0o700)
+    monkeypatch.setattr("sys.executable", str(python))
+    with temporary_settings({PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 1}), pytest.raises(StageError) as caught:
+        start_prefect(Settings(tmp_path, tmp_path, "", None))
+    assert "that this command embeds does not start" in caught.value.what
+    assert found in caught.value.found and fix in caught.value.fix
+    assert None not in SubprocessASGIServer._instances  # another try begins anew
+
+
+@pytest.mark.slow
+def test_retrain_without_its_server_ends_in_what_found_and_fix(retrained: Path) -> None:
+    words = ("retrain", "--set", "seed=99")
+    done = mtl(retrained, *words, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="1")
+    assert done.returncode == 2, done.stderr
+    for said in ("error: the Prefect server that this command embeds", "found: no answer in 1 s", "fix:", "log:"):
+        assert said in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_database_that_refuses_is_named() -> None:
