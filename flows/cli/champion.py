@@ -57,13 +57,23 @@ def rollback(
 
 
 @app.command()
-def history(as_json: AsJson = False) -> None:
+def history(
+    as_json: AsJson = False,
+    html: Annotated[str, typer.Option(help="write a page to this file: versions, metrics and decisions, too")] = "",
+) -> None:
     """Every change of the champion: when, who, from, to, why."""
     from flows.settings import enter_checkout
     from flows.versions.champion import history as changes
     from mtl.output.terminal import one_line
 
-    found = changes(enter_checkout())
+    settings = enter_checkout()
+    found = changes(settings)
+    if html:
+        from pathlib import Path
+
+        from flows.home.history import write_history
+
+        write_history(settings, found, Path(html))
     if as_json:
         typer.echo(json.dumps([entry.as_json() for entry in found], indent=1))
         return
