@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.server
+import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +16,9 @@ from flows.processes.embedded import start_prefect
 from flows.settings import Settings, reach_prefect
 from mtl.errors import MtlError, RegistryError, StageError
 from mtl.registry.tracking import explained
-from tests.conftest import free_port, mtl
+from tests.conftest import ROOT, free_port, mtl
+from tests.errors.commands import Commands
+from tests.servers import SECRET, postgres, running
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -98,3 +102,22 @@ def test_a_database_that_refuses_is_named() -> None:
         sa.create_engine(uri).connect()
     assert "Connection refused" in caught.value.found and "MLFLOW_TRACKING_URI" in caught.value.fix
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_wrong_password_of_postgres_ends_in_what_found_and_fix() -> None:
+    """As a user meets it; neither password is said."""
+    commands = Commands()
+    with tempfile.TemporaryDirectory() as scratch:  # not pytest's own folder, which others close to Postgres' account
+        folder = Path(scratch, "project")
+        folder.mkdir()
+        for name in ("params.yaml", "dvc.yaml"):
+            shutil.copy(ROOT / name, folder / name)
+        with running(postgres(Path(scratch, "postgres"))) as server:
+            uri = server.address.replace(SECRET, "not-the-one")
+            ended = commands.run(folder, "history", MLFLOW_TRACKING_URI=uri)
+    commands.close()
+    assert ended.code == 2 and "Traceback" not in ended.err
+    for said in ("error: MLflow's database at", "password authentication failed", "fix:", "MLFLOW_TRACKING_URI"):
+        assert said in ended.err
+    assert "not-the-one" not in ended.err and SECRET not in ended.err
