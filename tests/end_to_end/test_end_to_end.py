@@ -213,6 +213,7 @@ def test_promotion_by_hand_and_back(checkout: Path, tmp_path: Path) -> None:
 
     before, present = changes(), status(checkout)["champion"]["version"]
     assert before[-1]["to"] == present
+    assert 'class="pair"' in (checkout / ".mtl" / "reports" / "version-2.html").read_text()
     other = 3 - present
     for words, fragment in (
         (("promote", "99"), "has no version 99"),
