@@ -156,6 +156,7 @@ COMMAND = (
     Turn(
         "--format: unknown", ("predict", "x.png", "--out", "o", "--format", "parket"), "parket", "did you mean parquet?"
     ),
+    Turn("--html names a folder", ("history", "--html", "."), ".", "--html page.html"),
     Turn("--set …: no key", ("retrain", "--set", "trian.epochs=2"), "keys here", "did you mean 'train'?"),
     Turn("--set …", ("retrain", "--set", "train.epochs"), "no '='", "--set train.epochs=2"),
     Turn("… is missing", ("retrain", "--set", "@nowhere.yaml"), "no such file", "correct the path"),
