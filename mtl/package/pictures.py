@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mtl.config.params import Config
-from mtl.evaluate.pictures import draw_images
+from mtl.evaluate.pictures import Kind, draw_images
 from mtl.package.bundle import read_bundle
 from mtl.package.reevaluate import split_of, without_target
 from mtl.reports.beside import PicturesBeside
@@ -28,7 +28,7 @@ def pictures_beside(bundle_folder: Path, config: Config, outputs: Path, shown: P
         DataError: the bundle cannot be built by this code, or cannot read these images.
     """
     model, tasks, bundle = read_bundle(bundle_folder)
-    kinds = {one.id: one.kind for one in shown.pictures}
+    kinds: dict[str, Kind] = {one.id: one.kind for one in shown.pictures}
     with tempfile.TemporaryDirectory() as scratch:
         split = split_of(bundle, config, outputs, Path(scratch), frozenset(kinds))
         reasons = without_target(tasks, split)
