@@ -34,6 +34,15 @@ ANYWHERE = ("--quiet", "--debug")
 SERVERS = ("serve", "ui", "endpoint", "stack")
 """Commands that go on until Ctrl-C: a supervisor reads their lines, the engines' too, and keeps them."""
 
+GO_ON = {
+    "retrain": "run it again to go on from the last checkpoint",
+    "baselines": "run it again to go on from the last checkpoint: finished tasks are kept",
+    "compare": "run it again to go on: finished trials are kept",
+    "predict": "run it again to go on with the images that are left",
+    "reproduce": "run it again to begin anew",
+}
+"""Command → what it does after it was stopped."""
+
 
 @app.callback()
 def everywhere(
@@ -77,8 +86,7 @@ def main() -> None:
         if isinstance(error, typer.Abort) and error.__cause__ is None:  # a question that nobody answered
             _say("no answer: nothing was changed (--yes answers yes)")
             sys.exit(ExitCode.NO)
-        _say("stopped; run again to go on from the last checkpoint")
-        sys.exit(ExitCode.STOPPED)
+        _stopped()
     except BrokenPipeError:  # whoever read it has read enough: mtl history | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(ExitCode.DONE)
@@ -95,6 +103,8 @@ def main() -> None:
         _end_with(error)
     finally:
         stop_display()
+    if result == ExitCode.STOPPED:  # typer's answer to Ctrl-C
+        _stopped()
     sys.exit(result if isinstance(result, int) else 0)
 
 
@@ -103,6 +113,16 @@ def _with_first(names: Sequence[str], words: Sequence[str]) -> list[str]:
     end = words.index("--") if "--" in words else len(words)
     first = [word for word in words[:end] if word in names]
     return [*dict.fromkeys(first), *(word for word in words[:end] if word not in names), *words[end:]]
+
+
+def _stopped() -> NoReturn:
+    """End after Ctrl-C, and say what the same command does next time."""
+    from flows.terminal import current
+
+    terminal = current()
+    after = GO_ON.get(terminal.command if terminal else "")
+    _say(f"stopped; {after}" if after else "stopped")
+    sys.exit(ExitCode.STOPPED)
 
 
 def _say(line: str) -> None:

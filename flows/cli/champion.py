@@ -10,7 +10,7 @@ import typer
 
 from flows.cli.completion import keys, versions
 from flows.cli.exit_codes import ExitCode
-from flows.cli.options import AsJson, absolute
+from flows.cli.options import AsJson, absolute, page_file
 
 if TYPE_CHECKING:
     pass
@@ -57,13 +57,22 @@ def rollback(
 
 
 @app.command()
-def history(as_json: AsJson = False) -> None:
+def history(
+    as_json: AsJson = False,
+    html: Annotated[str, typer.Option(help="write a page to this file: versions, metrics and decisions, too")] = "",
+) -> None:
     """Every change of the champion: when, who, from, to, why."""
     from flows.settings import enter_checkout
     from flows.versions.champion import history as changes
     from mtl.output.terminal import one_line
 
-    found = changes(enter_checkout())
+    settings = enter_checkout()
+    path = page_file(html) if html else None
+    found = changes(settings)
+    if path is not None:
+        from flows.home.history import write_history
+
+        write_history(settings, found, path)
     if as_json:
         typer.echo(json.dumps([entry.as_json() for entry in found], indent=1))
         return
@@ -100,14 +109,14 @@ def lineage(
     html: Annotated[str, typer.Option(help="write a page to this file")] = "",
 ) -> None:
     """Where a version comes from: data, code, params, machine, decisions."""
-    from pathlib import Path
-
     from flows.registry.lineage import collect, page, show
     from flows.settings import enter_checkout
 
-    found = collect(enter_checkout(), version)
-    if html:
-        page(found, Path(html))
+    settings = enter_checkout()
+    path = page_file(html) if html else None
+    found = collect(settings, version)
+    if path is not None:
+        page(found, path)
     typer.echo(json.dumps(found.as_json(), indent=1) if as_json else show(found))
 
 

@@ -83,8 +83,10 @@ def retrain(
         from flows.checks import TRAINING, check
 
         check(settings, config, TRAINING)  # before a server is started
+    from flows.processes.embedded import start_prefect
     from flows.retraining.flow import retrain as flow
 
+    start_prefect(settings)
     with tags(*tags_of(project_of(settings, config))):
         flow(chosen, force, redact(reason), override, redact(why))
 

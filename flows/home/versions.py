@@ -1,4 +1,4 @@
-"""Versions for the home page: what each is, how it did, and what was decided."""
+"""Versions for pages: what each is, how it did, and what was decided."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mtl.reports.charts import Point, lines
 from mtl.reports.evaluation import EvalReport
 
 SHOWN = 40
-"""The last versions that are shown."""
+"""The last versions that the home page shows."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,12 @@ class Versions:
         default_factory=dict[tuple[int, str], EvalReport | None]
     )
 
-    def rows(self, registry: Registry, changes: Sequence[Change]) -> list[VersionRow]:
+    def rows(self, registry: Registry, changes: Sequence[Change], last: int | None = SHOWN) -> list[VersionRow]:
         """The last ones, oldest first.
 
         Args:
             changes: of the champion, oldest first.
+            last: how many; None: all.
 
         Raises:
             RegistryError: the registry is out of reach.
@@ -62,7 +63,7 @@ class Versions:
         champions, now = {change.to for change in counted}, counted[-1].to if counted else None
         rows: list[VersionRow] = []
         before = ""
-        for version in registry.versions(raw)[-SHOWN:]:
+        for version in registry.versions(raw)[-(last or 0) :]:
             tags, at = version.tags, born.get(version.number)
             data = tags.get("mtl.data", "")
             row = VersionRow(

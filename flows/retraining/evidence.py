@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from contextlib import suppress
 from math import isfinite
 from pathlib import Path
 
@@ -128,25 +127,6 @@ def champion_report(
         found = read_report(EvalReport, Path(scratch, "report.json"))
     registry.save_comparison(version, champion, found)
     return found
-
-
-def report_beside(registry: Registry, version: Version, decision: Decision, report: EvalReport) -> EvalReport | None:
-    """What the page of a version shows beside it: the report of the champion that it was compared with, on the same samples;
-    None if there was none, or the registry does not have it.
-    """
-    if decision.champion is None:
-        return None
-    try:
-        champion = registry.get(decision.champion)
-        with suppress(RegistryError):  # it may be of another version of this program: it was judged again
-            before = registry.evaluation(champion)
-            if comparable(report, before):
-                return before
-        kept = registry.comparison(version, champion)
-    except RegistryError as error:
-        _LOG.info(f"the page has no champion beside it: {error.line}")
-        return None
-    return kept if kept is not None and comparable(report, kept) else None
 
 
 def measure_latency(folder: Path, package: Path) -> float:

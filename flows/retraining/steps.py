@@ -20,7 +20,8 @@ from flows.checkout.origin import Origin
 from flows.observe.notify import announce
 from flows.observe.summary import markdown
 from flows.registry.lineage import write_origin
-from flows.retraining.evidence import champion_and_obstacle, champion_on_validation, gather, report_beside
+from flows.retraining.beside import pictures_beside, report_beside
+from flows.retraining.evidence import champion_and_obstacle, champion_on_validation, gather
 from flows.retraining.gate_settings import Changes
 from flows.retraining.run_context import RunContext
 from flows.run_log import step
@@ -187,7 +188,8 @@ def promote_step(
     }
     training = read_report(TrainReport, outputs / "train" / "training.json")
     before = report_beside(registry, version, decision, report)
-    write_page(page, report, training, decision, facts, outputs / "evaluate", before)
+    beside = pictures_beside(context, decision)
+    write_page(page, report, training, decision, facts, outputs / "evaluate", before, beside)
     picture = draw_decision(decision)
     sources = read_report(Sources, outputs / "sources.json").root
     files = [page, *write_card(page.with_suffix(""), config, report, training, decision, facts, sources)]

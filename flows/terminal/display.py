@@ -97,7 +97,8 @@ class Display:
 
     def _told(self, pace: ProgressEvent) -> list[str]:
         told = [f"{pace.done}/{pace.total} {pace.unit}"]
-        if self.progress.epoch is not None and pace.unit == "steps":
+        same = self.progress.trained == self.progress.running  # mtl baselines has a training per step
+        if self.progress.epoch is not None and same and pace.unit == "steps":
             told.insert(0, f"epoch {min(self.progress.epoch.row.epoch + 2, self.progress.epoch.epochs)}")
             told[0] += f"/{self.progress.epoch.epochs}"
         if pace.images_per_second is not None:

@@ -26,11 +26,16 @@ class Step:
 
 @dataclass
 class RunProgress:
-    """Where a run stands."""
+    """Where a run stands.
+
+    Attributes:
+        trained: the step that the last epoch was of.
+    """
 
     steps: dict[str, Step] = field(default_factory=dict[str, Step])
     pace: ProgressEvent | None = None
     epoch: EpochEvent | None = None
+    trained: str | None = None
     champion: ChampionEvent | None = None
 
     @property
@@ -46,7 +51,7 @@ class RunProgress:
             case ProgressEvent():
                 self.pace = event
             case EpochEvent():
-                self.epoch = event
+                self.epoch, self.trained = event, self.running
             case ChampionEvent():
                 self.champion = event
             case _:

@@ -59,6 +59,8 @@ def _run_all(
     different = {trial.key: trial for trial in planned}  # the fixed weights may be the equal ones
     waiting = {remote.remote(trial, *place): trial for trial in different.values()}  # pyright: ignore[reportCallIssue]
     results: dict[str, TrialResult] = {}
+    begun = ProgressEvent(done=0, total=len(different), unit="trials")
+    _LOG.info(f"0/{len(different)} trials", extra=of(begun))
     while waiting:
         (done,), _ = ray.wait(list(waiting))
         trial = waiting.pop(done)

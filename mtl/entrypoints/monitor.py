@@ -89,8 +89,8 @@ def _findings(
 ) -> tuple[list[Finding], list[str]]:
     """All comparisons, and what was not compared."""
     unjudged: list[str] = []
-    if found.unreadable:
-        unjudged.append(f"{len(found.unreadable)} images cannot be read")
+    if number := len(found.unreadable):
+        unjudged.append(f"{number} image{'s' if number > 1 else ''} cannot be read")
     if found.copies:
         unjudged.append(f"{len(found.copies)} images have the bytes of another one: each counts once")
     if found.profile is None:

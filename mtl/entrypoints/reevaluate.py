@@ -1,6 +1,8 @@
-"""Not in dvc.yaml: a registered model on the present test split, and how long one image takes the packaged one.
+"""Not in dvc.yaml: a registered model on the present test split, or on the few images of it that a page shows, and how long
+one image takes the packaged one.
 
 python -m mtl.entrypoints.reevaluate evaluate MODEL_FOLDER REPORT CHALLENGER_FOLDER
+python -m mtl.entrypoints.reevaluate pictures MODEL_FOLDER RESULT PICTURES
 python -m mtl.entrypoints.reevaluate latency MODEL_FOLDER RESULT
 """
 
@@ -23,6 +25,13 @@ def main() -> None:
         from mtl.package.reevaluate import reevaluate
 
         text = reevaluate(model / BUNDLE, load(), OUTPUTS, Path(sys.argv[4]) / BUNDLE).model_dump_json()
+    elif what == "pictures":
+        from mtl.package.pictures import pictures_beside
+        from mtl.reports import read_report
+        from mtl.reports.pictures import Pictures
+
+        shown = read_report(Pictures, Path(sys.argv[4]))
+        text = pictures_beside(model / BUNDLE, load(), OUTPUTS, shown).model_dump_json()
     else:
         from mtl.package.latency import median_latency
 

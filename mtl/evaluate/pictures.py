@@ -103,7 +103,6 @@ def _draw_lines(
     save_figure(figure, path)
 
 
-@torch.inference_mode()
 def draw_predictions(
     folder: Path, model: nn.Module, tasks: dict[str, Task], scorers: dict[str, Scorer], split: Split, num_pictures: int
 ) -> None:
@@ -115,27 +114,33 @@ def draw_predictions(
     )
     order = np.argsort(goodness, kind="stable")
     half = min(max(num_pictures // 2, 1), len(order))
-    model.eval()
     # Good ones are drawn from the best tenth, evenly, so that they are not all of one kind.
     best = order[::-1][: max(half, len(order) // 10)]
     pictures: list[Picture] = []
     chosen: dict[Kind, np.ndarray] = {"bad": order[:half], "good": best[:: max(1, len(best) // half)][:half]}
     for name, indices in chosen.items():
-        batch = collate(split, np.sort(indices))
-        for task in tasks.values():
-            task.derive(batch)
-        outputs = model(batch.images, batch.views)
-        predictions = {n: task.predict(outputs[n]) for n, task in tasks.items()}
-        drawn = [_drawn(batch, i, tasks, predictions, split) for i in range(len(batch.ids))]
-        tiles = [_tile(each, len(tasks)) for each in drawn]
+        drawn = draw_images(model, tasks, split, np.sort(indices))
+        tiles = [_tile(each, len(tasks)) for each in drawn.values()]
         cv2.imwrite(str(folder / f"{name}.png"), cv2.cvtColor(mosaic(tiles, 3), cv2.COLOR_RGB2BGR))
-        pictures += [each.picture(identifier, name) for identifier, each in zip(batch.ids, drawn, strict=True)]
+        pictures += [each.picture(identifier, name) for identifier, each in drawn.items()]
     text = Pictures(pictures=tuple(pictures)).model_dump_json()
     (folder / PICTURES).write_text(text + "\n", encoding="utf-8")
 
 
+@torch.inference_mode()
+def draw_images(model: nn.Module, tasks: dict[str, Task], split: Split, indices: np.ndarray) -> dict[str, Drawn]:
+    """Id → what the model says of each sample at `indices`, drawn on its image, in that order."""
+    model.eval()
+    batch = collate(split, indices)
+    for task in tasks.values():
+        task.derive(batch)
+    outputs = model(batch.images, batch.views)
+    predictions = {n: task.predict(outputs[n]) for n, task in tasks.items()}
+    return {found: _drawn(batch, i, tasks, predictions, split) for i, found in enumerate(batch.ids)}
+
+
 @dataclass(frozen=True)
-class _Drawn:
+class Drawn:
     """An image with what the model says of it: uint8 RGB [height, width, 3]; beside: its reconstruction, if a task makes one."""
 
     image: np.ndarray
@@ -143,11 +148,12 @@ class _Drawn:
     lines: list[str]
 
     def picture(self, identifier: str, kind: Kind) -> Picture:
+        """As a page shows it."""
         beside = None if self.beside is None else _png(self.beside)
         return Picture(id=identifier, kind=kind, drawn=_png(self.image), beside=beside, lines=tuple(self.lines))
 
 
-def _drawn(batch: Any, index: int, tasks: dict[str, Task], predictions: dict[str, list[Any]], split: Split) -> _Drawn:
+def _drawn(batch: Any, index: int, tasks: dict[str, Task], predictions: dict[str, list[Any]], split: Split) -> Drawn:
     """One image with everything drawn on it, and a line for each task."""
     shown = as_rgb(split.rows(np.array([split.ids.index(batch.ids[index])]))["image"][0])
     plain, scale = enlarged(shown, TILE)
@@ -164,10 +170,10 @@ def _drawn(batch: Any, index: int, tasks: dict[str, Task], predictions: dict[str
         present = batch.present.get(task.target_name)
         if present is None or bool(present[index]):
             lines.append(task.caption(predictions[name][index], batch, index))
-    return _Drawn(drawn, beside, lines)
+    return Drawn(drawn, beside, lines)
 
 
-def _tile(drawn: _Drawn, num_lines: int) -> np.ndarray:
+def _tile(drawn: Drawn, num_lines: int) -> np.ndarray:
     """For a sheet. Room for every task, present or not: all tiles of a sheet have one size."""
     both = drawn.image if drawn.beside is None else np.hstack([drawn.image, drawn.beside])
     tile = captioned(both, drawn.lines, CAPTION, num_lines)

@@ -12,6 +12,7 @@ from torch import nn
 from mtl.config.params import Config
 from mtl.data.loading.loader import Split
 from mtl.data.prepare.prepare import prepare
+from mtl.data.raw.rows import RawSplit, read_spec, write_rows
 from mtl.data.shards import manifest as manifests
 from mtl.data.spec import SPLITS
 from mtl.errors import DataError
@@ -34,12 +35,8 @@ def reevaluate(bundle_folder: Path, config: Config, outputs: Path, challenger: P
     """
     model, tasks, bundle = read_bundle(bundle_folder)
     with tempfile.TemporaryDirectory() as scratch:
-        split = _test_split(bundle, config, outputs, Path(scratch))
-        reasons = {
-            name: f"it learned {list(task.target.classes) or task.target.kind}, the data has {_described(split, task.target_name)}"
-            for name, task in tasks.items()
-            if task.kind and split.spec.targets.get(task.target_name) != task.target
-        }
+        split = split_of(bundle, config, outputs, Path(scratch))
+        reasons = without_target(tasks, split)
         known = {name: task for name, task in tasks.items() if name not in reasons}
         report = evaluate_model(model, known, split, config).report
         if challenger is not None:
@@ -78,25 +75,25 @@ def _on_own(had: frozenset[str], config: Config, champion: Entry, challenger: En
     return counts.model_copy(update={"champion": old, "challenger": new})
 
 
-def _test_split(bundle: Bundle, config: Config, outputs: Path, scratch: Path) -> Split:
-    """The present test samples, as the bundle's own operations make them, to be standardized by its own statistics."""
-    prepared = outputs / "prepared"
-    present = manifests.read(prepared)
-    if present.operations != bundle.operations:
-        raw = scratch / "raw"
-        raw.mkdir()
-        shutil.copyfile(outputs / "raw" / "spec.json", raw / "spec.json")
-        judged = outputs / "raw" / f"{present.spec.judged_on}.parquet"
-        for name in SPLITS:  # only these samples matter: they stand in for the others
-            (raw / f"{name}.parquet").symlink_to(judged.resolve())
-        prepared = scratch / "prepared"
-        data = config.data.model_copy(update={"operations": bundle.operations})
-        prepare(data, raw, prepared)
-    split = Split(prepared, "test")
-    wanted, found = set(Split(outputs / "prepared", "test").ids), set(split.ids)
+def split_of(bundle: Bundle, config: Config, outputs: Path, scratch: Path, only: frozenset[str] | None = None) -> Split:
+    """The present test samples, as the bundle's own operations make them, to be standardized by its own statistics.
+
+    Args:
+        only: their ids; None: all of them.
+
+    Raises:
+        DataError: its operations cannot read all of them.
+    """
+    present = Split(outputs / "prepared", "test")
+    if only is not None:
+        present = present.only(np.array([found in only for found in present.ids]))
+    split = present
+    if present.manifest.operations != bundle.operations:
+        split = Split(_prepared_as(bundle, config, outputs, scratch, only), "test")
+    wanted, found = set(present.ids), set(split.ids)
     if wanted != found:
-        only = sorted(wanted ^ found)
-        shown = ", ".join(only[:8]) + (f" and {len(only) - 8} more" if len(only) > 8 else "")
+        other = sorted(wanted ^ found)
+        shown = ", ".join(other[:8]) + (f" and {len(other) - 8} more" if len(other) > 8 else "")
         raise DataError(
             "the champion's preprocessing can read other test images than this one: they cannot be compared",
             found=f"{len(found)} and {len(wanted)} images; in one of the two alone: {shown}",
@@ -104,9 +101,36 @@ def _test_split(bundle: Bundle, config: Config, outputs: Path, scratch: Path) ->
         )
     image = bundle.image
     statistics = manifests.Statistics(mean=image.mean, std=image.std)
-    digests = present.split_sha256
+    digests = present.manifest.split_sha256
     split.manifest = split.manifest.model_copy(update={"statistics": statistics, "split_sha256": digests})
     return split
+
+
+def _prepared_as(bundle: Bundle, config: Config, outputs: Path, scratch: Path, only: frozenset[str] | None) -> Path:
+    """The folder of the test samples (or some) by the bundle's operations."""
+    raw, prepared = scratch / "raw", scratch / "prepared"
+    raw.mkdir()
+    shutil.copyfile(outputs / "raw" / "spec.json", raw / "spec.json")
+    spec = read_spec(raw)
+    judged = outputs / "raw" / f"{spec.judged_on}.parquet"
+    if only is not None:
+        rows = RawSplit(outputs / "raw", spec.judged_on, spec)
+        places = [place for place, (found, _) in enumerate(rows.identities()) if found in only]
+        judged = scratch / "some.parquet"
+        write_rows(judged, spec, (sample for place in places for sample in rows.samples(place, place + 1)))
+    for name in SPLITS:  # only these samples matter: they stand in for the others
+        (raw / f"{name}.parquet").symlink_to(judged.resolve())
+    prepare(config.data.model_copy(update={"operations": bundle.operations}), raw, prepared)
+    return prepared
+
+
+def without_target(tasks: dict[str, Task], split: Split) -> dict[str, str]:
+    """Tasks whose target is no longer in the data, or has other classes → which."""
+    return {
+        name: f"it learned {list(task.target.classes) or task.target.kind}, the data has {_described(split, task.target_name)}"
+        for name, task in tasks.items()
+        if task.kind and split.spec.targets.get(task.target_name) != task.target
+    }
 
 
 def _described(split: Split, target: str) -> str:

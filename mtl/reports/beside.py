@@ -1,11 +1,22 @@
-"""Two versions' metrics beside each other: the champion's and the challenger's, on the same samples."""
+"""Two versions beside each other: the champion's and the challenger's metrics and pictures, on the same samples."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pydantic import Field
+
 from mtl.reports.evaluation import EvalReport, Metric, TaskReport
+from mtl.reports.pictures import Picture
+from mtl.reports.types import Report
+
+
+class PicturesBeside(Report):
+    """The champion's answers for the test images that are shown of another version."""
+
+    pictures: tuple[Picture, ...] = ()
+    remark: str = Field(default="", description="what of it is not shown, and why; empty: all is")
 
 
 @dataclass(frozen=True)

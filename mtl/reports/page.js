@@ -36,7 +36,7 @@ const filtered = (items, place, name) => {
 for (const table of document.querySelectorAll("table.sort"))
   if (table.tBodies[0] && table.tBodies[0].rows.length > 12) filtered(table.tBodies[0].rows, table.closest(".scroll"), "show rows with …");
 for (const sheet of document.querySelectorAll(".pictures")) {
-  const items = sheet.querySelectorAll("figure");
+  const items = sheet.children;
   if (items.length > 6) filtered(items, sheet, "show pictures with …");
 }
 const shown = document.createElement("dialog"), large = new Image(), words = document.createElement("div"), close = document.createElement("button");

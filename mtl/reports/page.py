@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from mtl.reports.beside import metric_rows, robustness_rows, slice_rows
+from mtl.reports.beside import PicturesBeside, metric_rows, robustness_rows, slice_rows
 from mtl.reports.curves import confusions, decision_chart, evaluation_curves, training_curves
 from mtl.reports.document import render
 from mtl.reports.evaluation import EvalReport
@@ -24,12 +24,14 @@ def write_page(
     facts: Mapping[str, object],
     folder: Path,
     champion: EvalReport | None = None,
+    beside: PicturesBeside | None = None,
 ) -> None:
     """Write the page with its pictures inside it.
 
     Args:
         folder: of the stage `evaluate`: its tables and pictures.
         champion: on the same samples; None: there is none, or it cannot be judged on them.
+        beside: the champion's pictures of the same images, or why there are none.
     """
     html = render(
         Path(__file__).with_name("page.html.j2"),
@@ -48,6 +50,8 @@ def write_page(
         evaluation_curves=evaluation_curves(folder),
         confusions=confusions(folder),
         pictures=_pictures(folder),
+        others={one.id: one for one in beside.pictures} if beside else {},
+        remark=beside.remark if beside else "",
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(html, encoding="utf-8")

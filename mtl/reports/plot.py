@@ -11,6 +11,8 @@ from markupsafe import Markup
 WIDTH, HEIGHT = 360, 230
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 38
 """Room around the plot."""
+BESIDE, DIGIT = 22, 6
+"""Room for an axis' name, and for each character of its numbers."""
 COLOURS = 8
 """Of series in the style sheet; more of them begin anew, dashed."""
 
@@ -34,8 +36,10 @@ class Plot:
 
     @classmethod
     def around(cls, xs: Sequence[float], ys: Sequence[float], across: str, up: str) -> Plot:
-        """With some room around all values."""
-        return cls(_padded(xs), _padded(ys), across, up)
+        """With some room around all values, and for the numbers of the axis that goes up beside its name."""
+        padded = _padded(ys)
+        longest = max(len(written(tick)) for tick in ticks(*padded))
+        return cls(_padded(xs), padded, across, up, left=max(LEFT, BESIDE + DIGIT * longest))
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """A value's place, in pixels from the left and the top."""

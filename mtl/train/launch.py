@@ -173,6 +173,17 @@ def _prune(trainings: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def _crowded(config: TrainingTree) -> str:
+    """What it costs to have more workers than this machine has processors; empty: there are enough, or a cluster has them."""
+    most = config.train.num_workers
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if config.cluster.address != "local" or most <= cores:
+        return ""
+    return (
+        f"train: {most} workers take turns on {cores} processors, which is no faster: set train.num_workers to {cores}"
+    )
+
+
 def _fit(config: TrainingTree, job: TrainJob, name: str, store: Store, seal: Seal) -> Exception | None:
     """Run Ray Train once; what went wrong, if anything did."""
     with cluster(config, config.train.num_workers) as ray:
@@ -186,6 +197,8 @@ def _fit(config: TrainingTree, job: TrainJob, name: str, store: Store, seal: Sea
         most, fewest = config.train.num_workers, config.train.min_workers or config.train.num_workers
         number = f"{most}" if fewest == most else f"{fewest} to {most}"
         _LOG.info(f"train: {number} workers on {'GPUs' if gpu else 'CPUs'} ({config.cluster.address})")
+        if not gpu and (line := _crowded(config)):
+            _LOG.warning(line)
         trainer = TorchTrainer(
             partial(train_worker, seal=seal),
             train_loop_config={**job.model_dump(mode="json"), "gpu": gpu},

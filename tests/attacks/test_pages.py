@@ -38,6 +38,7 @@ from mtl.monitor.page import write_page as write_monitor
 from mtl.output.terminal import Guarded
 from mtl.registry.registry import Version
 from mtl.reports import EvalReport, SliceReport, TrainReport
+from mtl.reports.beside import PicturesBeside
 from mtl.reports.card import write_card
 from mtl.reports.document import document, policy
 from mtl.reports.figure import as_png
@@ -123,7 +124,8 @@ def written(config: Config, tmp_path: Path, stranger: tuple[str, list[str]]) -> 
     (pictures / "pictures.json").write_text(Pictures(pictures=(shown,)).model_dump_json())
     (pictures / "confusion.csv").write_text(f'task,actual,predicted\n"{name}","{name}","{name}"\n')
     (pictures / "reliability.csv").write_text(f'task,confidence,accuracy,count\n"{name}",0.5,0.5,3\n')
-    write_page(tmp_path / "page.html", evaluation, training, decision, facts, pictures, evaluation)
+    beside = PicturesBeside(pictures=(shown,), remark=name)
+    write_page(tmp_path / "page.html", evaluation, training, decision, facts, pictures, evaluation, beside)
     mine = config.model_copy(update={"registry": said})
     card = write_card(tmp_path / "card", mine, evaluation, training, decision, facts, sources)
     found = {"name": name, "test": "mmd", "p": 0.1, "index": 0.1, "usual": 0.1, "reference": 0.1, "batch": 0.1}

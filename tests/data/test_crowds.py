@@ -174,7 +174,7 @@ def test_crowds_reach_batches_and_the_check_counts_objects(split: Split, tmp_pat
     report = check(tmp_path / "raw", tmp_path / "prepared", split.manifest, given)
     assert report.balance["objects"]["person"] == {"train": 0, "val": 0, "test": 0}
     assert f"boxes marked iscrowd: what is found there does not count: {NUM_IMAGES // 2}" in as_lines(report)
-    assert "objects: class person has 0 samples to train on" in report.warnings
+    assert "objects: fewer than 10 samples to train on: person (0)" in report.warnings
 
 
 def test_old_shards_are_read_and_new_ones_survive_a_copy(tmp_path: Path) -> None:

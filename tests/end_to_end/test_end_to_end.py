@@ -207,12 +207,13 @@ def test_ctrl_c_stops_all_and_the_next_run_goes_on(checkout: Path) -> None:
     ] == 2
 
 
-def test_promotion_by_hand_and_back(checkout: Path) -> None:
+def test_promotion_by_hand_and_back(checkout: Path, tmp_path: Path) -> None:
     def changes() -> list[dict]:  # type: ignore[type-arg]
         return json.loads(mtl(checkout, "history", "--json").stdout)
 
     before, present = changes(), status(checkout)["champion"]["version"]
     assert before[-1]["to"] == present
+    assert 'class="pair"' in (checkout / ".mtl" / "reports" / "version-2.html").read_text()
     other = 3 - present
     for words, fragment in (
         (("promote", "99"), "has no version 99"),
@@ -236,7 +237,9 @@ def test_promotion_by_hand_and_back(checkout: Path) -> None:
         ("rollback", other, present),
     ]
     assert after[-1]["why"] == "it was one"
-    assert "it was one" in mtl(checkout, "history").stdout
+    assert "it was one" in mtl(checkout, "history", "--html", str(tmp_path / "history.html")).stdout
+    page = (tmp_path / "history.html").read_text()
+    assert "it was one" in page and page.count("<svg") >= 3
     # What is registered stays unchanged: a rollback is not undone by the next tick.
     assert "unchanged" in mtl(checkout, "retrain").stdout
     assert status(checkout)["champion"]["version"] == present

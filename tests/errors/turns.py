@@ -156,6 +156,7 @@ COMMAND = (
     Turn(
         "--format: unknown", ("predict", "x.png", "--out", "o", "--format", "parket"), "parket", "did you mean parquet?"
     ),
+    Turn("--html names a folder", ("history", "--html", "."), ".", "--html page.html"),
     Turn("--set …: no key", ("retrain", "--set", "trian.epochs=2"), "keys here", "did you mean 'train'?"),
     Turn("--set …", ("retrain", "--set", "train.epochs"), "no '='", "--set train.epochs=2"),
     Turn("… is missing", ("retrain", "--set", "@nowhere.yaml"), "no such file", "correct the path"),
@@ -229,7 +230,8 @@ ELSEWHERE = {
     "nothing can be signed": "tests/daily/test_checks.py::test_backup",
     "DVC's settings in … cannot be used": "tests/daily/test_checks.py::test_files_of_dvc",
     "…addresses are of another place": "tests/daily/test_versions.py::test_a_moved_checkout_is_said_at_once_and_mended",
-    "MLflow's database at … refused or is out of reach": "tests/errors/test_servers.py::test_a_database_that_refuses_is_named",
+    "MLflow's database at … refused or is out of reach": "tests/errors/test_servers.py::test_a_wrong_password_of_postgres_ends_in_what_found_and_fix",
+    "the Prefect server that this command embeds does not start": "tests/errors/test_servers.py::test_retrain_without_its_server_ends_in_what_found_and_fix",
     "what answers at … is no Prefect server": "tests/errors/test_servers.py::test_prefect_says_what_is_wrong_with_its_address",
     "no Ray cluster answers at": "tests/errors/test_doctor.py::test_services",
     "the Prefect server at … refuses": "tests/errors/test_servers.py::test_prefect_says_what_is_wrong_with_its_address",

@@ -22,13 +22,17 @@ from mtl.data.shards import manifest
 from mtl.data.spec import SPLITS, DatasetSpec
 from mtl.errors import DataError
 from mtl.evaluate.evaluation import evaluate_model, evaluate_weights
+from mtl.evaluate.pictures import draw_images
 from mtl.evaluate.report import build_report
 from mtl.evaluate.robustness import CORRUPTIONS, _damaged, corrupt, robustness
 from mtl.gate import comparable
 from mtl.package.bundle import read_bundle
+from mtl.package.pictures import pictures_beside
 from mtl.package.reevaluate import reevaluate
 from mtl.reports import EvalReport
+from mtl.reports.beside import PicturesBeside
 from mtl.reports.notes import notes
+from mtl.reports.pictures import Picture, Pictures
 from mtl.tasks import Task, build_model, build_tasks, image_spec
 from mtl.tasks.reconstruction import to_pixels
 
@@ -157,6 +161,12 @@ def test_the_champion_is_evaluated_with_its_own_preprocessing(
     by_hand = evaluate_model(model, tasks, split, config).report
     assert again.tasks == by_hand.tasks
     assert comparable(again, by_hand)
+    # And of a few of them, the pictures; without the rest being prepared.
+    some = np.array([3, 20, 45])
+    by_hand = draw_images(model, tasks, split, some)
+    shown = Pictures(pictures=tuple(Picture(id=split.ids[i], kind="bad", drawn="", lines=()) for i in some[::-1]))
+    beside = pictures_beside(bundle, config, outputs, shown)
+    assert beside == PicturesBeside(pictures=tuple(each.picture(i, "bad") for i, each in by_hand.items()))
 
 
 def test_a_task_whose_classes_changed_is_named(
@@ -170,6 +180,14 @@ def test_a_task_whose_classes_changed_is_named(
     assert "unicorn" in again.not_judged["species"]
     assert "species" not in again.tasks
     assert "digit" in again.tasks
+    shown = Pictures(
+        pictures=(Picture(id=Split(tmp_path / "prepared", "test").ids[0], kind="good", drawn="", lines=()),)
+    )
+    mine = config.model_copy(update={"tasks": {**config.tasks, "depth": config.tasks["count"]}})
+    beside = pictures_beside(bundle, mine, tmp_path, shown)
+    assert beside.remark.startswith("it has no task depth; species is not drawn: it learned [")
+    assert not any(line.startswith("species") for line in beside.pictures[0].lines)
+    assert any(line.startswith("count") for line in beside.pictures[0].lines)
 
 
 def test_a_bundle_that_is_damaged_is_refused(config: Config, prepared: Path, bundle: Path, tmp_path: Path) -> None:

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
-from flows.retraining import evidence
+from flows.retraining import beside, evidence
+from flows.retraining.run_context import RunContext
 from flows.settings import Settings
 from mtl.config.gate import GateConfig
-from mtl.errors import RegistryError
+from mtl.errors import RegistryError, StageError
 from mtl.gate import decide
 from mtl.registry.registry import Version
 from mtl.reports import METHOD, BlindReport, EvalReport, Metric, OwnSamples, TaskReport
+from mtl.reports.beside import PicturesBeside
 from tests.conftest import heard
 
 SETTINGS = Settings(Path(), Path("home"), "sqlite:///nowhere", None)
@@ -70,6 +72,9 @@ class Registry:
     def comparison(self, version: Version, champion: Version) -> EvalReport | None:
         return self.kept
 
+    def former(self, number: int) -> Version:
+        return OLD
+
     def package(self, *words: Any) -> Path:
         return Path("package")
 
@@ -117,3 +122,41 @@ def test_unreadable_or_outdated_reports_are_evaluated_again(champion: str, monke
     found, (line,) = asked(Registry(champion), monkeypatch)
     assert found == AGAIN
     assert "judged again" in line
+
+
+@pytest.mark.parametrize(
+    ("at", "error"),
+    [
+        ("former", RegistryError("version 1 is unverified")),
+        ("package", RegistryError("not what was registered")),
+        ("run", StageError("damaged")),
+    ],
+)
+@pytest.mark.attack(boundary="registry writer", attack="another package of the champion, to be drawn beside a version")
+def test_a_champion_that_does_not_verify_is_not_drawn(
+    at: str, error: RegistryError | StageError, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The page says why; the decision stands."""
+    order: list[str] = []
+
+    def step(name: str, result: object = None) -> Any:
+        def take(*words: Any, **_: Any) -> object:
+            order.append(name)
+            if name == at:
+                raise error
+            return result
+
+        return take
+
+    registry = Registry("{}")
+    monkeypatch.setattr(registry, "former", step("former", OLD))
+    monkeypatch.setattr(registry, "package", step("package", Path("package")))
+    monkeypatch.setattr(beside, "run_quietly", step("run"))
+    context = RunContext(SETTINGS, None, tmp_path, registry, None, "", "")  # type: ignore[arg-type]
+    gate = GateConfig(margin=0.02, min_improvement=0.0, confidence=0.95)
+    found = beside.pictures_beside(context, decide(report(), report(0.5), 1, gate))
+    assert (found.pictures, order[-1]) == ((), at)  # nothing is done with it after that
+    assert str(error).splitlines()[0] in found.remark
+    first = beside.pictures_beside(context, decide(report(), None, None, gate))
+    assert first == PicturesBeside(remark="there is no champion to show beside it")
+    assert order[-1] == at

@@ -336,6 +336,8 @@ def test_a_wheel_makes_a_project_that_retrains(
     assert "unchanged: code, data and params are those of version 1" in again.stdout, again.stderr[-3000:]
     shown = mtl(site, shop, "lineage", "1").stdout
     assert "mtl as installed then, kept" in shown
+    rebuilt = mtl(site, shop, "reproduce", "1")
+    assert "version 1: identical" in rebuilt.stdout, rebuilt.stdout + rebuilt.stderr[-3000:]
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
     deployed: list[Any] = deployments(
         load(shop / "params.yaml"), "p", source=str(shop), installed=True, work_pool_name="w"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.terminal.display import Display
 from flows.terminal.log_file import KEPT_FILES, new_log
 from flows.terminal.progress import RunProgress
 from mtl.reports.events import EpochEvent, ProgressEvent, StepEvent
@@ -17,8 +19,10 @@ from tests.conftest import ROOT, clean_environment
 from tests.flows.screen import on_terminal, seen
 
 COMMAND = '''
-import logging, os, subprocess, sys, warnings
+import logging, os, signal, subprocess, sys, warnings
+import flows.cli
 from flows.cli import app, main
+flows.cli.GO_ON["try"] = "run it again to go on"
 from flows.run_log import FOREIGN, await_steps, step
 from flows.settings import enter_checkout
 from flows.terminal import current, stop_display
@@ -57,6 +61,8 @@ def run(as_json: bool = False, ends: str = "well"):
             raise DataError("an image is damaged", found="photo.png", fix="delete it")
         if ends == "crash":
             {}["nothing"]
+        if ends == "stopped":
+            signal.raise_signal(signal.SIGINT)
     log.warning("a warning of ours")
     log.info("", extra=of(ResultEvent(version=4, promoted=True, reason="better")))
     if not current().json:
@@ -172,6 +178,17 @@ def test_a_crash_is_few_lines_and_its_traceback_is_in_the_log(place: Path) -> No
     assert "Traceback" in shown.stderr and "nothing" in shown.stderr and "log:" in shown.stderr
 
 
+def test_ctrl_c_ends_with_what_happens_next(place: Path) -> None:
+    code, written = on_terminal([sys.executable, "-c", COMMAND, "try", "--ends", "stopped"], place, environment())
+    shown = [line for line in seen(written) if line]
+    assert code == 130
+    assert shown[-1] == "stopped; run it again to go on"
+    assert any(line.split()[:2] == ["✗", "train"] for line in shown)
+    assert "Traceback" not in written
+    piped_too = piped(place, "try", "--ends", "stopped", "--quiet")
+    assert (piped_too.returncode, piped_too.stderr) == (130, "stopped; run it again to go on\n")
+
+
 def test_logs_of_a_home_are_bounded(tmp_path: Path) -> None:
     for number in range(KEPT_FILES + 20):
         path = new_log(tmp_path, f"c{number}")
@@ -204,6 +221,19 @@ def test_a_step_that_begins_again_forgets_what_it_said() -> None:
     assert not progress.say("nobody's")
     progress.hear(StepEvent(step="train", state="running"), 20.0)
     assert (progress.steps["train"].said, progress.pace) == ("", None)
+
+
+def test_another_training_begins_with_its_own_first_epoch() -> None:
+    display = Display(io.StringIO())
+    display.stop()
+    pace = ProgressEvent(done=1, total=90, unit="steps")
+    row = EpochRow.model_validate({"epoch": 7, "step": 9, "val/score": 0.1})
+    for event in (StepEvent(step="count", state="running"), EpochEvent(epochs=9, row=row), pace):
+        display.hear(event)
+    assert display._told(pace) == ["epoch 9/9", "1/90 steps"]
+    display.hear(StepEvent(step="count", state="done"))
+    display.hear(StepEvent(step="digit", state="running"))
+    assert display._told(pace) == ["1/90 steps"]
 
 
 def test_only_one_metric_of_a_task_is_shown_without_a_champion() -> None:

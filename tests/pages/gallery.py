@@ -15,6 +15,7 @@ import numpy as np
 from flows.checkout.run_records import LastRun
 from flows.home.app import page as home_page
 from flows.home.flow_runs import FlowRun, FlowRuns
+from flows.home.history import history_page
 from flows.home.links import Links
 from flows.home.overview import Home, Overview, Part
 from flows.home.production import Arrival, Look
@@ -33,6 +34,7 @@ from mtl.gate import decide
 from mtl.monitor.page import write_page as write_monitor
 from mtl.monitor.profile import Profile
 from mtl.reports import EvalReport, Metric, SliceReport, TrainReport
+from mtl.reports.beside import PicturesBeside
 from mtl.reports.card import write_card
 from mtl.reports.change import Change
 from mtl.reports.lineage import Lineage, Source
@@ -149,7 +151,13 @@ def reports(folder: Path, config: Config) -> dict[str, Path]:
         "reason": "new images in set shop",
     }
     path = folder / "version-2.html"
-    write_page(path, now, training(), decision, facts, run_folder(folder / "run"), before)
+    run = run_folder(folder / "run")
+    shown = Pictures.model_validate_json((run / "pictures.json").read_bytes()).pictures
+    others = tuple(
+        one.model_copy(update={"drawn": _png(9), "lines": ("species: dog 0.61 (is dog)",)}) for one in shown[:7]
+    )
+    beside = PicturesBeside(pictures=others, remark="it has no task count")
+    write_page(path, now, training(), decision, facts, run, before, beside)
     sources = [Source(name="zoo", package="animals", version="1", licence="CC0", sha256="a" * 64, num_items=100)]
     _, card = write_card(folder / "card", config, now, training(), decision, facts, sources)
     return {"report": path, "card": card}
@@ -351,6 +359,11 @@ def home(folder: Path, found: Overview) -> str:
     return home_page(Staged(settings, given=found), links)
 
 
+def history_of(found: Overview) -> str:
+    """The page of `mtl history`."""
+    return history_page(found.model, found.versions.value or [], found.changes.value or [])
+
+
 def all_pages(folder: Path, config: Config) -> dict[str, Path]:
     """Name → file."""
     looked, result = monitor(folder)
@@ -359,6 +372,8 @@ def all_pages(folder: Path, config: Config) -> dict[str, Path]:
         "endpoint": endpoint_page(),
         "home": home(folder, overview(result)),
         "empty home": home(folder, nothing_known()),
+        "history": history_of(overview(result)),
+        "empty history": history_page("zoo", [], []),
     }
     for name, text in texts.items():
         pages[name] = folder / f"{name.replace(' ', '-')}.html"

@@ -11,7 +11,7 @@ import pytest
 
 from mtl.config.params import Config
 from tests.browser import Browser
-from tests.pages.gallery import all_pages, data, home, monitor, overview
+from tests.pages.gallery import all_pages, data, history_of, home, monitor, overview
 
 AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text(encoding="utf-8")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
@@ -123,6 +123,14 @@ def test_the_champion_stands_beside_it(pages: dict[str, Path], browser: Browser)
     assert "0.8100 [0.7800, 0.8300]" in first
     assert "0.7800 [0.7500, 0.8000]" in first
     assert "+0.0300 better" in first
+    pairs = browser.evaluate("[...document.querySelectorAll('.pair')].map(p => p.innerText)")
+    assert len(pairs) == 7  # the eighth the champion could not read
+    assert all("version 2" in pair and "version 1" in pair and "species: dog 0.61 (is dog)" in pair for pair in pairs)
+    assert "Version 1, the champion: it has no task count." in browser.evaluate("document.body.innerText")
+    sides = browser.evaluate(
+        "[...document.querySelector('.pair').querySelectorAll('img')].map(i => i.getBoundingClientRect().x)"
+    )
+    assert sides[0] < sides[-1]
 
 
 def test_all_is_there_without_scripts_and_on_paper(pages: dict[str, Path], browser: Browser) -> None:
@@ -143,20 +151,38 @@ def test_all_is_there_without_scripts_and_on_paper(pages: dict[str, Path], brows
 
 
 @pytest.mark.attack(
-    boundary="registry writer", attack="markup in a tag, a reason or a flow run's name on the home page"
+    boundary="registry writer", attack="markup in a tag, a reason or a flow run's name on the home and history pages"
 )
-def test_the_home_page_shows_names_as_text(browser: Browser, tmp_path: Path) -> None:
+def test_home_and_history_show_names_as_text(browser: Browser, tmp_path: Path) -> None:
     name = "<script>window.planted=1</script><img src=x onerror=window.planted=1>\x1b[31m</td></table></main>"
     _, result = monitor(tmp_path)
-    text = home(tmp_path, overview(result, name))
-    assert "\x1b" not in text
-    (tmp_path / "home.html").write_text(text, encoding="utf-8")
+    for text in (home(tmp_path, overview(result, name)), history_of(overview(result, name))):
+        assert "\x1b" not in text
+        (tmp_path / "home.html").write_text(text, encoding="utf-8")
+        browser.look()
+        browser.open((tmp_path / "home.html").as_uri())
+        assert browser.evaluate("window.planted === undefined")
+        assert browser.evaluate("document.querySelectorAll('script').length") == 1
+        assert browser.evaluate("document.images.length") == 0
+        assert "<script>window.planted=1</script>" in browser.evaluate("document.body.innerText")
+
+
+def test_a_history_has_metrics_and_decisions(pages: dict[str, Path], browser: Browser) -> None:
     browser.look()
-    browser.open((tmp_path / "home.html").as_uri())
-    assert browser.evaluate("window.planted === undefined")
-    assert browser.evaluate("document.querySelectorAll('script').length") == 1
-    assert browser.evaluate("document.images.length") == 0
-    assert "<script>window.planted=1</script>" in browser.evaluate("document.body.innerText")
+    browser.open(pages["history"].as_uri())
+    text = browser.evaluate("document.querySelector('main').innerText")
+    for said in (
+        "species: accuracy",
+        "0.9100 [0.8800, 0.9300]",
+        "promoted (against version 1)",
+        "new data",
+        "by",
+        "ci",
+    ):
+        assert said in text
+    assert browser.evaluate("document.querySelectorAll('main svg').length") == 3  # a chart for each task
+    browser.open(pages["empty history"].as_uri())
+    assert "There is no version yet" in browser.evaluate("document.body.innerText")
 
 
 def test_a_data_report_says_what_was_left_out(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from mtl.data.loading.loader import Split, collate
 from mtl.errors import TrainingError
 from mtl.storage.seal import Seal
 from mtl.storage.store import Store
+from mtl.train import launch
 from mtl.train.checkpoint import Checkpoints
 from mtl.train.loop import run
 from mtl.train.optimizer import schedule_factor
@@ -116,3 +117,11 @@ def test_the_split_reads_the_same_after_a_copy(prepared: Path, tmp_path: Path) -
     shutil.copytree(prepared, tmp_path / "copy")
     a, b = (collate(Split(folder, "val"), np.arange(5)) for folder in (prepared, tmp_path / "copy"))
     assert torch.equal(a.images, b.images)
+
+
+def test_more_workers_than_processors_are_said(config: Config) -> None:
+    many = config.model_copy(update={"train": config.train.model_copy(update={"num_workers": 4096})})
+    assert "4096 workers take turns on" in launch._crowded(many)
+    away = many.model_copy(update={"cluster": many.cluster.model_copy(update={"address": "head:6379"})})
+    alone = config.model_copy(update={"train": config.train.model_copy(update={"num_workers": 1})})
+    assert launch._crowded(away) == launch._crowded(alone) == ""

@@ -23,6 +23,8 @@ from mtl.storage.members import Member
 
 FEW = 10
 """Samples of a class in the training split below which it is named."""
+NAMED = 12
+"""Classes that a line names."""
 
 
 def check(
@@ -143,13 +145,19 @@ def _warnings(balance: dict[str, dict[str, dict[str, int]]], manifest: Manifest)
         if not any(number for numbers in classes.values() for number in numbers.values()):
             lines.append(f"{name}: no sample has this target")
             continue
-        for label, numbers in classes.items():
-            if numbers["train"] < FEW:
-                lines.append(f"{name}: class {label} has {numbers['train']} samples to train on")
-            lacking = [split for split in _needed(manifest) if not numbers[split] and numbers["train"]]
+        few = [f"{label} ({numbers['train']})" for label, numbers in classes.items() if numbers["train"] < FEW]
+        if few:
+            lines.append(f"{name}: fewer than {FEW} samples to train on: {_first(few)}")
+        for split in _needed(manifest):
+            lacking = [label for label, numbers in classes.items() if not numbers[split] and numbers["train"]]
             if lacking:
-                lines.append(f"{name}: class {label} is not in {' and '.join(lacking)}")
+                lines.append(f"{name}: not in {split}: {_first(lacking)}")
     return lines
+
+
+def _first(labels: list[str]) -> str:
+    """Some of many."""
+    return ", ".join(labels[:NAMED]) + (f" and {len(labels) - NAMED} more" if len(labels) > NAMED else "")
 
 
 def _needed(manifest: Manifest) -> list[str]:

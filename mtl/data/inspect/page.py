@@ -24,7 +24,8 @@ FEW = 3
 
 def write_data_page(path: Path, report: DataReport, folder: Path, manifest: Manifest) -> None:
     """Write the page of a report of `mtl.data.inspect.checks.check`, with samples of the prepared folder."""
-    plots = [plot_sizes(report.sizes), *(plot_balance(found, name) for name, found in report.balance.items())]
+    sizes = [plot_sizes(report.sizes)] if len(report.sizes) > 1 else []
+    plots = [*sizes, *(plot_balance(found, name) for name, found in report.balance.items())]
     html = render(
         Path(__file__).with_name("page.html.j2"),
         "Data report",
@@ -38,7 +39,8 @@ def write_data_page(path: Path, report: DataReport, folder: Path, manifest: Mani
 
 
 def _sheets(folder: Path, manifest: Manifest) -> list[dict[str, Any]]:
-    """Title and samples of every class and split."""
+    """Title and samples of every class and split; the first of each target lies open."""
+    opened = set[str]()
     found: list[dict[str, Any]] = []
     chosen: list[Wanted] = []
     for name, target in manifest.spec.targets.items():
@@ -50,7 +52,9 @@ def _sheets(folder: Path, manifest: Manifest) -> list[dict[str, Any]]:
         splits = {split: [_picture(one) for one in drawn[split].get((name, label), [])] for split in SPLITS}
         if any(splits.values()):
             title = f"{name}: {manifest.spec.targets[name].classes[label]}" if label is not None else "samples"
-            found.append({"title": title, "splits": {split: some for split, some in splits.items() if some}})
+            shown = {split: some for split, some in splits.items() if some}
+            found.append({"title": title, "open": name not in opened, "splits": shown})
+            opened.add(name)
     return found
 
 
