@@ -47,10 +47,11 @@ class Part:
 PARTS = (
     Part("scenes", 0.10),
     *(Part(case.name, share) for case, share in zip(CASES, (0.06, 0.12, 0.07, 0.10), strict=True)),
-    Part("methods", 0.20),
-    Part("evaluation", 0.06),
+    Part("methods", 0.19),
+    Part("evaluation", 0.05),
+    Part("codecs", 0.04),
     # Compiling takes longest, and may not end: last.
-    *(Part(f"compiled {c.name}", s, gpu_only=True) for c, s in zip(CASES, (0.07, 0.09, 0.06, 0.07), strict=True)),
+    *(Part(f"compiled {c.name}", s, gpu_only=True) for c, s in zip(CASES, (0.07, 0.08, 0.05, 0.07), strict=True)),
 )
 
 
@@ -63,7 +64,7 @@ def run_part(name: str, folder: Path, *, tiny: bool) -> Iterator[dict[str, Any]]
     device = torch.device("cuda" if torch.cuda.is_available() and not tiny else "cpu")
     place = parts.Place(folder, device, tiny)
     cases = {case.name: case.at(tiny=tiny) for case in CASES}
-    if name in ("scenes", "evaluation"):
+    if name in ("scenes", "evaluation", "codecs"):
         yield from getattr(parts, name)(place)
     elif name == "methods":
         yield from parts.methods(place, FIRST if tiny else ())

@@ -46,7 +46,7 @@ def tuned_loop(
     """
     device = batch.images.device
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    model = build_model(config.model, tasks).to(device).to(memory_format=layout)
+    model = build_model(config.model, tasks).to(device).to(memory_format=layout)  # pyright: ignore[reportCallIssue]  # not in its stubs
     images = batch.images.contiguous(memory_format=layout)
     network = torch.compile(model, mode=compiled) if compiled else model
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.train.learning_rate, fused=True)

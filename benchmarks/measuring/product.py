@@ -34,6 +34,10 @@ def settings(overrides: Sequence[str], compiled: str = "") -> Config:
         return load(PARAMS, second)
 
 
+READ_EVERY = 10
+"""Steps between two looks at their losses, as in a training."""
+
+
 @dataclass
 class Product:
     """A training, step by step."""
@@ -56,6 +60,8 @@ class Product:
         if progress.step >= self.training.steps_per_epoch:
             progress.epoch, progress.step = progress.epoch + 1, 0
         self.training.one_step(self.order)
+        if progress.total_steps % READ_EVERY == 0 and (read := getattr(self.training, "read", None)):
+            read()  # where a step leaves it to its caller to look at what came of it
 
     @cached_property
     def batch(self) -> Batch:

@@ -10,7 +10,7 @@ import numpy as np
 
 from mtl.config.data import DataConfig
 from mtl.config.params import load
-from mtl.data.prepare.prepare import prepare
+from mtl.data.prepare.prepare import Runner, on_cores, prepare
 from mtl.data.raw.rows import RawSample, write_spec, write_split
 from mtl.data.sources.scene import png
 from mtl.data.sources.zoo import DIGITS, TARGETS
@@ -21,20 +21,26 @@ DRAWN = 64
 """Different scenes of a split; the others repeat them, for encoding images is not what is measured."""
 
 
-def write_scenes(folder: Path, side: int, train: int, others: int) -> Path:
-    """Prepare scenes of side×side pixels, `others` of them for each of the other splits; returns the prepared folder."""
+def write_scenes(folder: Path, side: int, train: int, others: int, codec: str = "", runner: Runner = on_cores) -> Path:
+    """Prepare scenes of side×side pixels, `others` of them for each of the other splits; returns the prepared folder.
+
+    Args:
+        codec: a type of `data.codec`; empty: its default.
+        runner: where they are prepared.
+    """
     spec = DatasetSpec(name="scenes", targets=TARGETS)
     for number, split in enumerate(SPLITS):
         write_split(folder / "raw", split, spec, _samples(split, number, side, train if split == "train" else others))
     write_spec(folder / "raw", spec)
-    prepare(data_settings(side), folder / "raw", folder / "prepared")
+    prepare(data_settings(side, codec), folder / "raw", folder / "prepared", runner)
     return folder / "prepared"
 
 
-def data_settings(side: int) -> DataConfig:
+def data_settings(side: int, codec: str = "") -> DataConfig:
     """How scenes of side×side pixels are prepared."""
     operations = f"[{{type: decode}}, {{type: resize, height: {side}, width: {side}}}, {{type: standardize}}]"
-    return load(PARAMS, [f"data.operations={operations}"]).data
+    coded = [f"data.codec={{type: {codec}}}"] if codec else []
+    return load(PARAMS, [f"data.operations={operations}", *coded]).data
 
 
 def _samples(split: str, seed: int, side: int, count: int) -> list[RawSample]:

@@ -37,6 +37,8 @@ def ratios(rows: Sequence[Row]) -> dict[str, float]:
             found[name] = row["share"]
         elif row["what"] == "evaluation":
             found["scoring by its forward passes"] = row["ratio"]
+        elif row["what"] == "codec" and row["ratio"] is not None:
+            found[f"loading from shards in {row['codec']} by raw ones"] = row["ratio"]
     return found
 
 
@@ -99,5 +101,9 @@ def table(on: Row, rows: Sequence[Row], bars: Sequence[Row], cut: Sequence[str])
     for bar in bars:
         found = "–" if bar["found"] is None else f"{bar['found']:.3f}"
         lines.append(f"{bar['name']:<58} at {bar['at']:<5} {bar['bar']:8.2f} {found:>10}  {bar['verdict']}")
-    lines += ["shards' codecs: unmeasured, this version's are not coded"]
+    lines += [
+        "shards in another codec: unmeasured, this version has one"
+        for r in rows
+        if r["what"] == "codec" and not r["codec"]
+    ]
     return lines + [f"cut: {one}" for one in cut]

@@ -14,11 +14,14 @@ import torch
 from benchmarks.measuring.by_hand import forward, tuned_loop
 from benchmarks.measuring.product import Product, settings
 from benchmarks.measuring.scenes import write_scenes
-from benchmarks.measuring.timing import in_turns, kernel_seconds, ratio, seconds
+from benchmarks.measuring.timing import Step, in_turns, kernel_seconds, ratio, seconds
 from benchmarks.one_gpu.cases import FIRST, METHODS, RESNET18, TINY_METHODS, Case
 from mtl.config.choices import sections
+from mtl.config.data import DataConfig
 
 Row = dict[str, Any]
+CODECS = ("raw", "jpeg", "webp", "lossless")
+"""Of shards; the first leaves pixels as they are."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,21 @@ def evaluation(place: Place) -> Iterator[Row]:
         "what": "evaluation", "case": case.name, "images_per_second": images / median(times["score"]),
         "ratio": median(times["score"]) / median(times["forward"]),
     }  # fmt: skip
+
+
+def codecs(place: Place) -> Iterator[Row]:
+    """Loading a batch from coded shards by loading it from pixels as they are, where shards can be coded."""
+    if "codec" not in DataConfig.model_fields:
+        yield {"what": "codec", "codec": "", "ratio": None}
+        return
+    case = TINY_METHODS if place.tiny else METHODS
+    made: dict[str, Step] = {}
+    for codec in CODECS:
+        folder = write_scenes(place.folder / codec, case.side, 4 * case.batch, 8, codec)
+        made[codec] = Product(settings(case.settings()), folder, place.device).load
+    found = in_turns(made, case.count, place.rounds, place.device)
+    for codec in CODECS[1:]:
+        yield {"what": "codec", "codec": codec, "ratio": ratio(found[codec], found[CODECS[0]])}
 
 
 def _row(case: Case, way: str, times: list[float]) -> Row:
