@@ -43,8 +43,8 @@ from mtl.data.shards.manifest import ShardRecord
 RESULT = Path(__file__).parent / "results" / "guard.json"
 CHANCE = 0.01
 """Of a comparison in which nothing changed to warn nevertheless, were the ratios' logarithms normal."""
-ROUNDS, SCENES, SIDE = 9, 256, 64
-TRAINING = ["train.batch_size=8", "train.threads_per_worker=1", "train.precision=float32", "evaluate.batch_size=8"]
+ROUNDS, SCENES, SIDE = 7, 64, 64
+TRAINING = ["train.batch_size=4", "train.threads_per_worker=1", "train.precision=float32", "evaluate.batch_size=4"]
 METHODS = {
     "famo": "{weighting: {type: famo}}",
     "upgrad, features": "{weighting: {type: fixed}, aggregator: {type: upgrad}, level: features}",
@@ -63,7 +63,7 @@ def measure() -> dict[str, float]:
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        prepared = write_scenes(folder, SIDE, SCENES, 32, runner=one_core)
+        prepared = write_scenes(folder, SIDE, SCENES, 16, runner=one_core)
         found = training_ratios(prepared) | preparing_ratio(folder)
     return found | starting_ratio()
 
@@ -81,7 +81,7 @@ def training_ratios(prepared: Path) -> dict[str, float]:
         "product": product.stay,
         "by hand": tuned_loop(product.config, training.tasks, batch, channels_last=False),
         "loading": product.load,
-        "copy": lambda: [images[product.order[:8]].astype(np.float32) for _ in range(100)],
+        "copy": lambda: [images[product.order[:4]].astype(np.float32) for _ in range(100)],
         "scoring": product.score,
         "forward": _repeated(forward(training.model, batch), 4),
         **{name: made(f"objective={section}").stay for name, section in METHODS.items()},
@@ -117,7 +117,7 @@ def starting_ratio() -> dict[str, float]:
     """`mtl --help` by a Python that imports argparse and json."""
     words = {"help": ["-m", "flows.cli", "--help"], "python": ["-c", "import argparse, json"]}
     found: dict[str, list[float]] = {name: [] for name in words}
-    for _ in range(5):
+    for _ in range(3):
         for name, rest in words.items():
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
             subprocess.run([sys.executable, *rest], cwd=RESULT.parents[2], capture_output=True, check=True)
