@@ -64,8 +64,9 @@ NEEDS = {
 
 
 def names() -> list[str]:
-    """All benchmarks."""
-    return sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("__"))
+    """All benchmarks; `x_parts` beside `x` is a part of it."""
+    found = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("__"))
+    return [name for name in found if not any(name.startswith(f"{other}_") for other in found)]
 
 
 def main() -> None:

@@ -48,7 +48,7 @@ class Place:
 
 def scenes(place: Place) -> Iterator[Row]:
     """Draw and prepare the images of all other parts."""
-    sizes = {64: (64, 16)} if place.tiny else {64: (16_384, 1024), 224: (4096, 512)}
+    sizes = {64: (64, 16)} if place.tiny else {64: (16_384, 1024), 224: (4096, 256)}
     for side, (train, others) in sizes.items():
         write_scenes(place.folder / str(side), side, train, others)
         yield {"what": "scenes", "side": side, "images": train}
@@ -117,7 +117,7 @@ def objectives() -> dict[str, str]:
 def evaluation(place: Place) -> Iterator[Row]:
     """Scoring a split against the forward passes that it cannot do without."""
     case = TINY_METHODS if place.tiny else RESNET18
-    product = place.product(case, f"evaluate.batch_size={case.batch}")
+    product = place.product(case, f"evaluate.batch_size={max(2, case.batch // 2)}")
     bare = forward(product.training.model, product.batch)
     images = product.score()
     times = {"score": [seconds(product.score, 1, place.device) for _ in range(place.rounds)]}

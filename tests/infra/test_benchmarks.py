@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks import __main__ as every
 from benchmarks.gpu import GRACE, PARTS, Found, Part, in_child, measure
-from benchmarks.guard import bounds, compared
+from benchmarks.guard import RESULT, bounds, compared
 from benchmarks.measuring.timing import covered
 from benchmarks.one_gpu.bars import judged, ratios, table
 from benchmarks.one_gpu.cases import DEFAULT, RESNET50
@@ -133,6 +133,12 @@ def test_the_guard_warns_beyond_the_spread_of_repetitions() -> None:
     assert "faster" in compared({"calm": 0.5}, kept)[0]
     low, high = bounds(calm, 0.01)
     assert low < min(calm) < max(calm) < high < 1.1
+
+
+def test_the_kept_ratios_are_of_repeated_measurements() -> None:
+    kept = json.loads(RESULT.read_text())
+    assert all(len(values) >= 5 for values in kept["ratios"].values())
+    assert {"cores", "processor", "torch"} <= set(kept["machine"])
 
 
 def test_every_benchmark_that_is_named_is_there() -> None:
