@@ -71,6 +71,13 @@ attacks: $(READY) $(DEV)  ## every attack that is known, tried; the table is rep
 daily: $(READY) $(DEV)  ## every situation of daily life that is known, with the real tools; the table is reports/daily.json
 	@$(BIN)/python -m pytest tests/daily -m daily --table reports/daily.json
 
+NAMES ?=
+bench: $(READY) $(DEV)  ## all benchmarks that can run here, or NAMES="step gpu"; ratios in benchmarks/results
+	@$(BIN)/python -m benchmarks $(NAMES)
+
+guard: $(READY) $(DEV)  ## a minute of quick ratios beside the kept ones: says what became slower, fails nothing
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.guard
+
 lint: $(READY) $(DEV)  ## ruff, pyright, import contracts
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/pyright
@@ -127,4 +134,4 @@ release: $(READY)  ## the wheel, its notes from CHANGELOG.md and what it is made
 clean-venv:  ## remove the environment
 	@rm -rf $(VENV)
 
-.PHONY: help setup run test test-all stack-test test-long faults soak attacks lint coverage lock clean-venv docs deps infra-check baselines ui serve status sbom audit attacks daily release
+.PHONY: help setup run test test-all stack-test test-long faults soak attacks lint coverage lock clean-venv docs deps infra-check baselines ui serve status sbom audit attacks daily release bench guard

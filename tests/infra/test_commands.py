@@ -68,10 +68,12 @@ RUN_BY = {
 MAKE_RUNS = {
     "attacks": "tests/attacks/conftest.py",
     "audit": ".github/workflows/ci.yaml",
+    "bench": "tests/infra/test_benchmarks.py",
     "daily": "tests/daily/conftest.py",
     "deps": "tests/flows/test_dvc.py",
     "docs": ".ci/run",
     "faults": "tests/faults/test_run.py",
+    "guard": ".ci/run",
     "help": "tests/infra/test_docs.py",
     "lint": ".ci/run",
     "run": END_TO_END,
