@@ -20,8 +20,8 @@ from mtl.data.spec import SPLITS, TargetSpec
 
 LARGE = 20_000
 """Images above which nothing is tried: so many fill any split, and reading them all is what `mtl data check` is for."""
-SMALL = 200
-"""Images below which a tenth is too few to judge by."""
+SMALL, FEW = 200, 2_000
+"""Images below which a tenth is too few to choose an epoch by, and to show by that a version is better than the one before it."""
 TOLERATED = 0.01
 """The share of images or annotations that may be bad, if no more is."""
 MOST = 0.1
@@ -105,15 +105,15 @@ def _splits(entries: Sequence[Entry]) -> list[Section]:
     """What may be proposed, the best first: what the sets say, completed where they name two splits of three."""
     said = _said(entries)
     given = {said.get(_image(entry)) for entry in entries if entry.targets}
-    share = 0.1 if len(entries) >= SMALL else 0.2
+    val, test = (0.1 if len(entries) >= enough else 0.2 for enough in (SMALL, FEW))
     salts = [{}, *({"salt": str(number)} for number in range(1, SALTS))]
     if given == set(SPLITS):
         return [{"type": "given"}]
     if given == {"train", "val"}:
         return [{"type": "given", "judged_on": "val"}]
     if given == {"train", "test"}:
-        return [{"type": "given", "val": share, **salt} for salt in salts]
-    return [{"type": "random", "val": share, "test": share, **salt} for salt in salts]
+        return [{"type": "given", "val": val, **salt} for salt in salts]
+    return [{"type": "random", "val": val, "test": test, **salt} for salt in salts]
 
 
 def _image(entry: Entry) -> str:
