@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -52,6 +52,7 @@ class LocalShards:
 
     def __init__(self, folder: Path, records: Sequence[ShardRecord]) -> None:
         self._shards = [Shard(folder / record.file) for record in records]
+        self._lent = [contextlib.nullcontext(shard.arrays) for shard in self._shards]
         self.ids = [identifier for shard in self._shards for identifier in shard.ids]
         self.keys = [key for shard in self._shards for key in shard.keys]
         self.sizes = [len(shard.ids) for shard in self._shards]
@@ -64,11 +65,10 @@ class LocalShards:
 
     def row_of(self, name: str) -> tuple[tuple[int, ...], np.dtype]:
         array = self._shards[0].arrays[name]
-        return tuple(array.shape[1:]), array.dtype
+        return array.shape[1:], array.dtype
 
-    @contextlib.contextmanager
-    def borrowed(self, number: int) -> Generator[Mapping[str, Any]]:
-        yield self._shards[number].arrays
+    def borrowed(self, number: int) -> contextlib.AbstractContextManager[Mapping[str, Any]]:
+        return self._lent[number]
 
     def expect(self, reading: Iterator[np.ndarray]) -> None:
         """They are here already."""

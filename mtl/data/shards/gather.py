@@ -39,8 +39,14 @@ def gathered(
         slots = np.nonzero(where == number)[0]
         places = local[slots]
         with shards.borrowed(int(number)) as arrays:
-            for name in rows:
-                _take(arrays[name], places, slots, name, rows, codes)
+            for name, row in rows.items():
+                array = arrays[name]
+                if isinstance(array, Coded):  # the shard may be gone when they are decoded
+                    _, found = codes.setdefault(name, (array.codec, [None] * len(where)))
+                    for slot, place in zip(slots.tolist(), places.tolist(), strict=True):
+                        found[slot] = array.code(place).copy()
+                else:
+                    row[slots] = array[places]
             for name, table in tables.items():
                 for slot, i in zip(slots, places, strict=True):
                     table[slot] = kinds[name].unpack(arrays, name, int(i))
@@ -51,13 +57,3 @@ def gathered(
         else:
             decode_all(codec, found, rows[name])
     return {**rows, **tables}
-
-
-def _take(array: Any, places: np.ndarray, slots: np.ndarray, name: str, rows: dict[str, Any], codes: Codes) -> None:
-    """Copy rows, or what they are coded as: the shard may be gone when they are decoded."""
-    if not isinstance(array, Coded):
-        rows[name][slots] = array[places]
-        return
-    _, found = codes.setdefault(name, (array.codec, [None] * len(rows[name])))
-    for slot, place in zip(slots, places, strict=True):
-        found[slot] = array.code(int(place)).copy()
