@@ -315,9 +315,7 @@ def trained(config: Config, prepared: Path, folder: Path, stop: int = -1) -> dic
 
 
 @pytest.mark.slow
-def test_a_streamed_training_killed_in_mid_epoch_is_the_local_one(
-    streaming: Config, many: Path, tmp_path: Path
-) -> None:
+def test_a_killed_streamed_training_ends_as_the_local_one(streaming: Config, many: Path, tmp_path: Path) -> None:
     values = streaming.model_dump(mode="json")
     values["train"] |= {"batch_size": 12, "checkpoint_every": 2, "epochs": 1}
     config = parse(values)
