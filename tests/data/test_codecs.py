@@ -106,9 +106,10 @@ def test_what_is_prepared_already_is_not_coded_twice(
     assert again.shards == manifests.read(tmp_path / "fresh").shards
 
 
-def test_codes_are_given_to_a_device_that_decodes(jpegs: Path) -> None:
+def test_codes_are_given_to_a_device_that_decodes(jpegs: Path, lossless: Path) -> None:
     split = Split(jpegs, "train")
     at = np.arange(8)
+    assert Split(lossless, "train").rows(at, decode=False)["image"].shape == (8, 32, 32, 3)  # no device decodes these
     coded, decoded = split.rows(at, decode=False), split.rows(at)
     found = decode_on(torch.device("cpu"), coded["image"])
     assert found.shape == (8, 3, 32, 32) and found.dtype == torch.uint8

@@ -13,6 +13,8 @@ class ImageCodec(ABC):
     """Encodes one image, and decodes it without being told anything but its shape and type."""
 
     name: ClassVar[str]
+    on_devices: ClassVar[tuple[int, ...]] = ()
+    """Numbers of channels of images that `mtl.data.codecs.device` decodes."""
 
     @abstractmethod
     def encode(self, values: np.ndarray) -> bytes:

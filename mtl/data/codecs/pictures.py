@@ -39,6 +39,7 @@ class Jpeg(_Picture):
     """4:2:0, as cameras and web pages have it; what nvJPEG decodes, too (`mtl/data/codecs/device.py`)."""
 
     name, suffix = "jpeg", ".jpg"
+    on_devices = (1, 3)  # of others the planes lie beside each other
 
     def __init__(self, quality: int = 90) -> None:
         super().__init__(cv2.IMWRITE_JPEG_QUALITY, quality)

@@ -103,7 +103,8 @@ class Split:
         """Arrays of the samples at `indices`, in that order: uint8 images and targets as the shards hold them. Threads may call it.
 
         Args:
-            decode: false leaves coded images as they are, for a device that decodes (`mtl/data/codecs/device.py`).
+            decode: false leaves images as JPEGs, where they are, for a device that decodes (`mtl/data/codecs/device.py`): `image`
+                is then a list of their codes.
         """
         indices = self._at[indices]
         where = np.searchsorted(self._starts, indices, side="right") - 1

@@ -26,7 +26,7 @@ def gathered(
 
     Args:
         where, local: int [n], each sample's shard and its place in it.
-        decode: false leaves the images coded, where they are: `image` is then a list of n codes, uint8 [bytes].
+        decode: false leaves images coded that a device could decode: `image` is then a list of n codes, uint8 [bytes].
     """
     kinds = {name: KINDS[target.kind] for name, target in spec.targets.items()}
     tables: dict[str, list[Any]] = {n: [None] * len(where) for n, kind in kinds.items() if kind.rows}
@@ -52,7 +52,7 @@ def gathered(
                     table[slot] = kinds[name].unpack(arrays, name, int(i))
     shards.advanced(len(where))
     for name, (codec, found) in codes.items():
-        if name == "image" and not decode:
+        if name == "image" and not decode and rows[name].shape[-1] in codec.on_devices:
             rows[name] = found
         else:
             decode_all(codec, found, rows[name])
