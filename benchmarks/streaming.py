@@ -35,6 +35,7 @@ from tests.servers import object_store, running, s3_environment
 
 SIDE, PER_SHARD, BATCH, WINDOW, WORKERS = 224, 64, 64, 6, 2
 SPEC = DatasetSpec(name="x", targets={"label": TargetSpec(kind="label", classes=("a", "b"))})
+RESULTS = Path(__file__).parent / "results" / "streaming.json"
 LONGEST = 240
 """Seconds that one reading may take."""
 ROOT = Path(__file__).parents[1]
@@ -162,6 +163,7 @@ def measured(reader: str, python: str, job: dict[str, Any], steps: int, repeats:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peers", default="", help="a Python that has the peers; without it they are left out")
+    parser.add_argument("--only", default="", help="one reader anew; the others' results stay")
     parser.add_argument("--images", type=int, default=6144)
     parser.add_argument("--repeats", type=int, default=2)
     args = parser.parse_args()
@@ -184,12 +186,15 @@ def main() -> None:
                 "mib": round(size / 2**20, 1),
                 "cache_mib": round(size / 3 / 2**20, 1),
             }
+            if args.only:
+                results = json.loads(RESULTS.read_text())
             for reader, job in jobs(work, args.peers).items():
+                if args.only not in ("", reader):
+                    continue
                 python = sys.executable if reader == "mtl" else args.peers
                 results[reader] = measured(reader, python, job | common, args.images // BATCH, args.repeats)
                 print(reader, json.dumps(results[reader]), flush=True)
-    path = Path(__file__).parent / "results" / "streaming.json"
-    path.write_text(json.dumps(results, indent=1) + "\n")
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -108,6 +108,7 @@ def litdata(job: dict[str, Any], start: int) -> Batches:
         shuffle=True,
         drop_last=False,
         max_cache_size=job["limit"],
+        force_override_state_dict=True,  # or it goes on in the same cache alone
         storage_options={"endpoint_url": os.environ["AWS_ENDPOINT_URL"]},
     )
     loader = StreamingDataLoader(data, batch_size=job["batch"], num_workers=job["workers"], collate_fn=_joined)
