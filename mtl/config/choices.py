@@ -6,12 +6,14 @@ import difflib
 from collections.abc import Sequence
 from typing import Any, get_args
 
+from mtl.config.codec import Codec
 from mtl.config.data import Source
 from mtl.config.files import AnyFileSet, Split
 from mtl.config.mixing import Mixing
 from mtl.config.model import Backbone, Sharing
 from mtl.config.objective import Aggregator, Weighting
 from mtl.config.operations import Operation
+from mtl.config.order import Order
 from mtl.config.tasks import AnyTask
 from mtl.errors import ConfigError
 
@@ -32,10 +34,12 @@ def sections() -> dict[str, dict[str, type[Any]]]:
         "weightings": _members(Weighting),
         "aggregators": _members(Aggregator),
         "mixings": _members(Mixing),
+        "orders": _members(Order),
         "sources": _members(Source),
         "formats": _members(AnyFileSet, "format"),
         "splits": _members(Split),
         "operations": _members(Operation),
+        "codecs": _members(Codec),
     }
 
 

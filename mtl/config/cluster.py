@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from mtl.config.section import Section
+from mtl.config.section import Positive, Section
 
 
 class ClusterConfig(Section):
@@ -26,6 +26,15 @@ class ClusterConfig(Section):
         default="cores", description="where prepare runs: on this machine's cores, or on the cluster"
     )
 
+    shards: Literal["auto", "local", "stream"] = Field(
+        default="auto",
+        description="local: each node has all shards before it trains; stream: it fetches those that it reads next, from "
+        "`storage` or the DVC remote, into a cache of bounded size; auto: local where they take at most half of the free disk",
+    )
+    shard_cache_gib: Positive | None = Field(
+        default=None, description="largest size of a node's cache of streamed shards; half of the free disk if not said"
+    )
+
     @property
     def by_jobs(self) -> bool:
         """Whether the cluster is reached through its Jobs API."""
@@ -37,4 +46,6 @@ class ClusterConfig(Section):
             raise ValueError(
                 f"address {self.address} is another machine's: checkpoints and results need storage in a bucket (s3://…)"
             )
+        if self.shards == "stream" and not self.storage:
+            raise ValueError("shards: stream needs storage: a bucket (s3://…) or a folder that every node sees")
         return self

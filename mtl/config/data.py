@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from mtl.config.codec import Codec, RawCodec
 from mtl.config.files import FilesSource
 from mtl.config.operations import Operation
 from mtl.config.section import Count, Fraction, Section
@@ -43,6 +44,7 @@ class DataConfig(Section):
     source: Source
     operations: tuple[Operation, ...] = Field(description="applied in this order")
     shard_size: Count = Field(default=2048, description="samples per shard")
+    codec: Codec = Field(default=RawCodec(type="raw"), description="how prepared images lie in their shards")
     max_bad_fraction: Fraction = Field(
         default=0.0,
         description="share of images, or of annotations, that cannot be used, above which prepare fails; below, they are left out "

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from mtl.config.model import ModelConfig
 from mtl.config.objective import ObjectiveConfig
+from mtl.config.order import WindowOrder
 from mtl.config.train import TrainConfig
 
 
@@ -18,6 +19,8 @@ def check_together(model: ModelConfig, objective: ObjectiveConfig, train: TrainC
             f"train.batch_size ({train.batch_size}) must be a multiple of {workers} × train.accumulate "
             f"({train.accumulate})"
         )
+    if isinstance(train.order, WindowOrder):
+        _check_window(train, train.order)
     if train.min_workers is not None and train.min_workers > train.num_workers:
         raise ValueError(
             f"train.min_workers ({train.min_workers}) is more than train.num_workers ({train.num_workers})"
@@ -28,6 +31,18 @@ def check_together(model: ModelConfig, objective: ObjectiveConfig, train: TrainC
         raise ValueError(f"train.parallelism: {train.num_workers} workers cannot divide {len(tasks)} tasks")
     if train.sharding == "fsdp":
         _check_sharded(model, objective, train)
+
+
+def _check_window(train: TrainConfig, order: WindowOrder) -> None:
+    if train.batch_size % order.lanes:
+        raise ValueError(
+            f"train.batch_size ({train.batch_size}) must be a multiple of train.order.lanes ({order.lanes})"
+        )
+    if train.mixing.type != "natural":
+        raise ValueError(
+            f"train.order: window reads shards in turn, and train.mixing: {train.mixing.type} draws from all of a source's "
+            "images; choose natural, or order whole"
+        )
 
 
 def _check_features(model: ModelConfig, objective: ObjectiveConfig, train: TrainConfig) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mtl.config.mixing import Mixing, NaturalMixing
+from mtl.config.order import Order, WholeOrder
 from mtl.config.section import Count, Fraction, NonNegative, Positive, Section
 
 
@@ -31,6 +32,9 @@ class TrainConfig(Section):
     )
     compile: bool = Field(default=False, description="torch.compile of the network")
     mixing: Mixing = Field(default=NaturalMixing(type="natural"), description="how steps draw from several sources")
+    order: Order = Field(
+        default=WholeOrder(type="whole"), description="of the images in an epoch; the result's bits depend on it"
+    )
     max_skipped: Annotated[int, Field(ge=0)] = Field(
         default=0, description="steps in a row that are left out as not finite before training stops"
     )

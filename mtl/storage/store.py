@@ -17,6 +17,8 @@ from mtl.storage.names import checked_name, confined
 
 ATTEMPTS = 5
 """Of one request to a bucket, with growing pauses; its client tries some errors again by itself."""
+PIECE = 1 << 20
+"""Bytes copied at a time."""
 Result = TypeVar("Result")
 REFUSED = (
     *("NoCredentialsError", "Unable to locate credentials", "InvalidAccessKeyId", "SignatureDoesNotMatch"),
@@ -130,6 +132,35 @@ class Store:
             return path.read_bytes()
         key = self._key(name)
         return self._ask(lambda: self._fs.cat_file(key), name)
+
+    def upload(self, name: str, path: Path) -> None:
+        """Write a copy of a file of this machine; an older one of its name is there until the new one is whole."""
+        if self.local is None:
+            key = self._key(name)
+            self._ask(lambda: self._fs.put_file(str(path), key), name)
+            return
+        scratch = self._scratch(name)
+        try:
+            shutil.copyfile(path, scratch)
+        except OSError as error:
+            scratch.unlink(missing_ok=True)
+            raise cannot_write(scratch.parent, error) from error
+        self.put_file(name, scratch)
+
+    def download(self, name: str, path: Path) -> None:
+        """Copy a file to a path of this machine, in pieces: it need not fit in memory, and half of it is there if this fails.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        if self.local is None:
+            key = self._key(name)
+            self._ask(lambda: self._fs.get_file(key, str(path)), name)
+            return
+        found = self._path(name)
+        confined(found, self.local)
+        with found.open("rb") as there, path.open("wb") as here:
+            shutil.copyfileobj(there, here, PIECE)
 
     def __contains__(self, name: str) -> bool:
         if self.local:

@@ -21,6 +21,7 @@ from mtl.cluster.protocol import ERROR, STOP, raise_written
 from mtl.cluster.session import cluster
 from mtl.cluster.submit import Work
 from mtl.config.trees.training import TrainingTree
+from mtl.data.shards.node import published
 from mtl.data.shards.staging import shard_manifest
 from mtl.errors import StageError
 from mtl.storage.digest import bytes_sha256
@@ -118,10 +119,12 @@ def _take(store: Store, folder: Path, seal: Seal) -> bool:
 
 def _describe(config: TrainingTree, prepared: Path, folder: Path, store: Store) -> TrainJob:
     """What a worker must know, on whatever node: plain values."""
+    given = shard_manifest(Path.cwd(), prepared)
     return TrainJob(
         config=config.model_dump(mode="json"),
         prepared=str(prepared),
-        shard_manifest=shard_manifest(Path.cwd(), prepared),
+        shard_manifest=given,
+        stream=published(config.cluster, config.train.order, prepared, given),
         store=store.url,
         cache=str(folder.parents[1] / "downloads"),
     )

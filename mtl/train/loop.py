@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Callable
 
-from mtl.data.loading import sampler
 from mtl.errors import MtlError
 from mtl.logs import of
 from mtl.train.checkpoint import Checkpoints
@@ -61,8 +60,9 @@ def _train(
     config, progress = training.config.train, training.progress
     pace = Pace(config.batch_size, config.epochs * training.steps_per_epoch)
     began = time.monotonic() - progress.seconds
+    training.expect()
     while progress.epoch < config.epochs and progress.epoch - max(progress.best_epoch, 0) <= config.patience:
-        order = sampler.epoch_order(training.config.seed, progress.epoch, len(training.train_split))
+        order = training.order(progress.epoch)
         while progress.step < training.steps_per_epoch:
             started = time.perf_counter()
             losses = training.one_step(order)

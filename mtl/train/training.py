@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,23 @@ class Training:
             self.mixer.load_state_dict(state["mixer"])
         self.progress = Progress(**state["progress"])
         torch.set_rng_state(state["torch_random"])
+
+    def order(self, epoch: int) -> np.ndarray:
+        """All training samples in the order of an epoch: the same for any number of workers."""
+        return sampler.order_of(self.config.train.order, self.config.seed, epoch, self.train_split.shard_sizes())
+
+    def expect(self) -> None:
+        """Tell the shards what this worker reads from where the training stands: those that lie elsewhere come in time."""
+        if not self.mixer:  # which draws as it goes
+            self.train_split.expect(self._reading(self.progress.epoch, self.progress.step))
+
+    def _reading(self, epoch: int, step: int) -> Iterator[np.ndarray]:
+        """Sample indices of this worker, a step after the other."""
+        config = self.config.train
+        rank, size = (0, 1) if config.parallelism == "tasks" else (self.world.rank, self.world.size)
+        for number in range(epoch, config.epochs):
+            first = step if number == epoch else 0
+            yield from sampler.of_worker(self.order(number), first, config.batch_size, rank, size)
 
     def batches(self, indices: np.ndarray) -> list[Batch]:
         """This worker's micro-batches of the global batch of this step."""

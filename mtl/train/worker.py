@@ -16,7 +16,9 @@ from mtl.cluster.protocol import ERROR, Job, write_error
 from mtl.config.checking import pick
 from mtl.config.train import TrainConfig
 from mtl.config.trees.training import TrainingTree
-from mtl.data.shards.staging import ShardManifest, ensure_local
+from mtl.data.shards.node import shards_of_node
+from mtl.data.shards.staging import ShardManifest
+from mtl.data.shards.stream import StreamAddress
 from mtl.errors import MtlError, StageError, TrainingError
 from mtl.logs import of, set_up_logging
 from mtl.reports import EpochRow
@@ -52,6 +54,7 @@ class TrainJob(Job):
 
     prepared: str
     shard_manifest: ShardManifest | None = Field(description="by which a node that does not see `prepared` fetches it")
+    stream: StreamAddress | None = Field(default=None, description="by which a node streams the shards, if it is to")
     store: str = Field(description="a folder that every node sees, or a bucket")
     cache: str = Field(description="folder of downloads, of this node")
 
@@ -119,8 +122,12 @@ def _set_up(job: TrainJob, world: ProcessGroup) -> Training:
     problem: MtlError | None = None
     training: Training | None = None
     try:
-        prepared = ensure_local(Path(job.prepared), job.shard_manifest)
-        training = Training(pick(TrainingTree, job.config), prepared, world, Path(job.cache))
+        config = pick(TrainingTree, job.config)
+        prepared = Path(job.prepared)
+        found = shards_of_node(config.cluster, config.train.order, prepared, job.shard_manifest, job.stream)
+        if found.said and world.first:
+            _LOG.info(f"train: {found.said}")
+        training = Training(config, found.folder, world, Path(job.cache))
     except MtlError as error:
         problem = error
     problem = next((found for found in world.gather(problem) if found), None)

@@ -120,6 +120,7 @@ def test_a_missing_or_broken_file_is_explained(tmp_path: Path) -> None:
 
 
 def test_every_choice_has_one_line_and_an_implementation() -> None:
+    from mtl.data.codecs import CODECS
     from mtl.data.prepare.operations import _RUN
     from mtl.data.sources import SOURCES
     from mtl.model.backbones import BACKBONES
@@ -133,6 +134,7 @@ def test_every_choice_has_one_line_and_an_implementation() -> None:
     assert set(found["backbones"]) == set(BACKBONES)
     assert set(found["weightings"]) == set(WEIGHTINGS)
     assert set(found["sources"]) == set(SOURCES)
+    assert set(found["codecs"]) == {"raw", *CODECS}
     assert len(found["operations"]) == len(_RUN)
     assert set(found["sharings"]) == set(SHARINGS)
     assert set(found["aggregators"]) == {"sum", *AGGREGATORS}

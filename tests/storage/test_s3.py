@@ -6,11 +6,16 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import s3fs
 
 from mtl.config import read_params
+from mtl.config.cluster import ClusterConfig
+from mtl.config.order import WindowOrder
+from mtl.data.loading.loader import Split
 from mtl.data.raw.rows import RawSample, read_split
+from mtl.data.shards.node import published, shards_of_node
 from mtl.data.shards.staging import ensure_local, shard_manifest
 from mtl.data.spec import DatasetSpec
 from mtl.errors import DataError
@@ -75,6 +80,23 @@ def test_a_bucket_that_is_not_there_is_named(s3: dict[str, str], tmp_path: Path)
     settings = {"format": "image_folder", "path": "s3://nowhere/at-all", "target": "species"}
     with pytest.raises(DataError, match="nowhere/at-all"):
         fetched(configured({"own": settings}, {"species": TASKS["species"]}), tmp_path / "raw")
+
+
+def test_shards_are_streamed_from_a_bucket(
+    s3: dict[str, str], prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MTL_SHARDS", str(tmp_path / "node"))
+    values = {"address": "local", "use_gpu": "never", "storage": "s3://store/runs", "shards": "stream"}
+    cluster, order = ClusterConfig(**values), WindowOrder(type="window", shards=2)  # type: ignore[arg-type]
+    address = published(cluster, order, prepared, None)
+    found = shards_of_node(cluster, order, tmp_path / "unseen", None, address)
+    local, streamed = Split(prepared, "train"), Split(found.folder, "train")
+    assert (streamed.rows(np.arange(40))["image"] == local.rows(np.arange(40))["image"]).all()
+    assert "from s3://store/runs/shards" in found.said
+    file = local.manifest.of("val")[0].file
+    s3fs.S3FileSystem(skip_instance_cache=True).pipe(f"store/runs/shards/{file}", b"something else")
+    with pytest.raises(DataError, match="is not the one that was prepared"):
+        Split(found.folder, "val").rows(np.arange(2))
 
 
 @pytest.mark.slow

@@ -14,8 +14,9 @@ import torch
 
 from mtl.data.kinds import KINDS
 from mtl.data.shards import manifest as manifests
+from mtl.data.shards.gather import gathered
 from mtl.data.shards.manifest import Statistics
-from mtl.data.shards.shards import Shard
+from mtl.data.shards.opening import open_shards
 from mtl.data.spec import DatasetSpec
 
 
@@ -77,9 +78,9 @@ class Split:
         self.manifest = manifests.read(folder)
         self.spec: DatasetSpec = self.manifest.spec
         self.name = self.spec.judged_on if split == "test" else split
-        self._shards = [Shard(folder / record.file) for record in self.manifest.of(self.name)]
-        self._starts = np.cumsum([0, *(len(shard.ids) for shard in self._shards)])
-        self.ids = [identifier for shard in self._shards for identifier in shard.ids]
+        self._shards = open_shards(folder, self.manifest, self.name)
+        self._starts = np.cumsum([0, *self._shards.sizes])
+        self.ids = list(self._shards.ids)
         self._at = np.arange(len(self.ids))
 
     def only(self, chosen: np.ndarray) -> Split:
@@ -91,37 +92,37 @@ class Split:
 
     def digests(self) -> list[str]:
         """Of each sample: 96 bits of its id, its encoded image and its targets, before any operation."""
-        keys = [key for shard in self._shards for key in shard.keys]
+        keys = self._shards.keys
         named = zip(self.ids, (keys[i] for i in self._at), strict=True)
         return [hashlib.sha256(f"{found}\0{key}".encode()).hexdigest()[:24] for found, key in named]
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def rows(self, indices: np.ndarray) -> dict[str, Any]:
-        """Arrays of the samples at `indices`, in that order: uint8 images and targets as the shards hold them."""
+    def rows(self, indices: np.ndarray, *, decode: bool = True) -> dict[str, Any]:
+        """Arrays of the samples at `indices`, in that order: uint8 images and targets as the shards hold them. Threads may call it.
+
+        Args:
+            decode: false leaves images as JPEGs, where they are, for a device that decodes (`mtl/data/codecs/device.py`): `image`
+                is then a list of their codes.
+        """
         indices = self._at[indices]
         where = np.searchsorted(self._starts, indices, side="right") - 1
-        kinds = {name: KINDS[target.kind] for name, target in self.spec.targets.items()}
-        rows: dict[str, Any] = {}
-        for name in ("image", *(f"{n}.present" for n in kinds), *(n for n, kind in kinds.items() if not kind.rows)):
-            first = self._shards[0].arrays[name]
-            rows[name] = np.empty((len(indices), *first.shape[1:]), first.dtype)
-        tables: dict[str, list[Any]] = {n: [None] * len(indices) for n, kind in kinds.items() if kind.rows}
-        for number in np.unique(where):
-            shard = self._shards[number]
-            slots = np.nonzero(where == number)[0]
-            local = indices[slots] - self._starts[number]
-            for name in rows:
-                rows[name][slots] = shard.arrays[name][local]
-            for name, table in tables.items():
-                for slot, i in zip(slots, local, strict=True):
-                    table[slot] = kinds[name].unpack(shard.arrays, name, int(i))
-        return {**rows, **tables}
+        return gathered(self._shards, self.spec, where, indices - self._starts[where], decode=decode)
+
+    def shard_sizes(self) -> list[int]:
+        """How many of its samples each shard has, in their order."""
+        where = np.searchsorted(self._starts, self._at, side="right") - 1
+        return np.bincount(where, minlength=len(self._starts) - 1).tolist()
+
+    def expect(self, reading: Iterator[np.ndarray]) -> None:
+        """The samples that will be read next, indices of a step after the other: shards that lie elsewhere are fetched in time."""
+        starts, at = self._starts, self._at
+        self._shards.expect(np.searchsorted(starts, at[indices], side="right") - 1 for indices in reading)
 
     def present(self, target: str) -> np.ndarray:
         """Which samples have a target: bool [samples]."""
-        return np.concatenate([shard.arrays[f"{target}.present"] for shard in self._shards])[self._at]
+        return self._shards.present(target)[self._at]
 
     def spread(self, count: int) -> np.ndarray:
         """Indices of at most `count` samples, evenly over the split."""
@@ -129,7 +130,7 @@ class Split:
 
     def slices(self) -> dict[str, list[str]]:
         """Attribute → its value for every sample."""
-        every = {n: [v for shard in self._shards for v in shard.slices[n]] for n in self.spec.slices}
+        every = {name: self._shards.slices(name) for name in self.spec.slices}
         return {n: [values[i] for i in self._at] for n, values in every.items()}
 
 

@@ -13,12 +13,13 @@ import numpy as np
 
 from mtl.config.data import DataConfig
 from mtl.config.operations import Edges, Orient
+from mtl.data.codecs import ImageCodec, encoder
 from mtl.data.kinds import KINDS
 from mtl.data.prepare.operations import grey, image_size, run
 from mtl.data.prepare.picture import Picture
 from mtl.data.prepare.plan import Planned
 from mtl.data.raw.rows import FileRef, RawSample, RawSplit
-from mtl.data.shards import shards
+from mtl.data.shards import coded, shards
 from mtl.data.shards.manifest import Moments, Quarantined, ShardRecord
 from mtl.data.spec import DatasetSpec, TargetSpec
 from mtl.errors import DataError, StageError
@@ -81,11 +82,17 @@ class Builder:
         samples: list[RawSample] = []
         ready: list[dict[str, Any]] = []
         bad: list[Quarantined] = []
+        images: list[bytes] = []
+        codec = encoder(self.config.codec)
         for sample in given:
             again = self._again(sample, old)
             loaded = sample if again else self._loaded(sample)
             try:
-                ready.append(again or prepare_sample(loaded, self.spec, self.config))
+                one = again or prepare_sample(loaded, self.spec, self.config)
+                if codec:
+                    one["image"], code = self._coded(codec, one["image"], old[sample.key] if again else None)
+                    images.append(code)
+                ready.append(one)
                 samples.append(sample)
             except DataError as error:
                 bad.append(Quarantined(id=sample.id, split=planned.split, reason=error.line))
@@ -98,9 +105,10 @@ class Builder:
         arrays = shards.pack(self.spec, ready, height, width)
         arrays[shards.HASH] = np.array([perceptual_hash(image) for image in arrays["image"]], np.uint64)
         slices = {name: [s.slices[name] for s in samples] for name in self.spec.slices}
-        with atomic.replacing(self.folder / planned.file) as scratch:
-            sha256 = shards.write(scratch, arrays, [s.id for s in samples], [s.key for s in samples], slices)
         moments = channel_moments(arrays["image"]) if planned.split == "train" else None
+        written = coded.coded(arrays, codec, images) if codec else arrays
+        with atomic.replacing(self.folder / planned.file) as scratch:
+            sha256 = shards.write(scratch, written, [s.id for s in samples], [s.key for s in samples], slices)
         return record.model_copy(update={"sha256": sha256, "moments": moments})
 
     def _again(self, sample: RawSample, old: Mapping[str, tuple[str, int]]) -> dict[str, Any] | None:
@@ -111,6 +119,15 @@ class Builder:
         if file not in self._old:
             self._old[file] = shards.Shard(self.folder / file)
         return shards.unpack(self._old[file], self.spec, index)
+
+    def _coded(self, codec: ImageCodec, image: np.ndarray, old: tuple[str, int] | None) -> tuple[np.ndarray, bytes]:
+        """The image as training will see it, and its code: of a sample that an older shard has, that one's, since to code a
+        second time what has lost something loses more.
+        """
+        if old:
+            return image, self._old[old[0]].arrays["image"].code(old[1]).tobytes()
+        code = codec.encode(image)
+        return codec.decode(np.frombuffer(code, np.uint8), image.shape, image.dtype), code
 
     def _loaded(self, sample: RawSample) -> RawSample:
         """With the bytes of what the sample names as files."""

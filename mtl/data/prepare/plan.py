@@ -17,11 +17,13 @@ from pathlib import Path
 
 from mtl.codecs import header, maps, mask_codes, netpbm, pixels, rasters, structure
 from mtl.config.data import DataConfig
-from mtl.data import kinds
+from mtl.data import codecs, kinds
+from mtl.data.codecs import base as codec_base
+from mtl.data.codecs import pictures
 from mtl.data.kinds import KINDS, base
 from mtl.data.kinds import box_table as boxes
 from mtl.data.prepare import geometry, operations, picture
-from mtl.data.shards import shards
+from mtl.data.shards import coded, shards
 from mtl.data.spec import DatasetSpec
 
 LARGEST = 4
@@ -30,6 +32,9 @@ LARGEST = 4
 CODE = (
     base,
     boxes,
+    codec_base,
+    codecs,
+    coded,
     geometry,
     header,
     mask_codes,
@@ -37,6 +42,7 @@ CODE = (
     netpbm,
     operations,
     picture,
+    pictures,
     pixels,
     rasters,
     shards,
@@ -97,6 +103,7 @@ def recipe(spec: DatasetSpec, config: DataConfig) -> str:
     """A hash of everything but the samples that a shard's bytes depend on: operations, targets, code, decoders."""
     code = [path.read_text(encoding="utf-8") for path in code_of(spec)]
     facts = {
+        "codec": config.codec.model_dump(),
         "operations": [operation.model_dump() for operation in config.operations],
         "targets": {name: target.model_dump() for name, target in sorted(spec.targets.items())},
         "slices": spec.slices,

@@ -17,19 +17,23 @@ needs no reader of ours. Arrays of n samples:
     <any>.present    bool    [n]
     image.hash       uint64  [n]                  perceptual, by which near duplicates are found
 
-The header also has each sample's id, content key and slices.
+The header also has each sample's id, content key and slices. With `data.codec`, what has a value per pixel is coded row by row
+(mtl/data/shards/coded.py).
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mtl.data.kinds import KINDS
+from mtl.data.shards.coded import Coded, joined, parted
 from mtl.data.spec import DatasetSpec
 from mtl.errors import DataError
 
@@ -60,7 +64,11 @@ def unpack(shard: Shard, spec: DatasetSpec, index: int) -> dict[str, Any]:
 
 
 def write(
-    path: Path, arrays: dict[str, np.ndarray], ids: list[str], keys: list[str], slices: dict[str, list[str]]
+    path: Path,
+    given: Mapping[str, np.ndarray | Coded],
+    ids: list[str],
+    keys: list[str],
+    slices: dict[str, list[str]],
 ) -> str:
     """Write one shard; the same samples give the same bytes. Returns the file's SHA-256.
 
@@ -68,7 +76,8 @@ def write(
     several metadata keys differently from call to call.
     """
     samples = json.dumps({"ids": ids, "keys": keys, "slices": slices})
-    header: dict[str, Any] = {"__metadata__": {"samples": samples}}
+    arrays, how = parted(given)
+    header: dict[str, Any] = {"__metadata__": {"samples": samples} | ({"coded": json.dumps(how)} if how else {})}
     ordered = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))  # so that every array is aligned
     offset = 0
     for name in ordered:
@@ -96,27 +105,57 @@ def _raw(array: np.ndarray) -> bytes | memoryview:
 
 
 class Shard:
-    """One shard, memory-mapped: reading a sample touches its pages only."""
+    """One shard, memory-mapped: reading a sample touches its pages only.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
 
     def __init__(self, path: Path) -> None:
-        try:
-            with path.open("rb") as file:
-                length = int.from_bytes(file.read(8), "little")
-                if length > path.stat().st_size:
-                    raise ValueError(f"a header of {length} bytes in a file of {path.stat().st_size}")
-                header = json.loads(file.read(length))
-            body = np.memmap(path, np.uint8, "r", offset=8 + length)
-            samples = json.loads(header.pop("__metadata__")["samples"])
+        with explained(path):
+            length, header = read_header(path)
+            samples = json.loads(header["__metadata__"]["samples"])
             self.ids: list[str] = samples["ids"]
             self.keys: list[str] = samples["keys"]
             self.slices: dict[str, list[str]] = samples["slices"]
-            self.arrays = {name: _view(body, entry) for name, entry in header.items()}
-        except FileNotFoundError as error:
-            raise DataError(f"the shard {path} is missing", fix="dvc repro prepare (or dvc pull)") from error
-        except (ValueError, KeyError, OSError) as error:
-            raise DataError(
-                f"the shard {path} is damaged", found=str(error), fix="remove it, then: dvc checkout or dvc repro"
-            ) from error
+            self.arrays = mapped(path, length, header)
+
+
+def read_header(path: Path) -> tuple[int, dict[str, Any]]:
+    """Where a shard's arrays begin, in bytes, and what its header says.
+
+    Raises:
+        ValueError, OSError: it has none.
+    """
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > path.stat().st_size:
+            raise ValueError(f"a header of {length} bytes in a file of {path.stat().st_size}")
+        return 8 + length, json.loads(file.read(length))
+
+
+def mapped(path: Path, begin: int, header: Mapping[str, Any]) -> dict[str, Any]:
+    """Name → an array of a shard, or `Coded` rows; the file is mapped as long as there is a view of it.
+
+    Raises:
+        ValueError, KeyError, OSError: the file is not what its header says.
+    """
+    body = np.memmap(path, np.uint8, "r", offset=begin)
+    arrays = {name: _view(body, entry) for name, entry in header.items() if name != "__metadata__"}
+    return joined(arrays, json.loads(header["__metadata__"].get("coded", "{}")))
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Generator[None]:
+    """What goes wrong with a shard's file, as ours."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise DataError(f"the shard {path} is missing", fix="dvc repro prepare (or dvc pull)") from error
+    except (ValueError, KeyError, OSError) as error:
+        raise DataError(
+            f"the shard {path} is damaged", found=str(error), fix="remove it, then: dvc checkout or dvc repro"
+        ) from error
 
 
 def _view(body: np.ndarray, entry: dict[str, Any]) -> np.ndarray:

@@ -61,21 +61,40 @@ def ensure_local(prepared: Path, given: ShardManifest | None) -> Path:
             else's.
         StageError: the remote is out of reach.
     """
-    if (prepared / NAME).exists() and (given is None or file_sha256(prepared / NAME) == given.manifest):
+    if seen(prepared, given):
         return prepared
     if given is None:
         raise DataError(
             f"this node does not see {prepared}",
             fix="share the folder among the nodes, or use a DVC remote in a bucket: dvc remote add -d team s3://…",
         )
-    place = Path(os.environ.get("MTL_SHARDS", tempfile.gettempdir()))
-    parent = private_folder(place / f"mtl-shards-{os.getuid()}")
+    parent = node_folder()
     folder = parent / checked_name(given.manifest[:32], str(parent))
     with FileLock(parent / f"{folder.name}.lock"):  # the node's other workers wait for the first
         manifest = folder / NAME
         if not manifest.exists() or file_sha256(manifest) != given.manifest:
             _fetch(given, folder)
     return folder
+
+
+def seen(prepared: Path, given: ShardManifest | None) -> bool:
+    """Whether this node sees the prepared folder, as it was when it was described."""
+    return (prepared / NAME).exists() and (given is None or file_sha256(prepared / NAME) == given.manifest)
+
+
+def node_folder() -> Path:
+    """Where this node keeps shards that came from elsewhere: in MTL_SHARDS, or the folder of temporary files.
+
+    Raises:
+        DataError: it is somebody else's.
+    """
+    place = Path(os.environ.get("MTL_SHARDS", tempfile.gettempdir()))
+    return private_folder(place / f"mtl-shards-{os.getuid()}")
+
+
+def object_name(md5: str) -> str:
+    """The name of a file in a DVC remote."""
+    return f"files/md5/{md5[:2]}/{md5[2:]}"
 
 
 def _fetch(wanted: ShardManifest, folder: Path) -> None:
@@ -100,7 +119,7 @@ def _fetch(wanted: ShardManifest, folder: Path) -> None:
 def _object(store: Store, name: str, md5: str, sha256: str) -> bytes:
     """A file from the DVC remote, which names it by its MD5: a hash against damage, not against malice."""
     try:
-        data = store.get(f"files/md5/{md5[:2]}/{md5[2:]}")
+        data = store.get(object_name(md5))
     except FileNotFoundError as error:
         raise DataError(f"{name} is not in {store.url}", found=f"no object {md5}", fix="dvc push prepare") from error
     if bytes_sha256(data) != sha256:
