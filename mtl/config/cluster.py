@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from mtl.config.section import Section
+from mtl.config.section import Count, Section
 
 
 class ClusterConfig(Section):
@@ -22,6 +22,11 @@ class ClusterConfig(Section):
         "MTL_HOME if not said",
     )
     use_gpu: Literal["auto", "never"] = Field(description="auto: one GPU per worker where the cluster has enough")
+    log_every: Count = Field(
+        default=10,
+        description="steps after which their losses are read and told, sooner where steps are slow; in between nothing waits "
+        "for the device",
+    )
     prepare: Literal["cores", "ray"] = Field(
         default="cores", description="where prepare runs: on this machine's cores, or on the cluster"
     )

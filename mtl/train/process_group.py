@@ -68,6 +68,14 @@ class ProcessGroup:
         dist.all_reduce(box, dist.ReduceOp.MAX)
         return int(box)
 
+    def all_agree(self, value: torch.Tensor) -> torch.Tensor:
+        """Whether a truth value (a scalar) is true on all workers: on each of them, and not read on the host."""
+        if self.size == 1:
+            return value
+        box = value.to(torch.int32)
+        dist.all_reduce(box, dist.ReduceOp.MIN)
+        return box > 0
+
     def from_first(self, value: Any) -> Any:
         """The first worker's value, on each of them."""
         if self.size == 1:
