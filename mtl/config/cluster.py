@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -26,6 +26,12 @@ class ClusterConfig(Section):
         default=10,
         description="steps after which their losses are read and told, sooner where steps are slow; in between nothing waits "
         "for the device",
+    )
+    loader_threads: Count = Field(
+        default=2, description="threads of a worker that load and augment, beside the one that trains"
+    )
+    prefetch: Annotated[int, Field(ge=0)] = Field(
+        default=4, description="batches that are loaded ahead; 0 loads each when it is its turn"
     )
     prepare: Literal["cores", "ray"] = Field(
         default="cores", description="where prepare runs: on this machine's cores, or on the cluster"

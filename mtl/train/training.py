@@ -24,6 +24,7 @@ from mtl.model.sharing import MultiTaskModel
 from mtl.objective.combination import Objective
 from mtl.seeds import Stream, torch_seed
 from mtl.tasks import build_model, build_tasks, image_spec
+from mtl.train.feed import Feed
 from mtl.train.gradients import FeatureGradients, GradientMethod, ParameterGradients, SumGradients
 from mtl.train.optimizer import EMA, build_optimizer, build_schedule
 from mtl.train.process_group import ProcessGroup, make_deterministic, use_bf16
@@ -78,6 +79,7 @@ class Training:
         self.verdicts = Verdicts(world, list(self.tasks), config.train.max_skipped)
         own = {n: task.target_name for n, task in self.tasks.items() if task.kind and not task.config.auxiliary}
         self.mixer = build_mixer(config.train.mixing, self.train_split, own, config.seed)
+        self.feed = Feed(config, lambda *turn: self.batches(*turn), self.mixer, self.steps_per_epoch, world.device)
         self.method = self._method()
 
     def _method(self) -> GradientMethod:
@@ -118,7 +120,7 @@ class Training:
             "schedule": self.schedule.state_dict(),
             "ema": whole(self.ema.state_dict()),
             "best": self.best,
-            "mixer": self.mixer.state_dict() if self.mixer else {},
+            "mixer": self.feed.mixer_state(),
             "tally": self.tally.state_dict(),
             "progress": asdict(self.progress),
         }
@@ -131,24 +133,23 @@ class Training:
         self.schedule.load_state_dict(state["schedule"])
         self.ema.load_state_dict(state["ema"])
         self.best = {name: value.to(self.world.device) for name, value in state["best"].items()}
-        if self.mixer:
-            self.mixer.load_state_dict(state["mixer"])
+        self.feed.load_mixer_state(state["mixer"])
         self.tally.load_state_dict(state["tally"])
         self.progress = Progress(**state["progress"])
         self.verdicts = Verdicts(self.world, list(self.tasks), self.config.train.max_skipped, self.progress.skipped)
 
-    def batches(self, indices: np.ndarray) -> list[Batch]:
-        """This worker's micro-batches of the global batch of this step."""
-        config, world, progress = self.config, self.world, self.progress
-        changes = draw_changes(config.augment, config.seed, progress.epoch, progress.step, len(indices))
+    def batches(self, indices: np.ndarray, epoch: int, step: int) -> list[Batch]:
+        """This worker's micro-batches of a global batch, on its device; asked for by the feed's threads."""
+        config, world = self.config, self.world
+        changes = draw_changes(config.augment, config.seed, epoch, step, len(indices))
         divided = config.train.parallelism == "tasks"
         rank, size = (0, 1) if divided else (world.rank, world.size)
         found: list[Batch] = []
         for places in sampler.micro_batches(len(indices), rank, size, config.train.accumulate):
-            batch = augmented(self.train_split, indices[places], changes.at(places))
+            batch = augmented(self.train_split, indices[places], changes.at(places), world.device)
             for task in self.tasks.values():
                 task.derive(batch)
-            found.append(batch.to(world.device))
+            found.append(batch)
         return found
 
     @property
@@ -163,14 +164,10 @@ class Training:
         the mixer's sources, in the schedule and in the methods' random streams move on. All else is as before it.
         """
         config, progress = self.config, self.progress
-        if self.mixer:
-            indices = self.mixer.next_batch(progress.total_steps, config.train.batch_size)
-        else:
-            indices = sampler.global_batch(order, progress.step, config.train.batch_size)
         found, made = train_step(
             self.method,
             self.optimizer,
-            self.batches(indices),
+            self.feed.take(progress.epoch, progress.step, progress.total_steps, order),
             step=progress.total_steps,
             clip_norm=config.train.clip_norm,
             verdicts=self.verdicts,

@@ -16,6 +16,7 @@ from mtl.config.objective import ObjectiveConfig
 from mtl.config.params import Config, parse
 from mtl.data.loading.augment import augmented, draw_changes
 from mtl.data.loading.loader import Batch, Split
+from mtl.data.loading.padded import Padded
 from mtl.data.loading.sampler import micro_batches
 from mtl.errors import ConfigError
 from mtl.objective.aggregation import AGGREGATORS
@@ -92,7 +93,7 @@ def batches(
         batch.present["digit"] = torch.tensor([int(i) in (0, 1, 3, 7) for i in places])
         batch.present["count"][:] = False
         tables = batch.targets["objects"]
-        batch.targets["objects"] = [table[:0] if i % 2 else table for i, table in zip(places, tables, strict=True)]
+        batch.targets["objects"] = Padded(tables.rows * torch.from_numpy(places % 2 == 0)[:, None, None])
         batch.targets["regions"][torch.from_numpy(places == 6)] = 255
         for task in tasks.values():
             task.derive(batch)

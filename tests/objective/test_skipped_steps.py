@@ -114,12 +114,13 @@ def test_in_a_training_only_the_places_move_on(config: Config, prepared: Path) -
     training.one_step(order)
     before, rate, original = _flat(training.state()), training.schedule.get_last_lr(), training.batches
 
-    def broken(indices: Any) -> list[Batch]:
-        parts = original(indices)
+    def broken(*turn: Any) -> list[Batch]:
+        parts = original(*turn)
         parts[0].images[0] = torch.nan
         return parts
 
     training.batches = broken  # type: ignore[method-assign]
+    training.feed.reset()
     training.one_step(order)
     told = training.read()
     assert [one.left_out[:11] for one in told] == ["", "the loss of"]
@@ -131,6 +132,7 @@ def test_in_a_training_only_the_places_move_on(config: Config, prepared: Path) -
     assert {n for n in moved if not n.startswith("schedule/") and not n.endswith("/lr")} == places
     assert training.schedule.get_last_lr() != rate
     training.batches = original  # type: ignore[method-assign]
+    training.feed.reset()
     training.one_step(order)
     assert not training.read()[0].left_out
     assert training.progress.skipped == 0
