@@ -8,12 +8,18 @@ from pydantic import Field
 
 from mtl.config.mixing import Mixing, NaturalMixing
 from mtl.config.section import Count, Fraction, NonNegative, Positive, Section
+from mtl.config.workers import AUTO, ON_CPUS
 
 
 class TrainConfig(Section):
     """Optimizer, schedule, precision, checkpoints."""
 
-    num_workers: Count = Field(description="Ray Train processes; the result's bits depend on it")
+    num_workers: Count = Field(
+        default=ON_CPUS,
+        description="Ray Train processes; the result's bits depend on it. auto, or nothing: one per GPU of this machine, else "
+        "two on processors; the number is part of the run's fingerprint",
+        json_schema_extra={"anyOf": [{"type": "integer", "minimum": 1}, {"const": AUTO}]},
+    )
     min_workers: Count | None = Field(
         default=None, description="fewest with which a training goes on while others are lost; num_workers if not said"
     )
@@ -28,6 +34,11 @@ class TrainConfig(Section):
     )
     sharding: Literal["none", "fsdp"] = Field(
         default="none", description="fsdp: weights, gradients and optimizer state are divided among the workers (FSDP2)"
+    )
+    deterministic: bool | Literal["auto"] = Field(
+        default="auto",
+        description="whether a training repeated on the same kind of machine gives the same bits; auto: on processors, where it "
+        "costs nothing; on GPUs faster convolutions are chosen by trying, in TensorFloat-32 where float32 is asked for",
     )
     compile: bool = Field(default=False, description="torch.compile of the network")
     mixing: Mixing = Field(default=NaturalMixing(type="natural"), description="how steps draw from several sources")

@@ -27,7 +27,7 @@ from mtl.tasks import build_model, build_tasks, image_spec
 from mtl.train.feed import Feed
 from mtl.train.gradients import FeatureGradients, GradientMethod, ParameterGradients, SumGradients
 from mtl.train.optimizer import EMA, build_optimizer, build_schedule
-from mtl.train.process_group import ProcessGroup, make_deterministic, use_bf16
+from mtl.train.process_group import ProcessGroup, set_up_torch, use_bf16
 from mtl.train.sharding import load_model, load_optimizer, shard, whole
 from mtl.train.step import train_step
 from mtl.train.tally import Tally
@@ -55,7 +55,8 @@ class Training:
 
     def __init__(self, config: TrainingTree, prepared: Path, world: ProcessGroup, cache: Path | None = None) -> None:
         self.config, self.world = config, world
-        make_deterministic(config.seed, config.train.threads_per_worker)
+        self.deterministic = world.device.type == "cpu" if (wish := config.train.deterministic) == "auto" else wish
+        set_up_torch(config.seed, config.train.threads_per_worker, deterministic=self.deterministic)
         splits = {name: Split(prepared, name) for name in SPLITS}
         self.train_split, self.val_split = splits["train"], splits["val"]
         manifest = self.train_split.manifest
@@ -67,6 +68,9 @@ class Training:
         freeze(self.model, config.model)
         if config.train.sharding == "fsdp" and world.size > 1:
             shard(self.model)
+        if world.device.type == "cuda" and config.objective.level == "features":
+            # As cuDNN likes them best. At the parameters, gradients are views of a Jacobian's rows, which are plain.
+            self.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.averaged = build_model(config.model, self.tasks).to(world.device).eval()
         self.objective = Objective(config.objective, config.tasks, config.seed).to(world.device)
         self.optimizer = build_optimizer(self.model, self.objective.weighting, config.train)
@@ -79,7 +83,7 @@ class Training:
         self.verdicts = Verdicts(world, list(self.tasks), config.train.max_skipped)
         own = {n: task.target_name for n, task in self.tasks.items() if task.kind and not task.config.auxiliary}
         self.mixer = build_mixer(config.train.mixing, self.train_split, own, config.seed)
-        self.feed = Feed(config, lambda *turn: self.batches(*turn), self.mixer, self.steps_per_epoch, world.device)
+        self.feed = Feed(config, self._batches, self.mixer, self.steps_per_epoch, world.device)
         self.method = self._method()
 
     def _method(self) -> GradientMethod:
@@ -137,6 +141,9 @@ class Training:
         self.tally.load_state_dict(state["tally"])
         self.progress = Progress(**state["progress"])
         self.verdicts = Verdicts(self.world, list(self.tasks), self.config.train.max_skipped, self.progress.skipped)
+
+    def _batches(self, indices: np.ndarray, epoch: int, step: int) -> list[Batch]:
+        return self.batches(indices, epoch, step)  # the one of the moment: a test may put another in its place
 
     def batches(self, indices: np.ndarray, epoch: int, step: int) -> list[Batch]:
         """This worker's micro-batches of a global batch, on its device; asked for by the feed's threads."""

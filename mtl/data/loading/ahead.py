@@ -71,8 +71,9 @@ def _made(make: Callable[[Wanted], Made], item: Wanted, device: torch.device) ->
     if not hasattr(_own, "stream"):
         _own.stream = torch.cuda.Stream(device)
     with torch.cuda.stream(_own.stream):
-        found = make(item)
-        return found, _own.stream.record_event()
+        found, event = make(item), torch.cuda.Event()
+        event.record(_own.stream)
+        return found, event
 
 
 def _taken(found: Made, event: torch.cuda.Event | None) -> Made:

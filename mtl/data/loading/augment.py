@@ -90,10 +90,10 @@ class BatchMotion:
         last = np.broadcast_to([0.0, 0.0, 1.0], (len(matrix), 1, 3))
         forward = np.linalg.inv(np.concatenate([matrix.astype(np.float64), last], 1))[:, :2].astype(np.float32)
         scales, sides = (np.abs(areas) ** -0.5).astype(np.float32), np.array([width, height], np.float32)
-        parts = (on_device(part, device) for part in (matrix, forward, scales, areas < 0, sides))
-        maps, *others = parts
+        maps = on_device(matrix, device)
         grid = F.affine_grid(maps, [len(matrix), 1, height, width], align_corners=False)
-        return cls(maps, *others, grid)
+        placed, factor, mirrored, size = (on_device(part, device) for part in (forward, scales, areas < 0, sides))
+        return cls(maps, placed, factor, mirrored, size, grid)
 
     def classes(self, masks: torch.Tensor) -> torch.Tensor:
         """uint8 [n, height, width] → int64: the nearest class; reflected at the border like the pixels."""
@@ -138,7 +138,7 @@ def augmented(split: Split, indices: np.ndarray, changes: Changes, device: torch
     """The samples at `indices` as a batch on a device, changed there."""
     rows = gathered(split, indices, device)
     pixels = rows["image"].permute(0, 3, 1, 2).float()
-    motion = BatchMotion.of(changes, *pixels.shape[2:], device)
+    motion = BatchMotion.of(changes, pixels.shape[2], pixels.shape[3], device)
     pixels = _sample(pixels, motion.grid, "bilinear")
     pixels = _recolour(pixels, on_device(changes.colour, device))
     targets = {n: KINDS[t.kind].move(rows[n], motion, t) for n, t in split.spec.targets.items()}

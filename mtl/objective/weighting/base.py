@@ -52,7 +52,8 @@ class Weighting(Remembering, ABC, Generic[WeightingConfig]):
         declared = torch.tensor([task.weight for task in tasks.values()], dtype=torch.float64)
         self.register_buffer("declared", declared, persistent=False)
         self.register_buffer("auxiliary", auxiliary, persistent=False)
-        self.register_buffer("counting", torch.nonzero(~auxiliary).flatten(), persistent=False)
+        places = [place for place, task in enumerate(tasks.values()) if not task.auxiliary]
+        self.register_buffer("counting", torch.tensor(places, dtype=torch.int64), persistent=False)
         self.num_tasks = len(self.counting)
         """Of the tasks that count."""
 
