@@ -46,6 +46,7 @@ def run(
         _train(training, checkpoints, notice or Preemption(), report, stepped)
         _first_does(training, checkpoints.flush)
     finally:
+        training.feed.reset()  # its threads end
         with contextlib.suppress(MtlError):  # it was said, or something worse is on its way
             checkpoints.flush()
     return training.progress
