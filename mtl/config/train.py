@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from mtl.config.mixing import Mixing, NaturalMixing
 from mtl.config.section import Count, Fraction, NonNegative, Positive, Section
 from mtl.config.workers import AUTO, ON_CPUS
+
+
+def _or_auto(schema: dict[str, Any]) -> None:
+    """What an editor may be told: a file may say `auto`, which whoever reads it has settled."""
+    number = {key: schema.pop(key) for key in ("type", "minimum")}
+    schema |= {"anyOf": [number, {"const": AUTO}], "default": AUTO}
 
 
 class TrainConfig(Section):
@@ -18,7 +24,7 @@ class TrainConfig(Section):
         default=ON_CPUS,
         description="Ray Train processes; the result's bits depend on it. auto, or nothing: one per GPU of this machine, else "
         "two on processors; the number is part of the run's fingerprint",
-        json_schema_extra={"anyOf": [{"type": "integer", "minimum": 1}, {"const": AUTO}]},
+        json_schema_extra=_or_auto,
     )
     min_workers: Count | None = Field(
         default=None, description="fewest with which a training goes on while others are lost; num_workers if not said"
