@@ -78,6 +78,7 @@ def turn(training: Training, order: np.ndarray, save: Callable[[], None]) -> flo
         if training.progress.step >= training.steps_per_epoch:
             training.progress.step = 0
         training.one_step(order)
+    training.read()
     return time.perf_counter() - began
 
 

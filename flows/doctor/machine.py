@@ -105,8 +105,11 @@ def gpu(subject: Subject) -> Said:
         return Said("problem", found, f"the driver is too old for CUDA {cuda}, or CUDA_VISIBLE_DEVICES hides the cards")
     wanted = subject.config
     if wanted.cluster.use_gpu == "auto" and wanted.cluster.address == "local" and seen < wanted.train.num_workers:
-        fix = f"set train.num_workers to {seen} or fewer: with fewer GPUs than workers none is used"
+        fix = f"set train.num_workers to auto, or to {seen} or fewer: with fewer GPUs than workers none is used"
         return Said("warning", f"{found}; {wanted.train.num_workers} workers would run on processors", fix)
+    idle = seen - wanted.train.num_workers
+    if wanted.cluster.use_gpu == "auto" and wanted.cluster.address == "local" and idle > 0:
+        return Said("warning", f"{found}; {idle} of them idle", "set train.num_workers to auto, or to their number")
     return Said("ok", found + ("" if wanted.cluster.use_gpu == "auto" else "; not used (cluster.use_gpu: never)"))
 
 

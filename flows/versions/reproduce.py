@@ -317,9 +317,9 @@ def _circumstances(settings: Settings, kept: Path, folder: Path) -> Differences:
     if all(path.exists() for path in trainings):
         one, other = (json.loads(path.read_text(encoding="utf-8")) for path in trainings)
         found += [
-            _differs(f"training {key}", one[key], other[key])
-            for key in ("worlds", "device", "bf16")
-            if one[key] != other[key]
+            _differs(f"training {key}", one.get(key), other.get(key))
+            for key in ("worlds", "device", "bf16", "deterministic")
+            if one.get(key) != other.get(key)
         ]
     return found
 

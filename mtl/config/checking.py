@@ -12,6 +12,7 @@ from mtl.config.credentials import problems as credential_problems
 from mtl.config.explain import explain
 from mtl.config.reading import read_params
 from mtl.config.section import Section
+from mtl.config.workers import settled
 from mtl.errors import ConfigError
 
 Tree = TypeVar("Tree", bound=Section)
@@ -25,7 +26,7 @@ def check(tree: type[Tree], values: Mapping[str, Any], *, where: str = "params.y
     """
     problems, cause = credential_problems(values), None
     try:
-        checked = tree.model_validate(_tuples(values))
+        checked = tree.model_validate(_tuples(settled(values)))
         if not problems:
             return checked
     except ValidationError as error:
@@ -39,7 +40,8 @@ def check(tree: type[Tree], values: Mapping[str, Any], *, where: str = "params.y
 
 def pick(tree: type[Tree], values: Mapping[str, Any], *, where: str = "params.yaml") -> Tree:
     """As `check`, of those sections that the tree has: what is wrong in the others, whoever reads them says."""
-    return check(tree, {name: value for name, value in values.items() if name in tree.model_fields}, where=where)
+    chosen = {name: value for name, value in settled(values).items() if name in tree.model_fields}
+    return check(tree, chosen, where=where)
 
 
 def read(tree: type[Tree], path: Path = Path("params.yaml")) -> Tree:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from mtl.config.section import Positive, Section
+from mtl.config.section import Count, Positive, Section
 
 
 class ClusterConfig(Section):
@@ -22,6 +22,17 @@ class ClusterConfig(Section):
         "MTL_HOME if not said",
     )
     use_gpu: Literal["auto", "never"] = Field(description="auto: one GPU per worker where the cluster has enough")
+    log_every: Count = Field(
+        default=10,
+        description="steps after which their losses are read and told, sooner where steps are slow; in between nothing waits "
+        "for the device",
+    )
+    loader_threads: Count = Field(
+        default=2, description="threads of a worker that load and augment, beside the one that trains"
+    )
+    prefetch: Annotated[int, Field(ge=0)] = Field(
+        default=4, description="batches that are loaded ahead; 0 loads each when it is its turn"
+    )
     prepare: Literal["cores", "ray"] = Field(
         default="cores", description="where prepare runs: on this machine's cores, or on the cluster"
     )

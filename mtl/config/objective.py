@@ -125,6 +125,10 @@ class AggregatorSection(Section):
     """Whether it wants the tasks' gradients one by one."""
     needs_jacobian: ClassVar[str] = ""
     """Why the tasks × tasks products of the Jacobian's rows are not enough; empty if they are."""
+    on_host: ClassVar[str] = ""
+    """Why it works on the host, which waits in each step for the device to give it the tasks × tasks products; empty if it
+    works on the device.
+    """
 
 
 class SumAggregator(AggregatorSection):
@@ -138,6 +142,7 @@ class UPGradAggregator(AggregatorSection):
     """Each gradient projected so that it hurts no other, then summed (Quinton & Rey 2024)."""
 
     type: Literal["upgrad"]
+    on_host = "solves least squares with bounds"
 
 
 class PCGradAggregator(AggregatorSection):
@@ -150,6 +155,7 @@ class CAGradAggregator(AggregatorSection):
     """Conflict-averse (Liu et al. 2021): the best worst task within a ball around the mean gradient."""
 
     type: Literal["cagrad"]
+    on_host = "searches for a root of least squares with bounds"
     c: NonNegative = Field(default=0.5, description="radius of the ball, in norms of the mean gradient")
 
 
@@ -157,12 +163,14 @@ class MGDAAggregator(AggregatorSection):
     """Multiple gradient descent (Désidéri 2012, Sener & Koltun 2018): the shortest vector in the convex hull."""
 
     type: Literal["mgda"]
+    on_host = "solves least squares with bounds"
 
 
 class NashMTLAggregator(AggregatorSection):
     """Bargaining (Navon et al. 2022): the Nash solution among the tasks."""
 
     type: Literal["nash_mtl"]
+    on_host = "solves equations by Newton's steps, as many as it takes"
     max_norm: NonNegative = Field(
         default=1.0, description="largest norm of the gradient, in the unit of the losses; 0 is off"
     )
@@ -173,6 +181,7 @@ class AlignedMTLAggregator(AggregatorSection):
     """Independent component alignment (Senushkin et al. 2023): all principal components made equally long."""
 
     type: Literal["aligned_mtl"]
+    on_host = "takes eigenvectors, for which CUDA waits too"
     scale: Literal["min", "median", "rmse"] = Field(default="min", description="to which singular value")
 
 
@@ -180,6 +189,7 @@ class IMTLGAggregator(AggregatorSection):
     """Impartial multi-task learning, gradient balance (Liu et al. 2021): equal projections on every task."""
 
     type: Literal["imtl_g"]
+    on_host = "takes a pseudoinverse, for which CUDA waits too"
 
 
 class GradDropAggregator(AggregatorSection):
@@ -200,6 +210,7 @@ class FairGradAggregator(AggregatorSection):
     """α-fair resource allocation (Ban & Ji 2024)."""
 
     type: Literal["fairgrad"]
+    on_host = "solves equations by Newton's steps, as many as it takes"
     alpha: Positive = Field(default=1.0, description="1 is proportional fairness, larger is closer to max-min")
 
 
@@ -207,6 +218,7 @@ class ConFIGAggregator(AggregatorSection):
     """Conflict-free direction (Liu et al. 2024): the same cosine to every task's gradient."""
 
     type: Literal["config"]
+    on_host = "takes a pseudoinverse, for which CUDA waits too"
 
 
 class ExcessMTLAggregator(AggregatorSection):

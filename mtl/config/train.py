@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from mtl.config.mixing import Mixing, NaturalMixing
 from mtl.config.order import Order, WholeOrder
 from mtl.config.section import Count, Fraction, NonNegative, Positive, Section
+from mtl.config.workers import AUTO, ON_CPUS
+
+
+def _or_auto(schema: dict[str, Any]) -> None:
+    """What an editor may be told: a file may say `auto`, which whoever reads it has settled."""
+    number = {key: schema.pop(key) for key in ("type", "minimum")}
+    schema |= {"anyOf": [number, {"const": AUTO}], "default": AUTO}
 
 
 class TrainConfig(Section):
     """Optimizer, schedule, precision, checkpoints."""
 
-    num_workers: Count = Field(description="Ray Train processes; the result's bits depend on it")
+    num_workers: Count = Field(
+        default=ON_CPUS,
+        description="Ray Train processes; the result's bits depend on it. auto, or nothing: one per GPU of this machine, else "
+        "two on processors; the number is part of the run's fingerprint",
+        json_schema_extra=_or_auto,
+    )
     min_workers: Count | None = Field(
         default=None, description="fewest with which a training goes on while others are lost; num_workers if not said"
     )
@@ -29,6 +41,11 @@ class TrainConfig(Section):
     )
     sharding: Literal["none", "fsdp"] = Field(
         default="none", description="fsdp: weights, gradients and optimizer state are divided among the workers (FSDP2)"
+    )
+    deterministic: bool | Literal["auto"] = Field(
+        default="auto",
+        description="whether a training repeated on the same kind of machine gives the same bits; auto: on processors, where it "
+        "costs nothing; on GPUs faster convolutions are chosen by trying, in TensorFloat-32 where float32 is asked for",
     )
     compile: bool = Field(default=False, description="torch.compile of the network")
     mixing: Mixing = Field(default=NaturalMixing(type="natural"), description="how steps draw from several sources")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mtl.data.loading.loader import Batch, Split, sequential
+from mtl.data.loading.loader import CPU, Batch, Split, sequential
 from mtl.errors import TrainingError
 from mtl.tasks import Task
 from mtl.tasks.base import Scorer
@@ -39,7 +39,7 @@ def score(
         TrainingError: the model gives something that is not finite; on all workers.
     """
     scorers = {name: task.scorer() for name, task in tasks.items()}
-    bad = fill(scorers, model, tasks, sequential(split, batch_size, rank, world_size), device)
+    bad = fill(scorers, model, tasks, sequential(split, batch_size, rank, world_size, device), device)
     shares = gather((bad, {name: scorer.rows for name, scorer in scorers.items()}))
     refuse_not_finite({name: [i for bad, _ in shares for i in bad.get(name, [])] for name in tasks})
     for name, scorer in scorers.items():
@@ -75,14 +75,15 @@ def fill(
     bad: dict[str, list[str]] = {}
     model.eval()
     for batch in batches:
-        for task in tasks.values():
-            task.derive(batch)
         moved = batch.to(device)
+        for task in tasks.values():
+            task.derive(moved)
+        here = moved.to(CPU)
         outputs = model(moved.images, moved.views)
         for name, scorer in scorers.items():
             finite = torch.isfinite(outputs[name].reshape(len(batch.ids), -1)).all(1).tolist()
             bad.setdefault(name, []).extend(i for i, good in zip(batch.ids, finite, strict=True) if not good)
-            scorer.add(tasks[name].predict(outputs[name]), batch)
+            scorer.add(tasks[name].predict(outputs[name]), here)
     model.train(training)
     return bad
 

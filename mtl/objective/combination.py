@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mtl.config.objective import AggregatorSection, ObjectiveConfig
 from mtl.config.tasks import TaskConfig
-from mtl.objective.aggregator import Aggregator, Gradient, GramianAggregator, JacobianAggregator, Places
+from mtl.objective.aggregator import Aggregator, Gradient, GramianAggregator, JacobianAggregator
 from mtl.objective.jacobian import weigh_into_first
 from mtl.objective.weighting import WEIGHTINGS
 
@@ -46,14 +46,6 @@ class Objective(nn.Module):
             self.aggregator.prepare_load(own)
         return super().load_state_dict(state_dict, *args, **options)
 
-    def rows(self, present: Bool[Tensor, " tasks"]) -> tuple[Places, Places]:
-        """The tasks that are aggregated in a step, present and not auxiliary: their places among all tasks, and among those
-        that are not auxiliary. int64 [rows] each, on the CPU.
-        """
-        counting = self.weighting.counting
-        own = torch.nonzero(present[counting].cpu()).flatten()
-        return counting.cpu()[own], own
-
     def coefficients(
         self, gramian: Float64[Tensor, "tasks tasks"], present: Bool[Tensor, " tasks"]
     ) -> Float64[Tensor, " tasks"]:
@@ -62,12 +54,11 @@ class Objective(nn.Module):
         Args:
             gramian: of the weighted losses' gradients, float64 [tasks, tasks].
         """
-        found = present.double()
-        rows, own = self.rows(present)
-        if isinstance(self.aggregator, GramianAggregator) and len(rows) > 1:
-            part = gramian.cpu()[rows[:, None], rows]
+        found, own = present.double(), self.weighting.counting
+        if isinstance(self.aggregator, GramianAggregator):
             with self.aggregator.drawing():
-                found[rows.to(found.device)] = self.aggregator.coefficients(part, own).to(found)
+                factors = self.aggregator.coefficients(gramian[own][:, own], present[own])
+            found = found.index_copy(0, own, torch.where(present[own], factors, 0.0))
         return found
 
     def combine(
@@ -86,26 +77,25 @@ class Objective(nn.Module):
         if not isinstance(self.aggregator, JacobianAggregator):
             coefficients = self.coefficients(weights[:, None] * gramian * weights, present)
             return weigh_into_first(coefficients * weights, jacobian), coefficients
-        if bool((weights != 1.0).any()):
+        if not self.weighting.one:
             jacobian *= weights.to(jacobian)[:, None]
-        rows, own = self.rows(present)
-        if len(rows) == len(jacobian):
-            with self.aggregator.drawing():
-                return self.aggregator.combine(jacobian, own), present.double()
-        aggregated = jacobian[rows.to(jacobian.device)]
-        found = weigh_into_first((present & self.weighting.auxiliary).double(), jacobian)
-        if len(rows):
-            with self.aggregator.drawing():
-                found += self.aggregator.combine(aggregated, own)
-        return found, present.double()
+        own = self.weighting.counting
+        aggregated = jacobian if len(own) == len(jacobian) else jacobian[own]
+        beside = None
+        if aggregated is not jacobian:
+            beside = weigh_into_first((present & self.weighting.auxiliary).double(), jacobian)
+        with self.aggregator.drawing():
+            found = self.aggregator.combine(aggregated, present[own])
+        return found if beside is None else beside.add_(found), present.double()
 
     def after_step(
         self,
         before: Float64[Tensor, " tasks"],
         after: Float64[Tensor, " tasks"] | None,
         present: Bool[Tensor, " tasks"],
+        made: Bool[Tensor, ""] | None = None,
     ) -> None:
-        """A step was made: the methods learn from it."""
-        self.weighting.after_step(before, after, present)
+        """A step is over, and the methods learn from it if it was made; without `made` it was."""
+        self.weighting.after_step(before, after, present, made)
         if self.aggregator is not None:
-            self.aggregator.end_step()
+            self.aggregator.end_step(made)

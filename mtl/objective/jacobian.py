@@ -25,7 +25,7 @@ def gramian_of(jacobian: Float[Tensor, "tasks parameters"]) -> Float64[Tensor, "
             continue
         rows = block.unbind()
         products = torch.stack([torch.dot(rows[i], rows[j]) for i in range(size) for j in range(i + 1)])
-        found[*torch.tril_indices(size, size)] += products.double()
+        found[*torch.tril_indices(size, size, device=found.device)] += products.double()
     return found if size > FEW else found + found.tril(-1).T
 
 
@@ -33,9 +33,9 @@ def weigh_into_first(
     weights: Float64[Tensor, " tasks"], jacobian: Float[Tensor, "tasks parameters"]
 ) -> Float[Tensor, " parameters"]:
     """Σ weight · row, [parameters], in the place of the first row: new memory of that size is slow."""
-    factors: list[float] = weights.tolist()
+    factors = weights.to(jacobian).unbind()
     for block in jacobian.split(BLOCK, 1):
         block[0].mul_(factors[0])
         for row, factor in zip(block[1:], factors[1:], strict=True):
-            block[0].add_(row, alpha=factor)
+            block[0].addcmul_(row, factor)
     return jacobian[0]

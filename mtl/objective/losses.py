@@ -46,7 +46,8 @@ def dice(
     """
     known = (masks != IGNORE).unsqueeze(1)
     probabilities = at_least_float32(logits).softmax(1) * known
-    truth = F.one_hot(masks.clamp(max=logits.shape[1] - 1), logits.shape[1]).permute(0, 3, 1, 2) * known
+    classes = torch.arange(logits.shape[1], device=logits.device).view(1, -1, 1, 1)
+    truth = (masks.unsqueeze(1) == classes) & known
     overlap = (probabilities * truth).sum((2, 3))
     total = probabilities.sum((2, 3)) + truth.sum((2, 3))
     return masked(1.0 - ((2 * overlap + 1.0) / (total + 1.0)).mean(1), present)

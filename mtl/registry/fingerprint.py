@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl.config import read_params
+from mtl.config.workers import settled
 from mtl.errors import ConfigError
 from mtl.storage.digest import DigestCache, file_sha256, folder_versions
 
@@ -52,7 +53,7 @@ def outs(stage: dict[str, Any]) -> list[str]:
 
 def fingerprint(root: Path, params: dict[str, Any]) -> str:
     """SHA-256 over the ancestry of the package stage, in a checkout with these params."""
-    stages = read_stages(root)
+    stages, params = read_stages(root), dict(settled(params))
     names = ancestry(stages)
     made = {out for name in names for out in outs(stages[name])}
     digest = hashlib.sha256()

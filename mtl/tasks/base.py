@@ -113,7 +113,12 @@ class Task(ABC, Generic[Section, Prediction]):
         return self.config.target or self.name if self.kind else f"{self.name}/derived"
 
     def derive(self, batch: Batch) -> None:  # most tasks make nothing
-        """Add to a batch, on the CPU, what the task makes itself from the images: its target, its view."""
+        """Add to a batch, on its device, what the task makes itself from the images: its target, its view."""
+
+    @property
+    def on_host(self) -> str:
+        """Why a step of it reads numbers on the host, which then waits for the device; empty if none does."""
+        return ""
 
     @abstractmethod
     def build_head(self, channels: int) -> nn.Module:

@@ -43,6 +43,10 @@ class Detection(Task[DetectionConfig, Objects]):
         kind = METHODS[self.config.method]
         self.method = kind(self.config, len(self.target.classes), self.image.height, self.image.width)
 
+    @property
+    def on_host(self) -> str:
+        return self.method.on_host
+
     def build_head(self, channels: int) -> nn.Module:
         return self.method.build_head(channels)
 

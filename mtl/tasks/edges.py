@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from mtl.config.tasks import Edges as EdgesConfig
-from mtl.data.loading.loader import Batch
+from mtl.data.loading.loader import Batch, on_device
 from mtl.data.prepare.operations import grey
 from mtl.data.spec import TargetSpec
 from mtl.tasks.predictions import ClassMask
@@ -18,7 +18,10 @@ EDGES = TargetSpec(kind="mask", classes=("plain", "edge"))
 
 
 class Edges(Segmentation):
-    """Segmentation into two classes whose truth is computed from the image that training sees, augmented as it is."""
+    """Segmentation into two classes whose truth is computed from the image that training sees, augmented as it is.
+
+    OpenCV finds them on the host: the thread that loads waits for the images, not the one that trains.
+    """
 
     kind = None
     answer = "outline"
@@ -27,11 +30,12 @@ class Edges(Segmentation):
         self.target = EDGES
 
     def derive(self, batch: Batch) -> None:
-        pixels = to_pixels(batch.originals, self.image)
+        pixels = to_pixels(batch.originals.cpu(), self.image)
         assert isinstance(self.config, EdgesConfig)
         masks = [(cv2.Canny(grey(image), self.config.low, self.config.high) > 0) for image in pixels]
-        batch.targets[self.target_name] = torch.from_numpy(np.stack(masks)).long()
-        batch.present[self.target_name] = torch.ones(len(masks), dtype=torch.bool)
+        device = batch.images.device
+        batch.targets[self.target_name] = on_device(np.stack(masks).astype(np.int64), device)
+        batch.present[self.target_name] = torch.ones(len(masks), dtype=torch.bool, device=device)
 
     def draw(self, canvas: np.ndarray, prediction: ClassMask, scale: int) -> np.ndarray:
         return canvas

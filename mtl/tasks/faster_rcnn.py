@@ -7,6 +7,7 @@ workers computes the same. Proposals are the network's own; true boxes are not a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -16,10 +17,11 @@ from torchvision.ops import box_iou, sigmoid_focal_loss
 
 from mtl.config.tasks import Detection as DetectionConfig
 from mtl.data.kinds.box_table import kinds, objects
+from mtl.data.loading.padded import Tables
 from mtl.model.rcnn import FasterRCNNHead, anchor_boxes, move, unpack
 from mtl.objective.losses import masked
 from mtl.precision import at_least_float32
-from mtl.tasks.boxes import Candidates, Tables, encode
+from mtl.tasks.boxes import Candidates, encode
 
 NEAR, FAR = 0.5, 0.3
 """An anchor or proposal with an IoU from NEAR on is positive, an anchor below FAR negative, between it is neither."""
@@ -30,11 +32,12 @@ NUM_PROPOSALS = 32
 class FasterRCNN:
     """Objectness and boxes of anchors, classes and boxes of proposals."""
 
+    on_host: ClassVar[str] = "suppression leaves as many proposals of an image as it leaves"
     config: DetectionConfig
     num_classes: int
     height: int
     width: int
-    _last: tuple[list[Tensor], Tensor, tuple[Tensor, Tensor]] | None = None
+    _last: tuple[Tables, Tensor, tuple[Tensor, Tensor]] | None = None
 
     def build_head(self, channels: int) -> nn.Module:
         """Features → one row per image."""

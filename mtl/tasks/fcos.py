@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64, Num
 from torch import Tensor, nn
-from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
+from torchvision.ops import sigmoid_focal_loss
 
 from mtl.config.tasks import Detection as DetectionConfig
+from mtl.data.loading.padded import Padded, Tables, together
 from mtl.model.heads import DetectionHead
 from mtl.precision import at_least_float32
-from mtl.tasks.boxes import Candidates, Tables
+from mtl.tasks.boxes import Candidates, giou_loss
 
 
 @dataclass
 class FCOS:
     """Focal loss on classes, GIoU on boxes, centredness; no anchors, no sampling."""
 
+    on_host: ClassVar[str] = ""
     config: DetectionConfig
     num_classes: int
     height: int
     width: int
-    _last: tuple[list[Tensor], Tensor, Cells] | None = None
+    _last: tuple[Tables, Tensor, Cells] | None = None
 
     def build_head(self, channels: int) -> nn.Module:
         """Features → [n, classes + 5, h, w]."""
@@ -43,21 +46,21 @@ class FCOS:
     ) -> list[Float[Tensor, ""]]:
         """Classes, boxes, centredness."""
         cells = self._assigned(tables, present)
-        positive, sides = cells.positive, cells.sides
+        positive = cells.positive
         flat = at_least_float32(output).flatten(2).transpose(1, 2)  # [n, cells, classes + 5]
-        truth = F.one_hot(cells.label, self.num_classes) * positive.unsqueeze(-1)
+        every = torch.arange(self.num_classes, device=flat.device)
+        truth = (cells.label[..., None] == every) & positive[..., None]
         alpha, gamma, classes = self.config.focal_alpha, self.config.focal_gamma, flat[..., : self.num_classes]
         focal = sigmoid_focal_loss(classes, truth.to(flat), alpha, gamma, reduction="none")
-        found = flat[positive]
-        wanted = sides[positive].to(flat) / self.config.stride
-        inner = found[:, self.num_classes : self.num_classes + 4]
-        giou = generalized_box_iou_loss(_as_boxes(inner), _as_boxes(wanted))
+        # Of all cells: to choose some of them the host would wait for how many there are.
+        wanted = torch.where(positive[..., None], cells.sides.to(flat) / self.config.stride, 1.0)
+        inner = flat[..., self.num_classes : self.num_classes + 4]
+        giou = giou_loss(_as_boxes(inner), _as_boxes(wanted))
         # A cell outside of its box is the only one that the box has: none is nearer to its centre.
         centred = torch.where(wanted.amin(-1) > 0, centredness(wanted), 1.0)
-        centre = F.binary_cross_entropy_with_logits(found[:, -1], centred, reduction="none")
-        nothing = 0.0 * flat.sum()  # keeps all outputs in the graph where there is no box
-        learnt = torch.where(cells.learns, focal.sum(2), 0.0)
-        return [learnt.sum(), giou.sum() + nothing, centre.sum()]
+        centre = F.binary_cross_entropy_with_logits(flat[..., -1], centred, reduction="none")
+        terms = zip((cells.learns, positive, positive), (focal.sum(2), giou, centre), strict=True)
+        return [torch.where(there, term, 0.0).sum() for there, term in terms]
 
     def candidates(self, output: Float[Tensor, "n channels h w"]) -> list[Candidates]:
         """Every cell's box for every class."""
@@ -122,7 +125,7 @@ def assign(
     Returns: positive, label, sides in pixels.
     """
     centres = cell_centres(height, width, stride, device)
-    padded = _padded(tables, device)
+    padded = together(tables, 6, device)
     boxes = padded[:, None, :, :4]
     low, high = centres[None, :, None] - boxes[..., :2], boxes[..., 2:] - centres[None, :, None]
     sides = torch.cat([low, high], -1)  # [n, cells, boxes, 4]
@@ -142,9 +145,10 @@ def assign(
 
 def not_counting(tables: Tables, centres: Float[Tensor, "cells 2"]) -> Bool[Tensor, "n cells"]:
     """Which cells' centres lie in a box that does not count, or are the nearest to one in which none lies."""
-    if all(table.shape[1] == 5 for table in tables):
+    widths = [tables.rows.shape[2]] if isinstance(tables, Padded) else [table.shape[1] for table in tables]
+    if max(widths, default=5) == 5:
         return torch.zeros(len(tables), len(centres), dtype=torch.bool, device=centres.device)
-    padded = _padded(tables, centres.device)
+    padded = together(tables, 6, centres.device)
     boxes, points = padded[:, None], centres[None, :, None]
     inside = ((points >= boxes[..., :2]) & (points < boxes[..., 2:4])).all(-1) & (boxes[..., 5] > 0)
     return _with_nearest(inside, centres, padded, padded[..., 5] > 0).any(-1)
@@ -158,15 +162,7 @@ def _with_nearest(chosen: Tensor, centres: Tensor, padded: Tensor, wanted: Tenso
     return chosen | torch.zeros_like(chosen).scatter(1, nearest[:, None], lacking[:, None])
 
 
-def _padded(tables: list[Tensor], device: torch.device) -> Tensor:
-    """Tables of boxes as one tensor [n, most, 6]; rows of zeros, which hold no point, fill it up."""
-    padded = torch.zeros(len(tables), max([len(t) for t in tables] + [1]), 6, device=device)
-    for i, table in enumerate(tables):
-        padded[i, : len(table), : table.shape[1]] = table
-    return padded
-
-
-def centredness(sides: Float[Tensor, "k 4"]) -> Float[Tensor, " k"]:
+def centredness(sides: Float[Tensor, "*front 4"]) -> Float[Tensor, "*front"]:
     """1 at a box's centre, 0 at its sides."""
     left, top, right, bottom = sides.unbind(-1)
     horizontal = torch.minimum(left, right) / torch.maximum(left, right)
@@ -175,5 +171,5 @@ def centredness(sides: Float[Tensor, "k 4"]) -> Float[Tensor, " k"]:
 
 
 def _as_boxes(sides: Tensor) -> Tensor:
-    """Distances to the sides, seen from their cell, as boxes [k, 4]."""
-    return torch.cat([-sides[:, :2], sides[:, 2:]], 1)
+    """Distances to the sides, seen from their cell, as boxes [..., 4]."""
+    return torch.cat([-sides[..., :2], sides[..., 2:]], -1)

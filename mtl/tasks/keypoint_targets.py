@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from mtl.data.kinds.keypoints import KIND, LABEL, POINTS
-from mtl.tasks.boxes import Tables
+from mtl.data.loading.padded import Tables, together
 
 
 @dataclass(frozen=True)
@@ -52,15 +52,15 @@ def targets_of(
     size: height and width in cells; cell: pixels; sigma: of the gaussians, in cells.
     """
     classes, k = numbers
-    rows = _padded(tables, POINTS + 3 * k, present.device)
+    rows = together(tables, POINTS + 3 * k, present.device)
     there = (rows[..., 2] > rows[..., 0]) & present[:, None]
     counts = there & (rows[..., KIND] == 0)
     points = rows[..., POINTS:].unflatten(-1, (k, 3))
     labelled = counts[..., None] & (points[..., 2] > 0)
-    limit = torch.tensor([size[1] - 1, size[0] - 1], device=rows.device)
+    limits = (size[1] - 1, size[0] - 1)
     low, high = rows[..., :2] / cell, rows[..., 2:4] / cell
     middle, places = (low + high) / 2, points[..., :2] / cell
-    centre_cell, point_cell = (torch.minimum(p.floor().clamp(min=0), limit).long() for p in (middle, places))
+    centre_cell, point_cell = (_cells(p, limits) for p in (middle, places))
     boxed = _inside(low, high, size)  # [n, m, h, w]
     ignored = (boxed & (there & ~counts)[..., None, None]).any(1, keepdim=True)
     centre_heat = torch.zeros(len(tables), classes, *size, device=rows.device)
@@ -90,12 +90,9 @@ def targets_of(
     )
 
 
-def _padded(tables: Tables, width: int, device: torch.device) -> Float[Tensor, "n most width"]:
-    """One tensor; rows of zeros, which are no objects, fill it up."""
-    padded = torch.zeros(len(tables), max([len(t) for t in tables] + [1]), width, device=device)
-    for i, table in enumerate(tables):
-        padded[i, : len(table)] = table
-    return padded
+def _cells(places: Float[Tensor, "*front 2"], limits: tuple[int, int]) -> Int64[Tensor, "*front 2"]:
+    """The cells x, y of places that are given in cells."""
+    return torch.stack([places[..., i].floor().clamp(0, limit) for i, limit in enumerate(limits)], -1).long()
 
 
 def _gaussians(cells: Int64[Tensor, "n k 2"], size: tuple[int, int], sigma: float) -> Float[Tensor, "n k h w"]:

@@ -15,6 +15,7 @@ from mtl.config.tasks import Keypoints as KeypointsConfig
 from mtl.data.kinds.keypoints import KIND, LABEL, POINTS
 from mtl.data.kinds.skeleton import skeleton_of
 from mtl.data.loading.loader import Batch
+from mtl.data.loading.padded import Tables
 from mtl.errors import ConfigError
 from mtl.model.heads import KeypointHead
 from mtl.precision import at_least_float32
@@ -49,7 +50,7 @@ class Keypoints(Task[KeypointsConfig, ObjectsWithPoints]):
                 fix=f"give them for {', '.join(self.skeleton.points)}, or none",
             )
         self.cell = self.config.stride / self.config.upsample
-        self._last: tuple[list[Tensor], Tensor, Targets] | None = None
+        self._last: tuple[Tables, Tensor, Targets] | None = None
 
     def build_head(self, channels: int) -> nn.Module:
         config = self.config

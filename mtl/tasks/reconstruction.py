@@ -38,10 +38,10 @@ class Reconstruction(Task[ReconstructionConfig, Pixels]):
         return DenseHead(channels, self.config.hidden, self.image.channels, self.config.stride)
 
     def target_counts(self, batch: Batch) -> list[Num[Tensor, ""]]:
-        return [torch.tensor(batch.images.numel(), device=batch.images.device)]
+        return [batch.images.new_full((), batch.images.numel(), dtype=torch.int64)]
 
     def num_present(self, batch: Batch) -> Num[Tensor, ""]:
-        return torch.tensor(len(batch.images), device=batch.images.device)
+        return batch.images.new_full((), len(batch.images), dtype=torch.int64)
 
     def loss_terms(self, output: Float[Tensor, "n channels rows columns"], batch: Batch) -> list[Float[Tensor, ""]]:
         return [F.smooth_l1_loss(at_least_float32(self.in_image(output)), batch.originals, reduction="sum")]

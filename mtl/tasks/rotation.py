@@ -30,10 +30,10 @@ class Rotation(Classification):
 
     def derive(self, batch: Batch) -> None:
         turns = (batch.draws * 4).long().clamp(max=3)
-        view = torch.empty_like(batch.images)
-        for turn in range(4):
-            chosen = turns == turn
-            view[chosen] = torch.rot90(batch.images[chosen], turn, (2, 3))
+        view = batch.images
+        for turn in range(1, 4):
+            chosen = (turns == turn).view(-1, 1, 1, 1)
+            view = torch.where(chosen, torch.rot90(batch.images, turn, (2, 3)), view)
         batch.views[self.name] = view
         batch.targets[self.target_name] = turns
         batch.present[self.target_name] = torch.ones_like(turns, dtype=torch.bool)

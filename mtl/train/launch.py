@@ -202,6 +202,7 @@ def _fit(config: TrainingTree, job: TrainJob, name: str, store: Store, seal: Sea
         _LOG.info(f"train: {number} workers on {'GPUs' if gpu else 'CPUs'} ({config.cluster.address})")
         if not gpu and (line := _crowded(config)):
             _LOG.warning(line)
+        _say_idle(int(ray.cluster_resources().get("GPU", 0)), most if gpu else 0, config)
         trainer = TorchTrainer(
             partial(train_worker, seal=seal),
             train_loop_config={**job.model_dump(mode="json"), "gpu": gpu},
@@ -248,6 +249,16 @@ def _until_told(fit: Callable[[], object], store: Store) -> Exception | None:
             thread.join(STOP_SECONDS)
             raise KeyboardInterrupt
     return failures[0] if failures else None
+
+
+def _say_idle(there: int, used: int, config: TrainingTree) -> None:
+    """Nobody is to find out by the bill."""
+    if config.cluster.use_gpu == "auto" and there > used:
+        wanted = config.train.num_workers
+        what = "is idle" if there - used == 1 else "are idle"
+        _LOG.info(
+            f"train: {there - used} of {there} GPUs {what}: train.num_workers is {wanted}; auto takes one per GPU here"
+        )
 
 
 def _enough_gpus(ray: ModuleType, config: TrainingTree) -> bool:

@@ -11,7 +11,7 @@ from mtl.errors import MtlError
 from mtl.logs import of
 from mtl.train.checkpoint import Checkpoints
 from mtl.train.gradients import never_met
-from mtl.train.pace import EVERY_STEPS, Pace
+from mtl.train.pace import Pace
 from mtl.train.preemption import END, NONE, Preemption
 from mtl.train.training import Progress, Training
 
@@ -45,6 +45,7 @@ def run(
         _train(training, checkpoints, notice or Preemption(), report, stepped)
         _first_does(training, checkpoints.flush)
     finally:
+        training.feed.reset()  # its threads end
         with contextlib.suppress(MtlError):  # it was said, or something worse is on its way
             checkpoints.flush()
     return training.progress
@@ -58,25 +59,29 @@ def _train(
     stepped: Callable[[float], None] | None,
 ) -> None:
     config, progress = training.config.train, training.progress
-    pace = Pace(config.batch_size, config.epochs * training.steps_per_epoch)
+    pace = Pace(config.batch_size, config.epochs * training.steps_per_epoch, training.config.cluster.log_every)
     began = time.monotonic() - progress.seconds
     training.expect()
     while progress.epoch < config.epochs and progress.epoch - max(progress.best_epoch, 0) <= config.patience:
         order = training.order(progress.epoch)
         while progress.step < training.steps_per_epoch:
             started = time.perf_counter()
-            losses = training.one_step(order)
+            training.one_step(order)
+            asked = NONE
+            if pace.reads(progress.total_steps) or training.reads_each_step:
+                _read(training, pace)
+                asked = training.world.highest(notice.level())
             seconds = time.perf_counter() - started
             pace.stepped(seconds)
             if stepped:
                 stepped(seconds)
             progress.seconds = time.monotonic() - began
-            _tell(training, losses, pace)
-            asked = training.world.highest(notice.level())
             if asked != NONE:
                 _heed(training, checkpoints, notice, asked)
             elif progress.total_steps % config.checkpoint_every == 0 and progress.step < training.steps_per_epoch:
+                _read(training, pace)
                 _save(training, checkpoints)
+        _read(training, pace)
         row = training.end_epoch()
         _save(training, checkpoints)
         report(row)
@@ -129,15 +134,19 @@ def _doubt(training: Training) -> None:
         )
 
 
-def _tell(training: Training, losses: list[float], pace: Pace) -> None:
-    progress, step = training.progress, training.progress.total_steps
+def _read(training: Training, pace: Pace) -> None:
+    """Wait for the device, and tell of the steps since the last reading; all workers do it together, at the same steps."""
+    told = training.read()
+    step = training.progress.total_steps
+    pace.plan(step, training.world.highest(pace.ahead()))
     if not training.world.first:
         return
-    if progress.skipped:
-        _LOG.info(f"train: step {step} was left out: something in it is not finite")
-    elif pace.due(step):
-        line = f"train: step {step}/{pace.total} loss {sum(losses):.3f}" if step % EVERY_STEPS == 0 else ""
-        _LOG.info(line, extra=of(pace.event(step, progress.seconds)))
+    for one in told:
+        if one.left_out:
+            _LOG.info(f"train: step {one.step + 1} was left out: {one.left_out}")
+    if told and not told[-1].left_out and pace.due(step):
+        line = f"train: step {step}/{pace.total} loss {sum(told[-1].losses.values()):.3f}"
+        _LOG.info(line if step % pace.log_every == 0 else "", extra=of(pace.event(step, training.progress.seconds)))
 
 
 def _save(training: Training, checkpoints: Checkpoints) -> None:

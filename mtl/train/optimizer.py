@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mtl.config.objective import WeightingSection
 from mtl.config.train import TrainConfig
@@ -39,8 +39,55 @@ def build_optimizer(
     if own is not None:
         groups.append(own)
     if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9, nesterov=True)
-    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=config.sharding == "none")
+        optimizer = torch.optim.SGD(
+            groups, lr=config.learning_rate, momentum=0.9, nesterov=True, fused=config.sharding == "none"
+        )
+    else:
+        optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+    _prime(optimizer)
+    return optimizer
+
+
+@torch.no_grad()
+def _prime(optimizer: torch.optim.Optimizer) -> None:
+    """Have the optimizer make its state now, all zeros, by a step of no length: were it made in a step that is left out, SGD
+    would go on with whatever is in the memory (torch 2.13).
+    """
+    rates = [group["lr"] for group in optimizer.param_groups]
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
+        for parameter in group["params"]:
+            parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+    for state in optimizer.state.values():
+        for value in state.values():
+            value.zero_()
+
+
+def update(optimizer: torch.optim.Optimizer, made: Tensor) -> None:
+    """The optimizer's step, if it is made. Fused optimizers look at `found_inf`, on the device; of others all is kept, and put
+    back if it is not.
+    """
+    if getattr(optimizer, "_step_supports_amp_scaling", False):
+        optimizer.found_inf = (~made).float()  # type: ignore[attr-defined]
+        optimizer.step()
+        return
+    kept = [(tensor, tensor.detach().clone()) for tensor in map(local, _tensors(optimizer))]
+    optimizer.step()
+    with torch.no_grad():
+        for tensor, before in kept:
+            tensor.copy_(torch.where(made, tensor, before))
+
+
+def _tensors(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
+    """All that a step changes."""
+    for group in optimizer.param_groups:
+        yield from group["params"]
+    for state in optimizer.state.values():
+        yield from state.values()
 
 
 def layer_depths(model: nn.Module) -> dict[str, int]:
@@ -93,21 +140,27 @@ class EMA:
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.num_updates = 0
         self.shadow = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        device = next(iter(self.shadow.values())).device
+        self.num_updates = torch.zeros((), dtype=torch.int64, device=device)
 
     @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
-        """Move the average towards the model's present weights."""
-        self.num_updates += 1
-        decay = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
+    def update(self, model: nn.Module, made: Tensor) -> None:
+        """Move the average towards the model's present weights, if a step was made."""
+        self.num_updates += made
+        decay = ((1 + self.num_updates) / (10 + self.num_updates).double()).clamp(max=self.decay)
+        share = torch.where(made, 1 - decay, 0.0)
         current = model.state_dict()
-        floats = [n for n, value in self.shadow.items() if value.is_floating_point()]
-        torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage, reportPrivateUsage]
-            [local(self.shadow[n]) for n in floats], [local(current[n]) for n in floats], 1 - decay
-        )
-        for name in self.shadow.keys() - set(floats):
-            local(self.shadow[name]).copy_(local(current[name]))
+        moved: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
+        for name, value in self.shadow.items():
+            if value.is_floating_point():
+                averages, weights = moved.setdefault(value.dtype, ([], []))
+                averages.append(local(value))
+                weights.append(local(current[name]))
+            else:
+                local(value).copy_(local(current[name]))
+        for dtype, (averages, weights) in moved.items():
+            _move(averages, weights, share.to(dtype))
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs."""
@@ -115,6 +168,16 @@ class EMA:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a saved average."""
-        self.num_updates = state["num_updates"]
+        self.num_updates.copy_(state["num_updates"])
         for name, value in state["shadow"].items():
             local(self.shadow[name]).copy_(local(divided(value, self.shadow[name])))
+
+
+def _move(averages: list[Tensor], weights: list[Tensor], share: Tensor) -> None:
+    """Averages towards weights by a share, which stays on the device; nowhere where it is 0."""
+    if share.device.type == "cpu":  # a call per tensor in any case, and one pass instead of three
+        torch._foreach_lerp_(averages, weights, [share] * len(averages))  # pyright: ignore[reportPrivateImportUsage, reportPrivateUsage]
+        return
+    apart = torch._foreach_sub(weights, averages)  # pyright: ignore[reportPrivateImportUsage, reportPrivateUsage]
+    torch._foreach_mul_(apart, share)  # pyright: ignore[reportPrivateImportUsage, reportPrivateUsage]
+    torch._foreach_add_(averages, apart)  # pyright: ignore[reportPrivateImportUsage, reportPrivateUsage]

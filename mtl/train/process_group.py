@@ -68,6 +68,14 @@ class ProcessGroup:
         dist.all_reduce(box, dist.ReduceOp.MAX)
         return int(box)
 
+    def all_agree(self, value: torch.Tensor) -> torch.Tensor:
+        """Whether a truth value (a scalar) is true on all workers: on each of them, and not read on the host."""
+        if self.size == 1:
+            return value
+        box = value.to(torch.int32)
+        dist.all_reduce(box, dist.ReduceOp.MIN)
+        return box > 0
+
     def from_first(self, value: Any) -> Any:
         """The first worker's value, on each of them."""
         if self.size == 1:
@@ -86,13 +94,14 @@ def _reduce(tensors: list[torch.Tensor]) -> None:
             tensor.copy_(part.view_as(tensor))
 
 
-def make_deterministic(seed: int, threads: int) -> None:
-    """Fix everything that can change a bit of the result on one kind of machine."""
+def set_up_torch(seed: int, threads: int, *, deterministic: bool) -> None:
+    """Fix everything that can change a bit of the result on one kind of machine; or let it be as fast as it can."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
     torch.manual_seed(torch_seed(seed, Stream.INITIAL_WEIGHTS))
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    torch.backends.cudnn.benchmark = not deterministic
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = not deterministic
 
 
 def use_bf16(precision: str, device: torch.device) -> bool:

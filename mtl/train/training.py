@@ -25,13 +25,15 @@ from mtl.model.sharing import MultiTaskModel
 from mtl.objective.combination import Objective
 from mtl.seeds import Stream, torch_seed
 from mtl.tasks import build_model, build_tasks, image_spec
-from mtl.train.cosines import add_cosines, mean_cosines
-from mtl.train.gradients import FeatureGradients, GradientMethod, Outcome, ParameterGradients, SumGradients
+from mtl.train.feed import Feed
+from mtl.train.gradients import FeatureGradients, GradientMethod, ParameterGradients, SumGradients
 from mtl.train.optimizer import EMA, build_optimizer, build_schedule
-from mtl.train.process_group import ProcessGroup, make_deterministic, use_bf16
+from mtl.train.process_group import ProcessGroup, set_up_torch, use_bf16
 from mtl.train.sharding import load_model, load_optimizer, shard, whole
 from mtl.train.step import train_step
+from mtl.train.tally import Tally
 from mtl.train.targets import doubts, val_yardsticks
+from mtl.train.verdicts import Told, Verdicts
 
 
 @dataclass
@@ -45,11 +47,6 @@ class Progress:
     best_score: float = -math.inf
     best_epoch: int = -1
     seconds: float = 0.0
-    sums: dict[str, list[float]] = field(default_factory=dict[str, list[float]])  # of the epoch, by task
-    cosines: list[list[float]] = field(default_factory=list[list[float]])  # sums of the epoch, task by task
-    compared: list[list[int]] = field(
-        default_factory=list[list[int]]
-    )  # steps that the sums are of: both had a gradient
     history: list[dict[str, JsonValue]] = field(default_factory=list[dict[str, JsonValue]])
     worlds: list[list[int]] = field(default_factory=list[list[int]])  # from which step on with how many workers
 
@@ -59,7 +56,8 @@ class Training:
 
     def __init__(self, config: TrainingTree, prepared: Path, world: ProcessGroup, cache: Path | None = None) -> None:
         self.config, self.world = config, world
-        make_deterministic(config.seed, config.train.threads_per_worker)
+        self.deterministic = world.device.type == "cpu" if (wish := config.train.deterministic) == "auto" else wish
+        set_up_torch(config.seed, config.train.threads_per_worker, deterministic=self.deterministic)
         splits = {name: Split(prepared, name) for name in SPLITS}
         self.train_split, self.val_split = splits["train"], splits["val"]
         manifest = self.train_split.manifest
@@ -71,6 +69,9 @@ class Training:
         freeze(self.model, config.model)
         if config.train.sharding == "fsdp" and world.size > 1:
             shard(self.model)
+        if world.device.type == "cuda" and config.objective.level == "features":
+            # As cuDNN likes them best. At the parameters, gradients are views of a Jacobian's rows, which are plain.
+            self.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.averaged = build_model(config.model, self.tasks).to(world.device).eval()
         self.objective = Objective(config.objective, config.tasks, config.seed).to(world.device)
         self.optimizer = build_optimizer(self.model, self.objective.weighting, config.train)
@@ -79,8 +80,11 @@ class Training:
         self.ema = EMA(self.model, config.train.ema_decay)
         self.best = whole({name: value.clone() for name, value in self.ema.shadow.items()})
         self.progress = Progress()
+        self.tally = Tally(len(self.tasks), world.device)
+        self.verdicts = Verdicts(world, list(self.tasks), config.train.max_skipped)
         own = {n: task.target_name for n, task in self.tasks.items() if task.kind and not task.config.auxiliary}
         self.mixer = build_mixer(config.train.mixing, self.train_split, own, config.seed)
+        self.feed = Feed(config, self._batches, self.mixer, self.steps_per_epoch, world.device)
         self.method = self._method()
 
     def _method(self) -> GradientMethod:
@@ -121,9 +125,9 @@ class Training:
             "schedule": self.schedule.state_dict(),
             "ema": whole(self.ema.state_dict()),
             "best": self.best,
-            "mixer": self.mixer.state_dict() if self.mixer else {},
+            "mixer": self.feed.mixer_state(),
+            "tally": self.tally.state_dict(),
             "progress": asdict(self.progress),
-            "torch_random": torch.get_rng_state(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -134,10 +138,10 @@ class Training:
         self.schedule.load_state_dict(state["schedule"])
         self.ema.load_state_dict(state["ema"])
         self.best = {name: value.to(self.world.device) for name, value in state["best"].items()}
-        if self.mixer:
-            self.mixer.load_state_dict(state["mixer"])
+        self.feed.load_mixer_state(state["mixer"])
+        self.tally.load_state_dict(state["tally"])
         self.progress = Progress(**state["progress"])
-        torch.set_rng_state(state["torch_random"])
+        self.verdicts = Verdicts(self.world, list(self.tasks), self.config.train.max_skipped, self.progress.skipped)
 
     def order(self, epoch: int) -> np.ndarray:
         """All training samples in the order of an epoch: the same for any number of workers."""
@@ -156,63 +160,62 @@ class Training:
             first = step if number == epoch else 0
             yield from sampler.of_worker(self.order(number), first, config.batch_size, rank, size)
 
-    def batches(self, indices: np.ndarray) -> list[Batch]:
-        """This worker's micro-batches of the global batch of this step."""
-        config, world, progress = self.config, self.world, self.progress
-        changes = draw_changes(config.augment, config.seed, progress.epoch, progress.step, len(indices))
+    def _batches(self, indices: np.ndarray, epoch: int, step: int) -> list[Batch]:
+        return self.batches(indices, epoch, step)  # the one of the moment: a test may put another in its place
+
+    def batches(self, indices: np.ndarray, epoch: int, step: int) -> list[Batch]:
+        """This worker's micro-batches of a global batch, on its device; asked for by the feed's threads."""
+        config, world = self.config, self.world
+        changes = draw_changes(config.augment, config.seed, epoch, step, len(indices))
         divided = config.train.parallelism == "tasks"
         rank, size = (0, 1) if divided else (world.rank, world.size)
         found: list[Batch] = []
         for places in sampler.micro_batches(len(indices), rank, size, config.train.accumulate):
-            batch = augmented(self.train_split, indices[places], changes.at(places))
+            batch = augmented(self.train_split, indices[places], changes.at(places), world.device)
             for task in self.tasks.values():
                 task.derive(batch)
-            found.append(batch.to(world.device))
+            found.append(batch)
         return found
 
-    def one_step(self, order: np.ndarray) -> list[float]:
-        """The next step of the epoch: the global losses by task.
+    @property
+    def reads_each_step(self) -> bool:
+        """Whether a step needs the losses of the one before it on the host."""
+        return self.config.train.mixing.reads_losses
+
+    def one_step(self, order: np.ndarray) -> None:
+        """The next step of the epoch; what came of it is told by `read`.
 
         A step that is left out has had its turn, or its samples would come again and again: the places in the epoch, in
-        the mixer's sources and in the schedule move on. All else is as before it.
+        the mixer's sources, in the schedule and in the methods' random streams move on. All else is as before it.
         """
         config, progress = self.config, self.progress
-        if self.mixer:
-            indices = self.mixer.next_batch(progress.total_steps, config.train.batch_size)
-        else:
-            indices = sampler.global_batch(order, progress.step, config.train.batch_size)
-        found = train_step(
+        found, made = train_step(
             self.method,
             self.optimizer,
-            self.batches(indices),
+            self.feed.take(progress.epoch, progress.step, progress.total_steps, order),
             step=progress.total_steps,
             clip_norm=config.train.clip_norm,
-            may_skip=progress.skipped < config.train.max_skipped,
+            verdicts=self.verdicts,
         )
         self.schedule.step()
         progress.step += 1
         progress.total_steps += 1
-        progress.skipped = 0 if found else progress.skipped + 1
-        if found is None:
-            return [float("nan")] * len(self.tasks)
-        self.ema.update(self.model)
-        self._count(found)
-        return found.losses.tolist()
+        self.ema.update(self.model, made)
+        self.tally.add(found, made)
 
-    def _count(self, found: Outcome) -> None:
-        """Add a step to the epoch's means."""
-        progress, names = self.progress, list(self.tasks)
-        present = found.present.double()
-        weights = found.weights * found.coefficients
-        for key, values in (("loss", found.losses), ("weight", weights), ("steps", present)):
-            old = progress.sums.get(key, [0.0] * len(names))
-            progress.sums[key] = [a + b for a, b in zip(old, (values * present).tolist(), strict=True)]
-        if self.mixer:
-            losses = zip(names, found.losses.tolist(), found.present.tolist(), strict=True)
-            self.mixer.observe({name: loss for name, loss, there in losses if there})
-        if found.gramian is not None:
-            gramian = found.gramian.cpu().numpy()
-            progress.cosines, progress.compared = add_cosines(progress.cosines, progress.compared, gramian)
+    def read(self) -> list[Told]:
+        """What came of the steps since the last reading; all workers call it together.
+
+        Raises:
+            TrainingError: one was not finite and could not be left out; the weights are those before it.
+        """
+        told = self.verdicts.read()
+        self.progress.skipped = self.verdicts.skipped
+        if self.mixer and self.reads_each_step:
+            for step in told:
+                if not step.left_out:
+                    self.mixer.observe(step.losses)
+        return told
 
     def end_epoch(self) -> dict[str, float]:
         """Score the averaged weights on the validation split, remember them if they are the best so far, and start
@@ -238,22 +241,21 @@ class Training:
             self.best = {name: tensor.clone() for name, tensor in weights.items()}
         row: dict[str, float] = {"epoch": progress.epoch, "step": progress.total_steps, "val/score": value}
         row["learning_rate"] = float(self.schedule.get_last_lr()[0])
-        for i, (name, task) in enumerate(self.tasks.items()):
-            steps = progress.sums.get("steps", [0.0] * len(self.tasks))[i]
-            for key in ("loss", "weight"):  # of a task that no step had they are not known
-                row[f"train/{name}/{key}"] = progress.sums[key][i] / steps if steps else math.nan
+        means = self.tally.means(list(self.tasks))
+        for name, task in self.tasks.items():
+            row |= {f"train/{name}/{key}": value for key, value in means[name].items()}
             if name in self.yardsticks:
                 row[f"val/{name}/{task.primary}"] = scorers[name].value()[task.primary]
         if self.mixer:
             row |= {f"train/draws/{name}": share for name, share in self.mixer.probabilities().items()}
-        cosines = mean_cosines(progress.cosines, progress.compared)
+        cosines = self.tally.cosines()
         kept: dict[str, JsonValue] = {**row, "seconds": round(progress.seconds, 1)}
         if cosines:
             kept["cosines"] = [list[JsonValue](line) for line in cosines]
         progress.history.append(kept)
         self.objective.weighting.end_epoch()
         progress.epoch, progress.step = progress.epoch + 1, 0
-        progress.sums, progress.cosines, progress.compared = {}, [], []
+        self.tally.clear()
         return row
 
 

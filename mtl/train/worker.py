@@ -154,6 +154,7 @@ def write_final(store: Store, seal: Seal, training: Training, progress: Progress
         "seconds": round(progress.seconds, 1),
         "joules": joules,
         "bf16": training.method.bf16,
+        "deterministic": training.deterministic,
         "world_size": training.world.size,
         "worlds": progress.worlds,
         "device": torch.cuda.get_device_name() if training.world.device.type == "cuda" else "cpu",

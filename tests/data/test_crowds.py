@@ -166,7 +166,7 @@ def test_difficult_boxes_of_voc_do_not_count(tmp_path: Path) -> None:
 
 def test_crowds_reach_batches_and_the_check_counts_objects(split: Split, tmp_path: Path) -> None:
     tables = collate(split, np.arange(len(split))).targets["objects"]
-    assert {tuple(table.shape) for table in tables} == {(1, 5), (2, 6)}
+    assert {tuple(table.shape) for table in tables} == {(1, 6), (2, 6)}  # a batch's tables have one width
     assert all(objects(table).tolist() == [[*ONE, 1.0]] for table in tables)
     crowded = next(table for table in tables if len(table) == 2)
     assert kinds(crowded).tolist() == [0.0, CROWD]

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from mtl.data.kinds import KINDS
 from mtl.data.loading.loader import Split, collate
+from mtl.data.loading.padded import Padded
 from mtl.data.prepare.picture import Picture
 from mtl.data.shards.shards import Shard, pack, unpack
 from mtl.data.spec import SPLITS, TargetSpec
@@ -39,7 +40,7 @@ GOLDEN = {
 
 def digest(value: Any) -> str:
     found = hashlib.sha256()
-    for array in [table.numpy() for table in value] if isinstance(value, list) else [value.numpy()]:
+    for array in [table.numpy() for table in value] if isinstance(value, Padded) else [value.numpy()]:
         found.update(f"{array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
     return found.hexdigest()[:8]
 

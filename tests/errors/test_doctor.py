@@ -146,6 +146,7 @@ def test_machine(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
         (1, ("390", ["H100"]), ("2.13.0", "13.0", 0, False), "problem", "sees 0"),
         (1, ("550", ["H100"]), ("2.13.0", "13.0", 1, True), "warning", "2 workers would run on processors"),
         (2, ("550", ["H100"] * 2), ("2.13.0", "13.0", 2, True), "ok", "2 (H100)"),
+        (4, ("550", ["H100"] * 4), ("2.13.0", "13.0", 4, True), "warning", "2 of them idle"),
     ],
 )
 def test_gpu(

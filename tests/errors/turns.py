@@ -177,8 +177,8 @@ PLACE = (
 )  # fmt: skip
 PARAMS = (
     Turn("params.yaml has", ("retrain",), "did you mean 'epochs'?", "docs/params.md", edit("  epochs:", "  epoch:")),
-    Turn("params.yaml has", ("retrain",), "valid integer, found 'two'", "mtl list", edit("num_workers: 2", "num_workers: two")),
-    Turn("params.yaml has", ("retrain",), "greater than or equal to 1", "mtl list", edit("num_workers: 2", "num_workers: 0")),
+    Turn("params.yaml has", ("retrain",), "valid integer, found 'two'", "mtl list", edit("num_workers: auto", "num_workers: two")),
+    Turn("params.yaml has", ("retrain",), "greater than or equal to 1", "mtl list", edit("num_workers: auto", "num_workers: 0")),
     Turn("params.yaml has", ("retrain",), "did you mean 'train'?", "mtl list", edit("\ntrain:", "\ntrian:")),
     Turn("params.yaml has", ("retrain",), "did you mean 'fixed'?", "mtl list", edit("type: fixed", "type: fixd")),
     Turn("params.yaml has", ("retrain",), "Europe/London", "mtl list", edit("Europe/London", "Europe/Londn")),

@@ -23,6 +23,7 @@ from mtl.train.gradients import FeatureGradients, GradientMethod, ParameterGradi
 from mtl.train.optimizer import build_optimizer
 from mtl.train.process_group import ProcessGroup
 from mtl.train.step import train_step
+from mtl.train.verdicts import Verdicts
 
 EVERY_TASK: dict[str, dict[str, Any]] = {
     "digit": {"type": "classification"},
@@ -189,8 +190,9 @@ def learn_with(
 ) -> None:
     model = method.model
     optimizer = build_optimizer(model, combined.weighting, config.train)
+    verdicts = Verdicts(method.world, list(tasks))
     for step in range(steps):
-        train_step(method, optimizer, [batch], step=step, clip_norm=5.0)
+        train_step(method, optimizer, [batch], step=step, clip_norm=5.0, verdicts=verdicts)
         for group in optimizer.param_groups:
             group["lr"] = 3e-3 * min(1.0, (steps - step) / (0.5 * steps))
     model.eval()

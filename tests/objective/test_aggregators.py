@@ -40,7 +40,9 @@ def unclipped(name: str) -> dict[str, Any]:
 
 def coefficients(ours: Any, jacobian: np.ndarray) -> np.ndarray:
     with ours.drawing():
-        return ours.coefficients(torch.from_numpy(jacobian @ jacobian.T), torch.arange(len(jacobian))).numpy()
+        return ours.coefficients(
+            torch.from_numpy(jacobian @ jacobian.T), torch.ones(len(jacobian), dtype=torch.bool)
+        ).numpy()
 
 
 def combined(ours: Any, jacobian: np.ndarray) -> np.ndarray:
@@ -48,7 +50,7 @@ def combined(ours: Any, jacobian: np.ndarray) -> np.ndarray:
     if hasattr(ours, "coefficients"):
         return coefficients(ours, jacobian) @ jacobian
     with ours.drawing():
-        return ours.combine(torch.from_numpy(jacobian.copy()), torch.arange(len(jacobian))).numpy()
+        return ours.combine(torch.from_numpy(jacobian.copy()), torch.ones(len(jacobian), dtype=torch.bool)).numpy()
 
 
 def jacobian_of(seed: int, num_tasks: int = 4, ratio: float = 1.0, scale: float = 1.0, columns: int = 9) -> np.ndarray:
@@ -256,7 +258,7 @@ JACOBIANS = st.integers(0, 10_000).map(lambda seed: np.random.default_rng(seed).
 @contextlib.contextmanager
 def same_numbers(ours: Any, jacobian: torch.Tensor) -> Iterator[None]:
     """Within it, torch.rand gives the numbers that our GradDrop draws."""
-    numbers = draws(jacobian, torch_seed(ours.seed, Stream.AGGREGATION, int(ours.step)))
+    numbers = draws(jacobian, torch_seed(ours.seed, Stream.AGGREGATION, ours.step))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, "rand", lambda shape, **_: (numbers(shape[0]) + 1.0) / 2.0)
         yield
@@ -397,7 +399,7 @@ def test_non_finite_products_are_passed_on_and_forgotten(name: str) -> None:
         broken = gramian.clone()
         broken[1, 1] = bad
         with ours.drawing():
-            assert not torch.isfinite(ours.coefficients(broken, torch.arange(4))).any()
+            assert not torch.isfinite(ours.coefficients(broken, torch.ones(4, dtype=torch.bool))).any()
     for seed in range(3):
         assert np.array_equal(combined(ours, jacobian_of(seed)), combined(other, jacobian_of(seed)))
         ours.end_step()

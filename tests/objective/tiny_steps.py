@@ -23,6 +23,7 @@ from mtl.tasks.base import ImageSpec
 from mtl.train.gradients import FeatureGradients, GradientMethod, Outcome, ParameterGradients, SumGradients
 from mtl.train.process_group import ProcessGroup
 from mtl.train.step import train_step
+from mtl.train.verdicts import Verdicts
 
 TASKS: dict[str, AnyTask] = {
     "a": Classification(type="classification", stride=8, hidden=4),
@@ -66,7 +67,7 @@ class Steps:
         self.method = kind(model, self.tasks, objective, ProcessGroup())
         own = objective.weighting.parameter_group()
         groups = [{"params": list(model.parameters())}, *([own] if own else [])]
-        self.optimizer = torch.optim.AdamW(groups, lr=1e-2)
+        self.optimizer = torch.optim.AdamW(groups, lr=1e-2, fused=True)
 
     def batch(self, seed: int) -> Batch:
         generator = torch.Generator().manual_seed(seed)
@@ -88,11 +89,15 @@ class Steps:
             yield
 
     def make(self, batches: Sequence[Batch], may_skip: bool = True) -> Outcome | None:
-        return train_step(self.method, self.optimizer, batches, step=0, clip_norm=1.0, may_skip=may_skip)
+        """One step that is read at once; None if it was left out."""
+        verdicts = Verdicts(self.method.world, list(self.tasks), int(may_skip))
+        found, _ = train_step(self.method, self.optimizer, batches, step=0, clip_norm=1.0, verdicts=verdicts)
+        (told,) = verdicts.read()
+        return None if told.left_out else found
 
     def state(self) -> dict[str, torch.Tensor]:
-        """All of it, flat."""
+        """All of it, flat, but for the number of the step, which a step that is left out has too."""
         parts = {**self.method.model.state_dict(), **self.method.objective.state_dict()}
         for number, entry in self.optimizer.state_dict()["state"].items():
             parts |= {f"optimizer {number} {key}": value for key, value in entry.items()}
-        return {name: value.clone() for name, value in parts.items()} | {"random": torch.get_rng_state()}
+        return {name: value.clone() for name, value in parts.items() if not name.endswith("_extra_state")}

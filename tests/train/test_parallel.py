@@ -33,6 +33,7 @@ from mtl.train.optimizer import build_optimizer, layer_depths
 from mtl.train.process_group import ProcessGroup
 from mtl.train.step import train_step
 from mtl.train.training import Training
+from mtl.train.verdicts import Verdicts
 from tests.conftest import heard
 from tests.model.test_sharing import everything_tasks
 
@@ -48,6 +49,7 @@ def train(training: Training, steps: int) -> None:
     order = sampler.epoch_order(0, 0, len(training.train_split))
     for _ in range(steps):
         training.one_step(order)
+    training.read()
 
 
 def _sharded(rank: int, config: Config, prepared: Path, folder: Path) -> None:
@@ -56,10 +58,13 @@ def _sharded(rank: int, config: Config, prepared: Path, folder: Path) -> None:
     training = Training(config, prepared, ProcessGroup(rank, 2))
     assert any(type(p.data).__name__ == "DTensor" for p in training.model.parameters())
     train(training, 1)
-    broken = training.batches(np.arange(16))
+    broken = training.batches(np.arange(16), 0, 1)
     if rank == 1:  # one worker's samples: both leave the step out, without a trace
         broken[0].images[0] = torch.nan
-    assert train_step(training.method, training.optimizer, broken, step=0, clip_norm=5.0, may_skip=True) is None
+    verdicts = Verdicts(training.world, list(training.tasks), 1)
+    train_step(training.method, training.optimizer, broken, step=0, clip_norm=5.0, verdicts=verdicts)
+    (told,) = verdicts.read()
+    assert "train-" in told.left_out
     order = sampler.epoch_order(0, 0, len(training.train_split))
     training.one_step(order)
     state = training.state()
@@ -78,21 +83,25 @@ def _sharded(rank: int, config: Config, prepared: Path, folder: Path) -> None:
     torch.distributed.destroy_process_group()
 
 
-def test_a_sharded_training_is_the_unsharded_one(config: Config, prepared: Path, tmp_path: Path) -> None:
-    options = {"sharding": "fsdp", "precision": "float32", "optimizer": "sgd", "learning_rate": 0.01}
+@pytest.mark.parametrize("optimizer", ["sgd", pytest.param("adamw", marks=pytest.mark.slow)])
+def test_a_sharded_training_is_the_unsharded_one(
+    optimizer: str, config: Config, prepared: Path, tmp_path: Path
+) -> None:
+    options = {"sharding": "fsdp", "precision": "float32", "optimizer": optimizer, "learning_rate": 0.01}
+    tolerance = 1e-5 if optimizer == "sgd" else 2e-3  # AdamW makes a step of rounding where the gradient is nearly 0
     chosen = changed(config, train=options, objective={"weighting": {"type": "uncertainty"}})
     mp.spawn(_sharded, args=(chosen, prepared, tmp_path), nprocs=2)  # pyright: ignore[reportPrivateImportUsage]
     alone = Training(chosen, prepared, ProcessGroup())
     train(alone, 4)
     together = torch.load(tmp_path / "end.pt", weights_only=True)
     for name, value in alone.state()["model"].items():
-        assert torch.allclose(value, together["model"][name], atol=1e-5), name
+        assert torch.allclose(value, together["model"][name], atol=tolerance), name
     # A checkpoint holds the whole, so one worker can go on from what two have written.
     resumed = Training(chosen, prepared, ProcessGroup())
     resumed.load(torch.load(tmp_path / "half.pt", weights_only=True))
     train(resumed, 2)
     for name, value in resumed.state()["model"].items():
-        assert torch.allclose(value, together["model"][name], atol=1e-5), name
+        assert torch.allclose(value, together["model"][name], atol=tolerance), name
 
 
 @pytest.mark.slow
@@ -127,8 +136,8 @@ def test_skipped_steps_are_counted_and_end_the_training(config: Config, prepared
     before = {n: v.clone() for n, v in training.model.state_dict().items()}
     original = training.batches
 
-    def broken(indices: Any) -> Any:
-        parts = original(indices)
+    def broken(*turn: Any) -> Any:
+        parts = original(*turn)
         parts[0].images[0] = torch.nan
         return parts
 

@@ -28,7 +28,7 @@ Raw = TypeVar("Raw")
 Kept = TypeVar("Kept")
 """What a shard keeps of it."""
 Part = TypeVar("Part")
-"""A batch's part: a tensor; of a kind with `rows`, a list of tables."""
+"""A batch's part: a tensor."""
 Arrays = Mapping[str, np.ndarray]
 """The arrays of a shard, or of some rows of it, by name."""
 ArrowType = object
@@ -50,20 +50,24 @@ class Motion(Protocol):
         """float32 [n, 3, height, width] of unit vectors in the image's axes, which turn with it."""
         ...
 
-    def points(self, index: int, points: Tensor) -> Tensor:
-        """float32 [..., 2], pixels x, y of the image `index` → where they are afterwards."""
+    def points(self, points: Tensor) -> Tensor:
+        """float32 [n, k, 2], pixels x, y → where they are afterwards."""
+        ...
+
+    def hulls(self, boxes: Tensor) -> Tensor:
+        """float32 [n, k, 4], x1, y1, x2, y2 → the upright hulls of the moved boxes, which may reach out of the image."""
+        ...
+
+    def exchanged(self, points: Tensor, twins: list[int]) -> Tensor:
+        """[n, k, points, ...] → each point in the place of its twin in images whose left and right change places."""
         ...
 
     def size(self) -> Tensor:
         """float32 [2], pixels: width and height."""
         ...
 
-    def scale(self, index: int) -> float:
-        """Pixels of the changed image per pixel of what it was, along a side: the root of the ratio of areas."""
-        ...
-
-    def mirrors(self, index: int) -> bool:
-        """Whether left and right of the image `index` change places."""
+    def scale(self) -> Tensor:
+        """float32 [n]: pixels of the changed image per pixel of what it was, along a side: the root of the ratio of areas."""
         ...
 
 
@@ -76,7 +80,9 @@ class Kind(ABC, Generic[Raw, Kept, Part]):
     encoded: ClassVar[bool] = False
     """Whether a raw value is an encoded image, which may lie in a file of its own."""
     rows: ClassVar[bool] = False
-    """Whether an image has any number of rows of it: a batch has a list of tables, not one tensor."""
+    """Whether an image has any number of rows of it, which begin with a box: a batch's tensor has a place for each of the
+    most that an image has, [n, most, columns], and rows of zeros fill it up (`mtl.data.loading.padded`).
+    """
     balanced: ClassVar[bool] = False
     """Whether `classes_of` tells a raw value's classes, by which a split can be balanced."""
     exclusive: ClassVar[bool] = False
@@ -130,7 +136,7 @@ class Kind(ABC, Generic[Raw, Kept, Part]):
         return arrays[name][index]
 
     def collate(self, value: Part) -> Part:
-        """A batch's part from the tensor of its samples' arrays; of a kind with `rows`, from the list of their tables."""
+        """A batch's part from the tensor of its samples' arrays, on the same device."""
         return value
 
     def move(self, value: Part, motion: Motion, spec: TargetSpec) -> Part:

@@ -24,8 +24,8 @@ Table = Any
 
 
 def kinds(table: Table) -> Table:
-    """[k, 5 or 6] → [k]: 0 for a box that counts, else CROWD or DIFFICULT."""
-    return table[:, 5:].sum(1)
+    """[..., 5 or 6] → [...]: 0 for a box that counts, else CROWD or DIFFICULT."""
+    return table[..., 5:].sum(-1)
 
 
 def objects(table: Table) -> Table:

@@ -24,7 +24,7 @@ Region = tuple[float, float, float, float]
 """Where the picture lies in the image: x1, y1, x2, y2."""
 
 
-class Boxes(Kind[list[list[float]], np.ndarray, "list[Tensor]"]):
+class Boxes(Kind[list[list[float]], np.ndarray, "Tensor"]):
     """Rows of x1, y1, x2, y2, label; with a sixth number where some do not count."""
 
     name = "boxes"
@@ -76,8 +76,9 @@ class Boxes(Kind[list[list[float]], np.ndarray, "list[Tensor]"]):
         table[:, 5:] = marks[:, None] if marks.any() else 0
         return table
 
-    def move(self, value: list[Tensor], motion: Motion, spec: TargetSpec) -> list[Tensor]:
-        return [_moved(table, motion, index) for index, table in enumerate(value)]
+    def move(self, value: Tensor, motion: Motion, spec: TargetSpec) -> Tensor:
+        moved, visible = clipped(value, motion)
+        return moved * stays(value, visible, kinds(value) == 0)[..., None]
 
     def count(self, arrays: Arrays, name: str, spec: TargetSpec) -> Counter[int]:
         marks = arrays.get(f"{name}.kinds", np.zeros(len(arrays[f"{name}.labels"]), np.uint8))
@@ -91,17 +92,17 @@ class Boxes(Kind[list[list[float]], np.ndarray, "list[Tensor]"]):
         return f"{len(value) - ignored} boxes" + (f", {ignored} ignored" if ignored else "")
 
 
-def _moved(table: Tensor, motion: Motion, index: int) -> Tensor:
-    """The upright hull of each moved box, clipped; boxes that have left the image are dropped."""
-    if not len(table):
-        return table
-    corners = motion.points(index, table[:, [0, 1, 2, 1, 2, 3, 0, 3]].view(-1, 4, 2))
-    low, high = corners.amin(1), corners.amax(1)
-    moved = table.clone()
-    moved[:, :2], moved[:, 2:4] = low.clamp(min=0), high.minimum(motion.size())
-    visible = (moved[:, 2:4] - moved[:, :2]).clamp(min=0).prod(1) / (high - low).prod(1)
-    counts = kinds(table) == 0
-    return moved[(counts & (visible >= MIN_VISIBLE)) | (~counts & (visible > 0))]
+def clipped(rows: Tensor, motion: Motion) -> tuple[Tensor, Tensor]:
+    """Rows [n, most, columns] with the upright hull of each moved box, clipped; and the share of it that is visible."""
+    hulls, moved, size = motion.hulls(rows[..., :4]), rows.clone(), motion.size()
+    moved[..., :2], moved[..., 2:4] = hulls[..., :2].clamp(min=0), hulls[..., 2:].minimum(size)
+    inside = (moved[..., 2:4] - moved[..., :2]).clamp(min=0).prod(-1)
+    return moved, inside / (hulls[..., 2:] - hulls[..., :2]).prod(-1)
+
+
+def stays(rows: Tensor, visible: Tensor, counts: Tensor) -> Tensor:
+    """Which boxes stay, of which a share is visible; others have left the image, and those without width are none."""
+    return (rows[..., 2] > rows[..., 0]) & ((counts & (visible >= MIN_VISIBLE)) | (~counts & (visible > 0)))
 
 
 def check_boxes(name: str, table: np.ndarray, num_classes: int, region: Region) -> None:

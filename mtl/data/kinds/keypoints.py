@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mtl.data.kinds.base import Arrays, ArrowType, Kind, Motion, OfObjects, PlacedObject
-from mtl.data.kinds.boxes import MIN_VISIBLE, check_boxes
+from mtl.data.kinds.boxes import check_boxes, clipped, stays
 from mtl.data.kinds.skeleton import check_labelled, skeleton_of, skeleton_of_category, triples
 from mtl.data.spec import TargetSpec
 from mtl.errors import DataError
@@ -29,7 +29,7 @@ LABEL, KIND, AREA, POINTS = 4, 5, 6, 7
 """Columns of a row; the points' are from POINTS on."""
 
 
-class Keypoints(Kind[list[list[float]], np.ndarray, "list[Tensor]"], OfObjects):
+class Keypoints(Kind[list[list[float]], np.ndarray, "Tensor"], OfObjects):
     """Rows of a box, what it is, and points."""
 
     name = "keypoints"
@@ -123,9 +123,18 @@ class Keypoints(Kind[list[list[float]], np.ndarray, "list[Tensor]"], OfObjects):
         begin, end = arrays[f"{name}.offsets"][index : index + 2]
         return np.array(arrays[f"{name}.rows"][begin:end])
 
-    def move(self, value: list[Tensor], motion: Motion, spec: TargetSpec) -> list[Tensor]:
-        twins = skeleton_of(spec).twins
-        return [_moved(table, motion, index, twins) for index, table in enumerate(value)]
+    def move(self, value: Tensor, motion: Motion, spec: TargetSpec) -> Tensor:
+        """Boxes as boxes move; points that have left the image are not labelled any more; in a mirror left is right."""
+        moved, visible = clipped(value, motion)
+        moved[..., AREA] *= motion.scale()[:, None].square()
+        points = value[..., POINTS:].unflatten(-1, (-1, 3))
+        places = motion.points(points[..., :2].flatten(1, 2)).unflatten(1, points.shape[1:3])
+        inside = ((places >= 0) & (places < motion.size())).all(-1) & (points[..., 2] > 0)
+        known = points.clone()
+        known[..., :2] = places
+        known *= inside[..., None]
+        moved[..., POINTS:] = motion.exchanged(known, skeleton_of(spec).twins).flatten(2)
+        return moved * stays(value, visible, value[..., KIND] == 0)[..., None]
 
     def count(self, arrays: Arrays, name: str, spec: TargetSpec) -> Counter[int]:
         rows = arrays[f"{name}.rows"]
@@ -146,22 +155,3 @@ def _table(name: str, rows: Sequence[Sequence[float]], spec: TargetSpec) -> np.n
         found = f"rows of {sorted({len(row) for row in rows})} numbers"
         raise DataError(f"{name} has an object that is no box with points", found=found, fix=f"{width} numbers in all")
     return np.array(rows, np.float32).reshape(-1, width)
-
-
-def _moved(table: Tensor, motion: Motion, index: int, twins: list[int]) -> Tensor:
-    """Boxes as boxes move; points that have left the image are not labelled any more; in a mirror left is right."""
-    if not len(table):
-        return table
-    corners = motion.points(index, table[:, [0, 1, 2, 1, 2, 3, 0, 3]].view(-1, 4, 2))
-    low, high, size = corners.amin(1), corners.amax(1), motion.size()
-    moved = table.clone()
-    moved[:, :2], moved[:, 2:4] = low.clamp(min=0), high.minimum(size)
-    moved[:, AREA] *= motion.scale(index) ** 2
-    points = table[:, POINTS:].reshape(len(table), -1, 3).clone()
-    points[..., :2] = motion.points(index, points[..., :2])
-    inside = ((points[..., :2] >= 0) & (points[..., :2] < size)).all(-1) & (points[..., 2] > 0)
-    points = points * inside[..., None]
-    moved[:, POINTS:] = (points[:, twins] if motion.mirrors(index) else points).flatten(1)
-    visible = (moved[:, 2:4] - moved[:, :2]).clamp(min=0).prod(1) / (high - low).prod(1)
-    counts = table[:, KIND] == 0
-    return moved[(counts & (visible >= MIN_VISIBLE)) | (~counts & (visible > 0))]

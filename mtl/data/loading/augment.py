@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 from mtl.config.augment import AugmentConfig
 from mtl.data.kinds import KINDS
-from mtl.data.loading.loader import Batch, Split, as_images, as_tensors
+from mtl.data.loading.loader import CPU, Batch, Split, as_images, as_targets, gathered, on_device
 from mtl.seeds import Stream, generator
 
 
@@ -67,23 +67,33 @@ def draw_changes(config: AugmentConfig, seed: int, epoch: int, step: int, num_sa
 
 @dataclass(frozen=True)
 class BatchMotion:
-    """The affine maps of a batch, as `mtl.data.kinds` ask them.
+    """The affine maps of a batch, as `mtl.data.kinds` ask them; all of it on the images' device.
 
-    matrix: float32 [n, 2, 3], from output to input as `Changes.on` gives them; grid: float32 [n, height, width, 2], where in
-    the images the pixels come from.
+    matrix: float32 [n, 2, 3], from output to input as `Changes.on` gives them; forward: its inverse; scales: float32 [n];
+    mirrored: bool [n]; sides: float32 [2], width and height; grid: float32 [n, height, width, 2], where in the images the
+    pixels come from.
     """
 
-    matrix: np.ndarray
+    matrix: torch.Tensor
+    forward: torch.Tensor
+    scales: torch.Tensor
+    mirrored: torch.Tensor
+    sides: torch.Tensor
     grid: torch.Tensor
-    height: int
-    width: int
 
     @classmethod
-    def of(cls, changes: Changes, height: int, width: int) -> BatchMotion:
-        """For images of one size."""
+    def of(cls, changes: Changes, height: int, width: int, device: torch.device = CPU) -> BatchMotion:
+        """For images of one size. A few numbers per image are computed on the host, and copied."""
         matrix = changes.on(height, width)
-        size = [len(matrix), 1, height, width]
-        return cls(matrix, F.affine_grid(torch.from_numpy(matrix), size, align_corners=False), height, width)
+        linear = matrix[:, :, :2].astype(np.float64)
+        areas = linear[:, 0, 0] * linear[:, 1, 1] - linear[:, 0, 1] * linear[:, 1, 0]
+        last = np.broadcast_to([0.0, 0.0, 1.0], (len(matrix), 1, 3))
+        forward = np.linalg.inv(np.concatenate([matrix.astype(np.float64), last], 1))[:, :2].astype(np.float32)
+        scales, sides = (np.abs(areas) ** -0.5).astype(np.float32), np.array([width, height], np.float32)
+        maps = on_device(matrix, device)
+        grid = F.affine_grid(maps, [len(matrix), 1, height, width], align_corners=False)
+        placed, factor, mirrored, size = (on_device(part, device) for part in (forward, scales, areas < 0, sides))
+        return cls(maps, placed, factor, mirrored, size, grid)
 
     def classes(self, masks: torch.Tensor) -> torch.Tensor:
         """uint8 [n, height, width] → int64: the nearest class; reflected at the border like the pixels."""
@@ -96,42 +106,48 @@ class BatchMotion:
     def directions(self, vectors: torch.Tensor) -> torch.Tensor:
         """float32 [n, 3, height, width] of unit vectors in the image's axes, which turn with it."""
         moved = _mirror_normals(_sample_measures(vectors, self.grid), self.grid)
-        return _turn_normals(moved, torch.from_numpy(self.matrix))
+        return _turn_normals(moved, self.matrix, self.sides)
 
-    def points(self, index: int, points: torch.Tensor) -> torch.Tensor:
-        """float32 [..., 2], pixels x, y of the image `index` → where they are afterwards."""
-        full = np.vstack([self.matrix[index].astype(np.float64), [0.0, 0.0, 1.0]])
-        forward = torch.from_numpy(np.linalg.inv(full)[:2]).float()
-        size = self.size()
-        return (((points * 2 / size - 1) @ forward[:, :2].T + forward[:, 2]) + 1) * size / 2
+    def points(self, points: torch.Tensor) -> torch.Tensor:
+        """float32 [n, k, 2], pixels x, y → where they are afterwards."""
+        placed = points * 2 / self.sides - 1
+        return (placed @ self.forward[:, :, :2].transpose(1, 2) + self.forward[:, None, :, 2] + 1) * self.sides / 2
+
+    def hulls(self, boxes: torch.Tensor) -> torch.Tensor:
+        """float32 [n, k, 4], x1, y1, x2, y2 → the upright hulls of the moved boxes, which may reach out of the image."""
+        x1, y1, x2, y2 = boxes.unbind(-1)
+        corners = self.points(torch.stack([x1, y1, x2, y1, x2, y2, x1, y2], -1).unflatten(-1, (4, 2)).flatten(1, 2))
+        corners = corners.unflatten(1, (-1, 4))
+        return torch.cat([corners.amin(2), corners.amax(2)], -1)
+
+    def exchanged(self, points: torch.Tensor, twins: list[int]) -> torch.Tensor:
+        """[n, k, points, ...] → each point in the place of its twin in images whose left and right change places."""
+        other = torch.stack([points[:, :, twin] for twin in twins], 2)
+        return torch.where(self.mirrored.view(-1, *[1] * (points.ndim - 1)), other, points)
 
     def size(self) -> torch.Tensor:
         """float32 [2], pixels: width and height."""
-        return torch.tensor([self.width, self.height], dtype=torch.float32)
+        return self.sides
 
-    def scale(self, index: int) -> float:
-        """Pixels of the changed image per pixel of what it was, along a side: the root of the ratio of areas."""
-        return abs(float(np.linalg.det(self.matrix[index, :, :2]))) ** -0.5
-
-    def mirrors(self, index: int) -> bool:
-        """Whether left and right of the image `index` change places."""
-        return float(np.linalg.det(self.matrix[index, :, :2])) < 0
+    def scale(self) -> torch.Tensor:
+        """float32 [n]: pixels of the changed image per pixel of what it was, along a side: the root of the ratio of areas."""
+        return self.scales
 
 
-def augmented(split: Split, indices: np.ndarray, changes: Changes) -> Batch:
-    """The samples at `indices` as a batch, changed."""
-    rows = split.rows(indices)
-    pixels = torch.from_numpy(rows["image"]).permute(0, 3, 1, 2).float()
-    motion = BatchMotion.of(changes, *pixels.shape[2:])
+def augmented(split: Split, indices: np.ndarray, changes: Changes, device: torch.device = CPU) -> Batch:
+    """The samples at `indices` as a batch on a device, changed there."""
+    rows = gathered(split, indices, device)
+    pixels = rows["image"].permute(0, 3, 1, 2).float()
+    motion = BatchMotion.of(changes, pixels.shape[2], pixels.shape[3], device)
     pixels = _sample(pixels, motion.grid, "bilinear")
-    pixels = _recolour(pixels, torch.from_numpy(changes.colour))
-    targets = {n: KINDS[t.kind].move(as_tensors(rows[n]), motion, t) for n, t in split.spec.targets.items()}
+    pixels = _recolour(pixels, on_device(changes.colour, device))
+    targets = {n: KINDS[t.kind].move(rows[n], motion, t) for n, t in split.spec.targets.items()}
     return Batch(
         ids=[split.ids[i] for i in indices],
         images=as_images(pixels.permute(0, 2, 3, 1), split.manifest.statistics),
-        targets=targets,
-        present={name: torch.from_numpy(rows[f"{name}.present"]) for name in split.spec.targets},
-        draws=torch.from_numpy(changes.draws),
+        targets={name: as_targets(split, name, value) for name, value in targets.items()},
+        present={name: rows[f"{name}.present"] for name in split.spec.targets},
+        draws=on_device(changes.draws, device),
     )
 
 
@@ -166,14 +182,14 @@ def _mirror_normals(normals: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
     return torch.cat([normals[:, :2] * (1 - 2 * odd), normals[:, 2:]], 1)
 
 
-def _turn_normals(normals: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+def _turn_normals(normals: torch.Tensor, matrix: torch.Tensor, sides: torch.Tensor) -> torch.Tensor:
     """Directions in the image plane turn and flip with it: unit vectors [n, 3, h, w] stay unit vectors.
 
     A zoom turns none of them: it is the camera's. What slants stretches of a surface is as a slope is, inverse to them.
     """
-    height, width = normals.shape[2:]
-    half = torch.tensor([width, height]).to(matrix) / 2
+    half = sides / 2
     backward = matrix[:, :, :2] * half[:, None] / half  # of pixels: as the slopes of a surface go
-    turn = backward.transpose(1, 2) / torch.linalg.det(backward).abs().sqrt()[:, None, None]
+    area = backward[:, 0, 0] * backward[:, 1, 1] - backward[:, 0, 1] * backward[:, 1, 0]
+    turn = backward.transpose(1, 2) / area.abs().sqrt()[:, None, None]
     plane = torch.einsum("nij,njhw->nihw", turn, normals[:, :2])
     return F.normalize(torch.cat([plane, normals[:, 2:]], 1), dim=1)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,15 @@ import numpy as np
 import torch
 
 from mtl.data.kinds import KINDS
+from mtl.data.loading.ahead import ahead
+from mtl.data.loading.padded import Padded, filled
 from mtl.data.shards import manifest as manifests
-from mtl.data.shards.gather import gathered
+from mtl.data.shards.gather import gather_rows
 from mtl.data.shards.manifest import Statistics
 from mtl.data.shards.opening import open_shards
 from mtl.data.spec import DatasetSpec
+
+CPU = torch.device("cpu")
 
 
 @dataclass
@@ -27,7 +32,8 @@ class Batch:
     images: float32 [n, channels, height, width], standardized.
     targets, by name, as `mtl.data.kinds` collate them: label int64 [n] · labels uint8 [n, classes] · value float32 [n] ·
         mask int64 [n, height, width] (255 ignored) · depth float32 [n, height, width] · normals float32 [n, 3, height, width]
-        (NaN unknown) · boxes: list of n float32 tensors [k, 5] x1, y1, x2, y2, label in pixels, or [k, 6] (mtl/data/kinds/box_table.py).
+        (NaN unknown) · boxes: `Padded`, of each image float32 [k, 5] x1, y1, x2, y2, label in pixels, or [k, 6]
+        (mtl/data/kinds/box_table.py).
     present, by name: bool [n], whether the sample has this target.
     draws: float64 [n], a random number from 0 to 1 for each sample, for tasks that make their own targets.
     views, by task: images of its own that a task looks at, beside the batch's.
@@ -48,22 +54,30 @@ class Batch:
         return self.images if self.undamaged is None else self.undamaged
 
     def to(self, device: torch.device) -> Batch:
-        """The same batch on a device."""
+        """The same batch on a device; from there to the host it is waited for."""
+        options: dict[str, Any] = {"non_blocking": device.type != "cpu"}
         return Batch(
             ids=self.ids,
-            images=self.images.to(device, non_blocking=True),
+            images=self.images.to(device, **options),
             targets={name: _move(value, device) for name, value in self.targets.items()},
-            present={name: value.to(device, non_blocking=True) for name, value in self.present.items()},
-            draws=self.draws,
-            views={name: value.to(device, non_blocking=True) for name, value in self.views.items()},
-            undamaged=None if self.undamaged is None else self.undamaged.to(device, non_blocking=True),
+            present={name: value.to(device, **options) for name, value in self.present.items()},
+            draws=self.draws.to(device, **options),
+            views={name: value.to(device, **options) for name, value in self.views.items()},
+            undamaged=None if self.undamaged is None else self.undamaged.to(device, **options),
         )
+
+    def tensors(self) -> Iterator[torch.Tensor]:
+        """All of it."""
+        for value in (self.images, self.draws, *self.targets.values(), *self.present.values(), *self.views.values()):
+            yield from [value.rows] if isinstance(value, Padded) else value if isinstance(value, list) else [value]
+        if self.undamaged is not None:
+            yield self.undamaged
 
 
 def _move(value: Any, device: torch.device) -> Any:
     if isinstance(value, list):
-        return [item.to(device, non_blocking=True) for item in value]
-    return value.to(device, non_blocking=True)
+        return [item.to(device) for item in value]
+    return value.to(device) if isinstance(value, Padded) else value.to(device, non_blocking=device.type != "cpu")
 
 
 class Split:
@@ -99,16 +113,20 @@ class Split:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def rows(self, indices: np.ndarray, *, decode: bool = True) -> dict[str, Any]:
-        """Arrays of the samples at `indices`, in that order: uint8 images and targets as the shards hold them. Threads may call it.
+    def rows(
+        self, indices: np.ndarray, empty: Callable[..., np.ndarray] = np.empty, *, decode: bool = True
+    ) -> dict[str, Any]:
+        """Arrays of the samples at `indices`, in that order: uint8 images and targets as the shards hold them; of kinds with
+        rows, lists of tables. Threads may call it.
 
         Args:
+            empty: as NumPy's, what makes the arrays: they may lie in memory from which a device can copy.
             decode: false leaves images as JPEGs, where they are, for a device that decodes (`mtl/data/codecs/device.py`): `image`
                 is then a list of their codes.
         """
         indices = self._at[indices]
         where = np.searchsorted(self._starts, indices, side="right") - 1
-        return gathered(self._shards, self.spec, where, indices - self._starts[where], decode=decode)
+        return gather_rows(self._shards, self.spec, where, indices - self._starts[where], empty, decode=decode)
 
     def shard_sizes(self) -> list[int]:
         """How many of its samples each shard has, in their order."""
@@ -136,26 +154,48 @@ class Split:
 
 def as_images(pixels: torch.Tensor, statistics: Statistics) -> torch.Tensor:
     """uint8 or float [n, height, width, channels] of 0 to 255 → standardized float32 [n, channels, height, width]."""
-    mean, std = (torch.tensor(v, dtype=torch.float32) for v in (statistics.mean, statistics.std))
+    mean, std = (on_device(v, pixels.device) for v in (statistics.mean, statistics.std))
     return ((pixels.float() / 255.0 - mean) / std).permute(0, 3, 1, 2)
 
 
-def as_tensors(values: Any) -> Any:
-    """An array, or a list of tables, as tensors that share its memory."""
-    return [torch.from_numpy(table) for table in values] if isinstance(values, list) else torch.from_numpy(values)
+def on_device(values: Sequence[float] | np.ndarray, device: torch.device) -> torch.Tensor:
+    """Numbers as a tensor on a device, whose present work is not waited for; floats as float32."""
+    found = torch.as_tensor(values)
+    found = found.float() if found.is_floating_point() and not isinstance(values, np.ndarray) else found
+    return found if device.type == "cpu" else found.pin_memory().to(device, non_blocking=True)
 
 
-def collate(split: Split, indices: np.ndarray) -> Batch:
-    """The samples at `indices` as a batch, not augmented."""
-    rows = split.rows(indices)
-    targets = {n: KINDS[t.kind].collate(as_tensors(rows[n])) for n, t in split.spec.targets.items()}
+def gathered(split: Split, indices: np.ndarray, device: torch.device) -> dict[str, torch.Tensor]:
+    """The samples at `indices` on a device, as the shards hold them; tables padded.
+
+    For a GPU they are gathered in pinned memory, which torch keeps and uses again once it is copied.
+    """
+    rows = split.rows(indices) if device.type == "cpu" else split.rows(indices, _pinned)
+    arrays = {name: filled(value) if isinstance(value, list) else value for name, value in rows.items()}
+    return {name: torch.from_numpy(value).to(device, non_blocking=True) for name, value in arrays.items()}
+
+
+def _pinned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    kind = torch.from_numpy(np.empty(0, dtype)).dtype
+    return torch.empty(shape, dtype=kind, pin_memory=True).numpy()
+
+
+def as_targets(split: Split, name: str, value: torch.Tensor) -> Any:
+    """What a batch holds of a target from its tensor."""
+    return Padded(value) if KINDS[split.spec.targets[name].kind].rows else value
+
+
+def collate(split: Split, indices: np.ndarray, device: torch.device = CPU) -> Batch:
+    """The samples at `indices` as a batch on a device, not augmented."""
+    rows = gathered(split, indices, device)
+    kinds = {name: KINDS[target.kind] for name, target in split.spec.targets.items()}
     ids = [split.ids[i] for i in indices]
     return Batch(
         ids=ids,
-        images=as_images(torch.from_numpy(rows["image"]), split.manifest.statistics),
-        targets=targets,
-        present={name: torch.from_numpy(rows[f"{name}.present"]) for name in split.spec.targets},
-        draws=torch.tensor([_draw(i) for i in ids], dtype=torch.float64),
+        images=as_images(rows["image"], split.manifest.statistics),
+        targets={name: as_targets(split, name, kind.collate(rows[name])) for name, kind in kinds.items()},
+        present={name: rows[f"{name}.present"] for name in kinds},
+        draws=on_device(np.array([_draw(i) for i in ids], np.float64), device),
     )
 
 
@@ -164,8 +204,11 @@ def _draw(identifier: str) -> float:
     return int.from_bytes(hashlib.sha256(identifier.encode()).digest()[:6], "big") / 2**48
 
 
-def sequential(split: Split, batch_size: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
-    """All samples in order, or a rank's contiguous share of them."""
+def sequential(
+    split: Split, batch_size: int, rank: int = 0, world_size: int = 1, device: torch.device = CPU
+) -> Iterator[Batch]:
+    """All samples in order, or a rank's contiguous share of them; loaded ahead."""
     bounds = np.linspace(0, len(split), world_size + 1).astype(int)
-    for start in range(bounds[rank], bounds[rank + 1], batch_size):
-        yield collate(split, np.arange(start, min(start + batch_size, bounds[rank + 1])))
+    starts = range(bounds[rank], bounds[rank + 1], batch_size)
+    wanted = (np.arange(start, min(start + batch_size, bounds[rank + 1])) for start in starts)
+    return ahead(partial(collate, split, device=device), wanted, device)

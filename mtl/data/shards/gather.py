@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,14 @@ Codes = dict[str, tuple[ImageCodec, list[Any]]]
 """Name → what decodes its rows, and their codes."""
 
 
-def gathered(
-    shards: ShardCollection, spec: DatasetSpec, where: np.ndarray, local: np.ndarray, *, decode: bool = True
+def gather_rows(
+    shards: ShardCollection,
+    spec: DatasetSpec,
+    where: np.ndarray,
+    local: np.ndarray,
+    empty: Callable[..., np.ndarray] = np.empty,
+    *,
+    decode: bool = True,
 ) -> dict[str, Any]:
     """Arrays of samples in their order, and of kinds with any number of rows a list of tables.
 
@@ -26,6 +33,7 @@ def gathered(
 
     Args:
         where, local: int [n], each sample's shard and its place in it.
+        empty: as NumPy's, what makes the arrays.
         decode: false leaves images coded that a device could decode: `image` is then a list of n codes, uint8 [bytes].
     """
     kinds = {name: KINDS[target.kind] for name, target in spec.targets.items()}
@@ -33,7 +41,7 @@ def gathered(
     rows: dict[str, Any] = {}
     for name in ("image", *(f"{n}.present" for n in kinds), *(n for n in kinds if n not in tables)):
         shape, dtype = shards.row_of(name)
-        rows[name] = np.empty((len(where), *shape), dtype)
+        rows[name] = empty((len(where), *shape), dtype)
     codes: Codes = {}
     for number in np.unique(where):
         slots = np.nonzero(where == number)[0]

@@ -67,7 +67,8 @@ class CrossStitch(MultiTaskModel):
         if len(computed) == 1:
             return computed
         places = [self.positions[name] for name in computed]
-        factors = self.stitches[stage][places][:, places]
+        rows = [self.stitches[stage][place] for place in places]  # by a list of places the host would wait
+        factors = torch.stack([torch.stack([row[place] for place in places]) for row in rows])
         stacked = torch.stack(list(computed.values()))
         mixed = torch.einsum("ts,snchw->tnchw", factors.to(stacked), stacked)
         return dict(zip(computed, mixed.unbind(), strict=True))

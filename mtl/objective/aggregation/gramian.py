@@ -11,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torchjd.aggregation as jd
+from jaxtyping import Int64
+from torch import Tensor
 
 from mtl.config.objective import (
     AlignedMTLAggregator,
@@ -31,10 +33,10 @@ from mtl.objective.aggregation.solvers import (
     shortest,
     unit_vectors,
 )
-from mtl.objective.aggregator import GramianAggregator, PerRow, Places, Products
+from mtl.objective.aggregator import OnDevice, OnHost, PerRow, Places, Presence, Products
 
 
-class UPGrad(GramianAggregator[UPGradAggregator]):
+class UPGrad(OnHost[UPGradAggregator]):
     """Each gradient projected onto the dual cone of all, then summed: it hurts no task."""
 
     def solve(self, cosines: Products, lengths: PerRow, rows: Places) -> PerRow:
@@ -43,35 +45,46 @@ class UPGrad(GramianAggregator[UPGradAggregator]):
         return 1.0 + lengths @ added / lengths
 
 
-class PCGrad(GramianAggregator[PCGradAggregator]):
+class PCGrad(OnDevice[PCGradAggregator]):
     """Conflicting parts projected away, in random order."""
 
-    def solve(self, cosines: Products, lengths: PerRow, rows: Places) -> PerRow:
-        return jd.PCGradWeighting()(products(cosines, lengths))
+    def solve(self, cosines: Products, lengths: PerRow, there: Presence) -> PerRow:
+        parts = torch.eye(len(lengths), dtype=lengths.dtype, device=lengths.device)
+        drawn = [torch.randperm(len(lengths)).numpy() for _ in lengths]
+        for turn in turns([order[order != own] for own, order in enumerate(drawn)], lengths.device):
+            others = turn[:, None]
+            met = (cosines[turn] * parts).sum(1, keepdim=True)
+            parts = parts.scatter_add(1, others, -met.clamp(max=0.0))
+        return lengths @ parts / lengths
 
 
-class CAGrad(GramianAggregator[CAGradAggregator]):
+def turns(orders: list[np.ndarray], device: torch.device) -> Int64[Tensor, "turns rows"]:
+    """In which order each gradient meets the others: whom each of them meets in a turn, int64 [rows - 1, rows]."""
+    return torch.from_numpy(np.stack(orders, 1)).to(device, non_blocking=True)
+
+
+class CAGrad(OnHost[CAGradAggregator]):
     """The best worst task within a ball around the mean gradient. Where no direction helps all, the mean."""
 
     def solve(self, cosines: Products, lengths: PerRow, rows: Places) -> PerRow:
         return torch.from_numpy(averse_to_conflict(vectors(cosines, lengths), self.config.c))
 
 
-class MGDA(GramianAggregator[MGDAAggregator]):
+class MGDA(OnHost[MGDAAggregator]):
     """The shortest vector in the convex hull."""
 
     def solve(self, cosines: Products, lengths: PerRow, rows: Places) -> PerRow:
         return len(rows) * torch.from_numpy(shortest(vectors(cosines, lengths)))
 
 
-class AlignedMTL(GramianAggregator[AlignedMTLAggregator]):
+class AlignedMTL(OnHost[AlignedMTLAggregator]):
     """All principal components made equally long."""
 
     def solve(self, cosines: Products, lengths: PerRow, rows: Places) -> PerRow:
         return len(rows) * jd.AlignedMTLWeighting(scale_mode=self.config.scale)(products(cosines, lengths))
 
 
-class IMTLG(GramianAggregator[IMTLGAggregator]):
+class IMTLG(OnHost[IMTLGAggregator]):
     """Equal projections on every task, from coefficients of mean 1."""
 
     def solve(self, cosines: Products, lengths: PerRow, rows: Places) -> PerRow:
@@ -80,7 +93,7 @@ class IMTLG(GramianAggregator[IMTLGAggregator]):
         return len(rows) * found / total if abs(total) > PARETO * found.abs().sum() else torch.zeros_like(found)
 
 
-class FairGrad(GramianAggregator[FairGradAggregator]):
+class FairGrad(OnHost[FairGradAggregator]):
     """α-fair: gramian · x = x^(-1/α), with gradients of length 1 in the root mean square: the unit changes the solution's
     length alone.
     """
@@ -91,7 +104,7 @@ class FairGrad(GramianAggregator[FairGradAggregator]):
         return torch.from_numpy(fair(cosines.numpy(), (power - 1.0) * unit.log().numpy(), power)) / unit
 
 
-class ConFIG(GramianAggregator[ConFIGAggregator]):
+class ConFIG(OnHost[ConFIGAggregator]):
     """The same cosine to every task, as long as the gradients' projections on it together."""
 
     def solve(self, cosines: Products, lengths: PerRow, rows: Places) -> PerRow:

@@ -7,11 +7,23 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from mtl.config.objective import ExcessMTLAggregator, GradDropAggregator, GradVacAggregator, NashMTLAggregator
+from mtl.objective.aggregation.gramian import turns
 from mtl.objective.aggregation.solvers import fair
-from mtl.objective.aggregator import Gradient, GramianAggregator, Jacobian, JacobianAggregator, PerRow, Places, Products
+from mtl.objective.aggregator import (
+    Gradient,
+    Jacobian,
+    JacobianAggregator,
+    OnDevice,
+    OnHost,
+    PerRow,
+    Places,
+    Presence,
+    Products,
+)
 from mtl.objective.jacobian import BLOCK, weigh_into_first
 from mtl.objective.memory import register_state
 from mtl.seeds import Stream, torch_seed
@@ -20,7 +32,7 @@ CLOSE = 1e-6
 """The least sine of a wanted angle: no step along a gradient turns another quite parallel to it."""
 
 
-class NashMTL(GramianAggregator[NashMTLAggregator]):
+class NashMTL(OnHost[NashMTLAggregator]):
     """The bargaining solution: gramian · x = 1 / x, every task gaining alike, for a Gramian of Frobenius norm 1.
 
     torchjd (and the paper's code) goes there by convex programs, each solved to a few digits, which turn differences
@@ -35,7 +47,7 @@ class NashMTL(GramianAggregator[NashMTLAggregator]):
 
     def solve(self, cosines: Products, lengths: PerRow, rows: Places) -> PerRow:
         alpha = self.alpha[rows]
-        if int(self.step) % self.config.every == 0:
+        if self.step % self.config.every == 0:
             unit = lengths / (lengths[:, None] * cosines * lengths).norm().sqrt()
             alpha = torch.from_numpy(fair(cosines.numpy(), np.zeros(len(rows)), 1.0)) / unit
             self.plan(alpha=self.alpha.index_copy(0, rows, alpha))
@@ -45,7 +57,7 @@ class NashMTL(GramianAggregator[NashMTLAggregator]):
         return alpha / norm * limit if limit and norm > limit else alpha
 
 
-class GradVac(GramianAggregator[GradVacAggregator]):
+class GradVac(OnDevice[GradVacAggregator]):
     """Cosines pulled towards their running mean."""
 
     cosines: Tensor
@@ -54,33 +66,26 @@ class GradVac(GramianAggregator[GradVacAggregator]):
         super().__init__(config, num_tasks, seed)
         register_state(self, "cosines", torch.zeros(num_tasks, num_tasks, dtype=torch.float64))
 
-    def solve(self, cosines: Products, lengths: PerRow, rows: Places) -> PerRow:
-        wanted = self.cosines[rows[:, None], rows]
-        parts, found = vaccinated(cosines.numpy(), wanted.numpy())
-        remembered = self.cosines.clone()
-        remembered[rows[:, None], rows] = wanted.lerp(torch.from_numpy(found), self.config.beta)
-        self.plan(cosines=remembered)
-        return lengths @ torch.from_numpy(parts) / lengths
-
-
-def vaccinated(cosines: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Unit gradients, each pulled in random order towards the others as far as the wanted cosines ask: what each is made of
-    [rows, rows], and the cosines that were met on the way [rows, rows].
-    """
-    size = len(cosines)
-    parts, found = np.eye(size), np.zeros((size, size))
-    for i in range(size):
-        others = [j for j in range(size) if j != i]
-        for place in torch.randperm(size - 1).tolist():
-            j = others[place]
-            products = parts[i] @ cosines
-            length = np.sqrt(max(float(products @ parts[i]), 0.0))
-            met = min(max(products[j] / length, -1.0), 1.0) if length > 0.0 else 0.0
-            if met < wanted[i, j]:
-                there, here = np.sqrt(1.0 - wanted[i, j] ** 2), np.sqrt(1.0 - met**2)
-                parts[i, j] += length * (wanted[i, j] * here - met * there) / max(there, CLOSE)
-            found[i, j] = met
-    return parts, found
+    def solve(self, cosines: Products, lengths: PerRow, there: Presence) -> PerRow:
+        wanted, eye = self.cosines, torch.eye(len(lengths), dtype=lengths.dtype, device=lengths.device)
+        parts, found = eye, wanted
+        size = len(lengths)
+        others_of = [np.delete(np.arange(size), own)[torch.randperm(size - 1).numpy()] for own in range(size)]
+        for turn in turns(others_of, lengths.device):
+            others = turn[:, None]
+            goal = wanted.gather(1, others)
+            products = parts @ cosines
+            length = (products * parts).sum(1, keepdim=True).clamp(min=0.0).sqrt()
+            met = products.gather(1, others) / torch.where(length > 0, length, 1.0)
+            met = torch.where(length > 0, met.clamp(-1.0, 1.0), 0.0)
+            away, here = (1.0 - goal.square()).clamp(min=0.0).sqrt(), (1.0 - met.square()).clamp(min=0.0).sqrt()
+            added = length * (goal * here - met * away) / away.clamp(min=CLOSE)
+            both = there[:, None] & there[others]
+            parts = parts.scatter_add(1, others, torch.where(both & (met < goal), added, 0.0))
+            found = found.scatter(1, others, torch.where(both, met, goal))
+        pairs = (there[:, None] & there).to(eye) - eye * there
+        self.plan(cosines=wanted.lerp(found, self.config.beta * pairs))
+        return lengths @ parts / lengths
 
 
 class GradDrop(JacobianAggregator[GradDropAggregator]):
@@ -89,8 +94,8 @@ class GradDrop(JacobianAggregator[GradDropAggregator]):
     As torchjd's, with random numbers of NumPy's SFC64 on the CPU: torch's took a third of a step.
     """
 
-    def combine(self, jacobian: Jacobian, rows: Places) -> Gradient:
-        draw = draws(jacobian, torch_seed(self.seed, Stream.AGGREGATION, int(self.step)))
+    def combine(self, jacobian: Jacobian, present: Presence) -> Gradient:
+        draw = draws(jacobian, torch_seed(self.seed, Stream.AGGREGATION, self.step))
         for block in jacobian.split(BLOCK, 1):
             total, absolute = block[0].clone(), block[0].abs()
             for row in block[1:]:
@@ -143,47 +148,52 @@ class ExcessMTL(JacobianAggregator[ExcessMTLAggregator]):
         register_state(self, "squares", torch.zeros(num_tasks, 0))
         self._spare = torch.zeros(num_tasks, 0)
 
-    def combine(self, jacobian: Jacobian, rows: Places) -> Gradient:
+    def combine(self, jacobian: Jacobian, present: Presence) -> Gradient:
         self.plan()
-        risks = self._risks(jacobian, rows)
-        seen, first = self.steps[rows], self.baseline[rows]
-        warm = int(self.step) < self.config.warmup_steps
+        risks = self._risks(jacobian)
+        seen, first = self.steps, self.baseline
+        warm = self.step < self.config.warmup_steps
         # The mean over the warm-up's steps that had the task, or its first risk after it.
         first = torch.where(seen == 0, risks, first.lerp(risks, 1.0 / (seen + 1.0)) if warm else first)
-        logits = self.logits[rows]
+        logits = self.logits
         if not warm:
             moved = logits + self.config.step_size * torch.where(first > 0, risks / first, 1.0)
             # The present tasks' weights sum to what they did before.
-            logits = moved - moved.logsumexp(0) + logits.logsumexp(0)
+            logits = moved - _of_present(moved, present) + _of_present(logits, present)
         self.plan(
-            logits=self.logits.index_copy(0, rows, logits),
-            baseline=self.baseline.index_copy(0, rows, first),
-            steps=self.steps.index_copy(0, rows, seen + 1.0),
+            logits=torch.where(present, logits, self.logits),
+            baseline=torch.where(present, first, self.baseline),
+            steps=seen + present,
             squares=self._spare,
         )
-        return weigh_into_first(len(rows) * logits.softmax(0), jacobian)
+        shares = (logits - _of_present(logits, present)).exp()
+        return weigh_into_first(torch.where(present, present.sum() * shares, 0.0), jacobian)
 
-    def _risks(self, jacobian: Jacobian, rows: Places) -> PerRow:
+    def _risks(self, jacobian: Jacobian) -> PerRow:
         """Each task's excess risk, float64 [rows]; the sums of squares after this step are left in the spare memory."""
-        shape = (self.num_tasks, jacobian.shape[1])
-        squares = self.squares.to(jacobian) if self.squares.shape == shape else jacobian.new_zeros(shape)
-        if self._spare.shape != shape:
-            self._spare = torch.empty_like(squares)
-        present = {int(row): gradient for gradient, row in zip(jacobian, rows, strict=True)}
-        for row in set(range(self.num_tasks)) - present.keys():
-            self._spare[row] = squares[row]
-        found = [_excess(gradient, squares[row], self._spare[row]) for row, gradient in present.items()]
-        return torch.stack(found).cpu()
+        if self.squares.shape != jacobian.shape:
+            self.squares = torch.zeros_like(jacobian)
+        if self._spare.shape != jacobian.shape:
+            self._spare = torch.empty_like(jacobian)
+        rows = zip(jacobian, self.squares, self._spare, strict=True)
+        return torch.stack([_excess(*row) for row in rows])
 
-    def settle(self) -> None:
-        before = self.squares
-        super().settle()
-        if self.squares is not before:
-            self._spare = before
+    def settle(self, made: Bool[Tensor, ""] | None = None) -> None:
+        before, after = self.squares, self._planned.pop("squares", None)
+        super().settle(made)
+        if after is not None:
+            if made is not None:
+                torch.where(made, after, before, out=after)
+            self.squares, self._spare = after, before
 
     def prepare_load(self, state: Mapping[str, Tensor]) -> None:
         # Its width is known only once there are gradients.
         self.squares = torch.zeros_like(state["squares"])
+
+
+def _of_present(values: PerRow, present: Presence) -> Float64[Tensor, ""]:
+    """The logarithm of the sum of exponentials of those that are present."""
+    return torch.where(present, values, -torch.inf).logsumexp(0)
 
 
 def _excess(gradient: Tensor, squares: Tensor, after: Tensor) -> Tensor:

@@ -52,9 +52,15 @@ class Weighting(Remembering, ABC, Generic[WeightingConfig]):
         declared = torch.tensor([task.weight for task in tasks.values()], dtype=torch.float64)
         self.register_buffer("declared", declared, persistent=False)
         self.register_buffer("auxiliary", auxiliary, persistent=False)
-        self.register_buffer("counting", torch.nonzero(~auxiliary).flatten(), persistent=False)
+        places = [place for place, task in enumerate(tasks.values()) if not task.auxiliary]
+        self.register_buffer("counting", torch.tensor(places, dtype=torch.int64), persistent=False)
         self.num_tasks = len(self.counting)
         """Of the tasks that count."""
+
+    @property
+    def one(self) -> bool:
+        """Whether every present task's weight is always 1."""
+        return False
 
     @abstractmethod
     def factors(self, losses: PerTask, present: Presence, gramian: Gramian | None = None) -> PerTask:
@@ -87,16 +93,25 @@ class Weighting(Remembering, ABC, Generic[WeightingConfig]):
         """These parameters for the optimizer, if there are any."""
         return None
 
-    def after_step(self, before: PerTask, after: PerTask | None, present: Presence) -> None:
-        """Learn from a step that was made: the losses before it and, if asked for, of the same batch after it, float64
-        [tasks].
+    @torch.no_grad()
+    def after_step(
+        self, before: PerTask, after: PerTask | None, present: Presence, made: Bool[Tensor, ""] | None = None
+    ) -> None:
+        """Learn from a step, if it was made (without `made` it was): the losses before it and, if asked for, of the same
+        batch after it, float64 [tasks].
         """
-        self.settle()
         own = self.counting
+        # A few numbers per task, changed in place.
+        memory = [v for name, v in self.state_dict().items() if made is not None and not name.endswith("_extra_state")]
+        values = [value.clone() for value in memory]
         self.learn(before[own], None if after is None else after[own], present[own])
+        if made is not None:
+            for value, old in zip(memory, values, strict=True):
+                value.copy_(torch.where(made, value, old))
+        self.settle(made)
 
     def learn(self, before: PerTask, after: PerTask | None, present: Presence) -> None:
-        """As `after_step`, of the tasks that count."""
+        """As `after_step`, of the tasks that count and of a step that was made; in place. `step` is its number still."""
 
     def end_epoch(self) -> None:
         """An epoch is over."""

@@ -32,11 +32,10 @@ class DWA(Weighting[DWAWeighting]):
         register_state(self, "epochs", torch.zeros((), dtype=torch.int64))
 
     def factors(self, losses: PerTask, present: Presence, gramian: Gramian | None = None) -> PerTask:
-        if int(self.epochs) < 2:
-            return torch.ones_like(losses)
         older, newer = self.averages
         rates = torch.where(older > 0, newer / older, 1.0)
-        return self.num_tasks * torch.softmax(rates / self.config.temperature, 0)
+        found = self.num_tasks * torch.softmax(rates / self.config.temperature, 0)
+        return torch.where(self.epochs < 2, 1.0, found)
 
     def learn(self, before: PerTask, after: PerTask | None, present: Presence) -> None:
         self.sums += before * present

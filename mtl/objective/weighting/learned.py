@@ -42,7 +42,7 @@ class OwnAdam(nn.Module):
         self.steps += 1
         self.first.lerp_(gradient, 1 - BETA_1)
         self.second.mul_(BETA_2).addcmul_(gradient, gradient, value=1 - BETA_2)
-        count = int(self.steps)
+        count = self.steps.double()
         scale = (self.second / (1 - BETA_2**count)).sqrt() + self.epsilon
         move = torch.where(scale > 0, self.first / scale, 0.0)
         values -= self.learning_rate / (1 - BETA_1**count) * move

@@ -19,25 +19,22 @@ class STCH(Weighting[STCHWeighting]):
     The scale of a task is its mean loss over the warm-up, in which the plain mean is trained; without warm-up it is 1.
     """
 
-    step: Tensor
     sums: Tensor
     counts: Tensor
 
     def __init__(self, config: STCHWeighting, tasks: Mapping[str, TaskConfig], seed: int = 0) -> None:
         super().__init__(config, tasks, seed)
-        register_state(self, "step", torch.zeros((), dtype=torch.int64))
         register_state(self, "sums", torch.zeros(self.num_tasks, dtype=torch.float64))
         register_state(self, "counts", torch.zeros(self.num_tasks, dtype=torch.float64))
 
     def factors(self, losses: PerTask, present: Presence, gramian: Gramian | None = None) -> PerTask:
         count = present.sum().clamp(min=1)
-        if int(self.step) < self.config.warmup_steps:
+        if self.step < self.config.warmup_steps:
             return torch.ones_like(losses) / count
         preference = 1.0 / (count * torch.where(self.sums > 0, self.sums / self.counts, 1.0))
         return preference * shares(preference * losses / self.config.mu, present)
 
     def learn(self, before: PerTask, after: PerTask | None, present: Presence) -> None:
-        if int(self.step) < self.config.warmup_steps:
+        if self.step < self.config.warmup_steps:
             self.sums += before * present
             self.counts += present
-        self.step += 1

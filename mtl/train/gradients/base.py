@@ -154,8 +154,8 @@ class GradientMethod(ABC):
         parameters, or of all.
         """
         if weights is not None:
-            for weight, name in zip(weights.tolist(), self.tasks, strict=True):
+            for weight, name in zip(weights, self.tasks, strict=True):
                 own = [p.grad for p in self.model.task_parameters(name) if p.grad is not None]
                 if own:
-                    torch._foreach_mul_(own, weight)  # pyright: ignore[reportPrivateImportUsage, reportPrivateUsage]
+                    torch._foreach_mul_(own, weight.to(own[0]))  # pyright: ignore[reportPrivateImportUsage, reportPrivateUsage]
         self.world.sum_gradients(self.model.parameters() if parameters is None else parameters)

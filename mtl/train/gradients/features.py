@@ -45,7 +45,7 @@ class FeatureGradients(GradientMethod):
         coefficients = self.objective.coefficients(rows[:, None] * gramian * rows, norm.present)
         for micro, batch in enumerate(batches):
             cut = graph if once and graph else self._cut(micro, batch, norm, early, heads=True)
-            cut.go_on((coefficients * rows).tolist())
+            cut.go_on(coefficients * rows)
         self.finish(None if entangled else weights)
         return Outcome(losses, norm.present, weights, coefficients, gramian, local)
 
@@ -89,14 +89,14 @@ class _Cut:
             found += (rows @ rows.T).double()
         return found
 
-    def go_on(self, coefficients: list[float]) -> None:
+    def go_on(self, coefficients: Float64[Tensor, " tasks"]) -> None:
         """The backward pass from the features on."""
         starts: list[Tensor] = []
         sums: list[Tensor] = []
         for place, feature in enumerate(self.features):
             if feature.requires_grad:
                 starts.append(feature)
-                parts = (c * task[place] for c, task in zip(coefficients, self.gradients, strict=True) if c)
+                parts = (c * task[place] for c, task in zip(coefficients, self.gradients, strict=True))
                 sums.append(sum(parts, torch.zeros_like(feature)))
         if starts:
             torch.autograd.backward(starts, sums)
