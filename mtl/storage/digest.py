@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -41,6 +42,12 @@ def _settled(version: str, now: int) -> bool:
     """
     _, *times = version.split(":")
     return len(times) != 2 or not times[0].isdecimal() or abs(now - int(times[0])) > MOMENT
+
+
+def _some(names: Iterable[str], number: int = 500) -> Iterator[list[str]]:
+    rest = iter(names)
+    while some := list(itertools.islice(rest, number)):
+        yield some
 
 
 class DigestCache:
@@ -87,10 +94,7 @@ class DigestCache:
         Args:
             kind: of fact, and the version of the code that finds it: another one is found anew.
         """
-        rows = self._database.execute(
-            "SELECT name, version, value FROM facts WHERE kind = ? AND root = ? AND name BETWEEN ? AND ?",
-            (kind, root, min(versions, default=""), max(versions, default="")),
-        )
+        rows = (row for names in _some(versions) for row in self._asked(kind, root, names))
         found = {name: value for name, version, value in rows if versions.get(name) == version}
         missing = [name for name in versions if name not in found]
         now = time.time_ns()
@@ -99,6 +103,11 @@ class DigestCache:
             fresh = {name: value for name, value in looked if value is not None}
         self.remember(kind, root, versions, fresh, now)
         return found | fresh
+
+    def _asked(self, kind: str, root: str, names: list[str]) -> list[tuple[str, str, bytes]]:
+        marks = ", ".join("?" * len(names))
+        query = f"SELECT name, version, value FROM facts WHERE kind = ? AND root = ? AND name IN ({marks})"
+        return self._database.execute(query, (kind, root, *names)).fetchall()
 
     def remember(
         self, kind: str, root: str, versions: Mapping[str, str], facts: Mapping[str, bytes], asked: int
