@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 Value = TypeVar("Value")
 
-NEAR = 500_000
+NEAR = 100_000
 """Entries that are kept in memory; when there are more, all go into a file, which nobody else sees and which ends with us."""
 
 
@@ -22,7 +22,7 @@ class Shelf(MutableMapping[str, Value], Generic[Value]):
 
     def __setitem__(self, name: str, value: Value) -> None:
         self._near[name] = value
-        if len(self._near) >= NEAR:
+        if len(self._near) > NEAR:
             self._put_away()
 
     def __getitem__(self, name: str) -> Value:
