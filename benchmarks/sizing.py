@@ -113,10 +113,13 @@ def data_table(c: Constants) -> list[str]:
     row("prepare all, 64 cores", lambda n: _time(n * c.prepare_core / (64 * c.prepare_second_core)))
     row("prepare 1 % new, 64 cores", lambda n: _time(n * 0.01 * c.prepare_core / (64 * c.prepare_second_core)))
     row("nothing new: one look at files", lambda n: _time(n * c.unchanged))
-    row("its memory", lambda n: _bytes(c.unchanged_memory))
+    row("its memory", lambda _: _bytes(c.unchanged_memory))
     row("listing that DVC sees", lambda n: _bytes(n / 1024 * c.listing_part))
     row("shards (DVC objects)", lambda n: f"{-(-n // c.shard_samples):,}")
-    row("push all, one after another", lambda n: _time(n / c.shard_samples * c.dvc_object + n * c.prepared_bytes / c.bucket))
+    row(
+        "push all, one after another",
+        lambda n: _time(n / c.shard_samples * c.dvc_object + n * c.prepared_bytes / c.bucket),
+    )
     row("pull to a node", lambda n: _time(n * c.prepared_bytes / c.bucket))
     row("an epoch on 8 GPUs", lambda n: _time(n / (8 * c.batch_per_gpu / step(8, "sum", c)[0])))
     row("an epoch on 256 GPUs", lambda n: _time(n / (256 * c.batch_per_gpu / step(256, "sum", c)[0])))

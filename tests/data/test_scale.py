@@ -22,7 +22,7 @@ def written(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("duplicates", ["drop", "keep"])
 @pytest.mark.parametrize("split", ["random", "given"])
-def test_sets_larger_than_memory_give_the_same_raw_data(
+def test_what_leaves_memory_changes_no_raw_data(
     duplicates: str,
     split: str,
     scenes: list[RawSample],

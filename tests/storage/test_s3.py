@@ -56,9 +56,7 @@ def test_a_bucket_is_read_where_it_is(bucket: str, tmp_path: Path) -> None:
     assert not manifest.quarantined
 
 
-def test_a_bucket_is_listed_in_ranges_and_its_changes_are_seen(
-    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bucket_is_listed_in_ranges(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mtl.storage.walk.PART", 4)
     fs = s3fs.S3FileSystem(use_listings_cache=False)
     found = fs.find("photos/animals", detail=True)

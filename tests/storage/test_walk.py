@@ -84,7 +84,7 @@ def look(cache: DigestCache, tree: Path, asked: list[str]) -> list[Part]:
     return list(cache.parts("test", "here", walk(tree), read, lambda d: repr(sorted(d.items())).encode()))
 
 
-def test_a_file_written_over_is_seen_though_its_folder_is_as_it_was(tree: Path, tmp_path: Path) -> None:
+def test_a_file_written_over_is_seen_in_an_unchanged_folder(tree: Path, tmp_path: Path) -> None:
     cache, asked = DigestCache(tmp_path / "digests.sqlite"), list[str]()
     before = look(cache, tree, asked)
     assert sorted(asked) == sorted(name for name, _ in walk(tree))
