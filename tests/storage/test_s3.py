@@ -78,6 +78,9 @@ def test_a_bucket_is_listed_in_ranges(bucket: str, tmp_path: Path, monkeypatch: 
     assert sync_listings(source, tmp_path, tmp_path) == ["own"]
     fs.rm(name)
     assert sync_listings(source, tmp_path, tmp_path) == ["own"]
+    nothing = {"own": {"format": "image_folder", "path": f"{bucket}/nothing"}}
+    with pytest.raises(DataError, match="holds no files"):
+        sync_listings(FilesSource.model_validate({"type": "files", "sets": nothing}), tmp_path, tmp_path)
     assert (tmp_path / "data/.remote/own.json").read_text() == listing
 
 

@@ -56,6 +56,8 @@ def _listing(path: str, tree: FileTree, home: Path, before: Path) -> str:
         before: where the last one is: what it says of names cuts a bucket into ranges of a size.
     """
     parts = [(first, number, value.hex()) for first, number, value in _parts(tree, home, before)]
+    if not parts:
+        _ = tree.versions  # which says what is wrong with a place that holds nothing
     lines = ",\n".join(json.dumps(part) for part in parts)
     files = sum(number for _, number, _ in parts)
     return f'{{\n"path": {json.dumps(path)},\n"files": {files},\n"parts": [\n{lines}\n]\n}}\n'
