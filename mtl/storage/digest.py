@@ -44,7 +44,7 @@ def _settled(version: str, now: int) -> bool:
     return len(times) != 2 or not times[0].isdecimal() or abs(now - int(times[0])) > MOMENT
 
 
-def _some(names: Iterable[str], number: int = 500) -> Iterator[list[str]]:
+def _some(names: Iterable[str], number: int = 512) -> Iterator[list[str]]:
     rest = iter(names)
     while some := list(itertools.islice(rest, number)):
         yield some
@@ -105,7 +105,9 @@ class DigestCache:
         return found | fresh
 
     def _asked(self, kind: str, root: str, names: list[str]) -> list[tuple[str, str, bytes]]:
-        marks = ", ".join("?" * len(names))
+        number = 1 << (len(names) - 1).bit_length()  # few forms of one question: SQLite keeps each that it was asked
+        names = names + names[-1:] * (number - len(names))
+        marks = ", ".join("?" * number)
         query = f"SELECT name, version, value FROM facts WHERE kind = ? AND root = ? AND name IN ({marks})"
         return self._database.execute(query, (kind, root, *names)).fetchall()
 
