@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from mtl.config import read_params
 from mtl.config.workers import settled
 from mtl.errors import ConfigError
-from mtl.storage.digest import DigestCache, file_sha256, folder_versions
+from mtl.storage.digest import DigestCache, file_sha256
+from mtl.storage.walk import File, walk
 
 GOAL = "package"
 
@@ -64,7 +65,9 @@ def fingerprint(root: Path, params: dict[str, Any]) -> str:
         head = {"stage": name, "cmd": stage["cmd"], "params": chosen}
         digest.update(json.dumps(head, sort_keys=True, default=str).encode())
         for dep in sorted(set(stage.get("deps", [])) - made):
-            digest.update(dep.encode() + content_digest(root / dep, cache))
+            digest.update(dep.encode())
+            for piece in content_pieces(root / dep, cache):
+                digest.update(piece)
     digest.update(content_digest(root / "requirements.lock"))
     cache.close()
     return digest.hexdigest()
@@ -77,16 +80,33 @@ def _lookup(params: dict[str, Any], key: str) -> Any:
     return node
 
 
-def content_digest(path: Path, cache: DigestCache | None = None) -> bytes:
-    """SHA-256 of a file; of a folder, its files' names and digests in order. Unchanged files are read once with a cache."""
-    if path.is_dir():
-        versions = {n: v for n, v in folder_versions(path).items() if "__pycache__" not in n.split("/")}
-        _refuse_unusable(path, versions)
-        if cache is not None:
-            found = cache.digests(str(path.resolve()), versions, lambda name: (path / name).read_bytes())
-        else:
-            found = {name: file_sha256(path / name) for name in versions}
-        return b"".join(name.encode() + bytes.fromhex(found[name]) for name in versions)
+def content_digest(path: Path) -> bytes:
+    """SHA-256 of a file; of a folder, its files' names and digests in order."""
+    return b"".join(content_pieces(path, None))
+
+
+def content_pieces(path: Path, cache: DigestCache | None) -> Iterator[bytes]:
+    """The same, piece by piece: a folder may have millions of files. Unchanged files are read once with a cache."""
+    if not path.is_dir():
+        yield _file_digest(path)
+        return
+    files = (file for file in walk(path) if "__pycache__" not in file[0].split("/"))
+    if cache is None:
+        yield from (_content({name: file_sha256(path / name)}) for name, _ in _usable(path, files))
+    else:
+
+        def read(name: str) -> bytes:
+            return (path / name).read_bytes()
+
+        told = cache.parts("names and digests", str(path.resolve()), _usable(path, files), read, _content)
+        yield from (part.value for part in told)
+
+
+def _content(digests: Mapping[str, str]) -> bytes:
+    return b"".join(name.encode() + bytes.fromhex(digest) for name, digest in digests.items())
+
+
+def _file_digest(path: Path) -> bytes:
     try:
         return bytes.fromhex(file_sha256(path))
     except FileNotFoundError as error:
@@ -95,8 +115,8 @@ def content_digest(path: Path, cache: DigestCache | None = None) -> bytes:
         ) from error
 
 
-def _refuse_unusable(folder: Path, names: Iterable[str]) -> None:
-    for name in names:
+def _usable(folder: Path, files: Iterable[File]) -> Iterator[File]:
+    for name, version in files:
         try:
             name.encode()
         except UnicodeEncodeError as error:
@@ -105,3 +125,4 @@ def _refuse_unusable(folder: Path, names: Iterable[str]) -> None:
                 found=os.fsencode(name).decode(errors="backslashreplace"),
                 fix="rename it (convmv does so for whole folders)",
             ) from error
+        yield name, version

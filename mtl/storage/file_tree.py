@@ -10,12 +10,13 @@ import hashlib
 import io
 import os
 import threading
+import time
 from bisect import bisect_left
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
-from itertools import islice, takewhile
+from itertools import islice, pairwise, takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,10 +29,12 @@ from pathspec import GitIgnoreSpec
 from mtl.codecs.header import IMAGES, Header, read_header
 from mtl.errors import DataError
 from mtl.storage.addresses import options
-from mtl.storage.digest import SHA256, DigestCache, folder_versions
+from mtl.storage.bucket_pages import RANGES, bounds, is_paged, listed
+from mtl.storage.digest import SHA256, DigestCache
 from mtl.storage.links import check_file, check_link
 from mtl.storage.members import Member, Table, refuse_cut_off
 from mtl.storage.unpacked import refuse_bomb, unpacked
+from mtl.storage.walk import File, walk
 
 ARCHIVES = {".zip": "zip", ".tar": "tar", ".tgz": "tar", ".tar.gz": "tar"}
 NAMED = "the path (in params.yaml it is data.source.sets.….path)"
@@ -83,10 +86,47 @@ class FileTree:
         with _explained(f"{self.path} cannot be listed"):
             found = self._listed()
         if not found:
-            raise DataError(
-                f"{self.path} holds no files", found="it is empty", fix=f"put the data there, or correct {NAMED}"
-            )
+            raise self._empty()
         return found
+
+    def _empty(self) -> DataError:
+        return DataError(
+            f"{self.path} holds no files", found="it is empty", fix=f"put the data there, or correct {NAMED}"
+        )
+
+    def walk(self) -> Iterator[File]:
+        """What `versions` has, in its order; of a folder and of S3 without keeping it.
+
+        Raises:
+            DataError: it cannot be listed, or holds no files.
+        """
+        for ranged in self.ranges():
+            yield from ranged
+
+    def ranges(self, known: Sequence[str] = ()) -> list[Iterator[File]]:
+        """The same in one or more ranges, which may be read side by side.
+
+        Args:
+            known: names in order, evenly spread, from an earlier listing.
+        """
+        if is_paged(self._fs):
+            cuts = ["", *bounds(self._fs, self._root, known), ""]
+            return [self._listing(listed(self._fs, self._root, *cut)) for cut in pairwise(cuts)]
+        return [self._listing(self._walked())]
+
+    def _listing(self, files: Iterator[File]) -> Iterator[File]:
+        with _explained(f"{self.path} cannot be listed"):
+            yield from files
+
+    def _walked(self) -> Iterator[File]:
+        if self._fs is not None:
+            yield from self.versions.items()
+            return
+        first = None
+        for first in walk(Path(self._root), lambda name: check_link(self._root, name)):
+            yield first
+        if first is None:
+            raise self._empty()
 
     @property
     def _is_archive(self) -> bool:
@@ -151,10 +191,11 @@ class FileTree:
                 return None
             return orjson.dumps([*header])
 
+        asked = time.time_ns()
         if self.cache is not None:
             found = self.cache.facts("header 3", self.identity, versions, look, threads)
             whole = {name: digest for name, digest in digests.items() if digest}
-            self.cache.remember(SHA256, self.identity, versions, whole)
+            self.cache.remember(SHA256, self.identity, versions, whole, asked)
         else:
             with ThreadPoolExecutor(threads) as pool:
                 looked = zip(versions, pool.map(look, versions), strict=True)
@@ -295,9 +336,16 @@ class FileTree:
         data: bytes = self._fs.cat_file(target)
         return data
 
+    def _side_by_side(self) -> Iterator[File]:
+        with ThreadPoolExecutor(RANGES) as pool:
+            for files in pool.map(list[File], self.ranges()):
+                yield from files
+
     def _listed(self) -> dict[str, str]:
         if self._fs is None:
-            return folder_versions(Path(self._root), lambda name: check_link(self._root, name))
+            return dict(walk(Path(self._root), lambda name: check_link(self._root, name)))
+        if is_paged(self._fs) and (files := dict(self._side_by_side())):
+            return files
         found: dict[str, str] = {}
         details: dict[str, dict[str, Any]] = self._fs.find("" if self._is_archive else self._root, detail=True)
         if type(self._fs).__name__ == "TarFileSystem":

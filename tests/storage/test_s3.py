@@ -12,13 +12,16 @@ import s3fs
 
 from mtl.config import read_params
 from mtl.config.cluster import ClusterConfig
+from mtl.config.files import FilesSource
 from mtl.config.order import WindowOrder
 from mtl.data.loading.loader import Split
+from mtl.data.raw.listings import sync_listings
 from mtl.data.raw.rows import RawSample, read_split
 from mtl.data.shards.node import published, shards_of_node
 from mtl.data.shards.staging import ensure_local, shard_manifest
 from mtl.data.spec import DatasetSpec
 from mtl.errors import DataError
+from mtl.storage.file_tree import FileTree
 from tests.conftest import dvc, mtl
 from tests.data.test_formats import TASKS, WRITERS, configured, fetched, image_folder
 from tests.end_to_end.test_end_to_end import status
@@ -56,6 +59,34 @@ def test_a_bucket_is_read_where_it_is(bucket: str, tmp_path: Path) -> None:
 
     manifest = prepare(config.data, tmp_path / "raw", tmp_path / "prepared")
     assert not manifest.quarantined
+
+
+def test_a_bucket_is_listed_in_ranges(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mtl.storage.walk.PART", 4)
+    fs = s3fs.S3FileSystem(use_listings_cache=False)
+    found = fs.find("photos/animals", detail=True)
+    expected = {p.removeprefix("photos/animals/"): f"{i['size']}:{i['ETag']}" for p, i in found.items()}
+    tree = FileTree(bucket)
+    assert list(tree.versions.items()) == list(tree.walk()) == sorted(expected.items())
+    known = sorted(expected)[::3]
+    ranges = tree.ranges(known)
+    assert len(ranges) > 5
+    assert [file for files in ranges for file in files] == sorted(expected.items())
+    source = FilesSource.model_validate({"type": "files", "sets": {"own": {"format": "image_folder", "path": bucket}}})
+    assert sync_listings(source, tmp_path, tmp_path) == ["own"]
+    listing = (tmp_path / "data/.remote/own.json").read_text()
+    assert sync_listings(source, tmp_path, tmp_path) == []  # in ranges that the first listing says
+    name = f"{bucket}/zebra/new.png"
+    fs.pipe(name, b"1")
+    assert sync_listings(source, tmp_path, tmp_path) == ["own"]
+    fs.pipe(name, b"2")
+    assert sync_listings(source, tmp_path, tmp_path) == ["own"]
+    fs.rm(name)
+    assert sync_listings(source, tmp_path, tmp_path) == ["own"]
+    nothing = {"own": {"format": "image_folder", "path": f"{bucket}/nothing"}}
+    with pytest.raises(DataError, match="holds no files"):
+        sync_listings(FilesSource.model_validate({"type": "files", "sets": nothing}), tmp_path, tmp_path)
+    assert (tmp_path / "data/.remote/own.json").read_text() == listing
 
 
 @pytest.mark.parametrize("name", ["webdataset", "huggingface", "huggingface_parquet"])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 from mtl.config.masks import IGNORE
 from mtl.data.raw.rows import FileRef
@@ -30,6 +30,29 @@ class Entry:
     slices: dict[str, str] = field(default_factory=dict[str, str])
     digests: dict[str, str] = field(default_factory=dict[str, str])
     """SHA-256 of `image` or targets whose bytes the reader has seen, and left where they are."""
+
+
+class Made(Sequence[Entry]):
+    """Entries that are made when they are asked for: of millions, all would take more memory than what they are made of.
+
+    Args:
+        make: an entry of a name; the same one each time.
+    """
+
+    def __init__(self, names: Sequence[str], make: Callable[[str], Entry]) -> None:
+        self._names, self._make = names, make
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @overload
+    def __getitem__(self, index: int) -> Entry: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Entry]: ...
+    def __getitem__(self, index: int | slice) -> Entry | list[Entry]:
+        if isinstance(index, slice):
+            return [self._make(name) for name in self._names[index]]
+        return self._make(self._names[index])
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from mtl.config.files import ImageFolderSet
-from mtl.data.formats.base import Entry, Problem, Reading, image_ids, split_of
+from mtl.data.formats.base import Entry, Made, Problem, Reading, image_ids, split_of
 from mtl.data.formats.lists import read_split_lists
 from mtl.data.formats.text import plain
 from mtl.data.raw.rows import FileRef
@@ -66,17 +66,25 @@ def read_image_folder(settings: ImageFolderSet, tree: FileTree) -> Reading:
     ids = image_ids(names)
     reading = Reading({settings.target: TargetSpec(kind="label", classes=classes)}, [])
     listed = read_split_lists(tree, names, reading) if where.split is None else {}
-    entries: list[Entry] = []
-    for name in names:
+
+    def label_of(name: str) -> str:
         parts = name.split("/")
-        label = plain(parts[where.label]) if len(parts) > where.label + 1 else ""
+        return plain(parts[where.label]) if len(parts) > where.label + 1 else ""
+
+    def entry(name: str) -> Entry:
+        parts, label = name.split("/"), label_of(name)
+        says = where.split is not None and len(parts) > where.split + 1
+        split = split_of(parts[where.split]) if says and where.split is not None else listed.get(name)
+        return Entry(ids[name], FileRef(name), {settings.target: index[label]} if label else {}, split=split)
+
+    kept: list[str] = []
+    for name in names:
+        label = label_of(name)
         if label and label not in index:
             reading.problems.append(Problem(ids[name], f"its folder {label!r} is no declared class", file=name))
             continue
+        kept.append(name)
         if not label:
             reading.notes["images in no class's folder, which have no label"] += 1
-        says = where.split is not None and len(parts) > where.split + 1
-        split = split_of(parts[where.split]) if says and where.split is not None else listed.get(name)
-        entries.append(Entry(ids[name], FileRef(name), {settings.target: index[label]} if label else {}, split=split))
-    reading.entries = entries
+    reading.entries = Made(kept, entry)
     return reading

@@ -15,7 +15,9 @@ from mtl.data.kinds import KINDS
 from mtl.data.onboard.look import Section, some
 from mtl.data.onboard.proposal import grouped
 from mtl.data.raw.rows import FileRef, RawSample
-from mtl.data.sources.files import Sets, accounts, read_sets, samples_by_split
+from mtl.data.sources.account import num_annotations
+from mtl.data.sources.files import Sets, accounts, read_sets
+from mtl.data.sources.placed import Placed, place
 from mtl.data.spec import SPLITS, TargetSpec
 
 LARGE = 20_000
@@ -58,7 +60,8 @@ def tried(sections: Mapping[str, Section], specs: Mapping[str, TargetSpec], read
     for split in splits:
         source = _source(sections, split)
         mine = replace(sets, problems=[*sets.problems])
-        divisions.append(Division(split, mine, *samples_by_split(mine, source)))
+        placed = place(mine.joined, mine.problems, source)
+        divisions.append(Division(split, mine, placed, {name: list(placed.samples(name)) for name in SPLITS}))
         if not _unfilled(divisions[-1].needed, specs) and divisions[-1].mostly_train:
             return _seen(divisions[-1])
     for one in divisions:
@@ -69,12 +72,12 @@ def tried(sections: Mapping[str, Section], specs: Mapping[str, TargetSpec], read
 
 @dataclass(frozen=True)
 class Division:
-    """What a split makes of the sets: samples by split, and copies that are dropped."""
+    """What a split makes of the sets: where images go, and the samples by split."""
 
     split: Section
     sets: Sets
+    placed: Placed
     samples: dict[str, list[RawSample]]
-    copies: dict[str, str]
 
     @property
     def needed(self) -> dict[str, list[RawSample]]:
@@ -95,7 +98,8 @@ def _source(sections: Mapping[str, Section], split: Section) -> FilesSource:
 def _too_few(division: Division, specs: Mapping[str, TargetSpec]) -> str:
     """Why no split fills all parts."""
     sizes = ", ".join(f"{len(found)} {name}" for name, found in division.samples.items())
-    lost = [f"{len(division.copies)} × the same bytes as another image"] if division.copies else []
+    copies = division.placed.copies
+    lost = [f"{len(copies)} × the same bytes as another image"] if copies else []
     why = grouped(problem for problem in division.sets.problems if problem.loses == "image")
     unfilled = _unfilled(division.needed, specs)
     return "; ".join([f"too few images for three splits: {sizes}", unfilled, *lost, *why])
@@ -149,7 +153,7 @@ def _seen(division: Division) -> Trial:
     """What was seen of a split that fills all parts."""
     split, images = division.split, len(division.samples["train"])
     samples = [sample for found in division.samples.values() for sample in found]
-    account = accounts(division.sets, samples, division.copies)
+    account = accounts(division.sets, division.placed, num_annotations(sample.targets for sample in samples))
     facts = ["splits: " + ", ".join(f"{len(found)} {name}" for name, found in division.samples.items())]
     if split.get("judged_on") == "val":
         facts.append(

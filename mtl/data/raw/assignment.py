@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
 
 from mtl.config.files import HashedSplit
 from mtl.data.raw.groups import COPIES, Image, group_of
 from mtl.data.raw.splits import AnySplit
 from mtl.data.spec import SPLITS
 from mtl.errors import DataError
+from mtl.storage.shelf import Shelf
 
 Problems = list[tuple[str, DataError]]
 """An image's id, and why it is in no split."""
 
 
-@dataclass(frozen=True)
-class Assigned:
+class Assigned(NamedTuple):
     """Where an image goes, and the group that goes there with it; empty: it is alone."""
 
     split: str
@@ -32,7 +34,7 @@ def copies_apart(images: Iterable[Image], settings: AnySplit, choose: Callable[[
     problems: Problems = []
     if not isinstance(settings, HashedSplit):
         return problems
-    for copies in _by_content(images).values():
+    for copies in by_content(images).values():
         splits = {split for image in copies if isinstance(split := _tried(image, choose), str)}
         if len(splits) > 1:
             found = ", ".join(image.id for image in copies[:3]) + (" …" if len(copies) > 3 else "")
@@ -45,34 +47,44 @@ def copies_apart(images: Iterable[Image], settings: AnySplit, choose: Callable[[
 
 
 def assign(
-    images: Iterable[Image], settings: AnySplit, choose: Callable[[Image], str]
-) -> tuple[dict[str, Assigned], Problems]:
+    images: Iterable[Image],
+    settings: AnySplit,
+    choose: Callable[[Image], str],
+    copied: Container[str] | None = None,
+) -> tuple[Shelf[Assigned], Problems]:
     """Each image's place, by id, and those that have none.
 
     By hash and by table a group has one place. Sets and dates speak of images: a group that they divide is left out, whole
     where a set says the splits; where a date does, what is in a later split than the group's first image. So an image is where
     it is said to be, or nowhere.
     """
-    given = list(images)
-    copied = _by_content(given) if isinstance(settings, HashedSplit) else {}
-    places: dict[str, Assigned] = {}
+    copied = by_content(images) if isinstance(settings, HashedSplit) else {}
+    places: Shelf[Assigned] = Shelf()
     problems: Problems = []
-    for image in given:
+    grouped = False
+    for image in images:
         try:
             group = group_of(image, settings) or (COPIES + image.content if image.content in copied else "")
             places[image.id] = Assigned(choose(image), group)
+            grouped = grouped or bool(group)
         except DataError as error:
             problems.append((image.id, error))
-    divided = dict(_divided(places, first_stays=settings.type == "time"))
+    divided = dict(_divided(places, first_stays=settings.type == "time")) if grouped else {}
     problems += divided.items()
-    return {found: place for found, place in places.items() if found not in divided}, problems
+    for found in divided:
+        del places[found]
+    return places, problems
 
 
-def _by_content(images: Iterable[Image]) -> dict[str, list[Image]]:
-    """Images with the same bytes, where there are several."""
+def by_content(images: Iterable[Image]) -> dict[str, list[Image]]:
+    """Images with the same bytes, where there are several. Of others it has no more than a number for a moment."""
+    marks = np.fromiter((hash(image.content) for image in images), np.int64)
+    values, counts = np.unique(marks, return_counts=True)
+    several = frozenset(values[counts > 1].tolist())
     found: dict[str, list[Image]] = {}
-    for image in images:
-        found.setdefault(image.content, []).append(image)
+    for image in images if several else ():
+        if hash(image.content) in several:
+            found.setdefault(image.content, []).append(image)
     return {content: copies for content, copies in found.items() if len(copies) > 1}
 
 
@@ -83,13 +95,13 @@ def _tried(image: Image, choose: Callable[[Image], str]) -> str | DataError:
         return error
 
 
-def _divided(places: Mapping[str, Assigned], *, first_stays: bool) -> Iterator[tuple[str, DataError]]:
+def _divided(places: Shelf[Assigned], *, first_stays: bool) -> Iterator[tuple[str, DataError]]:
     """Images of groups that lie in several splits; of those in the group's earliest one none, if that stays."""
     counts: dict[str, Counter[str]] = {}
-    for place in places.values():
+    for _, place in places.pairs():
         if place.group:
             counts.setdefault(place.group, Counter())[place.split] += 1
-    for found, place in places.items():
+    for found, place in places.pairs() if counts else ():
         splits = counts.get(place.group, Counter())
         if len(splits) < 2:
             continue

@@ -12,7 +12,7 @@ COPIES = "sha256:"
 """Before the digest of an image: the group of its copies, where they are in no other."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Image:
     """What a split may depend on. `content` is the digest of its bytes: copies of an image share a place."""
 

@@ -58,7 +58,7 @@ class FileRef(NamedTuple):
         return f"{self.owner}/{self.name}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RawSample:
     """One encoded image with its targets; a target that is absent here is None. Without a key, its content is hashed."""
 
@@ -132,20 +132,31 @@ def read_problems(folder: Path) -> list[tuple[str, str]]:
     return [(found, reason) for found, reason in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
 
 
-def write_split(folder: Path, split: str, spec: DatasetSpec, samples: Sequence[RawSample]) -> None:
+def write_split(
+    folder: Path, split: str, spec: DatasetSpec, samples: Iterable[RawSample], *, ordered: bool = False
+) -> None:
     """Write one split as Parquet, sorted by id.
+
+    Args:
+        ordered: the samples come sorted, and need not be in memory all at once.
 
     Raises:
         DataError: two samples have one id.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    ordered = sorted(samples, key=lambda sample: sample.id)
-    for before, after in itertools.pairwise(ordered):
-        if before.id == after.id:
+    rows = samples if ordered else sorted(samples, key=lambda sample: sample.id)
+    write_rows(folder / f"{split}.parquet", spec, _unique(rows, split))
+
+
+def _unique(ordered: Iterable[RawSample], split: str) -> Iterator[RawSample]:
+    before = None
+    for sample in ordered:
+        if before is not None and before.id == sample.id:
             raise DataError(
-                f"two images of the {split} split have the id {after.id}", fix="rename one, or set id_prefix"
+                f"two images of the {split} split have the id {sample.id}", fix="rename one, or set id_prefix"
             )
-    write_rows(folder / f"{split}.parquet", spec, ordered)
+        yield sample
+        before = sample
 
 
 def write_rows(path: Path, spec: DatasetSpec, ordered: Iterable[RawSample]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -13,6 +13,7 @@ from pathspec import GitIgnoreSpec
 from mtl.data.formats.base import Problem
 from mtl.data.raw.account import Account, FilesOfPath, Names
 from mtl.storage.members import Member
+from mtl.storage.shelf import Shelf
 
 NOT_DATA = GitIgnoreSpec.from_lines(
     (
@@ -122,25 +123,25 @@ class Seen:
     ignore: tuple[str, ...] = ()
     documents: set[str] = field(default_factory=set[str])
     left_out: dict[str, str] = field(default_factory=dict[str, str])
-    named: dict[str, str] = field(default_factory=dict[str, str])
+    named: Shelf[str] = field(default_factory=Shelf[str])
     """File → the id of the image that it is, or is a target of."""
     problems: dict[str, str] = field(default_factory=dict[str, str])
 
-    def account(self, kept: Mapping[str, str], lost: Mapping[str, str]) -> FileAccount:
+    def account(self, stands_for: Callable[[str], str | None], lost: Mapping[str, str]) -> FileAccount:
         """Say of every file what became of it.
 
         Args:
-            kept: id → id of the image that stands for it: itself, or the one that it is a copy of.
+            stands_for: the id of the image that is used for one: itself, or the one that it is a copy of; None if none is.
             lost: id → what is wrong with it.
         """
         account = FileAccount(self.path, found=len(self.names))
         ignored = GitIgnoreSpec.from_lines(self.ignore)
         for name in self.names:
             found = self.named.get(name)
-            if found is not None and kept.get(found) == found:
-                account.used += 1
-            elif found is not None and found in kept:
-                account.copies += 1
+            kept = None if found is None else stands_for(found)
+            if found is not None and kept is not None:
+                account.used += kept == found
+                account.copies += kept != found
             elif found is not None and found in lost:
                 account.problems[name] = lost[found]
             elif name in self.documents:

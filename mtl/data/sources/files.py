@@ -4,42 +4,42 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import hashlib
+import itertools
 import json
 from collections import Counter
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mtl.config.files import AnyFileSet, FilesSource, GivenSplit, StratifiedSplit
+from mtl.config.files import AnyFileSet, FilesSource, GivenSplit
 from mtl.data.formats import FORMATS, Problem, Reading
 from mtl.data.formats.base import Entry
-from mtl.data.raw.assignment import assign, copies_apart
-from mtl.data.raw.groups import Image
 from mtl.data.raw.rows import FileRef, RawSample, write_problems, write_spec, write_split
-from mtl.data.raw.splits import read_table, splitter
 from mtl.data.sources.account import Accounts, Seen, container, num_annotations
-from mtl.data.sources.joined import Joined, join, without_copies
+from mtl.data.sources.joined import Joined, join
+from mtl.data.sources.placed import Placed, lost, place
 from mtl.data.spec import SPLITS, DatasetSpec, SourceRecord, TargetSpec
 from mtl.errors import DataError
 from mtl.storage.digest import DigestCache, bytes_sha256
 from mtl.storage.file_tree import FileTree
+from mtl.storage.shelf import Shelf
+
+SOME = 4096
+"""Entries whose files are looked up together."""
 
 
 @dataclass
 class Sets:
     """What all sets hold, joined; and what they said on the way."""
 
-    joined: dict[str, Joined] = field(default_factory=dict[str, Joined])
+    joined: Shelf[Joined] = field(default_factory=Shelf[Joined])
     targets: dict[str, TargetSpec] = field(default_factory=dict[str, TargetSpec])
     slices: dict[str, None] = field(default_factory=dict[str, None])
     problems: list[Problem] = field(default_factory=list[Problem])
     records: list[SourceRecord] = field(default_factory=list[SourceRecord])
     seen: dict[str, Seen] = field(default_factory=dict[str, Seen])
     notes: Counter[str] = field(default_factory=Counter[str])
-
-    def lost(self) -> dict[str, str]:
-        """Id of an image that cannot be used → why."""
-        return {p.id: p.reason for p in reversed(self.problems) if p.loses == "image"}
 
 
 def fetch_files(settings: FilesSource, seed: int, folder: Path, cache: Path) -> DatasetSpec:
@@ -66,12 +66,7 @@ def _without_collector() -> Generator[None]:
 
 def _fetch(settings: FilesSource, folder: Path, cache: Path) -> DatasetSpec:
     sets = read_sets(settings, cache)
-    by_split, copies = samples_by_split(sets, settings)
-    samples = [sample for found in by_split.values() for sample in found]
-    notes = {"copies_dropped": len(copies)} if copies else {}
-    if any(sample.group for sample in samples):
-        alone = sum(not sample.group for sample in samples)
-        notes |= {"images_without_group": alone} if alone else {}
+    placed = place(sets.joined, sets.problems, settings)
     spec = DatasetSpec(
         name="files",
         targets=sets.targets,
@@ -79,58 +74,47 @@ def _fetch(settings: FilesSource, folder: Path, cache: Path) -> DatasetSpec:
         sources=tuple(sets.records),
         roots={name: chosen.path for name, chosen in settings.sets.items()},
         judged_on=settings.split.judged_on if isinstance(settings.split, GivenSplit) else "test",
-        notes=notes,
     )
-    for split, found in by_split.items():
-        write_split(folder, split, spec, found)
+    counted = Counted()
+    for split in SPLITS:
+        write_split(folder, split, spec, counted.through(placed.samples(split)), ordered=True)
     write_problems(folder, [(p.id, p.reason) for p in sets.problems if p.loses == "image"])
-    accounts(sets, samples, copies).write(folder)
+    accounts(sets, placed, counted.annotations).write(folder)
+    notes = {"copies_dropped": len(placed.copies)} if placed.copies else {}
+    notes |= {"images_without_group": counted.alone} if counted.grouped and counted.alone else {}
+    spec = spec.model_copy(update={"notes": notes})
     write_spec(folder, spec)
     return spec
 
 
-def samples_by_split(sets: Sets, settings: FilesSource) -> tuple[dict[str, list[RawSample]], dict[str, str]]:
-    """The samples of each split; and of each copy that is dropped, the image that stands for it.
+@dataclass
+class Counted:
+    """How many annotations the samples have that went through, how many of them are in a group, and how many in none."""
 
-    What can be in no split is added to the sets' problems.
+    annotations: int = 0
+    grouped: int = 0
+    alone: int = 0
 
-    Raises:
-        DataError: the table of splits cannot be read, or contradicts itself.
+    def through(self, samples: Iterable[RawSample]) -> Iterator[RawSample]:
+        """The same samples."""
+        for sample in samples:
+            self.annotations += num_annotations([sample.targets])
+            self.grouped += bool(sample.group)
+            self.alone += not sample.group
+            yield sample
+
+
+def accounts(sets: Sets, placed: Placed, annotations: int) -> Accounts:
+    """Of all files and annotations, what became of them.
+
+    Args:
+        annotations: that samples have.
     """
-    images = {found: _image(found, one) for found, one in sets.joined.items()}
-    choose = splitter(settings.split, images.values())
-    sets.problems += [Problem.of(i, error) for i, error in copies_apart(images.values(), settings.split, choose)]
-    lost, copies = sets.lost(), dict[str, str]()
-    kept = {found: one for found, one in sets.joined.items() if found not in lost}
-    if settings.duplicates == "drop":
-        placed = read_table(Path(settings.split.table)) if isinstance(settings.split, StratifiedSplit) else {}
-        kept, copies = without_copies(kept, placed, sets.problems)
-    assigned, unplaced = assign([_image(found, kept[found]) for found in sorted(kept)], settings.split, choose)
-    sets.problems += [Problem.of(found, error) for found, error in unplaced]
-    by_split: dict[str, list[RawSample]] = {split: [] for split in SPLITS}
-    for found, where in assigned.items():
-        entry = kept[found].entry
-        assert entry.image is not None
-        sample = RawSample(found, entry.image, entry.targets, entry.slices, kept[found].key(), where.group)
-        by_split[where.split].append(sample)
-    return by_split, copies
-
-
-def _image(found: str, one: Joined) -> Image:
-    """What a split may depend on."""
-    return Image(found, one.digests["image"], one.entry.split, one.entry.group, one.entry.time)
-
-
-def accounts(sets: Sets, samples: Iterable[RawSample], copies: Mapping[str, str]) -> Accounts:
-    """Of all files and annotations, what became of them."""
-    lost = sets.lost()
-    targets = {sample.id: sample.targets for sample in samples}
-    kept = {found: found for found in targets} | {c: of for c, of in copies.items() if of in targets}
     bad = [problem for problem in sets.problems if problem.loses == "annotation"]
     return Accounts(
-        files=[seen.account(kept, lost) for seen in sets.seen.values()],
+        files=[seen.account(placed.stands_for, lost(sets.problems)) for seen in sets.seen.values()],
         annotations=bad,
-        num_annotations=num_annotations(targets.values()) + len(bad),
+        num_annotations=annotations + len(bad),
         notes=sets.notes,
     )
 
@@ -143,7 +127,7 @@ def read_sets(settings: FilesSource, cache: Path) -> Sets:
     """
     digests = DigestCache(cache)
     sets = Sets()
-    ids: dict[tuple[str, str], str] = {}
+    ids: Shelf[str] = Shelf()
     try:
         for name, chosen in settings.sets.items():
             _read_set(sets, name, chosen, ids, digests, settings.threads)
@@ -156,7 +140,7 @@ def _read_set(
     sets: Sets,
     name: str,
     chosen: AnyFileSet,
-    ids: dict[tuple[str, str], str],
+    ids: Shelf[str],
     cache: DigestCache,
     threads: int,
 ) -> None:
@@ -173,36 +157,64 @@ def _read_set(
     seen = _see(sets, chosen, tree, reading)
     for p in reading.problems:
         sets.problems.append(Problem(chosen.id_prefix + p.id, f"{name}: {p.reason}", p.loses))
-    known = _digests(tree, reading, cache, threads)
-    inside: list[tuple[str, str]] = []
-    here: dict[str, str] = {}
-    for entry in reading.entries:
-        found = _found(entry, known)
-        _own(entry, name, chosen.id_prefix)
-        if isinstance(found, Problem):
-            sets.problems.append(Problem(entry.id, f"{name}: {found.reason}"))
+    contents: Shelf[None] = Shelf()
+    here: Shelf[str] = Shelf()
+    number = len(reading.entries)
+    for entries in _taken(reading):
+        known = _digests(tree, entries, cache, threads)
+        for file, content in known.items():
+            contents[f"{file}\0{content}\0"] = None
+        for entry in entries:
+            found = _found(entry, known)
+            _own(entry, name, chosen.id_prefix)
+            if isinstance(found, Problem):
+                sets.problems.append(Problem(entry.id, f"{name}: {found.reason}"))
+                _name_files(seen, entry)
+                continue
+            if isinstance(entry.image, FileRef):
+                entry.id = ids.setdefault(f"{chosen.path}\0{entry.image.name}", entry.id)
+            if here.setdefault(entry.id, found["image"]) != found["image"]:
+                _number(entry, here, found["image"])
+                sets.notes["images whose id another image of their set has, which got a number"] += 1
             _name_files(seen, entry)
-            continue
-        if isinstance(entry.image, FileRef):
-            entry.id = ids.setdefault((chosen.path, entry.image.name), entry.id)
-        if here.setdefault(entry.id, found["image"]) != found["image"]:
-            _number(entry, here, found["image"])
-            sets.notes["images whose id another image of their set has, which got a number"] += 1
-        _name_files(seen, entry)
-        of_entry = entry.digests.keys() if isinstance(entry.image, FileRef) else found.keys()
-        inside += [(f"{entry.id}.{value}", found[value]) for value in of_entry]
-        join(sets.joined, entry, found, sets.problems)
-    content = bytes_sha256(json.dumps(sorted([*known.items(), *inside])).encode())
+            for value in entry.digests.keys() if isinstance(entry.image, FileRef) else found.keys():
+                contents[f"{entry.id}.{value}\0{found[value]}\0{len(contents)}"] = None
+            join(sets.joined, entry, found, sets.problems)
     sets.records.append(
         SourceRecord(
             name=name,
             package=chosen.path,
             version=chosen.format,
             licence=chosen.licence,
-            sha256=content,
-            num_items=len(reading.entries),
+            sha256=_digest(contents),
+            num_items=number,
         )
     )
+
+
+def _taken(reading: Reading) -> Iterator[list[Entry]]:
+    """The entries in their order, some at a time; those that were taken need not stay in memory."""
+    entries, reading.entries = reading.entries, ()
+    rest = _emptied(entries) if isinstance(entries, list) else iter(entries)
+    del entries
+    while some := list(itertools.islice(rest, SOME)):
+        yield some
+
+
+def _emptied(entries: list[Entry]) -> Iterator[Entry]:
+    entries.reverse()
+    while entries:
+        yield entries.pop()
+
+
+def _digest(contents: Shelf[None]) -> str:
+    """SHA-256 of names and digests as a list in JSON, in order."""
+    digest, comma = hashlib.sha256(b"["), b""
+    for line in contents:
+        digest.update(comma + json.dumps(line.split("\0")[:2]).encode())
+        comma = b", "
+    digest.update(b"]")
+    return digest.hexdigest()
 
 
 def _see(sets: Sets, chosen: AnyFileSet, tree: FileTree, reading: Reading) -> Seen:
@@ -225,7 +237,7 @@ def _name_files(seen: Seen, entry: Entry) -> None:
                 seen.named[file] = entry.id
 
 
-def _number(entry: Entry, here: dict[str, str], content: str) -> None:
+def _number(entry: Entry, here: Shelf[str], content: str) -> None:
     """Another id for an image whose own is taken: nothing is lost because two files are called alike."""
     number = 2
     while here.get(f"{entry.id}~{number}", content) != content:
@@ -260,9 +272,9 @@ def _refs(entry: Entry) -> Iterable[FileRef]:
     return (v for name, v in values.items() if isinstance(v, FileRef) and name not in entry.digests)
 
 
-def _digests(tree: FileTree, reading: Reading, cache: DigestCache, threads: int) -> dict[str, str]:
+def _digests(tree: FileTree, entries: list[Entry], cache: DigestCache, threads: int) -> dict[str, str]:
     """Of every file that the entries name. A bucket's ETag stands for the content, which need not be fetched for it."""
-    names = {ref.name for entry in reading.entries for ref in _refs(entry)}
+    names = {ref.name for entry in entries for ref in _refs(entry)}
     versions = {name: tree.versions[name] for name in sorted(names) if name in tree.versions}
     if tree.has_etags:
         return {name: bytes_sha256(version.encode()) for name, version in versions.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,9 +11,10 @@ import orjson
 from mtl.data.formats.base import Entry, Problem
 from mtl.data.spec import SPLITS
 from mtl.storage.digest import bytes_sha256
+from mtl.storage.shelf import Shelf
 
 
-@dataclass
+@dataclass(slots=True)
 class Joined:
     """One image with what all sets say of it. `digests`: of the image and of targets that are files."""
 
@@ -33,7 +34,7 @@ class Joined:
         return self.digests.get(name) or self.entry.targets[name]
 
 
-def join(joined: dict[str, Joined], entry: Entry, digests: dict[str, str], problems: list[Problem]) -> None:
+def join(joined: Shelf[Joined], entry: Entry, digests: dict[str, str], problems: list[Problem]) -> None:
     """Add what a set says of an image to what others, or the same one, said."""
     before = joined.get(entry.id)
     if before is None:
@@ -83,26 +84,24 @@ def _held_out(one: str | None, other: str | None) -> str | None:
 
 
 def without_copies(
-    joined: Mapping[str, Joined], placed: Container[str], problems: list[Problem]
+    joined: Shelf[Joined], several: Iterable[Sequence[str]], placed: Container[str], problems: list[Problem]
 ) -> tuple[dict[str, Joined], dict[str, str]]:
     """Images with the same bytes become one, with the targets of all; contradictions are problems.
 
     Args:
+        several: the ids of images that have the same bytes.
         placed: ids that a table of splits has: of copies, such a one stays, else the first.
 
     Returns:
-        The images that are kept; and of every image that is neither lost nor kept, the one that stands for it.
+        The images that stay, with what is said of their copies; and of every other, the one that stands for it.
     """
-    first: dict[str, str] = {}
-    kept: dict[str, Joined] = {}
+    changed: dict[str, Joined] = {}
     copies: dict[str, str] = {}
-    for found in sorted(joined, key=lambda one: (one not in placed, one)):
-        content = joined[found].digests["image"]
-        if content in first:
-            copies[found] = first[content]
-            kept[first[content]] = merged(kept[first[content]], joined[found], problems)
-        else:
-            first[content] = found
-            kept[found] = joined[found]
-    bad = {problem.id for problem in problems if problem.loses == "image"}
-    return {found: image for found, image in kept.items() if found not in bad}, copies
+    for ids in several:
+        first, *others = sorted(ids, key=lambda one: (one not in placed, one))
+        one = joined[first]
+        for other in others:
+            copies[other] = first
+            one = merged(one, joined[other], problems)
+        changed[first] = one
+    return changed, copies
