@@ -59,7 +59,7 @@ def test_a_stage_reads_its_sections_as_the_flow_does(values: dict[str, Any], tre
 @pytest.mark.parametrize(
     ("path", "value", "fragment"),
     [
-        ("train.batch_size", 7, "multiple"),
+        ("train.accumulate", 7, "multiple"),
         ("schedule.timezone", "Mars/Olympus", "unknown time zone"),
         ("schedule.cron", "* *", "five fields"),
         ("evaluate.confidence", 2.0, "evaluate.confidence"),
