@@ -55,8 +55,10 @@ NEEDS = {
     "compression": Benchmark(lacks=prepared),
     "drift": Benchmark(lacks=a_run),
     "gpu": Benchmark(lacks=a_gpu),
+    "loading": Benchmark(lacks=prepared),
     "package": Benchmark(lacks=a_run),
     "recovery": Benchmark(lacks=prepared),
+    "scale": Benchmark(("--images", "100000")),
     "startup": Benchmark((str(ROOT),), a_run),
     "unchanged": Benchmark((str(ROOT),), a_run),
 }

@@ -60,8 +60,8 @@ class Product:
         if progress.step >= self.training.steps_per_epoch:
             progress.epoch, progress.step = progress.epoch + 1, 0
         self.training.one_step(self.order)
-        if progress.total_steps % READ_EVERY == 0 and (read := getattr(self.training, "read", None)):
-            read()  # where a step leaves it to its caller to look at what came of it
+        if progress.total_steps % READ_EVERY == 0:
+            self.training.read()
 
     @cached_property
     def batch(self) -> Batch:
@@ -70,18 +70,18 @@ class Product:
 
     def load(self) -> Batch:
         """The first batch, loaded again: gathered, augmented, standardized, brought to the device."""
-        (found,) = self.training.batches(self.order[: self.config.train.batch_size])
+        (found,) = self.training.batches(self.order[: self.config.train.batch_size], 0, 0)
         return found
 
     def stay(self) -> None:
         """A step on a batch that is on the device already, so that it waits for none."""
         held = [self.batch]
 
-        def batches(indices: np.ndarray) -> list[Batch]:
+        def take(*_: object) -> list[Batch]:
             self.stays = True
             return held
 
-        with patch.object(self.training, "batches", batches):
+        with patch.object(self.training.feed, "take", take):
             self.step()
 
     def score(self) -> int:
