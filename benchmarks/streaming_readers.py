@@ -60,7 +60,9 @@ def mtl(job: dict[str, Any], start: int) -> Batches:
 
 
 def _decoded(code: bytes) -> np.ndarray:
-    return cv2.imdecode(np.frombuffer(code, np.uint8), cv2.IMREAD_COLOR_RGB)
+    found = cv2.imdecode(np.frombuffer(code, np.uint8), cv2.IMREAD_COLOR_RGB)
+    assert found is not None
+    return found
 
 
 def _joined(samples: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -68,8 +70,8 @@ def _joined(samples: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mosaicml_streaming(job: dict[str, Any], start: int) -> Batches:
-    from streaming import StreamingDataLoader, StreamingDataset
-    from streaming.base.util import clean_stale_shared_memory
+    from streaming import StreamingDataLoader, StreamingDataset  # pyright: ignore[reportMissingImports]
+    from streaming.base.util import clean_stale_shared_memory  # pyright: ignore[reportMissingImports]
 
     class Images(StreamingDataset):
         def __getitem__(self, index: int) -> Any:
@@ -91,8 +93,8 @@ def mosaicml_streaming(job: dict[str, Any], start: int) -> Batches:
 
 
 def litdata(job: dict[str, Any], start: int) -> Batches:
-    from litdata import StreamingDataLoader, StreamingDataset
-    from litdata.streaming import downloader
+    from litdata import StreamingDataLoader, StreamingDataset  # pyright: ignore[reportMissingImports]
+    from litdata.streaming import downloader  # pyright: ignore[reportMissingImports]
 
     began(job)
     downloader._OBSTORE_CLIENT_OPTIONS["allow_http"] = True  # noqa: SLF001 (it has no setting; our bucket is without TLS)
@@ -130,9 +132,8 @@ def webdataset(job: dict[str, Any], start: int) -> Batches:
         job["urls"], shardshuffle=len(job["urls"]), seed=0, cache_dir=job["cache"], empty_check=False
     ).shuffle(job["window"] * job["per_shard"])
     samples = data.map(lambda found: (_decoded(found["jpg"]), int(found["cls"])))
-    loader = torch.utils.data.DataLoader(
-        samples.batched(job["batch"], collation_fn=_joined, partial=False), batch_size=None, num_workers=job["workers"]
-    )
+    batches: Any = samples.batched(job["batch"], collation_fn=_joined, partial=False)
+    loader = torch.utils.data.DataLoader(batches, batch_size=None, num_workers=job["workers"])
     yield from itertools.islice(loader, start, None)  # it has no state: what was read before is read again
 
 

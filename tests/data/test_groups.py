@@ -40,6 +40,7 @@ from mtl.data.sources.joined import Joined, join
 from mtl.data.spec import SPLITS, DatasetSpec, TargetSpec
 from mtl.entrypoints import split as split_stage
 from mtl.errors import DataError
+from mtl.storage.shelf import Shelf
 from tests.conftest import set_params
 from tests.data.test_formats import configured
 
@@ -79,7 +80,7 @@ def pictures(draw: st.DrawFn) -> list[Image]:
     ]  # fmt: skip
 
 
-def placed(images: Sequence[Image], kind: AnySplit) -> dict[str, Assigned]:
+def placed(images: Sequence[Image], kind: AnySplit) -> Shelf[Assigned]:
     """As the fetch stage with `duplicates: keep` does it; every image is placed, or it is said why not."""
     choose = splitter(kind, images)
     apart = dict(copies_apart(images, kind, choose))
@@ -328,7 +329,7 @@ def test_sets_that_disagree_about_an_image_are_a_problem(source: Source) -> None
 
 def test_sets_that_disagree_about_a_slice_are_a_problem() -> None:
     problems: list[Problem] = []
-    joined: dict[str, Joined] = {}
+    joined: Shelf[Joined] = Shelf()
     for site in ("north", "south"):
         join(joined, Entry("a", FileRef("a.png"), {}, slices={"site": site}), {"image": "1"}, problems)
     assert [problem.reason for problem in problems] == ["different things are said of its site: 'north', 'south'"]

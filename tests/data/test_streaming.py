@@ -240,8 +240,12 @@ def holder(tmp_path: Path) -> Iterator[Any]:
         process.wait()
 
 
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
 def shard(name: str, data: bytes) -> Wanted:
-    return Wanted(name, bytes_sha256(data), len(data), lambda path: path.write_bytes(data) and None)
+    return Wanted(name, bytes_sha256(data), len(data), lambda path: _write(path, data))
 
 
 def test_what_another_process_reads_stays(holder: Any, tmp_path: Path) -> None:
@@ -280,23 +284,24 @@ def test_workers_read_the_same_batches_through_a_stream(streaming: Config, many:
         split = Split(folder, "train")
         split.expect(sampler.of_worker(order, 3, 12, rank, size))
         read.append([split.rows(at)["image"] for at in sampler.of_worker(order, 3, 12, rank, size)])
-    for step, parts in enumerate(zip(*read, strict=True), 3):
+    parted = list(zip(*read, strict=True))
+    assert len(parted) == len(order) // 12 - 3
+    for step, parts in enumerate(parted, 3):
         wanted = local.rows(sampler.global_batch(order, step, 12))["image"]
         found = np.empty_like(wanted)
         for rank, part in enumerate(parts):
             found[rank::size] = part
         assert (found == wanted).all()
-    assert step == len(order) // 12 - 1
 
 
 def _train(rank: int, config: Config, prepared: Path, folder: Path, stop: int) -> None:
     training = Training(config, prepared, ProcessGroup())
     original = training.one_step
 
-    def until(order: np.ndarray) -> list[float]:
+    def until(order: np.ndarray) -> None:
         if training.progress.total_steps == stop:
             os.kill(os.getpid(), signal.SIGKILL)
-        return original(order)
+        original(order)
 
     training.one_step = until  # type: ignore[method-assign]
     run(training, Checkpoints(Store(str(folder / "checkpoints")), 2, Seal(b"k" * 32)), report=lambda row: None)
@@ -308,7 +313,7 @@ def trained(config: Config, prepared: Path, folder: Path, stop: int = -1) -> dic
     folder.mkdir(exist_ok=True)
     try:
         mp.spawn(_train, (config, prepared, folder, stop))  # pyright: ignore[reportPrivateImportUsage]
-    except mp.ProcessExitedException:
+    except mp.ProcessExitedException:  # pyright: ignore[reportPrivateImportUsage]
         assert stop >= 0
         return {}
     return torch.load(folder / "best.pt", weights_only=True)

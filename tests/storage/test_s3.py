@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,7 +65,7 @@ def test_a_bucket_is_read_where_it_is(bucket: str, tmp_path: Path) -> None:
 def test_a_bucket_is_listed_in_ranges(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mtl.storage.walk.PART", 4)
     fs = s3fs.S3FileSystem(use_listings_cache=False)
-    found = fs.find("photos/animals", detail=True)
+    found: Any = fs.find("photos/animals", detail=True)
     expected = {p.removeprefix("photos/animals/"): f"{i['size']}:{i['ETag']}" for p, i in found.items()}
     tree = FileTree(bucket)
     assert list(tree.versions.items()) == list(tree.walk()) == sorted(expected.items())

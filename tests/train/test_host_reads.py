@@ -4,7 +4,7 @@ what does, its own class says why."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -55,9 +55,10 @@ def methods() -> list[dict[str, Any]]:
 def test_a_method_reads_nothing_or_says_why(values: dict[str, Any]) -> None:
     steps = Steps(values)
     verdicts = Verdicts(steps.method.world, list(steps.tasks), 1)
+    reads = HostReads()
     for number in range(2):  # in the first an optimizer makes its state
         batch = steps.batch(number)
-        with HostReads() as reads:
+        with (reads := HostReads()):
             train_step(steps.method, steps.optimizer, [batch], step=number, clip_norm=1.0, verdicts=verdicts)
     assert bool(reads.found) == bool(sections()["aggregators"][values["aggregator"]["type"]].on_host), reads.found
 
@@ -129,7 +130,7 @@ def leaves(loss: torch.Tensor) -> list[torch.Tensor]:
         if node is not None and node not in seen:
             seen.add(node)
             nodes += [following for following, _ in node.next_functions]
-            found += [node.variable] if hasattr(node, "variable") else []
+            found += [cast(Any, node).variable] if hasattr(node, "variable") else []
     return found
 
 
