@@ -60,7 +60,7 @@ def test_before_the_first_run_there_is_no_champion(checkout: Path) -> None:
     [
         ("train.epoch=2", "did you mean 'epochs'"),
         ("tasks.digit.type=clasification", "unknown type clasification"),
-        ("train.batch_size=7", "multiple"),
+        ("train.accumulate=7", "multiple"),
     ],
 )
 def test_wrong_params_stop_before_anything_starts(checkout: Path, override: str, fragment: str) -> None:
