@@ -1,7 +1,7 @@
 """What streaming shards from a bucket costs, beside mosaicml-streaming, litdata and webdataset on the same JPEGs.
 
-    uv venv /tmp/peers && uv pip install --python /tmp/peers/bin/python mosaicml-streaming litdata webdataset boto3 opencv-python-headless
-    python -m benchmarks.streaming --peers /tmp/peers/bin/python [--images 6144]
+    uv venv build/peers && uv pip install --python build/peers/bin/python mosaicml-streaming litdata webdataset boto3 opencv-python-headless
+    python -m benchmarks.streaming --peers build/peers/bin/python [--images 6144]
 
 Photographs of 224×224 as JPEG, 64 a shard, in an S3 server on this machine; batches of 64, decoded; two decoding threads or
 processes; a window of 6 shards; a cache of a third of the data, where one can be asked for. Each reading begins in a process of its own,
