@@ -190,6 +190,7 @@ def distributed(config: Config, prepared: Path, tmp_path_factory: pytest.TempPat
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("values", methods(), ids=label)
 def test_any_number_of_workers_agrees_to_rounding(
     values: dict[str, Any], config: Config, prepared: Path, distributed: Path

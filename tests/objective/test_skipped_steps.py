@@ -20,6 +20,9 @@ from mtl.train.process_group import ProcessGroup
 from mtl.train.training import Training
 from tests.objective.tiny_steps import Steps, objectives
 
+QUICK = ("fixed", "uncertainty")
+"""Weightings that are tried with every change: one without and one with something of its own to learn."""
+
 
 def spoil(batch: Batch, how: str) -> Batch:
     if how == "nan":
@@ -39,7 +42,9 @@ def differences(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor])
     return [name for name, value in after.items() if not torch.equal(value, found[name])]
 
 
-@pytest.mark.parametrize("weighting", WEIGHTINGS)
+@pytest.mark.parametrize(
+    "weighting", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in WEIGHTINGS]
+)
 def test_every_objective_is_as_it_was_and_goes_on(weighting: str) -> None:
     for values in (v for v in objectives() if v["weighting"]["type"] == weighting):
         steps = Steps(values)

@@ -50,7 +50,7 @@ while won < int(sys.argv[2]):
 """
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def uri(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A registry's database with a model of four versions."""
     with contextlib.ExitStack() as held:
