@@ -320,4 +320,4 @@ def test_large_images_are_proposed_smaller(kinds: list[str], pixels: int) -> Non
 
 
 def test_of_many_images_an_epoch_is_enough() -> None:
-    assert [recipe(images)["train"]["epochs"] for images in (10, 400, 4_000, 1_000_000)] == [40, 10, 1, 1]
+    assert [recipe(images)["train"]["epochs"] for images in (10, 400, 4_000, 1_000_000)] == [40, 30, 3, 1]

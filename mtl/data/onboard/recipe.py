@@ -15,7 +15,7 @@ WHOLE, WITHIN = 128, 256
 """Pixels per side that are proposed at most: where targets are said of an image as a whole, and where they lie in it. Twice as many
 take four times as long.
 """
-SEEN = 4_000
+SEEN = 12_000
 """Images that a first training sees, each as often as that takes."""
 MOST_EPOCHS = 40
 
@@ -44,7 +44,7 @@ def recipe(images: int) -> dict[str, Section]:
     """
     return {
         "model": {"backbone": {"type": "efficientnet_lite0"}, "pretrained": {"type": "package"}},
-        "train": {"epochs": min(max(math.ceil(SEEN / max(images, 1)), 1), MOST_EPOCHS), "learning_rate": 1e-3},
+        "train": {"epochs": min(max(math.ceil(SEEN / max(images, 1)), 1), MOST_EPOCHS), "learning_rate": 5e-4},
         "registry": {"intended_use": "", "limits": ""},  # what stands there is said of other images
     }
 
