@@ -170,7 +170,7 @@ def test_dvc_users_find_their_commands(checkout: Path) -> None:
 
 
 def test_ctrl_c_stops_all_and_the_next_run_goes_on(checkout: Path) -> None:
-    command = [sys.executable, "-m", "flows.cli", "retrain", "--set", "train.epochs=3"]
+    command = [sys.executable, "-m", "flows.cli", "retrain", "--set", "train.epochs=6"]
     process = subprocess.Popen(
         command,
         cwd=checkout,
@@ -198,7 +198,7 @@ def test_ctrl_c_stops_all_and_the_next_run_goes_on(checkout: Path) -> None:
     _, alive = psutil.wait_procs(family, timeout=20)
     assert not alive, [p.cmdline() for p in alive]
     assert status(checkout)["champion"]["version"] == 1
-    done = mtl(checkout, "retrain", "--set", "train.epochs=3")
+    done = mtl(checkout, "retrain", "--set", "train.epochs=6")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "train: goes on from step" in done.stdout + done.stderr
     found = status(checkout)
