@@ -19,9 +19,10 @@ import numpy as np
 from webdataset.compat import WebDataset
 from webdataset.writer import ShardWriter
 
+from benchmarks.measuring.manifest import write_manifest
 from mtl.data.loading.loader import Split, collate
 from mtl.data.shards import shards
-from mtl.data.shards.manifest import Manifest, ShardRecord, Statistics
+from mtl.data.shards.manifest import ShardRecord
 from mtl.data.spec import DatasetSpec, TargetSpec
 
 BATCH, SIDE = 32, 64
@@ -39,18 +40,7 @@ def write_shards(folder: Path, images: np.ndarray, size: int) -> Split:
         ids = [f"{start + i:07d}" for i in range(len(part))]
         sha = shards.write(folder / file, arrays, ids, ids, {})
         records.append(ShardRecord(split="train", file=file, sha256=sha, num_samples=len(part)))
-    manifest = Manifest(
-        spec=SPEC,
-        recipe="",
-        operations=(),
-        height=SIDE,
-        width=SIDE,
-        channels=3,
-        statistics=Statistics(mean=(0.0,) * 3, std=(1.0,) * 3),
-        shards=tuple(records),
-        split_sha256={},
-    )
-    (folder / "manifest.json").write_text(manifest.model_dump_json())
+    write_manifest(folder, SPEC, SIDE, records)
     return Split(folder, "train")
 
 

@@ -25,9 +25,10 @@ import numpy as np
 import s3fs
 from skimage import data as photographs
 
+from benchmarks.measuring.manifest import write_manifest
 from mtl.data.codecs.pictures import Jpeg
 from mtl.data.shards import coded, shards
-from mtl.data.shards.manifest import NAME, Manifest, ShardRecord, Statistics
+from mtl.data.shards.manifest import ShardRecord
 from mtl.data.shards.stream import publish
 from mtl.data.spec import DatasetSpec, TargetSpec
 from mtl.storage.store import Store
@@ -93,18 +94,7 @@ def make_shards(codes: Path, folder: Path) -> None:
         written = coded.coded(arrays, Jpeg(), [path.read_bytes() for path in part])
         sha256 = shards.write(folder / file, written, ids, ids, {})
         records.append(ShardRecord(split="train", file=file, sha256=sha256, num_samples=len(part)))
-    manifest = Manifest(
-        spec=SPEC,
-        recipe="",
-        operations=(),
-        height=SIDE,
-        width=SIDE,
-        channels=3,
-        statistics=Statistics(mean=(0.0,) * 3, std=(1.0,) * 3),
-        shards=tuple(records),
-        split_sha256={},
-    )
-    (folder / NAME).write_text(manifest.model_dump_json())
+    write_manifest(folder, SPEC, SIDE, records)
 
 
 def jobs(work: Path, peers: str) -> dict[str, dict[str, Any]]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from flows.checkout.git import git
 from flows.doctor.findings import Said
 from flows.doctor.subject import NotKnownError, Subject
+from mtl.config.workers import cores
 from mtl.data.sources.budget import total_memory
 from mtl.errors import MtlError
 
@@ -35,16 +36,16 @@ TORCH_SECONDS = 25.0
 
 def processors(subject: Subject) -> Said:
     """Enough for the workers of params.yaml."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    there = cores()
     train = subject.config.train
-    if subject.config.cluster.address == "local" and train.num_workers > cores:
+    if subject.config.cluster.address == "local" and train.num_workers > there:
         found = (
-            f"{cores} for {train.num_workers} workers (train.num_workers): they take turns, and training is no faster"
+            f"{there} for {train.num_workers} workers (train.num_workers): they take turns, and training is no faster"
         )
         return Said(
-            "warning", found, f"set train.num_workers to {cores} or fewer, or name a cluster in cluster.address"
+            "warning", found, f"set train.num_workers to {there} or fewer, or name a cluster in cluster.address"
         )
-    return Said("ok", f"{cores} for {train.num_workers} workers")
+    return Said("ok", f"{there} for {train.num_workers} workers")
 
 
 def memory(subject: Subject) -> Said:

@@ -1,4 +1,4 @@
-"""How many workers `train.num_workers: auto` is, on this machine. Whoever reads params.yaml has the number."""
+"""How many workers `train.num_workers: auto` is, on this machine, and what it has for them. Whoever reads params.yaml has the number."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ def settled(values: Mapping[str, Any]) -> Mapping[str, Any]:
     elif isinstance(images, int) and isinstance(shares, int) and images > 0 and shares > 0:
         most = next((n for n in range(most, 0, -1) if images % (n * shares) == 0), most)
     return {**values, "train": {**train, "num_workers": most}}
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache

@@ -21,6 +21,7 @@ from mtl.cluster.protocol import ERROR, STOP, raise_written
 from mtl.cluster.session import cluster
 from mtl.cluster.submit import Work
 from mtl.config.trees.training import TrainingTree
+from mtl.config.workers import cores
 from mtl.data.shards.node import published
 from mtl.data.shards.staging import shard_manifest
 from mtl.errors import StageError
@@ -179,11 +180,11 @@ def _prune(trainings: Path) -> None:
 def _crowded(config: TrainingTree) -> str:
     """What it costs to have more workers than this machine has processors; empty: there are enough, or a cluster has them."""
     most = config.train.num_workers
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if config.cluster.address != "local" or most <= cores:
+    there = cores()
+    if config.cluster.address != "local" or most <= there:
         return ""
     return (
-        f"train: {most} workers take turns on {cores} processors, which is no faster: set train.num_workers to {cores}"
+        f"train: {most} workers take turns on {there} processors, which is no faster: set train.num_workers to {there}"
     )
 
 

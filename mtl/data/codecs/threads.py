@@ -9,6 +9,7 @@ from functools import cache
 
 import numpy as np
 
+from mtl.config.workers import cores
 from mtl.data.codecs.base import ImageCodec
 
 FEW = 4
@@ -27,11 +28,6 @@ def decode_all(codec: ImageCodec, codes: Sequence[np.ndarray], out: np.ndarray) 
             one(row)
     else:
         list(_pool(os.getpid(), number).map(one, range(len(codes))))
-
-
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import cv2
 
+from mtl.config.workers import cores
 from mtl.errors import DataError
 
 Sample = TypeVar("Sample")
@@ -75,20 +76,20 @@ def each(work: Callable[[Order], Result], orders: Iterable[Order]) -> Iterator[R
         DataError: a process was killed; what is finished has been yielded.
     """
     waiting = iter(orders)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    num_cores = cores()
     began = time.monotonic()
     for order in waiting:
         yield work(order)
-        if cores > 1 and time.monotonic() - began > PATIENCE:
+        if num_cores > 1 and time.monotonic() - began > PATIENCE:
             break
     context = multiprocessing.get_context("spawn")
-    first = list(itertools.islice(waiting, AHEAD * (cores - 1)))
+    first = list(itertools.islice(waiting, AHEAD * (num_cores - 1)))
     if not first:
         return
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        with ProcessPoolExecutor(cores - 1, context, initializer=_take_work, initargs=(work, os.getpid())) as pool:
+        with ProcessPoolExecutor(num_cores - 1, context, initializer=_take_work, initargs=(work, os.getpid())) as pool:
             running = {pool.submit(_do_work, order) for order in first}
             while running:
                 mine = next(waiting, None)
