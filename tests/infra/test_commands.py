@@ -216,7 +216,7 @@ def test_the_page_about_own_data_is_followed(downloads: Path, tmp_path: Path) ->
         "mtl --unverified adopt",
     ]
     for line in [*typed.splitlines(), *more]:
-        shorter = ["--set", "train.epochs=2"] if line == "mtl retrain" else []  # than is proposed, for time's sake
+        shorter = ["--set", "train.epochs=10"] if line == "mtl retrain" else []  # than is proposed, for time's sake
         done = mtl(folder, *line.split()[1:], *shorter)
         assert done.returncode == 0, f"{line}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
     assert (folder / "model" / "MLmodel").exists()
