@@ -23,6 +23,7 @@ from mtl.data.loading.loader import Split
 from mtl.data.prepare.prepare import prepare
 from mtl.data.shards import manifest as manifests
 from mtl.data.shards.cache import PART, ShardCache, Wanted
+from mtl.data.shards.lookahead import AHEAD, Lookahead
 from mtl.data.shards.node import Found, published, shards_of_node
 from mtl.data.shards.staging import ShardManifest
 from mtl.data.shards.stream import StreamAddress
@@ -272,6 +273,50 @@ def test_what_a_killed_process_left_is_never_used(holder: Any, tmp_path: Path) -
     with cache.reading(shard("held", b"a" * 1000)) as path:
         assert path.read_bytes() == b"a" * 1000
     assert not left.exists()
+
+
+def test_many_threads_share_one_small_cache(tmp_path: Path) -> None:
+    """Eight fetch and read what has room for four at a time: nobody meets a file that comes or goes, nobody waits forever."""
+    (folder := tmp_path / "cache").mkdir()
+    wanted = [shard(f"shard{number}", bytes([number]) * 1000) for number in range(12)]
+    read: list[int] = []
+    largest = [0]
+
+    def work(seed: int) -> None:
+        cache = ShardCache(folder, 4000)
+        for number in np.random.default_rng(seed).permutation(np.repeat(np.arange(12), 12)):
+            if seed % 2:
+                cache.fetch(wanted[number])
+                continue
+            with cache.reading(wanted[number]) as path:
+                assert path.read_bytes() == bytes([number]) * 1000
+            largest[0] = max(largest[0], sum(1 for one in folder.iterdir() if one.is_file()))
+        read.append(seed)
+
+    threads = [threading.Thread(target=work, args=(seed,), daemon=True) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert sorted(read) == list(range(8))
+    assert largest[0] <= 4 and not list(folder.glob(f"*{PART}"))
+
+
+def test_who_fetches_ahead_goes_on_after_an_error() -> None:
+    asked: list[int] = []
+    done = threading.Event()
+
+    def fetch(number: int) -> None:
+        asked.append(number)
+        if number == 3 * AHEAD:
+            done.set()
+        raise RuntimeError("a disk that forgets")
+
+    ahead = Lookahead(fetch, lambda number: False, 1)
+    ahead.expect(np.array([number]) for number in range(100))
+    for _ in range(3 * AHEAD):
+        ahead.advanced(1)
+    assert done.wait(30), asked
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])

@@ -94,7 +94,8 @@ class ShardCache:
                         "`mtl retrain` puts what cluster.storage lacks, `dvc push prepare` the DVC remote",
                     )
                 _synced(part)
-                part.replace(path)
+                with self._names():
+                    part.replace(path)
 
     @contextlib.contextmanager
     def _reserved(self, wanted: Wanted) -> Generator[Path]:
@@ -115,12 +116,13 @@ class ShardCache:
         except OSError as error:
             raise cannot_write(self.folder, error) from error
         finally:
-            os.close(handle)
-            part.unlink(missing_ok=True)
+            with self._names():
+                part.unlink(missing_ok=True)
+                os.close(handle)
 
     def _room(self, size: int, part: Path) -> int | None:
         """Make room for a shard and take it by an empty file, held: its handle. None: too much is being read just now."""
-        with FileLock(self._locks / "room.lock", thread_local=False):
+        with self._names():
             files = [(Path(entry.path), entry.stat()) for entry in os.scandir(self.folder) if entry.is_file()]
             parts = [path for path, _ in files if path.suffix == PART and not _removed(path)]
             shards = sorted((s.st_mtime_ns, s.st_size, path) for path, s in files if path.suffix != PART)
@@ -135,6 +137,10 @@ class ShardCache:
                 raise cannot_write(self.folder, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
             part.touch(mode=0o600, exist_ok=False)
             return _hold(part, fcntl.LOCK_SH)
+
+    def _names(self) -> FileLock:
+        """Held wherever a name comes to the folder or leaves it: whoever counts what is there must not see it half changed."""
+        return FileLock(self._locks / "room.lock", thread_local=False)
 
     def _path(self, file: str) -> Path:
         return self.folder / checked_name(file, str(self.folder))
@@ -182,8 +188,10 @@ def _removed(path: Path) -> bool:
     except BlockingIOError:
         return False
     if handle is not None:
-        path.unlink()
-        os.close(handle)
+        try:
+            path.unlink()
+        finally:
+            os.close(handle)
     return True
 
 

@@ -85,3 +85,5 @@ class Lookahead:
                 self._fetch(number)
             except MtlError as error:  # whoever needs it meets the same, and says so
                 _LOG.debug(f"a shard could not be fetched ahead: {error.line}")
+            except Exception:
+                _LOG.warning("a shard could not be fetched ahead; it is fetched when it is read", exc_info=True)
