@@ -8,6 +8,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from mtl.config.monitor import MonitorConfig
@@ -17,14 +18,18 @@ from mtl.monitor.drift import Finding, compare
 from mtl.monitor.late_labels import LATE_SHARE
 from mtl.monitor.page import write_page
 from mtl.monitor.stored_answers import NAME, score_stored
+from mtl.monitor.unlike import distances
 from mtl.package.predictor import Predictor
 from mtl.reports import EvalReport, read_report
 from mtl.reports.monitoring import LateLabels, LateResult, MonitorReport, Registered, StoredAnswer, StoredAnswers
 from mtl.reports.requests import MonitorRequest
-from mtl.serving.looked import Answered, Looked, look
+from mtl.serving.looked import Answered, Looked, drawn, look
 from mtl.stages import run_stage
 from mtl.storage.store import Store
 from mtl.tasks.answers import answer_of
+
+NUM_SHOWN = 12
+"""Images on the page."""
 
 
 def main() -> None:
@@ -58,8 +63,18 @@ def main() -> None:
         late_reasons=tuple(_late_reasons(rows, asked.version)),
         unjudged=(*unjudged, *_gone(more), *told),
     )
-    write_page(out / "page.html", result, reference, found.profile)
+    write_page(out / "page.html", result, reference, found.profile, _unlike(predictor, reference, found))
     Store(str(out)).put("report.json", (json.dumps(result.model_dump(mode="json"), indent=1) + "\n").encode())
+
+
+def _unlike(predictor: Predictor, reference: profiles.Profile, found: Looked) -> list[tuple[str, float, bytes]]:
+    """[name, distance, PNG] of the images least like what the model was made with, the furthest first."""
+    if found.profile is None:
+        return []
+    apart = distances(reference, found.profile)
+    furthest = np.argsort(-apart, kind="stable")[:NUM_SHOWN].tolist()
+    far = {found.profiled[i][1]: float(apart[i]) for i in furthest}
+    return [(name, far[name], png) for name, png in drawn(predictor, [found.profiled[i] for i in furthest])]
 
 
 def _late_reasons(rows: list[LateResult], version: int) -> list[str]:
@@ -97,7 +112,7 @@ def _findings(
         return [], unjudged
     alpha = config.alpha * (1 - LATE_SHARE) if config.labels else config.alpha
     findings = compare(reference, found.profile, alpha=alpha, min_psi=config.min_psi)
-    unjudged += [f"{one.name}: {one.reason}" for one in findings if one.reason]
+    unjudged += [f"{profiles.in_words(one.name)}: {one.reason}" for one in findings if one.reason]
     names = {name.partition("/")[0] for name in found.profile.values} | found.profile.labels.keys()
     silent = [name for name, task in predictor.tasks.items() if name not in names and not task.config.auxiliary]
     unjudged += [f"{name}: nothing of its answers is compared" for name in silent]
@@ -108,7 +123,7 @@ def _findings(
 
 def _reasons(findings: list[Finding], found: Looked, asked: int, max_unreadable: float) -> list[str]:
     reasons = [
-        f"{one.name} shifted (p {one.p:.1g}, index {one.index:.2f}, usual up to {one.usual:.2f})"
+        f"{profiles.in_words(one.name)} shifted (p {one.p:.1g}, index {one.index:.2f}, usual up to {one.usual:.2f})"
         for one in findings
         if one.shifted
     ]

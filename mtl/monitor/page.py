@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from markupsafe import Markup
 
-from mtl.monitor.profile import Profile
+from mtl.monitor.profile import Profile, in_words
 from mtl.reports.charts import bars, histogram
 from mtl.reports.document import render
 from mtl.reports.monitoring import MonitorReport
@@ -19,14 +21,26 @@ BEFORE, NOW = "what the model was made with", "production"
 BINS = 20
 
 
-def write_page(path: Path, result: MonitorReport, reference: Profile, batch: Profile | None) -> None:
-    """The findings as a table, and the surest of them as histograms: reference and batch, if any image was compared."""
+def write_page(
+    path: Path,
+    result: MonitorReport,
+    reference: Profile,
+    batch: Profile | None,
+    unlike: Sequence[tuple[str, float, bytes]] = (),
+) -> None:
+    """The findings as a table, the surest of them as histograms (reference and batch, if any image was compared), and images.
+
+    Args:
+        unlike: [name, distance, PNG] of the images least like the reference (`mtl.monitor.unlike`).
+    """
     html = render(
         Path(__file__).with_name("page.html.j2"),
         f"Production beside version {result.version}",
         result=result,
         reasons=[*result.reasons, *result.late_reasons],
         plots=[] if batch is None else _plots(result, reference, batch),
+        unlike=[(name, apart, base64.b64encode(png).decode()) for name, apart, png in unlike],
+        in_words=in_words,
     )
     path.write_text(html, encoding="utf-8")
 
@@ -41,7 +55,7 @@ def _values(name: str, reference: Profile, batch: Profile) -> Markup:
     both = [side.values[name][np.isfinite(side.values[name])].astype(np.float64) for side in (reference, batch)]
     edges = np.histogram_bin_edges(np.concatenate(both), BINS)
     counts = [np.histogram(values, edges)[0] / max(len(values), 1) for values in both]
-    return histogram(name, edges.tolist(), {BEFORE: counts[0].tolist(), NOW: counts[1].tolist()})
+    return histogram(in_words(name), edges.tolist(), {BEFORE: counts[0].tolist(), NOW: counts[1].tolist()})
 
 
 def _labels(name: str, reference: Profile, batch: Profile) -> Markup:
@@ -53,4 +67,4 @@ def _labels(name: str, reference: Profile, batch: Profile) -> Markup:
         counts = np.bincount(labels[labels >= 0], minlength=len(classes))
         for label, share in zip(classes, counts / max(counts.sum(), 1), strict=True):
             rows[label][title] = round(float(share), 4)
-    return bars(name, rows, "share", stacked=False)
+    return bars(in_words(name), rows, "share", stacked=False)

@@ -48,6 +48,15 @@ class Profile:
         )
 
 
+def in_words(name: str) -> str:
+    """What a column is called to people: `image/channel_0` is the mean of an image's first channel."""
+    room, _, what = name.partition("/")
+    number = what.removeprefix("channel_")
+    if room != "image":
+        return name
+    return f"{room}: mean of channel {int(number) + 1}" if number != what and number.isdecimal() else f"{room}: {what}"
+
+
 def join(parts: Iterable[Profile]) -> Profile:
     """Profiles of one model, one after the other."""
     found = list(parts)

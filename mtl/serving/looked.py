@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 
 from mtl.data.prepare.picture import Picture
@@ -12,6 +13,7 @@ from mtl.errors import DataError, StageError
 from mtl.monitor import profile as profiles
 from mtl.package.drift_reference import profile
 from mtl.package.predictor import BATCH, Predictor, Row
+from mtl.serving.overlay import draw
 from mtl.serving.sources import Reader
 from mtl.storage.digest import bytes_sha256
 
@@ -31,6 +33,8 @@ class Looked:
     """What was found of images: the profile of those that can be read, each content once; answers by name, if they are wanted."""
 
     profile: profiles.Profile | None = None
+    profiled: list[tuple[str, str, str]] = field(default_factory=list[tuple[str, str, str]])
+    """The images of the profile, in its order, as they were given."""
     answers: dict[str, Answered] = field(default_factory=dict[str, Answered])
     unreadable: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     copies: list[str] = field(default_factory=list[str])
@@ -49,7 +53,8 @@ def look(predictor: Predictor, images: Sequence[tuple[str, str, str]], *, answer
         pictures: dict[str, Picture] = {}
         encoded: dict[str, bytes] = {}
         digests: dict[str, str] = {}
-        for place, name, _ in images[start : start + BATCH]:
+        for image in images[start : start + BATCH]:
+            place, name, _ = image
             try:
                 data = _read(reader, place, name)
                 picture = predictor.prepare(data)
@@ -65,6 +70,7 @@ def look(predictor: Predictor, images: Sequence[tuple[str, str, str]], *, answer
             else:
                 seen.add(content)
                 pictures[name] = picture
+                found.profiled.append(image)
         if pictures:
             pixels = np.stack([picture.image for picture in pictures.values()])
             parts.append(profile(predictor.model, predictor.tasks, predictor.statistics, pixels))
@@ -72,6 +78,25 @@ def look(predictor: Predictor, images: Sequence[tuple[str, str, str]], *, answer
             for name, row in zip(encoded, predictor.predict(list(encoded.values())), strict=True):
                 found.answers[name] = Answered(digests[name], row)
     found.profile = profiles.join(parts) if parts else None
+    return found
+
+
+def drawn(predictor: Predictor, images: Sequence[tuple[str, str, str]]) -> list[tuple[str, bytes]]:
+    """[name, PNG] of each image with what the model says of it; one that has gone since it was looked at is left out.
+
+    Raises:
+        StageError: a bucket or a server does not give an image.
+    """
+    reader, found = Reader(), list[tuple[str, bytes]]()
+    for place, name, _ in images:
+        try:
+            data = _read(reader, place, name)
+            (row,) = predictor.predict([data])
+        except DataError:
+            continue
+        canvas = draw(predictor.shown(data), row, predictor.tasks)
+        _, encoded = cv2.imencode(".png", cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR))
+        found.append((name, encoded.tobytes()))
     return found
 
 

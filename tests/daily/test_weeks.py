@@ -172,7 +172,7 @@ def test_sixty_weeks(years: Years) -> None:
     years.registry.whole(years.registry.former(55))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @situation("mtl clean after a real run: the champion's data, package and cache are whole")
 def test_a_real_home(downloads: Path, tmp_path: Path) -> None:
     folder = tmp_path / "checkout"

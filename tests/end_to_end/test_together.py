@@ -61,7 +61,7 @@ def test_runs_of_one_checkout_go_on_beside_each_other(tmp_path: Path, downloads:
     assert not list((checkout / ".mtl" / "workspaces").iterdir())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_machines_with_one_fingerprint_register_one_version(tmp_path: Path, downloads: Path) -> None:
     first = make_checkout(tmp_path / "first", downloads)
     dvc(first, "repro", "-q", "prepare", MTL_HOME=str(first / ".mtl"))

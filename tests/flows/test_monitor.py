@@ -21,6 +21,7 @@ from mtl.monitor import profile as profiles
 from mtl.monitor.drift import compare
 from mtl.monitor.page import write_page
 from mtl.monitor.profile import Profile
+from mtl.monitor.unlike import distances
 from mtl.package.drift_reference import profile, write_reference
 from mtl.package.predictor import Predictor
 from mtl.reports.monitoring import MonitorReport, Outcome
@@ -143,6 +144,29 @@ def test_images_without_a_label_or_a_value_have_a_page(tmp_path: Path) -> None:
     assert "not compared: too few images have one: 5 in production" in (tmp_path / "page.html").read_text()
     write_page(tmp_path / "page.html", result.model_copy(update={"findings": ()}), reference, None)
     assert "<svg" not in (tmp_path / "page.html").read_text()
+
+
+def test_what_is_least_like_the_reference_is_found() -> None:
+    rng = np.random.default_rng(0)
+    reference, batch = population(rng, 200), population(rng, 60)
+    assert batch.embedding is not None
+    batch.embedding[[7, 31]] += 6
+    assert {*np.argsort(-distances(reference, batch))[:2]} == {7, 31}
+    for side in (reference, batch):  # a network without one level of features for all
+        side.embedding = None
+        side.values["constant"] = np.ones(len(side), np.float32)
+        side.values["none"] = np.full(len(side), np.nan, np.float32)
+    batch.values["stat1"][12] = 40
+    batch.values["stat2"][13], batch.values["stat3"][14] = np.nan, np.inf
+    found = distances(reference, batch)
+    assert found.argmax() == 12
+    assert np.isfinite(found).all()
+    assert distances(reference, reference).mean() == pytest.approx(1, abs=0.3)
+
+
+def test_columns_have_words_for_people() -> None:
+    called = [profiles.in_words(name) for name in ("image/channel_0", "image/brightness", "digit/score", "embedding")]
+    assert called == ["image: mean of channel 1", "image: brightness", "digit/score", "embedding"]
 
 
 def test_a_reference_travels(tmp_path: Path) -> None:
@@ -292,6 +316,8 @@ def test_the_command(retrained: Path, watched: Path, raw: Path, spec: DatasetSpe
         done = mtl(retrained, "monitor")
         assert done.returncode == 3, done.stderr
         assert "event" in done.stdout
+        (page,) = [*(retrained / ".mtl" / "monitor").glob("*/page.html")]
+        assert page.read_text().count("predictions on the image") == 12
         again = mtl(retrained, "monitor", "--json")
         assert again.returncode == 0
         assert json.loads(again.stdout)["state"] == "waiting"

@@ -204,7 +204,7 @@ def monitor(folder: Path) -> tuple[Path, MonitorReport]:
     rng = np.random.default_rng(0)
     sides = [
         Profile(
-            {"brightness": rng.normal(s, 1, 200).astype(np.float32)},
+            {"image/brightness": rng.normal(s, 1, 200).astype(np.float32)},
             {"species": rng.integers(0, 3, 200)},
             {"species": list(NAMES)},
         )
@@ -212,7 +212,7 @@ def monitor(folder: Path) -> tuple[Path, MonitorReport]:
     ]
     row = {"test": "ks", "p": 1e-9, "index": 0.9, "usual": 0.01, "reference": 0.1, "batch": 1.1}
     findings = [
-        row | {"name": "brightness", "shifted": True},
+        row | {"name": "image/brightness", "shifted": True},
         row | {"name": "species", "test": "chi2", "shifted": False},
     ]
     late = {"task": "species", "metric": "accuracy", "images": 40, "p": 0.01, "value": 0.7, "low": 0.6, "high": 0.8}
@@ -225,7 +225,8 @@ def monitor(folder: Path) -> tuple[Path, MonitorReport]:
     found |= {"late": [late | {"registered": 0.9, "worse": True, "version": 1}], "reasons": ["brightness has shifted"]}
     result = MonitorReport.model_validate(found | {"unjudged": ["count: no label has come"]})
     path = folder / "monitor.html"
-    write_monitor(path, result, *sides)
+    unlike = [(f"cam/{i}.png", 4.0 - i / 8, base64.b64decode(_png(i))) for i in range(12)]
+    write_monitor(path, result, *sides, unlike)
     return path, result
 
 
