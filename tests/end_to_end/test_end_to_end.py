@@ -137,14 +137,15 @@ def test_from_scratch_gives_the_same_weights_bit_for_bit(retrained: Path, tmp_pa
     registry.lineage(registry.get(1), tmp_path)  # what was signed of it is as it was
 
 
-def test_dvc_users_find_their_commands(checkout: Path) -> None:
-    environment = clean_environment() | {"PYTHONPATH": str(checkout), "DVC_NO_ANALYTICS": "1"}
+@pytest.mark.slow
+def test_dvc_users_find_their_commands(retrained: Path) -> None:
+    environment = clean_environment() | {"PYTHONPATH": str(retrained), "DVC_NO_ANALYTICS": "1"}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     author = {f"GIT_{who}_{what}": "t@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
     def run(*command: str) -> str:
         done = subprocess.run(
-            command, cwd=checkout, env=environment | author, capture_output=True, text=True, check=False
+            command, cwd=retrained, env=environment | author, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

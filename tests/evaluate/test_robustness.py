@@ -138,7 +138,7 @@ def test_without_a_test_split_validation_evaluates_the_champion(
     assert not comparable(*reports)  # the same ids, but an image has changed
 
 
-@pytest.mark.parametrize("size", [64, 32])
+@pytest.mark.parametrize("size", [pytest.param(64, marks=pytest.mark.slow), 32])
 def test_the_champion_is_evaluated_with_its_own_preprocessing(
     config: Config, raw: Path, spec: DatasetSpec, weights: Path, bundle: Path, tmp_path: Path, size: int
 ) -> None:

@@ -73,6 +73,7 @@ def test_others_may_ask_for_a_retraining_by_an_event(retrained: Path, server: Se
     assert reasons == ["the backbone's version 7 was promoted"]
 
 
+@pytest.mark.slow
 def test_runs_of_a_priority_wait_in_its_queue(retrained: Path, server: Server) -> None:
     text = (retrained / "params.yaml").read_text()
     set_params(retrained / "params.yaml", "schedule.priority=2")

@@ -48,6 +48,7 @@ def test_the_gpu_benchmark_runs_at_tiny_sizes(tmp_path: Path) -> None:
     assert found["cut"] == [f"compiled {DEFAULT.name}: not at tiny sizes"]
 
 
+@pytest.mark.slow
 def test_what_takes_too_long_is_ended_and_said() -> None:
     """With what it had measured until then, and with the processes that it started."""
     child = (

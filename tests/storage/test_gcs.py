@@ -32,7 +32,13 @@ def bucket() -> Iterator[str]:
     server.stop()
 
 
-@pytest.mark.parametrize("name", ["image_folder", "coco", "webdataset", "huggingface_parquet"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "image_folder",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("coco", "webdataset", "huggingface_parquet")),
+    ],
+)
 def test_a_bucket_gives_the_shards_of_its_folder(
     name: str, bucket: str, scenes: list[RawSample], spec: DatasetSpec, tmp_path: Path
 ) -> None:
