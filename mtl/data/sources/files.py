@@ -15,15 +15,15 @@ from pathlib import Path
 from mtl.config.files import AnyFileSet, FilesSource, GivenSplit
 from mtl.data.formats import FORMATS, Problem, Reading
 from mtl.data.formats.base import Entry
-from mtl.data.raw.rows import FileRef, RawSample, write_problems, write_spec, write_split
+from mtl.data.raw.rows import FileRef, RawSample, write_problems, write_spec, write_splits
 from mtl.data.sources.account import Accounts, Seen, container, num_annotations
-from mtl.data.sources.joined import Joined, join
+from mtl.data.sources.joined import Joined, join, joined_shelf
 from mtl.data.sources.placed import Placed, lost, place
-from mtl.data.spec import SPLITS, DatasetSpec, SourceRecord, TargetSpec
+from mtl.data.spec import DatasetSpec, SourceRecord, TargetSpec
 from mtl.errors import DataError
 from mtl.storage.digest import DigestCache, bytes_sha256
 from mtl.storage.file_tree import FileTree
-from mtl.storage.shelf import Shelf
+from mtl.storage.shelf import Shelf, batched
 
 SOME = 4096
 """Entries whose files are looked up together."""
@@ -33,7 +33,7 @@ SOME = 4096
 class Sets:
     """What all sets hold, joined; and what they said on the way."""
 
-    joined: Shelf[Joined] = field(default_factory=Shelf[Joined])
+    joined: Shelf[Joined] = field(default_factory=joined_shelf)
     targets: dict[str, TargetSpec] = field(default_factory=dict[str, TargetSpec])
     slices: dict[str, None] = field(default_factory=dict[str, None])
     problems: list[Problem] = field(default_factory=list[Problem])
@@ -76,8 +76,7 @@ def _fetch(settings: FilesSource, folder: Path, cache: Path) -> DatasetSpec:
         judged_on=settings.split.judged_on if isinstance(settings.split, GivenSplit) else "test",
     )
     counted = Counted()
-    for split in SPLITS:
-        write_split(folder, split, spec, counted.through(placed.samples(split)), ordered=True)
+    write_splits(folder, spec, counted.through(placed.samples()))
     write_problems(folder, [(p.id, p.reason) for p in sets.problems if p.loses == "image"])
     accounts(sets, placed, counted.annotations).write(folder)
     notes = {"copies_dropped": len(placed.copies)} if placed.copies else {}
@@ -95,13 +94,13 @@ class Counted:
     grouped: int = 0
     alone: int = 0
 
-    def through(self, samples: Iterable[RawSample]) -> Iterator[RawSample]:
+    def through(self, placed: Iterable[tuple[str, RawSample]]) -> Iterator[tuple[str, RawSample]]:
         """The same samples."""
-        for sample in samples:
+        for split, sample in placed:
             self.annotations += num_annotations([sample.targets])
             self.grouped += bool(sample.group)
             self.alone += not sample.group
-            yield sample
+            yield split, sample
 
 
 def accounts(sets: Sets, placed: Placed, annotations: int) -> Accounts:
@@ -111,8 +110,9 @@ def accounts(sets: Sets, placed: Placed, annotations: int) -> Accounts:
         annotations: that samples have.
     """
     bad = [problem for problem in sets.problems if problem.loses == "annotation"]
+    images = lost(sets.problems)
     return Accounts(
-        files=[seen.account(placed.stands_for, lost(sets.problems)) for seen in sets.seen.values()],
+        files=[seen.account(placed.stand_for, images) for seen in sets.seen.values()],
         annotations=bad,
         num_annotations=annotations + len(bad),
         notes=sets.notes,
@@ -127,7 +127,7 @@ def read_sets(settings: FilesSource, cache: Path) -> Sets:
     """
     digests = DigestCache(cache)
     sets = Sets()
-    ids: Shelf[str] = Shelf()
+    ids = Shelf[str].of_texts()
     try:
         for name, chosen in settings.sets.items():
             _read_set(sets, name, chosen, ids, digests, settings.threads)
@@ -157,16 +157,20 @@ def _read_set(
     seen = _see(sets, chosen, tree, reading)
     for p in reading.problems:
         sets.problems.append(Problem(chosen.id_prefix + p.id, f"{name}: {p.reason}", p.loses))
-    contents: Shelf[None] = Shelf()
-    here: Shelf[str] = Shelf()
+    contents, numbers = Shelf[None](), itertools.count()
+    here = Shelf[str].of_texts()
     number = len(reading.entries)
     for entries in _taken(reading):
         known = _digests(tree, entries, cache, threads)
         for file, content in known.items():
             contents[f"{file}\0{content}\0"] = None
         for entry in entries:
-            found = _found(entry, known)
             _own(entry, name, chosen.id_prefix)
+        ids.ready(f"{chosen.path}\0{entry.image.name}" for entry in entries if isinstance(entry.image, FileRef))
+        here.ready(entry.id for entry in entries)
+        sets.joined.ready(entry.id for entry in entries)
+        for entry in entries:
+            found = _found(entry, known)
             if isinstance(found, Problem):
                 sets.problems.append(Problem(entry.id, f"{name}: {found.reason}"))
                 _name_files(seen, entry)
@@ -178,7 +182,7 @@ def _read_set(
                 sets.notes["images whose id another image of their set has, which got a number"] += 1
             _name_files(seen, entry)
             for value in entry.digests.keys() if isinstance(entry.image, FileRef) else found.keys():
-                contents[f"{entry.id}.{value}\0{found[value]}\0{len(contents)}"] = None
+                contents[f"{entry.id}.{value}\0{found[value]}\0{next(numbers)}"] = None
             join(sets.joined, entry, found, sets.problems)
     sets.records.append(
         SourceRecord(
@@ -197,8 +201,7 @@ def _taken(reading: Reading) -> Iterator[list[Entry]]:
     entries, reading.entries = reading.entries, ()
     rest = _emptied(entries) if isinstance(entries, list) else iter(entries)
     del entries
-    while some := list(itertools.islice(rest, SOME)):
-        yield some
+    yield from batched(rest, SOME)
 
 
 def _emptied(entries: list[Entry]) -> Iterator[Entry]:
