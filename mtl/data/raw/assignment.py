@@ -90,10 +90,14 @@ def assign(
     return places, problems
 
 
-def by_content(images: Iterable[Image]) -> dict[str, list[Image]]:
-    """Images with the same bytes, where there are several. Of others it has no more than a number for a moment."""
-    marks = np.fromiter((hash(image.content) for image in images), np.int64)
-    values, counts = np.unique(marks, return_counts=True)
+def by_content(images: Iterable[Image], marks: Iterable[int] | None = None) -> dict[str, list[Image]]:
+    """Images with the same bytes, where there are several. Of others it has no more than a number for a moment.
+
+    Args:
+        marks: the hash of each image's content, if somebody knows them.
+    """
+    known = marks if marks is not None else (hash(image.content) for image in images)
+    values, counts = np.unique(np.fromiter(known, np.int64), return_counts=True)
     several = frozenset(values[counts > 1].tolist())
     found: dict[str, list[Image]] = {}
     for image in images if several else ():

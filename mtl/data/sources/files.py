@@ -6,10 +6,11 @@ import contextlib
 import gc
 import hashlib
 import itertools
-import json
+from array import array
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 
 from mtl.config.files import AnyFileSet, FilesSource, GivenSplit
@@ -40,6 +41,8 @@ class Sets:
     records: list[SourceRecord] = field(default_factory=list[SourceRecord])
     seen: dict[str, Seen] = field(default_factory=dict[str, Seen])
     notes: Counter[str] = field(default_factory=Counter[str])
+    marks: array[int] = field(default_factory=lambda: array("q"))
+    """A number of each joined image's content, the same for copies."""
 
 
 def fetch_files(settings: FilesSource, seed: int, folder: Path, cache: Path) -> DatasetSpec:
@@ -66,7 +69,7 @@ def _without_collector() -> Generator[None]:
 
 def _fetch(settings: FilesSource, folder: Path, cache: Path) -> DatasetSpec:
     sets = read_sets(settings, cache)
-    placed = place(sets.joined, sets.problems, settings)
+    placed = place(sets.joined, sets.problems, settings, sets.marks)
     spec = DatasetSpec(
         name="files",
         targets=sets.targets,
@@ -183,7 +186,8 @@ def _read_set(
             _name_files(seen, entry)
             for value in entry.digests.keys() if isinstance(entry.image, FileRef) else found.keys():
                 contents[f"{entry.id}.{value}\0{found[value]}\0{next(numbers)}"] = None
-            join(sets.joined, entry, found, sets.problems)
+            if join(sets.joined, entry, found, sets.problems):
+                sets.marks.append(hash(found["image"]))
     sets.records.append(
         SourceRecord(
             name=name,
@@ -212,10 +216,11 @@ def _emptied(entries: list[Entry]) -> Iterator[Entry]:
 
 def _digest(contents: Shelf[None]) -> str:
     """SHA-256 of names and digests as a list in JSON, in order."""
-    digest, comma = hashlib.sha256(b"["), b""
+    digest, comma = hashlib.sha256(b"["), ""
     for line in contents:
-        digest.update(comma + json.dumps(line.split("\0")[:2]).encode())
-        comma = b", "
+        name, found = map(encode_basestring_ascii, line.split("\0")[:2])
+        digest.update(f"{comma}[{name}, {found}]".encode())
+        comma = ", "
     digest.update(b"]")
     return digest.hexdigest()
 

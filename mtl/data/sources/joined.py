@@ -53,16 +53,17 @@ def _restored(stored: bytes) -> Joined:
     return Joined(Entry(found, FileRef(*image) if isinstance(image, tuple) else image, *more), digests)
 
 
-def join(joined: Shelf[Joined], entry: Entry, digests: dict[str, str], problems: list[Problem]) -> None:
-    """Add what a set says of an image to what others, or the same one, said."""
+def join(joined: Shelf[Joined], entry: Entry, digests: dict[str, str], problems: list[Problem]) -> bool:
+    """Add what a set says of an image to what others, or the same one, said; whether it is the first to say anything."""
     before = joined.get(entry.id)
     if before is None:
         joined[entry.id] = Joined(entry, digests)
-        return
+        return True
     if before.digests.get("image") != digests.get("image"):
         problems.append(Problem(entry.id, "two sets have different images of this id; set id_prefix"))
-        return
+        return False
     joined[entry.id] = merged(before, Joined(entry, digests), problems)
+    return False
 
 
 def merged(one: Joined, other: Joined, problems: list[Problem]) -> Joined:

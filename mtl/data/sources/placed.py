@@ -70,15 +70,18 @@ def lost(problems: list[Problem]) -> dict[str, str]:
     return {p.id: p.reason for p in reversed(problems) if p.loses == "image"}
 
 
-def place(joined: Shelf[Joined], problems: list[Problem], settings: FilesSource) -> Placed:
+def place(joined: Shelf[Joined], problems: list[Problem], settings: FilesSource, marks: Iterable[int]) -> Placed:
     """Say of each image where it goes. What can be in no split is added to the problems.
+
+    Args:
+        marks: the hash of each image's content.
 
     Raises:
         DataError: the table of splits cannot be read, or contradicts itself.
     """
     everything = Images(joined, {}, ())
     choose = splitter(settings.split, everything)
-    alike = by_content(everything)
+    alike = by_content(everything, marks)
     apart = copies_apart([image for images in alike.values() for image in images], settings.split, choose)
     problems += [Problem.of(found, error) for found, error in apart]
     bad = lost(problems)
