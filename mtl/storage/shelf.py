@@ -41,12 +41,13 @@ class Shelf(MutableMapping[str, Value], Generic[Value]):
         self._ready: dict[str, bytes | None] = {}
         self._absent: set[str] = set()
         self._far: sqlite3.Connection | None = None
+        self._last = ""  # no name behind it is in the file: most come in order, and need not be looked for
 
     def ready(self, names: Iterable[str]) -> None:
         """Look up names of which several are asked for next; at most some thousand."""
         if self._far is None:
             return
-        wanted = [name for name in names if name not in self._near]
+        wanted = [name for name in names if name <= self._last and name not in self._near]
         self._ready, self._absent = {}, set(wanted)
         for some in batched(wanted, SOME):
             marks = ", ".join("?" * len(some))
@@ -64,7 +65,7 @@ class Shelf(MutableMapping[str, Value], Generic[Value]):
             return self._near[name]
         if name in self._ready:
             return self._value(self._ready[name])
-        if name in self._absent:
+        if name > self._last or name in self._absent:
             raise KeyError(name)
         found = self._far.execute("SELECT value FROM shelf WHERE name = ?", (_key(name),)).fetchone()
         if found is None:
@@ -74,7 +75,7 @@ class Shelf(MutableMapping[str, Value], Generic[Value]):
     def __contains__(self, name: object) -> bool:
         if name in self._near or self._far is None:
             return name in self._near
-        if name in self._ready or name in self._absent:
+        if str(name) > self._last or name in self._ready or name in self._absent:
             return name in self._ready
         key = (_key(str(name)),)
         return self._far.execute("SELECT 1 FROM shelf WHERE name = ?", key).fetchone() is not None
@@ -117,8 +118,10 @@ class Shelf(MutableMapping[str, Value], Generic[Value]):
             self._far.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             self._far.execute("CREATE TABLE shelf (name BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID")
             self._far.execute("BEGIN")
-        rows = ((_key(name), self._stored(self._near[name])) for name in sorted(self._near))
+        names = sorted(self._near)
+        rows = ((_key(name), self._stored(self._near[name])) for name in names)
         self._far.executemany("INSERT OR REPLACE INTO shelf VALUES (?, ?)", rows)
+        self._last = max([self._last, *names[-1:]])
         self._near.clear()
         self._ready.clear()
         self._absent.clear()

@@ -29,7 +29,10 @@ class Samples:
         self.records: list[ShardRecord] = [record for split in SPLITS for record in manifest.of(split)]
         self.starts = np.cumsum([0, *(record.num_samples for record in self.records)])
         self.ends = np.cumsum([manifest.num_samples(split) for split in SPLITS])
-        self._shard = lru_cache(OPEN)(lambda number: Shard(folder / self.records[number].file))
+        self._shard = lru_cache(OPEN)(self._opened)
+
+    def _opened(self, number: int) -> Shard:
+        return Shard(self.folder / self.records[number].file)
 
     def __len__(self) -> int:
         return int(self.starts[-1])
