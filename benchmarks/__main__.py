@@ -59,6 +59,7 @@ NEEDS = {
     "package": Benchmark(lacks=a_run),
     "recovery": Benchmark(lacks=prepared),
     "scale": Benchmark(("--images", "100000")),
+    "simulate": Benchmark(("--images", "100000")),
     "startup": Benchmark((str(ROOT),), a_run),
     "unchanged": Benchmark((str(ROOT),), a_run),
 }

@@ -1,10 +1,10 @@
-"""What ten million images cost before the first of them is trained on: to look for changes, to index, to find near duplicates.
+"""What ten million images cost before the first of them is trained on: to look for changes and to index.
 
-    python -m benchmarks.scale [--images 10000000] [--files 100000] [--only look fetch bucket listing near]
+    python -m benchmarks.scale [--images 10000000] [--files 100000] [--only look fetch bucket listing]
 
 Each measurement is a process of its own: seconds of processor time and peak memory by image. The files of `look` and `fetch` are
 real (a few bytes each); for what has no disk for ten million, listings are generated: `bucket` asks a server on loopback that makes
-up the pages of an S3 bucket, `near` makes up hashes. Writes benchmarks/results/scale.json.
+up the pages of an S3 bucket. Writes benchmarks/results/scale.json; benchmarks/simulate.py goes on from such a bucket, without its server.
 """
 
 from __future__ import annotations
@@ -112,18 +112,6 @@ def listing(number: int) -> None:
     assert sum(part.number for part in joined(pieces, _part)) == number
 
 
-def near(number: int) -> None:
-    """Pairs of hashes that are alike, of which one in a hundred has one."""
-    import numpy as np
-
-    from mtl.data.inspect.near_duplicates import _close  # pyright: ignore[reportPrivateUsage]
-
-    draw = np.random.default_rng(0)
-    hashes = draw.integers(1, 2**63, number).astype(np.uint64)
-    hashes[: number // 100] = hashes[number // 2 : number // 2 + number // 100] ^ np.uint64(5)
-    assert len(_close(np.unique(hashes))) >= number // 100 - 10
-
-
 def _measured(work: Callable[..., None], given: tuple[Any, ...], answer: Any) -> None:
     import numpy as np  # what every stage has loaded before it begins  # noqa: F401
     import s3fs  # noqa: F401
@@ -160,7 +148,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--images", type=int, default=10**7)
     parser.add_argument("--files", type=int, default=10**5)
-    parser.add_argument("--only", nargs="+", default=["look", "fetch", "bucket", "listing", "near"])
+    parser.add_argument("--only", nargs="+", default=["look", "fetch", "bucket", "listing"])
     options = parser.parse_args()
     rows: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -190,8 +178,6 @@ def main() -> None:
             server.shutdown()
         if "listing" in options.only:
             rows["listing, generated"] = measured("listing, generated", options.images, listing, options.images)
-        if "near" in options.only:
-            rows["near duplicates"] = measured("near duplicates", options.images, near, options.images)
     path = Path(__file__).parent / "results" / "scale.json"
     before = json.loads(path.read_text())["rows"] if path.exists() else {}
     document = {"machine": {"cores": os.cpu_count()}, "rows": before | rows}

@@ -2,8 +2,8 @@
 
     python -m benchmarks.sizing          (prints the tables of docs/sizing.md)
 
-Nothing is run: constants are this project's measurements where there are such (docs/measurements.md), data sheets and assumptions
-where there are none, and each says which.
+Nothing is run: constants are this project's measurements where there are such (docs/measurements.md); where there are none it says
+so: a data sheet's, or a value to be replaced by one's own.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Constants:
     """Of params.yaml."""
     parameter_level: float = (1 + 2 * 6) / 3
     """Step time of parameter-level aggregation by that of a plain sum: one forward and six backward passes of twice its cost. Computed;
-    with three tasks it gives the 2.33 that was measured, on a CPU (benchmarks/step.py). On a GPU ASSUMED."""
+    with three tasks it gives the 2.33 that was measured, on a CPU (benchmarks/step.py). On a GPU not measured."""
     feature_level: float = 1.05
-    """The same at the features. Measured, CPU. On a GPU ASSUMED."""
+    """The same at the features. Measured, CPU. On a GPU not measured."""
     node_gpus: int = 8
     """Data sheet, H100 class."""
     nvlink: float = 300e9
@@ -39,15 +39,16 @@ class Constants:
     network: float = 25e9
     """Bytes per second of a node, 200 Gbit/s. Data sheet."""
     hop: float = 20e-6
-    """Seconds of one hop of a ring between nodes. ASSUMED."""
+    """Seconds of one hop of a ring between nodes. Not measured: a guess."""
     batch_per_gpu: int = 128
     """That of the measurement."""
     prepare_core: float = 2 * 77.7 / 50_000
     """Core-seconds of preparing a JPEG of 640×480. Measured."""
     prepare_second_core: float = 1.52 / 2
-    """Efficiency of two cores. Measured; ASSUMED the same for more, with a disk that keeps up."""
-    fetch: float = 158e-6
-    """Processor seconds of indexing an image of a folder, of a million. Measured, on two cores that others worked on too."""
+    """Efficiency of two cores. Measured; of more cores, and with a disk that does not keep up, not measured."""
+    fetch: float = 63e-6
+    """Processor seconds of indexing an image of a bucket, its listing included but no server's work: of 200,000, whose listing was made up.
+    Measured, on two AVX-512 cores that others worked on too. Files of a folder that are read for the first time took 136e-6."""
     fetch_bytes: float = 680.0
     """Memory that grows with every image of a folder while its set is indexed: its name, version and id. Measured, 10⁵ to 10⁶."""
     fetch_memory: float = 270e6
@@ -56,18 +57,22 @@ class Constants:
     """Processor seconds of finding out that a file on a disk has not changed. Measured."""
     unchanged_memory: float = 10e6
     """Memory of that, of any number of files. Measured."""
+    near: float = 3.7e-6
+    """Processor seconds of looking for near duplicates of an image by its hash, of ten million made-up hashes. Measured likewise."""
+    near_memory: float = 460e6
+    """Memory of that, hashes that are mapped from a file included. Measured likewise."""
     listing_part: float = 110.0
     """Bytes of what DVC sees of a set outside `data/`, for 1,024 files. Measured."""
     raw_bytes: float = 150e3
-    """Of a photograph as JPEG. ASSUMED."""
+    """Of a photograph as JPEG. Not measured: put yours."""
     prepared_bytes: float = 256 * 256 * 3.0
     """Of its pixels. Computed."""
     shard_samples: int = 2048
     """Of params.yaml."""
     dvc_object: float = 38 / 4000
-    """Seconds of pushing an object to S3. ASSUMED, from another machine's measurement of small files."""
+    """Seconds of pushing an object to S3. Not measured here: 38 s for 4,000 small files on another machine."""
     bucket: float = 1e9
-    """Bytes per second of a node from a bucket. ASSUMED."""
+    """Bytes per second of a node from a bucket. Not measured: put yours."""
 
 
 def constants_table() -> list[str]:
@@ -153,6 +158,7 @@ def data_table(c: Constants) -> list[str]:
     row("nothing new: one look at files", lambda n: _time(n * c.unchanged))
     row("its memory", lambda _: _bytes(c.unchanged_memory))
     row("listing that DVC sees", lambda n: _bytes(n / 1024 * c.listing_part))
+    row("near duplicates, one process", lambda n: _time(n * c.near))
     row("shards (DVC objects)", lambda n: f"{-(-n // c.shard_samples):,}")
     row(
         "push all, one after another",

@@ -20,7 +20,7 @@ def main() -> None:
     if os.environ.get("MTL_FROM_SCRATCH"):
         shutil.rmtree(OUTPUTS / "prepared", ignore_errors=True)
     config = read(PrepareTree)
-    manifest = prepare(config.data, OUTPUTS / "raw", OUTPUTS / "prepared", runner=_runner(config))
+    manifest = prepare(config.data, OUTPUTS / "raw", OUTPUTS / "prepared", runner=runner_of(config))
     summary = {
         "samples": {split: manifest.num_samples(split) for split in SPLITS},
         "quarantined": len(manifest.quarantined),
@@ -29,7 +29,7 @@ def main() -> None:
     (OUTPUTS / "data.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
 
 
-def _runner(config: PrepareTree) -> Runner:
+def runner_of(config: PrepareTree) -> Runner:
     """Where `cluster.prepare` says that shards are built."""
     if config.cluster.prepare == "cores":
         return on_cores

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from mtl.storage.shelf import batched
 from mtl.storage.walk import File, Part, parts
 
 
@@ -36,18 +36,16 @@ MOMENT = 2 * 10**9
 """Nanoseconds in which a file may be written twice and show one time: disks and file servers count as coarsely as that."""
 
 
+LOOKED_UP = 512
+"""Files that are looked up together."""
+
+
 def _settled(version: str, now: int) -> bool:
     """Whether a file that was read now shows another version whenever it is written again. One that was written a moment ago may
     not: what is known of it is not kept, and it is read once more (as git does).
     """
     _, *times = version.split(":")
     return len(times) != 2 or not times[0].isdecimal() or abs(now - int(times[0])) > MOMENT
-
-
-def _some(names: Iterable[str], number: int = 512) -> Iterator[list[str]]:
-    rest = iter(names)
-    while some := list(itertools.islice(rest, number)):
-        yield some
 
 
 class DigestCache:
@@ -94,7 +92,7 @@ class DigestCache:
         Args:
             kind: of fact, and the version of the code that finds it: another one is found anew.
         """
-        rows = (row for names in _some(versions) for row in self._asked(kind, root, names))
+        rows = (row for names in batched(versions, LOOKED_UP) for row in self._asked(kind, root, names))
         found = {name: value for name, version, value in rows if versions.get(name) == version}
         missing = [name for name in versions if name not in found]
         now = time.time_ns()

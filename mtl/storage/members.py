@@ -41,7 +41,7 @@ class Member(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Member | None:
         """From a file's name; None if it is an ordinary one."""
-        found = _PATTERN.fullmatch(text)
+        found = _PATTERN.fullmatch(text) if "!" in text else None
         return cls(**found.groupdict()) if found else None
 
     def __str__(self) -> str:

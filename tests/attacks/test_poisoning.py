@@ -16,13 +16,14 @@ from mtl.config.gate import GateConfig
 from mtl.config.operations import Resize
 from mtl.config.params import Config
 from mtl.data.inspect.check_lines import as_lines
-from mtl.data.inspect.checks import check
+from mtl.data.inspect.checks import NOBODY, check
 from mtl.data.inspect.report import DataReport
+from mtl.data.inspect.shard_facts import known_digests
 from mtl.data.loading.loader import Split
 from mtl.data.prepare.prepare import prepare
 from mtl.data.raw.rows import RawSample, write_spec, write_split
 from mtl.data.shards import manifest
-from mtl.data.spec import SPLITS, DatasetSpec, TargetSpec
+from mtl.data.spec import DatasetSpec, TargetSpec
 from mtl.evaluate.bootstrap import jackknife_weights, resample_counts
 from mtl.evaluate.evaluation import evaluate_weights
 from mtl.gate import decide
@@ -253,7 +254,7 @@ def test_a_sample_is_the_same_only_if_nothing_of_it_changed(config: Config, tmp_
 # --- what `mtl data check` says of arrivals
 
 
-def checked(config: Config, folder: Path, given: dict[str, list[RawSample]], known: frozenset[str]) -> DataReport:
+def checked(config: Config, folder: Path, given: dict[str, list[RawSample]], known: np.ndarray) -> DataReport:
     for split, some in given.items():
         write_split(folder / "raw", split, SPEC, some)
     write_spec(folder / "raw", SPEC)
@@ -276,8 +277,8 @@ def encoded(pixels: np.ndarray, quality: int = 0) -> bytes:
     return cv2.imencode(words[0], pixels, words[1])[1].tobytes()
 
 
-def digests(folder: Path) -> frozenset[str]:
-    return frozenset(digest for split in SPLITS for digest in Split(folder / "prepared", split).digests())
+def digests(folder: Path) -> np.ndarray:
+    return known_digests(folder / "prepared", manifest.read(folder / "prepared"))
 
 
 CLEAN = {
@@ -294,7 +295,7 @@ CLEAN = {
 def test_a_patch_in_many_arrivals_is_named(
     config: Config, tmp_path: Path, quality: int, place: str, before: bool
 ) -> None:
-    known = frozenset[str]()
+    known = NOBODY
     if before:
         assert not checked(config, tmp_path / "one", CLEAN, known).suspects.patches
         known = digests(tmp_path / "one")
@@ -319,7 +320,7 @@ def test_a_patch_in_many_arrivals_is_named(
 
 @pytest.mark.slow
 def test_honest_arrivals_are_no_suspects(config: Config, tmp_path: Path) -> None:
-    checked(config, tmp_path / "one", CLEAN, frozenset())
+    checked(config, tmp_path / "one", CLEAN, NOBODY)
     good = [RawSample(f"good-{i}", encoded(scene(9000 + i)), {"kind": i % 3}) for i in range(200)]
     report = checked(config, tmp_path / "two", {**CLEAN, "train": [*CLEAN["train"], *good]}, digests(tmp_path / "one"))
     assert report.suspects.num_arrived == 200
@@ -329,7 +330,7 @@ def test_honest_arrivals_are_no_suspects(config: Config, tmp_path: Path) -> None
 @pytest.mark.attack(boundary="data supplier", attack="a known image again, with another label (mtl data check)")
 def test_a_new_label_of_a_known_image_is_named(config: Config, tmp_path: Path) -> None:
     few = {split: some[:12] for split, some in CLEAN.items()}
-    checked(config, tmp_path / "one", few, frozenset())
+    checked(config, tmp_path / "one", few, NOBODY)
     again = RawSample("again", encoded(scene(5), quality=80), {"kind": 0})  # a copy of train-5, which is blue
     given = {**few, "train": [*few["train"], again]}
     report = checked(config, tmp_path / "two", given, digests(tmp_path / "one"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shutil
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,18 +22,19 @@ from safetensors.numpy import load_file
 
 from mtl.config.operations import Decode, Denoise, Orient, Resize
 from mtl.config.params import Config
-from mtl.data.inspect.near_duplicates import near_duplicates
+from mtl.data.inspect.checks import check
 from mtl.data.prepare import cores as parallel
 from mtl.data.prepare import plan as plans
 from mtl.data.prepare.build import Builder, channel_moments, prepare_sample
 from mtl.data.prepare.plan import plan
 from mtl.data.prepare.prepare import prepare
-from mtl.data.raw.rows import RawSample, read_split
+from mtl.data.raw.rows import RawSample, read_spec, read_split
 from mtl.data.shards import manifest as manifests
 from mtl.data.shards.shards import Shard
 from mtl.data.spec import SPLITS, DatasetSpec, TargetSpec
 from mtl.errors import DataError, StageError
 from mtl.storage.digest import file_sha256
+from mtl.storage.shared import marked
 from tests.conftest import ROOT, clean_environment
 from tests.data.test_formats import TASKS, configured, fetched, image_folder
 from tools.closure import closure
@@ -170,14 +173,34 @@ def test_other_processes_give_the_same_bytes(
     assert contents(tmp_path / "here") == contents(tmp_path / "there")
 
 
-def test_a_ray_cluster_gives_the_same_bytes(photos: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
-    from mtl.data.prepare.ray import on_cluster
+def test_a_ray_cluster_gives_the_same_bytes(
+    photos: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mtl.data.prepare import ray
 
     config = own(photos[1], tmp_path / "given")
     fetched(config, tmp_path / "raw")
-    prepare(config.data, tmp_path / "raw", tmp_path / "here")
-    prepare(config.data, tmp_path / "raw", tmp_path / "there", runner=on_cluster(config))
-    assert contents(tmp_path / "here") == contents(tmp_path / "there")
+    manifest = prepare(config.data, tmp_path / "raw", tmp_path / "here")
+    came: list[int] = []
+    with monkeypatch.context() as patched, ray.nodes(config) as every:
+
+        def watched(work: Any, orders: Any) -> Iterator[Any]:
+            for record, data in every(work, orders):
+                came.append(len(data))
+                yield record, data
+
+        patched.setattr(ray, "nodes", lambda _: contextlib.nullcontext(watched))
+        for name in ("seen", "unseen"):
+            patched.setattr(ray, "marked", marked if name == "seen" else lambda _: contextlib.nullcontext(None))
+            prepare(config.data, tmp_path / "raw", tmp_path / name, runner=ray.on_cluster(config))
+            assert any(came) == (name == "unseen"), "shards come through Ray where nothing else has both ends"
+            assert contents(tmp_path / "here") == contents(tmp_path / name)
+        given = read_spec(tmp_path / "raw")
+        reports = [
+            check(tmp_path / "raw", tmp_path / "here", manifest, given, each=one) for one in (every, parallel.each)
+        ]
+    assert reports[0] == reports[1]
+    assert len(manifest.shards) > 1
 
 
 def test_bad_images_are_left_out_up_to_the_declared_share(photos: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
@@ -246,10 +269,8 @@ def test_near_duplicates_are_found(photos: tuple[Path, dict[str, Any]], tmp_path
     Image.open(first).convert("RGB").save(first.with_name("again.jpg"), quality=85)
     fetched(config, tmp_path / "raw")
     manifest = prepare(config.data, tmp_path / "raw", tmp_path / "prepared")
-    pairs = {
-        frozenset((a[1].split("/")[1], b[1].split("/")[1]))
-        for a, b in near_duplicates(tmp_path / "prepared", manifest).pairs
-    }
+    report = check(tmp_path / "raw", tmp_path / "prepared", manifest, read_spec(tmp_path / "raw"))
+    pairs = {frozenset((a.split("/")[1], b.split("/")[1])) for a, b in report.near_duplicates}
     assert frozenset((first.stem, "again")) in pairs
     assert len(pairs) <= 3
 

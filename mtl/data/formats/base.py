@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
+
+import numpy as np
 
 from mtl.config.masks import IGNORE
 from mtl.data.raw.rows import FileRef
@@ -123,16 +125,48 @@ def image_id(name: str, folder: str = "") -> str:
     return stem if dot and "/" not in suffix and stem and not stem.endswith("/") else path
 
 
-def image_ids(names: Iterable[str], folder: str = "") -> dict[str, str]:
+def image_ids(names: Iterable[str], folder: str = "") -> Mapping[str, str]:
     """File → id, unique: where files differ in their extension alone, all but the first keep it."""
-    found: dict[str, str] = {}
-    taken: set[str] = set()
-    for name in sorted(names):
-        short = image_id(name, folder)
-        inside = folder.strip("/.")
-        found[name] = short if short not in taken else name.removeprefix(f"{inside}/") if inside else name
-        taken.add(found[name])
-    return found
+    return _ImageIds(sorted(names), folder)
+
+
+class _ImageIds(Mapping[str, str]):
+    """Of millions of files only those ids are kept that their names do not say."""
+
+    def __init__(self, names: list[str], folder: str) -> None:
+        self._names, self._folder = names, folder
+        self._others: dict[str, str] = {}
+        marks = np.fromiter((hash(image_id(name, folder)) for name in names), np.int64, len(names))
+        values, counts = np.unique(marks, return_counts=True)
+        several = {*values[counts > 1].tolist()}
+        while several:  # until no id with an extension is what another file is called without
+            self._others = self._settled(several)
+            more = {hash(found) for found in self._others.values()} - several
+            several |= more
+            if not more:
+                break
+
+    def _settled(self, several: set[int]) -> dict[str, str]:
+        inside = self._folder.strip("/.")
+        found: dict[str, str] = {}
+        taken: set[str] = set()
+        for name in self._names:
+            short = image_id(name, self._folder)
+            if hash(short) not in several:
+                continue
+            if short in taken:
+                found[name] = name.removeprefix(f"{inside}/") if inside else name
+            taken.add(found.get(name, short))
+        return found
+
+    def __getitem__(self, name: str) -> str:
+        return self._others[name] if name in self._others else image_id(name, self._folder)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
 
 
 SPLIT_NAMES = {

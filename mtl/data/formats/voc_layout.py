@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -25,7 +26,7 @@ class Layout:
     """Images of a set with their ids; XML files and masks by image; images whose XML cannot be used, and why."""
 
     images: list[str]
-    ids: dict[str, str]
+    ids: Mapping[str, str]
     annotations: dict[str, tuple[str, Annotation]] = field(default_factory=dict[str, tuple[str, Annotation]])
     masks: dict[str, str] = field(default_factory=dict[str, str])
     lost: dict[str, DataError] = field(default_factory=dict[str, DataError])

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from mtl.codecs.header import SUFFIXES, read_header
-from mtl.data.inspect.near_duplicates import Name, near_duplicates
-from mtl.data.inspect.report import Crowd, DataReport, LeftOut, WrongExtension
+import numpy as np
+
+from mtl.data.inspect.encoded_files import look_at_files
+from mtl.data.inspect.near_duplicates import near_duplicates
+from mtl.data.inspect.report import DataReport, LeftOut
+from mtl.data.inspect.samples import Samples
+from mtl.data.inspect.shard_facts import Balance, facts_of
 from mtl.data.inspect.suspects import suspects
-from mtl.data.kinds import KINDS
+from mtl.data.prepare.cores import Each
+from mtl.data.prepare.cores import each as each_on_cores
 from mtl.data.raw.account import read_account
-from mtl.data.raw.rows import FileRef, RawSplit
+from mtl.data.raw.rows import RawSplit
 from mtl.data.shards.manifest import Manifest
-from mtl.data.shards.shards import Shard
 from mtl.data.spec import SPLITS, DatasetSpec
-from mtl.errors import DataError
-from mtl.storage.file_tree import FileTree
-from mtl.storage.members import Member
 
 FEW = 10
 """Samples of a class in the training split below which it is named."""
@@ -27,20 +26,30 @@ NAMED = 12
 """Classes that a line names."""
 
 
+NOBODY = np.zeros(0, np.uint64)
+
+
 def check(
-    raw: Path, prepared: Path, manifest: Manifest, given: DatasetSpec, known: frozenset[str] = frozenset()
+    raw: Path,
+    prepared: Path,
+    manifest: Manifest,
+    given: DatasetSpec,
+    known: np.ndarray = NOBODY,
+    each: Each = each_on_cores,
 ) -> DataReport:
     """A report: what became of every file and annotation, samples by split, what was quarantined and why, copies, leaks, wrong
-    extensions, sizes, balance of classes.
+    extensions, sizes, balance of classes. Shards and images are gone through some at a time; what is found is in memory.
 
     Args:
         prepared: shards made with every sample allowed to be bad.
         given: what the raw folder's spec.json says.
-        known: digests of samples that were there before (`mtl.data.inspect.suspects`).
+        known: digests of samples that were there before, in order (`mtl.data.inspect.shard_facts.known_digests`).
+        each: where shards and images are looked at; on this machine's cores if not said.
     """
-    copies = near_duplicates(prepared, manifest)
-    balance = _balance(prepared, manifest)
-    files = _look_at_files(raw, given)
+    samples = Samples(prepared, manifest)
+    facts = facts_of(samples, known, each)
+    copies = near_duplicates(facts.hashes, samples.ends, samples.names, prepared)
+    files = look_at_files(raw, given, each)
     account = read_account(raw)
     divided = _divided_groups(raw, given)
     return DataReport(
@@ -56,90 +65,35 @@ def check(
         num_near_duplicates=copies.num_pairs,
         leaks=tuple(copies.leaks),
         num_leaks=copies.num_leaks,
-        crowds=tuple(_crowd(crowd) for crowd in copies.crowds),
-        suspects=suspects(prepared, manifest, copies, known),
+        crowds=tuple(copies.crowds),
+        suspects=suspects(samples, facts.arrived, copies),
         plain=tuple(copies.plain),
         divided_groups=divided,
         wrong_extensions=tuple(files.wrong),
         first_of_many=tuple(files.first_of_many),
         sizes=tuple((*size, number) for size, number in sorted(files.sizes.items())),
-        balance=balance,
-        warnings=tuple(_warnings(balance, manifest) + _warnings_of_groups(divided, given)),
+        balance=facts.balance,
+        warnings=tuple(_warnings(facts.balance, manifest) + _warnings_of_groups(divided, given)),
     )
 
 
-def _crowd(names: list[Name]) -> Crowd:
-    """Images that look alike, by split; the first of them by name."""
-    splits = Counter(split for split, _ in names)
-    return Crowd(number=len(names), splits=dict(splits), first=tuple(found for _, found in names[:FEW]))
-
-
 def _divided_groups(raw: Path, given: DatasetSpec) -> dict[str, dict[str, int]]:
-    """Group → split → images, of groups in several splits: what is learnt of one is asked of it again."""
+    """Group → split → images, of groups in several splits: what is learnt of one is asked of it again. Of the others it has no more
+    than a number for a moment.
+    """
+    splits = {split: RawSplit(raw, split, given) for split in SPLITS}
+    marks = [np.unique(np.fromiter(map(hash, rows.groups()), np.int64)) for rows in splits.values()]
+    values, counts = np.unique(np.concatenate(marks), return_counts=True)
+    several = frozenset(values[counts > 1].tolist())
     found: dict[str, Counter[str]] = {}
-    for split in SPLITS:
-        for group in RawSplit(raw, split, given).groups():
-            found.setdefault(group, Counter())[split] += 1
+    for split, rows in splits.items() if several else ():
+        for group in rows.groups():
+            if hash(group) in several:
+                found.setdefault(group, Counter())[split] += 1
     return {group: dict(splits) for group, splits in sorted(found.items()) if len(splits) > 1}
 
 
-@dataclass
-class Files:
-    """What there is to say of the encoded images: those that are another format than their name says; those with further pages
-    or frames, which nobody reads; how many have which width and height.
-    """
-
-    wrong: list[WrongExtension] = field(default_factory=list[WrongExtension])
-    first_of_many: list[str] = field(default_factory=list[str])
-    sizes: Counter[tuple[int, int]] = field(default_factory=Counter[tuple[int, int]])
-
-
-def _look_at_files(raw: Path, given: DatasetSpec) -> Files:
-    places: dict[str, FileTree] = {}
-    files = Files()
-    for split in SPLITS:
-        rows = RawSplit(raw, split, given)
-        for sample in rows.samples(0, len(rows)):
-            data = sample.image
-            if isinstance(data, FileRef):
-                if data.owner not in places:
-                    places[data.owner] = FileTree(given.roots[data.owner])
-                data = places[data.owner].read_or_none(data.name) or b""
-            with contextlib.suppress(DataError):  # quarantined
-                header = read_header(data)
-                files.sizes[header.width, header.height] += 1
-                files.first_of_many += [sample.id] if header.has_more else []
-                suffix = _suffix(sample.image)
-                if suffix and suffix not in SUFFIXES.get(header.format, (suffix,)):
-                    wrong = {"id": sample.id, "file": str(sample.image), "is": header.format}
-                    files.wrong.append(WrongExtension.model_validate(wrong))
-    return files
-
-
-def _suffix(image: bytes | FileRef) -> str:
-    """What its name says that it is; nothing if it has none."""
-    if not isinstance(image, FileRef):
-        return ""
-    member = Member.parse(image.name)
-    return PurePosixPath(member.name if member else image.name).suffix.lower()
-
-
-def _balance(prepared: Path, manifest: Manifest) -> dict[str, dict[str, dict[str, int]]]:
-    """target → class → split → number of samples (of boxes: of boxes; of masks: of images that have it)."""
-    told = {name: target for name, target in manifest.spec.targets.items() if target.classes}
-    found: dict[str, dict[str, dict[str, int]]] = {
-        name: {c: dict.fromkeys(SPLITS, 0) for c in target.classes} for name, target in told.items()
-    }
-    for split in SPLITS:
-        for record in manifest.of(split):
-            shard = Shard(prepared / record.file)
-            for name, target in told.items():
-                for label, number in KINDS[target.kind].count(shard.arrays, name, target).items():
-                    found[name][target.classes[label]][split] += number
-    return found
-
-
-def _warnings(balance: dict[str, dict[str, dict[str, int]]], manifest: Manifest) -> list[str]:
+def _warnings(balance: Balance, manifest: Manifest) -> list[str]:
     lines: list[str] = []
     for name, classes in balance.items():
         if not any(number for numbers in classes.values() for number in numbers.values()):

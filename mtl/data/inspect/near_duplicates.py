@@ -1,42 +1,53 @@
-"""Images that look alike though their bytes differ: by their perceptual hashes, which the shards hold."""
+"""Images that look alike though their bytes differ: by their perceptual hashes, which the shards hold.
+
+Of memory it takes what a few million hashes take and what is found, whatever the number of images: hashes lie in files, by their bands.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from mtl.data.shards import shards
-from mtl.data.shards.manifest import Manifest
+from mtl.data.inspect.bands import BANDS, near_pairs
+from mtl.data.inspect.linked import Groups, Linked
+from mtl.data.inspect.report import Crowd, Name
+from mtl.data.inspect.scattered import Scattered
 from mtl.data.spec import SPLITS
 
-DISTANCE = 3
-"""Bits of 64 by which the hashes of near duplicates differ at most."""
 LISTED = 10_000
 """Pairs that are listed; all are counted."""
 CROWD = 10
 """Images that look alike, from which on they are named as one crowd: a motif, or a flood of copies of one image."""
-BLOCK = 2048
-"""Hashes that are compared with all others at a time."""
+FIRST = 10
+"""Images of a crowd that are named."""
+SOME = 1 << 20
+"""Hashes that are gone through at a time."""
 
-Name = tuple[str, str]
-"""Split and id."""
+GIVEN = np.dtype([("hash", np.uint64), ("split", np.uint8)])
+DISTINCT = np.dtype([("hash", np.uint64), ("images", np.uint32, len(SPLITS))])
+
+Names = Callable[[Iterable[int]], dict[int, Name]]
+"""Split and id of images, by their place."""
+Pair = tuple[int, int]
+"""Places of two images."""
 
 
 @dataclass
 class NearCopies:
     """Pairs of images that look alike, and crowds of them: whatever is linked by pairs.
 
-    plain: images without structure, of which nothing is known.
+    pairs: by name; places: the same by place. plain: images without structure, of which nothing is known.
     """
 
     num_pairs: int = 0
     num_leaks: int = 0
     pairs: list[tuple[Name, Name]] = field(default_factory=list[tuple[Name, Name]])
-    crowds: list[list[Name]] = field(default_factory=list[list[Name]])
+    places: list[Pair] = field(default_factory=list[Pair])
+    crowds: list[Crowd] = field(default_factory=list[Crowd])
     plain: list[Name] = field(default_factory=list[Name])
 
     @property
@@ -45,118 +56,157 @@ class NearCopies:
         return [pair for pair in self.pairs if pair[0][0] != pair[1][0]]
 
 
-def near_duplicates(folder: Path, manifest: Manifest) -> NearCopies:
-    """Every pair is counted, however many there are of one image; those that leak come first in the list, which is sorted."""
-    names, hashes = _read(folder, manifest)
-    told = np.flatnonzero(hashes)  # 0 is the hash of images without structure
-    distinct, place = np.unique(hashes[told], return_inverse=True)
-    ends = np.cumsum(np.bincount(place, minlength=len(distinct)))
-    alike = np.split(told[np.argsort(place, kind="stable")], ends[:-1]) if len(told) else []
-    splits = [Counter(names[i][0] for i in members) for members in alike]
-    found = NearCopies(plain=[names[i] for i in np.flatnonzero(hashes == 0)])
-    root = np.arange(len(distinct))
-    linked = [(i, i) for i, members in enumerate(alike) if len(members) > 1]
-    leaking: list[tuple[Name, Name]] = []
-    inside: list[tuple[Name, Name]] = []
-    for a, b in (*linked, *_close(distinct)):
-        number, leaks = _counted(splits[a], splits[b], same=a == b)
-        found.num_pairs, found.num_leaks = found.num_pairs + number, found.num_leaks + leaks
-        _join(root, a, b)
-        if len(leaking) < LISTED:
-            for pair in _pairs(names, alike[a], alike[b], same=a == b):
-                kept = leaking if pair[0][0] != pair[1][0] else inside
-                if len(kept) < LISTED:
-                    kept.append(pair)
-    found.pairs = sorted([*leaking, *inside][:LISTED])
-    found.crowds = _crowds(names, alike, root)
+def near_duplicates(hashes: np.ndarray, ends: Sequence[int] | np.ndarray, names: Names, folder: Path) -> NearCopies:
+    """Every pair is counted, however many there are of one image; those that leak come first in the list, which is sorted.
+
+    Args:
+        hashes: uint64 [images], split after split; 0 is that of an image without structure.
+        ends: the number of images up to the end of each split.
+        folder: of a disk with room for some fifty bytes an image.
+    """
+    distinct = _distinct(hashes, ends, folder)
+    linked = Linked(LISTED)
+    for rows in distinct.parts():
+        several = rows["images"].sum(1, dtype=np.int64) > 1
+        linked.add(rows[several], rows[several])
+    for band in range(BANDS):
+        for rows in _by_band(distinct, len(hashes), band, folder):
+            for pairs in _gathered(near_pairs(rows["hash"], band)):
+                one, other = (rows[np.searchsorted(rows["hash"], side)] for side in pairs)
+                linked.add(one, other)
+    groups = linked.groups(distinct.parts(), CROWD)
+    distinct.close()
+    found = NearCopies(linked.num_pairs, linked.num_leaks)
+    listed = linked.listed()
+    places = _places(hashes, ends, np.union1d(listed, groups.hashes), np.unique(listed))
+    chosen = _chosen(listed, places)
+    crowds = _first(groups, places)
+    plain = _plain(hashes)
+    said = names({*(i for pair in chosen for i in pair), *(i for some in crowds for i in some), *plain})
+    named = sorted((((said[a], said[b]), (a, b)) for a, b in chosen), key=lambda one: one[0])
+    found.pairs, found.places = [pair for pair, _ in named], [pair for _, pair in named]
+    found.crowds = _crowds(groups, crowds, said)
+    found.plain = [said[i] for i in plain]
     return found
 
 
-def _read(folder: Path, manifest: Manifest) -> tuple[list[Name], np.ndarray]:
-    names: list[Name] = []
-    parts: list[np.ndarray] = [np.zeros(0, np.uint64)]
-    for split in SPLITS:
-        for record in manifest.of(split):
-            shard = shards.Shard(folder / record.file)
-            names += [(split, found) for found in shard.ids]
-            parts.append(np.array(shard.arrays[shards.HASH]))
-    return names, np.concatenate(parts)
+def _pieces(hashes: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    for start in range(0, len(hashes), SOME):
+        yield start, np.asarray(hashes[start : start + SOME])
 
 
-def _close(hashes: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs of distinct hashes that differ in three bits or fewer, in order: one of four quarters is the same, and of the other
-    48 bits, in four parts, one part.
-    """
-    found: list[np.ndarray] = [np.zeros((0, 2), np.int64)]
-    for quarter in range(4):
-        turned = _turned(hashes, 16 * quarter)
-        for group in _same(turned & np.uint64(0xFFFF), np.arange(len(hashes))):
-            if len(group) <= BLOCK:
-                found += _compared(hashes, group)
-                continue
-            for part in range(4):
-                keys = turned[group] >> np.uint64(16 + 12 * part) & np.uint64(0xFFF)
-                found += (pairs for some in _same(keys, group) for pairs in _compared(hashes, some))
-    return [(a, b) for a, b in np.unique(np.concatenate(found), axis=0).tolist()]
+def _distinct(hashes: np.ndarray, ends: Sequence[int] | np.ndarray, folder: Path) -> Scattered:
+    """Every hash but 0 once, with how many images of each split have it; each file in order."""
+    given = Scattered(folder, len(hashes), GIVEN)
+    for start, some in _pieces(hashes):
+        rows = np.empty(len(some), GIVEN)
+        rows["hash"] = some
+        rows["split"] = np.searchsorted(ends, np.arange(start, start + len(some)), side="right")
+        rows = rows[some != 0]
+        given.add(rows["hash"], rows)
+    found = Scattered(folder, len(hashes), DISTINCT)
+    for rows in given.parts():
+        values, place = np.unique(rows["hash"], return_inverse=True)
+        counted = np.empty(len(values), DISTINCT)
+        counted["hash"] = values
+        for split in range(len(SPLITS)):
+            counted["images"][:, split] = np.bincount(place[rows["split"] == split], minlength=len(values))
+        found.add(values, counted)
+    given.close()
+    return found
 
 
-def _turned(hashes: np.ndarray, bits: int) -> np.ndarray:
-    return hashes if not bits else (hashes >> np.uint64(bits)) | (hashes << np.uint64(64 - bits))
+def _by_band(distinct: Scattered, expected: int, band: int, folder: Path) -> Iterator[np.ndarray]:
+    """The distinct hashes in order, those that agree in a band together."""
+    width = 64 // BANDS
+    found = Scattered(folder, expected, DISTINCT)
+    for rows in distinct.parts():
+        shift = np.uint64(64 - width * (band + 1))
+        found.add(rows["hash"] >> shift & np.uint64((1 << width) - 1), rows)
+    for rows in found.parts():
+        yield rows[np.argsort(rows["hash"])]
+    found.close()
 
 
-def _same(keys: np.ndarray, members: np.ndarray) -> Iterator[np.ndarray]:
-    """Groups of members of one key, of two or more, each in order."""
-    order = np.argsort(keys, kind="stable")
-    ordered = keys[order]
-    for group in np.split(members[order], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1):
-        if len(group) > 1:
-            yield np.sort(group)
+def _gathered(pairs: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """The same, many at a time."""
+    waiting, number = list[np.ndarray](), 0
+    for some in pairs:
+        if not some.size:
+            continue
+        waiting.append(some)
+        number += some.shape[1]
+        if number > SOME:
+            yield np.concatenate(waiting, 1)
+            waiting, number = [], 0
+    if waiting:
+        yield np.concatenate(waiting, 1)
 
 
-def _compared(hashes: np.ndarray, group: np.ndarray) -> Iterator[np.ndarray]:
-    """Pairs, int64 [pairs, 2]; the group is in order."""
-    own = hashes[group]
-    for start in range(0, len(group), BLOCK):
-        near = np.bitwise_count(own[start : start + BLOCK, None] ^ own[None, start:]) <= DISTANCE
-        first, second = np.nonzero(np.triu(near, 1))
-        yield np.stack([group[start + first], group[start + second]], 1)
+Places = dict[int, list[list[int]]]
+"""Hash → by split the places of the first images that have it."""
 
 
-def _counted(one: Counter[str], other: Counter[str], *, same: bool) -> tuple[int, int]:
-    """Pairs of one member of each, and how many of them lie in two splits."""
-    total = one.total() * (one.total() - 1) // 2 if same else one.total() * other.total()
-    inside = sum(n * (n - 1) // 2 if same else n * other[split] for split, n in one.items())
-    return total, total - inside
+def _places(hashes: np.ndarray, ends: Sequence[int] | np.ndarray, wanted: np.ndarray, listed: np.ndarray) -> Places:
+    """Of a hash whose pairs are listed as many images of each split as a list can have, of others as many as a crowd names."""
+    found: Places = {value: [[] for _ in SPLITS] for value in wanted.tolist()}
+    most = dict.fromkeys(wanted.tolist(), FIRST) | dict.fromkeys(listed.tolist(), LISTED + 1)
+    for start, some in _pieces(hashes) if len(wanted) else ():
+        which = np.minimum(np.searchsorted(wanted, some), len(wanted) - 1)
+        at = np.flatnonzero(wanted[which] == some)
+        at = at[np.argsort(which[at], kind="stable")]
+        cuts = np.flatnonzero(which[at][1:] != which[at][:-1]) + 1
+        for group in np.split(at, cuts) if len(at) else ():
+            value = int(some[group[0]])
+            splits = np.searchsorted(ends, start + group, side="right")
+            for split, mine in enumerate(found[value]):
+                mine += (start + group[splits == split][: most[value] - len(mine)]).tolist()
+    return found
 
 
-def _pairs(names: list[Name], one: np.ndarray, other: np.ndarray, *, same: bool) -> Iterator[tuple[Name, Name]]:
-    """At most as many as are listed at all."""
-    number = 0
-    for i, a in enumerate(one):
-        for b in one[i + 1 :] if same else other:
-            first, second = sorted((int(a), int(b)))
-            yield names[first], names[second]
-            number += 1
-            if number >= LISTED:
-                return
+def _chosen(listed: np.ndarray, places: Places) -> list[Pair]:
+    """The pairs of images to be listed, of pairs of hashes in order: those that leak, then others, while there is room."""
+    leaking: list[Pair] = []
+    inside: list[Pair] = []
+    for a, b in listed.T.tolist():
+        if len(leaking) >= LISTED:
+            break
+        for kept, leaks in ((leaking, True), (inside, False)):
+            pairs = _pairs(places[a], places[b], same=a == b, leaks=leaks)
+            kept += islice(pairs, LISTED - len(kept))
+    return [*leaking, *inside][:LISTED]
 
 
-def _join(root: np.ndarray, a: int, b: int) -> None:
-    first, second = sorted((_root(root, a), _root(root, b)))
-    root[second] = first
+def _pairs(one: list[list[int]], other: list[list[int]], *, same: bool, leaks: bool) -> Iterator[Pair]:
+    """Of one image of each hash, in one split or in two."""
+    for mine, members in enumerate(one):
+        for i, a in enumerate(members):
+            for theirs, partners in enumerate(other):
+                if (mine != theirs) == leaks and not (same and theirs < mine):
+                    first = i + 1 if same and theirs == mine else 0
+                    yield from ((min(a, b), max(a, b)) for b in islice(partners, first, None))
 
 
-def _root(root: np.ndarray, i: int) -> int:
-    while root[i] != i:
-        root[i] = root[root[i]]
-        i = int(root[i])
-    return i
+def _first(groups: Groups, places: Places) -> list[list[int]]:
+    """Of each crowd the first images."""
+    found: list[list[int]] = [[] for _ in groups.images]
+    for value, group in zip(groups.hashes.tolist(), groups.of.tolist(), strict=True):
+        found[group] += (place for split in places[value] for place in split)
+    return [sorted(some)[:FIRST] for some in found]
 
 
-def _crowds(names: list[Name], alike: list[np.ndarray], root: np.ndarray) -> list[list[Name]]:
+def _crowds(groups: Groups, first: list[list[int]], said: dict[int, Name]) -> list[Crowd]:
     """Largest first."""
-    found: dict[int, list[int]] = {}
-    for i, members in enumerate(alike):
-        found.setdefault(_root(root, i), []).extend(members.tolist())
-    crowds = [sorted(members) for members in found.values() if len(members) >= CROWD]
-    return [[names[i] for i in members] for members in sorted(crowds, key=lambda one: (-len(one), one[0]))]
+    order = sorted(range(len(first)), key=lambda i: (-int(groups.images[i].sum()), first[i][0]))
+    return [
+        Crowd(
+            number=int(groups.images[i].sum()),
+            splits={split: n for split, n in zip(SPLITS, groups.images[i].tolist(), strict=True) if n},
+            first=tuple(said[place][1] for place in first[i]),
+        )
+        for i in order
+    ]
+
+
+def _plain(hashes: np.ndarray) -> list[int]:
+    return [i for start, some in _pieces(hashes) for i in (start + np.flatnonzero(some == 0)).tolist()]

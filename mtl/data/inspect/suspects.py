@@ -9,17 +9,15 @@ that the eye does not see, is not. What is found is said, never removed.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 import numpy as np
 
 from mtl.data.inspect.near_duplicates import NearCopies
 from mtl.data.inspect.report import Conflict, Patch, Suspects
+from mtl.data.inspect.samples import Samples
 from mtl.data.kinds import KINDS
-from mtl.data.loading.loader import Split
-from mtl.data.shards.manifest import Manifest
-from mtl.data.spec import SPLITS
 
 MOST = 1000
 """Images of each kind, arrived and known, that are looked at, evenly over each split."""
@@ -38,69 +36,61 @@ RARER = 10.0
 SHOWN = 8
 
 
-def suspects(prepared: Path, manifest: Manifest, copies: NearCopies, known: frozenset[str]) -> Suspects:
+Answers = dict[int, tuple[str, ...]]
+"""Labels of samples by their place, as `target class`."""
+
+
+def suspects(samples: Samples, arrived: np.ndarray, copies: NearCopies) -> Suspects:
     """Near duplicates of which one has arrived, with different labels; and windows that many arrivals share.
 
     Args:
-        known: digests (`Split.digests`) of samples that were there before; empty: all have arrived.
+        arrived: bool [samples], whether each was not there before.
     """
-    splits = {name: Split(prepared, name) for name in SPLITS if manifest.num_samples(name)}
-    arrived = {name: np.array([digest not in known for digest in split.digests()]) for name, split in splits.items()}
-    labels = [name for name, target in manifest.spec.targets.items() if KINDS[target.kind].exclusive]
-    answers = {name: _answers(split, labels) for name, split in splits.items()}
-    new, old = _looked_at(splits, arrived, True), _looked_at(splits, arrived, False)
+    new, old = _looked_at(samples, arrived, True), _looked_at(samples, arrived, False)
     return Suspects(
-        num_arrived=int(sum(marks.sum() for marks in arrived.values())),
+        num_arrived=int(np.count_nonzero(arrived)),
         num_looked_at=len(new),
-        conflicts=tuple(_conflicts(splits, arrived, answers, copies)),
-        patches=tuple(_patches(splits, new, old, answers)),
+        conflicts=tuple(_conflicts(samples, arrived, copies)),
+        patches=tuple(_patches(samples, new, old)),
     )
 
 
-Place = tuple[str, int]
-"""Split and index."""
-Answers = list[tuple[str, ...]]
-"""Labels of each sample, as `target class`."""
-
-
-def _answers(split: Split, labels: Sequence[str]) -> Answers:
-    """The labels of each sample, of those targets that it has."""
-    found: list[list[str]] = [[] for _ in split.ids]
-    for start in range(0, len(split), 512) if labels else ():
-        indices = np.arange(start, min(start + 512, len(split)))
-        rows = split.rows(indices)
-        for name in labels:
-            classes = split.spec.targets[name].classes
-            for i in np.flatnonzero(rows[f"{name}.present"]).tolist():
-                found[start + i].append(f"{name} {classes[int(rows[name][i])]}")
-    return [tuple(one) for one in found]
-
-
-def _conflicts(
-    splits: dict[str, Split], arrived: dict[str, np.ndarray], answers: dict[str, Answers], copies: NearCopies
-) -> Iterator[Conflict]:
-    """Near duplicates of which one has arrived, with another label of one target."""
-    at = {(name, found): i for name, split in splits.items() for i, found in enumerate(split.ids)}
-    for pair in copies.pairs:
-        places = [(split, at[split, found]) for split, found in pair]
-        one, other = ({a.split(" ")[0]: a for a in answers[split][i]} for split, i in places)
-        differing = [name for name in one.keys() & other.keys() if one[name] != other[name]]
-        if differing and any(arrived[split][i] for split, i in places):
-            yield Conflict(images=pair, labels=tuple((one[n], other[n]) for n in sorted(differing)))
-
-
-def _looked_at(splits: dict[str, Split], arrived: dict[str, np.ndarray], wanted: bool) -> list[Place]:
-    found: list[Place] = []
-    for name in splits:
-        chosen = np.flatnonzero(arrived[name] == wanted)
-        some = np.unique(np.linspace(0, len(chosen) - 1, min(MOST, len(chosen))).astype(int)) if len(chosen) else []
-        found += [(name, int(chosen[i])) for i in some]
+def _answers(samples: Samples, places: Iterable[int]) -> Answers:
+    """The labels of some samples, of those targets that they have."""
+    labels = [(name, target) for name, target in samples.spec.targets.items() if KINDS[target.kind].exclusive]
+    found: Answers = {}
+    for place in sorted({*places}):
+        shard, i = samples.at(place)
+        present = [(name, target) for name, target in labels if shard.arrays[f"{name}.present"][i]]
+        found[place] = tuple(f"{name} {target.classes[int(shard.arrays[name][i])]}" for name, target in present)
     return found
 
 
-def _patches(splits: dict[str, Split], new: list[Place], old: list[Place], answers: dict[str, Answers]) -> list[Patch]:
+def _conflicts(samples: Samples, arrived: np.ndarray, copies: NearCopies) -> Iterator[Conflict]:
+    """Near duplicates of which one has arrived, with another label of one target."""
+    told = [(pair, places) for pair, places in zip(copies.pairs, copies.places, strict=True) if any(arrived[[*places]])]
+    answers = _answers(samples, (place for _, places in told for place in places))
+    for pair, places in told:
+        one, other = ({a.split(" ")[0]: a for a in answers[place]} for place in places)
+        differing = [name for name in one.keys() & other.keys() if one[name] != other[name]]
+        if differing:
+            yield Conflict(images=pair, labels=tuple((one[n], other[n]) for n in sorted(differing)))
+
+
+def _looked_at(samples: Samples, arrived: np.ndarray, wanted: bool) -> list[int]:
+    """Places, evenly over each split."""
+    found: list[int] = []
+    for start, end in pairwise([0, *samples.ends.tolist()]):
+        chosen = np.flatnonzero(arrived[start:end] == wanted)
+        some = np.unique(np.linspace(0, len(chosen) - 1, min(MOST, len(chosen))).astype(int)) if len(chosen) else []
+        found += [start + int(chosen[i]) for i in some]
+    return found
+
+
+def _patches(samples: Samples, new: list[int], old: list[int]) -> list[Patch]:
     """Windows that many arrivals have and few known images; those of one set of images together, the largest set first."""
-    codes = [_windows(splits[split], i) for split, i in new]
+    answers = _answers(samples, new)
+    codes = [_windows(samples, place) for place in new]
     if not codes:
         return []
     least = max(FEWEST, SHARE * len(new))
@@ -111,8 +101,8 @@ def _patches(splits: dict[str, Split], new: list[Place], old: list[Place], answe
         for code in mine[np.isin(mine, shared)].tolist():
             having[code].append(number)
     before = Counter[int]()
-    for split, i in old if len(shared) else ():
-        before.update(np.intersect1d(_windows(splits[split], i), shared).tolist())
+    for place in old if len(shared) else ():
+        before.update(np.intersect1d(_windows(samples, place), shared).tolist())
     found: list[tuple[set[int], int]] = []
     for code, numbers in sorted(having.items(), key=lambda one: (-len(one[1]), one[0])):
         if not _suspicious(numbers, before[code], new, old, answers):
@@ -120,45 +110,42 @@ def _patches(splits: dict[str, Split], new: list[Place], old: list[Place], answe
         mine = set(numbers)
         if all(len(mine & images) < 0.5 * len(mine) for images, _ in found):
             found.append((mine, before[code]))
-    return [_described(sorted(images), number, splits, new, answers) for images, number in found[:SHOWN]]
+    return [_described([new[n] for n in sorted(images)], number, samples, answers) for images, number in found[:SHOWN]]
 
 
-def _suspicious(
-    numbers: list[int], before: int, new: list[Place], old: list[Place], answers: dict[str, Answers]
-) -> bool:
+def _suspicious(numbers: list[int], before: int, new: list[int], old: list[int], answers: Answers) -> bool:
     """Whether a window goes with one label, and is so much rarer among known images, or where there are none among arrivals
     without that label, that it is no common motif.
     """
-    told = Counter(answer for n in numbers for answer in answers[new[n][0]][new[n][1]])
+    told = Counter(answer for n in numbers for answer in answers[new[n]])
     main, count = told.most_common(1)[0] if told else ("", 0)
     if told and count < ONE_LABEL * len(numbers):
         return False
     if old:
         return len(numbers) / len(new) > RARER * (before + 1) / (len(old) + 1)
-    others = sum(main not in answers[split][i] for split, i in new)
+    others = sum(main not in answers[place] for place in new)
     if not told or not others:
         return False
     return count / (len(new) - others) > RARER * (len(numbers) - count + 1) / (others + 1)
 
 
-def _described(
-    numbers: list[int], before: int, splits: dict[str, Split], new: list[Place], answers: dict[str, Answers]
-) -> Patch:
-    places = [new[n] for n in numbers]
-    told = Counter(answer for split, i in places for answer in answers[split][i])
+def _described(places: list[int], before: int, samples: Samples, answers: Answers) -> Patch:
+    told = Counter(answer for place in places for answer in answers[place])
+    names = samples.names(places[:SHOWN])
     return Patch(
         number=len(places),
         known=before,
         labels=dict(told.most_common(3)),
-        first=tuple((split, splits[split].ids[i]) for split, i in places[:SHOWN]),
+        first=tuple(names[place] for place in places[:SHOWN]),
     )
 
 
-def _windows(split: Split, index: int) -> np.ndarray:
+def _windows(samples: Samples, place: int) -> np.ndarray:
     """Codes of an image's windows, uint64, each once: which of their blocks, of each channel, are lighter than the mean. A code
     survives noise and lossy compression where the window has contrast; others have none.
     """
-    pixels = split.rows(np.array([index]))["image"][0][..., :3].astype(np.float32)
+    shard, index = samples.at(place)
+    pixels = shard.arrays["image"][index][..., :3].astype(np.float32)
     blocks = _means(pixels, BLOCK)
     side = 4 if blocks.shape[2] == 3 else 7  # 48 or 49 bits
     if min(blocks.shape[:2]) < side:

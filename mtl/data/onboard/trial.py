@@ -60,8 +60,11 @@ def tried(sections: Mapping[str, Section], specs: Mapping[str, TargetSpec], read
     for split in splits:
         source = _source(sections, split)
         mine = replace(sets, problems=[*sets.problems])
-        placed = place(mine.joined, mine.problems, source)
-        divisions.append(Division(split, mine, placed, {name: list(placed.samples(name)) for name in SPLITS}))
+        placed = place(mine.joined, mine.problems, source, mine.marks)
+        samples: dict[str, list[RawSample]] = {name: [] for name in SPLITS}
+        for name, sample in placed.samples():
+            samples[name].append(sample)
+        divisions.append(Division(split, mine, placed, samples))
         if not _unfilled(divisions[-1].needed, specs) and divisions[-1].mostly_train:
             return _seen(divisions[-1])
     for one in divisions:

@@ -65,6 +65,12 @@ class Builder:
         planned, old = order
         return self._write(planned, self.samples(planned), old)
 
+    def build_of(
+        self, planned: Planned, samples: Iterable[RawSample], old: Mapping[str, tuple[str, int]], folder: Path
+    ) -> ShardRecord:
+        """The same of samples that were read elsewhere; folder: where the folder of shards is here."""
+        return replace(self, folder=folder)._write(planned, samples, old)  # noqa: SLF001 (its own class)
+
     def build_elsewhere(self, order: tuple[Planned, Sequence[RawSample]]) -> tuple[ShardRecord, bytes]:
         """The same where the folders are not: the record, and the shard's bytes if it has samples."""
         planned, samples = order

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import cv2
 
@@ -64,6 +64,14 @@ def _chunk(bounds: tuple[int, int]) -> list[Any]:
 
 Order = TypeVar("Order")
 Result = TypeVar("Result")
+
+
+class Each(Protocol):
+    """work(order) of every order, as they finish, somewhere. The work travels there once, orders and results each time."""
+
+    def __call__(self, work: Callable[[Order], Result], orders: Iterable[Order], /) -> Iterator[Result]:
+        """Few orders are in memory at a time."""
+        ...
 
 
 def each(work: Callable[[Order], Result], orders: Iterable[Order]) -> Iterator[Result]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -125,12 +126,15 @@ def _old_samples(folder: Path, leftover: list[ShardRecord]) -> Old:
 
 def _orders(missing: list[Planned], old: Old, raw: Path, given: DatasetSpec) -> Iterator[Order]:
     """Each shard to be built with where its samples are prepared already."""
-    keys: dict[str, list[str]] = {}
-    for planned in missing:
-        if old and planned.split not in keys:
-            keys[planned.split] = [key for _, key in RawSplit(raw, planned.split, given).identities()]
-        mine = keys[planned.split][planned.start : planned.stop] if old else []
-        yield planned, {key: old[key] for key in mine if key in old}
+    if not old:
+        yield from ((planned, {}) for planned in missing)
+        return
+    for split, shards_of in groupby(missing, lambda planned: planned.split):
+        keys, at = (key for _, key in RawSplit(raw, split, given).identities()), 0
+        for planned in shards_of:
+            mine = islice(keys, planned.start - at, planned.stop - at)
+            yield planned, {key: old[key] for key in mine if key in old}
+            at = planned.stop
 
 
 def _statistics(records: list[ShardRecord], config: DataConfig) -> Statistics:

@@ -26,6 +26,14 @@ class Assigned(NamedTuple):
     group: str
 
 
+def assigned_shelf() -> Shelf[Assigned]:
+    """A shelf of such places, as text."""
+    return Shelf[Assigned](
+        lambda place: f"{place.split}\0{place.group}".encode("utf-8", "surrogatepass"),
+        lambda stored: Assigned(*stored.decode("utf-8", "surrogatepass").split("\0", 1)),
+    )
+
+
 def copies_apart(images: Iterable[Image], settings: AnySplit, choose: Callable[[Image], str]) -> Problems:
     """Copies of one image whose groups lie in different splits: each of them would show one split's image to another.
 
@@ -57,9 +65,15 @@ def assign(
     By hash and by table a group has one place. Sets and dates speak of images: a group that they divide is left out, whole
     where a set says the splits; where a date does, what is in a later split than the group's first image. So an image is where
     it is said to be, or nowhere.
+
+    Args:
+        copied: the content of those images that have copies, if somebody knows them.
     """
-    copied = by_content(images) if isinstance(settings, HashedSplit) else {}
-    places: Shelf[Assigned] = Shelf()
+    if not isinstance(settings, HashedSplit):
+        copied = ()
+    elif copied is None:
+        copied = by_content(images)
+    places = assigned_shelf()
     problems: Problems = []
     grouped = False
     for image in images:
@@ -76,10 +90,14 @@ def assign(
     return places, problems
 
 
-def by_content(images: Iterable[Image]) -> dict[str, list[Image]]:
-    """Images with the same bytes, where there are several. Of others it has no more than a number for a moment."""
-    marks = np.fromiter((hash(image.content) for image in images), np.int64)
-    values, counts = np.unique(marks, return_counts=True)
+def by_content(images: Iterable[Image], marks: Iterable[int] | None = None) -> dict[str, list[Image]]:
+    """Images with the same bytes, where there are several. Of others it has no more than a number for a moment.
+
+    Args:
+        marks: the hash of each image's content, if somebody knows them.
+    """
+    known = marks if marks is not None else (hash(image.content) for image in images)
+    values, counts = np.unique(np.fromiter(known, np.int64), return_counts=True)
     several = frozenset(values[counts > 1].tolist())
     found: dict[str, list[Image]] = {}
     for image in images if several else ():

@@ -22,8 +22,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+from bisect import bisect_left, bisect_right
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,7 +40,9 @@ from mtl.errors import DataError
 GROUP = ".group"
 """The column of groups: no target has such a name."""
 ROW_GROUP = 256
-"""Samples that are read together."""
+"""Samples that are read together, where they hold bytes."""
+NAMES_GROUP = 32 * ROW_GROUP
+"""Where they do not: a file of a hundred million rows says of each group where each of its columns lies."""
 
 
 class FileRef(NamedTuple):
@@ -159,12 +162,56 @@ def _unique(ordered: Iterable[RawSample], split: str) -> Iterator[RawSample]:
         before = sample
 
 
+def write_splits(folder: Path, spec: DatasetSpec, placed: Iterable[tuple[str, RawSample]]) -> None:
+    """Write all splits as Parquet.
+
+    Args:
+        placed: splits with their samples, in order of the ids, none of which is there twice.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as files:
+        rows = {split: files.enter_context(_Rows(folder / f"{split}.parquet", spec)) for split in SPLITS}
+        for split, sample in placed:
+            rows[split].add(sample)
+
+
 def write_rows(path: Path, spec: DatasetSpec, ordered: Iterable[RawSample]) -> None:
     """Write samples that are in order of their ids, some at a time."""
-    with pq.ParquetWriter(path, _schema(spec), compression="zstd") as writer:
-        rows = iter(ordered)
-        while some := list(itertools.islice(rows, ROW_GROUP)):
-            writer.write_table(_table(spec, some), row_group_size=ROW_GROUP)
+    with _Rows(path, spec) as rows:
+        for sample in ordered:
+            rows.add(sample)
+
+
+class _Rows:
+    """A file of samples, which are written some at a time."""
+
+    def __init__(self, path: Path, spec: DatasetSpec) -> None:
+        self._spec, self._waiting, self._bytes = spec, list[RawSample](), False
+        self._writer = pq.ParquetWriter(path, _schema(spec), compression="zstd")
+
+    def add(self, sample: RawSample) -> None:
+        """The next sample."""
+        self._waiting.append(sample)
+        self._bytes = self._bytes or _holds_bytes(sample)
+        if len(self._waiting) == NAMES_GROUP or (self._bytes and len(self._waiting) % ROW_GROUP == 0):
+            self._write()
+
+    def _write(self) -> None:
+        if self._waiting:
+            self._writer.write_table(_table(self._spec, self._waiting), row_group_size=NAMES_GROUP)
+        self._waiting, self._bytes = [], False
+
+    def __enter__(self) -> _Rows:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if error[0] is None:
+            self._write()
+        self._writer.close()
+
+
+def _holds_bytes(sample: RawSample) -> bool:
+    return isinstance(sample.image, bytes) or any(isinstance(value, bytes) for value in sample.targets.values())
 
 
 def _table(spec: DatasetSpec, samples: Sequence[RawSample]) -> pa.Table:  # pyright: ignore[reportUnknownParameterType]
@@ -193,6 +240,9 @@ class RawSplit:
         with self._explained():
             # Without buffers that hold all that was read ahead: a million rows are read like a thousand.
             self._file = pq.ParquetFile(self.path, pre_buffer=False, memory_map=True)
+            metadata = self._file.metadata
+            numbers = (metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
+            self._starts = list(itertools.accumulate(numbers, initial=0))
             self._has_groups = GROUP in self._file.schema_arrow.names  # one written before there were groups has none
             missing = set(_schema(spec).names) - {GROUP} - set(self._file.schema_arrow.names)
             if missing:
@@ -216,9 +266,9 @@ class RawSplit:
     def samples(self, start: int, stop: int) -> Iterator[RawSample]:
         """The samples from `start` to before `stop`."""
         with self._explained():
-            for group in range(start // ROW_GROUP, -(-stop // ROW_GROUP)):
-                first = group * ROW_GROUP
-                low, high = max(start - first, 0), min(stop - first, ROW_GROUP)
+            for group in range(bisect_right(self._starts, start) - 1, bisect_left(self._starts, stop)):
+                first, end = self._starts[group : group + 2]
+                low, high = max(start - first, 0), min(stop, end) - first
                 for row in self._file.read_row_group(group).slice(low, high - low).to_pylist():
                     yield self._sample(row)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -13,7 +13,7 @@ from pathspec import GitIgnoreSpec
 from mtl.data.formats.base import Problem
 from mtl.data.raw.account import Account, FilesOfPath, Names
 from mtl.storage.members import Member
-from mtl.storage.shelf import Shelf
+from mtl.storage.shelf import SOME, Shelf, batched
 
 NOT_DATA = GitIgnoreSpec.from_lines(
     (
@@ -123,22 +123,37 @@ class Seen:
     ignore: tuple[str, ...] = ()
     documents: set[str] = field(default_factory=set[str])
     left_out: dict[str, str] = field(default_factory=dict[str, str])
-    named: Shelf[str] = field(default_factory=Shelf[str])
+    named: Shelf[str] = field(default_factory=Shelf[str].of_texts)
     """File → the id of the image that it is, or is a target of."""
     problems: dict[str, str] = field(default_factory=dict[str, str])
 
-    def account(self, stands_for: Callable[[str], str | None], lost: Mapping[str, str]) -> FileAccount:
+    def _stand_for(
+        self, stand_for: Callable[[Iterable[str]], Mapping[str, str]]
+    ) -> Iterator[tuple[str, str | None, str | None]]:
+        """Every file, the image that it is or is a target of, and the one that is used for that."""
+        for files in batched(self._named(), SOME):
+            kept = stand_for(found for _, found in files if found is not None)
+            yield from ((name, found, None if found is None else kept.get(found)) for name, found in files)
+
+    def _named(self) -> Iterator[tuple[str, str | None]]:
+        """Every file with the id of the image that it is, or is a target of: both are in order."""
+        pairs = self.named.pairs()
+        at, found = next(pairs, ("", None))
+        for name in self.names:
+            while found is not None and at < name:
+                at, found = next(pairs, ("", None))
+            yield name, found if at == name else None
+
+    def account(self, stand_for: Callable[[Iterable[str]], Mapping[str, str]], lost: Mapping[str, str]) -> FileAccount:
         """Say of every file what became of it.
 
         Args:
-            stands_for: the id of the image that is used for one: itself, or the one that it is a copy of; None if none is.
+            stand_for: of images' ids those that are used, with the id of what is used for each: itself, or what it is a copy of.
             lost: id → what is wrong with it.
         """
         account = FileAccount(self.path, found=len(self.names))
         ignored = GitIgnoreSpec.from_lines(self.ignore)
-        for name in self.names:
-            found = self.named.get(name)
-            kept = None if found is None else stands_for(found)
+        for name, found, kept in self._stand_for(stand_for):
             if found is not None and kept is not None:
                 account.used += kept == found
                 account.copies += kept != found

@@ -6,24 +6,25 @@ import contextlib
 import gc
 import hashlib
 import itertools
-import json
+from array import array
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 
 from mtl.config.files import AnyFileSet, FilesSource, GivenSplit
 from mtl.data.formats import FORMATS, Problem, Reading
 from mtl.data.formats.base import Entry
-from mtl.data.raw.rows import FileRef, RawSample, write_problems, write_spec, write_split
+from mtl.data.raw.rows import FileRef, RawSample, write_problems, write_spec, write_splits
 from mtl.data.sources.account import Accounts, Seen, container, num_annotations
-from mtl.data.sources.joined import Joined, join
+from mtl.data.sources.joined import Joined, join, joined_shelf
 from mtl.data.sources.placed import Placed, lost, place
-from mtl.data.spec import SPLITS, DatasetSpec, SourceRecord, TargetSpec
+from mtl.data.spec import DatasetSpec, SourceRecord, TargetSpec
 from mtl.errors import DataError
 from mtl.storage.digest import DigestCache, bytes_sha256
 from mtl.storage.file_tree import FileTree
-from mtl.storage.shelf import Shelf
+from mtl.storage.shelf import Shelf, batched
 
 SOME = 4096
 """Entries whose files are looked up together."""
@@ -33,13 +34,15 @@ SOME = 4096
 class Sets:
     """What all sets hold, joined; and what they said on the way."""
 
-    joined: Shelf[Joined] = field(default_factory=Shelf[Joined])
+    joined: Shelf[Joined] = field(default_factory=joined_shelf)
     targets: dict[str, TargetSpec] = field(default_factory=dict[str, TargetSpec])
     slices: dict[str, None] = field(default_factory=dict[str, None])
     problems: list[Problem] = field(default_factory=list[Problem])
     records: list[SourceRecord] = field(default_factory=list[SourceRecord])
     seen: dict[str, Seen] = field(default_factory=dict[str, Seen])
     notes: Counter[str] = field(default_factory=Counter[str])
+    marks: array[int] = field(default_factory=lambda: array("q"))
+    """A number of each joined image's content, the same for copies."""
 
 
 def fetch_files(settings: FilesSource, seed: int, folder: Path, cache: Path) -> DatasetSpec:
@@ -66,7 +69,7 @@ def _without_collector() -> Generator[None]:
 
 def _fetch(settings: FilesSource, folder: Path, cache: Path) -> DatasetSpec:
     sets = read_sets(settings, cache)
-    placed = place(sets.joined, sets.problems, settings)
+    placed = place(sets.joined, sets.problems, settings, sets.marks)
     spec = DatasetSpec(
         name="files",
         targets=sets.targets,
@@ -76,8 +79,7 @@ def _fetch(settings: FilesSource, folder: Path, cache: Path) -> DatasetSpec:
         judged_on=settings.split.judged_on if isinstance(settings.split, GivenSplit) else "test",
     )
     counted = Counted()
-    for split in SPLITS:
-        write_split(folder, split, spec, counted.through(placed.samples(split)), ordered=True)
+    write_splits(folder, spec, counted.through(placed.samples()))
     write_problems(folder, [(p.id, p.reason) for p in sets.problems if p.loses == "image"])
     accounts(sets, placed, counted.annotations).write(folder)
     notes = {"copies_dropped": len(placed.copies)} if placed.copies else {}
@@ -95,13 +97,13 @@ class Counted:
     grouped: int = 0
     alone: int = 0
 
-    def through(self, samples: Iterable[RawSample]) -> Iterator[RawSample]:
+    def through(self, placed: Iterable[tuple[str, RawSample]]) -> Iterator[tuple[str, RawSample]]:
         """The same samples."""
-        for sample in samples:
+        for split, sample in placed:
             self.annotations += num_annotations([sample.targets])
             self.grouped += bool(sample.group)
             self.alone += not sample.group
-            yield sample
+            yield split, sample
 
 
 def accounts(sets: Sets, placed: Placed, annotations: int) -> Accounts:
@@ -111,8 +113,9 @@ def accounts(sets: Sets, placed: Placed, annotations: int) -> Accounts:
         annotations: that samples have.
     """
     bad = [problem for problem in sets.problems if problem.loses == "annotation"]
+    images = lost(sets.problems)
     return Accounts(
-        files=[seen.account(placed.stands_for, lost(sets.problems)) for seen in sets.seen.values()],
+        files=[seen.account(placed.stand_for, images) for seen in sets.seen.values()],
         annotations=bad,
         num_annotations=annotations + len(bad),
         notes=sets.notes,
@@ -127,7 +130,7 @@ def read_sets(settings: FilesSource, cache: Path) -> Sets:
     """
     digests = DigestCache(cache)
     sets = Sets()
-    ids: Shelf[str] = Shelf()
+    ids = Shelf[str].of_texts()
     try:
         for name, chosen in settings.sets.items():
             _read_set(sets, name, chosen, ids, digests, settings.threads)
@@ -157,16 +160,20 @@ def _read_set(
     seen = _see(sets, chosen, tree, reading)
     for p in reading.problems:
         sets.problems.append(Problem(chosen.id_prefix + p.id, f"{name}: {p.reason}", p.loses))
-    contents: Shelf[None] = Shelf()
-    here: Shelf[str] = Shelf()
+    contents, numbers = Shelf[None](), itertools.count()
+    here = Shelf[str].of_texts()
     number = len(reading.entries)
     for entries in _taken(reading):
         known = _digests(tree, entries, cache, threads)
         for file, content in known.items():
             contents[f"{file}\0{content}\0"] = None
         for entry in entries:
-            found = _found(entry, known)
             _own(entry, name, chosen.id_prefix)
+        ids.ready(f"{chosen.path}\0{entry.image.name}" for entry in entries if isinstance(entry.image, FileRef))
+        here.ready(entry.id for entry in entries)
+        sets.joined.ready(entry.id for entry in entries)
+        for entry in entries:
+            found = _found(entry, known)
             if isinstance(found, Problem):
                 sets.problems.append(Problem(entry.id, f"{name}: {found.reason}"))
                 _name_files(seen, entry)
@@ -178,8 +185,9 @@ def _read_set(
                 sets.notes["images whose id another image of their set has, which got a number"] += 1
             _name_files(seen, entry)
             for value in entry.digests.keys() if isinstance(entry.image, FileRef) else found.keys():
-                contents[f"{entry.id}.{value}\0{found[value]}\0{len(contents)}"] = None
-            join(sets.joined, entry, found, sets.problems)
+                contents[f"{entry.id}.{value}\0{found[value]}\0{next(numbers)}"] = None
+            if join(sets.joined, entry, found, sets.problems):
+                sets.marks.append(hash(found["image"]))
     sets.records.append(
         SourceRecord(
             name=name,
@@ -197,8 +205,7 @@ def _taken(reading: Reading) -> Iterator[list[Entry]]:
     entries, reading.entries = reading.entries, ()
     rest = _emptied(entries) if isinstance(entries, list) else iter(entries)
     del entries
-    while some := list(itertools.islice(rest, SOME)):
-        yield some
+    yield from batched(rest, SOME)
 
 
 def _emptied(entries: list[Entry]) -> Iterator[Entry]:
@@ -209,10 +216,11 @@ def _emptied(entries: list[Entry]) -> Iterator[Entry]:
 
 def _digest(contents: Shelf[None]) -> str:
     """SHA-256 of names and digests as a list in JSON, in order."""
-    digest, comma = hashlib.sha256(b"["), b""
+    digest, comma = hashlib.sha256(b"["), ""
     for line in contents:
-        digest.update(comma + json.dumps(line.split("\0")[:2]).encode())
-        comma = b", "
+        name, found = map(encode_basestring_ascii, line.split("\0")[:2])
+        digest.update(f"{comma}[{name}, {found}]".encode())
+        comma = ", "
     digest.update(b"]")
     return digest.hexdigest()
 

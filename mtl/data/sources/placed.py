@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,19 +44,25 @@ class Placed:
     assigned: Shelf[Assigned]
     copies: Mapping[str, str]
 
-    def samples(self, split: str) -> Iterator[RawSample]:
-        """The samples of one split, in order of their ids."""
-        for found, where in self.assigned.pairs():
-            if where.split == split:
-                one = self.changed.get(found) or self.joined[found]
+    def samples(self) -> Iterator[tuple[str, RawSample]]:
+        """Splits with their samples, in order of the ids."""
+        places = self.assigned.pairs()
+        found, where = next(places, ("", None))
+        for name, one in self.joined.pairs():
+            if where is None:
+                return
+            if name == found:
+                one = self.changed.get(found, one)
                 entry = one.entry
                 assert entry.image is not None
-                yield RawSample(found, entry.image, entry.targets, entry.slices, one.key(), where.group)
+                yield where.split, RawSample(found, entry.image, entry.targets, entry.slices, one.key(), where.group)
+                found, where = next(places, ("", None))
 
-    def stands_for(self, found: str) -> str | None:
-        """The id of the image that is used for one: itself, or what it is a copy of; None if neither is used."""
-        kept = self.copies.get(found, found)
-        return kept if kept in self.assigned else None
+    def stand_for(self, ids: Iterable[str]) -> dict[str, str]:
+        """Of images those that are used, with the id of what is used for each: itself, or what it is a copy of."""
+        kept = {found: self.copies.get(found, found) for found in ids}
+        self.assigned.ready(kept.values())
+        return {found: one for found, one in kept.items() if one in self.assigned}
 
 
 def lost(problems: list[Problem]) -> dict[str, str]:
@@ -64,15 +70,18 @@ def lost(problems: list[Problem]) -> dict[str, str]:
     return {p.id: p.reason for p in reversed(problems) if p.loses == "image"}
 
 
-def place(joined: Shelf[Joined], problems: list[Problem], settings: FilesSource) -> Placed:
+def place(joined: Shelf[Joined], problems: list[Problem], settings: FilesSource, marks: Iterable[int]) -> Placed:
     """Say of each image where it goes. What can be in no split is added to the problems.
+
+    Args:
+        marks: the hash of each image's content.
 
     Raises:
         DataError: the table of splits cannot be read, or contradicts itself.
     """
     everything = Images(joined, {}, ())
     choose = splitter(settings.split, everything)
-    alike = by_content(everything)
+    alike = by_content(everything, marks)
     apart = copies_apart([image for images in alike.values() for image in images], settings.split, choose)
     problems += [Problem.of(found, error) for found, error in apart]
     bad = lost(problems)
