@@ -120,8 +120,8 @@ def test_a_compiled_training_is_the_same_to_rounding(
     monkeypatch.setattr("torch._functorch.config.donated_buffer", True)
     monkeypatch.setattr("torch.compiler.config.cache_key_tag", "")
     found: list[dict[str, torch.Tensor]] = []
-    for compiled in (False, True):
-        options = {"compile": compiled, "precision": "float32", "optimizer": "sgd", "learning_rate": 0.01}
+    for mode in ("off", "default"):
+        options = {"compile": mode, "precision": "float32", "optimizer": "sgd", "learning_rate": 0.01}
         objective = {"aggregator": {"type": aggregator}, "level": level}
         chosen = changed(config, train=options, objective=objective, model={"sharing": {"type": sharing}})
         training = Training(chosen, prepared, ProcessGroup())
