@@ -51,13 +51,13 @@ class Compiling:
 
 
 def choose(
-    wish: str, world: ProcessGroup, *, deterministic: bool, steps: int, passes: int, work: Callable[[], int]
+    wish: str, world: ProcessGroup, *, deterministic: bool, steps: int, compares: bool, work: Callable[[], int]
 ) -> Compiling:
     """What `train.compile` means here.
 
     Args:
         steps: of the whole training, so that one that goes on is compiled as it was.
-        passes: backward passes that go through the same graph in a step.
+        compares: whether a step has a backward pass per task.
         work: → multiply-adds of a forward pass of this worker's micro-batch.
     """
     if wish != AUTO:
@@ -68,7 +68,7 @@ def choose(
         return Compiling(OFF, "train.deterministic, and kernels are chosen by how long they take")
     if steps < FEW_STEPS:
         return Compiling(OFF, f"{steps} steps are over before it has paid (from {FEW_STEPS:,} on)")
-    if world.size == 1 and passes == 1 and (amount := work()) < LAUNCH_BOUND:
+    if world.size == 1 and not compares and (amount := work()) < LAUNCH_BOUND:
         return Compiling(
             CAPTURED, f"{amount / 1e9:.1f} billion multiply-adds take no longer than to launch", optional=True
         )

@@ -129,10 +129,10 @@ class Training:
             example = torch.zeros(1, image.channels, image.height, image.width, device=world.device)
             return multiply_adds(self.averaged, example) * (config.batch_size // sharers // config.accumulate)
 
-        objective = self.config.objective
-        passes = len(self.tasks) if objective.compares_gradients and objective.level == "parameters" else 1
-        steps = self.steps_per_epoch * config.epochs
-        return choose(config.compile, world, deterministic=self.deterministic, steps=steps, passes=passes, work=work)
+        steps, compares = self.steps_per_epoch * config.epochs, self.config.objective.compares_gradients
+        return choose(
+            config.compile, world, deterministic=self.deterministic, steps=steps, compares=compares, work=work
+        )
 
     def _reseed(self, micro: int) -> None:
         """Whatever draws random numbers inside the network (dropout) depends on seed, step and share alone."""

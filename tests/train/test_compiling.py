@@ -187,7 +187,7 @@ GPU, TWO = ProcessGroup(0, 1, torch.device("cuda")), ProcessGroup(0, 2, torch.de
         ("off", GPU, {}, OFF, ""),
         ("auto", GPU, {}, CAPTURED, "billion"),
         ("auto", GPU, {"work": LAUNCH_BOUND}, DEFAULT, "worth it"),
-        ("auto", GPU, {"passes": 3}, DEFAULT, "worth it"),
+        ("auto", GPU, {"compares": True}, DEFAULT, "worth it"),
         ("auto", TWO, {}, DEFAULT, "worth it"),
         ("auto", GPU, {"deterministic": True}, OFF, "deterministic"),
         ("auto", GPU, {"steps": FEW_STEPS - 1}, OFF, "over before"),
@@ -197,7 +197,7 @@ GPU, TWO = ProcessGroup(0, 1, torch.device("cuda")), ProcessGroup(0, 2, torch.de
 def test_auto_chooses_by_a_rule_and_says_it(
     wish: str, world: ProcessGroup, changes: dict[str, Any], mode: str, word: str
 ) -> None:
-    given = {"deterministic": False, "steps": FEW_STEPS, "passes": 1, "work": LAUNCH_BOUND - 1} | changes
+    given = {"deterministic": False, "steps": FEW_STEPS, "compares": False, "work": LAUNCH_BOUND - 1} | changes
     amount = given.pop("work")
     found = choose(wish, world, work=lambda: amount, **given)
     assert found.mode == mode
