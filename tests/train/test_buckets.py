@@ -54,7 +54,7 @@ def test_a_bucket_is_sent_before_the_pass_is_over(network: nn.Sequential) -> Non
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True) if a is not None)
 
 
-def test_a_worker_without_a_gradient_sends_zeros_in_the_same_order(network: nn.Sequential) -> None:
+def test_a_worker_without_a_gradient_sends_zeros_in_its_turn(network: nn.Sequential) -> None:
     buckets = Buckets(Doubled(0, 2), network.parameters())
     images = torch.randn(6, 4)
     with buckets.during():
