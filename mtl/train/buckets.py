@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 
 import torch
@@ -38,7 +38,7 @@ class Buckets:
         self._under_way: list[Callable[[], None]] = []
 
     @contextmanager
-    def during(self) -> Iterator[None]:
+    def during(self) -> Generator[None]:
         """Within it a backward pass has the sums; it must be the only one that changes these gradients."""
         if self.world.size == 1:
             yield

@@ -128,15 +128,8 @@ def _compiler(chosen: Compiling, *, speaks: bool) -> Callable[[Callable[..., Any
 
     def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         name = getattr(function, "__qualname__", repr(function))
-        now = torch.compile(
-            function,
-            backend=BACKEND,
-            mode=chosen.mode,
-            fullgraph=True,
-            dynamic=False,
-            recompile_limit=SHAPES,
-            isolate_recompiles=True,
-        )
+        options: dict[str, Any] = {"mode": chosen.mode, "recompile_limit": SHAPES, "isolate_recompiles": True}
+        now = torch.compile(function, backend=BACKEND, fullgraph=True, dynamic=False, **options)
 
         @wraps(function)
         def run(*given: Any) -> Any:
