@@ -7,9 +7,11 @@ through, or FSDP gathers by itself, is cut there: each piece is a graph.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -75,13 +77,18 @@ def choose(
     return Compiling(DEFAULT, "a GPU, and steps that are worth it", optional=True)
 
 
-def compile_method(chosen: Compiling, method: GradientMethod, *, sharded: bool, deterministic: bool) -> None:
+def compile_method(
+    chosen: Compiling, method: GradientMethod, *, sharded: bool, deterministic: bool, cache: Path | None = None
+) -> None:
     """Compile what a way to a gradient computes; what cannot be, for it reads on the host, is named and stays.
 
     Args:
         sharded: the model is divided by FSDP2.
         deterministic: kernels are not chosen by trying.
+        cache: a folder of this account, in which compiled code is found again.
     """
+    if cache is not None:  # torch's own lies where every account of the machine may put code before
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache / "compiled"))
     import torch._inductor.config
 
     torch._inductor.config.deterministic = deterministic

@@ -95,7 +95,8 @@ class Training:
         self.method = self._method()
         self.compiling = self._compiling()
         if self.compiling.mode != OFF:
-            compile_method(self.compiling, self.method, sharded=self.sharded, deterministic=self.deterministic)
+            options = {"sharded": self.sharded, "deterministic": self.deterministic}
+            compile_method(self.compiling, self.method, cache=cache, **options)
 
     def _method(self) -> GradientMethod:
         """How this training computes its gradient."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,17 @@ def test_what_cannot_be_compiled_is_named(
         found = gradients(method, batch)
     assert [line for line in lines if "not compiled: TaskPart.loss" in line] == lines != []
     assert all(torch.allclose(found[name], value, rtol=1e-4, atol=1e-6) for name, value in expected.items())
+
+
+def test_compiled_code_lies_where_nobody_else_writes(
+    split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    tasks = build_tasks({"count": task_configs()["count"]}, split.spec.targets, image_spec(split.manifest))
+    method = method_of(tasks, "hard", "sum", OFF)
+    compile_method(Compiling(DEFAULT), method, sharded=False, deterministic=True, cache=tmp_path)
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "compiled")
 
 
 GPU, TWO = ProcessGroup(0, 1, torch.device("cuda")), ProcessGroup(0, 2, torch.device("cuda"))
