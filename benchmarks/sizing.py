@@ -118,9 +118,11 @@ def step(gpus: int, level: str, c: Constants) -> tuple[float, float]:
     elif level == "features":  # the Gramian first, then one gradient as above
         compute *= c.feature_level
         wait = ring(4.0 * c.tasks**2, gpus, c) + max(0.0, ring(gradient, gpus, c) - compute / 3)
-    else:  # a gradient per task, after the backward passes
+    else:  # a gradient per task, each while the next one is computed
+        passes = compute * c.parameter_level - compute / 3
         compute *= c.parameter_level
-        wait = ring(gradient * c.tasks, gpus, c)
+        one, most = ring(gradient, gpus, c), ring(gradient * c.tasks, gpus, c)
+        wait = max(one, most - passes * (c.tasks - 1) / c.tasks)
     total = loading + compute + wait
     return total, wait / total
 

@@ -14,24 +14,19 @@ import torch
 from benchmarks.measuring.scenes import PARAMS
 from mtl.config.params import Config, load
 from mtl.data.loading.loader import Batch
-from mtl.errors import ConfigError
 from mtl.evaluate.evaluator import score
 from mtl.train.process_group import ProcessGroup
 from mtl.train.training import Training
 
-COMPILED = {"": ("off", "false"), "default": ("default", "true"), "reduce-overhead": ("reduce-overhead", "true")}
-"""A mode of torch.compile → how `train.compile` says it: as a choice of modes, or where it is a switch."""
-
 
 def settings(overrides: Sequence[str], compiled: str = "") -> Config:
-    """params.yaml with these settings, one worker."""
-    first, second = (
-        [*overrides, "train.num_workers=1", "train.patience=1000", f"train.compile={way}"] for way in COMPILED[compiled]
-    )
-    try:
-        return load(PARAMS, first)
-    except ConfigError:
-        return load(PARAMS, second)
+    """params.yaml with these settings, one worker.
+
+    Args:
+        compiled: a mode of torch.compile; empty: none.
+    """
+    fixed = ["train.num_workers=1", "train.patience=1000", f"train.compile={compiled or 'off'}"]
+    return load(PARAMS, [*overrides, *fixed])
 
 
 READ_EVERY = 10

@@ -37,6 +37,10 @@ def ratios(rows: Sequence[Row]) -> dict[str, float]:
             found[name] = row["share"]
         elif row["what"] == "evaluation":
             found["scoring by its forward passes"] = row["ratio"]
+        elif row["what"] == "recompute":
+            found[f"{row['case']}: activations computed again by kept ones"] = row["ratio"]
+            if row["memory"] is not None:
+                found[f"{row['case']}: its memory by theirs"] = row["memory"]
         elif row["what"] == "codec" and row["ratio"] is not None:
             found[f"loading from shards in {row['codec']} by raw ones"] = row["ratio"]
     return found
@@ -67,7 +71,7 @@ def judged(rows: Sequence[Row], device: str) -> list[Row]:
         waits = [r["share"] for r in taken if r["what"] == "waiting" and r["case"] == case and r["share"] is not None]
         found.append(_bar(f"{case}: waiting for the batch", 0.02, _best(waits), most=True))
     for level in ("features", "parameters"):
-        these = [r for r in taken if r["what"] == "method" and r["level"] == level]
+        these = [r for r in taken if r["what"] == "method" and r["level"] == level and not r.get("compiled")]
         worst = max(these, key=lambda r: r["ratio"], default=None)
         tasks = worst["tasks"] if worst else 6
         most = 1.10 if level == "features" else 1.1 * (1 + 2 * tasks) / 3

@@ -15,7 +15,7 @@ from benchmarks.measuring.by_hand import forward, tuned_loop
 from benchmarks.measuring.product import Product, settings
 from benchmarks.measuring.scenes import write_scenes
 from benchmarks.measuring.timing import Step, in_turns, kernel_seconds, ratio, seconds
-from benchmarks.one_gpu.cases import FIRST, METHODS, RESNET18, TINY_METHODS, Case
+from benchmarks.one_gpu.cases import FIRST, METHODS, RESNET18, RESNET50, TINY_METHODS, Case
 from mtl.config.choices import sections
 from mtl.config.data import DataConfig
 
@@ -96,6 +96,37 @@ def methods(place: Place, names: Sequence[str] = ()) -> Iterator[Row]:
         yield row | {"ratio": ratio(found[name], found["sum"]), "with loading": not (base.stays and method.stays)}
         del method, steps
         gc.collect()
+
+
+def compiled_methods(place: Place) -> Iterator[Row]:
+    """A method of each level by the plain sum, both compiled."""
+    base = place.product(METHODS, "objective={weighting: {type: fixed}}", compiled="default")
+    for name in FIRST[2:]:
+        method = place.product(METHODS, f"objective={objectives()[name]}", compiled="default")
+        found = in_turns({"sum": base.stay, name: method.stay}, METHODS.count, place.rounds, place.device, warm=3)
+        level = name.partition(", ")[2]
+        row = {"what": "method", "case": METHODS.name, "method": f"{name}, compiled", "level": level}
+        yield row | {"tasks": len(base.training.tasks), "ratio": ratio(found[name], found["sum"]), "compiled": True}
+        del method
+        gc.collect()
+
+
+def recomputed(place: Place) -> Iterator[Row]:
+    """A step whose stages compute their activations again by one that keeps them: its time, and of a GPU its memory."""
+    case = TINY_METHODS if place.tiny else RESNET50
+    times: dict[str, list[float]] = {}
+    peaks: dict[str, int] = {}
+    for way in ("off", "stages"):
+        product = place.product(case, f"train.activation_checkpointing={way}")
+        if place.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        times |= in_turns({way: product.stay}, case.count, place.rounds, place.device, warm=1 if place.tiny else 3)
+        if place.device.type == "cuda":
+            peaks[way] = torch.cuda.max_memory_allocated()
+        del product
+        gc.collect()
+    memory = peaks["stages"] / peaks["off"] if peaks else None
+    yield {"what": "recompute", "case": case.name, "ratio": ratio(times["stages"], times["off"]), "memory": memory}
 
 
 def objectives() -> dict[str, str]:

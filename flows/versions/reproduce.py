@@ -318,7 +318,7 @@ def _circumstances(settings: Settings, kept: Path, folder: Path) -> Differences:
         one, other = (json.loads(path.read_text(encoding="utf-8")) for path in trainings)
         found += [
             _differs(f"training {key}", one.get(key), other.get(key))
-            for key in ("worlds", "device", "bf16", "deterministic")
+            for key in ("worlds", "device", "bf16", "deterministic", "compiled")
             if one.get(key) != other.get(key)
         ]
     return found

@@ -71,5 +71,7 @@ def _check_sharded(model: ModelConfig, objective: ObjectiveConfig, train: TrainC
         )
     if not model.sharing.shardable:
         raise ValueError(f"train.sharding: fsdp is for hard sharing; {model.sharing.type} opens modules from outside")
-    if train.parallelism == "tasks" or train.accumulate > 1:
-        raise ValueError("train.sharding: fsdp goes with parallelism data and accumulate 1")
+    if train.parallelism == "tasks":
+        raise ValueError(
+            "train.sharding: fsdp goes with parallelism data: each worker has a part of every task's weights"
+        )

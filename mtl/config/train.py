@@ -47,7 +47,17 @@ class TrainConfig(Section):
         description="whether a training repeated on the same kind of machine gives the same bits; auto: on processors, where it "
         "costs nothing; on GPUs faster convolutions are chosen by trying, in TensorFloat-32 where float32 is asked for",
     )
-    compile: bool = Field(default=False, description="torch.compile of the network")
+    compile: Literal["auto", "off", "default", "reduce-overhead"] = Field(
+        default="auto",
+        description="torch.compile of network, losses and counts of targets, each without a break. default: by Inductor; "
+        "reduce-overhead: replayed as CUDA graphs, too, for steps that take as long to launch as to compute. auto: off on "
+        "processors, where bits must come again and in short trainings; the start says what was chosen and why",
+    )
+    activation_checkpointing: Literal["off", "stages"] = Field(
+        default="off",
+        description="stages: what the stages of a backbone compute is computed again in the backward pass instead of kept: less "
+        "memory, more time, the same result",
+    )
     mixing: Mixing = Field(default=NaturalMixing(type="natural"), description="how steps draw from several sources")
     order: Order = Field(
         default=WholeOrder(type="whole"), description="of the images in an epoch; the result's bits depend on it"

@@ -72,6 +72,13 @@ def _alpha(node: Node, key: str) -> str | None:
     return None
 
 
+def _compile(node: Node, key: str) -> str | None:
+    if not isinstance(node.get(key), bool):
+        return None
+    node[key] = "default" if node[key] else "off"
+    return f"is {node[key]} now"
+
+
 MGDA = "the shortest vector is found exactly, in finitely many steps"
 UPGRADES: tuple[Upgrade, ...] = (
     Upgrade(
@@ -91,6 +98,7 @@ UPGRADES: tuple[Upgrade, ...] = (
         _alpha,
         "a look may alarm by chance in so small a share of looks only after more draws",
     ),
+    Upgrade("0.2.0", "train", "compile", _compile, "it is a choice of modes; auto chooses by the machine"),
     Upgrade(
         "0.2.0",
         "gate",

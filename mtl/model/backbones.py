@@ -38,6 +38,15 @@ class Backbone(nn.Module, ABC):
             ConfigError: it does not tell.
         """
 
+    @abstractmethod
+    def stage_modules(self) -> list[nn.Module]:
+        """Modules that an image passes one after the other, each called as a whole: what is computed in one may be computed
+        again when it is needed.
+
+        Raises:
+            ConfigError: it does not tell.
+        """
+
 
 class Staged(Backbone):
     """A chain of stages, each the next level of the pyramid."""
@@ -53,6 +62,9 @@ class Staged(Backbone):
 
     def stage_parameters(self) -> list[list[nn.Parameter]]:
         return [list(stage.parameters()) for stage in self.stages]
+
+    def stage_modules(self) -> list[nn.Module]:
+        return list(self.stages)
 
 
 class Compact(Staged):
@@ -175,6 +187,23 @@ class Timm(Backbone):
             stage = next((stage for stage, end in enumerate(ends) if place <= end), len(ends) - 1)
             found[stage] += module.parameters(recurse=False)
         return [stage for stage in found if stage]  # the last may be a pooling
+
+    def stage_modules(self) -> list[nn.Module]:
+        # Chains of blocks; a chain of nothing but chains is taken apart by some networks.
+        found: list[nn.Module] = []
+        inside: set[int] = set()
+        for module in self.net.modules():
+            whole = isinstance(module, nn.Sequential) and any(not isinstance(m, nn.Sequential) for m in module)
+            if whole and id(module) not in inside:
+                found.append(module)
+                inside |= {id(part) for part in module.modules()}
+        if not found:
+            raise ConfigError(
+                "train.activation_checkpointing: this backbone does not tell where its stages end",
+                found="no chain of blocks in it",
+                fix="set train.activation_checkpointing to off, or choose another backbone",
+            )
+        return found
 
 
 class _FrozenBatchNorm(nn.BatchNorm2d):

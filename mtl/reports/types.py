@@ -66,6 +66,7 @@ class TrainReport(Report):
     joules: float | None = Field(default=None, description="since the workers last started; None: no meter")
     bf16: bool
     deterministic: bool | None = Field(default=None, description="whether it gives the same bits again; None: not kept")
+    compiled: str = Field(default="off", description="the mode of torch.compile")
     world_size: int
     worlds: list[list[int]] = Field(
         description="[from which step on, with how many workers] of a training that lost some"

@@ -73,16 +73,22 @@ class FCOS:
         return [Candidates(b, s) for b, s in zip(boxes, scores, strict=True)]
 
     def _assigned(self, tables: Tables, present: Bool[Tensor, " n"]) -> Cells:
-        """Asked for several times per step, with the same lists: computed once."""
+        """Asked for several times per step, with the same lists: computed once. A graph has no memory, and sees by itself what
+        it computes twice.
+        """
+        if torch.compiler.is_compiling():
+            return self._cells(tables, present)
         if self._last is None or self._last[0] is not tables or self._last[1] is not present:
-            stride, device = self.config.stride, present.device
-            height, width = -(-self.height // stride), -(-self.width // stride)
-            radius = self.config.radius
-            positive, label, sides = assign(tables, height, width, stride, radius, device, every_box=True)
-            learns = positive | ~not_counting(tables, cell_centres(height, width, stride, device))
-            there = present[:, None]
-            self._last = (tables, present, Cells(positive & there, learns & there, label, sides))
+            self._last = (tables, present, self._cells(tables, present))
         return self._last[2]
+
+    def _cells(self, tables: Tables, present: Bool[Tensor, " n"]) -> Cells:
+        stride, device = self.config.stride, present.device
+        height, width = -(-self.height // stride), -(-self.width // stride)
+        positive, label, sides = assign(tables, height, width, stride, self.config.radius, device, every_box=True)
+        learns = positive | ~not_counting(tables, cell_centres(height, width, stride, device))
+        there = present[:, None]
+        return Cells(positive & there, learns & there, label, sides)
 
 
 @dataclass(frozen=True)

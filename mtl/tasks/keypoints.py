@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Num
+from jaxtyping import Bool, Float, Num
 from torch import Tensor, nn
 
 from mtl.config.tasks import Keypoints as KeypointsConfig
@@ -90,15 +90,21 @@ class Keypoints(Task[KeypointsConfig, ObjectsWithPoints]):
         return output.split([len(self.target.classes), 4, 2 * number, number, 2], 1)
 
     def _learnt(self, batch: Batch) -> Targets:
-        """Asked for several times per step, with the same lists: computed once."""
+        """Asked for several times per step, with the same lists: computed once. A graph has no memory, and sees by itself what
+        it computes twice.
+        """
         tables, present = batch.targets[self.target_name], batch.present[self.target_name]
+        if torch.compiler.is_compiling():
+            return self._targets(tables, present)
         if self._last is None or self._last[0] is not tables or self._last[1] is not present:
-            stride, upsample = self.config.stride, self.config.upsample
-            size = tuple(-(-side // stride) * upsample for side in (self.image.height, self.image.width))
-            classes, points = len(self.target.classes), len(self.skeleton.points)
-            found = targets_of(tables, present, (classes, points), (size[0], size[1]), self.cell, self.config.sigma)
-            self._last = (tables, present, found)
+            self._last = (tables, present, self._targets(tables, present))
         return self._last[2]
+
+    def _targets(self, tables: Tables, present: Bool[Tensor, " n"]) -> Targets:
+        stride, upsample = self.config.stride, self.config.upsample
+        height, width = (-(-side // stride) * upsample for side in (self.image.height, self.image.width))
+        numbers = (len(self.target.classes), len(self.skeleton.points))
+        return targets_of(tables, present, numbers, (height, width), self.cell, self.config.sigma)
 
     def predict(self, output: Float[Tensor, "n channels rows columns"]) -> list[ObjectsWithPoints]:
         centres, boxes, offsets, points, inside = (

@@ -195,7 +195,7 @@ def _fit(config: TrainingTree, job: TrainJob, name: str, store: Store, seal: Sea
         from ray.train.torch import TorchTrainer
 
         from mtl.train.worker import train_worker
-        from mtl.train.worker_group import GroupConfig
+        from mtl.train.worker_group import OF_GPUS, GroupConfig
 
         gpu = _enough_gpus(ray, config)
         most, fewest = config.train.num_workers, config.train.min_workers or config.train.num_workers
@@ -207,7 +207,7 @@ def _fit(config: TrainingTree, job: TrainJob, name: str, store: Store, seal: Sea
         trainer = TorchTrainer(
             partial(train_worker, seal=seal),
             train_loop_config={**job.model_dump(mode="json"), "gpu": gpu},
-            torch_config=GroupConfig(),
+            torch_config=GroupConfig(backend=OF_GPUS if gpu else "gloo"),
             scaling_config=ScalingConfig(
                 num_workers=most if fewest == most else (fewest, most),
                 use_gpu=gpu,

@@ -107,6 +107,8 @@ def _resume(training: Training, checkpoints: Checkpoints) -> None:
     before = progress.worlds[-1][1] if progress.worlds else size
     if not progress.worlds or before != size:
         progress.worlds.append([progress.total_steps, size])
+    if training.world.first and training.compiling.said:
+        _LOG.info(f"train: {training.compiling.said}")
     if state is not None and training.world.first:
         _LOG.info(f"train: goes on from step {progress.total_steps}")
         if before != size:

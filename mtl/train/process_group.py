@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import nn
 
 from mtl.seeds import Stream, torch_seed
-
-BUCKET = 8_000_000
-"""Numbers that travel in one message."""
 
 
 @dataclass(frozen=True)
@@ -36,21 +32,13 @@ class ProcessGroup:
             dist.all_reduce(values)
         return values
 
-    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Sum `.grad` over all workers, in place, in buckets; a worker without one takes part with zeros."""
+    def begin_sum(self, values: torch.Tensor) -> Callable[[], object]:
+        """As `sum`, while other things are computed: it is done once what is returned was called."""
         if self.size == 1:
-            return
-        bucket: list[torch.Tensor] = []
-        size = 0
-        for parameter in (p for p in parameters if p.requires_grad):
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-            bucket.append(parameter.grad)
-            size += parameter.numel()
-            if size >= BUCKET:
-                _reduce(bucket)
-                bucket, size = [], 0
-        _reduce(bucket)
+            return lambda: None
+        work = dist.all_reduce(values, async_op=True)
+        assert work is not None
+        return work.wait
 
     def gather(self, value: Any) -> list[Any]:
         """Every worker's value, by rank, on each of them."""
@@ -83,15 +71,6 @@ class ProcessGroup:
         box = [value]
         dist.broadcast_object_list(box, src=0)
         return box[0]
-
-
-def _reduce(tensors: list[torch.Tensor]) -> None:
-    """Sum tensors of one type over all workers, in one message."""
-    if tensors:
-        flat = torch.cat([t.flatten() for t in tensors])
-        dist.all_reduce(flat)
-        for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
-            tensor.copy_(part.view_as(tensor))
 
 
 def set_up_torch(seed: int, threads: int, *, deterministic: bool) -> None:

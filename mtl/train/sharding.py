@@ -5,26 +5,42 @@ A checkpoint is the same with and without sharding, so a training can go on with
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 
 
-def shard(model: nn.Module) -> None:
-    """Divide a model: each stage of the backbone, and every head, is gathered on its own when it computes."""
-    from torch.distributed.fsdp import fully_shard
+def shard(model: nn.Module, *, bf16: bool = False) -> None:
+    """Divide a model: each stage of the backbone, and every head, is gathered on its own when it computes.
 
+    Args:
+        bf16: weights are gathered in bf16, half as much to send and to hold; each worker's part of them, gradients' sums and the
+            optimizer stay in float32.
+    """
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+
+    # A BatchNorm's weights must be of the precision of its statistics, which are float32.
+    half = bf16 and not any(isinstance(module, _BatchNorm) for module in model.modules())
+    policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32) if half else MixedPrecisionPolicy()
+    for part in sharded_parts(model):
+        fully_shard(part, mp_policy=policy)
+    fully_shard(model, mp_policy=policy)
+
+
+def sharded_parts(model: nn.Module, without: Sequence[str] = ()) -> list[nn.Module]:
+    """The stages of the backbone and the heads, but those of some tasks."""
+    found: list[nn.Module] = []
     for name, module in model.named_children():
         inner = getattr(module, "stages", module if name == "heads" else None)
-        parts = (
-            inner.values() if isinstance(inner, nn.ModuleDict) else inner if isinstance(inner, nn.ModuleList) else []
-        )
-        for part in parts:
-            fully_shard(part)
-    fully_shard(model)
+        if isinstance(inner, nn.ModuleDict):
+            found += [part for task, part in inner.items() if task not in without]
+        elif isinstance(inner, nn.ModuleList):
+            found += list(inner)
+    return found
 
 
 def local(value: torch.Tensor) -> torch.Tensor:

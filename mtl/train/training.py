@@ -20,11 +20,14 @@ from mtl.data.loading.loader import Batch, Split
 from mtl.data.loading.mixing import build_mixer
 from mtl.data.spec import SPLITS
 from mtl.evaluate.evaluator import overall, score
+from mtl.model.cost import multiply_adds
 from mtl.model.pretrained import freeze, load_pretrained
+from mtl.model.recompute import recompute_stages
 from mtl.model.sharing import MultiTaskModel
 from mtl.objective.combination import Objective
 from mtl.seeds import Stream, torch_seed
 from mtl.tasks import build_model, build_tasks, image_spec
+from mtl.train.compiling import CAPTURED, OFF, Compiling, choose, compile_method
 from mtl.train.feed import Feed
 from mtl.train.gradients import FeatureGradients, GradientMethod, ParameterGradients, SumGradients
 from mtl.train.optimizer import EMA, build_optimizer, build_schedule
@@ -67,8 +70,12 @@ class Training:
         self.model = build_model(config.model, self.tasks).to(world.device)
         self.pretrained = load_pretrained(self.model, config.model, cache)
         freeze(self.model, config.model)
-        if config.train.sharding == "fsdp" and world.size > 1:
-            shard(self.model)
+        self.sharded = config.train.sharding == "fsdp" and world.size > 1
+        if config.train.activation_checkpointing == "stages":
+            recompute_stages(self.model)
+        self.bf16 = use_bf16(config.train.precision, world.device)
+        if self.sharded:
+            shard(self.model, bf16=self.bf16)
         if world.device.type == "cuda" and config.objective.level == "features":
             # As cuDNN likes them best. At the parameters, gradients are views of a Jacobian's rows, which are plain.
             self.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -86,28 +93,47 @@ class Training:
         self.mixer = build_mixer(config.train.mixing, self.train_split, own, config.seed)
         self.feed = Feed(config, self._batches, self.mixer, self.steps_per_epoch, world.device)
         self.method = self._method()
+        self.compiling = self._compiling()
+        if self.compiling.mode != OFF:
+            options = {"sharded": self.sharded, "deterministic": self.deterministic}
+            compile_method(self.compiling, self.method, cache=cache, **options)
 
     def _method(self) -> GradientMethod:
         """How this training computes its gradient."""
         config, world = self.config, self.world
         divided = config.train.parallelism == "tasks"
         options: dict[str, Any] = {
-            "bf16": use_bf16(config.train.precision, world.device),
+            "bf16": self.bf16,
             "mine": list(self.tasks)[world.rank :: world.size] if divided else None,
             "reseed": self._reseed,
         }
         parts = (self.model, self.tasks, self.objective, world)
-        if config.train.compile:
-            self.model.compile_parts(again=config.objective.compares_gradients)
         if config.objective.compares_gradients:
             features = config.objective.level == "features"
             return (FeatureGradients if features else ParameterGradients)(*parts, **options)
-        wrapped = None
-        if config.train.sharding == "fsdp" and world.size > 1:
+        if self.sharded:
             return SumGradients(*parts, sharded=True, **options)
+        wrapped = None
         if world.size > 1 and not divided:
-            wrapped = nn.parallel.DistributedDataParallel(self.model, forward_sync_buffers=False)
+            wrapped = nn.parallel.DistributedDataParallel(
+                self.model, forward_sync_buffers=False, gradient_as_bucket_view=True
+            )
         return SumGradients(*parts, wrapped=wrapped, **options)
+
+    def _compiling(self) -> Compiling:
+        """What `train.compile` means for this training."""
+        config, world = self.config.train, self.world
+        sharers = world.size if config.parallelism == "data" else 1
+
+        def work() -> int:
+            image = next(iter(self.tasks.values())).image
+            example = torch.zeros(1, image.channels, image.height, image.width, device=world.device)
+            return multiply_adds(self.averaged, example) * (config.batch_size // sharers // config.accumulate)
+
+        steps, compares = self.steps_per_epoch * config.epochs, self.config.objective.compares_gradients
+        return choose(
+            config.compile, world, deterministic=self.deterministic, steps=steps, compares=compares, work=work
+        )
 
     def _reseed(self, micro: int) -> None:
         """Whatever draws random numbers inside the network (dropout) depends on seed, step and share alone."""
@@ -189,6 +215,8 @@ class Training:
         the mixer's sources, in the schedule and in the methods' random streams move on. All else is as before it.
         """
         config, progress = self.config, self.progress
+        if self.compiling.mode == CAPTURED:
+            torch.compiler.cudagraph_mark_step_begin()  # what graphs gave in the step before may be overwritten
         found, made = train_step(
             self.method,
             self.optimizer,

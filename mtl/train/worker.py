@@ -155,6 +155,7 @@ def write_final(store: Store, seal: Seal, training: Training, progress: Progress
         "joules": joules,
         "bf16": training.method.bf16,
         "deterministic": training.deterministic,
+        "compiled": training.compiling.mode,
         "world_size": training.world.size,
         "worlds": progress.worlds,
         "device": torch.cuda.get_device_name() if training.world.device.type == "cuda" else "cpu",

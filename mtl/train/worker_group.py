@@ -19,6 +19,10 @@ from ray.train.torch.config import (
 from mtl.cluster.session import RENDEZVOUS
 from mtl.train.preemption import listen
 
+OF_GPUS = "cpu:gloo,cuda:nccl"
+"""Tensors of GPUs travel by NCCL; what has none (objects: samples' ids, statistics of an evaluation, a checkpoint's state) by Gloo, and
+takes no memory of a GPU."""
+
 
 class NoticeBackend(_TorchBackend):
     """Sets up torch.distributed, then each worker's handler."""
@@ -36,7 +40,7 @@ def _meet(worker_group: Any, url: str, timeout_s: int) -> None:
     """As Ray sets a group up, but at a file: torch's own store listens on every address, and asks nobody who comes."""
     gpus = worker_group.get_resources_per_worker().get("GPU", 0)
     setting = {
-        "backend": "nccl" if gpus else "gloo",
+        "backend": OF_GPUS if gpus else "gloo",
         "world_size": len(worker_group),
         "init_method": url,
         "timeout_s": timeout_s,

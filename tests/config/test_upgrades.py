@@ -165,3 +165,16 @@ def test_a_key_moves_to_another_section(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_version_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigError, match="three numbers"):
         upgrade({}, "yesterday")
+
+
+@pytest.mark.parametrize(("before", "after"), [(True, "default"), (False, "off")])
+def test_a_switch_that_became_a_choice_is_seen(before: bool, after: str) -> None:
+    values: dict[str, Any] = {"train": {"compile": before}}
+    (note,) = upgrade(values)
+    assert values == {"train": {"compile": after}}
+    assert str(note).startswith(f"train.compile: is {after} now")
+    assert upgrade(values) == []
+    file = read_params(Path("params.yaml"))
+    file["train"]["compile"] = before
+    with pytest.raises(ConfigError, match=r"(?s)train\.compile.*mtl upgrade-params"):
+        parse(file)

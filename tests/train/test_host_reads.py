@@ -4,7 +4,7 @@ what does, its own class says why."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,6 +31,7 @@ from mtl.train.training import Training
 from mtl.train.verdicts import Verdicts
 from tests.model.test_sharing import model_config, task_configs
 from tests.objective.tiny_steps import Steps
+from tests.train import by_nodes
 from tests.train.host_reads import HostReads
 
 WAYS = {"sum": SumGradients, "features": FeatureGradients, "parameters": ParameterGradients}
@@ -116,22 +117,19 @@ def test_two_stages_of_detection_read_and_say_so(split: Split, config: Config) -
     assert step_of(tasks, "sum", loaded(split, tasks, config), torch.device("cpu"))[1]
 
 
-def zeros(loss: torch.Tensor, *_: Any, inputs: Any = (), **options: Any) -> None:
-    """In place of a backward pass, whose engine asks for the GPU itself."""
-    for leaf in inputs or leaves(loss):
-        leaf.grad = torch.zeros_like(leaf)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_pass_by_nodes_is_that_of_the_engine(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gradients() -> list[torch.Tensor | None]:
+        values = {"weighting": {"type": "fixed"}, "aggregator": {"type": "sum" if way == "sum" else "upgrad"}}
+        steps = Steps({**values, "level": "features" if way == "sum" else way})
+        steps.method.compute([steps.batch(0)])
+        return [parameter.grad for parameter in steps.method.model.parameters()]
 
-
-def leaves(loss: torch.Tensor) -> list[torch.Tensor]:
-    """What a loss depends on."""
-    nodes, seen, found = [loss.grad_fn], set[Any](), list[torch.Tensor]()
-    while nodes:
-        node = nodes.pop()
-        if node is not None and node not in seen:
-            seen.add(node)
-            nodes += [following for following, _ in node.next_functions]
-            found += [cast(Any, node).variable] if hasattr(node, "variable") else []
-    return found
+    expected = gradients()
+    monkeypatch.setattr(torch.Tensor, "backward", by_nodes.of_tensor)
+    monkeypatch.setattr(torch.autograd, "backward", by_nodes.backward)
+    for one, other in zip(gradients(), expected, strict=True):
+        assert one is not None and other is not None and torch.allclose(one, other, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -139,13 +137,15 @@ def test_a_step_traces_with_tensors_of_a_gpu(
     way: str, split: Split, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No GPU is needed: its tensors have shapes and no values, so whatever reads one stops, and a copy is seen."""
-    monkeypatch.setattr(torch.Tensor, "backward", zeros)
-    monkeypatch.setattr(torch.autograd, "backward", lambda *given: None)
+    monkeypatch.setattr(torch.Tensor, "backward", by_nodes.of_tensor)
+    monkeypatch.setattr(torch.autograd, "backward", by_nodes.backward)
     tasks = tasks_of(split)
     batch = loaded(split, tasks, config)
     with FakeTensorMode(allow_non_fake_inputs=True):
         method, found = step_of(tasks, way, batch.to(torch.device("cuda")), torch.device("cuda"))
     assert {parameter.device.type for parameter in method.model.parameters()} == {"cuda"}
+    assert {p.grad.device.type for p in method.model.parameters() if p.grad is not None} == {"cuda"}
+    assert all(parameter.grad is not None for parameter in method.model.parameters())
     assert found == []
 
 

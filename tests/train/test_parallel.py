@@ -120,15 +120,26 @@ def test_a_compiled_training_is_the_same_to_rounding(
     monkeypatch.setattr("torch._functorch.config.donated_buffer", True)
     monkeypatch.setattr("torch.compiler.config.cache_key_tag", "")
     found: list[dict[str, torch.Tensor]] = []
-    for compiled in (False, True):
-        options = {"compile": compiled, "precision": "float32", "optimizer": "sgd", "learning_rate": 0.01}
+    for mode in ("off", "default"):
+        options = {"compile": mode, "precision": "float32", "optimizer": "sgd", "learning_rate": 0.01}
         objective = {"aggregator": {"type": aggregator}, "level": level}
-        chosen = changed(config, train=options, objective=objective, model={"sharing": {"type": sharing}})
+        few = config.model_copy(update={"tasks": {name: config.tasks[name] for name in ("digit", "objects")}})
+        chosen = changed(few, train=options, objective=objective, model={"sharing": {"type": sharing}})
         training = Training(chosen, prepared, ProcessGroup())
         train(training, 2)
         found.append(training.model.state_dict())
     for name, value in found[0].items():
         assert torch.allclose(value, found[1][name], atol=1e-4), name
+
+
+def test_activations_computed_again_change_no_bit(config: Config, prepared: Path) -> None:
+    found: list[dict[str, torch.Tensor]] = []
+    for way in ("off", "stages"):
+        training = Training(changed(config, train={"activation_checkpointing": way}), prepared, ProcessGroup())
+        assert ("forward" in vars(training.model.get_submodule("backbone.stages.0"))) == (way == "stages")
+        train(training, 2)
+        found.append(training.model.state_dict())
+    assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())
 
 
 def test_skipped_steps_are_counted_and_end_the_training(config: Config, prepared: Path) -> None:

@@ -18,6 +18,10 @@ INITIAL = "/initial"
 """Suffix of a task's name for its initial prediction, where a sharing makes two."""
 
 
+Compiled = Callable[[Callable[..., Any]], Callable[..., Any]]
+"""A function → the same, compiled."""
+
+
 @dataclass(frozen=True)
 class HeadPlan:
     """What a sharing must know of a task.
@@ -83,27 +87,29 @@ class MultiTaskModel(nn.Module, ABC):
         views = views or {}
         return self.specific(self.shared(images, views), self.rows(images, views), list(only or self.plans))
 
-    def compile_parts(self, *, again: bool = False) -> None:
-        """torch.compile of what lies before the cut, and of each head by itself, so that one task's backward pass
-        does not go through the others'; what cannot be compiled is named, and runs as it is.
+    def compile_whole(self, compiled: Compiled) -> None:
+        """The network as one graph, for one backward pass of a sum."""
+        self.forward = compiled(self.forward)  # type: ignore[method-assign]
+
+    def compile_parts(self, compiled: Compiled, leave: Sequence[str] = ()) -> None:
+        """What lies before the cut as one graph, and every block behind it as one, so that a backward pass of one task does
+        not go through the others'.
 
         Args:
-            again: one graph will see several backward passes. A compiled one overwrites what it has saved (donated
-                buffers). Switched off, it still does so if it was compiled before, by this process or in the cache on
-                disk, whose keys do not tell (torch 2.13: wrong gradients, no error). So none of those are taken.
+            leave: tasks whose own modules stay as they are.
         """
-        import torch._dynamo
-        import torch._functorch.config
-        import torch.compiler.config
+        self.shared = compiled(self.shared)  # type: ignore[method-assign]
+        left = {id(module) for task in leave for own in self.own_modules(task) for module in own.modules()}
+        for block in self.blocks():
+            if id(block) not in left:
+                block.forward = compiled(block.forward)
 
-        torch._dynamo.config.suppress_errors = True
-        if again:
-            torch._functorch.config.donated_buffer = False
-            torch.compiler.config.cache_key_tag = "no donated buffers"
-            torch._dynamo.reset()
-        self.shared = torch.compile(self.shared)  # type: ignore[method-assign]
-        for head in self.heads.values():
-            head.compile()
+    def blocks(self) -> Iterator[nn.Module]:
+        """The modules behind the cut that are called as a whole."""
+        before = {id(module) for module in self.before_cut()}
+        for child in self.children():
+            if id(child) not in before:
+                yield from _called(child)
 
     def rows(self, images: torch.Tensor, views: Mapping[str, torch.Tensor]) -> dict[str, slice]:
         """Task → places of its images in the features."""
@@ -147,6 +153,15 @@ class BehindNeck(MultiTaskModel):
 
     def before_cut(self) -> list[nn.Module]:
         return [self.backbone, self.neck]
+
+
+def _called(module: nn.Module) -> Iterator[nn.Module]:
+    """A module, or what a list or dictionary of modules holds."""
+    if isinstance(module, nn.ModuleList | nn.ModuleDict):
+        for child in module.children():
+            yield from _called(child)
+    elif not isinstance(module, nn.ParameterList):
+        yield module
 
 
 def stack(images: torch.Tensor, views: Mapping[str, torch.Tensor]) -> torch.Tensor:

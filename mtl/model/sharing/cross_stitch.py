@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -81,6 +81,10 @@ class CrossStitch(MultiTaskModel):
 
     def own_modules(self, task: str) -> list[nn.Module]:
         return [self.necks[task], self.heads[task]]
+
+    def blocks(self) -> Iterator[nn.Module]:
+        for task in self.plans:
+            yield from (*self.stages_of(task), self.necks[task], self.heads[task])
 
     def before_cut(self) -> list[nn.Module]:
         return []

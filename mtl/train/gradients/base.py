@@ -9,16 +9,14 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Float64
-from torch import Tensor, nn
+from torch import Tensor
 
 from mtl.data.loading.loader import Batch
 from mtl.model.sharing import INITIAL, MultiTaskModel
 from mtl.objective.combination import Objective
 from mtl.tasks import Task
+from mtl.train.gradients.part import TaskPart
 from mtl.train.process_group import ProcessGroup
-
-INITIAL_WEIGHT = 0.5
-"""Of the loss of a task's initial prediction, where a sharing makes two (PAD-Net supervises both)."""
 
 
 @dataclass
@@ -55,10 +53,6 @@ class Normaliser:
     scales: Sequence[Float64[Tensor, " _"]]
     present: Bool[Tensor, " tasks"]
 
-    def loss(self, task: int, sums: Sequence[Float[Tensor, ""]]) -> Float[Tensor, ""]:
-        """A worker's part of one task's global loss, from the sums of its terms: a scalar with their graph."""
-        return torch.stack(list(sums)) @ self.scales[task].to(sums[0])
-
 
 class GradientMethod(ABC):
     """Computes `.grad` of every trained parameter, summed over the workers.
@@ -82,6 +76,7 @@ class GradientMethod(ABC):
         self.model, self.tasks, self.objective, self.world = model, tasks, objective, world
         self.bf16, self._reseed = bf16, reseed
         self.mine = list(tasks) if mine is None else list(mine)
+        self.parts = {name: TaskPart(task) for name, task in tasks.items()}
 
     def reseed(self, micro: int) -> None:
         """Fix the random numbers of a micro-batch's forward pass."""
@@ -98,9 +93,8 @@ class GradientMethod(ABC):
         A term without a target is divided by one: a batch without a box still has a loss, of what is found in it.
         """
         counts: list[Tensor] = []
-        for name, task in self.tasks.items():
-            numbers = [[task.num_present(batch), *task.target_counts(batch)] for batch in batches]
-            own = torch.stack([torch.stack([n.double() for n in row]) for row in numbers]).sum(0)
+        for name, part in self.parts.items():
+            own = torch.stack([part.counts(batch) for batch in batches]).sum(0)
             counts.append(own if name in self.mine else torch.zeros_like(own))
         summed = self.world.sum(torch.cat(counts).to(self.world.device)).split([len(own) for own in counts])
         scales = [1.0 / own[1:].clamp(min=1.0) for own in summed]
@@ -112,15 +106,11 @@ class GradientMethod(ABC):
         Scalars whose graphs meet at the features, not before: a backward pass of one must not go through all heads.
         """
         losses: list[Tensor] = []
-        for number, (name, task) in enumerate(self.tasks.items()):
-            if name not in self.mine:
+        for (name, part), scales in zip(self.parts.items(), norm.scales, strict=True):
+            if name in self.mine:
+                losses.append(part.loss(outputs[name], outputs.get(f"{name}{INITIAL}"), batch, scales))
+            else:
                 losses.append(batch.images.new_zeros(()))
-                continue
-            terms = task.loss_terms(outputs[name], batch)
-            early = outputs.get(f"{name}{INITIAL}")
-            if early is not None:
-                terms = [a + INITIAL_WEIGHT * b for a, b in zip(terms, task.loss_terms(early, batch), strict=True)]
-            losses.append(norm.loss(number, terms))
         return losses
 
     def autocast(self) -> Any:
@@ -147,15 +137,9 @@ class GradientMethod(ABC):
             return self.losses(batches, norm)
         return torch.zeros(len(self.tasks), dtype=torch.float64, device=self.world.device)
 
-    def finish(
-        self, weights: Float64[Tensor, " tasks"] | None, parameters: Sequence[nn.Parameter] | None = None
-    ) -> None:
-        """Weigh each task's own parameters' gradients, if they are not yet, and sum gradients over workers: of some
-        parameters, or of all.
-        """
-        if weights is not None:
-            for weight, name in zip(weights, self.tasks, strict=True):
-                own = [p.grad for p in self.model.task_parameters(name) if p.grad is not None]
-                if own:
-                    torch._foreach_mul_(own, weight.to(own[0]))  # pyright: ignore[reportPrivateImportUsage, reportPrivateUsage]
-        self.world.sum_gradients(self.model.parameters() if parameters is None else parameters)
+    def weigh(self, weights: Float64[Tensor, " tasks"]) -> None:
+        """Multiply each task's own parameters' gradients."""
+        for weight, name in zip(weights, self.tasks, strict=True):
+            own = [p.grad for p in self.model.task_parameters(name) if p.grad is not None]
+            if own:
+                torch._foreach_mul_(own, weight.to(own[0]))  # pyright: ignore[reportPrivateImportUsage, reportPrivateUsage]

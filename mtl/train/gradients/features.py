@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from mtl.data.loading.loader import Batch, Split
 from mtl.precision import at_least_float32
 from mtl.tasks import Task
+from mtl.train.buckets import Buckets
 from mtl.train.gradients.base import GradientMethod, Normaliser, Outcome
 
 
@@ -21,7 +23,17 @@ class FeatureGradients(GradientMethod):
     """The tasks' gradients are compared at the shared features.
 
     With several micro-batches the products of all must be known before any goes on: the features are computed twice.
+
+    Gradients behind the cut travel while the last backward pass goes on from there, and those before it bucket by bucket as it
+    has them. The products themselves are few numbers, which all that follows waits for.
     """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        after = list(self.model.after_cut())
+        behind = {id(parameter) for parameter in after}
+        self._after = Buckets(self.world, after)
+        self._before = Buckets(self.world, [p for p in self.model.parameters() if id(p) not in behind])
 
     def compute(self, batches: Sequence[Batch]) -> Outcome:
         norm, weighting = self.normaliser(batches), self.objective.weighting
@@ -45,8 +57,15 @@ class FeatureGradients(GradientMethod):
         coefficients = self.objective.coefficients(rows[:, None] * gramian * rows, norm.present)
         for micro, batch in enumerate(batches):
             cut = graph if once and graph else self._cut(micro, batch, norm, early, heads=True)
-            cut.go_on(coefficients * rows)
-        self.finish(None if entangled else weights)
+            if micro < len(batches) - 1:
+                cut.go_on(coefficients * rows)
+                continue
+            if not entangled:
+                self.weigh(weights)
+            self._after.begin()
+            with self._before.during():
+                cut.go_on(coefficients * rows)
+            self._after.end()
         return Outcome(losses, norm.present, weights, coefficients, gramian, local)
 
     def _cut(

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
 
 from mtl.data.loading.loader import Batch
+from mtl.train.buckets import Buckets
 from mtl.train.gradients.base import GradientMethod, Outcome
+
+if TYPE_CHECKING:
+    from torch.distributed.fsdp import FSDPModule
 
 
 class SumGradients(GradientMethod):
@@ -31,6 +35,7 @@ class SumGradients(GradientMethod):
     ) -> None:
         super().__init__(*args, **options)
         self.wrapped, self.sharded = wrapped, sharded
+        self._buckets = Buckets(self.world, self.model.parameters())
 
     def compute(self, batches: Sequence[Batch]) -> Outcome:
         norm, weighting = self.normaliser(batches), self.objective.weighting
@@ -41,8 +46,7 @@ class SumGradients(GradientMethod):
             weights = weighting.weights(self.known_losses(batches, norm), norm.present)
         for micro, batch in enumerate(batches):
             self.reseed(micro)
-            last = micro == len(batches) - 1
-            with self.wrapped.no_sync() if self.wrapped and not last else nullcontext():
+            with self._synced(last=micro == len(batches) - 1):
                 with self.autocast():
                     outputs = (self.wrapped or self.model)(batch.images, batch.views, self.mine)
                 local = torch.stack(self.local_losses(outputs, batch, norm))
@@ -55,7 +59,14 @@ class SumGradients(GradientMethod):
                 (factor * (local * weights.to(local)).sum()).backward()
         assert weights is not None
         if not self.wrapped and not self.sharded:
-            self.finish(None)
+            self._buckets.begin()
+            self._buckets.end()
         if losses is None:
             losses = self.world.sum(total.clone())
         return Outcome(losses, norm.present, weights, norm.present.double(), local=total)
+
+    def _synced(self, *, last: bool) -> AbstractContextManager[Any]:
+        """Within it a backward pass sums gradients over workers if it is a step's last one; others add to this worker's own."""
+        if self.sharded:
+            cast("FSDPModule", self.model).set_requires_gradient_sync(last)
+        return self.wrapped.no_sync() if self.wrapped and not last else nullcontext()
