@@ -41,8 +41,8 @@ def reevaluate(
     with tempfile.TemporaryDirectory() as scratch:
         split = split_of(bundle, config, outputs, Path(scratch))
         reasons = without_target(tasks, split)
-        if split.folder != outputs / "prepared" and not config.cluster.storage:
-            home = None  # no other node sees what is prepared here
+        if split.folder != outputs / "prepared" and (not config.cluster.storage or config.cluster.shards == "local"):
+            home = None  # other nodes do not see what is prepared here
         judged = tuple(name for name in tasks if name not in reasons)
         report = evaluate_model(model, tasks, split, _of(config, bundle), judged=judged, home=home).report
         if challenger is not None:
