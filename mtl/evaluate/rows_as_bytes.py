@@ -25,10 +25,14 @@ class _Form:
     row: Callable[..., Any]
 
 
+def _numbers(found: np.ndarray) -> tuple[float, ...]:
+    return tuple(found.tolist())
+
+
 FORMS = {
     "number": _Form(float, lambda row: [np.array(row, np.float64)], float),
-    "numbers": _Form(tuple, lambda row: [np.array(row, np.float64)], lambda found: tuple(found.tolist())),
-    "array": _Form(np.ndarray, lambda row: [row], lambda found: found),
+    "numbers": _Form(tuple, lambda row: [np.array(row, np.float64)], _numbers),
+    "array": _Form(np.ndarray, lambda row: [row], np.asarray),
     "matches": _Form(Matches, lambda row: [row.scores, row.labels, row.hits, row.num_boxes, row.ignored], Matches),
 }
 """All kinds of rows that a scorer may keep."""
