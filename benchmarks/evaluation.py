@@ -1,6 +1,6 @@
 """What a test costs: replicates as products of matrices beside loops, and scoring in this process beside workers of a local Ray.
 
-    python -m benchmarks.evaluation [bootstrap | workers]
+    python -m benchmarks.evaluation [bootstrap] [workers]      (both, if none is named; minutes)
 
 Replicates: CPU seconds of one thread for all metrics of a task on 1,000 resamples of 10,000 test samples of chance. Workers: the default
 model with weights of chance on scenes drawn here, as many as params.yaml tests on. Starting Ray is told apart: it is what a test of
@@ -98,7 +98,7 @@ def main() -> None:
     for name, measure in (("bootstrap", bootstrap), ("workers", workers)):
         if name in wanted:
             document[name] = measure()
-    RESULT.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+            RESULT.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

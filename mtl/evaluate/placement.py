@@ -13,10 +13,10 @@ from mtl.config.trees.evaluation import EvaluationTree
 from mtl.model.cost import multiply_adds
 from mtl.tasks.base import ImageSpec
 
-MULTIPLY_ADDS, SCORING_SECONDS = 2e10, 1e-3
-"""Of a process on two cores: multiply-adds a second, and seconds to score one image's answers beside."""
+MULTIPLY_ADDS, SCORING_SECONDS = 4e10, 1.5e-3
+"""Of one core: multiply-adds a second, and seconds to load one image and score its answers beside. Measured (docs/measurements.md)."""
 JOIN_SECONDS, START_SECONDS = 30.0, 60.0
-"""Until workers of a cluster that runs, and those of one that is started here, have begun to score."""
+"""Until workers of a cluster that runs have begun to score: assumed; and those of one that is started here: measured, of a training."""
 
 
 @dataclass(frozen=True)
