@@ -65,6 +65,11 @@ def cluster(config: ClusterTree, num_cpus: int | None = None) -> Generator[Any]:
         yield ray
 
 
+def gpu_for_each(ray: Any, config: ClusterTree) -> bool:
+    """Whether the cluster has a GPU for each worker, and may be asked for them."""
+    return config.cluster.use_gpu == "auto" and ray.cluster_resources().get("GPU", 0) >= config.train.num_workers
+
+
 @contextlib.contextmanager
 def _own_cluster(config: ClusterTree, num_cpus: int | None) -> Generator[object]:
     scratch = short_scratch()  # removed at the end

@@ -16,7 +16,7 @@ def main() -> None:
     name, out = sys.argv[1], OUTPUTS / "baselines"
     config = single_task(load(), name)
     final = train(config, OUTPUTS / "prepared", home(), from_scratch=False)
-    report = evaluate_weights(config, OUTPUTS / "prepared", final / "weights.safetensors").report
+    report = evaluate_weights(config, OUTPUTS / "prepared", final / "weights.safetensors", home=home()).report
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.json").write_text(report.model_dump_json() + "\n", encoding="utf-8")
 

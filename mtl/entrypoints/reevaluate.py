@@ -15,7 +15,7 @@ from pathlib import Path
 from mtl.config.params import load
 from mtl.package import BUNDLE
 from mtl.reports.requests import Latency
-from mtl.stages import OUTPUTS, run_stage
+from mtl.stages import OUTPUTS, home, run_stage
 
 
 def main() -> None:
@@ -24,7 +24,8 @@ def main() -> None:
     if what == "evaluate":
         from mtl.package.reevaluate import reevaluate
 
-        text = reevaluate(model / BUNDLE, load(), OUTPUTS, Path(sys.argv[4]) / BUNDLE).model_dump_json()
+        challenger = Path(sys.argv[4]) / BUNDLE
+        text = reevaluate(model / BUNDLE, load(), OUTPUTS, challenger, home()).model_dump_json()
     elif what == "pictures":
         from mtl.package.pictures import pictures_beside
         from mtl.reports import read_report

@@ -38,7 +38,8 @@ def build_report(
     """
     corrupted, without = robustness or {}, blind or {}
     rank = ranks(split.ids)
-    counts = resample_counts(config.seed, config.evaluate.num_resamples, len(split))[:, rank]
+    counts = _arranged(resample_counts(config.seed, config.evaluate.num_resamples, len(split)), rank)
+    parts = _arranged(jackknife_weights(len(split)), rank)
     groups, small = _slices(split)
     return EvalReport(
         method=METHOD,
@@ -60,11 +61,16 @@ def build_report(
                 config.evaluate.confidence,
                 {kind: _finite(found[name]) for kind, found in corrupted.items() if name in found},
                 without.get(name),
-                jackknife_weights(len(split))[:, rank],
+                parts,
             )
             for name, task in tasks.items()
         },
     )
+
+
+def _arranged(weights: np.ndarray, rank: np.ndarray) -> np.ndarray:
+    """Weights [resamples, samples] with their columns in another order; Fortran-contiguous, as sums over samples want them."""
+    return np.ascontiguousarray(weights.T)[rank].T
 
 
 def _task_report(
@@ -161,11 +167,12 @@ def _slice(
     scorer: Scorer, task: Task, counts: np.ndarray, chosen: np.ndarray, blind: Scorer | None = None
 ) -> SliceReport:
     """One task where `chosen` (bool [samples]); without replicates where too few samples have the target."""
-    num_targets = int((_known(scorer) & chosen).sum())
+    mine = scorer.only(chosen)  # the values of an attribute share the work, and none is done for the others' samples
+    num_targets = int(_known(mine).sum())
     resamples = counts[:NUM_SLICE_RESAMPLES] if num_targets >= MIN_SLICE else counts[:0]
-    weights = np.vstack([chosen, resamples * chosen]).astype(np.float64)
-    found = scorer.primary(weights, task.primary)
-    without = blind.primary(weights[:1], task.primary)[0] if blind else math.nan
+    weights = np.vstack([np.ones((1, int(chosen.sum()))), resamples[:, chosen]])
+    found = mine.primary(weights, task.primary)
+    without = blind.only(chosen).primary(weights[:1], task.primary)[0] if blind else math.nan
     return SliceReport(
         value=_finite(float(found[0])),
         num_samples=num_targets,

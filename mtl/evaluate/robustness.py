@@ -1,4 +1,4 @@
-"""How the metrics hold under corrupted images.
+"""Corrupted images, under which metrics are to hold.
 
 The corruptions and their third of five severities are those of CIFAR-10-C (Hendrycks & Dietterich 2019), for images of
 32 pixels; what has a length grows with the image.
@@ -6,22 +6,15 @@ The corruptions and their third of five severities are those of CIFAR-10-C (Hend
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 import torch
-from torch import nn
 
 from mtl import seeds
 from mtl.config.evaluate import Corruption
 from mtl.data.loading.loader import Batch, Split, as_images, collate
-from mtl.evaluate.evaluator import fill, refuse_not_finite
-from mtl.tasks import Task
-
-CLEAN: Literal["none"] = "none"
-"""Stands among the corruptions for the same images as they are."""
 
 
 def _noise(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -69,35 +62,11 @@ def corrupt(pixels: np.ndarray, kind: Corruption, seed: int) -> np.ndarray:
     return CORRUPTIONS[kind](pixels.astype(np.float32), rng).round().clip(0, 255).astype(np.uint8)
 
 
-def robustness(
-    model: nn.Module,
-    tasks: dict[str, Task],
-    split: Split,
-    kinds: Sequence[Corruption],
-    num_samples: int,
-    batch_size: int,
-) -> dict[str, dict[str, float]]:
-    """Corruption (and `none`) → task that is not auxiliary → its primary metric on `num_samples` images, spread evenly
-    over the split; nothing if there are no corruptions.
-    """
-    judged = {name: task for name, task in tasks.items() if not task.config.auxiliary}
-    found: dict[str, dict[str, float]] = {}
-    for kind in (CLEAN, *kinds) if kinds else ():
-        scorers = {name: task.scorer() for name, task in judged.items()}
-        batches = _damaged(split, kind, split.spread(num_samples), batch_size)
-        refuse_not_finite(fill(scorers, model, tasks, batches, torch.device("cpu")))
-        found[kind] = {name: scorers[name].value()[task.primary] for name, task in judged.items()}
-    return found
-
-
-def _damaged(split: Split, kind: Corruption | Literal["none"], chosen: np.ndarray, batch_size: int) -> Iterator[Batch]:
-    """Batches whose images are damaged; what is true of them is what was true before."""
-    for start in range(0, len(chosen), batch_size):
-        indices = chosen[start : start + batch_size]
-        batch = collate(split, indices)
-        if kind != CLEAN:
-            batch.undamaged = batch.images
-            pixels = split.rows(indices)["image"]
-            damaged = np.stack([corrupt(image, kind, int(i)) for image, i in zip(pixels, indices, strict=True)])
-            batch.images = as_images(torch.from_numpy(damaged), split.manifest.statistics)
-        yield batch
+def damaged(split: Split, kind: Corruption, indices: np.ndarray) -> Batch:
+    """A batch whose images are damaged; what is true of them is what was true before."""
+    batch = collate(split, indices)
+    batch.undamaged = batch.images
+    pixels = split.rows(indices)["image"]
+    found = np.stack([corrupt(image, kind, int(i)) for image, i in zip(pixels, indices, strict=True)])
+    batch.images = as_images(torch.from_numpy(found), split.manifest.statistics)
+    return batch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +19,20 @@ from mtl.data.spec import SPLITS
 from mtl.errors import DataError
 from mtl.evaluate.evaluation import evaluate_model
 from mtl.package.bundle import EVALUATION, Bundle, read_bundle
-from mtl.reports import EvalReport, OwnSamples
+from mtl.reports import EvalReport, OwnSamples, TaskReport
 from mtl.tasks import Task
 
 
-def reevaluate(bundle_folder: Path, config: Config, outputs: Path, challenger: Path | None = None) -> EvalReport:
+def reevaluate(
+    bundle_folder: Path, config: Config, outputs: Path, challenger: Path | None = None, home: Path | None = None
+) -> EvalReport:
     """Evaluate a bundle on `outputs/prepared`'s test samples, with its own preprocessing and its own statistics.
 
     A task whose target is no longer in the data, or has other classes, cannot be evaluated; the report says so.
 
     Args:
         challenger: the bundle of a version made of these data; both are then evaluated on the champion's own samples too.
+        home: as in `evaluate_model`.
 
     Raises:
         DataError: the bundle cannot be built by this code.
@@ -37,13 +41,15 @@ def reevaluate(bundle_folder: Path, config: Config, outputs: Path, challenger: P
     with tempfile.TemporaryDirectory() as scratch:
         split = split_of(bundle, config, outputs, Path(scratch))
         reasons = without_target(tasks, split)
-        known = {name: task for name, task in tasks.items() if name not in reasons}
-        report = evaluate_model(model, known, split, config).report
+        if split.folder != outputs / "prepared" and (not config.cluster.storage or config.cluster.shards == "local"):
+            home = None  # other nodes do not see what is prepared here
+        judged = tuple(name for name in tasks if name not in reasons)
+        report = evaluate_model(model, tasks, split, _of(config, bundle), judged=judged, home=home).report
         if challenger is not None:
-            had = _samples_of(bundle_folder)
-            own = _on_own(
-                had, config, (model, known, split), (*read_bundle(challenger)[:2], Split(outputs / "prepared", "test"))
-            )
+            had, (new, its_tasks, its) = _samples_of(bundle_folder), read_bundle(challenger)
+            present = Split(outputs / "prepared", "test")
+            new_entry = Entry(new, its_tasks, _of(config, its), tuple(its_tasks), present)
+            own = _on_own(had, Entry(model, tasks, _of(config, bundle), judged, split), new_entry, home)
             report = report.model_copy(update={"own": own})
     kept = {name for name in reasons if not tasks[name].config.auxiliary}
     return report.model_copy(update={"not_judged": {name: reasons[name] for name in sorted(kept)}})
@@ -57,21 +63,38 @@ def _samples_of(bundle: Path) -> frozenset[str]:
         return frozenset()  # one of an earlier version of this program
 
 
-Entry = tuple[nn.Module, dict[str, Task], Split]
+@dataclass(frozen=True)
+class Entry:
+    """A version on the present samples; config: of this run, with the version's own model."""
+
+    model: nn.Module
+    tasks: dict[str, Task]
+    config: Config
+    judged: tuple[str, ...]
+    split: Split
+
+    def on(self, chosen: np.ndarray, home: Path | None) -> dict[str, TaskReport]:
+        """Its tasks on some of them; without corruptions."""
+        evaluate = self.config.evaluate.model_copy(update={"corruptions": ()})
+        plain = self.config.model_copy(update={"evaluate": evaluate})
+        some = self.split.only(chosen)
+        return evaluate_model(self.model, self.tasks, some, plain, judged=self.judged, home=home).report.tasks
 
 
-def _on_own(had: frozenset[str], config: Config, champion: Entry, challenger: Entry) -> OwnSamples:
+def _of(config: Config, bundle: Bundle) -> Config:
+    """This run's settings with a bundle's model and tasks."""
+    return config.model_copy(update={"model": bundle.model, "tasks": bundle.tasks})
+
+
+def _on_own(had: frozenset[str], champion: Entry, challenger: Entry, home: Path | None) -> OwnSamples:
     """Both on the test samples that the champion had. Neither needs it where all are, or none."""
     if not had:
         return OwnSamples(num_samples=None)
-    chosen = np.array([digest in had for digest in challenger[2].digests()])
+    chosen = np.array([digest in had for digest in challenger.split.digests()])
     counts = OwnSamples(num_samples=int(chosen.sum()), num_gone=len(had) - int(chosen.sum()))
     if chosen.all() or not chosen.any():
         return counts
-    plain = config.model_copy(update={"evaluate": config.evaluate.model_copy(update={"corruptions": ()})})
-    old, new = (
-        evaluate_model(m, tasks, split.only(chosen), plain).report.tasks for m, tasks, split in (champion, challenger)
-    )
+    old, new = (entry.on(chosen, home) for entry in (champion, challenger))
     return counts.model_copy(update={"champion": old, "challenger": new})
 
 

@@ -5,22 +5,23 @@ from __future__ import annotations
 import logging
 
 from mtl.config.checking import read
-from mtl.config.trees.model import ModelTree
+from mtl.config.trees.evaluation import EvaluationTree
 from mtl.evaluate.evaluation import evaluate_weights
 from mtl.evaluate.pictures import draw_curves, draw_predictions
 from mtl.evaluate.tables import write_tables
 from mtl.reports import TrainReport, read_report
 from mtl.reports.notes import notes
-from mtl.stages import OUTPUTS, run_stage
+from mtl.stages import OUTPUTS, home, run_stage
 
 _LOG = logging.getLogger(__name__)
 
 
 def main() -> None:
     """Judge the model on the test split."""
-    config, out = read(ModelTree), OUTPUTS / "evaluate"
+    config, out = read(EvaluationTree), OUTPUTS / "evaluate"
     out.mkdir(parents=True, exist_ok=True)
-    found = evaluate_weights(config, OUTPUTS / "prepared", OUTPUTS / "train" / "weights.safetensors")
+    weights = OUTPUTS / "train" / "weights.safetensors"
+    found = evaluate_weights(config, OUTPUTS / "prepared", weights, home=home())
     report = found.report
     (out / "report.json").write_text(report.model_dump_json() + "\n", encoding="utf-8")
     write_tables(out, report, found.scorers)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mtl.data.kinds.box_table import CROWD, kinds
+from mtl.tasks.weighted import group_sums, in_blocks
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
@@ -122,9 +123,8 @@ def average_precisions(
     with one score, which COCO would take in turns.
     """
     known = [(i, row) for i, row in enumerate(rows) if row is not None]
-    result = np.full((len(weights), num_thresholds, num_classes), np.nan)
     if not known:
-        return result
+        return np.full((len(weights), num_thresholds, num_classes), np.nan)
     images = np.concatenate([np.full(len(row.scores), i) for i, row in known])
     scores = np.concatenate([row.scores for _, row in known])
     labels = np.concatenate([row.labels for _, row in known])
@@ -133,30 +133,54 @@ def average_precisions(
     num_boxes = np.zeros((len(rows), num_classes))
     for i, row in known:
         num_boxes[i] = row.num_boxes
-    totals = weights @ num_boxes
-    for c in range(num_classes):
-        mine = np.nonzero(labels == c)[0]
-        mine = mine[np.argsort(-scores[mine], kind="stable")]
-        for t in range(num_thresholds):
-            there = mine[~ignored[t, mine]]
-            result[:, t, c] = _interpolated(weights[:, images[there]], hits[t, there], totals[:, c])
-    return result
+    order = np.argsort(-scores, kind="stable")
+    of_class = [order[labels[order] == c] for c in range(num_classes)]
 
-
-def _interpolated(weights: np.ndarray, hits: np.ndarray, totals: np.ndarray) -> np.ndarray:
-    """weights [resamples, detections] best score first, hits [detections], totals [resamples] → AP [resamples]."""
-    found = np.where(totals > 0, 0.0, np.nan)
-    if not len(hits):
+    def of_some(some: np.ndarray) -> np.ndarray:
+        totals, found = some @ num_boxes, np.empty((len(some), num_thresholds, num_classes))
+        for c, mine in enumerate(of_class):
+            for t in range(num_thresholds):
+                there = mine[~ignored[t, mine]]
+                found[:, t, c] = _interpolated(some, images[there], hits[t, there], totals[:, c])
         return found
-    true = np.cumsum(weights * hits, axis=1)
-    seen = np.cumsum(weights, axis=1)
-    precision = true / np.maximum(seen, 1e-12)
-    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    for r in np.nonzero(totals > 0)[0]:
-        places = np.searchsorted(true[r] / totals[r], RECALLS, side="left")
-        inside = places < len(hits)
-        found[r] = envelope[r, places[inside]].sum() / len(RECALLS)
-    return found
+
+    most = max((int(hits[:, mine].sum(1).max()) for mine in of_class if len(mine)), default=0)
+    return in_blocks(of_some, weights, max(most, len(RECALLS)))
+
+
+def _interpolated(weights: np.ndarray, images: np.ndarray, hits: np.ndarray, totals: np.ndarray) -> np.ndarray:
+    """AP [resamples] of detections, best score first.
+
+    Precision is highest at a hit, and only there recall grows: the detections between two hits are summed at once.
+
+    weights [resamples, samples]; images, hits [detections]; totals, of boxes, [resamples].
+    """
+    ends = np.flatnonzero(hits)
+    if not len(ends):
+        return np.where(totals > 0, 0.0, np.nan)
+    reached = ends[-1] + 1
+    before = (np.cumsum(hits) - hits)[:reached]
+    seen = group_sums(weights, images[:reached], before, len(ends)).cumsum(0)
+    true = weights.T[images[ends]].cumsum(0)
+    envelope = np.maximum.accumulate((true / np.maximum(seen, 1e-12))[::-1], axis=0)[::-1]
+    places = _first_reaching(true / np.where(totals > 0, totals, 1.0), RECALLS)
+    heights = np.take_along_axis(envelope, np.minimum(places, len(ends) - 1), 0)
+    area = np.where(places < len(ends), heights, 0.0).sum(0) / len(RECALLS)
+    return np.where(totals > 0, area, np.nan)
+
+
+def _first_reaching(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Where each column of `values` [n, columns], which never fall, first reaches each of `wanted` [k]: [k, columns], n where it
+    does not. NumPy's `searchsorted` takes one column.
+    """
+    low = np.zeros((len(wanted), values.shape[1]), np.int64)
+    high = np.full_like(low, len(values))
+    for _ in range(len(values).bit_length()):
+        middle = (low + high) // 2
+        there = np.take_along_axis(values, np.minimum(middle, len(values) - 1), 0)
+        under = (there < wanted[:, None]) & (low < high)
+        low, high = np.where(under, middle + 1, low), np.where(under | (low == high), high, middle)
+    return low
 
 
 def precision_recall(rows: list[Matches | None], num_classes: int) -> list[tuple[float, float]]:

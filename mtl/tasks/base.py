@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic
+from typing import Any, ClassVar, Generic, Self
 
 import numpy as np
 from jaxtyping import Float, Float64, Num
@@ -59,10 +60,15 @@ class Scorer(ABC, Generic[Prediction, Statistics]):
     def sample_scores(self) -> np.ndarray:
         """How well each sample went, higher is better, NaN where the target is absent: [samples]."""
 
-    def value(self, chosen: np.ndarray | None = None) -> dict[str, float]:
-        """The metrics over all samples, or over those that `chosen` (bool [samples]) marks."""
-        weights = np.ones(len(self.rows)) if chosen is None else chosen.astype(np.float64)
-        return {name: float(values[0]) for name, values in self.metrics(weights[None]).items()}
+    def value(self) -> dict[str, float]:
+        """The metrics over all samples."""
+        return {name: float(values[0]) for name, values in self.metrics(np.ones((1, len(self.rows)))).items()}
+
+    def only(self, chosen: np.ndarray) -> Self:
+        """The same of those samples alone that `chosen` (bool [samples]) marks."""
+        part = copy.copy(self)
+        part.rows = [row for row, wanted in zip(self.rows, chosen, strict=True) if wanted]
+        return part
 
     def primary(self, weights: np.ndarray, name: str) -> np.ndarray:
         """One metric under many weights; a scorer whose other metrics are dear computes this one alone."""
@@ -174,17 +180,3 @@ class Task(ABC, Generic[Section, Prediction]):
     def draw(self, canvas: np.ndarray, prediction: Prediction, scale: int) -> np.ndarray:
         """Draw on uint8 RGB [h·scale, w·scale, 3]; a task with nothing to show returns it as it is."""
         return canvas
-
-
-def weighted_mean(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """weights [resamples, samples], values [samples] with NaN for absent → [resamples], NaN where nothing counts."""
-    known = ~np.isnan(values)
-    total = weights[:, known].sum(1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return weights[:, known] @ values[known] / total
-
-
-def mean_known(values: np.ndarray) -> np.ndarray:
-    """Mean over the first axis without NaN; NaN where all are."""
-    known = ~np.isnan(values)
-    return np.where(known.any(0), np.nansum(values, 0) / np.maximum(known.sum(0), 1), np.nan)

@@ -15,8 +15,9 @@ from mtl.intervals import NORMAL, wilson
 from mtl.model.heads import VotingHead
 from mtl.objective.losses import cross_entropy
 from mtl.precision import at_least_float32
-from mtl.tasks.base import Curves, Direction, Scorer, Task, mean_known, weighted_mean
+from mtl.tasks.base import Curves, Direction, Scorer, Task
 from mtl.tasks.predictions import OneLabel
+from mtl.tasks.weighted import group_sums, mean_known, weighted_mean
 
 NUM_BINS = 10
 LEAST = 1e-7
@@ -80,8 +81,9 @@ class ClassificationScorer(Scorer[OneLabel, tuple[int, int, float, float]]):
 
     def metrics(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         truth, predicted, confidence, likelihood = self._columns()
+        weights = np.asfortranarray(weights)
         correct = np.where(np.isnan(truth), np.nan, truth == predicted)
-        total = weights[:, ~np.isnan(truth)].sum(1)
+        total = weights @ (~np.isnan(truth)).astype(np.float64)
         with np.errstate(invalid="ignore", divide="ignore"):
             ece = np.abs(self._gaps(weights, confidence, correct)).sum(1) / total
         return {
@@ -106,7 +108,7 @@ class ClassificationScorer(Scorer[OneLabel, tuple[int, int, float, float]]):
         truth, predicted, confidence, _ = self._columns()
         known = ~np.isnan(truth)
         correct = np.where(known, truth == predicted, np.nan)
-        total = counts[:, known].sum(1)
+        total = counts @ known.astype(np.float64)
         if not known.any() or not total.all():
             return {}
         gap = self._gaps(np.ones((1, len(truth))), confidence, correct)[0] / known.sum()
@@ -147,18 +149,17 @@ class ClassificationScorer(Scorer[OneLabel, tuple[int, int, float, float]]):
         return np.array([absent if row is None else row for row in self.rows], np.float64).reshape(-1, 4).T
 
     def _macro_f1(self, weights: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-        scores: list[np.ndarray] = []
-        for c in range(len(self.classes)):
-            true, guess = truth == c, (predicted == c) & ~np.isnan(truth)
-            hits, total = weights[:, true & guess].sum(1), weights[:, true].sum(1) + weights[:, guess].sum(1)
-            scores.append(np.where(total > 0, 2 * hits / np.maximum(total, 1e-12), np.nan))
-        return mean_known(np.stack(scores))
+        known = np.flatnonzero(~np.isnan(truth))
+        true, guess, number = truth[known].astype(int), predicted[known].astype(int), len(self.classes)
+        right = true == guess
+        hits = group_sums(weights, known[right], true[right], number)
+        total = group_sums(weights, np.concatenate([known, known]), np.concatenate([true, guess]), number)
+        return mean_known(np.where(total > 0, 2 * hits / np.maximum(total, 1e-12), np.nan))
 
     def _gaps(self, weights: np.ndarray, confidence: np.ndarray, correct: np.ndarray) -> np.ndarray:
         """Summed confidence minus number right by bin of confidence: [resamples, bins]."""
-        known = ~np.isnan(correct)
-        gap, bins = confidence - correct, _bins(confidence)
-        return np.stack([weights[:, known & (bins == b)] @ gap[known & (bins == b)] for b in range(NUM_BINS)], 1)
+        known = np.flatnonzero(~np.isnan(correct))
+        return group_sums(weights, known, _bins(confidence[known]), NUM_BINS, (confidence - correct)[known]).T
 
 
 def _bins(confidence: np.ndarray) -> np.ndarray:

@@ -18,10 +18,11 @@ from mtl.data.kinds.box_table import objects
 from mtl.data.loading.loader import Batch
 from mtl.precision import at_least_float32
 from mtl.tasks.average_precision import Matches, average_precisions, common_locations, match, precision_recall
-from mtl.tasks.base import Curves, Direction, Scorer, Task, mean_known
+from mtl.tasks.base import Curves, Direction, Scorer, Task
 from mtl.tasks.faster_rcnn import FasterRCNN
 from mtl.tasks.fcos import FCOS
 from mtl.tasks.predictions import Objects
+from mtl.tasks.weighted import mean_known
 
 METHODS: dict[str, type[FCOS] | type[FasterRCNN]] = {"fcos": FCOS, "faster_rcnn": FasterRCNN}
 SHOWN = 0.4
@@ -133,16 +134,11 @@ class DetectionScorer(Scorer[Found, Matches], Generic[Found]):
 
     def primary(self, weights: np.ndarray, name: str) -> np.ndarray:
         assert name == Detection.primary
-        return mean_known(average_precisions(self.rows_in(weights), weights, len(self.classes), 1)[:, 0].T)
-
-    def rows_in(self, weights: np.ndarray) -> list[Matches | None]:
-        """Those that count in any resample: of a slice, the other images' detections need not be sorted."""
-        chosen = weights.sum(0) > 0
-        return [row if known else None for row, known in zip(self.rows, chosen, strict=True)]
+        return mean_known(self.precisions(weights, 1)[:, 0].T)
 
     def precisions(self, weights: np.ndarray, num_thresholds: int) -> np.ndarray:
-        blocks = [weights[i : i + 100] for i in range(0, len(weights), 100)]
-        return np.concatenate([average_precisions(self.rows, b, len(self.classes), num_thresholds) for b in blocks])
+        """AP by resample, threshold and class."""
+        return average_precisions(self.rows, weights, len(self.classes), num_thresholds)
 
     def support(self) -> dict[str, int]:
         have = [row.num_boxes > 0 for row in self.rows if row is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -15,8 +16,9 @@ from mtl.data.loading.loader import Batch
 from mtl.model.heads import VotingHead
 from mtl.objective.losses import masked
 from mtl.precision import at_least_float32
-from mtl.tasks.base import Direction, Scorer, Task, mean_known
+from mtl.tasks.base import Direction, Scorer, Task
 from mtl.tasks.predictions import ManyLabels
+from mtl.tasks.weighted import group_sums, in_blocks, mean_known
 
 TIE = 1e-9
 """Of a score: enough to break ties, too little to change what is said."""
@@ -84,14 +86,19 @@ class MultiLabelScorer(Scorer[ManyLabels, np.ndarray]):
 
     def metrics(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         known, table = self._table()
-        weights = weights[:, known]
-        scores, truth = table[:, 0], table[:, 1]
-        precisions = [_average_precision(weights, scores[:, c], truth[:, c]) for c in range(scores.shape[1])]
+        weights = weights if known.all() else weights[:, known]
+        scores, truth = table[:, 0], table[:, 1] > 0
+        steps = [_Steps.of(scores[:, c], truth[:, c]) for c in range(scores.shape[1])]
+
+        def precisions(some: np.ndarray) -> np.ndarray:
+            return np.stack([_average_precision(some, found) for found in steps], 1)
+
         said = scores >= self.threshold
-        hits = weights @ (said & (truth > 0)).sum(1)
-        total = weights @ (said.sum(1) + truth.sum(1))
+        hits = weights @ (said & truth).sum(1).astype(np.float64)
+        total = weights @ (said.sum(1) + truth.sum(1)).astype(np.float64)
         micro_f1 = np.where(weights.sum(1) > 0, 2 * hits / np.maximum(total, 1e-12), np.nan)
-        return {"map": mean_known(np.stack(precisions)), "micro_f1": micro_f1}
+        widest = max(found.number for found in steps)
+        return {"map": mean_known(in_blocks(precisions, weights, widest).T), "micro_f1": micro_f1}
 
     def support(self) -> dict[str, int]:
         counts = (self._table()[1][:, 1] > 0).sum(0).tolist()
@@ -110,17 +117,36 @@ class MultiLabelScorer(Scorer[ManyLabels, np.ndarray]):
         return known, np.array(rows, np.float64) if rows else np.zeros((0, 2, 1))
 
 
-def _average_precision(weights: np.ndarray, scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
+@dataclass(frozen=True)
+class _Steps:
+    """The steps of a class's precision-recall curve, one per distinct score that a true sample has, highest first.
+
+    number: of them; true, seen: samples that are true, and those that have such a score or a higher one than the lowest;
+    true_at, seen_at: the step of each, the first that is reached with it.
+    """
+
+    number: int
+    true: np.ndarray
+    true_at: np.ndarray
+    seen: np.ndarray
+    seen_at: np.ndarray
+
+    @staticmethod
+    def of(scores: np.ndarray, truth: np.ndarray) -> _Steps:
+        """scores float [samples], truth bool [samples]."""
+        _, level = np.unique(-scores, return_inverse=True)
+        levels = np.unique(level[truth])
+        at = np.searchsorted(levels, level)
+        true, seen = np.flatnonzero(truth), np.flatnonzero(at < len(levels))
+        return _Steps(len(levels), true, at[true], seen, at[seen])
+
+
+def _average_precision(weights: np.ndarray, steps: _Steps) -> np.ndarray:
     """Area under the precision-recall steps of one class: weights [resamples, samples] → [resamples].
 
-    As scikit-learn has it: a step per distinct score, so that samples of one score count alike, whatever their order.
+    As scikit-learn has it: samples of one score count alike, whatever their order.
     """
-    if not len(scores):
-        return np.full(len(weights), np.nan)
-    order = np.argsort(-scores, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
-    true = np.cumsum(weights[:, order] * truth[order], 1)[:, ends]
-    precision = true / np.maximum(np.cumsum(weights[:, order], 1)[:, ends], 1e-12)
-    total = true[:, -1]
-    steps = np.diff(true, axis=1, prepend=0.0)
-    return np.where(total > 0, (precision * steps).sum(1) / np.maximum(total, 1e-12), np.nan)
+    gained = group_sums(weights, steps.true, steps.true_at, steps.number)
+    seen = group_sums(weights, steps.seen, steps.seen_at, steps.number).cumsum(0)
+    area, total = (gained.cumsum(0) / np.maximum(seen, 1e-12) * gained).sum(0), gained.sum(0)
+    return np.where(total > 0, area / np.maximum(total, 1e-12), np.nan)

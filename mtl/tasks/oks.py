@@ -8,10 +8,10 @@ import numpy as np
 
 from mtl.data.kinds.keypoints import AREA, KIND, LABEL, POINTS
 from mtl.data.loading.loader import Batch
-from mtl.tasks.average_precision import Matches, average_precisions, match_alike
-from mtl.tasks.base import mean_known
+from mtl.tasks.average_precision import Matches, match_alike
 from mtl.tasks.detection import NUM_FINE_RESAMPLES, DetectionScorer
 from mtl.tasks.predictions import ObjectsWithPoints
+from mtl.tasks.weighted import mean_known
 
 PRIMARY = "oks_map"
 SIGMAS = {
@@ -77,5 +77,6 @@ class KeypointScorer(DetectionScorer[ObjectsWithPoints]):
         return {"oks_map": mean_known(fine.mean(1).T), "oks_map50": mean_known(coarse[:, 0].T)}
 
     def primary(self, weights: np.ndarray, name: str) -> np.ndarray:
-        found = average_precisions(self.rows_in(weights), weights, len(self.classes), 10)
-        return mean_known((found.mean(1) if name == PRIMARY else found[:, 0]).T)
+        if name == PRIMARY:
+            return mean_known(self.precisions(weights, 10).mean(1).T)
+        return mean_known(self.precisions(weights, 1)[:, 0].T)

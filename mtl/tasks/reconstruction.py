@@ -16,8 +16,9 @@ from mtl.data.inspect.drawing import as_rgb
 from mtl.data.loading.loader import Batch
 from mtl.model.heads import DenseHead
 from mtl.precision import at_least_float32
-from mtl.tasks.base import Direction, ImageSpec, Scorer, Task, weighted_mean
+from mtl.tasks.base import Direction, ImageSpec, Scorer, Task
 from mtl.tasks.predictions import Pixels
+from mtl.tasks.weighted import weighted_mean
 
 STARTS = 100
 """Images around which a blind answer is looked for, at most."""

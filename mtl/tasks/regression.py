@@ -14,8 +14,9 @@ from mtl.data.loading.loader import Batch
 from mtl.model.heads import MeanPoolHead
 from mtl.objective.losses import masked
 from mtl.precision import at_least_float32
-from mtl.tasks.base import Direction, Scorer, Task, weighted_mean
+from mtl.tasks.base import Direction, Scorer, Task
 from mtl.tasks.predictions import Number
+from mtl.tasks.weighted import weighted_mean
 
 
 class Regression(Task[RegressionConfig, Number]):

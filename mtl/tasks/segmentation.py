@@ -17,8 +17,9 @@ from mtl.data.loading.loader import Batch
 from mtl.model.heads import DenseHead
 from mtl.objective.losses import dice, pixel_cross_entropy
 from mtl.tasks import blocks
-from mtl.tasks.base import Direction, Scorer, Task, mean_known
+from mtl.tasks.base import Direction, Scorer, Task
 from mtl.tasks.predictions import ClassMask
+from mtl.tasks.weighted import mean_known
 
 COLOURS = np.array(
     [(0, 0, 0), (255, 80, 80), (80, 200, 255), (120, 255, 120), (255, 220, 80), (200, 120, 255), (255, 160, 80)],

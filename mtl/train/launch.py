@@ -12,13 +12,12 @@ import uuid
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 
 from filelock import FileLock
 
 from mtl.cluster.handoff import hand_over, no_result, signals
 from mtl.cluster.protocol import ERROR, STOP, raise_written
-from mtl.cluster.session import cluster
+from mtl.cluster.session import cluster, gpu_for_each
 from mtl.cluster.submit import Work
 from mtl.config.trees.training import TrainingTree
 from mtl.config.workers import cores
@@ -197,7 +196,7 @@ def _fit(config: TrainingTree, job: TrainJob, name: str, store: Store, seal: Sea
         from mtl.train.worker import train_worker
         from mtl.train.worker_group import OF_GPUS, GroupConfig
 
-        gpu = _enough_gpus(ray, config)
+        gpu = gpu_for_each(ray, config)
         most, fewest = config.train.num_workers, config.train.min_workers or config.train.num_workers
         number = f"{most}" if fewest == most else f"{fewest} to {most}"
         _LOG.info(f"train: {number} workers on {'GPUs' if gpu else 'CPUs'} ({config.cluster.address})")
@@ -260,8 +259,3 @@ def _say_idle(there: int, used: int, config: TrainingTree) -> None:
         _LOG.info(
             f"train: {there - used} of {there} GPUs {what}: train.num_workers is {wanted}; auto takes one per GPU here"
         )
-
-
-def _enough_gpus(ray: ModuleType, config: TrainingTree) -> bool:
-    found = ray.cluster_resources().get("GPU", 0)
-    return config.cluster.use_gpu == "auto" and found >= config.train.num_workers

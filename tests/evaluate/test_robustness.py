@@ -15,16 +15,17 @@ from mtl.config.operations import Resize
 from mtl.config.params import Config
 from mtl.config.tasks import Edges, Rotation
 from mtl.config.tasks import Reconstruction as ReconstructionConfig
-from mtl.data.loading.loader import Split
+from mtl.data.loading.loader import CPU, Split
 from mtl.data.prepare.prepare import prepare
 from mtl.data.raw.rows import RawSample, read_split, write_spec, write_split
 from mtl.data.shards import manifest
 from mtl.data.spec import SPLITS, DatasetSpec
 from mtl.errors import DataError
 from mtl.evaluate.evaluation import evaluate_model, evaluate_weights
+from mtl.evaluate.passes import batches, passes_of
 from mtl.evaluate.pictures import draw_images
 from mtl.evaluate.report import build_report
-from mtl.evaluate.robustness import CORRUPTIONS, _damaged, corrupt, robustness
+from mtl.evaluate.robustness import CORRUPTIONS, corrupt
 from mtl.gate import comparable
 from mtl.package.bundle import read_bundle
 from mtl.package.pictures import pictures_beside
@@ -33,7 +34,7 @@ from mtl.reports import EvalReport
 from mtl.reports.beside import PicturesBeside
 from mtl.reports.notes import notes
 from mtl.reports.pictures import Picture, Pictures
-from mtl.tasks import Task, build_model, build_tasks, image_spec
+from mtl.tasks import build_model, build_tasks, image_spec
 from mtl.tasks.reconstruction import to_pixels
 
 
@@ -65,9 +66,9 @@ def test_without_a_corruption_it_is_what_the_report_says(config: Config, prepare
             assert set(task.robustness) == {"none", *config.evaluate.corruptions}
 
 
-def test_no_corruptions_cost_nothing(config: Config, prepared: Path) -> None:
-    tasks: dict[str, Task] = {}
-    assert robustness(torch.nn.Identity(), tasks, Split(prepared, "test"), (), 10, 5) == {}
+def test_no_corruptions_cost_nothing(config: Config) -> None:
+    (only,) = passes_of(10, config.evaluate.model_copy(update={"corruptions": ()}))
+    assert (only.kind, only.indices.tolist()) == ("whole", list(range(10)))
 
 
 def test_slices_are_resampled_with_the_whole(config: Config, prepared: Path, weights: Path) -> None:
@@ -203,7 +204,7 @@ def test_what_is_true_of_a_damaged_image_is_what_was_true_before(prepared: Path)
     image = image_spec(split.manifest)
     kinds = {"outline": Edges(type="edges"), "image": ReconstructionConfig(type="reconstruction")}
     tasks = build_tasks({**kinds, "turn": Rotation(type="rotation")}, split.spec.targets, image)
-    (clean,), (noisy,) = (list(_damaged(split, kind, np.arange(8), 8)) for kind in ("none", "noise"))
+    (clean,), (noisy,) = (list(batches(split, kind, [np.arange(8)], CPU)) for kind in ("none", "noise"))
     for batch in (clean, noisy):
         for task in tasks.values():
             task.derive(batch)

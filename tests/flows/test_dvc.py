@@ -19,7 +19,7 @@ SECTIONS = {
     "fetch": {"data"},
     "prepare": {"data", "train", "cluster"},  # the last two: where, and with how many threads
     "train": {"tasks", "model", "objective", "augment", "train", "evaluate", "cluster"},
-    "evaluate": {"tasks", "model", "train", "evaluate"},
+    "evaluate": {"tasks", "model", "train", "evaluate", "cluster"},
     "package": {"tasks", "model", "train", "evaluate"},
 }
 """What each reads of params.yaml, beside the seed."""

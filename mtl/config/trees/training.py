@@ -8,11 +8,10 @@ from mtl.config.augment import AugmentConfig
 from mtl.config.objective import ObjectiveConfig
 from mtl.config.order import WholeOrder
 from mtl.config.together import check_together
-from mtl.config.trees.cluster import ClusterTree
-from mtl.config.trees.model import ModelTree
+from mtl.config.trees.evaluation import EvaluationTree
 
 
-class TrainingTree(ClusterTree, ModelTree):
+class TrainingTree(EvaluationTree):
     """All that the weights depend on, and where they are trained."""
 
     objective: ObjectiveConfig

@@ -89,7 +89,7 @@ class Split:
     """
 
     def __init__(self, folder: Path, split: str) -> None:
-        self.manifest = manifests.read(folder)
+        self.folder, self.manifest = folder, manifests.read(folder)
         self.spec: DatasetSpec = self.manifest.spec
         self.name = self.spec.judged_on if split == "test" else split
         self._shards = open_shards(folder, self.manifest, self.name)
@@ -103,6 +103,11 @@ class Split:
         part.ids = [found for found, wanted in zip(self.ids, chosen, strict=True) if wanted]
         part._at = self._at[chosen]  # noqa: SLF001 (its own class)
         return part
+
+    @property
+    def places(self) -> np.ndarray | None:
+        """Which of the whole split's samples these are, int64 [samples]; None: all."""
+        return None if len(self._at) == self._starts[-1] else self._at
 
     def digests(self) -> list[str]:
         """Of each sample: 96 bits of its id, its encoded image and its targets, before any operation."""
@@ -144,12 +149,17 @@ class Split:
 
     def spread(self, count: int) -> np.ndarray:
         """Indices of at most `count` samples, evenly over the split."""
-        return np.unique(np.linspace(0, len(self) - 1, min(count, len(self))).astype(int))
+        return spread(len(self), count)
 
     def slices(self) -> dict[str, list[str]]:
         """Attribute → its value for every sample."""
         every = {name: self._shards.slices(name) for name in self.spec.slices}
         return {n: [values[i] for i in self._at] for n, values in every.items()}
+
+
+def spread(size: int, count: int) -> np.ndarray:
+    """Indices of at most `count` of `size` samples, evenly over them."""
+    return np.unique(np.linspace(0, size - 1, min(count, size)).astype(int))
 
 
 def as_images(pixels: torch.Tensor, statistics: Statistics) -> torch.Tensor:
