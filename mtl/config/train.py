@@ -48,10 +48,11 @@ class TrainConfig(Section):
         "costs nothing; on GPUs faster convolutions are chosen by trying, in TensorFloat-32 where float32 is asked for",
     )
     compile: Literal["auto", "off", "default", "reduce-overhead"] = Field(
-        default="auto",
+        default="off",
         description="torch.compile of network, losses and counts of targets, each without a break. default: by Inductor; "
         "reduce-overhead: replayed as CUDA graphs, too, for steps that take as long to launch as to compute. auto: off on "
-        "processors, where bits must come again and in short trainings; the start says what was chosen and why",
+        "processors, where bits must come again and in short trainings; the start says what was chosen and why. Not the default until "
+        "it has been measured on GPUs",
     )
     activation_checkpointing: Literal["off", "stages"] = Field(
         default="off",

@@ -43,7 +43,7 @@ def recipe(images: int) -> dict[str, Section]:
         images: to train on.
     """
     return {
-        "model": {"backbone": {"type": "efficientnet_lite0"}, "pretrained": {"type": "package"}},
+        "model": {"backbone": {"type": "efficientnet_lite0"}, "neck_channels": 48, "pretrained": {"type": "package"}},
         "train": {"epochs": min(max(math.ceil(SEEN / max(images, 1)), 1), MOST_EPOCHS), "learning_rate": 5e-4},
         "registry": {"intended_use": "", "limits": ""},  # what stands there is said of other images
     }
