@@ -46,12 +46,12 @@ class Constants:
     """Core-seconds of preparing a JPEG of 640×480. Measured."""
     prepare_second_core: float = 1.52 / 2
     """Efficiency of two cores. Measured; of more cores, and with a disk that does not keep up, not measured."""
-    fetch: float = 63e-6
-    """Processor seconds of indexing an image of a bucket, its listing included but no server's work: of 200,000, whose listing was made up.
+    fetch: float = 67e-6
+    """Processor seconds of indexing an image of a bucket, its listing included but no server's work: of a million, whose listing was made up.
     Measured, on two AVX-512 cores that others worked on too. Files of a folder that are read for the first time took 136e-6."""
-    fetch_bytes: float = 680.0
-    """Memory that grows with every image of a folder while its set is indexed: its name, version and id. Measured, 10⁵ to 10⁶."""
-    fetch_memory: float = 270e6
+    fetch_bytes: float = 390.0
+    """Memory that grows with every image while its set is indexed: its name and version. Measured, 2·10⁵ to 10⁶ images of that bucket."""
+    fetch_memory: float = 220e6
     """What it takes beside that. Measured."""
     unchanged: float = 5.5e-6
     """Processor seconds of finding out that a file on a disk has not changed. Measured."""
