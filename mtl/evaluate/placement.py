@@ -16,7 +16,8 @@ from mtl.tasks.base import ImageSpec
 MULTIPLY_ADDS, SCORING_SECONDS = 4e10, 1.5e-3
 """Of one core: multiply-adds a second, and seconds to load one image and score its answers beside. Measured (docs/measurements.md)."""
 JOIN_SECONDS, START_SECONDS = 30.0, 60.0
-"""Until workers of a cluster that runs have begun to score: assumed; and those of one that is started here: measured, of a training."""
+"""Until workers of a cluster that runs have begun to score: assumed; and those of one that is started here, one for each of many GPUs:
+twice what two workers took."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def place(config: EvaluationTree, model: nn.Module, image: ImageSpec, images: in
     """Where some images are scored.
 
     A cluster does it if this process would take longer than its workers take to begin. On one machine without GPUs this
-    process does: Ray takes a minute to start, and has the same cores. With several GPUs it uses one, or, for so many images
+    process does: Ray takes longer to start than it saves on the same cores. With several GPUs it uses one, or, for so many images
     that it pays, all.
 
     Args:
