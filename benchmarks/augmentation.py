@@ -1,4 +1,4 @@
-"""What each change of `augment` costs: milliseconds per image, on one thread of one core.
+"""What each change of `augment` costs: milliseconds of one core per image.
 
     python -m benchmarks.augmentation [ROUNDS]
 
@@ -14,6 +14,7 @@ import platform
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -64,7 +65,7 @@ def main() -> None:
     for side in SIDES:
         with tempfile.TemporaryDirectory() as folder:
             split = Split(write_scenes(Path(folder), side, 64, 8), "train")
-            taken = in_turns(steps(split), STEPS, rounds)
+            taken = in_turns(steps(split), STEPS, rounds, clock=time.process_time)
         document[str(side)] = {name: statistics.median(seconds) * 1000 / BATCH for name, seconds in taken.items()}
         print(f"{side}×{side}  " + "  ".join(f"{name} {ms:.3f} ms" for name, ms in document[str(side)].items()))
     path = Path(__file__).parent / "results" / "augmentation.json"

@@ -262,6 +262,23 @@ def test_any_share_of_a_batch_is_made_alike() -> None:
         assert {*plan.places.tolist()} == {*read_for(changes.joins, np.arange(NUMBER), places).tolist()}
 
 
+def test_a_view_that_is_there_is_not_made_again() -> None:
+    """What a share of the batch makes for itself is what the whole has of its images' own views, bit for bit."""
+    split, changes = Set(4), drawn(NUMBER, 6, **MOVING, mixup={"probability": 0.4}, cutmix={"probability": 0.4})
+    split.spec = SimpleNamespace(targets={name: SPECS[name] for name in ("m", "label")})
+    assert changes.joins is not None
+    places = np.arange(NUMBER)
+    assert len(Plan.of(changes.joins, places, HEIGHT, WIDTH, clips=False).places) == NUMBER
+    one = int(np.flatnonzero(changes.joins.how > 0)[0])
+    assert len(Plan.of(changes.joins, places[[one]], HEIGHT, WIDTH, clips=False).places) == 2
+    whole = made(split, changes)
+    for place in places:
+        alone = made(split, changes, np.array([place]))
+        assert torch.equal(alone.images[0], whole.images[place])
+        assert torch.equal(alone.targets["m"][0], whole.targets["m"][place])
+        assert torch.equal(alone.targets["label"][0], whole.targets["label"][place])
+
+
 def test_images_come_together_with_others_of_their_source() -> None:
     sources = ("a", "b", "b") * 7 + ("c",)
     how = EVERYTHING | {"sources": {"b": {"mixup": "off", "mosaic": "off", "cutmix": {"probability": 1.0}}}}

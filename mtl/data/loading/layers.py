@@ -59,10 +59,11 @@ class OnImages:
 
     def images(self, images: torch.Tensor) -> torch.Tensor:
         """[m, channels, height, width] → [n, ...]: pasted, and those that are seen through each other mixed."""
+        blended = self.plan.blended
+        if blended.all():
+            return self.mixed(images)
         found = self.pasted(images)
-        return (
-            torch.where(self.blended.view(-1, 1, 1, 1), self.mixed(images), found) if self.plan.blended.any() else found
-        )
+        return torch.where(self.blended.view(-1, 1, 1, 1), self.mixed(images), found) if blended.any() else found
 
     def together(self, rows: torch.Tensor, hide: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> torch.Tensor:
         """[m, most, columns] → [n, more, columns]: the rows of all views of an image."""
@@ -92,7 +93,8 @@ def joined(
     if changes.joins is None:
         return augmented(split, indices[places], changes.at(places), device)
     height, width = split.manifest.height, split.manifest.width
-    plan = Plan.of(changes.joins, places, height, width)
+    clips = any(KINDS[target.kind].rows for target in split.spec.targets.values())
+    plan = Plan.of(changes.joins, places, height, width, clips=clips)
     views = augmented(split, indices[plan.places], replace(changes.at(plan.places), cells=plan.cells), device)
     layers, number = OnImages(plan, height, width, device), len(places)
     targets, present = dict[str, torch.Tensor](), dict[str, torch.Tensor]()

@@ -36,30 +36,34 @@ class Plan:
     tiled: np.ndarray
 
     @classmethod
-    def of(cls, joins: Joins, places: np.ndarray, height: int, width: int) -> Plan:
-        """For the samples at some places of a global batch."""
+    def of(cls, joins: Joins, places: np.ndarray, height: int, width: int, *, clips: bool = True) -> Plan:
+        """For the samples at some places of a global batch.
+
+        Args:
+            clips: whether a target is clipped to what is seen of its image, as boxes are: else a rectangle is cut out of the view
+                that an image of the batch is anyway.
+        """
         mine, number, size = joins.at(places), len(places), np.array([width, height])
         mixup, cutmix, mosaic = (mine.how == way for way in (MIXUP, CUTMIX, MOSAIC))
         most = 4 if mosaic.any() else 2
         slots = np.arange(most)
         images, extra = np.nonzero(((slots == 1) & (mine.how > 0)[:, None]) | ((slots > 1) & mosaic[:, None]))
-        views = np.repeat(np.arange(number)[:, None], most, 1)
-        views[images, extra] = number + np.arange(len(images))
         windows, cells = np.zeros((number, most, 4), np.int64), _cells(mine, size)
         windows[cutmix, 1] = _patches(mine, size)[cutmix]
         windows[mosaic, 1:] = cells[mosaic, 1:most]
-        shares = (windows[..., 2:] - windows[..., :2]).prod(-1) / size.prod()
-        shares[mixup, 1] = 1 - mine.shares[mixup]
-        shares[:, 0] = 1 - shares[:, 1:].sum(1)
+        views = np.repeat(np.arange(number)[:, None], most, 1)
+        own = _own(places, mine.others[images, extra - 1], mosaic)
+        shared = (own >= 0) & (mixup | (cutmix & (not clips)))[images]
+        views[images[shared], extra[shared]] = own[shared]
+        images, extra = images[~shared], extra[~shared]
+        views[images, extra] = number + np.arange(len(images))
         owners, slot = np.concatenate([np.arange(number), images]), np.concatenate([np.zeros(number, np.int64), extra])
         seen = np.tile([0, 0, width, height], (len(owners), 1))
         of_patch, of_cell = cutmix[owners] & (slot == 1), mosaic[owners]
         seen[of_patch], seen[of_cell] = windows[owners, slot][of_patch], cells[owners, slot][of_cell]
-        found = _placed(mine, owners, slot, cells, size)
+        found = Cells(*_placed(mine, owners, slot, cells, size), seen.astype(np.float32))
         who = np.concatenate([places, mine.others[images, extra - 1]])
-        return cls(
-            who, Cells(*found, seen.astype(np.float32)), views, windows, shares.astype(np.float32), mixup, mosaic
-        )
+        return cls(who, found, views, windows, _shares(mine, windows, size), mixup, mosaic)
 
 
 def read_for(joins: Joins | None, indices: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -69,6 +73,22 @@ def read_for(joins: Joins | None, indices: np.ndarray, places: np.ndarray) -> np
     mine = joins.at(places)
     others = [mine.others[mine.how > 0, 0], mine.others[mine.how == MOSAIC, 1:].ravel()]
     return indices[np.concatenate([places, *others])]
+
+
+def _own(places: np.ndarray, wanted: np.ndarray, mosaic: np.ndarray) -> np.ndarray:
+    """Which of the images' own views shows all of each wanted sample: int64 [wanted], -1 for none."""
+    order = np.argsort(places)
+    at = order[np.searchsorted(places, wanted, sorter=order).clip(max=len(places) - 1)]
+    return np.where((places[at] == wanted) & ~mosaic[at], at, -1)
+
+
+def _shares(joins: Joins, windows: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """float32 [n, most], of each view in the image: of what is seen, or as drawn."""
+    shares = (windows[..., 2:] - windows[..., :2]).prod(-1) / size.prod()
+    mixup = joins.how == MIXUP
+    shares[mixup, 1] = 1 - joins.shares[mixup]
+    shares[:, 0] = 1 - shares[:, 1:].sum(1)
+    return shares.astype(np.float32)
 
 
 def _patches(joins: Joins, size: np.ndarray) -> np.ndarray:
