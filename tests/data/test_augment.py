@@ -23,7 +23,9 @@ from mtl.data.prepare.picture import Picture
 from mtl.data.shards.manifest import Statistics
 from tests.data.test_geometry import AT, TENTH, bump, centroid, example, fitted, split_of
 
-STILL = dict.fromkeys(("flip", "translate", "scale", "rotate", "brightness", "contrast", "saturation"), 0.0)
+STILL: dict[str, Any] = dict.fromkeys(
+    ("flip", "translate", "scale", "rotate", "brightness", "contrast", "saturation"), 0.0
+)
 
 
 def drawn(number: int, seed: int = 0, of: tuple[str, ...] = (), **how: Any) -> Changes:
@@ -237,8 +239,8 @@ def test_the_mean_fill_is_the_mean_colour() -> None:
 # What is drawn.
 
 
-ALL = {"crop": {"scale": (0.3, 1.0)}, "rand_augment": {}, "erasing": {"probability": 0.5}}
-MOVING = {
+ALL: dict[str, Any] = {"crop": {"scale": (0.3, 1.0)}, "rand_augment": {}, "erasing": {"probability": 0.5}}
+MOVING: dict[str, Any] = {
     "flip": 0.5,
     "translate": 0.1,
     "rotate": 10.0,

@@ -229,7 +229,7 @@ def test_a_mosaic_is_four_images_around_a_point() -> None:
         assert not boxes or np.abs(rows_found - np.array(sorted(boxes))).max() < 0.05
 
 
-EVERYTHING = MOVING | {
+EVERYTHING: dict[str, Any] = MOVING | {
     "crop": {"scale": (0.3, 1.0)},
     "rand_augment": {},
     "erasing": {"probability": 0.5},
