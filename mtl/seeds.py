@@ -39,6 +39,14 @@ class Stream(IntEnum):
     """Of a reference's own groups, by which a shift is called unusual. No index."""
     LATENCY = 12
     """Pixels of the image that is timed. No index."""
+    CROPS = 13
+    """Which part of each image of a global batch is shown. Epoch, step of the epoch."""
+    COLOURS = 14
+    """Which operations change its colours. Epoch, step of the epoch."""
+    ERASING = 15
+    """Which rectangle of it is filled. Epoch, step of the epoch."""
+    JOINS = 16
+    """Which images of a global batch come together, and how. Epoch, step of the epoch."""
 
 
 def generator(seed: int, stream: Stream, *indices: int) -> np.random.Generator:

@@ -21,6 +21,10 @@ INDICES = {
     Stream.MIXING_ORDER: 2,
     Stream.WEIGHTING: 1,
     Stream.AGGREGATION: 1,
+    Stream.CROPS: 2,
+    Stream.COLOURS: 2,
+    Stream.ERASING: 2,
+    Stream.JOINS: 2,
 }
 """How many a stream has; none of them: none."""
 FEW = range(13)
@@ -79,6 +83,10 @@ def test_every_stream_has_a_number_of_its_own_that_stays() -> None:
         "REFERENCE_EMBEDDINGS": 10,
         "USUAL_BATCHES": 11,
         "LATENCY": 12,
+        "CROPS": 13,
+        "COLOURS": 14,
+        "ERASING": 15,
+        "JOINS": 16,
     }
     assert len(Stream.__members__) == len(set(Stream))
 

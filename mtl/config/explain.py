@@ -55,6 +55,9 @@ def _unwrap(annotation: Any, tag: str) -> Any:
         if "type" in fields and tag in get_args(fields["type"].annotation):
             return member
     for member in members:
+        if isinstance(member, type) and "type" not in getattr(member, "model_fields", {"type": 0}):
+            return member  # the only section of an optional one, or of a table
+    for member in members:
         if get_args(member):
             return _unwrap(member, tag) if _unwrap(member, tag) is not member else member
     return annotation

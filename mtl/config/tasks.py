@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from mtl.config.follows import CLASSES, LIES, MADE, NO_CLASS, NO_NUMBER, NO_SHARES, NOT_SAID, OF_A_PART, STAYS
 from mtl.config.section import Count, Fraction, NonNegative, Positive, Section
 
 
 class TaskConfig(Section):
     """What every task has."""
+
+    follows: ClassVar[Mapping[str, str]] = STAYS
+    """Change of `augment` → how the target follows it. One that is missing is refused: of a type that says nothing of it nobody
+    knows whether the target is still true.
+    """
+    why_not: ClassVar[Mapping[str, str]] = {}
+    """Change that is refused → why."""
 
     target: str = Field(default="", description="the data's target to learn; the task's own name if empty")
     weight: NonNegative = Field(default=1.0, description="what the method's weight of the task is multiplied by")
@@ -21,10 +30,29 @@ class TaskConfig(Section):
     )
     stride: Count = Field(default=4, description="pixels of the image per cell of the features read")
 
+    def refusal(self, change: str) -> str:
+        """Why the target does not follow a change of `augment`; empty if it does."""
+        return "" if change in self.follows else self.why_not.get(change, NOT_SAID)
+
+
+class WholeImage(TaskConfig):
+    """Its target is of all that is in the image; of a part it may be another one."""
+
+    crop_invariant: bool = Field(
+        default=False,
+        description="whether the target is the same of a part of the image (an age, a season; not a count): allows augment.crop",
+    )
+
+    def refusal(self, change: str) -> str:
+        if change == "crop" and not self.crop_invariant:
+            return OF_A_PART
+        return super().refusal(change)
+
 
 class Classification(TaskConfig):
     """One label per image: all places vote, cross-entropy with label smoothing."""
 
+    follows, why_not = CLASSES, NO_CLASS
     type: Literal["classification"]
     label_smoothing: Fraction = Field(default=0.05, description="share of the target spread over all classes")
     hidden: Count = Field(default=64, description="channels of the head")
@@ -33,9 +61,10 @@ class Classification(TaskConfig):
     )
 
 
-class MultiLabel(TaskConfig):
+class MultiLabel(WholeImage):
     """Any number of labels per image: a sigmoid per class, binary cross-entropy."""
 
+    follows, why_not = CLASSES | {"crop": "stays, if crop_invariant"}, NO_CLASS
     type: Literal["multilabel"]
     hidden: Count = Field(default=64, description="channels of the head")
     threshold: Fraction = Field(default=0.5, description="probability from which a label is given")
@@ -47,6 +76,7 @@ class MultiLabel(TaskConfig):
 class Detection(TaskConfig):
     """Boxes with labels: anchor-free (FCOS: focal and GIoU losses) or Faster R-CNN, NMS."""
 
+    follows, why_not = LIES, NO_SHARES
     type: Literal["detection"]
     method: Literal["fcos", "faster_rcnn"] = Field(
         default="fcos", description="one stage without anchors, or two stages with them, on the same features"
@@ -68,6 +98,7 @@ class Detection(TaskConfig):
 class Keypoints(TaskConfig):
     """Objects with named points: heatmaps of centres and points, joined by offsets (CenterNet); judged by OKS."""
 
+    follows, why_not = LIES, NO_SHARES
     type: Literal["keypoints"]
     hidden: Count = Field(default=64, description="channels of the head")
     upsample: Literal[1, 2] = Field(
@@ -91,15 +122,17 @@ class Keypoints(TaskConfig):
 class Segmentation(TaskConfig):
     """A class for each pixel: cross-entropy plus Dice."""
 
+    follows, why_not = LIES, NO_SHARES
     type: Literal["segmentation"]
     hidden: Count = Field(default=32, description="channels of the head")
     dice: NonNegative = Field(default=1.0, description="weight of the Dice loss beside cross-entropy")
     floor: Fraction | None = Field(default=None, description="mIoU that the task must reach before it has a champion")
 
 
-class Regression(TaskConfig):
+class Regression(WholeImage):
     """One number per image: smooth L1."""
 
+    follows, why_not = STAYS | {"crop": "stays, if crop_invariant"}, NO_NUMBER
     type: Literal["regression"]
     hidden: Count = Field(default=64, description="channels of the head")
     beta: Positive = Field(default=0.5, description="where smooth L1 turns from quadratic to linear, in target units")
@@ -111,6 +144,7 @@ class Regression(TaskConfig):
 class Reconstruction(TaskConfig):
     """The image itself, unsupervised: smooth L1 on pixels, PSNR."""
 
+    follows = MADE
     type: Literal["reconstruction"]
     hidden: Count = Field(default=32, description="channels of the head")
     floor: NonNegative | None = Field(
@@ -121,6 +155,7 @@ class Reconstruction(TaskConfig):
 class Depth(TaskConfig):
     """A number for each pixel, such as depth: L1."""
 
+    follows, why_not = LIES, NO_SHARES
     type: Literal["depth"]
     hidden: Count = Field(default=32, description="channels of the head")
     floor: Positive | None = Field(
@@ -131,6 +166,7 @@ class Depth(TaskConfig):
 class Normals(TaskConfig):
     """A direction for each pixel, such as surface normals: 1 - cosine."""
 
+    follows, why_not = LIES, NO_SHARES
     type: Literal["normals"]
     hidden: Count = Field(default=32, description="channels of the head")
     floor: Positive | None = Field(
@@ -141,6 +177,7 @@ class Normals(TaskConfig):
 class Rotation(TaskConfig):
     """By which quarter turns a copy of the image was turned: self-supervised."""
 
+    follows = MADE
     type: Literal["rotation"]
     hidden: Count = Field(default=64, description="channels of the head")
     label_smoothing: Fraction = Field(default=0.0, description="share of the target spread over all turns")
@@ -152,6 +189,7 @@ class Rotation(TaskConfig):
 class Edges(TaskConfig):
     """Where Canny finds edges in the image: self-supervised."""
 
+    follows = MADE
     type: Literal["edges"]
     hidden: Count = Field(default=32, description="channels of the head")
     dice: NonNegative = Field(default=1.0, description="weight of the Dice loss beside cross-entropy")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from mtl.config.augment import AugmentConfig
 from mtl.config.model import ModelConfig
 from mtl.config.objective import ObjectiveConfig
 from mtl.config.order import WindowOrder
+from mtl.config.tasks import TaskConfig
 from mtl.config.train import TrainConfig
 
 
@@ -31,6 +33,26 @@ def check_together(model: ModelConfig, objective: ObjectiveConfig, train: TrainC
         raise ValueError(f"train.parallelism: {train.num_workers} workers cannot divide {len(tasks)} tasks")
     if train.sharding == "fsdp":
         _check_sharded(model, objective, train)
+
+
+def check_changes(augment: AugmentConfig, tasks: Mapping[str, TaskConfig]) -> None:
+    """Raise ValueError with what no source could follow; which targets each source has, its images say (`mtl.train.augmenting`)."""
+    everywhere = [augment, *(augment.of(source) for source in augment.sources)]
+    for change in augment.changes:
+        if all(change in part.changes for part in everywhere):
+            refused = {name: why for name, task in tasks.items() if (why := task.refusal(change))}
+            if refused:
+                raise ValueError(refused_change(change, refused))
+
+
+def refused_change(change: str, refused: Mapping[str, str]) -> str:
+    """What to say of a change that the targets of some tasks do not follow.
+
+    Args:
+        refused: task → why.
+    """
+    why = "; ".join(f"tasks.{name}: {reason}" for name, reason in refused.items())
+    return f"augment.{change} does not go with {', '.join(refused)} ({why})"
 
 
 def _check_window(train: TrainConfig, order: WindowOrder) -> None:

@@ -22,12 +22,15 @@ def masked(losses: Float[Tensor, " n"], present: Bool[Tensor, " n"]) -> Float[Te
 
 def cross_entropy(
     logits: Float[Tensor, "n classes"],
-    labels: Int64[Tensor, " n"],
+    labels: Int64[Tensor, " n"] | Float[Tensor, "n classes"],
     present: Bool[Tensor, " n"],
     smoothing: float = 0.0,
 ) -> Float[Tensor, ""]:
-    """Over present images."""
-    labels = torch.where(present, labels, torch.zeros_like(labels))
+    """Over present images; labels may be shares of the classes."""
+    if labels.is_floating_point():
+        labels = labels.to(at_least_float32(logits))
+    else:
+        labels = torch.where(present, labels, torch.zeros_like(labels))
     return masked(
         F.cross_entropy(at_least_float32(logits), labels, reduction="none", label_smoothing=smoothing), present
     )

@@ -15,7 +15,7 @@ from torch import nn
 
 from mtl.config.trees.training import TrainingTree
 from mtl.data.loading import sampler
-from mtl.data.loading.augment import augmented, draw_changes
+from mtl.data.loading.layers import joined
 from mtl.data.loading.loader import Batch, Split
 from mtl.data.loading.mixing import build_mixer
 from mtl.data.spec import SPLITS
@@ -27,6 +27,7 @@ from mtl.model.sharing import MultiTaskModel
 from mtl.objective.combination import Objective
 from mtl.seeds import Stream, torch_seed
 from mtl.tasks import build_model, build_tasks, image_spec
+from mtl.train.augmenting import Augmenting
 from mtl.train.compiling import CAPTURED, OFF, Compiling, choose, compile_method
 from mtl.train.feed import Feed
 from mtl.train.gradients import FeatureGradients, GradientMethod, ParameterGradients, SumGradients
@@ -91,6 +92,7 @@ class Training:
         self.verdicts = Verdicts(world, list(self.tasks), config.train.max_skipped)
         own = {n: task.target_name for n, task in self.tasks.items() if task.kind and not task.config.auxiliary}
         self.mixer = build_mixer(config.train.mixing, self.train_split, own, config.seed)
+        self.augmenting = Augmenting(config.augment, self.train_split, self.tasks)
         self.feed = Feed(config, self._batches, self.mixer, self.steps_per_epoch, world.device)
         self.method = self._method()
         self.compiling = self._compiling()
@@ -183,8 +185,11 @@ class Training:
         config = self.config.train
         rank, size = (0, 1) if config.parallelism == "tasks" else (self.world.rank, self.world.size)
         for number in range(epoch, config.epochs):
-            first = step if number == epoch else 0
-            yield from sampler.of_worker(self.order(number), first, config.batch_size, rank, size)
+            order = self.order(number)
+            for turn in range(step if number == epoch else 0, self.steps_per_epoch):
+                indices = sampler.global_batch(order, turn, config.batch_size)
+                places = np.arange(rank, len(indices), size)
+                yield self.augmenting.reads(indices, places, self.config.seed, number, turn)
 
     def _batches(self, indices: np.ndarray, epoch: int, step: int) -> list[Batch]:
         return self.batches(indices, epoch, step)  # the one of the moment: a test may put another in its place
@@ -192,12 +197,12 @@ class Training:
     def batches(self, indices: np.ndarray, epoch: int, step: int) -> list[Batch]:
         """This worker's micro-batches of a global batch, on its device; asked for by the feed's threads."""
         config, world = self.config, self.world
-        changes = draw_changes(config.augment, config.seed, epoch, step, len(indices))
+        changes = self.augmenting.draw(indices, config.seed, epoch, step)
         divided = config.train.parallelism == "tasks"
         rank, size = (0, 1) if divided else (world.rank, world.size)
         found: list[Batch] = []
         for places in sampler.micro_batches(len(indices), rank, size, config.train.accumulate):
-            batch = augmented(self.train_split, indices[places], changes.at(places), world.device)
+            batch = joined(self.train_split, indices, changes, places, world.device)
             for task in self.tasks.values():
                 task.derive(batch)
             found.append(batch)

@@ -285,7 +285,7 @@ def split_of(pictures: list[Picture], at: list[int]) -> Any:
         found |= {name: np.stack([p.maps[name] for p in chosen]) for name in ("x", "y", "n")}
         return found | {f"{name}.present": np.ones(len(chosen), bool) for name in targets}
 
-    manifest = SimpleNamespace(statistics=Statistics(mean=(0.0,) * 3, std=(1.0,) * 3))
+    manifest = SimpleNamespace(statistics=Statistics(mean=(0.0,) * 3, std=(1.0,) * 3), colours=3)
     return SimpleNamespace(
         rows=rows, ids=[str(i) for i in at], manifest=manifest, spec=SimpleNamespace(targets=targets)
     )

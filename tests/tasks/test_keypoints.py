@@ -149,7 +149,7 @@ def test_left_and_right_by_name() -> None:
 
 
 def split_of(table: np.ndarray, size: int = 24) -> Any:
-    manifest = SimpleNamespace(statistics=Statistics(mean=(0.0,) * 3, std=(1.0,) * 3))
+    manifest = SimpleNamespace(statistics=Statistics(mean=(0.0,) * 3, std=(1.0,) * 3), colours=3)
     found = {"image": np.zeros((1, size, size, 3), np.uint8), "people": [table], "people.present": np.ones(1, bool)}
     spec = SimpleNamespace(targets={"people": SPEC})
     return SimpleNamespace(rows=lambda _: found, ids=["a"], manifest=manifest, spec=spec)

@@ -7,7 +7,7 @@ from pydantic import model_validator
 from mtl.config.augment import AugmentConfig
 from mtl.config.objective import ObjectiveConfig
 from mtl.config.order import WholeOrder
-from mtl.config.together import check_together
+from mtl.config.together import check_changes, check_together
 from mtl.config.trees.evaluation import EvaluationTree
 
 
@@ -20,6 +20,7 @@ class TrainingTree(EvaluationTree):
     @model_validator(mode="after")
     def _together(self) -> TrainingTree:
         check_together(self.model, self.objective, self.train, list(self.tasks))
+        check_changes(self.augment, self.tasks)
         if self.cluster.shards == "stream" and isinstance(self.train.order, WholeOrder):
             raise ValueError(
                 "cluster.shards: stream reads shards in turn, and train.order: whole needs all of them at any time; set train.order to "

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 
@@ -62,12 +62,49 @@ class Motion(Protocol):
         """[n, k, points, ...] → each point in the place of its twin in images whose left and right change places."""
         ...
 
-    def size(self) -> Tensor:
-        """float32 [2], pixels: width and height."""
+    def window(self) -> tuple[Tensor, Tensor]:
+        """Where in the changed images something of them is seen: x, y of its first and of its last corner, each [2] or [n, 1, 2]."""
         ...
 
     def scale(self) -> Tensor:
         """float32 [n]: pixels of the changed image per pixel of what it was, along a side: the root of the ratio of areas."""
+        ...
+
+
+class Layers(Protocol):
+    """How images are made of several (`mtl.data.loading.layers`): of m views, of which the first n are the images' own."""
+
+    alone: Tensor
+    """bool [n]: which are of one view."""
+    blended: Tensor
+    """bool [n]: of which one view is seen through another (mixup)."""
+    tiled: Tensor
+    """bool [n]: which are four views side by side (mosaic)."""
+
+    def own(self, values: Tensor) -> Tensor:
+        """[m, ...] → [n, ...]: the first view's."""
+        ...
+
+    def mixed(self, values: Tensor) -> Tensor:
+        """float32 [m, classes] → [n, classes]: by the views' shares of the image."""
+        ...
+
+    def pasted(self, values: Tensor) -> Tensor:
+        """[m, ..., height, width] → [n, ..., height, width]: of each pixel what the view has that is seen there."""
+        ...
+
+    def together(self, rows: Tensor, hide: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """[m, most, columns] → [n, more, columns]: the rows of all views of an image. hide: (rows, window float32 [n, 1, 4]) → the
+        rows of what is still seen when another view covers the window.
+        """
+        ...
+
+    def all(self, present: Tensor) -> Tensor:
+        """bool [m] → [n]: whether all views of an image have it."""
+        ...
+
+    def any(self, present: Tensor) -> Tensor:
+        """bool [m] → [n]: whether one has it."""
         ...
 
 
@@ -142,6 +179,12 @@ class Kind(ABC, Generic[Raw, Kept, Part]):
     def move(self, value: Part, motion: Motion, spec: TargetSpec) -> Part:
         """The same, of images that are changed."""
         return self.collate(value)
+
+    def join(self, value: Part, present: Tensor, layers: Layers, spec: TargetSpec) -> tuple[Part, Tensor]:
+        """Of images that are made of several: from what `move` gave of each view, and whether it is there. Most kinds know
+        nothing of such an image.
+        """
+        return layers.own(value), layers.own(present) & layers.alone  # type: ignore[return-value, arg-type]
 
     def count(self, arrays: Arrays, name: str, spec: TargetSpec) -> Counter[int]:
         """Class → how many of a shard's samples have it; of a kind with `rows`, how many rows."""

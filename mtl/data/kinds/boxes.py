@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mtl.data.kinds.base import Arrays, ArrowType, Kind, Motion
+from mtl.data.kinds.base import Arrays, ArrowType, Kind, Layers, Motion
 from mtl.data.kinds.box_table import as_table, kinds, objects
 from mtl.errors import DataError
 
@@ -80,6 +80,9 @@ class Boxes(Kind[list[list[float]], np.ndarray, "Tensor"]):
         moved, visible = clipped(value, motion)
         return moved * stays(value, visible, kinds(value) == 0)[..., None]
 
+    def join(self, value: Tensor, present: Tensor, layers: Layers, spec: TargetSpec) -> tuple[Tensor, Tensor]:
+        return layers.together(value, _hidden), layers.all(present) & ~layers.blended
+
     def count(self, arrays: Arrays, name: str, spec: TargetSpec) -> Counter[int]:
         marks = arrays.get(f"{name}.kinds", np.zeros(len(arrays[f"{name}.labels"]), np.uint8))
         return Counter(arrays[f"{name}.labels"][marks == 0].tolist())
@@ -94,10 +97,37 @@ class Boxes(Kind[list[list[float]], np.ndarray, "Tensor"]):
 
 def clipped(rows: Tensor, motion: Motion) -> tuple[Tensor, Tensor]:
     """Rows [n, most, columns] with the upright hull of each moved box, clipped; and the share of it that is visible."""
-    hulls, moved, size = motion.hulls(rows[..., :4]), rows.clone(), motion.size()
-    moved[..., :2], moved[..., 2:4] = hulls[..., :2].clamp(min=0), hulls[..., 2:].minimum(size)
+    hulls, moved, (first, last) = motion.hulls(rows[..., :4]), rows.clone(), motion.window()
+    moved[..., :2], moved[..., 2:4] = hulls[..., :2].maximum(first), hulls[..., 2:].minimum(last)
     inside = (moved[..., 2:4] - moved[..., :2]).clamp(min=0).prod(-1)
     return moved, inside / (hulls[..., 2:] - hulls[..., :2]).prod(-1)
+
+
+def covered(rows: Tensor, window: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows [n, most, columns] with the hull of what is left of each box beside a window, float32 [n, 1, 4], and which share that is."""
+    (x1, y1, x2, y2), (left, top, right, bottom) = rows[..., :4].unbind(-1), window.unbind(-1)
+    wide, high = (
+        (x2.minimum(right) - x1.maximum(left)).clamp(min=0),
+        (y2.minimum(bottom) - y1.maximum(top)).clamp(min=0),
+    )
+    share = 1 - wide * high / ((x2 - x1) * (y2 - y1)).clamp(min=1e-9)
+    tall, broad = (top <= y1) & (bottom >= y2) & (wide > 0), (left <= x1) & (right >= x2) & (high > 0)
+    found = rows.clone()
+    found[..., 0] = _chosen(tall & (left <= x1), right.minimum(x2), x1)
+    found[..., 1] = _chosen(broad & (top <= y1), bottom.minimum(y2), y1)
+    found[..., 2] = _chosen(tall & (right >= x2), left.maximum(x1), x2)
+    found[..., 3] = _chosen(broad & (bottom >= y2), top.maximum(y1), y2)
+    return found, share
+
+
+def _chosen(truth: Tensor, one: Tensor, other: Tensor) -> Tensor:
+    """As `torch.where`, which is not imported here."""
+    return one.where(truth, other)
+
+
+def _hidden(rows: Tensor, window: Tensor) -> Tensor:
+    found, share = covered(rows, window)
+    return found * stays(rows, share, kinds(rows) == 0)[..., None]
 
 
 def stays(rows: Tensor, visible: Tensor, counts: Tensor) -> Tensor:

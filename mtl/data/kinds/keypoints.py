@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mtl.data.kinds.base import Arrays, ArrowType, Kind, Motion, OfObjects, PlacedObject
-from mtl.data.kinds.boxes import check_boxes, clipped, stays
+from mtl.data.kinds.base import Arrays, ArrowType, Kind, Layers, Motion, OfObjects, PlacedObject
+from mtl.data.kinds.boxes import check_boxes, clipped, covered, stays
 from mtl.data.kinds.skeleton import check_labelled, skeleton_of, skeleton_of_category, triples
 from mtl.data.spec import TargetSpec
 from mtl.errors import DataError
@@ -129,12 +129,16 @@ class Keypoints(Kind[list[list[float]], np.ndarray, "Tensor"], OfObjects):
         moved[..., AREA] *= motion.scale()[:, None].square()
         points = value[..., POINTS:].unflatten(-1, (-1, 3))
         places = motion.points(points[..., :2].flatten(1, 2)).unflatten(1, points.shape[1:3])
-        inside = ((places >= 0) & (places < motion.size())).all(-1) & (points[..., 2] > 0)
+        first, last = (corner.unsqueeze(-2) for corner in motion.window())
+        inside = ((places >= first) & (places < last)).all(-1) & (points[..., 2] > 0)
         known = points.clone()
         known[..., :2] = places
         known *= inside[..., None]
         moved[..., POINTS:] = motion.exchanged(known, skeleton_of(spec).twins).flatten(2)
         return moved * stays(value, visible, value[..., KIND] == 0)[..., None]
+
+    def join(self, value: Tensor, present: Tensor, layers: Layers, spec: TargetSpec) -> tuple[Tensor, Tensor]:
+        return layers.together(value, _hidden), layers.all(present) & ~layers.blended
 
     def count(self, arrays: Arrays, name: str, spec: TargetSpec) -> Counter[int]:
         rows = arrays[f"{name}.rows"]
@@ -146,6 +150,16 @@ class Keypoints(Kind[list[list[float]], np.ndarray, "Tensor"], OfObjects):
     def words(self, value: np.ndarray, spec: TargetSpec) -> str:
         counted = value[value[:, KIND] == 0]
         return f"{len(counted)} objects, {int((counted[:, POINTS + 2 :: 3] > 0).sum())} points"
+
+
+def _hidden(rows: Tensor, window: Tensor) -> Tensor:
+    """Points behind the window are not labelled any more."""
+    found, share = covered(rows, window)
+    points = rows[..., POINTS:].unflatten(-1, (-1, 3))
+    corners = window[..., None, :]
+    behind = ((points[..., :2] >= corners[..., :2]) & (points[..., :2] < corners[..., 2:])).all(-1)
+    found[..., POINTS:] = (points * ~behind[..., None]).flatten(2)
+    return found * stays(rows, share, rows[..., KIND] == 0)[..., None]
 
 
 def _table(name: str, rows: Sequence[Sequence[float]], spec: TargetSpec) -> np.ndarray:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mtl.data.kinds.base import Arrays, ArrowType, Kind, no_class
+from mtl.data.kinds.base import Arrays, ArrowType, Kind, Layers, no_class
 
 if TYPE_CHECKING:
-    from torch import Tensor  # noqa: F401  # ruff does not read it in a base's brackets
+    from torch import Tensor
 
     from mtl.data.prepare.picture import Picture
     from mtl.data.spec import TargetSpec
@@ -53,6 +53,11 @@ class Label(Kind[int, int, "Tensor"]):
     def unpack(self, arrays: Arrays, name: str, index: int) -> int:
         return arrays[name][index].item()
 
+    def join(self, value: Tensor, present: Tensor, layers: Layers, spec: TargetSpec) -> tuple[Tensor, Tensor]:
+        """A share of each class: float32 [n, classes]."""
+        classes = value.new_ones(len(spec.classes)).cumsum(0) - 1
+        return layers.mixed((value[:, None] == classes).float()), layers.all(present) & ~layers.tiled
+
     def count(self, arrays: Arrays, name: str, spec: TargetSpec) -> Counter[int]:
         return Counter(arrays[name][arrays[f"{name}.present"]].tolist())
 
@@ -90,6 +95,9 @@ class Labels(Kind[list[int], np.ndarray, "Tensor"]):
     ) -> dict[str, np.ndarray]:
         absent = np.zeros(len(spec.classes), np.uint8)
         return {name: np.stack([absent if v is None else v for v in values])}
+
+    def join(self, value: Tensor, present: Tensor, layers: Layers, spec: TargetSpec) -> tuple[Tensor, Tensor]:
+        return layers.mixed(value.float()), layers.all(present) & ~layers.tiled
 
     def count(self, arrays: Arrays, name: str, spec: TargetSpec) -> Counter[int]:
         present = arrays[f"{name}.present"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mtl.config.masks import IGNORE
-from mtl.data.kinds.base import Arrays, ArrowType, Kind, Motion
+from mtl.data.kinds.base import Arrays, ArrowType, Kind, Layers, Motion
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,6 +27,10 @@ class _Encoded(Kind[bytes, np.ndarray, "Tensor"]):
         import pyarrow as pa
 
         return pa.binary()
+
+    def join(self, value: Tensor, present: Tensor, layers: Layers, spec: TargetSpec) -> tuple[Tensor, Tensor]:
+        """What is not there is not known in its pixels; the others teach."""
+        return layers.pasted(value), layers.any(present) & ~layers.blended
 
 
 class Mask(_Encoded):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from mtl.config.operations import Operation
+from mtl.config.operations import Decode, Operation
 from mtl.config.section import Section
 from mtl.data.spec import DatasetSpec
 from mtl.errors import DataError
@@ -68,6 +68,12 @@ class Manifest(Section):
     def quarantined(self) -> tuple[Quarantined, ...]:
         """All that was left out."""
         return (*self.problems, *(sample for shard in self.shards for sample in shard.quarantined))
+
+    @property
+    def colours(self) -> int:
+        """How many of the channels are the image that a person sees: 3, or 1 if it is grey. The others are made of it."""
+        grey = any(isinstance(operation, Decode) and operation.colour == "grey" for operation in self.operations)
+        return 1 if grey else min(self.channels, 3)
 
     def of(self, split: str) -> tuple[ShardRecord, ...]:
         """The shards of one split that have samples, in order."""
