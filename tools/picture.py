@@ -18,6 +18,8 @@ from PIL import Image
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 SIZE = (1100, 740)
+ASIDE = 290
+"""Pixels at the left, where the page has its contents."""
 LARGEST = 300_000
 """Bytes; a README is loaded by everybody."""
 
@@ -40,10 +42,10 @@ def take(page: Path, picture: Path, top: int = 0) -> None:
             "--hide-scrollbars",
             f"--user-data-dir={folder}/profile",
         ]
-        words += [f"--window-size={SIZE[0]},{top + SIZE[1]}", f"--screenshot={shot}", page.resolve().as_uri()]
+        words += [f"--window-size={ASIDE + SIZE[0]},{top + SIZE[1]}", f"--screenshot={shot}", page.resolve().as_uri()]
         subprocess.run([browser, *words], check=True, capture_output=True, timeout=120)
         with Image.open(shot) as image:
-            seen = image.convert("RGB").crop((0, top, SIZE[0], top + SIZE[1]))
+            seen = image.convert("RGB").crop((ASIDE, top, ASIDE + SIZE[0], top + SIZE[1]))
             seen.quantize(256, dither=Image.Dither.NONE).save(picture, optimize=True)
     if picture.stat().st_size > LARGEST:
         sys.exit(f"error: {picture} has {picture.stat().st_size} bytes, more than {LARGEST}")

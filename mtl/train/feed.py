@@ -73,6 +73,8 @@ class Feed:
             self.reset()
             turns = self._turns(epoch, step, total_steps, order)
             threads = self.config.cluster.loader_threads
+            if self.device.type == "cpu":  # more would take the cores from those that compute
+                threads = min(threads, self.config.train.threads_per_worker)
             self._loaded = ahead(self._load, turns, self.device, threads=threads, prefetch=self._prefetch)
         self._next = (epoch, step + 1)
         found = next(self._loaded)
