@@ -28,8 +28,9 @@ class ClusterConfig(Section):
         "for the device",
     )
     loader_threads: Count = Field(
-        default=2, description="threads of a worker that load and augment, beside the one that trains; on processors no more "
-        "than train.threads_per_worker"
+        default=2,
+        description="threads of a worker that load and augment, beside the one that trains; on processors no more "
+        "than train.threads_per_worker",
     )
     prefetch: Annotated[int, Field(ge=0)] = Field(
         default=4, description="batches that are loaded ahead; 0 loads each when it is its turn"
