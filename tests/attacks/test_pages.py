@@ -136,7 +136,7 @@ def written(config: Config, tmp_path: Path, stranger: tuple[str, list[str]]) -> 
     }
     result |= {"reasons": [name], "late_reasons": [name], "judged": 1, "images": 1, "version": 1}
     looked = MonitorReport.model_validate(result | {"unreadable": [], "unjudged": [name]})
-    write_monitor(tmp_path / "monitor.html", looked, None, None, [(name, 1.0, b"")])  # type: ignore[arg-type]
+    write_monitor(tmp_path / "monitor.html", looked, None, None, [(name, 1.0, _picture())])  # type: ignore[arg-type]
     write_lineage(_lineage(name), tmp_path / "lineage.html")
     (tmp_path / "summary.md").write_text(summary(evaluation, decision, Version(1, "r", {})))
     return [*(tmp_path / f"{n}.html" for n in ("page", "monitor", "lineage")), *card, tmp_path / "summary.md"]

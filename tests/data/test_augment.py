@@ -45,7 +45,7 @@ def changed(picture: Picture, changes: Changes) -> Batch:
 @given(st.integers(48, 100), st.integers(48, 100), AT, st.integers(0, 1000), st.booleans())
 def test_a_crop_moves_everything_by_one_map(height: int, width: int, at: Any, seed: int, more: bool) -> None:
     picture = example(height, width, at)
-    how = {"flip": 0.5, "rotate": 10.0, "scale": 0.1} if more else {}
+    how: dict[str, Any] = {"flip": 0.5, "rotate": 10.0, "scale": 0.1} if more else {}
     changes = drawn(4, seed, crop={"scale": (0.5, 1.0), "ratio": (0.75, 4 / 3)}, **how)
     batch = changed(picture, changes)
     assert changes.parts is not None

@@ -186,12 +186,13 @@ def nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str
             monkeypatch.setenv(name, value)
         from ray.cluster_utils import Cluster
 
-        port, memory = free_port(), {"object_store_memory": 80_000_000}
-        head = {"num_cpus": 0, "include_dashboard": True, "dashboard_port": port, **memory}
+        port, memory = free_port(), 80_000_000
+        head = {"num_cpus": 0, "include_dashboard": True, "dashboard_port": port, "object_store_memory": memory}
         found = Cluster(initialize_head=True, head_node_args=head)
         try:
             for _ in range(2):
-                found.add_node(num_cpus=1, **memory)
+                found.add_node(num_cpus=1, object_store_memory=memory)
+            assert found.address is not None
             yield found.address, f"http://127.0.0.1:{port}", "s3://store/work"
         finally:
             found.shutdown()

@@ -226,7 +226,7 @@ def monitor(folder: Path) -> tuple[Path, MonitorReport]:
     result = MonitorReport.model_validate(found | {"unjudged": ["count: no label has come"]})
     path = folder / "monitor.html"
     unlike = [(f"cam/{i}.png", 4.0 - i / 8, base64.b64decode(_png(i))) for i in range(12)]
-    write_monitor(path, result, *sides, unlike)
+    write_monitor(path, result, *sides, unlike=unlike)
     return path, result
 
 

@@ -49,8 +49,8 @@ def batch_of(places: range, tasks: dict[str, Task]) -> Batch:
     targets = {"a": torch.arange(IMAGES) % 2, "b": torch.rand(IMAGES, generator=generator)}
     present = {"a": torch.ones(IMAGES, dtype=torch.bool), "b": torch.arange(IMAGES) < 3}
     at = torch.tensor(places)
-    chosen = ({name: value[at] for name, value in values.items()} for values in (targets, present))
-    found = Batch([str(i) for i in places], images[at], *chosen, draws[at])
+    own, known = ({name: value[at] for name, value in values.items()} for values in (targets, present))
+    found = Batch([str(i) for i in places], images[at], own, known, draws[at])
     for task in tasks.values():
         task.derive(found)
     return found
@@ -100,7 +100,9 @@ def sums(method: GradientMethod) -> int:
         from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 
         buckets: list[int] = []
-        wrapped.register_comm_hook(buckets, lambda seen, bucket: (seen.append(1), allreduce_hook(None, bucket))[1])
+        group = torch.distributed.group.WORLD
+        assert group is not None
+        wrapped.register_comm_hook(buckets, lambda seen, bucket: (seen.append(1), allreduce_hook(group, bucket))[1])
         gradients(method, 2)
         return len(buckets)
     with patch("torch.distributed.reduce_scatter_single", wraps=torch.distributed.reduce_scatter_single) as seen:
