@@ -11,7 +11,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from mtl.monitor.unlike import distances
 
 from flows.retraining.monitor import look
 from mtl.config.params import load
@@ -22,6 +21,7 @@ from mtl.monitor import profile as profiles
 from mtl.monitor.drift import compare
 from mtl.monitor.page import write_page
 from mtl.monitor.profile import Profile
+from mtl.monitor.unlike import distances
 from mtl.package.drift_reference import profile, write_reference
 from mtl.package.predictor import Predictor
 from mtl.reports.monitoring import MonitorReport, Outcome
