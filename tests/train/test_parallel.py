@@ -83,25 +83,30 @@ def _sharded(rank: int, config: Config, prepared: Path, folder: Path) -> None:
     torch.distributed.destroy_process_group()
 
 
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], optimizer: str) -> bool:
+    """Whether weights differ by rounding alone. AdamW makes a step of rounding where the gradient is nearly 0: in few places."""
+    apart = torch.cat([(value - other[name]).abs().flatten() for name, value in one.items()])
+    if optimizer == "sgd":
+        return bool(apart.max() <= 1e-5)
+    return bool(apart.max() <= 0.01) and float((apart > 1e-4).double().mean()) < 0.01
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", pytest.param("adamw", marks=pytest.mark.slow)])
 def test_a_sharded_training_is_the_unsharded_one(
     optimizer: str, config: Config, prepared: Path, tmp_path: Path
 ) -> None:
     options = {"sharding": "fsdp", "precision": "float32", "optimizer": optimizer, "learning_rate": 0.01}
-    tolerance = 1e-5 if optimizer == "sgd" else 2e-3  # AdamW makes a step of rounding where the gradient is nearly 0
     chosen = changed(config, train=options, objective={"weighting": {"type": "uncertainty"}})
     mp.spawn(_sharded, args=(chosen, prepared, tmp_path), nprocs=2)  # pyright: ignore[reportPrivateImportUsage]
     alone = Training(chosen, prepared, ProcessGroup())
     train(alone, 4)
     together = torch.load(tmp_path / "end.pt", weights_only=True)
-    for name, value in alone.state()["model"].items():
-        assert torch.allclose(value, together["model"][name], atol=tolerance), name
+    assert same(alone.state()["model"], together["model"], optimizer)
     # A checkpoint holds the whole, so one worker can go on from what two have written.
     resumed = Training(chosen, prepared, ProcessGroup())
     resumed.load(torch.load(tmp_path / "half.pt", weights_only=True))
     train(resumed, 2)
-    for name, value in resumed.state()["model"].items():
-        assert torch.allclose(value, together["model"][name], atol=tolerance), name
+    assert same(resumed.state()["model"], together["model"], optimizer)
 
 
 @pytest.mark.slow
