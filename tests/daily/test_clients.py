@@ -124,7 +124,7 @@ def test_dvc_import(here: Path, tmp_path: Path) -> None:
     _verify(here, tmp_path / "after")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.daily(
     situation="a run that is started, and one that is cancelled, in Prefect's page, while mtl serve runs"
 )

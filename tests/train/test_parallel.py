@@ -109,14 +109,15 @@ def test_a_sharded_training_is_the_unsharded_one(
     assert same(resumed.state()["model"], together["model"], optimizer)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sharing", "aggregator", "level"),
     [
-        ("hard", "sum", "features"),  # first: leaves graphs of one backward pass in torch's cache
-        ("hard", "upgrad", "features"),
-        ("hard", "upgrad", "parameters"),
-        ("fusion", "upgrad", "features"),
+        pytest.param(
+            "hard", "sum", "features", marks=pytest.mark.slow
+        ),  # first: leaves graphs of one backward pass in torch's cache
+        pytest.param("hard", "upgrad", "features", marks=pytest.mark.long),
+        pytest.param("hard", "upgrad", "parameters", marks=pytest.mark.slow),
+        pytest.param("fusion", "upgrad", "features", marks=pytest.mark.slow),
     ],
 )
 def test_a_compiled_training_is_the_same_to_rounding(
