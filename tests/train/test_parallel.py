@@ -112,9 +112,8 @@ def test_a_sharded_training_is_the_unsharded_one(
 @pytest.mark.parametrize(
     ("sharing", "aggregator", "level"),
     [
-        pytest.param(
-            "hard", "sum", "features", marks=pytest.mark.slow
-        ),  # first: leaves graphs of one backward pass in torch's cache
+        # First: it leaves graphs of one backward pass in torch's cache.
+        pytest.param("hard", "sum", "features", marks=pytest.mark.slow),
         pytest.param("hard", "upgrad", "features", marks=pytest.mark.long),
         pytest.param("hard", "upgrad", "parameters", marks=pytest.mark.slow),
         pytest.param("fusion", "upgrad", "features", marks=pytest.mark.slow),
