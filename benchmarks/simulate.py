@@ -23,7 +23,7 @@ import fsspec
 import numpy as np
 from fsspec import AbstractFileSystem
 
-from benchmarks.scale import measured
+from benchmarks import scale
 
 FOLDER = 1000
 """Images in a folder."""
@@ -67,27 +67,22 @@ class S3FileSystem(AbstractFileSystem):
         return {"Key": name, "Size": 150_000, "ETag": f'"{index * 0x9E3779B97F4A7C15 % 2**128:032x}"'}
 
 
-def _source(images: int) -> Any:
-    from mtl.config.files import FilesSource
-
+def _made(images: int) -> None:
+    """From now on the bucket has so many."""
     S3FileSystem.images = images
     fsspec.register_implementation("s3", S3FileSystem, clobber=True)
-    sets = {"own": {"format": "image_folder", "path": PATH}}
-    return FilesSource.model_validate({"type": "files", "sets": sets, "split": {"type": "random"}})
 
 
 def look(images: int, home: Path) -> None:
     """For changes."""
-    from mtl.data.raw.listings import sync_listings
-
-    sync_listings(_source(images), home / "checkout", home)
+    _made(images)
+    scale.look(PATH, home)
 
 
 def index(images: int, home: Path) -> None:
     """Names, ids, splits and keys, written as Parquet."""
-    from mtl.data.sources.files import fetch_files
-
-    fetch_files(_source(images), 0, home / "raw", home / "downloads")
+    _made(images)
+    scale.fetch(PATH, home)
 
 
 def plan(images: int, home: Path) -> None:
@@ -163,7 +158,7 @@ def main() -> None:
         for name in options.only:
             for number, work in enumerate(STEPS[name]):
                 called = f"{name}, nothing new" if number else name
-                rows[called] = measured(called, options.images, work, options.images, home)
+                rows[called] = scale.measured(called, options.images, work, options.images, home)
     path = Path(__file__).parent / "results" / "simulate.json"
     before = json.loads(path.read_text())["rows"] if path.exists() else {}
     document = {"machine": {"cores": os.cpu_count()}, "rows": before | rows}

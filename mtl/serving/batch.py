@@ -16,7 +16,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import cv2
 import torch
 
 from mtl.cluster.session import cluster
@@ -28,7 +27,7 @@ from mtl.package.predictor import Predictor
 from mtl.reports.events import ProgressEvent
 from mtl.reports.prediction import Counts
 from mtl.serving.export import ERROR, FILE, PATH
-from mtl.serving.overlay import draw
+from mtl.serving.overlay import drawn_as_png
 from mtl.serving.picture_names import picture_names
 from mtl.serving.sources import Chosen, Reader
 from mtl.storage.store import Store
@@ -167,10 +166,7 @@ class ChunkPredictor:
             if answer_of(tasks[task]).is_file:
                 self.store.put(f"masks/{task}/{name}.png", base64.b64decode(row[task]))
         if "overlays" in self.formats:
-            drawn = draw(self.predictor.shown(image), row, tasks)
-            ok, data = cv2.imencode(".png", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
-            assert ok
-            self.store.put(f"overlays/{name}.png", data.tobytes())
+            self.store.put(f"overlays/{name}.png", drawn_as_png(self.predictor, image, row))
 
 
 def as_parquet(

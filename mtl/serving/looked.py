@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 
 from mtl.data.prepare.picture import Picture
@@ -13,7 +12,7 @@ from mtl.errors import DataError, StageError
 from mtl.monitor import profile as profiles
 from mtl.package.drift_reference import profile
 from mtl.package.predictor import BATCH, Predictor, Row
-from mtl.serving.overlay import draw
+from mtl.serving.overlay import drawn_as_png
 from mtl.serving.sources import Reader
 from mtl.storage.digest import bytes_sha256
 
@@ -94,9 +93,7 @@ def drawn(predictor: Predictor, images: Sequence[tuple[str, str, str]]) -> list[
             (row,) = predictor.predict([data])
         except DataError:
             continue
-        canvas = draw(predictor.shown(data), row, predictor.tasks)
-        _, encoded = cv2.imencode(".png", cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR))
-        found.append((name, encoded.tobytes()))
+        found.append((name, drawn_as_png(predictor, data, row)))
     return found
 
 

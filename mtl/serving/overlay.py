@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 
 from mtl.data.inspect.tiles import Caption, captioned, enlarged
+from mtl.package.predictor import Predictor
 from mtl.tasks import Task
 from mtl.tasks.answers import answer_of
 
@@ -26,3 +28,11 @@ def draw(image: np.ndarray, row: dict[str, Any], tasks: dict[str, Task]) -> np.n
         if (prediction := answer.drawn(task, row[name])) is not None:
             canvas = task.draw(canvas, prediction, scale)
     return captioned(canvas, lines, CAPTION)
+
+
+def drawn_as_png(predictor: Predictor, image: bytes, row: dict[str, Any]) -> bytes:
+    """As `draw`, of an encoded image, encoded."""
+    canvas = draw(predictor.shown(image), row, predictor.tasks)
+    ok, data = cv2.imencode(".png", cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR))
+    assert ok
+    return data.tobytes()
