@@ -48,9 +48,10 @@ class PackageCache:
             with tempfile.TemporaryDirectory(dir=self.folder, prefix=".new-") as scratch:
                 copy = shutil.copytree(package, Path(scratch, sha256))
                 copy.rename(self.folder / sha256)  # fails if another process was first
-        packages = [path for path in self.folder.glob("*") if not path.name.startswith(".")]
-        for old in sorted(packages, key=lambda path: path.stat().st_mtime, reverse=True)[MAX_PACKAGES:]:
-            self.forget(old.name)
+        with contextlib.suppress(FileNotFoundError):  # another process makes room just now
+            packages = [path for path in self.folder.glob("*") if not path.name.startswith(".")]
+            for old in sorted(packages, key=lambda path: path.stat().st_mtime, reverse=True)[MAX_PACKAGES:]:
+                self.forget(old.name)
 
     def forget(self, sha256: str) -> None:
         """Remove one."""

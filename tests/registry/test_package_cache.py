@@ -52,6 +52,14 @@ def test_the_packages_used_last_are_kept(tmp_path: Path, package: Path) -> None:
     assert not (tmp_path / "gone").exists()
 
 
+def test_one_that_goes_while_room_is_made_costs_nothing(tmp_path: Path, package: Path) -> None:
+    cache = PackageCache(tmp_path / "packages")
+    cache.folder.mkdir()
+    (cache.folder / ("f" * 64)).symlink_to("gone")  # listed, and not there when it is looked at
+    cache.add("0" * 64, package)
+    assert cache.bring("0" * 64, tmp_path / "used")
+
+
 def test_concurrent_writers_of_one_package_do_not_collide(tmp_path: Path, package: Path) -> None:
     cache = PackageCache(tmp_path / "packages")
     cache.add("one", package)
